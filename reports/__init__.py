@@ -1,0 +1,1 @@
+"""Reading rows: statistics, tables, figures, pages. Needs neither torch nor the runner."""

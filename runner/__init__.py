@@ -1,0 +1,1 @@
+"""Measuring: workers, clocks, memory, verification, the journal, and the command line."""

@@ -1,0 +1,92 @@
+"""A case: one fully determined point of a suite."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import Any, Literal, Self
+
+from attnbench import variants
+from attnbench.variants import Pattern, Shape
+
+Direction = Literal["forward", "backward", "training"]
+"""`forward` without gradients; `backward` alone; `training` is forward and backward."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Variant, parameters, implementation, shape, dtype, device, direction and threads as written.
+
+    `parameters` holds every parameter of the variant, defaults included.
+    """
+
+    variant: str
+    parameters: Mapping[str, Any]
+    implementation: str
+    shape: Shape
+    dtype: str
+    device: str
+    direction: Direction
+    threads: int | Literal["auto"]
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of everything above: joins rows within a run and between runs."""
+        text = json.dumps(self.to_json(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @cached_property
+    def pattern(self) -> Pattern:
+        """Which keys each query may see."""
+        return variants.load(self.variant).pattern(**self.parameters)
+
+    @property
+    def label(self) -> str:
+        """The mechanism: `local_window(window=257)`, parameters at their defaults left out."""
+        defaults = {each.name: each.default for each in fields(self.pattern)}
+        told = [
+            f"{name}={_written(value)}" for name, value in self.parameters.items() if value != defaults[name]
+        ]
+        return f"{self.variant}({', '.join(told)})" if told else self.variant
+
+    @property
+    def title(self) -> str:
+        """The whole case in one line, for people."""
+        return f"{self.label}/{self.implementation} N={self.shape.seq_len} {self.dtype} {self.device} {self.direction}"
+
+    @property
+    def group(self) -> tuple[Any, ...]:
+        """What cases must share to be timed against each other: shape, dtype, device, direction, threads."""
+        return (self.shape, self.dtype, self.device, self.direction, self.threads)
+
+    @property
+    def family(self) -> tuple[Any, ...]:
+        """Everything but the length: a longer case of a family costs more."""
+        parameters = json.dumps(dict(self.parameters), sort_keys=True)
+        group = (self.shape.at(1), self.dtype, self.device, self.direction, self.threads)
+        return (self.variant, parameters, self.implementation, *group)
+
+    def to_json(self) -> dict[str, Any]:
+        """The case as flat JSON fields."""
+        return {
+            "variant": self.variant,
+            "parameters": dict(self.parameters),
+            "implementation": self.implementation,
+            **asdict(self.shape),
+            "dtype": self.dtype,
+            "device": self.device,
+            "direction": self.direction,
+            "threads": self.threads,
+        }
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Self:
+        """The case that `to_json` wrote; further fields are ignored."""
+        shape = Shape(**{each.name: row[each.name] for each in fields(Shape)})
+        return cls(shape=shape, **{each.name: row[each.name] for each in fields(cls) if each.name != "shape"})
+
+
+def _written(value: Any) -> str:
+    """A parameter's value as a suite writes it."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)

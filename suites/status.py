@@ -1,0 +1,23 @@
+"""How a case ended."""
+
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """The end of a case. Each but `passed` comes with a reason; numbers exist only when `passed`."""
+
+    PASSED = "passed"
+    WRONG = "wrong"
+    """Its output or a gradient is further from the oracle than the tolerance."""
+    OUT_OF_MEMORY = "out_of_memory"
+    """It met the memory budget, or was predicted to and not tried."""
+    TIMED_OUT = "timed_out"
+    """It did not answer within its time."""
+    CRASHED = "crashed"
+    """Its process died."""
+    FAILED = "failed"
+    """It raised an error."""
+    UNSUPPORTED = "unsupported"
+    """It does not exist here: no such device, or the implementation refuses."""
+    SKIPPED = "skipped"
+    """It was not tried: a shorter one ran out of memory or time, or the suite's time was spent."""

@@ -1,0 +1,16 @@
+"""What is measured: attention mechanisms and the kernels that compute them.
+
+One variant is one file. Its name is the file's name, the YAML key, the legend and the test id. Variants and
+patterns import NumPy only; torch is imported by the modules of `attnbench.variants.kernels`.
+"""
+
+from attnbench.variants._pattern import Pattern as Pattern
+from attnbench.variants._pattern import Spans as Spans
+from attnbench.variants._pattern import parameter as parameter
+from attnbench.variants._shape import Shape as Shape
+from attnbench.variants._variant import OWN as OWN
+from attnbench.variants._variant import Variant as Variant
+from attnbench.variants._variant import describe as describe
+from attnbench.variants._variant import extend as extend
+from attnbench.variants._variant import load as load
+from attnbench.variants._variant import names as names

@@ -1,0 +1,33 @@
+"""The size of one attention call."""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of the tensors of one attention call.
+
+    Queries and outputs are `B H N D` (batch, heads, seq_len, head_dim); keys and values are `B K N D` with
+    `K = kv_heads`. Query head h reads key head `h // (H / K)` (grouped-query attention, Ainslie et al. 2023,
+    arXiv 2305.13245, section 2); K = H is ordinary multi-head attention.
+
+    Raises:
+        ValueError: a size is below 1, or `kv_heads` does not divide `heads`.
+    """
+
+    batch: int
+    heads: int
+    kv_heads: int
+    seq_len: int
+    head_dim: int
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "heads", "kv_heads", "seq_len", "head_dim"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        if self.heads % self.kv_heads:
+            raise ValueError(f"kv_heads: expected a divisor of heads={self.heads}, found {self.kv_heads}")
+
+    def at(self, seq_len: int) -> "Shape":
+        """The same shape at another length."""
+        return replace(self, seq_len=seq_len)

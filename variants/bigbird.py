@@ -1,0 +1,91 @@
+"""BigBird: blocks that see their neighbours, a few global blocks and a few random ones.
+
+    o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   block(j) in window(block(i)) + globals + random(block(i))
+
+All sizes but `block` are counted in blocks. `window` is the total odd number of neighbouring blocks;
+of the `globals` the first half (rounded up) lead the sequence and the others end it, as in the authors' code;
+`random` blocks are drawn for each row of blocks without repetition from those not seen yet. One layout serves
+all heads. It comes from an integer hash of (seed, row), so it is the same on every machine. The defaults are
+the paper's base model. Keys per query: (window + globals + random) block, fewer near the ends, N for a token
+of a global block. Causal: no keys after the query. Cost: 4 (window + 2 globals + random) block N D FLOPs
+forward for one head.
+
+Source: Zaheer et al. 2020, "Big Bird: Transformers for Longer Sequences", arXiv 2007.14062, section 2 and
+appendix D, internal transformer construction.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from attnbench.variants import Pattern, Spans, Variant, parameter
+
+
+@dataclass(frozen=True)
+class BigBird(Pattern):
+    """Block row r sees a window of blocks around r, the global blocks, and random blocks."""
+
+    block: int = parameter("tokens in a block", default=64, minimum=1)
+    window: int = parameter("neighbouring blocks in all, odd", default=3, minimum=1, odd=True)
+    globals: int = parameter("blocks that see and are seen by all", default=2, minimum=0)
+    random: int = parameter("random blocks of each row of blocks", default=3, minimum=0)
+    seed: int = parameter("seed of the random blocks", default=0, minimum=0)
+    causal: bool = parameter("hide the keys after the query", default=False)
+
+    def spans(self, n: int) -> Spans:
+        """A span for the leading globals, the window, the trailing globals and each random block."""
+        rows = -(-n // self.block)
+        leading = min((self.globals + 1) // 2, rows)
+        trailing = max(rows - self.globals // 2, leading)
+        r = np.arange(n) // self.block
+        is_global = (r < leading) | (r >= trailing)
+        reach = self.window // 2
+        drawn = self._drawn(rows, leading, trailing)[r]
+        b = self.block
+        spans = Spans.of(
+            n,
+            (0, np.where(is_global, n, leading * b)),
+            (
+                np.maximum(r - reach, leading) * b,
+                np.where(is_global, 0, np.minimum(r + reach + 1, trailing) * b),
+            ),
+            (trailing * b, np.where(is_global, 0, n)),
+            *(
+                (drawn[:, s] * b, np.where(drawn[:, s] < 0, 0, (drawn[:, s] + 1) * b))
+                for s in range(self.random)
+            ),
+        )
+        return spans.causal() if self.causal else spans
+
+    def _drawn(
+        self, rows: int, leading: int, trailing: int
+    ) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+        """The random blocks `[rows, random]` of each row of blocks, -1 where there are no more to draw."""
+        drawn = np.full((rows, self.random), -1, np.int64)
+        for r in range(leading, trailing):
+            low, high = max(r - self.window // 2, leading), min(r + self.window // 2 + 1, trailing)
+            unseen = trailing - leading - (high - low)
+            taken: list[int] = []
+            for draw in range(min(self.random, unseen)):
+                # The draw-th of the unseen blocks left: every block is equally likely, and none is tried twice.
+                place = leading + _mix(self.seed, r, draw) % (unseen - draw)
+                for block in sorted([*range(low, high), *taken]):
+                    place += block <= place
+                drawn[r, draw] = place
+                taken.append(place)
+        return drawn
+
+
+def _mix(*words: int) -> int:
+    """A 64-bit hash of the words: SplitMix64 (Steele et al. 2014) applied to each in turn."""
+    bits = 2**64 - 1
+    state = 0
+    for word in words:
+        state = (state ^ word) + 0x9E3779B97F4A7C15 & bits
+        state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & bits
+        state = (state ^ state >> 27) * 0x94D049BB133111EB & bits
+        state ^= state >> 31
+    return state
+
+
+VARIANT = Variant(BigBird, source="Zaheer et al. 2020, arXiv 2007.14062")

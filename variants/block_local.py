@@ -1,0 +1,36 @@
+"""Block-local attention: the sequence is cut into blocks, and a query sees the keys of its own block.
+
+    o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   floor(j / block) = floor(i / block)
+
+Keys per query: `block`, fewer in a last block that the sequence does not fill. Blocks are contiguous. (Long
+Range Arena's released "local attention" groups positions that are N / block apart instead.) Cost:
+4 block N D FLOPs forward for one head, half when causal.
+
+Source: Parmar et al. 2018, "Image Transformer", arXiv 1802.05751, section 3.3; as a baseline: Tay et al. 2020,
+"Long Range Arena", arXiv 2011.04006, section 3.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from attnbench.variants import Pattern, Spans, Variant, parameter
+
+
+@dataclass(frozen=True)
+class BlockLocal(Pattern):
+    """Query i sees the keys of block `floor(i / block)`, when causal those up to i."""
+
+    block: int = parameter("tokens in a block", minimum=1)
+    causal: bool = parameter("hide the keys after the query", default=False)
+
+    def spans(self, n: int) -> Spans:
+        """One span a row."""
+        start = np.arange(n) // self.block * self.block
+        spans = Spans.of(n, (start, start + self.block))
+        return spans.causal() if self.causal else spans
+
+
+VARIANT = Variant(
+    BlockLocal, source="Parmar et al. 2018, arXiv 1802.05751; Tay et al. 2020, arXiv 2011.04006"
+)

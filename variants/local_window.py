@@ -1,0 +1,60 @@
+"""Local-window attention: a query sees `window` keys centred on itself, like a convolution's kernel.
+
+    o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   j = i + dilation m,   |m| <= (window - 1) / 2
+
+`window` is the total odd number of keys. At the ends of the sequence, `edges: clip` drops the keys that fall
+outside (a zero-padded convolution); `edges: slide` moves the window inward, so that every query sees exactly
+`window` keys (neighbourhood attention). When causal, the window ends at the query: `window` keys
+`i - dilation (window - 1) .. i`, fewer at the start. Cost: 4 window N D FLOPs forward for one head.
+
+Source: Ramachandran et al. 2019, "Stand-Alone Self-Attention in Vision Models", arXiv 1906.05909, section 3;
+`slide` and dilation: Hassani et al. 2023, "Neighborhood Attention Transformer", arXiv 2204.07143, section 3.1,
+and Hassani and Shi 2022, "Dilated Neighborhood Attention Transformer", arXiv 2209.15001, section 3.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from attnbench.variants import Pattern, Spans, Variant, parameter
+
+
+@dataclass(frozen=True)
+class LocalWindow(Pattern):
+    """Query i sees `window` keys, `dilation` apart, centred on i (ending at i when causal)."""
+
+    window: int = parameter("keys per query in all, odd", minimum=1, odd=True)
+    dilation: int = parameter("distance between neighbouring keys of a window", default=1, minimum=1)
+    edges: Literal["clip", "slide"] = parameter(
+        "clip the window at the sequence's ends, or slide it in", default="clip"
+    )
+    causal: bool = parameter("end the window at the query", default=False)
+
+    def spans(self, n: int) -> Spans:
+        """One span a row; under `slide` a window stays within its residue class modulo `dilation`."""
+        i = np.arange(n)
+        d = self.dilation
+        if self.causal:
+            return Spans.of(n, (i - (self.window - 1) * d, i + 1, d))
+        if self.edges == "clip":
+            reach = (self.window - 1) // 2 * d
+            return Spans.of(n, (i - reach, i + reach + 1, d))
+        residue, place = i % d, i // d
+        length = (n - residue + d - 1) // d
+        first = np.clip(place - self.window // 2, 0, length - self.window)
+        start = residue + first * d
+        return Spans.of(n, (start, start + (self.window - 1) * d + 1, d))
+
+    def unsupported(self, n: int) -> str | None:
+        """A sliding window must fit into the sequence, and cannot be causal."""
+        if self.edges == "slide" and self.causal:
+            return "a causal window cannot slide inward; use edges: clip"
+        if self.edges == "slide" and self.dilation * self.window > n:
+            return f"edges: slide needs dilation * window <= seq_len, found {self.dilation} * {self.window} > {n}"
+        return None
+
+
+VARIANT = Variant(
+    LocalWindow, source="Ramachandran et al. 2019, arXiv 1906.05909; Hassani et al. 2023, arXiv 2204.07143"
+)
