@@ -45,9 +45,7 @@ class Case:
     def label(self) -> str:
         """The mechanism: `local_window(window=257)`, parameters at their defaults left out."""
         defaults = {each.name: each.default for each in fields(self.pattern)}
-        told = [
-            f"{name}={_written(value)}" for name, value in self.parameters.items() if value != defaults[name]
-        ]
+        told = [f"{name}={_written(value)}" for name, value in self.parameters.items() if value != defaults[name]]
         return f"{self.variant}({', '.join(told)})" if told else self.variant
 
     @property

@@ -25,9 +25,7 @@ class Spans:
     step: IntArray
 
     @classmethod
-    def of(
-        cls, n: int, *spans: tuple[npt.ArrayLike, npt.ArrayLike] | tuple[npt.ArrayLike, npt.ArrayLike, int]
-    ) -> Self:
+    def of(cls, n: int, *spans: tuple[npt.ArrayLike, npt.ArrayLike] | tuple[npt.ArrayLike, npt.ArrayLike, int]) -> Self:
         """Spans of length n from `(start, stop)` or `(start, stop, step)`, each a scalar or an array `[N]`.
 
         Bounds outside `0 .. n` are cut off without moving the progression. The spans of a row must be
@@ -57,7 +55,7 @@ class Spans:
 
     def counts(self) -> IntArray:
         """Keys that each query sees, `[N]`."""
-        return self.lengths().sum(axis=1)
+        return np.asarray(self.lengths().sum(axis=1))
 
     def pairs(self) -> int:
         """Allowed (query, key) pairs of one head."""
@@ -100,9 +98,7 @@ class Spans:
         runs = np.unique(np.stack([rows[near], first_tile, last_tile], 1), axis=0)
         ids = [_expand(runs[:, 0] * columns + runs[:, 1], runs[:, 2] - runs[:, 1] + 1, 1)]
         if far.any():
-            keys = _expand(
-                self.start[far], self.lengths()[far], np.repeat(self.step[far], self.lengths()[far])
-            )
+            keys = _expand(self.start[far], self.lengths()[far], np.repeat(self.step[far], self.lengths()[far]))
             ids.append(np.repeat(rows[far], self.lengths()[far]) * columns + keys // width)
         tiles = np.unique(np.concatenate(ids))
         return tiles // columns, tiles % columns
@@ -152,9 +148,7 @@ def _problem(value: object, kind: Any, metadata: Any) -> str | None:
         return None
     choices = [choice for each in kinds if get_origin(each) is Literal for choice in get_args(each)]
     if choices:
-        return (
-            None if value in choices else f"expected one of {', '.join(map(str, choices))}, found {value!r}"
-        )
+        return None if value in choices else f"expected one of {', '.join(map(str, choices))}, found {value!r}"
     if type(value) not in kinds:
         names = " or ".join("null" if each is type(None) else each.__name__ for each in kinds)
         return f"expected {names}, found {value!r}"

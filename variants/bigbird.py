@@ -50,16 +50,11 @@ class BigBird(Pattern):
                 np.where(is_global, 0, np.minimum(r + reach + 1, trailing) * b),
             ),
             (trailing * b, np.where(is_global, 0, n)),
-            *(
-                (drawn[:, s] * b, np.where(drawn[:, s] < 0, 0, (drawn[:, s] + 1) * b))
-                for s in range(self.random)
-            ),
+            *((drawn[:, s] * b, np.where(drawn[:, s] < 0, 0, (drawn[:, s] + 1) * b)) for s in range(self.random)),
         )
         return spans.causal() if self.causal else spans
 
-    def _drawn(
-        self, rows: int, leading: int, trailing: int
-    ) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    def _drawn(self, rows: int, leading: int, trailing: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
         """The random blocks `[rows, random]` of each row of blocks, -1 where there are no more to draw."""
         drawn = np.full((rows, self.random), -1, np.int64)
         for r in range(leading, trailing):
