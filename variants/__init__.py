@@ -4,6 +4,8 @@ One variant is one file. Its name is the file's name, the YAML key, the legend a
 patterns import NumPy only; torch is imported by the modules of `attnbench.variants.kernels`.
 """
 
+from attnbench.variants._pattern import BoolArray as BoolArray
+from attnbench.variants._pattern import IntArray as IntArray
 from attnbench.variants._pattern import Pattern as Pattern
 from attnbench.variants._pattern import Spans as Spans
 from attnbench.variants._pattern import parameter as parameter

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attnbench.variants import Pattern, Spans, Variant, parameter
+from attnbench.variants import IntArray, Pattern, Spans, Variant, parameter
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class BigBird(Pattern):
         )
         return spans.causal() if self.causal else spans
 
-    def _drawn(self, rows: int, leading: int, trailing: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    def _drawn(self, rows: int, leading: int, trailing: int) -> IntArray:
         """The random blocks `[rows, random]` of each row of blocks, -1 where there are no more to draw."""
         drawn = np.full((rows, self.random), -1, np.int64)
         for r in range(leading, trailing):

@@ -1,0 +1,87 @@
+"""Statistics whose unit is the process: pure functions on arrays, on the log scale.
+
+One process gives one number for a case, the median of its log times. What processes differ by is what a run of the
+same code differs by, so every interval is taken over processes. P counts processes, K lengths.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+LEVEL = 0.95
+"""The confidence of every interval."""
+FEWEST_PROCESSES = 3
+"""Below this many processes there is no interval."""
+FEWEST_LENGTHS = 3
+"""Below this many lengths there is no growth exponent."""
+OCTAVES = 3
+"""The growth exponent is fitted over this many of the longest octaves."""
+
+
+class Interval(NamedTuple):
+    """Means over processes with Student t intervals; NaN where there is none."""
+
+    mean: FloatArray
+    low: FloatArray
+    high: FloatArray
+    processes: IntArray
+    """Processes behind each mean."""
+
+
+def log_medians(values: Sequence[Sequence[float]]) -> FloatArray:
+    """The median of the logarithms of each sequence of positive numbers; none may be empty."""
+    lengths = np.array([len(each) for each in values], np.int64)
+    flat = np.fromiter(chain.from_iterable(values), np.float64, int(lengths.sum()))
+    ordered = np.log(flat[np.lexsort((flat, np.repeat(np.arange(len(lengths)), lengths)))])
+    start = np.cumsum(lengths) - lengths
+    return np.asarray((ordered[start + (lengths - 1) // 2] + ordered[start + lengths // 2]) / 2)
+
+
+def interval(y: FloatArray) -> Interval:
+    """Mean and interval over the last axis `[..., P]`; a NaN is a process that is not there."""
+    there = np.isfinite(y)
+    count = there.sum(axis=-1)
+    some = np.where(count > 0, count, 1)
+    mean = np.where(count > 0, np.where(there, y, 0.0).sum(axis=-1) / some, np.nan)
+    squares = np.where(there, y - mean[..., None], 0.0) ** 2
+    enough = count >= FEWEST_PROCESSES
+    freedom = np.where(enough, count - 1, 1)
+    error = np.sqrt(squares.sum(axis=-1) / freedom / some)
+    half = np.where(enough, stats.t.ppf((1 + LEVEL) / 2, freedom) * error, np.nan)
+    return Interval(mean, mean - half, mean + half, count)
+
+
+def longest_octaves(n: IntArray) -> npt.NDArray[np.bool_]:
+    """Which of the lengths `[K]` a growth exponent is fitted over; none where they are too few."""
+    chosen = n * 2**OCTAVES >= n.max(initial=0)
+    return np.asarray(chosen & (np.unique(n[chosen]).size >= FEWEST_LENGTHS))
+
+
+def slopes(log_n: FloatArray, y: FloatArray) -> FloatArray:
+    """Least-squares slope of each column of `y [K, P]` against `log_n [K]`; NaN where a value is missing."""
+    centred = log_n - log_n.mean()
+    return np.asarray((centred[:, None] * y).sum(axis=0) / (centred**2).sum())
+
+
+def crossings(log_n: FloatArray, difference: FloatArray) -> FloatArray:
+    """The log N from which each column of `difference [K, P]` stays negative, lengths ascending.
+
+    A difference is log time minus the baseline's, so negative is faster; between lengths it is interpolated
+    linearly in log N. -inf: negative everywhere. inf: not negative at the longest length. NaN: a value is missing.
+    """
+    slower = difference >= 0
+    last = len(log_n) - 1 - np.argmax(slower[::-1], axis=0)
+    before, after = last, np.minimum(last + 1, len(log_n) - 1)
+    columns = np.arange(difference.shape[1])
+    high, low = difference[before, columns], difference[after, columns]
+    share = np.divide(high, high - low, out=np.zeros_like(high), where=high != low)
+    crossed = log_n[before] + share * (log_n[after] - log_n[before])
+    crossed = np.where(slower[-1], np.inf, np.where(slower.any(axis=0), crossed, -np.inf))
+    return np.where(np.isnan(difference).any(axis=0), np.nan, crossed)

@@ -1,0 +1,70 @@
+"""Numbers as people read them: units, and no more digits than an interval bears out."""
+
+import math
+
+_MOST_DIGITS = 4
+_DIGITS_WITHOUT_INTERVAL = 2
+_TIME_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
+_SIZE_UNITS = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
+
+
+def digits(value: float, low: float, high: float) -> int:
+    """Significant digits of `value` down to the first one that the interval leaves open."""
+    half = (high - low) / 2
+    if math.isnan(half):
+        return _DIGITS_WITHOUT_INTERVAL
+    if half <= 0:
+        return _MOST_DIGITS
+    return min(max(_place(value) - _place(half) + 1, 1), _MOST_DIGITS)
+
+
+def number(value: float, significant: int) -> str:
+    """`value` to so many significant digits, without an exponent: `12,300`, `3.10`, `0.012`."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    rounded = float(f"{value:.{significant - 1}e}")
+    return f"{rounded:,.{max(significant - 1 - _place(rounded), 0)}f}"
+
+
+def honest(value: float, low: float, high: float) -> str:
+    """`value` with the digits that its interval bears out."""
+    return number(value, digits(value, low, high))
+
+
+def time(ns: float, low: float = math.nan, high: float = math.nan) -> str:
+    """A time with its unit: `3.10 ms`."""
+    scale, unit = _unit(ns, _TIME_UNITS)
+    return f"{number(ns / scale, digits(ns, low, high))} {unit}"
+
+
+def size(count: float) -> str:
+    """Bytes with their unit, to three digits: `4.63 MiB`."""
+    scale, unit = _unit(count, _SIZE_UNITS)
+    return f"{number(count / scale, 3 if unit != 'B' else 4)} {unit}"
+
+
+def spread(low: float, high: float) -> str:
+    """Half an interval's width in percent, or nothing where there is no interval: `±1.2%`."""
+    if math.isnan(low):
+        return ""
+    percent = (math.sqrt(high / low) - 1) * 100
+    return f"±{number(percent, 2 if percent < 10 else 3)}%" if percent >= 0.1 else "±<0.1%"
+
+
+def length(n: float) -> str:
+    """A sequence length, short: `512`, `2K`, `1M`."""
+    whole = round(n)
+    for scale, unit in ((1 << 20, "M"), (1 << 10, "K")):
+        if whole >= scale and whole % scale == 0:
+            return f"{whole // scale}{unit}"
+    return str(whole)
+
+
+def _place(value: float) -> int:
+    """The power of ten of the leading digit."""
+    return math.floor(math.log10(abs(value)))
+
+
+def _unit(value: float, units: tuple[tuple[float, str], ...]) -> tuple[float, str]:
+    """The largest unit that `value` is at least one of."""
+    return next((each for each in units if value >= each[0]), units[-1])

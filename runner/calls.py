@@ -1,0 +1,63 @@
+"""The call that is measured: inputs, and what one direction does with them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attnbench import variants
+from attnbench.suites import Case, Direction
+from attnbench.variants import OWN, Shape, kernels
+from attnbench.variants.kernels import Kernel, _verify
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Queries `B H N D`, keys and values `B K N D`, and the gradient of the output `B H N D`."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    dout: Tensor
+
+
+def inputs(shape: Shape, dtype: str, device: str) -> Inputs:
+    """Standard normal tensors, the same on every run and device."""
+    return Inputs(*_verify.inputs(shape, dtype, device, seed=0))
+
+
+def input_bytes(shape: Shape, dtype: str) -> int:
+    """Bytes that `inputs` holds."""
+    rows = 2 * (shape.heads + shape.kv_heads) * shape.batch * shape.seq_len
+    return rows * shape.head_dim * int(getattr(torch, dtype).itemsize)
+
+
+def build(case: Case, shape: Shape) -> Kernel:
+    """The case's kernel, made ready for `shape`."""
+    if case.implementation == OWN:
+        own = variants.load(case.variant).build
+        if own is None:
+            raise TypeError(f"{case.variant} brings no build of its own")
+        return own(case.pattern, shape, case.dtype, case.device)
+    return kernels.load(case.implementation).build(case.pattern, shape, case.dtype, case.device)
+
+
+def call(kernel: Kernel, given: Inputs, direction: Direction) -> Callable[[], object]:
+    """What is timed: one call in the given direction.
+
+    Gradients are `torch.autograd.grad(out, (q, k, v), dout)`. The graph of `backward` is made here, once, and kept.
+    """
+    attend = kernel.attend
+    if direction == "forward":
+
+        def forward() -> object:
+            with torch.no_grad():
+                return attend(given.q, given.k, given.v)
+
+        return forward
+    leaves = tuple(tensor.detach().requires_grad_() for tensor in (given.q, given.k, given.v))
+    if direction == "backward":
+        out = attend(*leaves)
+        return lambda: torch.autograd.grad(out, leaves, given.dout, retain_graph=True)
+    return lambda: torch.autograd.grad(attend(*leaves), leaves, given.dout)

@@ -1,0 +1,186 @@
+"""The command line. Each verb imports what it needs when it is called, so that `--help` is instant."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from attnbench.runner import exit_code
+
+if TYPE_CHECKING:
+    from attnbench.suites.suite import Suite
+
+_VARIANTS = click.option(
+    "--variants",
+    "folders",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Find the one-file variants of FOLDER too. Their code is run.",
+)
+_SUITE = click.argument("suite", type=click.Path(path_type=Path))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="attnbench", prog_name="bench")
+def main() -> None:
+    """What self-attention costs: time, memory and work, checked before it is timed."""
+
+
+@main.command()
+@_SUITE
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run folder; new or empty.")
+@click.option("--quiet", is_flag=True, help="Say nothing but where the run folder is.")
+@_VARIANTS
+def run(suite: Path, out: Path | None, quiet: bool, folders: tuple[Path, ...]) -> None:
+    """Measure all cases of SUITE, a YAML file or the name of a suite that ships, and report.
+
+    Every case is checked against a float64 oracle before it is timed. The run folder (by default
+    runs/NAME-DATE-TIME) holds run.json, samples.jsonl, table.csv, table.md, report.md and figures/.
+
+    Exit codes: 0 measured; 2 usage, invalid suite or unusable folder; 3 a case was wrong, crashed, failed, timed out
+    or ran out of memory unpredictedly; 5 nothing was measured; 124 the suite's time ran out; 130 interrupted.
+    """
+    with _told():
+        from attnbench.runner import engine, progress
+
+        loaded = _load(suite, folders)
+        folder = out or _new_folder(loaded.name)
+        display = progress.choose(quiet=quiet)
+        try:
+            finished = engine.run(loaded, folder, display, command=_command(), folders=folders)
+            code = exit_code.of(finished.rows, out_of_time=finished.out_of_time)
+        except KeyboardInterrupt:
+            code = exit_code.INTERRUPTED
+            _say("interrupted; what was finished is kept", quiet=quiet)
+        finally:
+            display.close()
+        if (folder / "run.json").exists():
+            _report(folder, quiet=quiet)
+    sys.exit(code)
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+def report(runs: tuple[Path, ...]) -> None:
+    """Rebuild tables, figures and report of each RUN folder from its run.json and samples.jsonl alone.
+
+    Exit codes: 0 written; 2 usage or unreadable folder.
+    """
+    with _told():
+        from attnbench.reports import page
+
+        for folder in runs:
+            click.echo(page.write(folder))
+
+
+@main.command()
+@_SUITE
+@_VARIANTS
+def validate(suite: Path, folders: tuple[Path, ...]) -> None:
+    """Check SUITE without running it: every mistake on a line of its own, with file, line and column.
+
+    Exit codes: 0 valid; 2 usage or invalid suite.
+    """
+    with _told():
+        loaded = _load(suite, folders)
+        click.echo(f"{suite}: {len(loaded.cases())} cases")
+
+
+@main.command("list")
+@_VARIANTS
+def list_(folders: tuple[Path, ...]) -> None:
+    """List variants with their parameters, implementations, and the suites that ship.
+
+    Exit codes: 0 listed; 2 usage.
+    """
+    with _told():
+        from attnbench.runner import listing
+
+        _extend(folders)
+        click.echo(listing.text())
+
+
+@main.command()
+@_VARIANTS
+def schema(folders: tuple[Path, ...]) -> None:
+    """Print the JSON Schema of suites, for editors.
+
+    Exit codes: 0 printed; 2 usage.
+    """
+    with _told():
+        import json
+
+        from attnbench.suites import schema
+
+        _extend(folders)
+        click.echo(json.dumps(schema.schema(), indent=2))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell a user's mistake in plain lines, and exit with 2."""
+    from attnbench.reports.journal import RunError
+    from attnbench.runner.journal import FolderError
+    from attnbench.suites.load import SuiteError
+
+    try:
+        yield
+    except (SuiteError, FolderError, RunError) as error:
+        click.echo(str(error), err=True)
+        sys.exit(exit_code.USAGE)
+
+
+def _load(path: Path, folders: tuple[Path, ...]) -> "Suite":
+    """The suite in a file, or one that ships, by name."""
+    from attnbench.suites import shipped
+    from attnbench.suites.load import load
+
+    _extend(folders)
+    return load(path if path.exists() else shipped().get(str(path), path))
+
+
+def _extend(folders: tuple[Path, ...]) -> None:
+    from attnbench import variants
+
+    for folder in folders:
+        try:
+            variants.extend(folder)
+        except ValueError as error:
+            raise click.UsageError(f"--variants {error}") from error
+
+
+def _new_folder(name: str) -> Path:
+    from datetime import datetime
+
+    return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _command() -> list[str]:
+    return ["bench", *sys.argv[1:]]
+
+
+def _report(folder: Path, *, quiet: bool) -> None:
+    """Write the report, and show its table."""
+    from attnbench.reports import page
+
+    written = page.write(folder)
+    if not quiet:
+        from rich.console import Console
+
+        from attnbench.reports import answer, frame, tables
+
+        run = frame.load(folder)
+        console = Console()
+        console.print(tables.terminal(run))
+        for sentence in answer.answer(run):
+            console.print(sentence, markup=False, highlight=False)
+    click.echo(f"report: {written}")
+
+
+def _say(text: str, *, quiet: bool) -> None:
+    if not quiet:
+        click.echo(text, err=True)

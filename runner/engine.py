@@ -1,0 +1,259 @@
+"""A run: every case probed once, then timed in several fresh processes, each finished unit on disk at once."""
+
+import random
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from attnbench.runner import environment, memory, sampling, thumbnails
+from attnbench.runner.forecast import Forecast
+from attnbench.runner.journal import Journal
+from attnbench.runner.progress import Progress
+from attnbench.runner.workers import Worker, WorkerEnded
+from attnbench.suites import Case, Probe, Result, Sample, Status
+from attnbench.suites.suite import Suite
+
+StartWorker = Callable[..., Worker]
+
+_BLOCKS_LONGER = (Status.OUT_OF_MEMORY, Status.TIMED_OUT)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run wrote down, and whether the suite's time ran out before its end."""
+
+    folder: Path
+    rows: tuple[Result, ...]
+    out_of_time: bool
+
+
+def run(
+    suite: Suite,
+    folder: Path,
+    progress: Progress,
+    *,
+    command: Sequence[str] = (),
+    folders: tuple[Path, ...] = (),
+    seed: int = 0,
+    start_worker: StartWorker = Worker,
+    now: Callable[[], float] = time.monotonic,
+) -> Finished:
+    """Measure all cases of a suite into a new folder.
+
+    `folders` hold variants outside the package. An interruption leaves every finished unit in the folder.
+
+    Raises:
+        FolderError: the folder is in use or cannot be written.
+    """
+    cases = suite.cases()
+    budget_bytes = suite.budget.bytes_of(memory.available_bytes())
+    with start_worker("forkserver", None, folders) as worker:
+        facts = environment.of_machine() | worker.ask({"do": "environment"}, suite.budget.case_s)
+    meta = _meta(suite, cases, facts, command, seed, budget_bytes)
+    with Journal(folder, meta) as journal:
+        session = _Session(suite, cases, journal, progress, budget_bytes, folders, seed, start_worker, now)
+        try:
+            session.probe_all()
+            session.time_all()
+        finally:
+            session.drop_worker()
+        journal.finish(finished=_utc())
+    return Finished(folder, tuple(session.rows), session.out_of_time)
+
+
+class _Session:
+    """A run under way."""
+
+    def __init__(
+        self,
+        suite: Suite,
+        cases: list[Case],
+        journal: Journal,
+        progress: Progress,
+        budget_bytes: int,
+        folders: tuple[Path, ...],
+        seed: int,
+        start_worker: StartWorker,
+        now: Callable[[], float],
+    ) -> None:
+        self.suite = suite
+        self.cases = sorted(cases, key=lambda case: case.shape.seq_len)
+        self.journal = journal
+        self.progress = progress
+        self.budget_bytes = budget_bytes
+        self.folders = folders
+        self.seed = seed
+        self.start_worker = start_worker
+        self.now = now
+        self.deadline = now() + suite.budget.suite_s
+        self.rows: list[Result] = []
+        self.plans: dict[str, sampling.Plan] = {}
+        self.out_of_time = False
+        self.forecast = Forecast(len(cases), suite.measure.processes)
+        self._at_hand: tuple[str, str, Worker] | None = None
+
+    # Probe
+
+    def probe_all(self) -> None:
+        """Probe every case, short lengths first, so that what fails at one length is not tried at longer ones."""
+        too_long: dict[tuple[Any, ...], str] = {}
+        for done, case in enumerate(self.cases):
+            self.progress.working("probe", case.title, done, len(self.cases), self.forecast.left_s())
+            begun = self.now()
+            reason = self._out_of_time() or too_long.get(case.family)
+            probe = Probe(case.key, Status.SKIPPED, reason) if reason else self._probe(case)
+            if probe.status in _BLOCKS_LONGER:
+                too_long[case.family] = f"N={case.shape.seq_len} ended {probe.status}"
+            if probe.status is Status.PASSED:
+                self._plan(case, probe)
+            self._write(probe)
+            self.forecast.probed(case.key, self.now() - begun, self.plans.get(case.key), probe.call_ns)
+            self.progress.probed(case, probe, done + 1, len(self.cases))
+
+    def _probe(self, case: Case) -> Probe:
+        """Probe a case in a process of its own; on CUDA, where starting one is dear, in one that lasts until it dies."""
+        request = {
+            "do": "probe",
+            "case": case.to_json(),
+            "threads": self._threads(case),
+            "budget_bytes": self.budget_bytes,
+        }
+        worker = self._worker("forkserver", case.device)
+        try:
+            probe = Probe.from_json(worker.ask(request, self.suite.budget.case_s))
+        except WorkerEnded as end:
+            self.drop_worker()
+            return Probe(case.key, end.status, end.reason)
+        if case.device == "cpu":
+            self.drop_worker()
+        return probe
+
+    def _plan(self, case: Case, probe: Probe) -> None:
+        assert probe.call_ns is not None
+        measure = self.suite.measure
+        share_ns = self.suite.budget.case_s * 1e9 / measure.processes
+        self.plans[case.key] = sampling.plan(probe.call_ns, measure.values, measure.value_ms * 1e6, share_ns)
+
+    # Time
+
+    def time_all(self) -> None:
+        """Time the cases that passed, in as many fresh processes as the suite asks for."""
+        for replicate in range(self.suite.measure.processes):
+            begun = self.now()
+            self._replicate(replicate)
+            self.forecast.replicated(self.now() - begun)
+
+    def _replicate(self, replicate: int) -> None:
+        """One replicate: the groups in random order, through one process as long as it lives."""
+        timed = [case for case in self.cases if case.key in self.plans]
+        order = random.Random(f"{self.seed}:{replicate}")
+        groups = [list(group) for _, group in groupby(sorted(timed, key=_by_group), key=_by_group)]
+        order.shuffle(groups)
+        done = 0
+        for group in groups:
+            if self._out_of_time():
+                break
+            self.progress.working("time", f"process {replicate + 1}", done, len(timed), self.forecast.left_s(done))
+            self._time_group(group, replicate)
+            done += len(group)
+        self.drop_worker()
+        self.progress.replicated(replicate + 1, self.suite.measure.processes)
+
+    def _time_group(self, group: list[Case], replicate: int) -> None:
+        """Time a group; a case that kills the process is written down, and the rest goes on in another."""
+        left = list(group)
+        while left:
+            worker = self._worker("spawn", left[0].device)
+            try:
+                for row in worker.ask(self._time_request(left, replicate), self.suite.budget.case_s):
+                    self._sampled(Sample.from_json(row))
+                return
+            except WorkerEnded as end:
+                self.drop_worker()
+                struck = left.pop(end.index)
+                self._sampled(Sample(struck.key, end.status, end.reason, replicate=replicate))
+
+    def _time_request(self, cases: list[Case], replicate: int) -> dict[str, Any]:
+        plans = [self.plans[case.key] for case in cases]
+        return {
+            "do": "time",
+            "cases": [{"case": case.to_json(), "plan": vars(plan)} for case, plan in zip(cases, plans, strict=True)],
+            "replicate": replicate,
+            "seed": f"{self.seed}:{replicate}:{cases[0].key}",
+            "value_ns": self.suite.measure.value_ms * 1e6,
+            "threads": self._threads(cases[0]),
+        }
+
+    def _sampled(self, sample: Sample) -> None:
+        """Write a sample; a case that failed once is not timed again."""
+        self._write(sample)
+        if sample.status is not Status.PASSED:
+            del self.plans[sample.case]
+
+    # Both
+
+    def _worker(self, kind: str, device: str) -> Worker:
+        """The worker at hand, if it is of that kind and for that device; else a new one."""
+        if self._at_hand is None or self._at_hand[:2] != (kind, device):
+            self.drop_worker()
+            budget_bytes = self.budget_bytes if device == "cpu" else None
+            self._at_hand = (kind, device, self.start_worker(kind, budget_bytes, self.folders))
+        return self._at_hand[2]
+
+    def drop_worker(self) -> None:
+        """End the worker at hand."""
+        if self._at_hand is not None:
+            self._at_hand[2].close()
+            self._at_hand = None
+
+    def _threads(self, case: Case) -> int:
+        return environment.threads() if case.threads == "auto" else case.threads
+
+    def _out_of_time(self) -> str | None:
+        if self.now() < self.deadline:
+            return None
+        self.out_of_time = True
+        return f"the suite's {self.suite.budget.suite_s:g} s (budget.suite_s) were spent"
+
+    def _write(self, row: Result) -> None:
+        self.journal.append(row)
+        self.rows.append(row)
+
+
+def _by_group(case: Case) -> str:
+    return repr(case.group)
+
+
+def _meta(
+    suite: Suite, cases: list[Case], facts: dict[str, Any], command: Sequence[str], seed: int, budget_bytes: int
+) -> dict[str, Any]:
+    """`run.json` as it stands when the run begins."""
+
+    def baseline(case: Case) -> str | None:
+        found = suite.baseline_of(case)
+        return found.key if found else None
+
+    return {
+        "format": 1,
+        "name": suite.name,
+        "question": suite.question,
+        "command": shlex.join(command),
+        "started": _utc(),
+        "finished": None,
+        "seed": seed,
+        "budget_bytes": budget_bytes,
+        "suite": suite.to_json(),
+        "source": suite.source,
+        "environment": facts,
+        "cases": [{"key": case.key, "baseline": baseline(case), **case.to_json()} for case in cases],
+        "patterns": thumbnails.of(cases),
+    }
+
+
+def _utc() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

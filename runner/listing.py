@@ -1,0 +1,26 @@
+"""What there is to measure, as `bench list` prints it."""
+
+from dataclasses import MISSING, Field, fields
+from typing import Any
+
+from attnbench import variants
+from attnbench.suites import shipped
+from attnbench.variants import kernels
+
+
+def text() -> str:
+    """Variants with their parameters, implementations and suites."""
+    blocks = ["variants"]
+    for name in variants.names():
+        blocks.append(f"  {name}: {variants.describe(name).splitlines()[0]}")
+        blocks += [f"      {_parameter(each)}" for each in fields(variants.load(name).pattern)]
+    blocks.append("implementations")
+    blocks.append(f"  {', '.join(kernels.names())}")
+    blocks.append("suites")
+    blocks += [f"  {name}: {path}" for name, path in sorted(shipped().items())]
+    return "\n".join(blocks)
+
+
+def _parameter(each: "Field[Any]") -> str:
+    default = "required" if each.default is MISSING else f"default {each.default}"
+    return f"{each.name} ({default}): {each.metadata['doc']}"

@@ -1,0 +1,97 @@
+"""Memory: the budget of a run, the limit of a worker, and the exact peak of a call."""
+
+import ctypes
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def available_bytes() -> int:
+    """What a run may count on: the smaller of the system's available memory and the cgroup's limit."""
+    available = int(psutil.virtual_memory().available)
+    for path in map(Path, _CGROUP_LIMITS):
+        if path.is_file() and (text := path.read_text().strip()).isdigit():
+            available = min(available, int(text))
+    return available
+
+
+def limit(budget_bytes: int) -> None:
+    """Let this process take `budget_bytes` more than it holds now; beyond, allocations fail at once.
+
+    Sets RLIMIT_DATA, which counts private writable memory, whether touched or not.
+    """
+    held = _status_bytes("VmData")
+    if held is None:
+        return
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    wanted = held + budget_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """What one call takes at its peak, beyond what was held before it."""
+
+    allocated_bytes: int
+    """From torch's allocator: exact, the same integer every time at the same thread count."""
+    resident_bytes: int | None
+    """Growth of the resident peak: also what libraries take by themselves. Linux and CPU only."""
+
+
+def cpu_peaks(call: Callable[[], object]) -> Peaks:
+    """The peaks of one call on the CPU: the profiler's memory events, and the kernel's account of the process."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        resident_bytes = _resident_bytes(call)
+    assert profiler.profiler is not None
+    assert profiler.profiler.kineto_results is not None
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    held = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    return Peaks(peak, resident_bytes)
+
+
+def cuda_peaks(call: Callable[[], object]) -> Peaks:
+    """The peak of one call on a CUDA device: the allocator's maximum after a reset."""
+    import torch
+
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    call()
+    torch.cuda.synchronize()
+    return Peaks(int(torch.cuda.max_memory_allocated()) - before, None)
+
+
+def _resident_bytes(call: Callable[[], object]) -> int | None:
+    """Growth of the resident peak over one call, or nothing where the system does not tell.
+
+    Memory freed earlier but kept by the C library is given back first, else it would hide growth.
+    """
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+    except (OSError, AttributeError):
+        call()
+        return None
+    before = _status_bytes("VmRSS")
+    call()
+    peak = _status_bytes("VmHWM")
+    return None if before is None or peak is None else max(peak - before, 0)
+
+
+def _status_bytes(name: str) -> int | None:
+    """A field of /proc/self/status."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":")), None)

@@ -1,0 +1,33 @@
+"""What an exception, or the death of a process, means for a case."""
+
+import signal
+
+from attnbench.suites import Status
+
+_ALLOCATION = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc", "cannot allocate memory")
+
+
+def of_exception(error: BaseException) -> tuple[Status, str]:
+    """The status and reason of a case that raised `error`."""
+    text = _first_line(str(error))
+    reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    out_of_memory = isinstance(error, MemoryError) or any(words in str(error).lower() for words in _ALLOCATION)
+    return (Status.OUT_OF_MEMORY if out_of_memory else Status.FAILED), reason
+
+
+def of_exit(exitcode: int | None, last_words: str) -> tuple[Status, str]:
+    """The status and reason of a case whose process ended with `exitcode` (negative: a signal)."""
+    if exitcode is not None and exitcode < 0:
+        name = signal.Signals(-exitcode).name
+        how = f"its process was killed by {name}"
+        if -exitcode == signal.SIGKILL:
+            how += " (the system's out-of-memory killer does that)"
+    else:
+        how = f"its process ended with exit code {exitcode}"
+    return Status.CRASHED, f"{how}; last words: {last_words}" if last_words else how
+
+
+def _first_line(text: str) -> str:
+    """The first line that says something, of bounded length."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0][:300] if lines else ""

@@ -1,0 +1,23 @@
+"""What the server that forks probe workers has loaded, so that a worker is ready in milliseconds.
+
+It runs no tensor operation (the forked workers would hang on its threads) but opens one empty profile, or each
+worker would pay a second for its first.
+"""
+
+import os
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from attnbench.runner import probe as probe
+
+_stderr = os.dup(2)
+_null = os.open(os.devnull, os.O_WRONLY)
+os.dup2(_null, 2)
+with profile(activities=[ProfilerActivity.CPU], profile_memory=True):
+    pass
+os.dup2(_stderr, 2)
+os.close(_stderr)
+os.close(_null)
+
+assert torch.get_num_threads() > 0

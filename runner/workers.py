@@ -1,0 +1,136 @@
+"""Workers as the parent sees them: started, asked, and buried."""
+
+import json
+import multiprocessing
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from attnbench.runner import outcome, worker
+from attnbench.suites import Status
+
+START_S = 120.0
+"""A worker that is not ready after this long never will be."""
+GLANCE_S = 1.0
+"""How often a waiting parent looks whether work still goes on: rarely, for it shares the cores."""
+
+
+class WorkerEnded(Exception):
+    """A worker died or had to be killed: the status and reason for what it was doing."""
+
+    def __init__(self, status: Status, reason: str, index: int) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.index = index
+        """The case in flight, as marked."""
+
+
+class Worker:
+    """One process: `forkserver` is ready in milliseconds, for probes; `spawn` is a fresh interpreter."""
+
+    def __init__(
+        self, start: Literal["forkserver", "spawn"], budget_bytes: int | None = None, folders: tuple[Path, ...] = ()
+    ) -> None:
+        prepare_environment()
+        context: Any = multiprocessing.get_context(start)
+        if start == "forkserver":
+            context.set_forkserver_preload(["attnbench.runner.preload"])
+        self._log = tempfile.NamedTemporaryFile(prefix="attnbench-", suffix=".log")  # noqa: SIM115
+        self._marks = context.Array("q", 2, lock=False)
+        self._pipe, theirs = context.Pipe()
+        given = (theirs, self._log.name, self._marks, budget_bytes, [str(folder) for folder in folders])
+        self._process = context.Process(target=worker.serve, args=given, daemon=True)
+        with _sigint_held():
+            self._process.start()
+        theirs.close()
+        self._receive(START_S)
+
+    def ask(self, request: dict[str, Any], patience_s: float) -> Any:
+        """The reply to a request.
+
+        The worker has `patience_s` for all of it, or, where it marks its pieces of work, for each of them.
+
+        Raises:
+            WorkerEnded: it died, or it was killed because it took longer.
+        """
+        try:
+            self._pipe.send_bytes(json.dumps(request).encode())
+        except OSError:
+            raise self._died() from None
+        return self._receive(patience_s)["reply"]
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+        self._log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _receive(self, patience_s: float) -> dict[str, Any]:
+        """The next message that is no stage."""
+        doing, count, deadline = "starting", self._marks[1], time.monotonic() + patience_s
+        while True:
+            if self._pipe.poll(min(GLANCE_S, max(deadline - time.monotonic(), 0))):
+                try:
+                    message: dict[str, Any] = json.loads(self._pipe.recv_bytes())
+                except (EOFError, OSError):
+                    raise self._died() from None
+                except ValueError:
+                    self._process.kill()
+                    raise WorkerEnded(
+                        Status.CRASHED, "its process sent rubbish instead of a reply", self._marks[0]
+                    ) from None
+                if "stage" not in message:
+                    return message
+                doing = message["stage"]
+            elif self._marks[1] != count:
+                count, deadline = self._marks[1], time.monotonic() + patience_s
+            elif time.monotonic() >= deadline:
+                self._process.kill()
+                reason = f"no result within {patience_s:g} s (budget.case_s), while {doing}"
+                raise WorkerEnded(Status.TIMED_OUT, reason, self._marks[0])
+
+    def _died(self) -> WorkerEnded:
+        """How the process ended."""
+        self._process.join(GLANCE_S)
+        status, reason = outcome.of_exit(self._process.exitcode, self._last_words())
+        return WorkerEnded(status, reason, self._marks[0])
+
+    def _last_words(self) -> str:
+        """The last line of the log that is not the profiler's own."""
+        lines = Path(self._log.name).read_text(errors="replace").splitlines()
+        said = [line.strip() for line in lines if line.strip() and not line.startswith("USDT:")]
+        return said[-1][:300] if said else ""
+
+
+def prepare_environment() -> None:
+    """What every worker inherits: threads that wait asleep, so that no worker disturbs another's cores.
+
+    OpenMP reads it when a process starts, so it must be set before one does.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@contextmanager
+def _sigint_held() -> Iterator[None]:
+    """Hold Ctrl-C back while a process starts: it inherits that, and only the parent ever sees the signal."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

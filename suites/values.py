@@ -1,0 +1,142 @@
+"""The values that a suite is made of, as types: what they accept, their JSON Schema, and their words in errors."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, Union
+
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+TAG = "?"
+"""What the names of a union's branches start with, to be told from keys in the path of an error."""
+
+
+class Leaf(NamedTuple):
+    """One kind of scalar: its type, its words in errors, and the names it takes, if it takes names."""
+
+    type: Any
+    words: str
+    choices: tuple[str, ...] = ()
+
+
+def integer(low: int, high: int, *, odd: bool = False) -> Leaf:
+    """An integer within bounds, both included."""
+    words = f"an {'odd ' if odd else ''}integer from {low} to {high}"
+    if not odd:
+        return Leaf(Annotated[StrictInt, Field(ge=low, le=high)], words)
+    no_even = Field(ge=low, le=high, json_schema_extra={"not": {"multipleOf": 2}})
+    return Leaf(Annotated[StrictInt, no_even, AfterValidator(_odd)], words)
+
+
+def number(low: float, high: float) -> Leaf:
+    """A number within bounds, both included."""
+    return Leaf(Annotated[StrictFloat, Field(ge=low, le=high)], f"a number from {low:g} to {high:g}")
+
+
+def flag() -> Leaf:
+    """True or false."""
+    return Leaf(StrictBool, "true or false")
+
+
+def null() -> Leaf:
+    """Nothing."""
+    return Leaf(None, "null")
+
+
+def text(words: str, pattern: str) -> Leaf:
+    """Text of the given form."""
+    return Leaf(Annotated[StrictStr, Field(pattern=pattern)], words)
+
+
+def one_of(choices: Sequence[Any]) -> Leaf:
+    """One of a few names or numbers."""
+    names = tuple(map(str, choices))
+    return Leaf(Literal[tuple(choices)], f"one of {', '.join(names)}" if len(names) > 1 else names[0], names)
+
+
+def scalar(*leaves: Leaf) -> Any:
+    """A type that takes any of the leaves, and has one error for all that they refuse."""
+    words = " or ".join(leaf.words for leaf in leaves)
+    choices = tuple(choice for leaf in leaves for choice in leaf.choices)
+
+    def take(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            taken = handler(value)
+        except ValidationError:
+            raise expected(words, choices) from None
+        if isinstance(taken, bool) is not isinstance(value, bool):
+            raise expected(words, choices)
+        return taken
+
+    return Annotated[Union[tuple(leaf.type for leaf in leaves)], WrapValidator(take)]  # noqa: UP007
+
+
+def one_or_more(*leaves: Leaf) -> Any:
+    """A type that takes a scalar or a list of scalars, and makes both a tuple."""
+    branches = Union[one(*leaves), many(*leaves)]  # noqa: UP007
+    return Annotated[branches, Discriminator(branch)]
+
+
+def one(*leaves: Leaf) -> Any:
+    """The branch of a union for a scalar, made a tuple."""
+    return Annotated[scalar(*leaves), AfterValidator(lambda value: (value,)), Tag(f"{TAG}one")]
+
+
+def many(*leaves: Leaf) -> Any:
+    """The branch of a union for a list."""
+    return Annotated[tuple[scalar(*leaves), ...], Field(min_length=1), Tag(f"{TAG}many")]
+
+
+def branch(value: object) -> str:
+    """The branch of a union that a value belongs to."""
+    return f"{TAG}many" if isinstance(value, list | tuple) else f"{TAG}one"
+
+
+def expected(words: str, choices: Sequence[str] = ()) -> PydanticCustomError:
+    """The error of a value that is not what the words say."""
+    return PydanticCustomError("expected", "expected {words}", {"words": words, "choices": tuple(choices)})
+
+
+class As:
+    """Reads a field as another type than type checkers see."""
+
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
+
+    def __get_pydantic_core_schema__(self, _source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return handler.generate_schema(self.kind)
+
+
+class Late:
+    """Reads a field as a type that is made when it is used, for the set of variants can grow."""
+
+    def __init__(self, make: Callable[[], TypeAdapter[Any]]) -> None:
+        self.make = make
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(lambda value: self.make().validate_python(value))
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(self.make().core_schema)
+
+
+def _odd(value: int) -> int:
+    """The value, if it is odd."""
+    if value % 2 == 0:
+        raise ValueError(value)
+    return value

@@ -1,0 +1,36 @@
+"""What every test runs under: a seed, no hypothesis deadline, waiting threads asleep, GPU tests only with a GPU."""
+
+import os
+import sys
+import warnings
+
+import pytest
+from hypothesis import settings
+
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # OpenMP reads it once, when torch is loaded
+
+settings.register_profile("attnbench", deadline=None, database=None, derandomize="CI" in os.environ)
+settings.load_profile("attnbench")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked `gpu` where there is no CUDA device."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and not _has_cuda():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a driver that is too old warns: that is no CUDA device, not an error
+        return bool(torch.cuda.is_available())
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Start every test at the same state of torch's generator, where torch is loaded."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)

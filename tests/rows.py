@@ -1,0 +1,182 @@
+"""Synthetic runs with a known truth: t = a N^k, log-normal noise between processes and between values."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attnbench import variants
+from attnbench.suites import Case, Probe, Sample, Status
+from attnbench.variants import Shape
+
+OOM = (Status.OUT_OF_MEMORY, "needs 16.0 GiB, the budget is 12.0 GiB")
+TIMED_OUT = (Status.TIMED_OUT, "no answer within 60 s")
+SKIPPED = (Status.SKIPPED, "a shorter one ran out of memory or time")
+
+Ending = tuple[Status, str]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One variant and implementation whose time is `at_1024_ns (N / 1024)^exponent`."""
+
+    variant: str
+    implementation: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    at_1024_ns: float = 1e6
+    exponent: float = 1.0
+    memory_exponent: float = 1.0
+    bytes_at_1024: float = 2**22
+    waste: float | None = 1.2
+    endings: Mapping[int, Ending] = field(default_factory=dict)
+    """How it ends at some lengths, where it does not pass."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run measures, and how noisy its machine is."""
+
+    series: tuple[Series, ...]
+    lengths: tuple[int, ...]
+    directions: tuple[str, ...] = ("forward",)
+    device: str = "cpu"
+    dtype: str = "float32"
+    processes: int = 5
+    values: int = 5
+    process_sd: float = 0.02
+    """Between processes, on the log scale."""
+    value_sd: float = 0.01
+    baseline: str | None = "full/sdpa"
+    name: str = "synthetic"
+    seed: int = 0
+
+
+FULL = Series("full", "sdpa", at_1024_ns=2e6, exponent=2.0)
+LOCAL = Series("local_window", "blockwise", {"window": 129}, at_1024_ns=1e6, bytes_at_1024=2**23)
+
+QUICK = Plan(
+    (
+        Series("full", "eager", at_1024_ns=5e6, exponent=2.1, memory_exponent=2.0, bytes_at_1024=2**25, waste=1.0),
+        FULL,
+        Series("truncated", "blockwise", {"left": 64, "right": 64}, at_1024_ns=0.9e6),
+        LOCAL,
+        Series("longformer", "blockwise", {"window": 129}, at_1024_ns=1.8e6, exponent=1.1, waste=1.6),
+        Series("bigbird", "blockwise", {"block": 32}, at_1024_ns=3.1e6, exponent=1.15, waste=1.1),
+    ),
+    (256, 512, 1024, 2048),
+    ("forward", "training"),
+    name="quick",
+)
+
+
+def case(plan: Plan, series: Series, n: int, direction: str) -> Case:
+    pattern = variants.load(series.variant).pattern(**series.parameters)
+    shape = Shape(1, 8, 8, n, 64)
+    return Case(series.variant, vars(pattern), series.implementation, shape, plan.dtype, plan.device, direction, "auto")
+
+
+def ending(series: Series, n: int) -> Ending:
+    return series.endings.get(n, (Status.PASSED, ""))
+
+
+def rows(plan: Plan) -> Iterable[Probe | Sample]:
+    """All rows of a run: probes first, then replicate by replicate."""
+    rng = np.random.default_rng(plan.seed)
+    points = [(s, n, d, case(plan, s, n, d)) for d in plan.directions for n in plan.lengths for s in plan.series]
+    for series, n, _, each in points:
+        yield probe(each, series, *ending(series, n))
+    for replicate in range(plan.processes):
+        for series, n, direction, each in points:
+            if ending(series, n)[0] is Status.PASSED:
+                truth = series.at_1024_ns * (n / 1024) ** series.exponent * (3 if direction == "training" else 1)
+                noise = rng.normal(0, plan.process_sd) + rng.normal(0, plan.value_sd, plan.values)
+                values = tuple((truth * np.exp(noise)).tolist())
+                yield Sample(each.key, Status.PASSED, "", replicate, 1, values)
+
+
+def probe(each: Case, series: Series, status: Status, reason: str) -> Probe:
+    """What a probe would find; the pairs are those of the pattern."""
+    if status is not Status.PASSED:
+        return Probe(each.key, status, reason)
+    n = each.shape.seq_len
+    pairs = each.pattern.spans(n).pairs() * each.shape.heads
+    times = {"forward": 4, "backward": 8, "training": 12}[each.direction]
+    peak = int(series.bytes_at_1024 * (n / 1024) ** series.memory_exponent)
+    return Probe(
+        each.key,
+        status,
+        "",
+        first_call_ns=10_000_000,
+        prepare_ns=123_456,
+        prepared_bytes=4096,
+        peak_bytes=peak,
+        resident_bytes=peak + 4096,
+        predicted_bytes=peak,
+        allowed_pairs=pairs,
+        computed_pairs=None if series.waste is None else int(pairs * series.waste),
+        flops=times * pairs * each.shape.head_dim,
+        max_abs_error=2.5e-7,
+    )
+
+
+def meta(plan: Plan) -> dict[str, Any]:
+    """The contents of `run.json`."""
+    cases = [case(plan, s, n, d) for d in plan.directions for n in plan.lengths for s in plan.series]
+    baselines = {each.group: each.key for each in cases if plan.baseline == f"{each.variant}/{each.implementation}"}
+    return {
+        "format": 1,
+        "name": plan.name,
+        "question": "From which length on does each pattern beat full attention?",
+        "command": f"bench run {plan.name}.yaml",
+        "started": "2026-01-02T03:04:05+00:00",
+        "finished": "2026-01-02T03:14:05+00:00",
+        "suite": {"name": plan.name, "baseline": plan.baseline, "measure": {"processes": plan.processes}},
+        "source": f"name: {plan.name}\nlevel: attention\n",
+        "environment": {
+            "attnbench": "0.1.0",
+            "python": "3.12.1",
+            "torch": "2.13.0",
+            "platform": "Linux",
+            "cpu": "Example CPU @ 2.10GHz",
+            "cores": 2,
+            "memory_bytes": 16 * 2**30,
+            "gpu": "Example GPU 80GB" if plan.device == "cuda" else None,
+            "threads": 2,
+            "wait_policy": "PASSIVE",
+            "commit": None,
+        },
+        "cases": [{"key": each.key, "baseline": baselines.get(each.group), **each.to_json()} for each in cases],
+        "patterns": patterns(cases),
+    }
+
+
+def patterns(cases: list[Case], n: int = 64) -> list[dict[str, Any]]:
+    """A thumbnail of each label's pattern."""
+    by_label = {each.label: each for each in cases if each.pattern.unsupported(n) is None}
+    return [
+        {
+            "label": label,
+            "variant": each.variant,
+            "n": n,
+            "rows": [np.packbits(row).tobytes().hex() for row in each.pattern.spans(n).mask()],
+        }
+        for label, each in by_label.items()
+    ]
+
+
+def write(folder: Path, plan: Plan, *extra: Probe | Sample, drop: int = 0) -> Path:
+    """A run's folder; `extra` rows follow the others, the last `drop` of which are missing."""
+    told = [*rows(plan)]
+    return write_rows(folder, meta(plan), [*told[: len(told) - drop], *extra])
+
+
+def write_rows(folder: Path, run: Mapping[str, Any], told: Iterable[Probe | Sample]) -> Path:
+    """A run's folder with these contents."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    text = "".join(json.dumps(row.to_json()) + "\n" for row in told)
+    (folder / "samples.jsonl").write_text(text, encoding="utf-8")
+    return folder

@@ -1,0 +1,263 @@
+"""Rules of a run, with workers that are told what to answer and a clock that does not tick by itself."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attnbench.runner import engine, exit_code
+from attnbench.runner.engine import Finished
+from attnbench.runner.journal import FolderError
+from attnbench.runner.progress import Quiet
+from attnbench.runner.workers import WorkerEnded
+from attnbench.suites import Case, Probe, Result, Sample, Status
+from attnbench.suites.load import parse
+from attnbench.suites.suite import Suite
+
+SUITE = """
+name: tiny
+question: Does the engine keep its rules?
+shape: {batch: 1, heads: 1, head_dim: 8, seq_len: [16, 32, 64]}
+variants:
+  - full: {implementation: [eager, sdpa]}
+  - local_window: {window: 3}
+measure: {processes: 3, values: 2, value_ms: 10}
+budget: {case_s: 60, suite_s: 1000, memory: 1GiB}
+"""
+
+Answer = Callable[[Case], Probe]
+
+
+def passed(case: Case) -> Probe:
+    return Probe(case.key, Status.PASSED, "", call_ns=5e6, peak_bytes=1)
+
+
+class Machine:
+    """A machine whose workers answer at once: `answer` for probes, a time of 5 ms for values.
+
+    `kills` names the cases that kill a timing worker. Each request moves the clock by `request_s`.
+    """
+
+    def __init__(self, answer: Answer = passed, kills: Callable[[Case], bool] = lambda case: False) -> None:
+        self.answer = answer
+        self.kills = kills
+        self.request_s = 0.0
+        self.clock_s = 0.0
+        self.started: list[str] = []
+        self.alive = 0
+        self.timed: list[tuple[int, list[str]]] = []
+
+    def now(self) -> float:
+        return self.clock_s
+
+    def start(self, kind: str, budget_bytes: int | None, folders: tuple[Path, ...]) -> "FakeWorker":
+        del budget_bytes, folders
+        self.started.append(kind)
+        self.alive += 1
+        return FakeWorker(self)
+
+
+class FakeWorker:
+    """A worker of a `Machine`."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def __enter__(self) -> "FakeWorker":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.machine.alive -= 1
+
+    def ask(self, request: dict[str, Any], patience_s: float) -> Any:
+        assert patience_s == 60
+        request = json.loads(json.dumps(request))
+        self.machine.clock_s += self.machine.request_s
+        if request["do"] == "environment":
+            return {"torch": "none"}
+        if request["do"] == "probe":
+            return self.machine.answer(Case.from_json(request["case"])).to_json()
+        cases = [Case.from_json(each["case"]) for each in request["cases"]]
+        self.machine.timed.append((request["replicate"], [case.key for case in cases]))
+        for index, case in enumerate(cases):
+            if self.machine.kills(case):
+                raise WorkerEnded(Status.CRASHED, "its process was killed by SIGSEGV", index)
+        plan = request["cases"][0]["plan"]
+        values = (5e6,) * plan["values"]
+        replicate = request["replicate"]
+        return [
+            Sample(case.key, Status.PASSED, "", replicate=replicate, calls=plan["calls"], values_ns=values).to_json()
+            for case in cases
+        ]
+
+
+def run(machine: Machine, folder: Path, suite: Suite | None = None) -> Finished:
+    suite = suite or parse(SUITE, "tiny.yaml")
+    return engine.run(suite, folder, Quiet(), start_worker=machine.start, now=machine.now)  # type: ignore[arg-type]
+
+
+def statuses(rows: tuple[Result, ...], variant: str, implementation: str) -> list[Status]:
+    """Of the probes of an implementation, by length."""
+    cases = [case for case in parse(SUITE, "tiny.yaml").cases()]
+    keys = {case.key: case for case in cases if (case.variant, case.implementation) == (variant, implementation)}
+    probes = [row for row in rows if isinstance(row, Probe) and row.case in keys]
+    return [row.status for row in sorted(probes, key=lambda row: keys[row.case].shape.seq_len)]
+
+
+def test_every_case_is_probed_once_and_timed_in_every_process(tmp_path: Path) -> None:
+    machine = Machine()
+    finished = run(machine, tmp_path / "run")
+    probes = [row.case for row in finished.rows if isinstance(row, Probe)]
+    samples = [(row.case, row.replicate) for row in finished.rows if isinstance(row, Sample)]
+    assert len(probes) == len(set(probes)) == 9
+    assert sorted(samples) == sorted((key, replicate) for key in probes for replicate in range(3))
+    assert exit_code.of(finished.rows, out_of_time=finished.out_of_time) == exit_code.OK
+    assert machine.started.count("spawn") == 3, "a fresh interpreter for each replicate"
+    assert machine.started.count("forkserver") == 1 + 9, "a process of its own for each probe"
+    assert machine.alive == 0
+
+
+def test_rows_are_on_disk_as_they_were_returned(tmp_path: Path) -> None:
+    finished = run(Machine(), tmp_path / "run")
+    lines = (tmp_path / "run" / "samples.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [json.loads(json.dumps(row.to_json())) for row in finished.rows]
+    meta = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert meta["finished"] is not None
+    assert {case["key"] for case in meta["cases"]} == {row.case for row in finished.rows}
+
+
+def test_groups_come_in_another_order_in_each_replicate(tmp_path: Path) -> None:
+    machine = Machine()
+    run(machine, tmp_path / "run")
+    orders = {replicate: [keys for each, keys in machine.timed if each == replicate] for replicate in range(3)}
+    assert len({json.dumps(order) for order in orders.values()}) > 1
+    assert len({json.dumps(sorted(order)) for order in orders.values()}) == 1
+
+
+@pytest.mark.parametrize("status", [Status.OUT_OF_MEMORY, Status.TIMED_OUT])
+def test_a_length_that_did_not_fit_is_not_tried_longer(tmp_path: Path, status: Status) -> None:
+    def answer(case: Case) -> Probe:
+        unfit = case.implementation == "eager" and case.shape.seq_len >= 32
+        return Probe(case.key, status, "too much") if unfit else passed(case)
+
+    finished = run(Machine(answer), tmp_path / "run")
+    assert statuses(finished.rows, "full", "eager") == [Status.PASSED, status, Status.SKIPPED]
+    assert statuses(finished.rows, "full", "sdpa") == [Status.PASSED] * 3
+    skipped = next(row for row in finished.rows if row.status is Status.SKIPPED)
+    assert skipped.reason == f"N=32 ended {status}"
+    assert exit_code.of(finished.rows, out_of_time=False) == exit_code.NOT_PASSED
+
+
+@pytest.mark.parametrize("status", [Status.WRONG, Status.CRASHED, Status.FAILED])
+def test_other_faults_do_not_stop_longer_lengths(tmp_path: Path, status: Status) -> None:
+    def answer(case: Case) -> Probe:
+        return Probe(case.key, status, "bad") if case.shape.seq_len == 16 else passed(case)
+
+    finished = run(Machine(answer), tmp_path / "run")
+    assert statuses(finished.rows, "full", "sdpa") == [status, Status.PASSED, Status.PASSED]
+    assert exit_code.of(finished.rows, out_of_time=False) == exit_code.NOT_PASSED
+
+
+def test_a_predicted_out_of_memory_is_a_finding_not_a_fault(tmp_path: Path) -> None:
+    def answer(case: Case) -> Probe:
+        if case.implementation == "eager":
+            return Probe(case.key, Status.OUT_OF_MEMORY, "predicted: needs 9 GiB", predicted=True)
+        return passed(case)
+
+    finished = run(Machine(answer), tmp_path / "run")
+    assert exit_code.of(finished.rows, out_of_time=False) == exit_code.OK
+
+
+def test_nothing_measured_is_told_by_the_exit_code(tmp_path: Path) -> None:
+    machine = Machine(lambda case: Probe(case.key, Status.UNSUPPORTED, "no CUDA device here"))
+    finished = run(machine, tmp_path / "run")
+    assert exit_code.of(finished.rows, out_of_time=False) == exit_code.NOTHING
+    assert "spawn" not in machine.started
+
+
+def test_a_case_that_kills_its_process_costs_only_itself(tmp_path: Path) -> None:
+    machine = Machine(kills=lambda case: case.implementation == "eager" and case.shape.seq_len == 32)
+    finished = run(machine, tmp_path / "run")
+    samples = [row for row in finished.rows if isinstance(row, Sample)]
+    bad = [row for row in samples if row.status is not Status.PASSED]
+    assert [(row.status, row.replicate) for row in bad] == [(Status.CRASHED, 0)], "not timed again once it crashed"
+    good = {row.case for row in samples if row.status is Status.PASSED}
+    assert len(good) == 8
+    assert all(sum(row.case == key for row in samples) == 3 for key in good)
+    assert machine.started.count("spawn") in (3, 4), "another process takes over, unless it was the last group"
+    assert machine.alive == 0
+
+
+def test_the_suite_budget_ends_the_probes(tmp_path: Path) -> None:
+    machine = Machine()
+    machine.request_s = 200
+    finished = run(machine, tmp_path / "run")
+    assert finished.out_of_time
+    assert exit_code.of(finished.rows, out_of_time=True) == exit_code.OUT_OF_TIME
+    probes = [row for row in finished.rows if isinstance(row, Probe)]
+    assert len(probes) == 9
+    assert sum(row.status is Status.SKIPPED for row in probes) == 4
+    assert {row.reason for row in probes if row.reason} == {"the suite's 1000 s (budget.suite_s) were spent"}
+
+
+def test_the_suite_budget_ends_the_replicates_between_groups(tmp_path: Path) -> None:
+    machine = Machine()
+    machine.request_s = 80
+    finished = run(machine, tmp_path / "run")
+    assert finished.out_of_time
+    samples = [row for row in finished.rows if isinstance(row, Sample)]
+    assert 0 < len(samples) < 27
+    assert len(samples) % 3 == 0, "a group is finished or not begun"
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(FolderError, match="expected a new or empty folder, found notes.txt"):
+        run(Machine(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_an_interruption_keeps_what_was_finished(tmp_path: Path) -> None:
+    probed: list[Case] = []
+
+    def answer(case: Case) -> Probe:
+        if len(probed) == 5:
+            raise KeyboardInterrupt
+        probed.append(case)
+        return passed(case)
+
+    machine = Machine(answer)
+    with pytest.raises(KeyboardInterrupt):
+        run(machine, tmp_path / "run")
+    lines = (tmp_path / "run" / "samples.jsonl").read_text().splitlines()
+    assert [json.loads(line)["case"] for line in lines] == [case.key for case in probed]
+    assert machine.alive == 0, "no worker is left behind"
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"] is None
+
+
+def test_a_cuda_worker_lasts_until_it_dies(tmp_path: Path) -> None:
+    def answer(case: Case) -> Probe:
+        return Probe(case.key, Status.CRASHED, "gone") if case.shape.seq_len == 32 else passed(case)
+
+    suite = parse(SUITE + "device: cuda\n", "tiny.yaml")
+    machine = Machine(answer)
+    run(machine, tmp_path / "run", suite)
+    assert machine.started.count("forkserver") == 1 + 1 + 3, "environment, one for all, one more after each death"
+    assert machine.alive == 0
+
+
+def test_threads_are_resolved_for_the_worker_and_kept_as_written(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    def answer(case: Case) -> Probe:
+        seen.append(case.threads)
+        return replace(passed(case))
+
+    run(Machine(answer), tmp_path / "run")
+    assert set(seen) == {"auto"}

@@ -1,0 +1,209 @@
+"""The house keeps its shape: which room imports which, what loads early, where files lie and what pages name."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MAY_IMPORT = {
+    "variants": {"variants"},
+    "suites": {"suites", "variants"},
+    "reports": {"reports", "suites", "variants"},
+    "runner": {"runner", "reports", "suites", "variants"},
+}
+ROOMS = sorted(MAY_IMPORT)
+LEFT_OUT = {
+    "attnbench.variants": {"torch"},
+    "attnbench.variants.kernels": {"torch"},
+    "attnbench.suites": {"torch"},
+    "attnbench.reports": {"torch"},
+    "attnbench.runner.cli": {"matplotlib", "numpy", "pandas", "pydantic", "scipy", "seaborn", "torch"},
+}
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md"))]
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def sources(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def imported(source: str) -> Iterator[str]:
+    """Every module or name imported anywhere in `source`, dotted; a relative one begins with a dot."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def against_the_arrow(room: str, source: str) -> list[str]:
+    """The imports of `source`, a file of `room`, that lead into a room it may not know."""
+    rooms = {name: name.split(".")[1] for name in imported(source) if name.startswith("attnbench.")}
+    return sorted(name for name, other in rooms.items() if other not in MAY_IMPORT[room])
+
+
+def banned(source: str) -> list[str]:
+    """The imports of `source` that are relative, or name a room without `attnbench.`."""
+    return sorted(name for name in imported(source) if name.startswith(".") or name.split(".")[0] in ROOMS)
+
+
+def third_party(source: str) -> set[str]:
+    """The packages that `source` imports anywhere, apart from Python's own and attnbench."""
+    return {name.split(".")[0] for name in imported(source)} - {*sys.stdlib_module_names, "attnbench"}
+
+
+def findings(paths: Iterable[Path], look: Callable[[str], Iterable[str]]) -> dict[str, list[str]]:
+    """What `look` finds in the files' text, by file; nothing is good."""
+    found = {relative(path): sorted(look(text(path))) for path in paths}
+    return {path: names for path, names in found.items() if names}
+
+
+def loaded_by(*names: str) -> set[str]:
+    """The packages that are loaded in a new interpreter once it has imported `names`."""
+    code = "import json, sys\nfor name in sys.argv[1:]: __import__(name)\nprint(json.dumps(list(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {name.split(".")[0] for name in json.loads(done.stdout)}
+
+
+def links_of(page: str) -> list[str]:
+    """The files that a page links to or shows, without the place within them; its code is left out."""
+    prose = re.sub(r"^```.*?^```|`[^`\n]*`", "", page, flags=re.MULTILINE | re.DOTALL)
+    places = re.findall(r"\]\(\s*<?([^)\s>]+)", prose) + re.findall(r"^\[[^\]]+\]:\s*(\S+)", prose, re.MULTILINE)
+    return [place.partition("#")[0] for place in places if not re.match(r"[a-z]+:|#", place)]
+
+
+def made_in(page: str) -> set[str]:
+    """The targets that the code of a page asks `make` for."""
+    code = "\n".join(re.findall(r"^```.*?^```|`[^`\n]+`", page, flags=re.MULTILINE | re.DOTALL))
+    words = " ".join(re.findall(r"\bmake((?: [\w=.\"'-]+)+)", code)).split()
+    return {word for word in words if re.fullmatch(r"[a-z]+", word)}
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", text(ROOT / "Makefile"), re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def setuptools_table() -> dict[str, Any]:
+    table: dict[str, Any] = tomllib.loads(text(ROOT / "pyproject.toml"))["tool"]["setuptools"]
+    return table
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_rooms_it_may_know(room: str) -> None:
+    assert findings(sources(room), lambda source: against_the_arrow(room, source)) == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import attnbench.runner.cli",
+        "from attnbench import reports",
+        "from attnbench.reports.frame import load",
+        "def late():\n    from attnbench import runner",
+    ],
+)
+def test_an_import_against_the_arrow_is_seen(source: str) -> None:
+    assert against_the_arrow("suites", source)
+    assert not against_the_arrow("runner", source)
+
+
+def test_no_file_holds_a_banned_import() -> None:
+    assert findings(sources(*ROOMS, "tests", "docs"), banned) == {}
+
+
+@pytest.mark.parametrize("source", ["import variants", "from suites.case import Case", "from . import case"])
+def test_a_banned_import_is_seen(source: str) -> None:
+    assert banned(source)
+    assert not banned("import attnbench.variants, json")
+
+
+def test_variants_import_only_numpy() -> None:
+    assert findings((ROOT / "variants").glob("*.py"), lambda source: third_party(source) - {"numpy"}) == {}
+
+
+def test_reports_never_import_torch() -> None:
+    assert findings(sources("reports"), lambda source: third_party(source) & {"torch"}) == {}
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_importing_leaves_heavy_packages_out(name: str) -> None:
+    assert loaded_by(name) & LEFT_OUT[name] == set()
+
+
+@pytest.mark.parametrize("room", ["variants", "suites", "reports"])
+def test_every_module_of_a_room_that_does_not_measure_leaves_torch_out(room: str) -> None:
+    names = [f"attnbench.{room}.{path.stem}" for path in (ROOT / room).glob("*.py") if path.stem != "__init__"]
+    assert "torch" not in loaded_by(*names)
+
+
+def test_loaded_packages_are_seen() -> None:
+    assert "numpy" in loaded_by("numpy")
+
+
+def test_typings_link_every_room() -> None:
+    links = {path.name: path.readlink().as_posix() for path in (ROOT / "typings/attnbench").iterdir()}
+    assert links == {room: f"../../{room}" for room in ROOMS}
+
+
+def test_every_package_is_listed(setuptools_table: dict[str, Any]) -> None:
+    folders = {path.parent for path in sources(*ROOMS)}
+    names = {f"attnbench.{relative(folder).replace('/', '.')}": relative(folder) for folder in folders}
+    assert [relative(folder) for folder in folders if not (folder / "__init__.py").is_file()] == []
+    assert sorted(setuptools_table["packages"]) == sorted(names)
+    assert setuptools_table["package-dir"] == names
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_says_that_it_is_typed(room: str) -> None:
+    assert (ROOT / room / "py.typed").is_file()
+
+
+def test_every_test_lies_where_pytest_looks() -> None:
+    told = re.compile(r"^\s*(async )?def test_|^class Test", re.MULTILINE)
+    holding = [path for path in sources("tests", *ROOMS) if told.search(text(path))]
+    assert Path(__file__).resolve() in holding
+    assert [relative(path) for path in holding if path not in set((ROOT / "tests").glob("test_*.py"))] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_links_of_a_page_lead_to_files(page: Path) -> None:
+    assert [link for link in links_of(text(page)) if not (page.parent / link).exists()] == []
+
+
+def test_links_are_seen() -> None:
+    page = "[a](docs/a.md#x) ![b](b.png 'b') [web](https://example.org) [here](#here)\n`[no](no.md)`\n\n[c]: c.md\n"
+    assert links_of(page) == ["docs/a.md", "b.png", "c.md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_make_targets_of_a_page_exist(page: Path) -> None:
+    assert made_in(text(page)) - targets() == set()
+
+
+def test_make_targets_are_seen() -> None:
+    page = 'to make sense: `make test ARGS="-x"`\n```\ncd x && make PYTHON=python3.13 lint types  # both\n```\n'
+    assert made_in(page) == {"test", "lint", "types"}
+
+
+def test_make_targets_are_all_explained_and_phony() -> None:
+    makefile = text(ROOT / "Makefile")
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert targets() == set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE)) == set(phony.split())

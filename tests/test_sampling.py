@@ -1,0 +1,103 @@
+"""Sampling rules, with a clock that does what it is told."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from attnbench.runner import sampling
+from attnbench.runner.sampling import Plan
+
+MS = 1e6
+
+
+class FakeClock:
+    """Says that each call takes the next of the given times, the last one for ever."""
+
+    def __init__(self, *times_ns: float) -> None:
+        self.times_ns = list(times_ns)
+        self.calls = 0
+
+    def __call__(self, call: Callable[[], object], calls: int) -> float:
+        taken = [self.times_ns[min(self.calls + each, len(self.times_ns) - 1)] for each in range(calls)]
+        self.calls += calls
+        for _ in range(calls):
+            call()
+        return sum(taken) / calls
+
+
+def nothing() -> None:
+    """The call under test."""
+
+
+@pytest.mark.parametrize(
+    ("call_ms", "share_s", "expected"),
+    [
+        pytest.param(0.01, 12, Plan(1000, 10), id="short-calls-fill-a-value"),
+        pytest.param(4, 12, Plan(2, 10), id="nearest-whole-number-of-calls"),
+        pytest.param(400, 12, Plan(1, 10), id="a-long-call-is-a-value"),
+        pytest.param(4000, 12, Plan(1, 3), id="as-many-as-the-case-can-afford"),
+        pytest.param(40000, 12, Plan(1, 1), id="at-least-one"),
+    ],
+)
+def test_plan(call_ms: float, share_s: float, expected: Plan) -> None:
+    assert sampling.plan(call_ms * MS, values=10, value_ns=10 * MS, share_ns=share_s * 1e9) == expected
+
+
+def test_estimate_is_the_median_over_30_ms() -> None:
+    clock = FakeClock(50 * MS, 1 * MS, 2 * MS)
+    assert sampling.estimate(nothing, clock, first_call_ns=100) == 2 * MS
+    assert clock.calls == 3
+
+    clock = FakeClock(1 * MS)
+    assert sampling.estimate(nothing, clock, first_call_ns=100) == 1 * MS
+    assert clock.calls == 30
+
+
+def test_estimate_does_not_repeat_a_long_call() -> None:
+    clock = FakeClock(5e9)
+    assert sampling.estimate(nothing, clock, first_call_ns=6e9) == 6e9
+    assert clock.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("device", "call_ms", "calls"),
+    [
+        pytest.param("cpu", 1, 10, id="as-long-as-a-value"),
+        pytest.param("cpu", 8, 3, id="three-calls"),
+        pytest.param("cpu", 1001, 1, id="a-long-call-once"),
+        pytest.param("cuda", 1, 200, id="cuda-200-ms"),
+        pytest.param("cuda", 50, 25, id="cuda-25-launches"),
+        pytest.param("cuda", 1001, 1, id="cuda-long-call-once"),
+    ],
+)
+def test_warm_up(device: str, call_ms: float, calls: int) -> None:
+    clock = FakeClock(call_ms * MS)
+    assert sampling.warm_up(nothing, clock, device, value_ns=10 * MS) == calls
+    assert clock.calls == calls
+
+
+def test_interleave_takes_a_value_of_each_case_a_round() -> None:
+    taken: list[int] = []
+    plans = [Plan(1, 4), Plan(1, 4), Plan(1, 4)]
+    sampling.interleave(plans, random.Random("seed"), taken.append)
+    rounds = [taken[start : start + 3] for start in range(0, 12, 3)]
+    assert all(sorted(each) == [0, 1, 2] for each in rounds)
+    assert len({tuple(each) for each in rounds}) > 1, "the order is drawn anew each round"
+
+
+def test_interleave_lets_cases_with_fewer_values_leave() -> None:
+    taken: list[int] = []
+    sampling.interleave([Plan(1, 1), Plan(1, 5)], random.Random(0), taken.append)
+    assert Counter(taken) == {0: 1, 1: 5}
+    assert set(taken[2:]) == {1}
+
+
+def test_interleave_is_the_same_for_the_same_seed() -> None:
+    runs = []
+    for _ in range(2):
+        taken: list[int] = []
+        sampling.interleave([Plan(1, 9)] * 5, random.Random("3:1:abc"), taken.append)
+        runs.append(taken)
+    assert runs[0] == runs[1]

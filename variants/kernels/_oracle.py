@@ -1,0 +1,30 @@
+"""The oracle: dense masked attention, written to be read, from which every implementation is judged.
+
+    o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j   over the keys j that query i may see
+
+It computes in the dtype of its inputs: in float64 it is the oracle, in the dtype of a case it is the yardstick
+of how much error that dtype costs. It allocates queries times keys, so whole sequences are for small N; for a
+long one, hand it a few rows of queries.
+"""
+
+import torch
+from torch import Tensor
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """Outputs `B H R D` of queries `B H R D` over keys and values `B K N D`.
+
+    `mask` is boolean `[R, N]`: whether a query may see a key. Query head h reads key head `h // (H / K)`.
+    """
+    group = q.shape[1] // k.shape[1]
+    k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
+    scores = torch.einsum("bhid,bhjd->bhij", q, k) / q.shape[-1] ** 0.5
+    weights = torch.softmax(scores.masked_fill(~mask, -torch.inf), dim=-1)
+    return torch.einsum("bhij,bhjd->bhid", weights, v)
+
+
+def gradients(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, dout: Tensor) -> tuple[Tensor, ...]:
+    """The output and its gradients dQ, dK, dV for the gradient `dout` of the output."""
+    q, k, v = (each.detach().requires_grad_() for each in (q, k, v))
+    out = attention(q, k, v, mask)
+    return (out.detach(), *torch.autograd.grad(out, (q, k, v), dout))

@@ -1,0 +1,26 @@
+"""What every implementation asks of a case, and torch's names."""
+
+import torch
+
+from attnbench.variants._pattern import Pattern
+from attnbench.variants._shape import Shape
+
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+"""torch's types by the names that suites use."""
+
+
+def itemsize(dtype: str) -> int:
+    """Bytes of one number."""
+    return DTYPES[dtype].itemsize
+
+
+def refusal(pattern: Pattern, shape: Shape, dtype: str) -> str | None:
+    """Why no implementation can compute this, or nothing."""
+    if dtype not in DTYPES:
+        return f"dtype: expected one of {', '.join(DTYPES)}, found {dtype}"
+    return pattern.unsupported(shape.seq_len)

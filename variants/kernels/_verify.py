@@ -1,0 +1,163 @@
+"""Whether an implementation computes what its pattern says: the proof before any number.
+
+An output passes when its largest error against the float64 oracle, on inputs as rounded to the case's dtype, is
+at most twice that of the plain computation in that dtype plus a floor. The floor is a fraction of the oracle's
+largest value: 1e-12 (float64), 1e-5 (float32), 1e-3 (float16), 8e-3 (bfloat16). For gradients it is four times
+that fraction of the largest value in any of dQ, dK and dV: one of them may vanish (dQ and dK at N = 1) while the
+terms that cancel in it do not. Anything not finite is wrong, and so is another shape or dtype.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attnbench.variants._pattern import IntArray, Pattern, Spans
+from attnbench.variants._shape import Shape
+from attnbench.variants.kernels import _oracle
+from attnbench.variants.kernels._support import DTYPES
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+_FLOORS = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}
+_GRADIENT_FLOOR = 4
+_BELOW = (1, 5, 61)
+_ABOVE = (97, 193, 389, 777, 1553)
+_DENSITY = 3 / 4
+_ROWS = 16
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The largest error of an output against the oracle, and what is wrong with it or its gradients, if anything."""
+
+    max_abs_error: float
+    problem: str | None
+
+
+def small_shapes(pattern: Pattern, shape: Shape) -> list[Shape]:
+    """Up to four small shapes at which to `check` an implementation of a case's pattern and shape.
+
+    Odd lengths no longer than the case's own, at which the pattern exists: 1, 5, 61, and the first of 97, 193,
+    389, ... at which fewer than three in four pairs are allowed, so that there is structure to get wrong. One
+    batch entry, and at most two key heads with their query heads.
+    """
+    n = shape.seq_len
+    below = [each for each in _BELOW if each <= n and pattern.unsupported(each) is None]
+    above = [each for each in _ABOVE if each <= n and pattern.unsupported(each) is None]
+    sparse = (each for each in above if pattern.spans(each).pairs() < _DENSITY * each**2)
+    last = next(sparse, above[0] if above else min(n, _ABOVE[-1]))
+    lengths = sorted({*below, last})
+    kv_heads = min(shape.kv_heads, 2)
+    heads = kv_heads * (shape.heads // shape.kv_heads)
+    small = replace(shape, batch=1, heads=heads, kv_heads=kv_heads)
+    return [small.at(each) for each in lengths if pattern.unsupported(each) is None]
+
+
+def inputs(shape: Shape, dtype: str, device: str, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Normally distributed q, k, v and output gradient dout, the same on every device."""
+    generator = torch.Generator().manual_seed(seed)
+    many = (shape.batch, shape.heads, shape.seq_len, shape.head_dim)
+    few = (shape.batch, shape.kv_heads, shape.seq_len, shape.head_dim)
+    q, k, v, dout = (
+        torch.randn(each, generator=generator).to(device, DTYPES[dtype]) for each in (many, few, few, many)
+    )
+    return q, k, v, dout
+
+
+def check(
+    attend: Attend, spans: Spans, shape: Shape, dtype: str, device: str, seed: int = 0, gradients: bool = False
+) -> Verdict:
+    """Compare `attend` with the oracle at a small shape, and with `gradients` dQ, dK and dV too."""
+    q, k, v, dout = inputs(shape, dtype, device, seed)
+    mask = torch.from_numpy(spans.mask()).to(device)
+    rows = np.arange(spans.n)
+    if not gradients:
+        with torch.no_grad():
+            found: tuple[Tensor, ...] = (attend(q, k, v),)
+        return _judge(found, (q, k, v, mask), None, rows, spans.n)
+    leaves = [each.requires_grad_() for each in (q, k, v)]
+    out = attend(*leaves)
+    found = (out.detach(), *torch.autograd.grad(out, leaves, dout)) if _same(out, q) else (out.detach(),)
+    return _judge(found, (q.detach(), k.detach(), v.detach(), mask), dout, rows, spans.n)
+
+
+def check_rows(
+    spans: Spans,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    out: Tensor,
+    dout: Tensor | None = None,
+    dq: Tensor | None = None,
+    seed: int = 0,
+) -> Verdict:
+    """Compare some rows of an output, and of dQ where it and `dout` are given, at any length.
+
+    The rows are the first, the last and up to 14 drawn with `seed`; nothing of N x N is allocated.
+    """
+    for name, each in (("output", out), ("dQ", dq)):
+        if each is not None and not _same(each, q):
+            return Verdict(float("inf"), _unlike(name, each, q, spans.n))
+    n = spans.n
+    drawn = np.random.default_rng(seed).integers(0, n, _ROWS - 2)
+    rows = np.unique(np.concatenate([[0, n - 1], drawn]))
+    mask = torch.from_numpy(spans.allowed(rows[:, None], np.arange(n)[None, :])).to(q.device)
+    where = torch.from_numpy(rows).to(q.device)
+    found = tuple(each.detach()[:, :, where] for each in (out, dq) if each is not None)
+    judged = (q.detach()[:, :, where], k.detach(), v.detach(), mask)
+    return _judge(found, judged, dout[:, :, where] if dout is not None and dq is not None else None, rows, n)
+
+
+def _judge(found: tuple[Tensor, ...], args: tuple[Tensor, ...], dout: Tensor | None, rows: IntArray, n: int) -> Verdict:
+    """The verdict on an output, and on as many of dQ, dK, dV as were found."""
+    exact = _reference(tuple(each.double() if each.is_floating_point() else each for each in args), dout)
+    plain = _reference(args, dout)
+    error = float("inf")
+    for place, (name, got) in enumerate(zip(("output", "dQ", "dK", "dV"), found, strict=False)):
+        want = exact[place]
+        if not _same(got, plain[place]):
+            return Verdict(error, _unlike(name, got, plain[place], n))
+        distance = (got.double() - want).abs()
+        if place == 0:
+            error = float(torch.nan_to_num(distance, nan=torch.inf).max())
+        scale = max(float(each.abs().max()) for each in (exact[1:] if place else exact[:1]))
+        floor = _FLOORS[got.dtype] * scale * (_GRADIENT_FLOOR if place else 1)
+        allowed = 2 * float((plain[place].double() - want).abs().max()) + floor
+        problem = _problem(name, got, distance, allowed, rows if place < 2 else np.arange(n), n)
+        if problem:
+            return Verdict(error, problem)
+    return Verdict(error, None)
+
+
+def _reference(args: tuple[Tensor, ...], dout: Tensor | None) -> tuple[Tensor, ...]:
+    """The output, and its gradients where `dout` is given."""
+    q, k, v, mask = args
+    if dout is None:
+        return (_oracle.attention(q, k, v, mask),)
+    return _oracle.gradients(q, k, v, mask, dout.to(q.dtype))
+
+
+def _problem(name: str, got: Tensor, distance: Tensor, allowed: float, rows: IntArray, n: int) -> str | None:
+    """What is wrong with one tensor, or nothing; `rows` are the positions that it holds."""
+    finite = got.isfinite()
+    if not finite.all():
+        row = int(rows[int((~finite).any(dim=3).any(dim=1).any(dim=0).int().argmax())])
+        return f"{name} is not finite at N={n}, row {row}"
+    worst = float(distance.max())
+    if worst <= allowed:
+        return None
+    row = int(rows[int(distance.amax(dim=(0, 1, 3)).argmax())])
+    return f"{name} differs from the oracle by {worst:.1e} at N={n}, row {row}, allowed {allowed:.1e}"
+
+
+def _same(found: Tensor, expected: Tensor) -> bool:
+    """Whether a tensor has the expected shape and dtype."""
+    return found.shape == expected.shape and found.dtype == expected.dtype
+
+
+def _unlike(name: str, found: Tensor, expected: Tensor, n: int) -> str:
+    """In what a tensor differs from the expected shape and dtype."""
+    return f"{name}: expected {expected.dtype} {list(expected.shape)}, found {found.dtype} {list(found.shape)} at N={n}"

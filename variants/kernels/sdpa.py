@@ -1,0 +1,52 @@
+"""torch's `scaled_dot_product_attention` without a mask, by whichever kernel torch chooses.
+
+For patterns in which every query sees every key, and for those in which it sees all keys up to itself
+(`is_causal`). Other patterns need a mask: see `sdpa_masked` and `blockwise`.
+"""
+
+import numpy as np
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from attnbench.variants._pattern import Pattern
+from attnbench.variants._shape import Shape
+from attnbench.variants.kernels import Kernel
+from attnbench.variants.kernels._support import itemsize, refusal
+
+
+def supports(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str) -> str | None:
+    """Patterns that need no mask at this length."""
+    del device, direction
+    refused = refusal(pattern, shape, dtype)
+    if refused is None and _causality(pattern, shape.seq_len) is None:
+        return "sdpa takes no mask, and this pattern needs one; use sdpa_masked or blockwise"
+    return refused
+
+
+def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, direction: str, threads: int) -> int:
+    """Peak bytes of one call."""
+    del pattern, direction, threads
+    return shape.batch * shape.heads * shape.seq_len * shape.head_dim * itemsize(dtype)
+
+
+def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
+    """Nothing to prepare; how many scores the causal kernel skips, torch does not say."""
+    del dtype, device
+    is_causal = _causality(pattern, shape.seq_len) is True
+    enable_gqa = shape.kv_heads != shape.heads
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        return scaled_dot_product_attention(q, k, v, is_causal=is_causal, enable_gqa=enable_gqa)
+
+    return Kernel(attend, None if is_causal else shape.batch * shape.heads * shape.seq_len**2)
+
+
+def _causality(pattern: Pattern, n: int) -> bool | None:
+    """False where every query sees all keys, True where all up to itself, None where neither."""
+    counts = pattern.spans(n).counts()
+    if (counts == n).all():
+        return False
+    spans = pattern.spans(n)
+    upto = (counts == np.arange(1, n + 1)).all() and (spans.stop.max(axis=1) == np.arange(1, n + 1)).all()
+    return True if upto else None

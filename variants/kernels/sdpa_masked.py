@@ -1,0 +1,39 @@
+"""torch's `scaled_dot_product_attention` with a dense boolean mask: the control.
+
+The same maths as a sparse implementation, but all N^2 scores are computed and the mask of N^2 is read: it
+shows that simulating sparsity saves nothing.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from attnbench.variants._pattern import Pattern
+from attnbench.variants._shape import Shape
+from attnbench.variants.kernels import Kernel
+from attnbench.variants.kernels._support import itemsize, refusal
+
+
+def supports(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str) -> str | None:
+    """Every pattern, wherever its mask fits into memory."""
+    del device, direction
+    return refusal(pattern, shape, dtype)
+
+
+def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, direction: str, threads: int) -> int:
+    """Peak bytes of one call."""
+    del pattern, direction, threads
+    return shape.seq_len**2 * itemsize(dtype)
+
+
+def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
+    """Prepare the mask of allowed pairs `[N, N]`."""
+    del dtype
+    mask = torch.from_numpy(pattern.spans(shape.seq_len).mask()).to(device)
+    enable_gqa = shape.kv_heads != shape.heads
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        return scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=enable_gqa)
+
+    return Kernel(attend, shape.batch * shape.heads * shape.seq_len**2, mask.nbytes)
