@@ -47,11 +47,11 @@ clean: ## remove .venv, caches and build outputs; runs stay
 
 # The installed state, as stamps: newer than what was asked for means nothing to do.
 .venv/.user: pyproject.toml constraints.txt | .venv/bin/python
-	$(INSTALL) -e . || $(NOT_INSTALLED)
+	@$(INSTALL) -e . || $(NOT_INSTALLED)
 	@touch $@
 
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
-	$(INSTALL) -e '.[dev]' || $(NOT_INSTALLED)
+	@$(INSTALL) -e '.[dev]' || $(NOT_INSTALLED)
 	@touch .venv/.user $@
 
 %/bin/python:

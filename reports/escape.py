@@ -8,11 +8,11 @@ _MARKUP = re.compile(r"[\\`*|\[\]~$]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
-def text(value: object) -> str:
+def text(value: object, longest: int | None = _LONGEST) -> str:
     """One line of Markdown that reads as `value` does: no markup, no HTML, cut off where it is very long."""
     line = " ".join(_CONTROL.sub("", str(value)).split())
-    if len(line) > _LONGEST:
-        line = line[: _LONGEST - 1] + "…"
+    if longest is not None and len(line) > longest:
+        line = line[: longest - 1] + "…"
     line = re.sub("[&<>]", lambda found: _ENTITIES[found.group()], line)
     return _MARKUP.sub(lambda found: "\\" + found.group(), line)
 
@@ -24,7 +24,8 @@ def fenced(body: str, language: str = "") -> str:
     return f"{fence}{language}\n{body.rstrip(chr(10))}\n{fence}"
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table of escaped cells; the first column is words, the others are numbers."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+def table(header: list[str], rows: list[list[str]], align: str = "l") -> str:
+    """A Markdown table of escaped cells; `align` is l or r for each column, r for those not told."""
+    rule = ["---" if side == "l" else "---:" for side in align.ljust(len(header), "r")]
+    lines = [header, rule, *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

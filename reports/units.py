@@ -22,8 +22,8 @@ def number(value: float, significant: int) -> str:
     """`value` to so many significant digits, without an exponent: `12,300`, `3.10`, `0.012`."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
-    rounded = float(f"{value:.{significant - 1}e}")
-    return f"{rounded:,.{max(significant - 1 - _place(rounded), 0)}f}"
+    decimals = significant - 1 - _place(value)
+    return f"{round(value, decimals):,.{max(decimals, 0)}f}"
 
 
 def honest(value: float, low: float, high: float) -> str:
@@ -48,7 +48,7 @@ def spread(low: float, high: float) -> str:
     if math.isnan(low):
         return ""
     percent = (math.sqrt(high / low) - 1) * 100
-    return f"±{number(percent, 2 if percent < 10 else 3)}%" if percent >= 0.1 else "±<0.1%"
+    return f"±{number(percent, 2)}%" if percent >= 0.1 else "±<0.1%"
 
 
 def length(n: float) -> str:

@@ -116,7 +116,7 @@ class _Session:
             self.progress.probed(case, probe, done + 1, len(self.cases))
 
     def _probe(self, case: Case) -> Probe:
-        """Probe a case in a process of its own; on CUDA, where starting one is dear, in one that lasts until it dies."""
+        """Probe a case in a process of its own; on CUDA, where a start is dear, in one that lasts until it dies."""
         request = {
             "do": "probe",
             "case": case.to_json(),

@@ -1,87 +1,82 @@
-"""Time, in a worker: one group of cases in one replicate, their values interleaved."""
+"""Time, in a worker: cases of one group made ready in this process, and values taken from them."""
 
 import gc
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
-
-import torch
 
 from attnbench.runner import calls, clocks, outcome, sampling
-from attnbench.runner.clocks import Clock
 from attnbench.runner.sampling import Plan
 from attnbench.suites import Case, Sample, Status
 
-
-@dataclass
-class _Arm:
-    """One case under way."""
-
-    case: Case
-    plan: Plan
-    call: Callable[[], object]
-    warmup_calls: int
-    values_ns: list[float] = field(default_factory=list)
+Mark = Callable[[int], None]
+"""`mark(index)` before each piece of work: the parent knows which case was in flight, and that work goes on."""
 
 
-def group(
-    cases: list[tuple[Case, Plan]], replicate: int, seed: str, value_ns: float, mark: Callable[[int], None]
-) -> list[Sample]:
-    """Samples of all cases of a group, taken in turns; a case that raises gets its status, the others go on.
+class Bench:
+    """The cases of a group, built, warmed up and waiting; one that raises has ended, the others go on."""
 
-    `mark(index)` is called before each piece of work, so that the parent knows which case was in flight.
-    """
-    first = cases[0][0]
-    clock = clocks.of(first.device)
-    given = calls.inputs(first.shape, first.dtype, first.device)
-    ended: dict[int, Sample] = {}
-    arms: dict[int, _Arm] = {}
+    def __init__(self, cases: list[Case], value_ns: float, mark: Mark) -> None:
+        self.cases = cases
+        self.ended: dict[int, tuple[Status, str]] = {}
+        self.warmup_calls: dict[int, int] = {}
+        self._mark = mark
+        self._clock = clocks.of(cases[0].device)
+        self._calls: dict[int, Callable[[], object]] = {}
+        given = calls.inputs(cases[0].shape, cases[0].dtype, cases[0].device)
+        for index, case in enumerate(cases):
+            self._attempt(index, lambda case=case, index=index: self._ready(index, case, given, value_ns))  # type: ignore[misc]
 
-    def attempt(index: int, work: Callable[[], None]) -> None:
-        mark(index)
+    def take(self, index: int, many: int) -> float | None:
+        """One value of `many` calls, in nanoseconds per call; nothing where the case has ended."""
+        taken: list[float] = []
+        if index not in self.ended:
+            self._attempt(index, lambda: taken.append(self._clock(self._calls[index], many)))
+        return taken[0] if taken else None
+
+    def _ready(self, index: int, case: Case, given: calls.Inputs, value_ns: float) -> None:
+        call = calls.call(calls.build(case, case.shape), given, case.direction)
+        self.warmup_calls[index] = sampling.warm_up(call, self._clock, case.device, value_ns)
+        self._calls[index] = call
+
+    def _attempt(self, index: int, work: Callable[[], None]) -> None:
+        self._mark(index)
         try:
             work()
         except Exception as error:
-            status, reason = outcome.of_exception(error)
-            ended[index] = Sample(cases[index][0].key, status, reason, replicate=replicate)
-            arms.pop(index, None)
+            self.ended[index] = outcome.of_exception(error)
+            self._calls.pop(index, None)
 
-    def ready(index: int) -> None:
-        case, plan = cases[index]
-        call = calls.call(calls.build(case, case.shape), given, case.direction)
-        arms[index] = _Arm(case, plan, call, sampling.warm_up(call, clock, case.device, value_ns))
 
-    def take(index: int) -> None:
-        if index in arms:
-            attempt(index, lambda: _take(arms[index], clock))
-
+def group(cases: list[tuple[Case, Plan]], replicate: int, seed: str, value_ns: float, mark: Mark) -> list[Sample]:
+    """Samples of all cases of a group in one replicate, their values interleaved."""
+    values: list[list[float]] = [[] for _ in cases]
     gc.collect()
     gc.disable()
     try:
-        for index in range(len(cases)):
-            attempt(index, lambda index=index: ready(index))  # type: ignore[misc]
+        bench = Bench([case for case, _ in cases], value_ns, mark)
+
+        def take(index: int) -> None:
+            value = bench.take(index, cases[index][1].calls)
+            if value is not None:
+                values[index].append(round(value, 1))
+
         sampling.interleave([plan for _, plan in cases], random.Random(seed), take)
     finally:
         gc.enable()
-    return [ended[index] if index in ended else _sample(arms[index], replicate) for index in range(len(cases))]
+    return [_sample(bench, index, plan, replicate, values[index]) for index, (_, plan) in enumerate(cases)]
 
 
-def _take(arm: _Arm, clock: Clock) -> None:
-    arm.values_ns.append(clock(arm.call, arm.plan.calls))
-
-
-def _sample(arm: _Arm, replicate: int) -> Sample:
+def _sample(bench: Bench, index: int, plan: Plan, replicate: int, values_ns: list[float]) -> Sample:
+    key = bench.cases[index].key
+    if index in bench.ended:
+        status, reason = bench.ended[index]
+        return Sample(key, status, reason, replicate=replicate)
     return Sample(
-        arm.case.key,
+        key,
         Status.PASSED,
         "",
         replicate=replicate,
-        calls=arm.plan.calls,
-        values_ns=tuple(round(value, 1) for value in arm.values_ns),
-        warmup_calls=arm.warmup_calls,
+        calls=plan.calls,
+        values_ns=tuple(values_ns),
+        warmup_calls=bench.warmup_calls[index],
     )
-
-
-def set_threads(threads: int) -> None:
-    """Use so many threads in torch's operators."""
-    torch.set_num_threads(threads)

@@ -44,7 +44,7 @@ def serve(pipe: Connection, log: str, marks: Marks, budget_bytes: int | None, fo
     def answer(request: dict[str, Any]) -> object:
         if request["do"] == "environment":
             return environment.of_torch()
-        timing.set_threads(request["threads"])
+        torch.set_num_threads(request["threads"])
         if request["do"] == "probe":
             case = Case.from_json(request["case"])
             return probe.probe(case, request["budget_bytes"], _stage(pipe)).to_json()

@@ -1,8 +1,21 @@
-"""What to measure: the suites that ship, their schema, and the plain data types that travel."""
+"""What to measure: the suites that ship, their schema, and the plain data types that travel.
+
+Reading suites takes pydantic and PyYAML, so it is imported from where it is: `attnbench.suites.load`,
+`attnbench.suites.suite` and `attnbench.suites.schema`.
+"""
+
+from pathlib import Path
 
 from attnbench.suites.case import Case as Case
 from attnbench.suites.case import Direction as Direction
+from attnbench.suites.problem import Problem as Problem
+from attnbench.suites.problem import SuiteError as SuiteError
 from attnbench.suites.result import Probe as Probe
 from attnbench.suites.result import Result as Result
 from attnbench.suites.result import Sample as Sample
 from attnbench.suites.status import Status as Status
+
+
+def shipped() -> dict[str, Path]:
+    """The files of the suites that ship, by name."""
+    return {path.stem: path for path in sorted(Path(__file__).parent.glob("*.yaml"))}

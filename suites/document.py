@@ -20,7 +20,7 @@ LONGEST = 2**20
 """Characters in a document."""
 DEEPEST = 20
 """Values within values."""
-MOST = 10_000
+MOST = 2_000
 """Values in a document, aliases resolved."""
 
 Place = tuple[int, int]
@@ -68,7 +68,7 @@ class _Composer(yaml.SafeLoader):
         self.tags: list[tuple[Place, str]] = []
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if getattr(event, "tag", None) is not None:
             self.tags.append((_place(event.start_mark), event.tag))
         self.depth += 1
@@ -96,7 +96,7 @@ def read(text: str, file: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = " ".join(f"{error.context or ''} {error.problem or ''}".split())
-        document.blame(_place(mark) if mark else (1, 1), (), f"expected YAML, found a mistake {reason}")
+        document.blame(_place(mark) if mark else (1, 1), (), f"expected YAML, found a mistake: {reason}")
     return document
 
 
@@ -110,7 +110,11 @@ def _read(text: str, document: Document) -> None:
         place = _place(composer.get_mark())
         return document.blame(place, (), "expected YAML, found a number in an escape or a directive that is too large")
     for place, tag in composer.tags:
-        document.blame(place, (), f"expected a plain value, found the tag {shown(tag)}; remove it")
+        document.blame(
+            place,
+            (),
+            f"expected a plain value, found the tag {shown(tag.replace('tag:yaml.org,2002:', '!!'))}; remove it",
+        )
     if node is None:
         return document.blame((1, 1), (), "expected a suite, found an empty document")
     document.data = _Reader(document).value(node, ())

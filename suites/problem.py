@@ -38,7 +38,9 @@ def written(path: KeyPath) -> str:
     """A path as people write it: `variants[2].truncated.left`."""
     text = ""
     for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step if re.fullmatch('[A-Za-z_]+', step) else shown(step)}"
+        text += (
+            f"[{step}]" if isinstance(step, int) else f".{step if re.fullmatch('[A-Za-z0-9_]+', step) else shown(step)}"
+        )
     return text.removeprefix(".")
 
 

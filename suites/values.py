@@ -1,10 +1,13 @@
 """The values that a suite is made of, as types: what they accept, their JSON Schema, and their words in errors."""
 
+import types
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Union
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
+    ConfigDict,
     Discriminator,
     Field,
     GetCoreSchemaHandler,
@@ -26,6 +29,12 @@ TAG = "?"
 """What the names of a union's branches start with, to be told from keys in the path of an error."""
 
 
+class Model(BaseModel):
+    """A mapping of a suite: no other keys than its fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
 class Leaf(NamedTuple):
     """One kind of scalar: its type, its words in errors, and the names it takes, if it takes names."""
 
@@ -45,7 +54,7 @@ def integer(low: int, high: int, *, odd: bool = False) -> Leaf:
 
 def number(low: float, high: float) -> Leaf:
     """A number within bounds, both included."""
-    return Leaf(Annotated[StrictFloat, Field(ge=low, le=high)], f"a number from {low:g} to {high:g}")
+    return Leaf(Annotated[StrictFloat, Field(ge=low, le=high)], f"a number from {low} to {high}")
 
 
 def flag() -> Leaf:
@@ -58,8 +67,8 @@ def null() -> Leaf:
     return Leaf(None, "null")
 
 
-def text(words: str, pattern: str) -> Leaf:
-    """Text of the given form."""
+def text(words: str, pattern: str | None = None) -> Leaf:
+    """Text, of the given form."""
     return Leaf(Annotated[StrictStr, Field(pattern=pattern)], words)
 
 
@@ -67,6 +76,21 @@ def one_of(choices: Sequence[Any]) -> Leaf:
     """One of a few names or numbers."""
     names = tuple(map(str, choices))
     return Leaf(Literal[tuple(choices)], f"one of {', '.join(names)}" if len(names) > 1 else names[0], names)
+
+
+def annotated(kind: Any, *metadata: Any) -> Any:
+    """A type made at run time, which type checkers do not follow, with what pydantic should know besides."""
+    return Annotated[(kind, *metadata)]
+
+
+def union(*kinds: Any) -> Any:
+    """Any of the types."""
+    return Union[kinds]  # noqa: UP007
+
+
+def tuple_of(kind: Any) -> Any:
+    """Tuples of the type, of any length."""
+    return types.GenericAlias(tuple, (kind, ...))
 
 
 def scalar(*leaves: Leaf) -> Any:
@@ -83,23 +107,22 @@ def scalar(*leaves: Leaf) -> Any:
             raise expected(words, choices)
         return taken
 
-    return Annotated[Union[tuple(leaf.type for leaf in leaves)], WrapValidator(take)]  # noqa: UP007
+    return annotated(union(*(leaf.type for leaf in leaves)), WrapValidator(take))
 
 
 def one_or_more(*leaves: Leaf) -> Any:
     """A type that takes a scalar or a list of scalars, and makes both a tuple."""
-    branches = Union[one(*leaves), many(*leaves)]  # noqa: UP007
-    return Annotated[branches, Discriminator(branch)]
+    return annotated(union(one(*leaves), many(*leaves)), Discriminator(branch))
 
 
 def one(*leaves: Leaf) -> Any:
     """The branch of a union for a scalar, made a tuple."""
-    return Annotated[scalar(*leaves), AfterValidator(lambda value: (value,)), Tag(f"{TAG}one")]
+    return annotated(scalar(*leaves), AfterValidator(lambda value: (value,)), Tag(f"{TAG}one"))
 
 
 def many(*leaves: Leaf) -> Any:
     """The branch of a union for a list."""
-    return Annotated[tuple[scalar(*leaves), ...], Field(min_length=1), Tag(f"{TAG}many")]
+    return annotated(tuple_of(scalar(*leaves)), Field(min_length=1), Tag(f"{TAG}many"))
 
 
 def branch(value: object) -> str:
@@ -107,9 +130,11 @@ def branch(value: object) -> str:
     return f"{TAG}many" if isinstance(value, list | tuple) else f"{TAG}one"
 
 
-def expected(words: str, choices: Sequence[str] = ()) -> PydanticCustomError:
-    """The error of a value that is not what the words say."""
-    return PydanticCustomError("expected", "expected {words}", {"words": words, "choices": tuple(choices)})
+def expected(words: str, choices: Sequence[str] = (), instead: str | None = None) -> PydanticCustomError:
+    """The error of a value that is not what the words say; `instead` tells what was found better than the value."""
+    found = "" if instead is None else f", found {instead}"
+    context = {"words": words, "choices": tuple(choices), "instead": instead}
+    return PydanticCustomError("expected", f"expected {{words}}{found}", context)
 
 
 class As:

@@ -153,7 +153,7 @@ def meta(plan: Plan) -> dict[str, Any]:
     }
 
 
-def patterns(cases: list[Case], n: int = 64) -> list[dict[str, Any]]:
+def patterns(cases: list[Case], n: int = 256) -> list[dict[str, Any]]:
     """A thumbnail of each label's pattern."""
     by_label = {each.label: each for each in cases if each.pattern.unsupported(n) is None}
     return [

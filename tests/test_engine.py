@@ -104,7 +104,7 @@ def run(machine: Machine, folder: Path, suite: Suite | None = None) -> Finished:
 
 def statuses(rows: tuple[Result, ...], variant: str, implementation: str) -> list[Status]:
     """Of the probes of an implementation, by length."""
-    cases = [case for case in parse(SUITE, "tiny.yaml").cases()]
+    cases = parse(SUITE, "tiny.yaml").cases()
     keys = {case.key: case for case in cases if (case.variant, case.implementation) == (variant, implementation)}
     probes = [row for row in rows if isinstance(row, Probe) and row.case in keys]
     return [row.status for row in sorted(probes, key=lambda row: keys[row.case].shape.seq_len)]

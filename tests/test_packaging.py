@@ -30,8 +30,8 @@ def output(*command: str | Path, cwd: Path, **environment: str) -> str:
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of the last commit, and nothing else."""
     if not (shutil.which("git") and (ROOT / ".git").exists()):
-        assert "CI" not in os.environ, "expected git and a checkout, found none: the wheel cannot be compared"
-        pytest.skip("needs git and a checkout")
+        stop = pytest.fail if "CI" in os.environ else pytest.skip
+        stop("needs git and a checkout")
     folder = tmp_path_factory.mktemp("tree")
     output("git", "archive", f"--output={folder}.tar", "HEAD", cwd=ROOT)
     output("tar", "-xf", f"{folder}.tar", cwd=folder)

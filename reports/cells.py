@@ -1,0 +1,108 @@
+"""One case or one series as the text of a table's cell."""
+
+import math
+from collections.abc import Callable
+
+import pandas as pd
+
+from attnbench.reports import units
+from attnbench.reports.scaling import ALWAYS, CROSSES, NEVER, UNCLEAR
+
+SHORT = {
+    "wrong": "WRONG",
+    "out_of_memory": "OOM",
+    "timed_out": "TIME-OUT",
+    "crashed": "CRASHED",
+    "failed": "FAILED",
+    "unsupported": "n/a",
+    "skipped": "skipped",
+}
+"""How a status other than `passed` is written in a cell."""
+
+NONE = "-"
+"""A cell whose number does not exist."""
+
+
+def by_length(part: pd.DataFrame) -> dict[int, pd.Series]:
+    """The cases of a series by their length."""
+    return {int(row["seq_len"]): row for _, row in part.iterrows()}
+
+
+def ended(row: pd.Series | None, written: Callable[[pd.Series], str]) -> str:
+    """A case's number, or how it ended; nothing where there is no such case."""
+    if row is None:
+        return ""
+    return written(row) if row["status"] == "passed" else SHORT[row["status"]]
+
+
+def speed(row: pd.Series) -> str:
+    """Calls per second, and times the baseline: `1,020 (3.2x)`."""
+    calls = [1e9 / row[name] for name in ("time_ns", "time_high_ns", "time_low_ns")]
+    against = times(row)
+    return units.honest(calls[0], calls[1], calls[2]) + (f" ({against})" if against else "")
+
+
+def memory(row: pd.Series) -> str:
+    """Peak memory, and the fraction of the baseline's: `4.63 MiB (0.48)`."""
+    if pd.isna(row["peak_bytes"]):
+        return NONE
+    fraction = row["peak_fraction"]
+    return units.size(row["peak_bytes"]) + ("" if math.isnan(fraction) else f" ({units.number(fraction, 2)})")
+
+
+def times(row: pd.Series) -> str:
+    """The speed-up, to three digits at most: `3.2x`; nothing where there is none."""
+    value, low, high = row["speedup"], row["speedup_low"], row["speedup_high"]
+    if math.isnan(value):
+        return ""
+    return f"{units.number(value, min(units.digits(value, low, high), 3))}x"
+
+
+def time_exponent(row: pd.Series) -> str:
+    """`N^1.98 [1.95, 2.01]`."""
+    value, low, high = row["time_exponent"], row["time_exponent_low"], row["time_exponent_high"]
+    if math.isnan(value):
+        return NONE
+    return f"N^{value:.2f}" if math.isnan(low) else f"N^{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def memory_exponent(row: pd.Series) -> str:
+    """`N^1.00`."""
+    return NONE if math.isnan(row["memory_exponent"]) else f"N^{row['memory_exponent']:.2f}"
+
+
+def fitted(row: pd.Series) -> str:
+    """The lengths that a series' exponents are fitted over: `2048 to 16384`."""
+    return NONE if math.isnan(row["time_exponent"]) else f"{row['fitted_from']} to {row['fitted_to']}"
+
+
+def crossover(row: pd.Series) -> str:
+    """From which length on a series is faster than its baseline; nothing where there is nothing to compare."""
+    if row["crossover"] == CROSSES:
+        value, low, high = row["crossover_seq_len"], row["crossover_low"], row["crossover_high"]
+        told = f"from N = {units.honest(value, low, high)}"
+        return told if math.isnan(low) else f"{told} [{units.number(low, 3)}, {units.number(high, 3)}]"
+    unclear = f"unclear: from a length on in {row['crossing_processes']} of {row['processes']} processes"
+    return {ALWAYS: "at every length measured", NEVER: "none in range", UNCLEAR: unclear}.get(row["crossover"], "")
+
+
+def work(row: pd.Series) -> list[str]:
+    """Pairs, waste, GFLOP/s, the work-bound speed-up, the real one, their ratio, and the error of one case."""
+    if row["status"] != "passed":
+        return [SHORT[row["status"]], *[""] * 7]
+    rate = [row["flops"] / row[name] for name in ("time_ns", "time_high_ns", "time_low_ns")]
+    return [
+        f"{row['allowed_pairs']:,}",
+        NONE if pd.isna(row["computed_pairs"]) else f"{row['computed_pairs']:,}",
+        _or_none(row["waste"], "{:.2f}"),
+        units.honest(rate[0], rate[1], rate[2]),
+        NONE if math.isnan(row["bound_speedup"]) else f"{units.number(row['bound_speedup'], 3)}x",
+        times(row) or NONE,
+        _or_none(row["realised"], "{:.0%}"),
+        _or_none(row["max_abs_error"], "{:.1e}"),
+    ]
+
+
+def _or_none(value: float, form: str) -> str:
+    """A formatted number, or the cell of one that does not exist."""
+    return NONE if math.isnan(value) else form.format(value)

@@ -1,0 +1,234 @@
+"""The decision of an A/B comparison, as a pure function of its pairs.
+
+Two arms, A (the base) and B (the head), are measured in pairs of fresh processes. For each case a pair gives one
+number, `d = log(time_B / time_A)`: positive is slower. It goes in two stages: *screen* every case with few pairs, flag
+what looks changed; *confirm* the flagged cases with new pairs, and judge them by those alone.
+
+What holds, for whatever number of cases:
+
+- **False calls.** In a run whose arms are equal, the probability that any case is called `regressed` or `improved` is
+  at most `family_level`. Which cases are flagged depends on the screening pairs only, and the confirming pairs are
+  independent of these; so, whatever was flagged, each t test on the confirming pairs keeps its level, and Holm (1979)
+  over the flagged cases keeps the family's, however the cases depend on each other. Judged by the pairs that flagged
+  it, a case would be tested on numbers chosen for being large. The floor only takes calls away.
+- **Unchanged** is shown, never assumed: two one-sided t tests (Schuirmann 1987), 5 % each, for a change of less than
+  `equivalence`, for each case by itself. For a case not flagged, the tests take its screening pairs: being unflagged as
+  well only makes a wrong `unchanged` rarer. What is neither called nor shown to be unchanged is `inconclusive`.
+- **Intervals** of flagged cases cover the truth in 95 %. Those of the others are conditional on not being flagged:
+  they cover more than 95 % where nothing changed, and fewer where a change was missed.
+
+What it rests on: pairs independent of each other, their number fixed beforehand, d about normal. The arms of an equal
+pair can be exchanged, so d is then symmetric, and heavy tails make the t test stricter, not laxer.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special, stats
+
+from attnbench.reports import statistics
+from attnbench.reports.power import minimum_detectable
+from attnbench.reports.rule import FEWEST_PAIRS
+from attnbench.reports.rule import Rule as Rule
+from attnbench.reports.statistics import FloatArray
+
+EQUIVALENCE_LEVEL = 0.05
+"""Level of each of the two one-sided tests behind `unchanged`."""
+_LARGEST = 100.0
+"""A log ratio beyond this is no ratio of two times: e to the 100 is 43 powers of ten."""
+_NO_PAIRS = np.empty(0)
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+class Verdict(StrEnum):
+    """What is said of a case."""
+
+    REGRESSED = "regressed"
+    """B is slower, by at least the floor."""
+    IMPROVED = "improved"
+    """B is faster, by at least the floor."""
+    UNCHANGED = "unchanged"
+    """Whatever the difference, it is smaller than `equivalence`."""
+    INCONCLUSIVE = "inconclusive"
+    """The pairs bear out none of these."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The verdict on one case and the numbers behind it, from the pairs that it was judged by.
+
+    Judged by its confirming pairs if it was flagged, else by its screening pairs. Numbers that too few pairs leave
+    open are NaN.
+    """
+
+    verdict: Verdict
+    ratio: float
+    """Time of B over time of A: the geometric mean over pairs."""
+    low: float
+    """Lower end of the ratio's 95 % t interval."""
+    high: float
+    minimum_detectable: float
+    """The smallest true slow-down, a ratio minus 1, that both stages find with a power of 80 %.
+
+    At this case's own spread, which few pairs estimate roughly: from 5 pairs it may be off by half.
+    """
+    pairs: int
+    p_value: float | None
+    """Holm's adjusted p value, both directions; None if the case was not flagged. Rejected: at most `family_level`."""
+    reason: str = ""
+    """Why the case is inconclusive; else empty."""
+
+
+class _Estimates(NamedTuple):
+    """What the pairs of C cases say on the log scale, each `[C]`; `error` is NaN where the pairs are too few."""
+
+    mean: FloatArray
+    low: FloatArray
+    high: FloatArray
+    error: FloatArray
+    pairs: statistics.IntArray
+
+
+def flagged(screen: Mapping[str, FloatArray], rule: Rule) -> list[str]:
+    """The cases that look changed: their t test rejects at `screen_level`, their estimate exceeds half the floor.
+
+    Args:
+        screen: log ratios of each case's screening pairs; a case with fewer than 3 is never flagged.
+        rule: the rule of the comparison.
+
+    Raises:
+        ValueError: something is not a finite log ratio.
+    """
+    found = _estimates(screen, "screening")
+    changed = (_p_values(found) < 2 * rule.screen_level) & (np.abs(found.mean) > np.log1p(rule.floor / 2))
+    return [case for case, each in zip(screen, changed, strict=True) if each]
+
+
+def decide(screen: Mapping[str, FloatArray], confirm: Mapping[str, FloatArray], rule: Rule) -> dict[str, Decision]:
+    """The decision on every case, in the order of `screen`.
+
+    Args:
+        screen: log ratios of each case's screening pairs.
+        confirm: log ratios of the flagged cases' confirming pairs. A flagged case that is missing here, or has fewer
+            than 3 pairs, is inconclusive and counts as flagged all the same.
+        rule: the rule of the comparison.
+
+    Raises:
+        ValueError: something is not a finite log ratio, or a case was confirmed that is not flagged.
+    """
+    suspects = flagged(screen, rule)
+    _refuse_others(confirm, suspects)
+    new = {case: confirm.get(case, _NO_PAIRS) for case in suspects}
+    found = _estimates({**screen, **new}, "confirming")
+    suspect = np.array([case in new for case in screen], np.bool_)
+    adjusted = np.full(len(screen), np.nan)
+    adjusted[suspect] = holm(_p_values(found)[suspect])
+    return dict(zip(screen, _decisions(found, suspect, adjusted, rule), strict=True))
+
+
+def holm(p_values: FloatArray) -> FloatArray:
+    """The p values adjusted for their number (Holm 1979), in the order given; NaN counts as 1.
+
+    Rejecting what is at most a level keeps the probability of any false rejection at that level.
+    """
+    p_values = np.where(np.isnan(p_values), 1.0, p_values)
+    order = np.argsort(p_values, kind="stable")
+    scaled = p_values[order] * np.arange(len(order), 0, -1)
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
+    return adjusted
+
+
+def _decisions(found: _Estimates, suspect: BoolArray, adjusted: FloatArray, rule: Rule) -> list[Decision]:
+    """The decision on each of C cases; `adjusted [C]` is NaN where a case is not `suspect [C]`."""
+    verdicts = _verdicts(found, adjusted, rule)
+    family = np.where(suspect, suspect.sum(), suspect.sum() + 1)
+    detectable = minimum_detectable(found.error * np.sqrt(found.pairs), family, rule)
+    ratio, low, high = np.exp(found.mean), np.exp(found.low), np.exp(found.high)
+    return [
+        Decision(
+            verdict=verdict,
+            ratio=float(ratio[i]),
+            low=float(low[i]),
+            high=float(high[i]),
+            minimum_detectable=float(detectable[i]),
+            pairs=int(found.pairs[i]),
+            p_value=float(adjusted[i]) if suspect[i] else None,
+            reason=_reason(verdict, int(found.pairs[i]), bool(suspect[i]), rule),
+        )
+        for i, verdict in enumerate(verdicts)
+    ]
+
+
+def _verdicts(found: _Estimates, adjusted: FloatArray, rule: Rule) -> list[Verdict]:
+    """A change is called by its adjusted p value; `unchanged` is asked of the rest."""
+    large = np.abs(found.mean) >= np.log1p(rule.floor)
+    called = (adjusted <= rule.family_level) & large
+    verdicts = np.full(len(called), Verdict.INCONCLUSIVE, object)
+    verdicts[_equivalent(found, rule)] = Verdict.UNCHANGED
+    verdicts[called & (found.mean > 0)] = Verdict.REGRESSED
+    verdicts[called & (found.mean < 0)] = Verdict.IMPROVED
+    return list(verdicts)
+
+
+def _p_values(found: _Estimates) -> FloatArray:
+    """Two-sided p values of the t tests for any change; NaN where the pairs are too few."""
+    return np.asarray(2 * special.stdtr(found.pairs - 1, -np.abs(_t(found.mean, found.error))))
+
+
+def _equivalent(found: _Estimates, rule: Rule) -> BoolArray:
+    """Whether both one-sided tests put the change inside `equivalence`."""
+    margin = np.log1p(rule.equivalence) - np.abs(found.mean)
+    return np.asarray(special.stdtr(found.pairs - 1, -_t(margin, found.error)) <= EQUIVALENCE_LEVEL)
+
+
+def _reason(verdict: Verdict, pairs: int, suspect: bool, rule: Rule) -> str:
+    if verdict is not Verdict.INCONCLUSIVE:
+        return ""
+    if pairs < FEWEST_PAIRS:
+        stage = "confirming" if suspect else "screening"
+        return f"expected at least {FEWEST_PAIRS} {stage} pairs, found {pairs}"
+    return f"neither a change of {100 * rule.floor:.3g} % confirmed nor one of {100 * rule.equivalence:.3g} % excluded"
+
+
+def _estimates(pairs: Mapping[str, FloatArray], stage: str) -> _Estimates:
+    """Means, intervals and standard errors; cases may differ in their number of pairs."""
+    for case, values in pairs.items():
+        _refuse_strange(case, values, stage)
+    padded = np.full((len(pairs), max(map(len, pairs.values()), default=0)), np.nan)
+    for row, values in zip(padded, pairs.values(), strict=True):
+        row[: len(values)] = values
+    mean, low, high, count = statistics.interval(padded)
+    widths = 2 * stats.t.ppf((1 + statistics.LEVEL) / 2, np.maximum(count - 1, 1))
+    return _Estimates(mean, low, high, (high - low) / widths, count)
+
+
+def _t(distance: FloatArray, error: FloatArray) -> FloatArray:
+    """A t statistic; without any spread it is infinite, and 0 for no distance."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(distance == 0, 0.0, distance / error)
+
+
+def _refuse_strange(case: str, values: FloatArray, stage: str) -> None:
+    if values.ndim != 1:
+        raise ValueError(f"{case}: expected one number for each of the {stage} pairs, found shape {values.shape}")
+    strange = values[~(np.abs(values) <= _LARGEST)]
+    if strange.size:
+        raise ValueError(
+            f"{case}: expected log(time_B / time_A) of two measured times, found {strange[0]} "
+            f"among the {stage} pairs; leave out a pair that was not measured"
+        )
+
+
+def _refuse_others(confirm: Mapping[str, FloatArray], suspects: Sequence[str]) -> None:
+    others = [case for case in confirm if case not in suspects]
+    if others:
+        raise ValueError(
+            f"{others[0]}: expected confirming pairs of flagged cases only, found {len(others)} of others; "
+            "confirm what `flagged` names, under the same rule"
+        )

@@ -1,0 +1,65 @@
+"""Time and peak memory of one call against the sequence length, both axes logarithmic."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from attnbench.reports import panels, ticks
+from attnbench.reports.frame import Run
+from attnbench.reports.looks import GUIDE_COLOUR
+from attnbench.reports.settings import attempted
+from attnbench.reports.statistics import FEWEST_PROCESSES
+
+
+def time(run: Run) -> Figure:
+    """Time of one call."""
+    drawn = panels.sheet(run, "Time of one call", _bands(run))
+    for setting, axes in drawn.panels:
+        for name, part in attempted(setting.frame):
+            look = drawn.looks[name]
+            axes.plot(part["seq_len"], part["time_ns"], **look.options())
+            ends = part["time_low_ns"], part["time_high_ns"]
+            axes.fill_between(part["seq_len"], *ends, color=look.colour, alpha=0.2, linewidth=0)
+    panels.share_y(drawn, "time_ns", ticks.times, "time_low_ns", "time_high_ns")
+    panels.label_y(drawn, "time of one call")
+    return _finished(drawn)
+
+
+def memory(run: Run) -> Figure:
+    """Peak memory of one call."""
+    drawn = panels.sheet(run, "Peak memory of one call", "Peak of the allocator, inputs apart.")
+    for setting, axes in drawn.panels:
+        for name, part in attempted(setting.frame):
+            peak = part["peak_bytes"].to_numpy(np.float64, na_value=np.nan)
+            axes.plot(part["seq_len"], peak, **drawn.looks[name].options())
+    panels.share_y(drawn, "peak_bytes", ticks.sizes)
+    panels.label_y(drawn, "peak memory of one call")
+    return _finished(drawn)
+
+
+def _finished(drawn: panels.Sheet) -> Figure:
+    """The figure with its slopes, failures and legend."""
+    for setting, axes in drawn.panels:
+        if setting.frame["seq_len"].nunique() > 1 and (setting.frame["status"] == "passed").any():
+            _slopes(axes, 1 - drawn.strip)
+    panels.mark_failures(drawn)
+    panels.legend(drawn)
+    return drawn.figure
+
+
+def _slopes(axes: Axes, top: float) -> None:
+    """What growing as N and as N^2 looks like: two thin lines in the upper left corner, where no data lies."""
+    (left, right), (low, high) = np.log(axes.get_xlim()), np.log(axes.get_ylim())
+    high = low + (high - low) * top
+    run = min(0.24 * (right - left), 0.22 * (high - low))
+    x, y = left + 0.05 * (right - left), high - 0.06 * (high - low) - 2 * run
+    for power, text in ((1, "∝ N"), (2, "∝ N²")):
+        end = np.exp(x + run), np.exp(y + power * run)
+        axes.plot([np.exp(x), end[0]], [np.exp(y), end[1]], color=GUIDE_COLOUR, linewidth=0.8, zorder=1)
+        axes.annotate(text, end, (3, 0), textcoords="offset points", va="center", fontsize=7, color=GUIDE_COLOUR)
+
+
+def _bands(run: Run) -> str:
+    """What the bands are."""
+    enough = len(run.frame) and run.frame["processes"].max() >= FEWEST_PROCESSES
+    return "Bands: 95 % intervals over processes." if enough else "Too few processes for intervals."

@@ -1,0 +1,66 @@
+"""Which keys each query sees: a thumbnail of each pattern."""
+
+import textwrap
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from attnbench.reports import panels
+from attnbench.reports.frame import Run
+from attnbench.reports.looks import BASELINE_COLOUR, NOTE_COLOUR, colours
+
+_SIDE, _GAP_X, _GAP_Y, _EDGE, _HEADER = 1.5, 0.35, 0.55, 0.45, 0.95
+_MOST_COLUMNS = 5
+_MOST_CELLS = 256
+_UNSEEN = "#f0f0f0"
+
+
+def patterns(run: Run) -> Figure:
+    """A grid of thumbnails, queries down and keys across."""
+    told = run.meta["patterns"]
+    rows = max(-(-len(told) // _MOST_COLUMNS), 1)
+    columns = max(-(-len(told) // rows), 1)
+    width = max(2 * _EDGE + columns * _SIDE + (columns - 1) * _GAP_X, 5.0)
+    height = _HEADER + rows * _SIDE + (rows - 1) * _GAP_Y + _EDGE
+    figure = Figure(figsize=(width, height))
+    panels.header(figure, "Which keys each query sees", _note(told))
+    colour_of = colours(run.frame)
+    for i, each in enumerate(told):
+        row, column = divmod(i, columns)
+        left = _EDGE + column * (_SIDE + _GAP_X)
+        bottom = height - _HEADER - (row + 1) * _SIDE - row * _GAP_Y
+        axes = figure.add_axes((left / width, bottom / height, _SIDE / width, _SIDE / height))
+        shades = LinearSegmentedColormap.from_list("seen", [_UNSEEN, colour_of.get(each["label"], BASELINE_COLOUR)])
+        axes.imshow(pooled(thumbnail(each)), cmap=shades, vmin=0, vmax=1, interpolation="nearest")
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        axes.set_title("\n".join(textwrap.wrap(each["label"], 24)), fontsize=7, fontweight="normal", pad=4)
+        if i == 0:
+            axes.set_xlabel("keys →", fontsize=7, loc="left", color=NOTE_COLOUR, labelpad=2)
+            axes.set_ylabel("← queries", fontsize=7, loc="top", color=NOTE_COLOUR, labelpad=2)
+    if not told:
+        panels.empty(figure, "The run holds no patterns.")
+    return figure
+
+
+def thumbnail(pattern: dict[str, Any]) -> npt.NDArray[np.bool_]:
+    """The mask `[n, n]` of a pattern of `run.json`."""
+    packed = np.array([np.frombuffer(bytes.fromhex(row), np.uint8) for row in pattern["rows"]])
+    return np.unpackbits(packed, axis=1, count=pattern["n"]).astype(np.bool_)
+
+
+def pooled(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """The mask in at most 256 by 256 cells, each the share of its pairs that are allowed."""
+    n = len(mask)
+    edges = np.unique(np.linspace(0, n, min(n, _MOST_CELLS) + 1).astype(np.int64))
+    sums = np.add.reduceat(np.add.reduceat(mask, edges[:-1], 0, np.float64), edges[:-1], 1)
+    return np.asarray(sums / np.outer(np.diff(edges), np.diff(edges)))
+
+
+def _note(told: list[dict[str, Any]]) -> str:
+    """The length drawn."""
+    lengths = " or ".join(str(n) for n in sorted({each["n"] for each in told}))
+    return f"Queries down, keys across, N = {lengths}." if told else ""

@@ -1,0 +1,33 @@
+"""Speed-up against the baseline, measured and as the work alone would allow, against the sequence length."""
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from attnbench.reports import panels, ticks
+from attnbench.reports.frame import Run
+from attnbench.reports.looks import NOTE_COLOUR
+from attnbench.reports.settings import attempted
+
+
+def speedup(run: Run) -> Figure:
+    """Speed-ups; a note where the run has no baseline."""
+    baselines = [name for name in run.frame["baseline"].unique() if name]
+    against = " and ".join(baselines) or "the baseline"
+    note = "Solid: measured, with 95 % interval. Dashed: bound by work, the baseline's allowed pairs over one's own."
+    drawn = panels.sheet(run, f"Speed-up against {against}", note)
+    for setting, axes in drawn.panels:
+        axes.axhline(1, color=NOTE_COLOUR, linewidth=0.8, zorder=1)
+        for name, part in attempted(setting.frame):
+            look = drawn.looks[name]
+            axes.plot(part["seq_len"], part["speedup"], **look.options())
+            ends = part["speedup_low"], part["speedup_high"]
+            axes.fill_between(part["seq_len"], *ends, color=look.colour, alpha=0.2, linewidth=0)
+            if name not in baselines:
+                axes.plot(part["seq_len"], part["bound_speedup"], color=look.colour, linestyle="--", linewidth=0.9)
+    panels.share_y(drawn, "speedup", ticks.ratios, "speedup_low", "speedup_high", "bound_speedup")
+    panels.label_y(drawn, f"speed-up against {against}")
+    panels.mark_failures(drawn)
+    measured = Line2D([], [], color=NOTE_COLOUR, label="measured")
+    bound = Line2D([], [], color=NOTE_COLOUR, linestyle="--", linewidth=0.9, label="bound by work")
+    panels.legend(drawn, [measured, bound])
+    return drawn.figure

@@ -1,0 +1,42 @@
+"""The figures of a run, each as SVG and PNG."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from attnbench.reports.figure_growth import memory, time
+from attnbench.reports.figure_patterns import patterns
+from attnbench.reports.figure_speedup import speedup
+from attnbench.reports.frame import Run
+from attnbench.reports.looks import STYLE
+
+FIGURES: dict[str, Callable[[Run], Figure]] = {
+    "time": time,
+    "memory": memory,
+    "speedup": speedup,
+    "patterns": patterns,
+}
+"""Every figure by the name of its files."""
+
+_METADATA = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+"""Nothing that changes from one writing to the next."""
+
+
+def write(run: Run, folder: Path) -> list[Path]:
+    """`folder/figures/{time,memory,speedup,patterns}.{svg,png}`: the same run gives the same bytes of SVG."""
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    written = []
+    with mpl.rc_context(cast(Any, STYLE)):
+        for name, draw in FIGURES.items():
+            figure = draw(run)
+            for kind, metadata in _METADATA.items():
+                path = folder / "figures" / f"{name}.{kind}"
+                part = path.with_suffix(f".{kind}.part")
+                figure.savefig(part, format=kind, metadata=metadata, dpi=200, bbox_inches="tight", pad_inches=0.1)
+                os.replace(part, path)
+                written.append(path)
+    return written

@@ -1,0 +1,175 @@
+"""A figure of panels: a column per direction, a row per device, dtype and shape, the sequence length across."""
+
+import textwrap
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import NullLocator
+
+from attnbench.reports import cells
+from attnbench.reports.frame import Run
+from attnbench.reports.looks import NOTE_COLOUR, Look, looks
+from attnbench.reports.settings import Setting, attempted, settings, shape
+from attnbench.reports.ticks import Ticks
+from attnbench.reports.ticks import lengths as ticks_of_length
+
+WIDTH, HEIGHT = 3.9, 3.0
+"""Inches of a panel, the strip of what did not pass apart."""
+_LEFT, _BOTTOM, _GAP_X, _GAP_Y, _HEADER = 0.8, 0.55, 0.3, 0.8, 0.9
+_STRIP_ROW = 0.15
+_LEGEND = 2.9
+_MARGIN = 0.12
+
+
+class Panel(NamedTuple):
+    """The axes of one setting."""
+
+    setting: Setting
+    axes: Axes
+
+
+class Sheet(NamedTuple):
+    """A figure and its panels."""
+
+    figure: Figure
+    panels: list[Panel]
+    looks: dict[str, Look]
+    strip: float
+    """The share of a panel's height, at its top, that shows what did not pass."""
+
+
+def sheet(run: Run, title: str, note: str) -> Sheet:
+    """Empty panels for every setting of a run, under a title that says what is shown."""
+    found = settings(run.frame)
+    failures = max((len(failing(each)) for each in found), default=0)
+    strip = failures * _STRIP_ROW + 0.05 if failures else 0.0
+    rows = 1 + max((each.row for each in found), default=0)
+    columns = 1 + max((each.column for each in found), default=0)
+    height = HEIGHT + strip
+    width_all = _LEFT + columns * (WIDTH + _GAP_X) + _LEGEND
+    height_all = _HEADER + rows * height + (rows - 1) * _GAP_Y + _BOTTOM
+    figure = Figure(figsize=(width_all, height_all))
+    panels = []
+    for each in found:
+        left = _LEFT + each.column * (WIDTH + _GAP_X)
+        bottom = height_all - _HEADER - (each.row + 1) * height - each.row * _GAP_Y
+        box = (left / width_all, bottom / height_all, WIDTH / width_all, height / height_all)
+        axes = figure.add_axes(box)
+        axes.set_title(each.title if rows > 1 else str(each.frame["direction"].iloc[0]), loc="left")
+        _length_axis(axes, sorted(int(n) for n in run.frame["seq_len"].unique()))
+        panels.append(Panel(each, axes))
+    header(figure, title, f"{context(run)}. {note}")
+    if not panels:
+        empty(figure, "Nothing to draw: no case is supported here.")
+    return Sheet(figure, panels, looks(run.frame), strip / height)
+
+
+def context(run: Run) -> str:
+    """Run, device, dtype, shape and processes in one line."""
+    frame = pd.concat([each.frame for each in settings(run.frame)] or [run.frame])
+    environment = run.meta["environment"]
+    told = [str(run.meta["name"])]
+    for device in frame["device"].unique():
+        name = environment.get("gpu" if device == "cuda" else "cpu") or device
+        threads = environment.get("threads") if device == "cpu" else None
+        told.append(f"{device}: {name}, {threads} threads" if threads else f"{device}: {name}")
+    told.append(" and ".join(frame["dtype"].unique()))
+    shapes = {shape(row) for _, row in frame.drop_duplicates(["batch", "heads", "kv_heads", "head_dim"]).iterrows()}
+    told += shapes if len(shapes) == 1 else []
+    processes = frame["processes"].max() if len(frame) else 0
+    return " · ".join([*filter(None, told), "1 process" if processes == 1 else f"{processes} processes"])
+
+
+def failing(setting: Setting) -> list[tuple[str, pd.DataFrame]]:
+    """The series of a setting with cases that did not pass, and these cases."""
+    found = [(name, part[part["status"] != "passed"]) for name, part in attempted(setting.frame)]
+    return [(name, part) for name, part in found if len(part)]
+
+
+def mark_failures(drawn: Sheet) -> None:
+    """Above each panel, how each case ended that did not pass: a row per series, a column per length."""
+    most = max((len(failing(each.setting)) for each in drawn.panels), default=0)
+    for setting, axes in drawn.panels:
+        if most:
+            strip = Rectangle((0, 1 - drawn.strip), 1, drawn.strip, transform=axes.transAxes, color="#f2f2f2", zorder=0)
+            axes.add_patch(strip)
+        for row, (name, part) in enumerate(failing(setting)):
+            y = 1 - drawn.strip * (row + 0.6) / (most + 0.2)
+            look = drawn.looks[name]
+            options = {**look.options(), "linestyle": "none", "markersize": 3.5, "transform": axes.transAxes}
+            axes.plot([0.02], [y], clip_on=False, **options)
+            for n, status in zip(part["seq_len"], part["status"], strict=True):
+                options = {"ha": "center", "va": "center", "fontsize": 6.5, "color": look.colour}
+                axes.text(n, y, cells.SHORT[status], transform=axes.get_xaxis_transform(), **options)
+
+
+def share_y(drawn: Sheet, name: str, ticks: Ticks, *also: str) -> None:
+    """The same logarithmic y axis for the panels of each row, its data below their strips."""
+    for setting, axes in drawn.panels:
+        beside = [each.setting.frame[[name, *also]] for each in drawn.panels if each.setting.row == setting.row]
+        values = pd.concat(beside).to_numpy(np.float64, na_value=np.nan)
+        values = values[values > 0]
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_locator(NullLocator())
+        if not len(values):
+            axes.set_yticks([])
+            axes.text(0.5, 0.4, "no case passed", transform=axes.transAxes, ha="center", color=NOTE_COLOUR)
+            continue
+        low, high = np.log(values.min()), np.log(values.max())
+        pad = max(0.06 * (high - low), 0.3)
+        low, high = low - pad, high + pad
+        axes.set_ylim(np.exp(low), np.exp(low + (high - low) / (1 - drawn.strip)))
+        places = ticks(float(np.exp(low)), float(np.exp(high)))
+        axes.set_yticks([place for place, _ in places], ["" if setting.column else text for _, text in places])
+        axes.grid(axis="y", color="#e8e8e8", linewidth=0.6)
+        axes.set_axisbelow(True)
+
+
+def label_y(drawn: Sheet, text: str) -> None:
+    """The name of the y axis, at the left of each row."""
+    for setting, axes in drawn.panels:
+        if setting.column == 0:
+            axes.set_ylabel(text)
+
+
+def legend(drawn: Sheet, extra: Iterable[Line2D] = ()) -> None:
+    """The series, at the right of the panels."""
+    seen = {name for each in drawn.panels for name, _ in attempted(each.setting.frame)}
+    handles = [Line2D([], [], label=name, **look.options()) for name, look in drawn.looks.items() if name in seen]
+    if handles:
+        boxes = [each.axes.get_position() for each in drawn.panels]
+        at = (max(box.x1 for box in boxes) + 0.1 / drawn.figure.get_figwidth(), max(box.y1 for box in boxes))
+        drawn.figure.legend(handles=[*handles, *extra], loc="upper left", bbox_to_anchor=at, handlelength=2.8)
+
+
+def empty(figure: Figure, note: str) -> None:
+    """A note where there is nothing to draw."""
+    figure.text(0.1 / figure.get_figwidth(), 0.5, note, color=NOTE_COLOUR, fontsize=9)
+
+
+def header(figure: Figure, title: str, note: str) -> None:
+    """Title and note at the top left."""
+    width, height = figure.get_size_inches()
+    left = 0.1 / width
+    figure.text(left, 1 - 0.1 / height, title, va="top", fontsize=11, fontweight="bold")
+    lines = "\n".join(textwrap.wrap(note, int((width - 0.2) / 0.075)))
+    figure.text(left, 1 - 0.34 / height, lines, va="top", color=NOTE_COLOUR, fontsize=7.5, linespacing=1.3)
+
+
+def _length_axis(axes: Axes, n: list[int]) -> None:
+    """The sequence length across, in octaves, with room for words at both ends."""
+    octaves = max(float(np.log2(n[-1] / n[0])), 1.0)
+    middle = np.sqrt(n[0] * n[-1])
+    reach = 2 ** (octaves * (0.5 + _MARGIN))
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(middle / reach, middle * reach)
+    axes.xaxis.set_minor_locator(NullLocator())
+    places = ticks_of_length(n, room=9)
+    axes.set_xticks([place for place, _ in places], [text for _, text in places])
+    axes.set_xlabel("sequence length N")

@@ -1,0 +1,105 @@
+"""From the axes of a suite to its cases: the product, and what is excluded from it."""
+
+import operator
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from math import prod
+from typing import Any
+
+from attnbench.suites.case import Case
+from attnbench.variants import Shape
+
+MOST_CASES = 10_000
+"""Cases of a suite before any are excluded."""
+
+COMPARISON = r"^(>|>=|<|<=|!=) ?-?[0-9]{1,10}(\.[0-9]{1,10})?$"
+"""What an exclusion may say of a number instead of the number."""
+
+_OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le, "!=": operator.ne}
+
+Exclusion = Mapping[str, tuple[Any, ...]]
+"""Names of axes or parameters, and the values of each: a case that has one of the values of every name is dropped."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A variant as a suite lists it: a grid of parameters, all of them, and implementations."""
+
+    variant: str
+    parameters: Mapping[str, tuple[Any, ...]]
+    implementations: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Points of the grid."""
+        return prod(map(len, self.parameters.values())) * len(self.implementations)
+
+    def grid(self) -> list[dict[str, Any]]:
+        """The parameters of every point, the last parameter running fastest."""
+        return [dict(zip(self.parameters, values, strict=True)) for values in product(*self.parameters.values())]
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as a suite writes it."""
+        return {self.variant: {**self.parameters, "implementation": self.implementations}}
+
+
+def size(axes: Mapping[str, Any]) -> int:
+    """The number of points before duplicates are merged, without making them."""
+    sizes = axes["shape"]
+    lists = [sizes.batch, sizes.heads, sizes.kv_heads or (None,), sizes.head_dim, sizes.seq_len]
+    lists += [axes[name] for name in ("dtype", "device", "direction", "threads")]
+    points: int = prod(map(len, lists)) * sum(entry.size for entry in axes["variants"])
+    return points
+
+
+def expand(axes: Mapping[str, Any]) -> list[Case]:
+    """Every case once: shape by shape, lengths ascending, then dtype, device, direction, threads, variants."""
+    groups = product(shapes(axes["shape"]), *(axes[name] for name in ("dtype", "device", "direction", "threads")))
+    cases = (
+        Case(entry.variant, parameters, implementation, *group)
+        for group in groups
+        for entry in axes["variants"]
+        for parameters in entry.grid()
+        for implementation in entry.implementations
+    )
+    return list({case.key: case for case in cases}.values())
+
+
+def shapes(sizes: Any) -> Iterator[Shape]:
+    """Every combination of the sizes; lengths run fastest, ascending."""
+    for batch, heads in product(sizes.batch, sizes.heads):
+        for kv_heads, head_dim in product(sizes.kv_heads or (heads,), sizes.head_dim):
+            for seq_len in sorted(sizes.seq_len):
+                yield Shape(batch, heads, kv_heads, seq_len, head_dim)
+
+
+def excluded(cases: Sequence[Case], exclusions: Sequence[Exclusion]) -> list[set[str]]:
+    """The keys of the cases that each exclusion drops."""
+    dropped: list[set[str]] = [set() for _ in exclusions]
+    for case in cases:
+        facts = {**vars(case), **asdict(case.shape), **case.parameters}
+        for keys, exclusion in zip(dropped, exclusions, strict=True):
+            if _matches(facts, exclusion):
+                keys.add(case.key)
+    return dropped
+
+
+def _matches(facts: Mapping[str, Any], exclusion: Exclusion) -> bool:
+    """Whether a case, flattened to `facts`, has one of the values of every name."""
+    return all(
+        name in facts and any(_holds(facts[name], wanted) for wanted in values) for name, values in exclusion.items()
+    )
+
+
+def _holds(value: Any, wanted: Any) -> bool:
+    """Whether a value is the one wanted, or compares as wanted; only `!=` holds for what is no number."""
+    if value == wanted and isinstance(value, bool) is isinstance(wanted, bool):
+        return True
+    if not isinstance(wanted, str) or not re.match(COMPARISON, wanted):
+        return False
+    sign, number = re.match(r"([<>!=]+) ?(.+)", wanted).groups()  # type: ignore[union-attr]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return sign == "!="
+    return bool(_OPERATORS[sign](value, float(number)))

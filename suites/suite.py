@@ -1,0 +1,267 @@
+"""A suite: which variants to measure at which sizes, and how."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+)
+from pydantic_core import InitErrorDetails
+
+from attnbench.suites import choices
+from attnbench.suites.case import Case, Direction
+from attnbench.suites.expand import MOST_CASES, Entry, Exclusion, excluded, expand, size
+from attnbench.suites.values import (
+    TAG,
+    As,
+    Late,
+    Model,
+    annotated,
+    branch,
+    expected,
+    integer,
+    many,
+    number,
+    one,
+    one_of,
+    one_or_more,
+    scalar,
+    text,
+    union,
+)
+
+LONGEST_POWER = 24
+"""The longest sequence is 2 to this power."""
+MOST_EXCLUSIONS = 100
+
+_WIDTH = one_or_more(integer(1, 2**16))
+_SECONDS = scalar(number(0.001, 1_000_000))
+_PERCENT = "^(100|[1-9][0-9]?)%$"
+_SIZE = r"^[1-9][0-9]{0,5}(\.[0-9]{1,6})? ?(kB|MB|GB|TB|KiB|MiB|GiB|TiB)$"
+_POWER = {"k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+class Powers(Model):
+    """Powers of two: `{pow2: [9, 14]}` is 512, 1024, ... 16384."""
+
+    pow2: Annotated[tuple[int, ...], As(tuple[(scalar(integer(0, LONGEST_POWER)),) * 2])]
+    """The first and the last exponent."""
+
+    @field_validator("pow2")
+    @classmethod
+    def _ascend(cls, pow2: tuple[int, ...]) -> tuple[int, ...]:
+        if pow2[0] > pow2[1]:
+            raise expected("exponents in ascending order", instead=f"{pow2[0]} before {pow2[1]}")
+        return pow2
+
+
+def _lengths(value: object) -> str:
+    """The branch of `seq_len` that a value belongs to."""
+    return f"{TAG}powers" if isinstance(value, Mapping) else branch(value)
+
+
+_LENGTH = integer(1, 2**LONGEST_POWER)
+_LENGTHS = annotated(
+    union(one(_LENGTH), many(_LENGTH), annotated(Powers, Tag(f"{TAG}powers"))), Discriminator(_lengths)
+)
+
+
+class Sizes(Model):
+    """The sizes of queries `B H N D`; every combination is measured."""
+
+    batch: Annotated[tuple[int, ...], As(_WIDTH)] = (1,)
+    """B, the sequences in a batch."""
+    heads: Annotated[tuple[int, ...], As(_WIDTH)] = (8,)
+    """H, the query heads."""
+    kv_heads: Annotated[tuple[int, ...] | None, As(_WIDTH | None)] = None
+    """The heads of keys and values, each a divisor of every number of heads; null: as many as heads."""
+    head_dim: Annotated[tuple[int, ...], As(_WIDTH)] = (64,)
+    """D, the width of a head."""
+    seq_len: Annotated[tuple[int, ...], As(_LENGTHS)]
+    """N, the sequence length."""
+
+    @field_validator("kv_heads")
+    @classmethod
+    def _divide(cls, kv_heads: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int, ...] | None:
+        for few in kv_heads or ():
+            for all_of_them in info.data.get("heads", ()):
+                if all_of_them % few:
+                    raise expected(f"a divisor of heads = {all_of_them}", instead=str(few))
+        return kv_heads
+
+    @field_validator("seq_len")
+    @classmethod
+    def _powers(cls, seq_len: "tuple[int, ...] | Powers") -> tuple[int, ...]:
+        if isinstance(seq_len, Powers):
+            return tuple(2**power for power in range(seq_len.pow2[0], seq_len.pow2[1] + 1))
+        return seq_len
+
+
+class Measure(Model):
+    """How often to measure."""
+
+    processes: Annotated[int, As(scalar(integer(1, 1000)))] = 5
+    """Replicates: fresh processes that each measure every case once."""
+    values: Annotated[int, As(scalar(integer(1, 100_000)))] = 10
+    """At most so many values of a case in a replicate, at least one."""
+    value_ms: Annotated[float, As(scalar(number(0.001, 60_000)))] = 10.0
+    """Milliseconds of calls in one value; one call, if that takes longer."""
+
+
+class Budget(Model):
+    """What the suite may use up."""
+
+    case_s: Annotated[float, As(_SECONDS)] = 60.0
+    """Seconds for one case, over all replicates."""
+    suite_s: Annotated[float, As(_SECONDS)] = 1800.0
+    """Seconds for the whole suite."""
+    memory: Annotated[
+        int | str,
+        As(
+            scalar(
+                text('a percentage such as "80%"', _PERCENT), text('a size such as "4GiB"', _SIZE), integer(1, 2**53)
+            )
+        ),
+    ] = "80%"
+    """Bytes for one case: a percentage of the memory that is available, a size, or a number of bytes."""
+
+    def bytes_of(self, available: int) -> int:
+        """The memory budget in bytes, where so many bytes are available."""
+        if isinstance(self.memory, int):
+            return self.memory
+        if self.memory.endswith("%"):
+            return available * int(self.memory[:-1]) // 100
+        base, letter = (
+            (1024 if self.memory.endswith("iB") else 1000),
+            self.memory.removesuffix("iB").removesuffix("B")[-1],
+        )
+        return int(float(self.memory.partition(letter)[0]) * base ** _POWER[letter])
+
+
+def _usual(data: Mapping[str, Any]) -> str | None:
+    """The baseline of a suite that names none."""
+    return "full/sdpa" if "full/sdpa" in _held(data.get("variants", ())) else None
+
+
+def _held(entries: tuple[Entry, ...]) -> list[str]:
+    """Every variant/implementation of a suite."""
+    return list(dict.fromkeys(f"{entry.variant}/{how}" for entry in entries for how in entry.implementations))
+
+
+class Suite(Model):
+    """Which variants of attention to measure at which sizes, and how. Made by `load`, `parse` or `model_validate`."""
+
+    name: Annotated[str, As(scalar(text("letters, digits and . _ -", "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")))]
+    """The suite's short name: letters, digits, and . _ - between them."""
+    question: Annotated[str, As(scalar(text("a question", r"\S")))]
+    """What the suite wants to know; the report opens with it."""
+    level: Annotated[str, As(scalar(one_of(["attention"])))] = "attention"
+    """What is measured: attention alone, from queries, keys and values to outputs."""
+    shape: Sizes
+    dtype: Annotated[tuple[str, ...], As(one_or_more(choices.DTYPE))] = ("float32",)
+    """The type of queries, keys, values and outputs."""
+    device: Annotated[tuple[str, ...], As(one_or_more(choices.DEVICE))] = ("cpu",)
+    """Where to compute."""
+    direction: Annotated[tuple[Direction, ...], As(one_or_more(choices.DIRECTION))] = ("forward",)
+    """Without gradients, the gradients alone, or both."""
+    threads: Annotated[tuple[int | Literal["auto"], ...], As(one_or_more(*choices.THREADS))] = ("auto",)
+    """CPU threads of one call; auto: as many as the library underneath chooses."""
+    variants: Annotated[tuple[Entry, ...], Late(choices.entries)]
+    """Each a name, or a name with parameters; a list of values makes a grid."""
+    baseline: Annotated[str | None, Late(choices.baselines)] = Field(default_factory=_usual)
+    """What speed-ups are against, at the same shape; null: no speed-ups. By default full/sdpa, if it is listed."""
+    exclude: Annotated[tuple[Exclusion, ...], Late(choices.exclusions)] = Field(default=(), max_length=MOST_EXCLUSIONS)
+    """Cases to leave out: those that match every key of an entry."""
+    measure: Measure = Measure()
+    budget: Budget = Budget()
+
+    _source: str = PrivateAttr("")
+    _path: Path | None = PrivateAttr(None)
+
+    def model_post_init(self, context: Any) -> None:
+        """Keep the text and the path of the file, which `load` tells."""
+        self._source, self._path = (context or {}).get("source", ""), (context or {}).get("path")
+
+    @field_validator("variants")
+    @classmethod
+    def _few(cls, variants: tuple[Entry, ...], info: ValidationInfo) -> tuple[Entry, ...]:
+        axes = {**info.data, "variants": variants}
+        if _complete(axes) and size(axes) > MOST_CASES:
+            raise expected(f"at most {MOST_CASES} cases", instead=f"{size(axes)} combinations")
+        return variants
+
+    @field_validator("baseline")
+    @classmethod
+    def _listed(cls, baseline: str | None, info: ValidationInfo) -> str | None:
+        held = _held(info.data.get("variants", ()))
+        if baseline is not None and held and baseline not in held:
+            raise expected(f"one of this suite's {', '.join(held)}", held)
+        return baseline
+
+    @field_validator("exclude")
+    @classmethod
+    def _leave_some(cls, exclude: tuple[Exclusion, ...], info: ValidationInfo) -> tuple[Exclusion, ...]:
+        if not _complete(info.data):
+            return exclude
+        cases = expand(info.data)
+        dropped = excluded(cases, exclude)
+        idle = [index for index, keys in enumerate(dropped) if not keys]
+        if idle:
+            error = expected("an entry that matches some case", instead="none; correct or remove it")
+            lines = [InitErrorDetails(type=error, loc=(index,), input=exclude[index]) for index in idle]
+            raise ValidationError.from_exception_data("exclude", lines)
+        if len(set().union(*dropped)) == len(cases):
+            raise expected("some case to be left", instead=f"all {len(cases)} excluded")
+        return exclude
+
+    @field_serializer("variants")
+    def _entries(self, variants: tuple[Entry, ...]) -> list[dict[str, Any]]:
+        return [entry.to_json() for entry in variants]
+
+    @property
+    def source(self) -> str:
+        """The text of the suite's file; empty if there is none."""
+        return self._source
+
+    @property
+    def path(self) -> Path | None:
+        """The suite's file, if there is one."""
+        return self._path
+
+    def cases(self) -> list[Case]:
+        """Every case once, those excluded left out.
+
+        In the order of shapes (lengths ascending within the other sizes), dtypes, devices, directions, threads,
+        and then of variants and their grids as listed.
+        """
+        cases = expand(vars(self))
+        dropped = set[str]().union(*excluded(cases, self.exclude))
+        return [case for case in cases if case.key not in dropped]
+
+    def baseline_of(self, case: Case) -> Case | None:
+        """The case that a speed-up of `case` is against: the first of its group with the baseline's names."""
+        return self.baselines.get(case.group)
+
+    @cached_property
+    def baselines(self) -> Mapping[tuple[Any, ...], Case]:
+        """The baseline of every group that has one."""
+        held = [case for case in self.cases() if f"{case.variant}/{case.implementation}" == self.baseline]
+        return {case.group: case for case in reversed(held)}
+
+    def to_json(self) -> dict[str, Any]:
+        """The suite as JSON, defaults included; `model_validate` takes it again."""
+        return self.model_dump(mode="json")
+
+
+def _complete(axes: Mapping[str, Any]) -> bool:
+    """Whether all axes are valid, so that cases can be made of them."""
+    return axes.keys() >= {"shape", "dtype", "device", "direction", "threads", "variants"}

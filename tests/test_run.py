@@ -1,0 +1,188 @@
+"""`bench run` for real: small suites through real workers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+HERE = Path(__file__).parent
+
+SUITE = """
+name: tiny
+question: Does it run?
+shape: {batch: 1, heads: 2, head_dim: 16, seq_len: [64, 128]}
+direction: [forward, training]
+variants:
+  - full: {implementation: [eager, sdpa]}
+  - local_window: {window: 17}
+  - longformer: {window: 17}
+measure: {processes: 3, values: 3, value_ms: 1}
+"""
+
+FAULTS = """
+name: faults
+question: Does each fault get its status?
+shape: {batch: 1, heads: 2, head_dim: 16, seq_len: [64, 128]}
+variants: [full, wrong, crashing, crashing_late, huge, sleeping, raising]
+measure: {processes: 3, values: 3, value_ms: 1}
+budget: {case_s: 5}
+"""
+
+FILES = ["figures", "report.md", "run.json", "samples.jsonl", "table.csv", "table.md"]
+FIGURES = [f"{name}.{kind}" for name in ("memory", "patterns", "speedup", "time") for kind in ("png", "svg")]
+
+
+def bench(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "attnbench.runner", *map(str, words)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+
+
+def test_a_run_measures_every_case_and_leaves_exactly_its_files(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SUITE)
+    done = bench("run", "tiny.yaml", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
+    assert sorted(path.name for path in (tmp_path / "out" / "figures").iterdir()) == FIGURES
+    table = pd.read_csv(tmp_path / "out" / "table.csv")
+    assert len(table) == 16
+    assert set(table.status) == {"passed"}
+    assert (table.time_low_ns <= table.time_ns).all()
+    assert (table.time_ns <= table.time_high_ns).all()
+    assert (table.peak_bytes > 0).all()
+    assert done.stderr.count("passed") == 16, "one plain line a case where there is no terminal"
+    assert "out/report.md" in done.stdout
+
+
+def test_a_report_is_rebuilt_from_the_rows_alone(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SUITE)
+    assert bench("run", "tiny.yaml", "--out", "out", "--quiet", cwd=tmp_path).returncode == 0
+    out = tmp_path / "out"
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.suffix in (".csv", ".md", ".svg")}
+    for path in before:
+        path.unlink()
+    assert bench("report", "out", cwd=tmp_path).returncode == 0
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_quiet_says_only_where_the_report_is(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SUITE.replace("[64, 128]", "64"))
+    done = bench("run", "tiny.yaml", "--out", "out", "--quiet", cwd=tmp_path)
+    assert done.stdout == "report: out/report.md\n"
+    assert done.stderr == ""
+
+
+def test_every_fault_gets_its_status_and_the_others_their_numbers(tmp_path: Path) -> None:
+    (tmp_path / "faults.yaml").write_text(FAULTS)
+    done = bench("run", "faults.yaml", "--variants", HERE / "variants", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    table = pd.read_csv(tmp_path / "out" / "table.csv")
+    told = {name: list(rows.status) for name, rows in table.sort_values("seq_len").groupby("variant")}
+    assert told == {
+        "full": ["passed", "passed"],
+        "wrong": ["wrong", "wrong"],
+        "crashing": ["crashed", "crashed"],
+        "crashing_late": ["crashed", "crashed"],
+        "huge": ["out_of_memory", "skipped"],
+        "sleeping": ["timed_out", "skipped"],
+        "raising": ["failed", "failed"],
+    }
+    passed = table[table.status == "passed"]
+    assert passed.time_ns.notna().all()
+    others = table[table.status != "passed"]
+    assert others.reason.str.len().gt(0).all()
+    assert others[["time_ns", "peak_bytes", "flops", "max_abs_error"]].isna().all(axis=None)
+    reasons = dict(zip(others.variant, others.reason, strict=True))
+    assert "SIGABRT" in reasons["crashing_late"]
+    assert "ValueError: cannot do" in reasons["raising"]
+    assert "differs from the oracle" in reasons["wrong"]
+
+
+def test_a_device_that_is_not_there_is_unsupported(tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    (tmp_path / "tiny.yaml").write_text(SUITE.replace("[64, 128]", "64") + "device: [cpu, cuda]\n")
+    done = bench("run", "tiny.yaml", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0
+    table = pd.read_csv(tmp_path / "out" / "table.csv")
+    assert set(table[table.device == "cuda"].status) == {"unsupported"}
+    assert set(table[table.device == "cpu"].status) == {"passed"}
+    (tmp_path / "cuda.yaml").write_text(SUITE.replace("[64, 128]", "64") + "device: cuda\n")
+    assert bench("run", "cuda.yaml", "--out", "cuda", cwd=tmp_path).returncode == 5, "nothing was measured"
+
+
+def test_a_case_predicted_not_to_fit_is_not_tried(tmp_path: Path) -> None:
+    suite = SUITE.replace("[64, 128]", "[64, 4096]") + "budget: {memory: 200MB}\n"
+    (tmp_path / "tiny.yaml").write_text(suite.replace("direction: [forward, training]", "direction: forward"))
+    done = bench("run", "tiny.yaml", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, "a prediction is a finding"
+    table = pd.read_csv(tmp_path / "out" / "table.csv")
+    eager = table[(table.implementation == "eager") & (table.seq_len == 4096)].iloc[0]
+    assert eager.status == "out_of_memory"
+    assert "predicted" in eager.reason
+
+
+def test_ctrl_c_keeps_what_was_finished(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SUITE)
+    command = [sys.executable, "-m", "attnbench.runner", "run", "tiny.yaml", "--out", "out"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        for _ in range(5):
+            assert process.stderr.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "interrupted; what was finished is kept" in err
+    assert len(rows(tmp_path / "out")) >= 5
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
+    assert "not reached" in (tmp_path / "out" / "report.md").read_text()
+    assert "out/report.md" in out
+
+
+def test_workers_end_with_a_killed_run(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SUITE)
+    command = [sys.executable, "-m", "attnbench.runner", "run", "tiny.yaml", "--out", "out"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        for _ in range(4):
+            assert process.stderr.readline()
+        process.kill()
+        # The pipe of the standard error closes when the last process that holds it is gone.
+        process.stderr.read()
+    assert _left_of(process.pid) == []
+    assert all(row["case"] for row in rows(tmp_path / "out"))
+
+
+def _left_of(session: int) -> list[str]:
+    """Commands of the processes of a session, once they had a moment to end."""
+    import psutil
+
+    for _ in range(50):
+        left = []
+        for process in psutil.process_iter():
+            try:
+                if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                    left.append(" ".join(process.cmdline()))
+            except (psutil.Error, ProcessLookupError):
+                continue
+        if not left:
+            break
+        time.sleep(0.1)
+    return left

@@ -1,0 +1,123 @@
+"""Rows of a tensor by blocks: cut out as a view where they lie regularly, else gathered; and put back.
+
+An index `[blocks, width]` names rows of tensors `heads N D`. Where it is a progression in both directions
+(`first + b * step + w * spacing`), the rows are one strided view that copies nothing, and blocks may overlap
+in it. Adding gradients back to overlapping blocks is a few additions of strided slices that do not overlap.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attnbench.variants._pattern import IntArray
+
+
+class Rows(Protocol):
+    """Some rows `[blocks, width]` of tensors `heads N D`."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the index."""
+
+    @property
+    def copied(self) -> bool:
+        """Whether `read` copies."""
+
+    def read(self, tensor: Tensor) -> Tensor:
+        """The rows `heads blocks width D`."""
+
+    def add(self, tensor: Tensor, rows: Tensor) -> None:
+        """Add to the rows of `tensor`; a row named twice is added to twice."""
+
+    def write(self, tensor: Tensor, rows: Tensor) -> None:
+        """Overwrite the rows of `tensor`, none of which is named twice."""
+
+
+def rows(index: IntArray, device: str) -> Rows:
+    """The rows that an index names."""
+    first = int(index[0, 0])
+    blocks, width = index.shape
+    spacing = int(index[0, 1]) - first if width > 1 else 1
+    step = int(index[1, 0]) - first if blocks > 1 else width * spacing
+    regular = Strided(first, blocks, width, step, spacing)
+    if spacing > 0 and step >= spacing and step % spacing == 0 and (index == regular.index()).all():
+        return regular
+    return Gathered(torch.from_numpy(index).to(device))
+
+
+@dataclass(frozen=True)
+class Strided:
+    """Rows `first + b * step + w * spacing`; `step` is a multiple of `spacing`."""
+
+    first: int
+    blocks: int
+    width: int
+    step: int
+    spacing: int
+    held_bytes: int = 0
+    copied: bool = False
+
+    def index(self) -> IntArray:
+        """The rows' numbers `[blocks, width]`."""
+        return self.first + np.arange(self.blocks)[:, None] * self.step + np.arange(self.width) * self.spacing
+
+    def read(self, tensor: Tensor) -> Tensor:
+        """A view `heads blocks width D`."""
+        return self._view(tensor, 0, self.width)
+
+    def add(self, tensor: Tensor, rows: Tensor) -> None:
+        """Add slice by slice, each as wide as blocks are apart, so that no two blocks overlap."""
+        apart = self.step // self.spacing
+        for offset in range(0, self.width, apart):
+            piece = rows[:, :, offset : offset + apart]
+            self._view(tensor, offset, piece.shape[2]).add_(piece)
+
+    def write(self, tensor: Tensor, rows: Tensor) -> None:
+        """Overwrite in one copy."""
+        self._view(tensor, 0, self.width).copy_(rows)
+
+    def _view(self, tensor: Tensor, offset: int, width: int) -> Tensor:
+        """The rows from number `offset` of each block on, `width` of them."""
+        heads, _, d = tensor.shape
+        across, along, _ = tensor.stride()
+        start = tensor.storage_offset() + (self.first + offset * self.spacing) * along
+        strides = (across, self.step * along, self.spacing * along, 1)
+        return tensor.as_strided((heads, self.blocks, width, d), strides, start)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Rows that lie anywhere, numbered by `index` `[blocks, width]`."""
+
+    index: Tensor
+    copied: bool = True
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the index."""
+        return self.index.nbytes
+
+    def read(self, tensor: Tensor) -> Tensor:
+        """A copy `heads blocks width D`."""
+        heads, _, d = tensor.shape
+        return tensor.view(-1, d).index_select(0, self._flat(tensor)).view(heads, *self.index.shape, d)
+
+    def add(self, tensor: Tensor, rows: Tensor) -> None:
+        """Add row by row."""
+        d = tensor.shape[2]
+        tensor.view(-1, d).index_add_(0, self._flat(tensor), rows.reshape(-1, d).to(tensor.dtype))
+
+    def write(self, tensor: Tensor, rows: Tensor) -> None:
+        """Overwrite row by row."""
+        d = tensor.shape[2]
+        tensor.view(-1, d).index_copy_(0, self._flat(tensor), rows.reshape(-1, d))
+
+    def _flat(self, tensor: Tensor) -> Tensor:
+        """The rows' numbers in the heads of `tensor` laid end to end: one index serves all heads."""
+        heads, n, _ = tensor.shape
+        if heads == 1:
+            return self.index.view(-1)
+        return (torch.arange(heads, device=tensor.device)[:, None] * n + self.index.view(1, -1)).view(-1)

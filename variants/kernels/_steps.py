@@ -1,0 +1,129 @@
+"""Running a plan: some blocks of a group for some key heads, one fused call after another, and their gradients.
+
+Tensors here are `heads N D`, batch and heads laid end to end. Query heads that share a key head are folded into
+the rows of its blocks, so that keys are read once for all of them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from attnbench.variants.kernels._rows import Rows
+
+
+@dataclass(frozen=True)
+class Step:
+    """Some blocks of a group, computed in one call for every `heads` key heads.
+
+    `mask` `[G * height, width]` has the block's mask once for each of the G query heads of a key head; None
+    where every query of a block sees all its keys.
+    """
+
+    queries: Rows
+    keys: Rows
+    mask: Tensor | None
+    heads: int
+
+    def slices(self, q: Tensor, k: Tensor) -> Iterator[tuple[slice, slice]]:
+        """The heads of each call, as slices of the query heads and of the key heads."""
+        group = q.shape[0] // k.shape[0]
+        for head in range(0, k.shape[0], self.heads):
+            last = min(head + self.heads, k.shape[0])
+            yield slice(head * group, last * group), slice(head, last)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call whose gradients are wanted: where it read, what it read, and its output with the graph between."""
+
+    step: Step
+    many: slice
+    few: slice
+    leaves: tuple[Tensor, Tensor, Tensor]
+    out: Tensor
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, steps: Sequence[Step]) -> Tensor:
+    """Outputs `B H N D` of queries `B H N D` over keys and values `B K N D`."""
+    if torch.is_grad_enabled() and any(each.requires_grad for each in (q, k, v)):
+        out: Tensor = _Differentiable.apply(q, k, v, steps)
+        return out
+    return _forward(q, k, v, steps, None)
+
+
+def _forward(q: Tensor, k: Tensor, v: Tensor, steps: Sequence[Step], calls: list[_Call] | None) -> Tensor:
+    """The outputs; each call with its graph is put into `calls`, where that is given."""
+    out = torch.empty_like(q, memory_format=torch.contiguous_format)
+    flat_q, flat_k, flat_v, flat_out = (_flat(each) for each in (q, k, v, out))
+    for step in steps:
+        for many, few in step.slices(flat_q, flat_k):
+            queries = _fold(step.queries.read(flat_q[many]), few)
+            leaves = queries, step.keys.read(flat_k[few]), step.keys.read(flat_v[few])
+            with torch.set_grad_enabled(calls is not None):
+                for leaf in leaves:
+                    leaf.requires_grad_(calls is not None)
+                part = scaled_dot_product_attention(*leaves, attn_mask=step.mask)
+            if calls is not None:
+                calls.append(_Call(step, many, few, leaves, part))
+            step.queries.write(flat_out[many], _unfold(part.detach(), many))
+    return out
+
+
+class _Differentiable(torch.autograd.Function):
+    """`_forward` with gradients: each call is differentiated by itself, and added to dQ, dK and dV in place."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, steps: Sequence[Step]) -> Tensor:
+        """The outputs, keeping the graph of each call."""
+        ctx.calls = []
+        ctx.save_for_backward(q, k, v)
+        return _forward(q, k, v, steps, ctx.calls)
+
+    @staticmethod
+    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]
+        """dQ, dK and dV; sums over blocks are held in float32 at least."""
+        q, k, v = ctx.saved_tensors
+        dq = torch.empty_like(q, memory_format=torch.contiguous_format)
+        dk, dv = (torch.zeros(each.shape, dtype=_sum_dtype(each), device=each.device) for each in (k, v))
+        flat_dout, flat_dq, flat_dk, flat_dv = (_flat(each) for each in (dout, dq, dk, dv))
+        for call in ctx.calls:
+            queries, keys = call.step.queries, call.step.keys
+            given = _fold(queries.read(flat_dout[call.many]), call.few)
+            # The graph may be wanted again: what it holds goes when the output's own graph does.
+            grads = torch.autograd.grad(call.out, call.leaves, given, retain_graph=True)
+            queries.write(flat_dq[call.many], _unfold(grads[0], call.many))
+            keys.add(flat_dk[call.few], grads[1])
+            keys.add(flat_dv[call.few], grads[2])
+        return dq, dk.to(k.dtype), dv.to(v.dtype), None
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """`B H N D` as `(B H) N D`."""
+    return tensor.contiguous().flatten(0, 1)
+
+
+def _fold(queries: Tensor, few: slice) -> Tensor:
+    """Blocks `(K G) blocks height D` as `K blocks (G height) D`, for the key heads `few`."""
+    heads = few.stop - few.start
+    many, blocks, height, d = queries.shape
+    if many == heads:
+        return queries
+    return queries.view(heads, many // heads, blocks, height, d).transpose(1, 2).reshape(heads, blocks, -1, d)
+
+
+def _unfold(out: Tensor, many: slice) -> Tensor:
+    """Blocks `K blocks (G height) D` as `(K G) blocks height D`, for the query heads `many`."""
+    heads, blocks, rows, d = out.shape
+    group = (many.stop - many.start) // heads
+    if group == 1:
+        return out
+    return out.reshape(heads, blocks, group, rows // group, d).transpose(1, 2).reshape(heads * group, blocks, -1, d)
+
+
+def _sum_dtype(tensor: Tensor) -> torch.dtype:
+    """The dtype in which to sum gradients of a tensor."""
+    return torch.promote_types(tensor.dtype, torch.float32)

@@ -1,0 +1,95 @@
+"""Only the keys that a block of queries needs: sparse attention that saves what its pattern saves.
+
+Queries are cut into blocks (`_plan`), each with exactly the union of its rows' keys and a small mask, and blocks
+that look alike go through one call of torch's `scaled_dot_product_attention` (`_steps`). The keys of a band of
+blocks are an overlapping strided view, copied nowhere; keys that lie irregularly (random blocks, global tokens)
+are gathered (`_rows`). Cost: 4 D FLOPs forward for every computed pair, and the plan says how many there are.
+
+Calls are cut so that what one of them gathers, or what its gradients take, stays small: that is faster on a
+CPU, whose caches then hold it, and bounds the memory.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attnbench.variants._pattern import Pattern
+from attnbench.variants._shape import Shape
+from attnbench.variants.kernels import Kernel
+from attnbench.variants.kernels._plan import Group, plan
+from attnbench.variants.kernels._rows import rows
+from attnbench.variants.kernels._steps import Step, attend
+from attnbench.variants.kernels._support import itemsize, refusal
+
+_CALL_BYTES = {"cpu": 8 * 2**20, "cuda": 256 * 2**20}
+"""Bytes of keys, or of values, that one call may gather."""
+
+
+def supports(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str) -> str | None:
+    """Every pattern."""
+    del device, direction
+    return refusal(pattern, shape, dtype)
+
+
+def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, direction: str, threads: int) -> int:
+    """Peak bytes of one call."""
+    del pattern, direction, threads
+    return shape.batch * shape.heads * shape.seq_len * shape.head_dim * itemsize(dtype)
+
+
+def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
+    """Plan the blocks, and prepare their masks and indices."""
+    groups = plan(pattern.spans(shape.seq_len))
+    whole = _whole_masks(groups, shape.heads // shape.kv_heads, device)
+    steps = []
+    for group in groups:
+        mask = whole[_identity(group)][:, -group.keys.shape[1] :] if group.mask.size else None
+        for part, heads in _cuts(group, shape, dtype, device):
+            steps.append(Step(rows(part.rows, device), rows(part.keys, device), mask, heads))
+
+    def run(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        return attend(q, k, v, steps)
+
+    pairs = shape.batch * shape.heads * sum(group.pairs for group in groups)
+    indices = sum(step.queries.held_bytes + step.keys.held_bytes for step in steps)
+    return Kernel(run, pairs, indices + sum(mask.nbytes for mask in whole.values()))
+
+
+def _whole_masks(groups: list[Group], repeats: int, device: str) -> dict[tuple[int, bytes], Tensor]:
+    """The masks, each as wide as the widest group that shares it, and repeated for query heads that share keys.
+
+    Groups whose masks differ only in how many leading keys every row sees share one: with keys unlimited to the
+    left, each block has more of those than the block before, and masks of their own would take N^2 / 2 bytes.
+    """
+    widest: dict[tuple[int, bytes], Group] = {}
+    for group in (each for each in groups if each.mask.size):
+        known = widest.setdefault(_identity(group), group)
+        if group.keys.shape[1] > known.keys.shape[1]:
+            widest[_identity(group)] = group
+    masks = {}
+    for identity, group in widest.items():
+        mask = np.ones((group.rows.shape[1], group.keys.shape[1]), np.bool_)
+        mask[:, mask.shape[1] - group.mask.shape[1] :] = group.mask
+        masks[identity] = torch.from_numpy(np.tile(mask, (repeats, 1))).to(device)
+    return masks
+
+
+def _identity(group: Group) -> tuple[int, bytes]:
+    """What groups that can share a mask have in common."""
+    return group.rows.shape[1], group.mask.tobytes()
+
+
+def _cuts(group: Group, shape: Shape, dtype: str, device: str) -> Iterator[tuple[Group, int]]:
+    """A group cut into calls: some of its blocks, and the number of key heads of a call."""
+    blocks, width = group.keys.shape
+    heads = shape.batch * shape.kv_heads
+    if blocks == 1:
+        yield group, heads
+        return
+    limit = max(1, _CALL_BYTES[device] // (width * shape.head_dim * itemsize(dtype)))
+    for block in range(0, blocks, limit):
+        part = Group(group.rows[block : block + limit], group.keys[block : block + limit], group.mask)
+        yield part, min(heads, max(1, limit // blocks))
