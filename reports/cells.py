@@ -81,7 +81,7 @@ def crossover(row: pd.Series) -> str:
     if row["crossover"] == CROSSES:
         value, low, high = row["crossover_seq_len"], row["crossover_low"], row["crossover_high"]
         told = f"from N = {units.honest(value, low, high)}"
-        return told if math.isnan(low) else f"{told} [{units.number(low, 3)}, {units.number(high, 3)}]"
+        return told if math.isnan(low) else f"{told} {units.bounds(low, high)}"
     unclear = f"unclear: from a length on in {row['crossing_processes']} of {row['processes']} processes"
     return {ALWAYS: "at every length measured", NEVER: "none in range", UNCLEAR: unclear}.get(row["crossover"], "")
 

@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+from scipy import special
 
 from attnbench.reports import statistics
 from attnbench.reports.power import minimum_detectable
@@ -169,11 +169,14 @@ def _verdicts(found: _Estimates, adjusted: FloatArray, rule: Rule) -> list[Verdi
     """A change is called by its adjusted p value; `unchanged` is asked of the rest."""
     large = np.abs(found.mean) >= np.log1p(rule.floor)
     called = (adjusted <= rule.family_level) & large
-    verdicts = np.full(len(called), Verdict.INCONCLUSIVE, object)
-    verdicts[_equivalent(found, rule)] = Verdict.UNCHANGED
-    verdicts[called & (found.mean > 0)] = Verdict.REGRESSED
-    verdicts[called & (found.mean < 0)] = Verdict.IMPROVED
-    return list(verdicts)
+    rows = zip(called, found.mean > 0, _equivalent(found, rule), strict=True)
+    return [_verdict(*row) for row in rows]
+
+
+def _verdict(called: bool, slower: bool, equivalent: bool) -> Verdict:
+    if called:
+        return Verdict.REGRESSED if slower else Verdict.IMPROVED
+    return Verdict.UNCHANGED if equivalent else Verdict.INCONCLUSIVE
 
 
 def _p_values(found: _Estimates) -> FloatArray:
@@ -204,7 +207,7 @@ def _estimates(pairs: Mapping[str, FloatArray], stage: str) -> _Estimates:
     for row, values in zip(padded, pairs.values(), strict=True):
         row[: len(values)] = values
     mean, low, high, count = statistics.interval(padded)
-    widths = 2 * stats.t.ppf((1 + statistics.LEVEL) / 2, np.maximum(count - 1, 1))
+    widths = 2 * special.stdtrit(np.maximum(count - 1, 1), (1 + statistics.LEVEL) / 2)
     return _Estimates(mean, low, high, (high - low) / widths, count)
 
 

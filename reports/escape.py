@@ -8,11 +8,15 @@ _MARKUP = re.compile(r"[\\`*|\[\]~$]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
-def text(value: object, longest: int | None = _LONGEST) -> str:
-    """One line of Markdown that reads as `value` does: no markup, no HTML, cut off where it is very long."""
+def plain(value: object, longest: int | None = _LONGEST) -> str:
+    """One line without control characters, cut off where it is very long."""
     line = " ".join(_CONTROL.sub("", str(value)).split())
-    if longest is not None and len(line) > longest:
-        line = line[: longest - 1] + "…"
+    return line if longest is None or len(line) <= longest else line[: longest - 1] + "…"
+
+
+def text(value: object, longest: int | None = _LONGEST) -> str:
+    """One line of Markdown that reads as `plain` does: no markup, no HTML."""
+    line = plain(value, longest)
     line = re.sub("[&<>]", lambda found: _ENTITIES[found.group()], line)
     return _MARKUP.sub(lambda found: "\\" + found.group(), line)
 

@@ -14,6 +14,7 @@ from attnbench.reports.looks import BASELINE_COLOUR, NOTE_COLOUR, colours
 
 _SIDE, _GAP_X, _GAP_Y, _EDGE, _HEADER = 1.5, 0.35, 0.55, 0.45, 0.95
 _MOST_COLUMNS = 5
+_TITLE = "Which keys each query sees"
 _MOST_CELLS = 256
 _UNSEEN = "#f0f0f0"
 
@@ -21,12 +22,14 @@ _UNSEEN = "#f0f0f0"
 def patterns(run: Run) -> Figure:
     """A grid of thumbnails, queries down and keys across."""
     told = run.meta["patterns"]
-    rows = max(-(-len(told) // _MOST_COLUMNS), 1)
-    columns = max(-(-len(told) // rows), 1)
+    if not told:
+        return panels.blank(_TITLE, str(run.meta["name"]), "The run holds no patterns.")
+    rows = -(-len(told) // _MOST_COLUMNS)
+    columns = -(-len(told) // rows)
     width = max(2 * _EDGE + columns * _SIDE + (columns - 1) * _GAP_X, 5.0)
     height = _HEADER + rows * _SIDE + (rows - 1) * _GAP_Y + _EDGE
     figure = Figure(figsize=(width, height))
-    panels.header(figure, "Which keys each query sees", _note(told))
+    panels.header(figure, _TITLE, _note(told))
     colour_of = colours(run.frame)
     for i, each in enumerate(told):
         row, column = divmod(i, columns)
@@ -37,12 +40,12 @@ def patterns(run: Run) -> Figure:
         axes.imshow(pooled(thumbnail(each)), cmap=shades, vmin=0, vmax=1, interpolation="nearest")
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
-        axes.set_title("\n".join(textwrap.wrap(each["label"], 24)), fontsize=7, fontweight="normal", pad=4)
+        axes.set_title(
+            "\n".join(textwrap.wrap(each["label"], 26, break_long_words=False)), fontsize=7, fontweight="normal", pad=4
+        )
         if i == 0:
             axes.set_xlabel("keys →", fontsize=7, loc="left", color=NOTE_COLOUR, labelpad=2)
             axes.set_ylabel("← queries", fontsize=7, loc="top", color=NOTE_COLOUR, labelpad=2)
-    if not told:
-        panels.empty(figure, "The run holds no patterns.")
     return figure
 
 
@@ -63,4 +66,4 @@ def pooled(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
 def _note(told: list[dict[str, Any]]) -> str:
     """The length drawn."""
     lengths = " or ".join(str(n) for n in sorted({each["n"] for each in told}))
-    return f"Queries down, keys across, N = {lengths}." if told else ""
+    return f"Queries down, keys across, N = {lengths}."

@@ -12,7 +12,9 @@ from attnbench.reports.settings import attempted
 def speedup(run: Run) -> Figure:
     """Speed-ups; a note where the run has no baseline."""
     baselines = [name for name in run.frame["baseline"].unique() if name]
-    against = " and ".join(baselines) or "the baseline"
+    if not baselines:
+        return panels.blank("Speed-up", panels.context(run), "Nothing to draw: the suite names no baseline.")
+    against = " and ".join(baselines)
     note = "Solid: measured, with 95 % interval. Dashed: bound by work, the baseline's allowed pairs over one's own."
     drawn = panels.sheet(run, f"Speed-up against {against}", note)
     for setting, axes in drawn.panels:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from attnbench.reports.journal import Journal, read
 from attnbench.reports.scaling import scaling
+from attnbench.reports.settings import names
 from attnbench.reports.statistics import FloatArray, IntArray, interval, log_medians
 from attnbench.suites import Case, Probe, Sample, Status
 
@@ -147,8 +148,8 @@ def _add_speedups(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArr
     """Speed-ups paired by process, and the ratios of work and memory to the baseline's."""
     known = baseline_rows >= 0
     at = np.where(known, baseline_rows, 0)
-    names = (frame["label"] + "/" + frame["implementation"]).to_numpy()
-    frame["baseline"] = pd.Series(np.where(known, names[at], ""), frame.index, "str")
+    theirs = names(frame).to_numpy()[at]
+    frame["baseline"] = pd.Series(np.where(known, theirs, ""), frame.index, "str")
     speedup = interval(np.where(known[:, None], log_ns[at] - log_ns, np.nan))
     frame["speedup"], frame["speedup_low"], frame["speedup_high"] = (np.exp(each) for each in speedup[:3])
     pairs, peak = _floats(frame, "allowed_pairs"), _floats(frame, "peak_bytes")

@@ -47,10 +47,12 @@ class Sheet(NamedTuple):
 def sheet(run: Run, title: str, note: str) -> Sheet:
     """Empty panels for every setting of a run, under a title that says what is shown."""
     found = settings(run.frame)
-    failures = max((len(failing(each)) for each in found), default=0)
+    if not found:
+        return Sheet(blank(title, context(run), "Nothing to draw: no case is supported here."), [], {}, 0.0)
+    failures = max(len(failing(each)) for each in found)
     strip = failures * _STRIP_ROW + 0.05 if failures else 0.0
-    rows = 1 + max((each.row for each in found), default=0)
-    columns = 1 + max((each.column for each in found), default=0)
+    rows = 1 + max(each.row for each in found)
+    columns = 1 + max(each.column for each in found)
     height = HEIGHT + strip
     width_all = _LEFT + columns * (WIDTH + _GAP_X) + _LEGEND
     height_all = _HEADER + rows * height + (rows - 1) * _GAP_Y + _BOTTOM
@@ -65,8 +67,6 @@ def sheet(run: Run, title: str, note: str) -> Sheet:
         _length_axis(axes, sorted(int(n) for n in run.frame["seq_len"].unique()))
         panels.append(Panel(each, axes))
     header(figure, title, f"{context(run)}. {note}")
-    if not panels:
-        empty(figure, "Nothing to draw: no case is supported here.")
     return Sheet(figure, panels, looks(run.frame), strip / height)
 
 
@@ -83,7 +83,9 @@ def context(run: Run) -> str:
     shapes = {shape(row) for _, row in frame.drop_duplicates(["batch", "heads", "kv_heads", "head_dim"]).iterrows()}
     told += shapes if len(shapes) == 1 else []
     processes = frame["processes"].max() if len(frame) else 0
-    return " · ".join([*filter(None, told), "1 process" if processes == 1 else f"{processes} processes"])
+    if processes:
+        told.append("1 process" if processes == 1 else f"{processes} processes")
+    return " · ".join(filter(None, told))
 
 
 def failing(setting: Setting) -> list[tuple[str, pd.DataFrame]]:
@@ -148,9 +150,12 @@ def legend(drawn: Sheet, extra: Iterable[Line2D] = ()) -> None:
         drawn.figure.legend(handles=[*handles, *extra], loc="upper left", bbox_to_anchor=at, handlelength=2.8)
 
 
-def empty(figure: Figure, note: str) -> None:
-    """A note where there is nothing to draw."""
-    figure.text(0.1 / figure.get_figwidth(), 0.5, note, color=NOTE_COLOUR, fontsize=9)
+def blank(title: str, note: str, reason: str) -> Figure:
+    """A figure where there is nothing to draw, which says why."""
+    figure = Figure(figsize=(6.0, 1.2))
+    header(figure, title, note)
+    figure.text(0.1 / 6.0, 0.15, reason, color=NOTE_COLOUR, fontsize=9)
+    return figure
 
 
 def header(figure: Figure, title: str, note: str) -> None:

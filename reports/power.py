@@ -64,11 +64,11 @@ def minimum_detectable(spread: npt.ArrayLike, family: npt.ArrayLike, rule: Rule)
 
 
 def _stages(spread: npt.ArrayLike, family: npt.ArrayLike, rule: Rule) -> tuple[_Stage, _Stage]:
-    spread, family = np.broadcast_arrays(np.asarray(spread, np.float64), np.asarray(family, np.float64))
-    spread = np.maximum(spread, _LEAST_SPREAD)
+    known, flagged = np.broadcast_arrays(np.asarray(spread, np.float64), np.asarray(family, np.float64))
+    known = np.maximum(known, _LEAST_SPREAD)
     return (
-        _stage(spread, rule.screen_pairs, np.asarray(rule.screen_level), rule.floor / 2),
-        _stage(spread, rule.confirm_pairs, rule.family_level / 2 / family, rule.floor),
+        _stage(known, rule.screen_pairs, np.asarray(rule.screen_level), rule.floor / 2),
+        _stage(known, rule.confirm_pairs, rule.family_level / 2 / flagged, rule.floor),
     )
 
 

@@ -45,7 +45,7 @@ def told(row: pd.Series, named: set[str]) -> list[str]:
     """A setting in words, the named columns only: `training`, `float32`, `cpu`, `4 threads`, `B1 H8 D64`."""
     words = [str(row[name]) for name in ("direction", "dtype", "device") if name in named]
     if "threads" in named:
-        words.append(f"{row['threads']} threads")
+        words.append(f"{row['threads']} thread{'s' if row['threads'] != '1' else ''}")
     return [*words, shape(row)] if named & {"batch", "heads", "kv_heads", "head_dim"} else words
 
 
@@ -61,6 +61,47 @@ def series(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [("/".join(cast(tuple[str, str], name)), part.sort_values("seq_len")) for name, part in groups]
 
 
+def names(frame: pd.DataFrame) -> pd.Series:
+    """The series of each case, `label/implementation`."""
+    return frame["label"] + "/" + frame["implementation"]
+
+
 def attempted(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """The series of a setting that are supported at some length."""
     return [(name, part) for name, part in series(frame) if (part["status"] != "unsupported").any()]
+
+
+def scaled(scaling: pd.DataFrame, setting: Setting) -> list[tuple[str, pd.Series]]:
+    """The rows of `scaling` for one setting, each with its series' name."""
+    same = (scaling[list(SETTING)] == setting.frame[list(SETTING)].iloc[0]).all(axis=1)
+    return [("/".join(row[list(SERIES)]), row) for _, row in scaling[same].iterrows()]
+
+
+def comparison_length(frame: pd.DataFrame) -> int:
+    """The longest length at which a case passed beside its baseline, else the one that the most series passed."""
+    passed = frame[frame["status"] == "passed"]
+    beside = passed[passed["speedup"].notna() & (names(passed) != passed["baseline"])]
+    if len(beside):
+        return int(beside["seq_len"].max())
+    counts = passed.groupby("seq_len").size()
+    return int(counts[counts == counts.max()].index.max())
+
+
+def which(frame: pd.DataFrame, part: pd.DataFrame) -> str:
+    """Names for some cases of a frame: `full/eager at N = 4096, 8192 (forward); ...`."""
+    if len(part) == frame["device"].isin(part["device"]).sum():
+        return f"every case on {' and '.join(part['device'].unique())}"
+    named = varied(frame)
+    found: dict[tuple[str, str], list[str]] = {}
+    for _, row in part.iterrows():
+        key = "/".join(row[list(SERIES)]), " ".join(told(row, named))
+        found.setdefault(key, []).append(str(row["seq_len"]))
+    joined: dict[tuple[str, str], list[str]] = {}
+    for (name, setting), ns in found.items():
+        joined.setdefault((name, ", ".join(ns)), []).append(setting)
+    return "; ".join(f"{name} at N = {ns}{_in(where)}" for (name, ns), where in joined.items())
+
+
+def _in(where: list[str]) -> str:
+    """Settings in brackets; nothing where the frame has but one."""
+    return f" ({', '.join(where)})" if any(where) else ""

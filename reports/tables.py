@@ -6,7 +6,7 @@ import pandas as pd
 
 from attnbench.reports import cells, escape, units
 from attnbench.reports.frame import Run
-from attnbench.reports.settings import SERIES, SETTING, Setting, attempted, settings, told, varied
+from attnbench.reports.settings import Setting, attempted, comparison_length, scaled, settings, which
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -66,12 +66,6 @@ def growth(scaling: pd.DataFrame, setting: Setting) -> str:
     return f"### {escape.text(setting.title)}: growth\n\n{escape.table(header, rows)}"
 
 
-def scaled(scaling: pd.DataFrame, setting: Setting) -> list[tuple[str, pd.Series]]:
-    """The rows of `scaling` for one setting, each with its series' name."""
-    same = (scaling[list(SETTING)] == setting.frame[list(SETTING)].iloc[0]).all(axis=1)
-    return [("/".join(row[list(SERIES)]), row) for _, row in scaling[same].iterrows()]
-
-
 def work(setting: Setting) -> str:
     """Work and what it bought, at the length that series are compared at."""
     n = comparison_length(setting.frame)
@@ -79,18 +73,6 @@ def work(setting: Setting) -> str:
     found = [(name, cells.by_length(part).get(n)) for name, part in attempted(setting.frame)]
     rows = [[escape.text(name), *cells.work(row)] for name, row in found if row is not None]
     return f"### {escape.text(setting.title)}: work at N = {n}\n\n{escape.table(header, rows)}"
-
-
-def comparison_length(frame: pd.DataFrame) -> int:
-    """The longest length at which a case passed beside its baseline, else the one that the most series passed."""
-    passed = frame[frame["status"] == "passed"]
-    beside = passed[
-        passed["speedup"].notna() & (passed["label"] + "/" + passed["implementation"] != passed["baseline"])
-    ]
-    if len(beside):
-        return int(beside["seq_len"].max())
-    counts = passed.groupby("seq_len").size()
-    return int(counts[counts == counts.max()].index.max())
 
 
 def failures(frame: pd.DataFrame) -> str:
@@ -104,26 +86,6 @@ def failures(frame: pd.DataFrame) -> str:
         for (status, reason), part in failed.groupby(["status", "reason"], sort=False)
     ]
     return title + escape.table(["status", "cases", "reason", "which"], rows, "lrll")
-
-
-def which(frame: pd.DataFrame, part: pd.DataFrame) -> str:
-    """Names for some cases of a frame: `full/eager at N = 4096, 8192 (forward); ...`."""
-    if len(part) == frame["device"].isin(part["device"]).sum():
-        return f"every case on {' and '.join(part['device'].unique())}"
-    named = varied(frame)
-    found: dict[tuple[str, str], list[str]] = {}
-    for _, row in part.iterrows():
-        key = "/".join(row[list(SERIES)]), " ".join(told(row, named))
-        found.setdefault(key, []).append(str(row["seq_len"]))
-    joined: dict[tuple[str, str], list[str]] = {}
-    for (name, setting), ns in found.items():
-        joined.setdefault((name, ", ".join(ns)), []).append(setting)
-    return "; ".join(f"{name} at N = {ns}{_in(where)}" for (name, ns), where in joined.items())
-
-
-def _in(where: list[str]) -> str:
-    """Settings in brackets; nothing where the frame has but one."""
-    return f" ({', '.join(where)})" if any(where) else ""
 
 
 def terminal(run: Run) -> "Table":

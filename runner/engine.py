@@ -113,7 +113,7 @@ class _Session:
                 self._plan(case, probe)
             self._write(probe)
             self.forecast.probed(case.key, self.now() - begun, self.plans.get(case.key), probe.call_ns)
-            self.progress.probed(case, probe, done + 1, len(self.cases))
+            self.progress.probed(case, probe, done + 1, len(self.cases), self.forecast.left_s())
 
     def _probe(self, case: Case) -> Probe:
         """Probe a case in a process of its own; on CUDA, where a start is dear, in one that lasts until it dies."""
@@ -147,6 +147,7 @@ class _Session:
             begun = self.now()
             self._replicate(replicate)
             self.forecast.replicated(self.now() - begun)
+            self.progress.replicated(replicate + 1, self.suite.measure.processes, self.forecast.left_s())
 
     def _replicate(self, replicate: int) -> None:
         """One replicate: the groups in random order, through one process as long as it lives."""
@@ -162,7 +163,6 @@ class _Session:
             self._time_group(group, replicate)
             done += len(group)
         self.drop_worker()
-        self.progress.replicated(replicate + 1, self.suite.measure.processes)
 
     def _time_group(self, group: list[Case], replicate: int) -> None:
         """Time a group; a case that kills the process is written down, and the rest goes on in another."""

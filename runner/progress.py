@@ -12,11 +12,11 @@ class Progress(Protocol):
     def working(self, phase: str, doing: str, done: int, total: int, left_s: float | None) -> None:
         """Say what is under way."""
 
-    def probed(self, case: Case, probe: Probe, done: int, total: int) -> None:
-        """A case was probed."""
+    def probed(self, case: Case, probe: Probe, done: int, total: int, left_s: float | None) -> None:
+        """Say how a case ended."""
 
-    def replicated(self, done: int, total: int) -> None:
-        """A replicate is over."""
+    def replicated(self, done: int, total: int, left_s: float | None) -> None:
+        """Say that a replicate is over."""
 
     def close(self) -> None:
         """The run is over, or was interrupted."""
@@ -28,10 +28,10 @@ class Quiet:
     def working(self, phase: str, doing: str, done: int, total: int, left_s: float | None) -> None:
         """Say nothing."""
 
-    def probed(self, case: Case, probe: Probe, done: int, total: int) -> None:
+    def probed(self, case: Case, probe: Probe, done: int, total: int, left_s: float | None) -> None:
         """Say nothing."""
 
-    def replicated(self, done: int, total: int) -> None:
+    def replicated(self, done: int, total: int, left_s: float | None) -> None:
         """Say nothing."""
 
     def close(self) -> None:
@@ -41,25 +41,13 @@ class Quiet:
 class Plain(Quiet):
     """One line a case and one a replicate, for logs."""
 
-    def __init__(self) -> None:
-        self._left_s: float | None = None
+    def probed(self, case: Case, probe: Probe, done: int, total: int, left_s: float | None) -> None:
+        """`[12/46] passed local_window(window=129)/blockwise N=512 ... (0:44 left)`."""
+        _line(f"[{done}/{total}] {told(case, probe)}", left_s)
 
-    def working(self, phase: str, doing: str, done: int, total: int, left_s: float | None) -> None:
-        """Keep the forecast for the next line."""
-        del phase, doing, done, total
-        self._left_s = left_s
-
-    def probed(self, case: Case, probe: Probe, done: int, total: int) -> None:
-        """`[12/46] passed local_window(window=129)/blockwise N=512 ...`."""
-        self._line(f"[{done}/{total}] {told(case, probe)}")
-
-    def replicated(self, done: int, total: int) -> None:
-        """`timed in process 2 of 5`."""
-        self._line(f"timed in process {done} of {total}")
-
-    def _line(self, text: str) -> None:
-        left = f"  ({clock(self._left_s)} left)" if self._left_s is not None else ""
-        print(text + left, file=sys.stderr, flush=True)
+    def replicated(self, done: int, total: int, left_s: float | None) -> None:
+        """`timed in process 2 of 5 (0:21 left)`."""
+        _line(f"timed in process {done} of {total}", left_s)
 
 
 class Live(Quiet):
@@ -92,9 +80,9 @@ class Live(Quiet):
             self._task, description=escape(doing), completed=done, total=total, phase=phase, left=left, refresh=True
         )
 
-    def probed(self, case: Case, probe: Probe, done: int, total: int) -> None:
+    def probed(self, case: Case, probe: Probe, done: int, total: int, left_s: float | None) -> None:
         """Keep what did not pass on the screen."""
-        del done, total
+        del done, total, left_s
         from rich.markup import escape
 
         if probe.status is not Status.PASSED:
@@ -115,6 +103,11 @@ def choose(*, quiet: bool) -> Progress:
 def told(case: Case, probe: Probe) -> str:
     """How a case ended, in one line."""
     return f"{probe.status} {case.title}" + (f": {probe.reason}" if probe.reason else "")
+
+
+def _line(text: str, left_s: float | None) -> None:
+    left = f" ({clock(left_s)} left)" if left_s else ""
+    print(text + left, file=sys.stderr, flush=True)
 
 
 def clock(seconds: float) -> str:

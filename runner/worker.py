@@ -12,10 +12,13 @@ import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attnbench import variants
 from attnbench.suites import Case
+
+if TYPE_CHECKING:
+    from attnbench.runner.timing import Bench
 
 Marks = Any
 """A shared array of two integers: the case in flight, and a count that moves as long as work goes on."""
@@ -28,37 +31,93 @@ def serve(pipe: Connection, log: str, marks: Marks, budget_bytes: int | None, fo
         variants.extend(Path(folder))
     import torch
 
-    from attnbench.runner import environment, memory, probe, timing
-    from attnbench.runner.sampling import Plan
+    from attnbench.runner import memory
 
-    # torch.backends' own switches: float32 means float32, also where TF32 would be faster.
+    # float32 means float32, also where TF32 would be faster.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     if budget_bytes is not None:
         memory.limit(budget_bytes)
-
-    def mark(index: int) -> None:
-        marks[0] = index
-        marks[1] += 1
-
-    def answer(request: dict[str, Any]) -> object:
-        if request["do"] == "environment":
-            return environment.of_torch()
-        torch.set_num_threads(request["threads"])
-        if request["do"] == "probe":
-            case = Case.from_json(request["case"])
-            return probe.probe(case, request["budget_bytes"], _stage(pipe)).to_json()
-        cases = [(Case.from_json(each["case"]), Plan(**each["plan"])) for each in request["cases"]]
-        samples = timing.group(cases, request["replicate"], request["seed"], request["value_ns"], mark)
-        return [sample.to_json() for sample in samples]
-
+    desk = _Desk(pipe, marks)
     pipe.send_bytes(b'{"ready": true}')
     while True:
         try:
             request = json.loads(pipe.recv_bytes())
         except EOFError:
             return
-        pipe.send_bytes(json.dumps({"reply": answer(request)}).encode())
+        reply = desk.answer(request.pop("do"), request)
+        pipe.send_bytes(json.dumps({"reply": reply}).encode())
+
+
+class _Desk:
+    """Where requests are answered: what is asked for names the method."""
+
+    def __init__(self, pipe: Connection, marks: Marks) -> None:
+        self._pipe = pipe
+        self._marks = marks
+        self._bench: Bench | None = None
+
+    def answer(self, what: str, request: dict[str, Any]) -> object:
+        """The reply to a request."""
+        answers: dict[str, Callable[..., object]] = {
+            "environment": self._environment,
+            "probe": self._probe,
+            "time": self._time,
+            "ready": self._ready,
+            "take": self._take,
+        }
+        return answers[what](**request)
+
+    def _environment(self) -> object:
+        from attnbench.runner import environment
+
+        return environment.of_torch()
+
+    def _probe(self, case: dict[str, Any], threads: int, budget_bytes: int) -> object:
+        """One careful look at a case."""
+        from attnbench.runner import probe
+
+        _set_threads(threads)
+        return probe.probe(Case.from_json(case), budget_bytes, self._stage).to_json()
+
+    def _time(
+        self, cases: list[dict[str, Any]], threads: int, replicate: int, seed: str, value_ns: float
+    ) -> list[dict[str, Any]]:
+        """The samples of a group in one replicate."""
+        from attnbench.runner import timing
+        from attnbench.runner.sampling import Plan
+
+        _set_threads(threads)
+        planned = [(Case.from_json(each["case"]), Plan(**each["plan"])) for each in cases]
+        return [sample.to_json() for sample in timing.group(planned, replicate, seed, value_ns, self._mark)]
+
+    def _ready(self, cases: list[dict[str, Any]], threads: int, value_ns: float) -> list[int]:
+        """Make the cases of a group ready, to take values one by one; which of them failed to be."""
+        from attnbench.runner.timing import Bench
+
+        _set_threads(threads)
+        self._bench = None
+        self._bench = Bench([Case.from_json(case) for case in cases], value_ns, self._mark)
+        return sorted(self._bench.ended)
+
+    def _take(self, index: int, calls: int) -> float | None:
+        """One value of a case that is ready."""
+        assert self._bench is not None
+        return self._bench.take(index, calls)
+
+    def _mark(self, index: int) -> None:
+        self._marks[0] = index
+        self._marks[1] += 1
+
+    def _stage(self, name: str) -> None:
+        """Tell the parent what is being done, so that it knows where a death struck."""
+        self._pipe.send_bytes(json.dumps({"stage": name}).encode())
+
+
+def _set_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
 
 
 def _detach(log: str) -> None:
@@ -76,12 +135,3 @@ def _detach(log: str) -> None:
         os._exit(1)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
-
-
-def _stage(pipe: Connection) -> Callable[[str], None]:
-    """Tells the parent what is being done, so that a death can be told where it struck."""
-
-    def stage(name: str) -> None:
-        pipe.send_bytes(json.dumps({"stage": name}).encode())
-
-    return stage

@@ -4,6 +4,7 @@ import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
 from itertools import product
 from math import prod
 from typing import Any
@@ -77,20 +78,22 @@ def shapes(sizes: Any) -> Iterator[Shape]:
 
 def excluded(cases: Sequence[Case], exclusions: Sequence[Exclusion]) -> list[set[str]]:
     """The keys of the cases that each exclusion drops."""
-    dropped: list[set[str]] = [set() for _ in exclusions]
-    for case in cases:
-        facts = {**vars(case), **asdict(case.shape), **case.parameters}
-        for keys, exclusion in zip(dropped, exclusions, strict=True):
-            if _matches(facts, exclusion):
-                keys.add(case.key)
-    return dropped
+    facts = {case.key: {**vars(case), **asdict(case.shape), **case.parameters} for case in cases}
+    return [_dropped(facts, exclusion) for exclusion in exclusions]
 
 
-def _matches(facts: Mapping[str, Any], exclusion: Exclusion) -> bool:
-    """Whether a case, flattened to `facts`, has one of the values of every name."""
-    return all(
-        name in facts and any(_holds(facts[name], wanted) for wanted in values) for name, values in exclusion.items()
-    )
+def _dropped(facts: Mapping[str, Mapping[str, Any]], exclusion: Exclusion) -> set[str]:
+    """The keys of the cases, flattened to `facts`, that have one of the values of every name."""
+    # Few values, many cases: each value is compared once. Typed, for True equals 1.
+    tests = {name: lru_cache(maxsize=None, typed=True)(partial(_any, values)) for name, values in exclusion.items()}
+    return {
+        key for key, known in facts.items() if all(name in known and test(known[name]) for name, test in tests.items())
+    }
+
+
+def _any(values: Sequence[Any], value: Any) -> bool:
+    """Whether a value is one of the values."""
+    return any(_holds(value, wanted) for wanted in values)
 
 
 def _holds(value: Any, wanted: Any) -> bool:

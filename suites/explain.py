@@ -14,6 +14,7 @@ _WORDS = {
     "tuple_type": "a list",
     "union_tag_not_found": "the name of a variant, or a mapping from one name to its parameters",
 }
+_UNKNOWN = ("extra_forbidden", "union_tag_invalid")
 _NOISE = ("default_factory_not_called",)
 """What pydantic says because of another mistake."""
 
@@ -21,25 +22,27 @@ _NOISE = ("default_factory_not_called",)
 def explain(errors: Sequence[ErrorDetails], document: Document, schema: Callable[[], dict[str, Any]]) -> list[Problem]:
     """The problems behind errors; `schema` is asked for the keys that there are if one is unknown."""
     problems = []
+    rules = schema() if any(error["type"] in _UNKNOWN for error in errors) else {}
     for error in errors:
         if error["type"] in _NOISE or (error["type"] == "too_short" and error["input"]):
             continue
         path = _path(error)
-        if error["type"] == "extra_forbidden":
-            problems.append(_unknown((*path[: len(path)],), document, schema()))
-        elif error["type"] == "union_tag_invalid":
-            problems.append(_unknown((*path, next(iter(error["input"]))), document, schema()))
+        if error["type"] in _UNKNOWN:
+            problems.append(_unknown(path, document, rules))
         else:
             problems.append(Problem(document.file, *_place(path, document), path, _text(error)))
     return problems
 
 
 def _path(error: ErrorDetails) -> KeyPath:
-    """The path in the file: the branches of unions left out. An unknown key stays, whatever it looks like."""
-    steps = error["loc"]
-    last = steps[-1:] if error["type"] == "extra_forbidden" else ()
-    known = steps[: len(steps) - len(last)]
-    return *(step for step in known if isinstance(step, int) or not step.startswith(TAG)), *last
+    """The path in the file, the branches of unions left out; of an unknown key the path of the key."""
+    steps: KeyPath = error["loc"]
+    unknown: KeyPath = ()
+    if error["type"] == "extra_forbidden":
+        steps, unknown = steps[:-1], steps[-1:]
+    if error["type"] == "union_tag_invalid":
+        unknown = (next(iter(error["input"])),)
+    return *(step for step in steps if isinstance(step, int) or not step.startswith(TAG)), *unknown
 
 
 def _text(error: ErrorDetails) -> str:

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from attnbench import variants
-from attnbench.suites import Case, Probe, Sample, Status
+from attnbench.suites import Case, Direction, Probe, Sample, Status
 from attnbench.variants import Shape
 
 OOM = (Status.OUT_OF_MEMORY, "needs 16.0 GiB, the budget is 12.0 GiB")
@@ -17,6 +18,7 @@ TIMED_OUT = (Status.TIMED_OUT, "no answer within 60 s")
 SKIPPED = (Status.SKIPPED, "a shorter one ran out of memory or time")
 
 Ending = tuple[Status, str]
+Threads = int | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,10 @@ class Plan:
 
     series: tuple[Series, ...]
     lengths: tuple[int, ...]
-    directions: tuple[str, ...] = ("forward",)
-    device: str = "cpu"
+    directions: tuple[Direction, ...] = ("forward",)
+    devices: tuple[str, ...] = ("cpu",)
     dtype: str = "float32"
+    threads: tuple[Threads, ...] = ("auto",)
     processes: int = 5
     values: int = 5
     process_sd: float = 0.02
@@ -72,10 +75,16 @@ QUICK = Plan(
 )
 
 
-def case(plan: Plan, series: Series, n: int, direction: str) -> Case:
+def cases(plan: Plan) -> list[tuple[Series, Case]]:
+    """All cases of a run, in order."""
+    points = product(plan.devices, plan.threads, plan.directions, plan.lengths, plan.series)
+    return [(series, case(series, n, plan.dtype, *where)) for *where, n, series in points]
+
+
+def case(series: Series, n: int, dtype: str, device: str, threads: Threads, direction: Direction) -> Case:
     pattern = variants.load(series.variant).pattern(**series.parameters)
     shape = Shape(1, 8, 8, n, 64)
-    return Case(series.variant, vars(pattern), series.implementation, shape, plan.dtype, plan.device, direction, "auto")
+    return Case(series.variant, vars(pattern), series.implementation, shape, dtype, device, direction, threads)
 
 
 def ending(series: Series, n: int) -> Ending:
@@ -85,13 +94,14 @@ def ending(series: Series, n: int) -> Ending:
 def rows(plan: Plan) -> Iterable[Probe | Sample]:
     """All rows of a run: probes first, then replicate by replicate."""
     rng = np.random.default_rng(plan.seed)
-    points = [(s, n, d, case(plan, s, n, d)) for d in plan.directions for n in plan.lengths for s in plan.series]
-    for series, n, _, each in points:
-        yield probe(each, series, *ending(series, n))
+    points = cases(plan)
+    for series, each in points:
+        yield probe(each, series, *ending(series, each.shape.seq_len))
     for replicate in range(plan.processes):
-        for series, n, direction, each in points:
+        for series, each in points:
+            n = each.shape.seq_len
             if ending(series, n)[0] is Status.PASSED:
-                truth = series.at_1024_ns * (n / 1024) ** series.exponent * (3 if direction == "training" else 1)
+                truth = series.at_1024_ns * (n / 1024) ** series.exponent * (3 if each.direction == "training" else 1)
                 noise = rng.normal(0, plan.process_sd) + rng.normal(0, plan.value_sd, plan.values)
                 values = tuple((truth * np.exp(noise)).tolist())
                 yield Sample(each.key, Status.PASSED, "", replicate, 1, values)
@@ -124,8 +134,8 @@ def probe(each: Case, series: Series, status: Status, reason: str) -> Probe:
 
 def meta(plan: Plan) -> dict[str, Any]:
     """The contents of `run.json`."""
-    cases = [case(plan, s, n, d) for d in plan.directions for n in plan.lengths for s in plan.series]
-    baselines = {each.group: each.key for each in cases if plan.baseline == f"{each.variant}/{each.implementation}"}
+    every = [each for _, each in cases(plan)]
+    baselines = {each.group: each.key for each in every if plan.baseline == f"{each.variant}/{each.implementation}"}
     return {
         "format": 1,
         "name": plan.name,
@@ -143,19 +153,19 @@ def meta(plan: Plan) -> dict[str, Any]:
             "cpu": "Example CPU @ 2.10GHz",
             "cores": 2,
             "memory_bytes": 16 * 2**30,
-            "gpu": "Example GPU 80GB" if plan.device == "cuda" else None,
+            "gpu": "Example GPU 80GB" if "cuda" in plan.devices else None,
             "threads": 2,
             "wait_policy": "PASSIVE",
             "commit": None,
         },
-        "cases": [{"key": each.key, "baseline": baselines.get(each.group), **each.to_json()} for each in cases],
-        "patterns": patterns(cases),
+        "cases": [{"key": each.key, "baseline": baselines.get(each.group), **each.to_json()} for each in every],
+        "patterns": patterns(every),
     }
 
 
-def patterns(cases: list[Case], n: int = 256) -> list[dict[str, Any]]:
+def patterns(every: list[Case], n: int = 256) -> list[dict[str, Any]]:
     """A thumbnail of each label's pattern."""
-    by_label = {each.label: each for each in cases if each.pattern.unsupported(n) is None}
+    by_label = {each.label: each for each in every if each.pattern.unsupported(n) is None}
     return [
         {
             "label": label,

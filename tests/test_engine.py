@@ -243,12 +243,16 @@ def test_an_interruption_keeps_what_was_finished(tmp_path: Path) -> None:
 
 def test_a_cuda_worker_lasts_until_it_dies(tmp_path: Path) -> None:
     def answer(case: Case) -> Probe:
-        return Probe(case.key, Status.CRASHED, "gone") if case.shape.seq_len == 32 else passed(case)
+        if case.shape.seq_len == 32:
+            raise WorkerEnded(Status.CRASHED, "gone", 0)
+        return passed(case)
 
     suite = parse(SUITE + "device: cuda\n", "tiny.yaml")
     machine = Machine(answer)
     run(machine, tmp_path / "run", suite)
-    assert machine.started.count("forkserver") == 1 + 1 + 3, "environment, one for all, one more after each death"
+    assert machine.started.count("forkserver") == 1 + 1 + 3, (
+        "one for the environment, one for all, one after each death"
+    )
     assert machine.alive == 0
 
 

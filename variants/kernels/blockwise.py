@@ -23,7 +23,7 @@ from attnbench.variants.kernels._rows import rows
 from attnbench.variants.kernels._steps import Step, attend
 from attnbench.variants.kernels._support import itemsize, refusal
 
-_CALL_BYTES = {"cpu": 8 * 2**20, "cuda": 256 * 2**20}
+_CALL_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}
 """Bytes of keys, or of values, that one call may gather."""
 
 

@@ -1,0 +1,99 @@
+"""A run's own folder of results, rebuilt from `run.json` and `samples.jsonl` alone."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from attnbench.reports import escape, figures, tables, units
+from attnbench.reports.answer import answer
+from attnbench.reports.frame import NOT_REACHED, Run, load
+
+_READINGS = {
+    "time": "Lower is faster. Both axes are logarithmic, so a straight line is a power of N: compare its slope with "
+    "the two thin lines. The grey strip says how a case ended that has no number.",
+    "memory": "Lower is leaner. A pattern can save time and yet need more memory than a fused full attention.",
+    "speedup": "Above 1 is faster than the baseline. The room between a solid line and the dashed one of its colour "
+    "is work that was saved and time that was not.",
+    "patterns": "A coloured cell is a key that the query of its row sees.",
+}
+
+_HOW_TO_READ = """\
+- **Calls per second**: one over the time of one call. A process gives one number for a case, the median of its
+  values; the time is the geometric mean over processes, and digits end where its 95 % interval begins.
+- **Intervals** are Student t over processes on the log scale; below 3 processes there are none.
+- **Speed-up**: the baseline's time over the case's at the same shape, dtype, device, direction and threads, paired by
+  process.
+- **Peak memory**: the most that the allocator held during one call, inputs apart.
+- **Growth**: the exponent k of N^k, fitted over the longest three octaves measured.
+- **Faster than the baseline from N on**: interpolated between the lengths measured; it stays faster up to the longest
+  length that both have.
+- **Waste**: pairs of query and key that were computed over pairs that the pattern allows.
+- **GFLOP/s** counts the allowed pairs only.
+- **Bound**: the baseline's allowed pairs over the case's, the speed-up if time followed work. **Realised**: the
+  measured speed-up as a share of it.
+- **Error**: the largest difference of an output from a float64 reference, over all lengths checked.
+- **n/a**: unsupported. **skipped**: not tried. An empty cell: not in the suite."""
+
+
+def write(folder: Path) -> Path:
+    """Write `table.csv`, `table.md`, `figures/` and `report.md` into the run's folder; returns the report's path.
+
+    Raises:
+        RunError: the run cannot be read.
+    """
+    run = load(folder)
+    markdown = tables.markdown(run)
+    figures.write(run, folder)
+    _put(folder / "table.csv", tables.csv(run.frame))
+    _put(folder / "table.md", markdown)
+    return _put(folder / "report.md", report(run, markdown))
+
+
+def report(run: Run, markdown: str) -> str:
+    """The report as Markdown around its tables."""
+    meta = run.meta
+    parts = [
+        f"# {escape.text(meta['name'])}",
+        f"**{escape.text(meta['question'], longest=None)}**",
+        *_unfinished(run),
+        "\n".join(f"- {escape.text(each, longest=None)}" for each in answer(run)),
+        "## Figures",
+        *(f"![{name}](figures/{name}.svg)\n\n{reading}" for name, reading in _READINGS.items()),
+        "## Tables",
+        markdown.rstrip("\n"),
+        "## How to read this",
+        _HOW_TO_READ,
+        "## Environment",
+        _environment(meta["environment"]),
+        f"Started {escape.text(meta.get('started'))}, finished {escape.text(meta.get('finished') or 'not')}.",
+        "## Command",
+        escape.fenced(meta["command"], "sh"),
+        "## Suite",
+        escape.fenced(meta["source"], "yaml"),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _unfinished(run: Run) -> list[str]:
+    """A warning where the run was interrupted."""
+    if run.meta.get("finished"):
+        return []
+    reached = (run.frame["reason"] != NOT_REACHED).sum()
+    return [f"This run is not finished: {reached} of {len(run.frame)} cases were reached."]
+
+
+def _environment(environment: dict[str, Any]) -> str:
+    """What was measured on, as a table."""
+    rows = []
+    for name, value in environment.items():
+        told = units.size(value) if name.endswith("_bytes") and isinstance(value, int) else value
+        rows.append([escape.text(name), "-" if told is None else escape.text(told)])
+    return escape.table(["", "value"], rows, "ll")
+
+
+def _put(path: Path, text: str) -> Path:
+    """Write a file whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(text.encode("utf-8", "replace"))
+    os.replace(part, path)
+    return path

@@ -1,0 +1,57 @@
+"""One finding about the machine, and the check that makes it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+Level = Literal["bad", "warning", "fact", "good"]
+LEVELS: tuple[Level, ...] = ("bad", "warning", "fact", "good")
+"""Worst first."""
+
+S = TypeVar("S")
+
+
+class Unread(Exception):
+    """Something that this machine does not tell; the message says what and why."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found, why it matters to the numbers, and what to do about it.
+
+    `found` is a phrase; `why` and `do` are one sentence each. `do` is empty where there is nothing to do.
+    """
+
+    name: str
+    level: Level
+    found: str
+    why: str
+    do: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The part of a finding that depends on the machine."""
+
+    level: Level
+    found: str
+    do: str = ""
+
+
+@dataclass(frozen=True)
+class Check(Generic[S]):
+    """One thing to look at in a subject S: the machine, a second of watching it, or a GPU."""
+
+    name: str
+    why: str
+    look: Callable[[S], Answer]
+
+    def finding(self, subject: S, prefix: str = "") -> Finding:
+        """Look; what cannot be read is a `fact` that says so."""
+        try:
+            answer = self.look(subject)
+        except (Unread, OSError) as reason:
+            answer = Answer("fact", f"cannot be read: {reason}")
+        except (ValueError, LookupError) as error:
+            answer = Answer("fact", f"cannot be read: its content is not as expected ({error})")
+        return Finding(prefix + self.name, answer.level, answer.found, self.why, answer.do)
