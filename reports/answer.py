@@ -40,7 +40,7 @@ def _shortened(frame: pd.DataFrame, sentences: list[str]) -> list[str]:
     pairs = frame[list(SERIES)].drop_duplicates()
     alone = pairs[~pairs["label"].duplicated(keep=False)]
     for name, label in zip(names(alone), alone["label"], strict=True):
-        whole = re.compile(rf"(?<![\w/(]){re.escape(name)}(?!\w)")
+        whole = re.compile(rf"(?<![\w/]){re.escape(name)}(?!\w)")
         sentences = [whole.sub(lambda _, label=label: label, each) for each in sentences]  # type: ignore[misc]
     return sentences
 
@@ -88,7 +88,7 @@ def _growth(run: Run, setting: Setting) -> str:
     told = [f"{cells.time_exponent(row)} for {name}" for name, row in rows if name == row["baseline"]]
     others = [f"{cells.time_exponent(row)} for {name}" for name, row in rows if name != row["baseline"]]
     if len(others) > 2:
-        others = [f"{others[0]} (least of the others)", f"{others[-1]} (most)"]
+        others = [f"{others[0]} (least of {'the others' if told else 'all'})", f"{others[-1]} (most)"]
     return f"time grows as {_and([*told, *others])}." if rows else ""
 
 

@@ -12,13 +12,15 @@ What holds, for whatever number of cases:
   over the flagged cases keeps the family's, however the cases depend on each other. Judged by the pairs that flagged
   it, a case would be tested on numbers chosen for being large. The floor only takes calls away.
 - **Unchanged** is shown, never assumed: two one-sided t tests (Schuirmann 1987), 5 % each, for a change of less than
-  `equivalence`, for each case by itself. For a case not flagged, the tests take its screening pairs: being unflagged as
-  well only makes a wrong `unchanged` rarer. What is neither called nor shown to be unchanged is `inconclusive`.
+  `equivalence`, for each case by itself. That is, the 90 % interval lies inside. Where a change is as large as that,
+  it is wrongly said with at most 5 % from the screening pairs and another 5 % from the confirming ones. What is neither
+  called nor shown to be unchanged is `inconclusive`.
 - **Intervals** of flagged cases cover the truth in 95 %. Those of the others are conditional on not being flagged:
   they cover more than 95 % where nothing changed, and fewer where a change was missed.
 
-What it rests on: pairs independent of each other, their number fixed beforehand, d about normal. The arms of an equal
-pair can be exchanged, so d is then symmetric, and heavy tails make the t test stricter, not laxer.
+What it rests on: pairs independent of each other, their number fixed beforehand, the order of the arms within a pair
+drawn at random, d about normal. Equal arms can be exchanged, so where there is no change d is symmetric, and the t test
+is known to bear heavy tails then. Without any spread the estimate counts as exact.
 """
 
 from collections.abc import Mapping, Sequence

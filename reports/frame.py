@@ -114,9 +114,11 @@ def _told(journal: Journal, endings: list[tuple[Status, str]]) -> pd.DataFrame:
         if (case.variant, parameters) not in labels:
             labels[case.variant, parameters] = _label(case)
         probe = journal.probes[each.key] if status is Status.PASSED else None
-        row = {**case.to_json(), **_numbers(probe), "case": each.key, "status": status.value, "reason": reason}
-        label = labels[case.variant, parameters]
-        told.append(row | {"parameters": parameters, "label": label, "threads": str(case.threads), "baseline": ""})
+        row = {name: getattr(case, name) for name in ("variant", "implementation", "dtype", "device", "direction")}
+        row |= {name: getattr(case.shape, name) for name in _SIZES} | {"threads": str(case.threads)}
+        row |= {"parameters": parameters, "label": labels[case.variant, parameters]}
+        row |= {"case": each.key, "status": status.value, "reason": reason, "baseline": ""}
+        told.append(row | _numbers(probe))
     frame = pd.DataFrame(told, columns=list(COLUMNS))
     kinds = dict.fromkeys((*_WORDS, "reason", "baseline", "label"), "str") | dict.fromkeys(_SIZES, "int64")
     return frame.astype(kinds | dict.fromkeys((*_COUNTS, *_EXTRA_COUNTS), "Int64") | {"max_abs_error": "float64"})

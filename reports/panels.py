@@ -1,8 +1,8 @@
 """A figure of panels: a column per direction, a row per device, dtype and shape, the sequence length across."""
 
 import textwrap
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -77,8 +77,7 @@ def context(run: Run) -> str:
     told = [str(run.meta["name"])]
     for device in frame["device"].unique():
         name = environment.get("gpu" if device == "cuda" else "cpu") or device
-        threads = environment.get("threads") if device == "cpu" else None
-        told.append(f"{device}: {name}, {threads} threads" if threads else f"{device}: {name}")
+        told.append(f"{device}: {name}{_threads(frame, environment) if device == 'cpu' else ''}")
     told.append(" and ".join(frame["dtype"].unique()))
     shapes = {shape(row) for _, row in frame.drop_duplicates(["batch", "heads", "kv_heads", "head_dim"]).iterrows()}
     told += shapes if len(shapes) == 1 else []
@@ -86,6 +85,13 @@ def context(run: Run) -> str:
     if processes:
         told.append("1 process" if processes == 1 else f"{processes} processes")
     return " · ".join(filter(None, told))
+
+
+def _threads(frame: pd.DataFrame, environment: Mapping[str, Any]) -> str:
+    """How many threads, where all cases have as many."""
+    told = set(frame["threads"])
+    count = environment.get("threads") if told == {"auto"} else told.pop() if len(told) == 1 else None
+    return f", {count} thread{'s' if str(count) != '1' else ''}" if count else ""
 
 
 def failing(setting: Setting) -> list[tuple[str, pd.DataFrame]]:

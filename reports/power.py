@@ -21,7 +21,7 @@ from attnbench.reports.statistics import FloatArray
 POWER = 0.80
 """The power at which a slow-down counts as detectable."""
 _QUANTILES = (np.arange(64) + 0.5) / 64
-_HALVINGS = 30
+_HALVINGS = 24
 _LEAST_SPREAD = 1e-9
 """Stands for no spread at all, where the normal model has no density."""
 

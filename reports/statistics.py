@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import stdtrit
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -54,7 +54,7 @@ def interval(y: FloatArray) -> Interval:
     enough = count >= FEWEST_PROCESSES
     freedom = np.where(enough, count - 1, 1)
     error = np.sqrt(squares.sum(axis=-1) / freedom / some)
-    half = np.where(enough, stats.t.ppf((1 + LEVEL) / 2, freedom) * error, np.nan)
+    half = np.where(enough, stdtrit(freedom, (1 + LEVEL) / 2) * error, np.nan)
     return Interval(mean, mean - half, mean + half, count)
 
 

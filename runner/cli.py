@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from attnbench.runner import exit_code
-
 if TYPE_CHECKING:
     from attnbench.suites.suite import Suite
 
@@ -45,7 +43,7 @@ def run(suite: Path, out: Path | None, quiet: bool, folders: tuple[Path, ...]) -
     or ran out of memory unpredictedly; 5 nothing was measured; 124 the suite's time ran out; 130 interrupted.
     """
     with _told():
-        from attnbench.runner import engine, progress
+        from attnbench.runner import engine, exit_code, progress
 
         loaded = _load(suite, folders)
         folder = out or _new_folder(loaded.name)
@@ -120,10 +118,26 @@ def schema(folders: tuple[Path, ...]) -> None:
         click.echo(json.dumps(schema.schema(), indent=2))
 
 
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def doctor(as_json: bool) -> None:
+    """Say what on this machine makes numbers worse, and what to do about it.
+
+    Exit codes: 0 examined; 2 usage.
+    """
+    import json
+
+    from attnbench.runner import doctor as examination
+
+    found = examination.examine()
+    click.echo(json.dumps(examination.to_json(found), indent=2) if as_json else examination.text(found))
+
+
 @contextmanager
 def _told() -> Iterator[None]:
     """Tell a user's mistake in plain lines, and exit with 2."""
     from attnbench.reports.journal import RunError
+    from attnbench.runner import exit_code
     from attnbench.runner.journal import FolderError
     from attnbench.suites.load import SuiteError
 

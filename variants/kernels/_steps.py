@@ -50,7 +50,7 @@ class _Call:
 def attend(q: Tensor, k: Tensor, v: Tensor, steps: Sequence[Step]) -> Tensor:
     """Outputs `B H N D` of queries `B H N D` over keys and values `B K N D`."""
     if torch.is_grad_enabled() and any(each.requires_grad for each in (q, k, v)):
-        out: Tensor = _Differentiable.apply(q, k, v, steps)
+        out: Tensor = _Differentiable.apply(q, k, v, steps)  # type: ignore[no-untyped-call]
         return out
     return _forward(q, k, v, steps, None)
 
@@ -61,16 +61,22 @@ def _forward(q: Tensor, k: Tensor, v: Tensor, steps: Sequence[Step], calls: list
     flat_q, flat_k, flat_v, flat_out = (_flat(each) for each in (q, k, v, out))
     for step in steps:
         for many, few in step.slices(flat_q, flat_k):
-            queries = _fold(step.queries.read(flat_q[many]), few)
-            leaves = queries, step.keys.read(flat_k[few]), step.keys.read(flat_v[few])
-            with torch.set_grad_enabled(calls is not None):
-                for leaf in leaves:
-                    leaf.requires_grad_(calls is not None)
-                part = scaled_dot_product_attention(*leaves, attn_mask=step.mask)
+            call = _call(step, many, few, flat_q, flat_k, flat_v, graph=calls is not None)
+            step.queries.write(flat_out[many], _unfold(call.out.detach(), many))
             if calls is not None:
-                calls.append(_Call(step, many, few, leaves, part))
-            step.queries.write(flat_out[many], _unfold(part.detach(), many))
+                calls.append(call)
+            del call
     return out
+
+
+def _call(step: Step, many: slice, few: slice, q: Tensor, k: Tensor, v: Tensor, graph: bool) -> _Call:
+    """One fused call over some heads, with `graph` ready to be differentiated."""
+    queries = _fold(step.queries.read(q[many]), few)
+    leaves = queries, step.keys.read(k[few]), step.keys.read(v[few])
+    with torch.set_grad_enabled(graph):
+        for leaf in leaves:
+            leaf.requires_grad_(graph)
+        return _Call(step, many, few, leaves, scaled_dot_product_attention(*leaves, attn_mask=step.mask))
 
 
 class _Differentiable(torch.autograd.Function):
@@ -84,21 +90,26 @@ class _Differentiable(torch.autograd.Function):
         return _forward(q, k, v, steps, ctx.calls)
 
     @staticmethod
-    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """dQ, dK and dV; sums over blocks are held in float32 at least."""
         q, k, v = ctx.saved_tensors
         dq = torch.empty_like(q, memory_format=torch.contiguous_format)
         dk, dv = (torch.zeros(each.shape, dtype=_sum_dtype(each), device=each.device) for each in (k, v))
         flat_dout, flat_dq, flat_dk, flat_dv = (_flat(each) for each in (dout, dq, dk, dv))
         for call in ctx.calls:
-            queries, keys = call.step.queries, call.step.keys
-            given = _fold(queries.read(flat_dout[call.many]), call.few)
-            # The graph may be wanted again: what it holds goes when the output's own graph does.
-            grads = torch.autograd.grad(call.out, call.leaves, given, retain_graph=True)
-            queries.write(flat_dq[call.many], _unfold(grads[0], call.many))
-            keys.add(flat_dk[call.few], grads[1])
-            keys.add(flat_dv[call.few], grads[2])
+            _differentiate(call, flat_dout, flat_dq, flat_dk, flat_dv)
         return dq, dk.to(k.dtype), dv.to(v.dtype), None
+
+
+def _differentiate(call: _Call, dout: Tensor, dq: Tensor, dk: Tensor, dv: Tensor) -> None:
+    """Write a call's share of dQ, and add its shares of dK and dV."""
+    queries, keys = call.step.queries, call.step.keys
+    given = _fold(queries.read(dout[call.many]), call.few)
+    # The graph may be wanted again: what it holds goes when the output's own graph does.
+    grads = torch.autograd.grad(call.out, call.leaves, given, retain_graph=True)
+    queries.write(dq[call.many], _unfold(grads[0], call.many))
+    keys.add(dk[call.few], grads[1])
+    keys.add(dv[call.few], grads[2])
 
 
 def _flat(tensor: Tensor) -> Tensor:

@@ -19,6 +19,11 @@ def itemsize(dtype: str) -> int:
     return DTYPES[dtype].itemsize
 
 
+def sum_itemsize(dtype: str) -> int:
+    """Bytes of one sum of such numbers in the fused kernel: float32 at least."""
+    return max(4, itemsize(dtype))
+
+
 def refusal(pattern: Pattern, shape: Shape, dtype: str) -> str | None:
     """Why no implementation can compute this, or nothing."""
     if dtype not in DTYPES:

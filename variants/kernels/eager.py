@@ -11,6 +11,7 @@ from torch import Tensor
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._shape import Shape
 from attnbench.variants.kernels import Kernel
+from attnbench.variants.kernels._bytes import key_bytes, query_bytes
 from attnbench.variants.kernels._support import itemsize, refusal
 
 
@@ -21,9 +22,17 @@ def supports(pattern: Pattern, shape: Shape, dtype: str, device: str, direction:
 
 
 def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, direction: str, threads: int) -> int:
-    """Peak bytes of one call."""
-    del pattern, direction, threads
-    return 2 * shape.batch * shape.heads * shape.seq_len**2 * itemsize(dtype)
+    """Peak bytes of one call, with S the scores `B H N N`, T a query tensor and U a key tensor.
+
+    Forward 2 S: scores and weights, or 2 S before a small T is needed. Backward 2 S + U: the gradients of both,
+    and dV. Training 3 S + 2 T + U: the weights, the scaled queries and the output live through it.
+    """
+    del pattern, threads
+    queries, keys = query_bytes(shape, dtype), key_bytes(shape, dtype)
+    scores = shape.batch * shape.heads * shape.seq_len**2 * itemsize(dtype)
+    if direction == "forward":
+        return scores + max(scores, queries)
+    return 2 * scores + keys if direction == "backward" else 3 * scores + 2 * queries + keys
 
 
 def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
@@ -37,17 +46,17 @@ def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
         """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         b, h, n, d = q.shape
         # Query heads that share a key head are folded into its rows, so that no key is copied.
-        q = (q * d**-0.5).reshape(b, k.shape[1], -1, d)
-        weights = _weights(q @ k.transpose(-2, -1), hidden)
+        scores = (q.reshape(b, k.shape[1], -1, d) * d**-0.5) @ k.transpose(-2, -1)
+        scores = scores if hidden is None else _hide(scores, hidden)
+        weights = torch.softmax(scores, dim=-1)
+        del scores
         return (weights @ v).view(b, h, n, d)
 
     pairs = shape.batch * shape.heads * shape.seq_len**2
     return Kernel(attend, pairs, 0 if hidden is None else hidden.nbytes)
 
 
-def _weights(scores: Tensor, hidden: Tensor | None) -> Tensor:
-    """The softmax of scores `B K (G N) N` over the keys that are not hidden `[N, N]`."""
-    if hidden is not None:
-        b, k, rows, n = scores.shape
-        scores = scores.view(b, k, rows // n, n, n).masked_fill(hidden, -torch.inf).view(b, k, rows, n)
-    return torch.softmax(scores, dim=-1)
+def _hide(scores: Tensor, hidden: Tensor) -> Tensor:
+    """Scores `B K (G N) N` with -inf for hidden pairs `[N, N]`."""
+    b, k, rows, n = scores.shape
+    return scores.view(b, k, rows // n, n, n).masked_fill(hidden, -torch.inf).view(b, k, rows, n)

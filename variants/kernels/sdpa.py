@@ -11,7 +11,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._shape import Shape
 from attnbench.variants.kernels import Kernel
-from attnbench.variants.kernels._support import itemsize, refusal
+from attnbench.variants.kernels._bytes import fused_bytes
+from attnbench.variants.kernels._support import refusal
 
 
 def supports(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str) -> str | None:
@@ -24,9 +25,9 @@ def supports(pattern: Pattern, shape: Shape, dtype: str, device: str, direction:
 
 
 def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, direction: str, threads: int) -> int:
-    """Peak bytes of one call."""
-    del pattern, direction, threads
-    return shape.batch * shape.heads * shape.seq_len * shape.head_dim * itemsize(dtype)
+    """Peak bytes of one call: those of torch's fused kernel."""
+    del pattern
+    return fused_bytes(shape, dtype, direction, threads)
 
 
 def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:

@@ -11,6 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._shape import Shape
 from attnbench.variants.kernels import Kernel
+from attnbench.variants.kernels._bytes import fused_bytes
 from attnbench.variants.kernels._support import itemsize, refusal
 
 
@@ -21,9 +22,14 @@ def supports(pattern: Pattern, shape: Shape, dtype: str, device: str, direction:
 
 
 def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, direction: str, threads: int) -> int:
-    """Peak bytes of one call."""
-    del pattern, direction, threads
-    return shape.seq_len**2 * itemsize(dtype)
+    """Peak bytes of one call: those of torch's fused kernel, and the mask as N^2 numbers.
+
+    The kernel adds its mask to the scores, so each forward call makes numbers of the booleans; in `backward`
+    they belong to the graph.
+    """
+    del pattern
+    mask = 0 if direction == "backward" else shape.seq_len**2 * itemsize(dtype)
+    return fused_bytes(shape, dtype, direction, threads) + mask
 
 
 def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:

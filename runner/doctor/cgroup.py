@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from attnbench.runner.doctor_finding import Unread
-from attnbench.runner.doctor_machine import Machine
+from attnbench.runner.doctor.finding import Unread
+from attnbench.runner.doctor.machine import Machine
 
 _ROOT = "sys/fs/cgroup"
 _UNLIMITED = ("max", "-1")

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from attnbench.runner.doctor_finding import Answer, Check, Finding, Unread
+from attnbench.runner.doctor.finding import Answer, Check, Finding, Unread
 
 _SM_CLOCK = 1
 _GPU_SENSOR = 0
@@ -172,8 +172,8 @@ def temperature(gpu: Gpu) -> Answer:
     try:
         slow_c = gpu.ask("GetTemperatureThreshold", _SLOWDOWN_THRESHOLD)
     except Unread:
-        return Answer("fact", f"{now_c} °C")
-    found = f"{now_c} °C; it slows down at {slow_c} °C"
+        return Answer("fact", f"{now_c} C")
+    found = f"{now_c} C; it slows down at {slow_c} C"
     if now_c + _MARGIN_C < slow_c:
         return Answer("good", found)
     return Answer("warning", found, f"Let it cool down: `nvidia-smi -i {gpu.number} -q -d TEMPERATURE`.")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import psutil
 
-from attnbench.runner import doctor_cgroup
-from attnbench.runner.doctor_finding import Answer, Check, Unread
-from attnbench.runner.doctor_machine import Machine
+from attnbench.runner.doctor import cgroup
+from attnbench.runner.doctor.finding import Answer, Check, Unread
+from attnbench.runner.doctor.machine import Machine
 
 _PAGES = "sys/kernel/mm/transparent_hugepage/enabled"
 _LOW_SHARE = 0.1
@@ -70,7 +70,7 @@ def huge_pages(machine: Machine) -> Answer:
 def _limit_bytes(machine: Machine) -> int | None:
     """The cgroup's limit, or nothing where there are no cgroups."""
     try:
-        return doctor_cgroup.memory_limit_bytes(machine)
+        return cgroup.memory_limit_bytes(machine)
     except Unread:
         return None
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from attnbench.runner.doctor_finding import Unread
+from attnbench.runner.doctor.finding import Unread
 
 
 @dataclass(frozen=True)

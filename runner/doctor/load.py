@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import psutil
 
-from attnbench.runner.doctor_finding import Answer, Check, Unread
-from attnbench.runner.doctor_machine import Machine
+from attnbench.runner.doctor.finding import Answer, Check, Unread
+from attnbench.runner.doctor.machine import Machine
 
 _SECONDS = 1.0
 _STAT = "proc/stat"

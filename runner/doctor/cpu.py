@@ -3,8 +3,8 @@
 import itertools
 import time
 
-from attnbench.runner.doctor_finding import Answer, Check, Unread
-from attnbench.runner.doctor_machine import Machine, parse_cpus, write_cpus
+from attnbench.runner.doctor.finding import Answer, Check, Unread
+from attnbench.runner.doctor.machine import Machine, parse_cpus, write_cpus
 
 _CPU = "sys/devices/system/cpu"
 _BOOSTS = ((f"{_CPU}/intel_pstate/no_turbo", "0", "1"), (f"{_CPU}/cpufreq/boost", "1", "0"))

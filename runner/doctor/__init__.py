@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from attnbench.runner import doctor_cpu, doctor_gpu, doctor_limits, doctor_load, doctor_machine, doctor_memory
-from attnbench.runner.doctor_finding import LEVELS
-from attnbench.runner.doctor_finding import Finding as Finding
+from attnbench.runner.doctor import cpu, gpu, limits, load, machine, memory
+from attnbench.runner.doctor.finding import LEVELS
+from attnbench.runner.doctor.finding import Finding as Finding
 
 _WIDTH = 110
 _NO_BREAK_SPACE = "\u00a0"
@@ -23,12 +23,12 @@ def examine(root: Path = Path("/")) -> list[Finding]:
 
     `root` is where the files are read: another folder stands for the machine's own in tests.
     """
-    machine = doctor_machine.here(root)
-    seen = doctor_load.watch(machine)
-    found = [check.finding(seen) for check in doctor_load.CHECKS]
-    for checks in (doctor_limits.CHECKS, doctor_cpu.CHECKS, doctor_memory.CHECKS):
-        found += [check.finding(machine) for check in checks]
-    return sorted(found + doctor_gpu.findings(), key=lambda finding: LEVELS.index(finding.level))
+    here = machine.here(root)
+    seen = load.watch(here)
+    found = [check.finding(seen) for check in load.CHECKS]
+    for checks in (limits.CHECKS, cpu.CHECKS, memory.CHECKS):
+        found += [check.finding(here) for check in checks]
+    return sorted(found + gpu.findings(), key=lambda finding: LEVELS.index(finding.level))
 
 
 def text(findings: Sequence[Finding]) -> str:

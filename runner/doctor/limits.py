@@ -1,8 +1,8 @@
 """Checks of what this process is allowed: CPUs, CPU time, threads, address layout."""
 
-from attnbench.runner import doctor_cgroup
-from attnbench.runner.doctor_finding import Answer, Check
-from attnbench.runner.doctor_machine import Machine, write_cpus
+from attnbench.runner.doctor import cgroup
+from attnbench.runner.doctor.finding import Answer, Check
+from attnbench.runner.doctor.machine import Machine, write_cpus
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _LAYOUT = "proc/sys/kernel/randomize_va_space"
@@ -10,7 +10,7 @@ _LAYOUT = "proc/sys/kernel/randomize_va_space"
 
 def quota(machine: Machine) -> Answer:
     """Whether the cgroups allow less CPU time than the allowed CPUs have."""
-    found = doctor_cgroup.cpu_quota(machine)
+    found = cgroup.cpu_quota(machine)
     cpus = len(machine.cpus)
     if found is None:
         return Answer("good", "no limit on CPU time")
@@ -43,13 +43,13 @@ def oversubscription(machine: Machine) -> Answer:
         return Answer("warning", f"{said}: not a number of threads", f"Remove it: `unset {' '.join(wrong)}`.")
     over = [name for name, value in asked.items() if int(value.split(",")[0]) > cpus]
     if over:
-        return Answer("bad", f"{said} for {cpus} allowed CPUs", f"Remove it: `unset {' '.join(over)}`.")
-    return Answer("good", f"{said} for {cpus} allowed CPUs")
+        return Answer("bad", f"{said}; CPUs allowed: {cpus}", f"Remove it: `unset {' '.join(over)}`.")
+    return Answer("good", f"{said}; CPUs allowed: {cpus}")
 
 
 def _is_count(value: str) -> bool:
     """Whether it is a number of threads, or one for each level of nesting."""
-    return all(part.strip().isdigit() and int(part) > 0 for part in value.split(","))
+    return all(part.strip().isdecimal() and int(part) > 0 for part in value.split(","))
 
 
 def wait_policy(machine: Machine) -> Answer:
@@ -59,7 +59,7 @@ def wait_policy(machine: Machine) -> Answer:
         return Answer("good", "not set; the workers of a run get PASSIVE")
     if found.strip().upper() == "PASSIVE":
         return Answer("good", "PASSIVE")
-    return Answer("bad", f"OMP_WAIT_POLICY={found}", "Remove it: `unset OMP_WAIT_POLICY`.")
+    return Answer("bad", found, "Remove it: `unset OMP_WAIT_POLICY`.")
 
 
 def layout(machine: Machine) -> Answer:

@@ -1,0 +1,263 @@
+"""Suites: what they expand to, their defaults, and what travels on with them."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+import attnbench.variants
+from attnbench import variants
+from attnbench.suites import shipped
+from attnbench.suites.load import load, parse
+from attnbench.suites.suite import Budget, Suite
+
+LEAST = {"name": "least", "question": "Q?", "shape": {"seq_len": 64}, "variants": ["full"]}
+
+
+def suite(**keys: Any) -> Suite:
+    """The least suite, changed."""
+    return Suite.model_validate({**LEAST, **keys})
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder whose variants can be added for the length of a test."""
+    monkeypatch.setattr(attnbench.variants, "__path__", list(attnbench.variants.__path__))
+    known = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - known:
+        if name.startswith("attnbench.variants."):
+            del sys.modules[name]
+
+
+def test_defaults() -> None:
+    it = suite()
+    assert it.level == "attention"
+    assert (it.shape.batch, it.shape.heads, it.shape.kv_heads, it.shape.head_dim) == ((1,), (8,), None, (64,))
+    assert (it.dtype, it.device, it.direction, it.threads) == (("float32",), ("cpu",), ("forward",), ("auto",))
+    assert it.baseline == "full/sdpa"
+    assert (it.measure.processes, it.measure.values, it.measure.value_ms) == (5, 10, 10)
+    assert (it.budget.case_s, it.budget.suite_s, it.budget.memory) == (60, 1800, "80%")
+    assert it.exclude == ()
+
+
+def test_one_case() -> None:
+    (case,) = suite().cases()
+    assert case.title == "full/sdpa N=64 float32 cpu forward"
+    assert (case.shape.batch, case.shape.heads, case.shape.kv_heads, case.shape.head_dim) == (1, 8, 8, 64)
+
+
+@pytest.mark.parametrize("key", ["dtype", "device", "direction", "threads"])
+def test_a_scalar_is_a_list_of_one(key: str) -> None:
+    value = getattr(suite(), key)[0]
+    assert suite(**{key: value}) == suite(**{key: [value]})
+
+
+def test_the_order_of_cases() -> None:
+    cases = suite(
+        shape={"heads": [2, 1], "seq_len": [64, 16]},
+        direction=["training", "forward"],
+        variants=["bigbird", {"full": {"implementation": ["sdpa", "eager"]}}],
+    ).cases()
+    told = [(case.shape.heads, case.shape.seq_len, case.direction, case.variant, case.implementation) for case in cases]
+    assert told == [
+        (heads, seq_len, direction, *how)
+        for heads in (2, 1)
+        for seq_len in (16, 64)
+        for direction in ("training", "forward")
+        for how in (("bigbird", "blockwise"), ("full", "sdpa"), ("full", "eager"))
+    ]
+
+
+def test_a_grid_runs_its_last_parameter_fastest() -> None:
+    grid = {"truncated": {"right": [0, 1], "left": [2, None], "implementation": ["eager", "sdpa"]}}
+    told = [(*case.parameters.values(), case.implementation) for case in suite(variants=[grid]).cases()]
+    assert told == [(left, right, how) for left in (2, None) for right in (0, 1) for how in ("eager", "sdpa")]
+
+
+def test_parameters_hold_every_default() -> None:
+    (case,) = suite(variants=[{"local_window": {"window": 3}}]).cases()
+    assert case.parameters == {"window": 3, "dilation": 1, "edges": "clip", "causal": False}
+
+
+def test_powers_of_two() -> None:
+    assert suite(shape={"seq_len": {"pow2": [0, 3]}}).shape.seq_len == (1, 2, 4, 8)
+
+
+def test_kv_heads_are_heads_unless_told() -> None:
+    by_default = suite(shape={"heads": [2, 4], "seq_len": 8}).cases()
+    assert [case.shape.kv_heads for case in by_default] == [2, 4]
+    told = suite(shape={"heads": [2, 4], "kv_heads": [1, 2], "seq_len": 8}).cases()
+    assert [(case.shape.heads, case.shape.kv_heads) for case in told] == [(2, 1), (2, 2), (4, 1), (4, 2)]
+
+
+def test_a_case_listed_twice_is_one() -> None:
+    it = suite(shape={"seq_len": [64, 64]}, variants=["full", {"full": {"causal": [False, True, True]}}])
+    assert [case.parameters["causal"] for case in it.cases()] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("exclusion", "left"),
+    [
+        ({"seq_len": 16}, [8, 32]),
+        ({"seq_len": [8, 32]}, [16]),
+        ({"seq_len": "> 16"}, [8, 16]),
+        ({"seq_len": ">= 16"}, [8]),
+        ({"seq_len": "<16"}, [16, 32]),
+        ({"seq_len": "<= 16"}, [32]),
+        ({"seq_len": "!= 16"}, [16]),
+        ({"seq_len": ["< 16", "> 16"]}, [16]),
+        ({"seq_len": 16, "variant": "full", "threads": "auto", "causal": False}, [8, 32]),
+    ],
+)
+def test_exclusions(exclusion: dict[str, Any], left: list[int]) -> None:
+    it = suite(shape={"seq_len": [8, 16, 32]}, exclude=[exclusion])
+    assert [case.shape.seq_len for case in it.cases()] == left
+
+
+def test_an_exclusion_matches_only_where_all_its_keys_do() -> None:
+    it = suite(
+        shape={"seq_len": [8, 16]},
+        variants=["full", {"truncated": {"left": [1, None], "right": 2}}],
+        exclude=[{"left": None, "seq_len": 16}, {"left": "<= 3", "seq_len": 8}],
+    )
+    assert [case.label for case in it.cases()] == ["full", "truncated(left=null, right=2)", "full", LABEL]
+
+
+LABEL = "truncated(left=1, right=2)"
+
+
+def test_only_unequal_holds_for_what_is_no_number() -> None:
+    threads = ["auto", 1, 2]
+    assert [case.threads for case in suite(threads=threads, exclude=[{"threads": "< 9"}]).cases()] == ["auto"]
+    assert [case.threads for case in suite(threads=threads, exclude=[{"threads": "!= 2"}]).cases()] == [2]
+
+
+def test_the_baseline_is_the_first_of_the_same_group() -> None:
+    it = suite(
+        shape={"seq_len": [8, 16]},
+        direction=["forward", "training"],
+        variants=["bigbird", {"full": {"causal": [True, False]}}],
+        exclude=[{"variant": "full", "seq_len": 16, "direction": "training"}],
+    )
+    for case in it.cases():
+        found = it.baseline_of(case)
+        if (case.shape.seq_len, case.direction) == (16, "training"):
+            assert found is None
+        else:
+            assert found is not None
+            assert (found.group, found.parameters, found.implementation) == (case.group, {"causal": True}, "sdpa")
+
+
+@pytest.mark.parametrize("keys", [{"baseline": None}, {"variants": ["bigbird"]}])
+def test_no_baseline(keys: dict[str, Any]) -> None:
+    it = suite(**keys)
+    assert it.baseline is None
+    assert [it.baseline_of(case) for case in it.cases()] == [None]
+
+
+@pytest.mark.parametrize(
+    ("memory", "expected"),
+    [
+        ("80%", 800_000_000),
+        ("100%", 1_000_000_000),
+        ("4GiB", 4 * 2**30),
+        ("1.5 KiB", 1536),
+        ("500MB", 500_000_000),
+        ("2kB", 2000),
+        ("1TB", 10**12),
+        ("3MiB", 3 * 2**20),
+        (12345, 12345),
+    ],
+)
+def test_the_memory_budget_in_bytes(memory: object, expected: int) -> None:
+    budget = Budget.model_validate({"memory": memory})
+    assert budget.bytes_of(1_000_000_000) == expected
+    assert budget.memory == memory
+
+
+def test_json_is_the_same_suite_again() -> None:
+    for path in shipped().values():
+        it = load(path)
+        again = Suite.model_validate(json.loads(json.dumps(it.to_json())))
+        assert again.to_json() == it.to_json()
+        assert [case.key for case in again.cases()] == [case.key for case in it.cases()]
+
+
+def test_a_suite_keeps_its_text_and_its_file() -> None:
+    path = shipped()["quick"]
+    assert load(path).source == path.read_text()
+    assert load(str(path)).path == path
+    assert parse(path.read_text()).path is None
+
+
+def test_a_suite_does_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        suite().name = "other"  # type: ignore[misc]
+
+
+def test_what_the_shipped_suites_measure() -> None:
+    quick = load(shipped()["quick"])
+    assert {case.shape.seq_len for case in quick.cases()} == {256, 512, 1024, 2048}
+    assert max(case.shape.seq_len for case in quick.cases() if case.implementation == "eager") == 1024
+    length = load(shipped()["length"]).cases()
+    assert {case.shape.seq_len for case in length} == {512, 1024, 2048, 4096, 8192, 16384}
+    assert max(case.shape.seq_len for case in length if case.implementation == "sdpa_masked") == 8192
+
+
+OWN_VARIANT = '''
+"""Every other key."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from attnbench.variants import Pattern, Spans, Variant, parameter
+
+
+@dataclass(frozen=True)
+class Every(Pattern):
+    """Query i sees every other key."""
+
+    copy: int = parameter("a name that models have too", default=2, minimum=2)
+    scale: float = parameter("a number", default=0.5)
+    mode: Literal["a", 1] | None = parameter("a choice", default=None)
+
+    def spans(self, n: int) -> Spans:
+        """One span a row."""
+        return Spans.of(n, (0, n))
+
+
+VARIANT = Variant(Every, source="here"{own})
+'''
+
+
+def test_a_variant_of_ones_own(folder: Path) -> None:
+    (folder / "every_other.py").write_text(OWN_VARIANT.replace("{own}", ""))
+    variants.extend(folder)
+    it = suite(variants=["full", {"every_other": {"copy": [2, 3], "scale": 1, "mode": ["a", 1, None]}}])
+    parameters = [case.parameters for case in it.cases()[1:]]
+    assert parameters == [{"copy": copy, "scale": 1.0, "mode": mode} for copy in (2, 3) for mode in ("a", 1, None)]
+    assert it.cases()[1].implementation == "blockwise"
+    assert "every_other" in Suite.model_json_schema()["$defs"]
+    with pytest.raises(ValidationError, match="an integer from 2 to"):
+        suite(variants=[{"every_other": {"copy": 1}}])
+    with pytest.raises(ValidationError, match="one of a, 1 or null"):
+        suite(variants=[{"every_other": {"mode": True}}])
+
+
+def test_a_variant_with_its_own_kernel(folder: Path) -> None:
+    (folder / "every_other.py").write_text(OWN_VARIANT.replace("{own}", ", build=lambda *args: None"))
+    variants.extend(folder)
+    assert [case.implementation for case in suite(variants=["every_other"]).cases()] == ["own"]
+    both = suite(variants=[{"every_other": {"implementation": ["eager", "own"]}}], baseline="every_other/own")
+    assert both.baseline_of(both.cases()[0]) == both.cases()[1]
+
+
+def test_importing_suites_does_not_import_what_reading_them_takes() -> None:
+    code = "import sys, attnbench.suites; print({'pydantic', 'yaml', 'torch', 'pandas', 'scipy'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

@@ -1,0 +1,64 @@
+"""What calls allocate: the sizes of tensors, and the workspace of torch's fused kernel on a CPU.
+
+The fused kernel works on tiles of R queries by C keys, one per thread: R is 256 for 768 queries and more, 64 for
+192 and more, else 32, and C is 512, both at most what there is. With numbers of s bytes, sums of S bytes
+(float32, or float64 for float64) and head width D, it allocates
+
+- forward: the output, a log-sum-exp of S bytes per query, and per thread (R C + 2 R + R D) S, and R C s where
+  s < S for the weights as rounded;
+- backward: dQ, dK, dV, a copy like dQ, and per thread 2 R C S, and 2 R C s where s < S.
+"""
+
+from attnbench.variants._shape import Shape
+from attnbench.variants.kernels._support import itemsize, sum_itemsize
+
+_KEYS = 512
+
+
+def query_bytes(shape: Shape, dtype: str) -> int:
+    """Bytes of a tensor `B H N D`: queries, outputs, dQ."""
+    return shape.batch * shape.heads * shape.seq_len * shape.head_dim * itemsize(dtype)
+
+
+def key_bytes(shape: Shape, dtype: str) -> int:
+    """Bytes of a tensor `B K N D`: keys, values, dK, dV."""
+    return query_bytes(shape, dtype) * shape.kv_heads // shape.heads
+
+
+def sums_bytes(shape: Shape, dtype: str) -> int:
+    """Bytes of the log-sum-exp `B H N` that the fused kernel hands to its backward."""
+    return shape.batch * shape.heads * shape.seq_len * sum_itemsize(dtype)
+
+
+def forward_workspace(queries: int, keys: int, head_dim: int, dtype: str, threads: int) -> int:
+    """Bytes of the fused kernel's tiles, forward."""
+    rows, columns = _tile(queries, keys)
+    rounded = rows * columns * itemsize(dtype) if itemsize(dtype) < sum_itemsize(dtype) else 0
+    return threads * ((rows * columns + 2 * rows + rows * head_dim) * sum_itemsize(dtype) + rounded)
+
+
+def backward_workspace(queries: int, keys: int, dtype: str, threads: int) -> int:
+    """Bytes of the fused kernel's tiles, backward."""
+    rows, columns = _tile(queries, keys)
+    rounded = itemsize(dtype) if itemsize(dtype) < sum_itemsize(dtype) else 0
+    return threads * 2 * rows * columns * (sum_itemsize(dtype) + rounded)
+
+
+def fused_bytes(shape: Shape, dtype: str, direction: str, threads: int) -> int:
+    """Bytes of one call of the fused kernel without a mask over whole sequences.
+
+    With T a query tensor, U a key tensor and L the log-sum-exp: forward T + L, backward 2 T + 2 U, training
+    3 T + 2 U + L, each with its workspace.
+    """
+    queries, keys, n = query_bytes(shape, dtype), key_bytes(shape, dtype), shape.seq_len
+    out = queries + sums_bytes(shape, dtype)
+    if direction == "forward":
+        return out + forward_workspace(n, n, shape.head_dim, dtype, threads)
+    gradients = 2 * queries + 2 * keys + backward_workspace(n, n, dtype, threads)
+    return gradients if direction == "backward" else out + gradients
+
+
+def _tile(queries: int, keys: int) -> tuple[int, int]:
+    """Queries and keys in a tile of the fused kernel."""
+    rows = 256 if queries >= 768 else 64 if queries >= 192 else 32
+    return min(rows, queries), min(_KEYS, keys)
