@@ -6,7 +6,6 @@ merge keys, repeated keys, keys that are not text, and plain scalars that reader
 Anchors and aliases are resolved. Size, depth and number of values are bounded.
 """
 
-import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from attnbench.suites.plain import is_text, meaning
 from attnbench.suites.problem import KeyPath, Problem, found, shown
 
 LONGEST = 2**20
@@ -25,13 +25,6 @@ MOST = 2_000
 
 Place = tuple[int, int]
 """Line and column, counted from 1."""
-
-_NULL = ("", "~", "null", "Null", "NULL")
-_FLAGS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,29})")
-_NUMBER = re.compile(r"([-+]?[0-9]{1,30}\.[0-9]{0,30}|\.[0-9]{1,30})([eE][-+][0-9]{1,4})?")
-_NEWER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-"""What YAML 1.2 takes for a number."""
 
 
 @dataclass
@@ -158,9 +151,9 @@ class _Reader:
     def scalar(self, node: ScalarNode, path: KeyPath) -> Any:
         """The one meaning of a scalar, or a problem."""
         text = str(node.value)
-        if node.style is None and not _is_text(node):
+        if node.style is None and not is_text(node):
             try:
-                return _plain(text)
+                return meaning(text)
             except ValueError:
                 self.document.blame(
                     _place(node.start_mark),
@@ -187,28 +180,6 @@ def _place(mark: Any) -> Place:
     return mark.line + 1, mark.column + 1
 
 
-def _is_text(node: ScalarNode) -> bool:
-    """Whether a plain scalar is text in YAML 1.1 and in YAML 1.2."""
-    return node.tag == "tag:yaml.org,2002:str" and not _NEWER.fullmatch(node.value)
-
-
 def _encodes(text: str) -> bool:
     """Whether text is made of whole characters: an escape can write one half of a surrogate pair."""
     return not re.search("[\ud800-\udfff]", text)
-
-
-def _plain(text: str) -> Any:
-    """The value of a plain scalar that is no text.
-
-    Raises:
-        ValueError: readers disagree on it.
-    """
-    if text in _NULL:
-        return None
-    if text in _FLAGS:
-        return _FLAGS[text]
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _NUMBER.fullmatch(text) and math.isfinite(float(text)):
-        return int(float(text)) if float(text).is_integer() else float(text)
-    raise ValueError(text)

@@ -5,146 +5,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Discriminator,
-    Field,
-    PrivateAttr,
-    Tag,
-    ValidationError,
-    ValidationInfo,
-    field_serializer,
-    field_validator,
-)
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_serializer, field_validator
 from pydantic_core import InitErrorDetails
 
 from attnbench.suites import choices
+from attnbench.suites.budget import Budget, Measure
 from attnbench.suites.case import Case, Direction
 from attnbench.suites.expand import MOST_CASES, Entry, Exclusion, excluded, expand, size
-from attnbench.suites.values import (
-    TAG,
-    As,
-    Late,
-    Model,
-    annotated,
-    branch,
-    expected,
-    integer,
-    many,
-    number,
-    one,
-    one_of,
-    one_or_more,
-    scalar,
-    text,
-    union,
-)
+from attnbench.suites.sizes import Sizes
+from attnbench.suites.values import As, Late, Model, expected, one_of, one_or_more, scalar, text
 
-LONGEST_POWER = 24
-"""The longest sequence is 2 to this power."""
 MOST_EXCLUSIONS = 100
-
-_WIDTH = one_or_more(integer(1, 2**16))
-_SECONDS = scalar(number(0.001, 1_000_000))
-_PERCENT = "^(100|[1-9][0-9]?)%$"
-_SIZE = r"^[1-9][0-9]{0,5}(\.[0-9]{1,6})? ?(kB|MB|GB|TB|KiB|MiB|GiB|TiB)$"
-_POWER = {"k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
-
-
-class Powers(Model):
-    """Powers of two: `{pow2: [9, 14]}` is 512, 1024, ... 16384."""
-
-    pow2: Annotated[tuple[int, ...], As(tuple[(scalar(integer(0, LONGEST_POWER)),) * 2])]
-    """The first and the last exponent."""
-
-    @field_validator("pow2")
-    @classmethod
-    def _ascend(cls, pow2: tuple[int, ...]) -> tuple[int, ...]:
-        if pow2[0] > pow2[1]:
-            raise expected("exponents in ascending order", instead=f"{pow2[0]} before {pow2[1]}")
-        return pow2
-
-
-def _lengths(value: object) -> str:
-    """The branch of `seq_len` that a value belongs to."""
-    return f"{TAG}powers" if isinstance(value, Mapping) else branch(value)
-
-
-_LENGTH = integer(1, 2**LONGEST_POWER)
-_LENGTHS = annotated(
-    union(one(_LENGTH), many(_LENGTH), annotated(Powers, Tag(f"{TAG}powers"))), Discriminator(_lengths)
-)
-
-
-class Sizes(Model):
-    """The sizes of queries `B H N D`; every combination is measured."""
-
-    batch: Annotated[tuple[int, ...], As(_WIDTH)] = (1,)
-    """B, the sequences in a batch."""
-    heads: Annotated[tuple[int, ...], As(_WIDTH)] = (8,)
-    """H, the query heads."""
-    kv_heads: Annotated[tuple[int, ...] | None, As(_WIDTH | None)] = None
-    """The heads of keys and values, each a divisor of every number of heads; null: as many as heads."""
-    head_dim: Annotated[tuple[int, ...], As(_WIDTH)] = (64,)
-    """D, the width of a head."""
-    seq_len: Annotated[tuple[int, ...], As(_LENGTHS)]
-    """N, the sequence length."""
-
-    @field_validator("kv_heads")
-    @classmethod
-    def _divide(cls, kv_heads: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int, ...] | None:
-        for few in kv_heads or ():
-            for all_of_them in info.data.get("heads", ()):
-                if all_of_them % few:
-                    raise expected(f"a divisor of heads = {all_of_them}", instead=str(few))
-        return kv_heads
-
-    @field_validator("seq_len")
-    @classmethod
-    def _powers(cls, seq_len: "tuple[int, ...] | Powers") -> tuple[int, ...]:
-        if isinstance(seq_len, Powers):
-            return tuple(2**power for power in range(seq_len.pow2[0], seq_len.pow2[1] + 1))
-        return seq_len
-
-
-class Measure(Model):
-    """How often to measure."""
-
-    processes: Annotated[int, As(scalar(integer(1, 1000)))] = 5
-    """Replicates: fresh processes that each measure every case once."""
-    values: Annotated[int, As(scalar(integer(1, 100_000)))] = 10
-    """At most so many values of a case in a replicate, at least one."""
-    value_ms: Annotated[float, As(scalar(number(0.001, 60_000)))] = 10.0
-    """Milliseconds of calls in one value; one call, if that takes longer."""
-
-
-class Budget(Model):
-    """What the suite may use up."""
-
-    case_s: Annotated[float, As(_SECONDS)] = 60.0
-    """Seconds for one case, over all replicates."""
-    suite_s: Annotated[float, As(_SECONDS)] = 1800.0
-    """Seconds for the whole suite."""
-    memory: Annotated[
-        int | str,
-        As(
-            scalar(
-                text('a percentage such as "80%"', _PERCENT), text('a size such as "4GiB"', _SIZE), integer(1, 2**53)
-            )
-        ),
-    ] = "80%"
-    """Bytes for one case: a percentage of the memory that is available, a size, or a number of bytes."""
-
-    def bytes_of(self, available: int) -> int:
-        """The memory budget in bytes, where so many bytes are available."""
-        if isinstance(self.memory, int):
-            return self.memory
-        if self.memory.endswith("%"):
-            return available * int(self.memory[:-1]) // 100
-        base, letter = (
-            (1024 if self.memory.endswith("iB") else 1000),
-            self.memory.removesuffix("iB").removesuffix("B")[-1],
-        )
-        return int(float(self.memory.partition(letter)[0]) * base ** _POWER[letter])
 
 
 def _usual(data: Mapping[str, Any]) -> str | None:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -182,6 +183,15 @@ def test_the_minimum_detectable_slowdown_is_found_in_80_percent(spread: float, f
     assert found.count(Verdict.REGRESSED) / runs == pytest.approx(POWER, abs=0.01 + 3 * error)
 
 
+@pytest.mark.parametrize("family", [1, 8])
+def test_without_a_floor_the_power_is_that_of_two_t_tests(family: int) -> None:
+    rule, slowdown = replace(RULE, floor=0.0), np.array([0.0, 0.02, 0.05, 0.1])
+    distance = np.log1p(slowdown) / 0.06
+    first = stats.nct.sf(stats.t.isf(0.10, 4), 4, distance * math.sqrt(5))
+    second = stats.nct.sf(stats.t.isf(0.025 / family, 11), 11, distance * math.sqrt(12))
+    assert power(slowdown, 0.06, family, rule) == pytest.approx(first * second, abs=2e-3)
+
+
 def test_more_spread_and_more_flagged_cases_make_less_detectable() -> None:
     spreads = np.array([0.0, 0.005, 0.01, 0.02, 0.05, 0.2, 1.0])
     found = minimum_detectable(spreads[:, None], np.array([1, 5, 100]), RULE)
@@ -272,7 +282,9 @@ def test_a_decision_is_made_of_textbook_tests() -> None:
     for case, each in found.items():
         pairs = confirm.get(case, screen[case])
         interval = stats.ttest_1samp(pairs, 0).confidence_interval(0.95)
-        assert (each.ratio, each.low, each.high) == pytest.approx(np.exp([np.mean(pairs), *interval]))
+        assert (each.ratio, each.low, each.high) == pytest.approx(
+            (math.exp(np.mean(pairs)), math.exp(interval.low), math.exp(interval.high))
+        )
         within = (
             stats.ttest_1samp(pairs, bound, alternative="less").pvalue <= 0.05
             and stats.ttest_1samp(pairs, -bound, alternative="greater").pvalue <= 0.05
@@ -387,7 +399,7 @@ def test_confirming_what_was_not_flagged_is_refused() -> None:
         ("equivalence", math.nan),
     ],
 )
-def test_a_rule_outside_its_range_is_refused(name: str, value: float) -> None:
+def test_a_rule_outside_its_range_is_refused(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"{name}: expected .*, found {value}"):
         replace(RULE, **{name: value})
 

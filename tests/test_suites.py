@@ -13,8 +13,9 @@ from pydantic import ValidationError
 import attnbench.variants
 from attnbench import variants
 from attnbench.suites import shipped
+from attnbench.suites.budget import Budget
 from attnbench.suites.load import load, parse
-from attnbench.suites.suite import Budget, Suite
+from attnbench.suites.suite import Suite
 
 LEAST = {"name": "least", "question": "Q?", "shape": {"seq_len": 64}, "variants": ["full"]}
 
@@ -226,6 +227,7 @@ class Every(Pattern):
     copy: int = parameter("a name that models have too", default=2, minimum=2)
     scale: float = parameter("a number", default=0.5)
     mode: Literal["a", 1] | None = parameter("a choice", default=None)
+    depth: int | bool = parameter("a number or a flag", default=True)
 
     def spans(self, n: int) -> Spans:
         """One span a row."""
@@ -241,13 +243,22 @@ def test_a_variant_of_ones_own(folder: Path) -> None:
     variants.extend(folder)
     it = suite(variants=["full", {"every_other": {"copy": [2, 3], "scale": 1, "mode": ["a", 1, None]}}])
     parameters = [case.parameters for case in it.cases()[1:]]
-    assert parameters == [{"copy": copy, "scale": 1.0, "mode": mode} for copy in (2, 3) for mode in ("a", 1, None)]
+    assert parameters == [
+        {"copy": copy, "scale": 1.0, "mode": mode, "depth": True} for copy in (2, 3) for mode in ("a", 1, None)
+    ]
     assert it.cases()[1].implementation == "blockwise"
     assert "every_other" in Suite.model_json_schema()["$defs"]
     with pytest.raises(ValidationError, match="an integer from 2 to"):
         suite(variants=[{"every_other": {"copy": 1}}])
     with pytest.raises(ValidationError, match="one of a, 1 or null"):
         suite(variants=[{"every_other": {"mode": True}}])
+
+
+def test_one_is_not_true(folder: Path) -> None:
+    (folder / "every_other.py").write_text(OWN_VARIANT.replace("{own}", ""))
+    variants.extend(folder)
+    it = suite(variants=[{"every_other": {"depth": [0, 1, False, True]}}], exclude=[{"depth": 1}])
+    assert [repr(case.parameters["depth"]) for case in it.cases()] == ["0", "False", "True"]
 
 
 def test_a_variant_with_its_own_kernel(folder: Path) -> None:

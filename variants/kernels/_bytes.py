@@ -9,7 +9,10 @@ The fused kernel works on tiles of R queries by C keys, one per thread: R is 256
 - backward: dQ, dK, dV, a copy like dQ, and per thread 2 R C S, and 2 R C s where s < S.
 """
 
+from dataclasses import dataclass
+
 from attnbench.variants._shape import Shape
+from attnbench.variants.kernels._steps import Step
 from attnbench.variants.kernels._support import itemsize, sum_itemsize
 
 _KEYS = 512
@@ -56,6 +59,38 @@ def fused_bytes(shape: Shape, dtype: str, direction: str, threads: int) -> int:
         return out + forward_workspace(n, n, shape.head_dim, dtype, threads)
     gradients = 2 * queries + 2 * keys + backward_workspace(n, n, dtype, threads)
     return gradients if direction == "backward" else out + gradients
+
+
+@dataclass(frozen=True)
+class CallBytes:
+    """Bytes of one of the calls of `blockwise`."""
+
+    kept: int
+    """What a later backward needs: output, log-sum-exp, the mask as numbers, and whatever was copied to be read."""
+    forward: int
+    """What the call takes besides and gives back."""
+    backward: int
+    """What its gradients take until they are added."""
+
+
+def call_bytes(step: Step, shape: Shape, dtype: str, threads: int) -> CallBytes:
+    """Bytes of one call of a step."""
+    size, group = itemsize(dtype), shape.heads // shape.kv_heads
+    (blocks, height), (_, width) = step.queries.shape, step.keys.shape
+    height *= group
+    queries = step.heads * blocks * height * shape.head_dim * size
+    keys = step.heads * blocks * width * shape.head_dim * size
+    folded = group > 1
+    copied = queries * (step.queries.copied or folded) + 2 * keys * step.keys.copied
+    kept = queries + step.heads * blocks * height * sum_itemsize(dtype) + copied
+    kept += 0 if step.mask is None else height * width * size
+    index = 8 * step.heads * blocks * width * step.keys.copied
+    forward = max(forward_workspace(height, width, shape.head_dim, dtype, threads), queries * folded)
+    given = queries * (step.queries.copied or folded)
+    widened = keys // size * sum_itemsize(dtype) * (step.keys.copied and size < 4)
+    gradients = queries + 2 * keys
+    workspace = queries + backward_workspace(height, width, dtype, threads)
+    return CallBytes(kept, forward, given + gradients + max(workspace, queries * folded, index + widened))
 
 
 def _tile(queries: int, keys: int) -> tuple[int, int]:

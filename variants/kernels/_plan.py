@@ -34,7 +34,7 @@ class Group:
     @property
     def pairs(self) -> int:
         """Scores that the group computes for one head."""
-        return self.rows.shape[0] * self.rows.shape[1] * self.keys.shape[1]
+        return math.prod(self.rows.shape) * self.keys.shape[1]
 
 
 def plan(spans: Spans) -> list[Group]:

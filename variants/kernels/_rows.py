@@ -19,6 +19,10 @@ class Rows(Protocol):
     """Some rows `[blocks, width]` of tensors `heads N D`."""
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Blocks, and the width of each."""
+
+    @property
     def held_bytes(self) -> int:
         """Bytes of the index."""
 
@@ -60,6 +64,11 @@ class Strided:
     held_bytes: int = 0
     copied: bool = False
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Blocks, and the width of each."""
+        return self.blocks, self.width
+
     def index(self) -> IntArray:
         """The rows' numbers `[blocks, width]`."""
         return self.first + np.arange(self.blocks)[:, None] * self.step + np.arange(self.width) * self.spacing
@@ -94,6 +103,11 @@ class Gathered:
 
     index: Tensor
     copied: bool = True
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Blocks, and the width of each."""
+        return self.index.shape[0], self.index.shape[1]
 
     @property
     def held_bytes(self) -> int:

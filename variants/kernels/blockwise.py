@@ -18,10 +18,13 @@ from torch import Tensor
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._shape import Shape
 from attnbench.variants.kernels import Kernel
+from attnbench.variants.kernels._bytes import call_bytes, key_bytes, query_bytes
 from attnbench.variants.kernels._plan import Group, plan
 from attnbench.variants.kernels._rows import rows
 from attnbench.variants.kernels._steps import Step, attend
-from attnbench.variants.kernels._support import itemsize, refusal
+from attnbench.variants.kernels._support import itemsize, refusal, sum_itemsize
+
+Masks = dict[tuple[int, bytes], Tensor]
 
 _CALL_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}
 """Bytes of keys, or of values, that one call may gather."""
@@ -34,20 +37,31 @@ def supports(pattern: Pattern, shape: Shape, dtype: str, device: str, direction:
 
 
 def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, direction: str, threads: int) -> int:
-    """Peak bytes of one call."""
-    del pattern, direction, threads
-    return shape.batch * shape.heads * shape.seq_len * shape.head_dim * itemsize(dtype)
+    """Peak bytes of one call, from its plan, with T a query tensor and U a key tensor.
+
+    Forward: the output T and the largest of the fused calls. Backward: T + 2 U for the gradients (keys' sums in
+    float32 at least) and the largest of the calls' gradients. Training: what all calls keep for that (their
+    outputs, T in all, and what they gathered), the output, and a backward.
+    """
+    groups = plan(pattern.spans(shape.seq_len))
+    steps = _steps(groups, _whole_masks(groups, shape.heads // shape.kv_heads, "cpu"), shape, dtype, "cpu")
+    calls = [call_bytes(step, shape, dtype, threads) for step in steps]
+    queries, keys = query_bytes(shape, dtype), key_bytes(shape, dtype)
+    if direction == "forward":
+        return queries + max(call.kept + call.forward for call in calls)
+    sums = 2 * keys * sum_itemsize(dtype) // itemsize(dtype)
+    rounded = 2 * keys if sums > 2 * keys else 0
+    backward = queries + sums + max(rounded, *(call.backward for call in calls))
+    heads = shape.batch * shape.kv_heads
+    kept = sum(call.kept * heads // step.heads for call, step in zip(calls, steps, strict=True))
+    return backward if direction == "backward" else queries + kept + backward
 
 
 def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
     """Plan the blocks, and prepare their masks and indices."""
     groups = plan(pattern.spans(shape.seq_len))
-    whole = _whole_masks(groups, shape.heads // shape.kv_heads, device)
-    steps = []
-    for group in groups:
-        mask = whole[_identity(group)][:, -group.keys.shape[1] :] if group.mask.size else None
-        for part, heads in _cuts(group, shape, dtype, device):
-            steps.append(Step(rows(part.rows, device), rows(part.keys, device), mask, heads))
+    masks = _whole_masks(groups, shape.heads // shape.kv_heads, device)
+    steps = _steps(groups, masks, shape, dtype, device)
 
     def run(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
@@ -55,10 +69,20 @@ def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
 
     pairs = shape.batch * shape.heads * sum(group.pairs for group in groups)
     indices = sum(step.queries.held_bytes + step.keys.held_bytes for step in steps)
-    return Kernel(run, pairs, indices + sum(mask.nbytes for mask in whole.values()))
+    return Kernel(run, pairs, indices + sum(mask.nbytes for mask in masks.values()))
 
 
-def _whole_masks(groups: list[Group], repeats: int, device: str) -> dict[tuple[int, bytes], Tensor]:
+def _steps(groups: list[Group], masks: Masks, shape: Shape, dtype: str, device: str) -> list[Step]:
+    """The calls to make."""
+    steps = []
+    for group in groups:
+        mask = masks[_identity(group)][:, -group.keys.shape[1] :] if group.mask.size else None
+        for part, heads in _cuts(group, shape, dtype, device):
+            steps.append(Step(rows(part.rows, device), rows(part.keys, device), mask, heads))
+    return steps
+
+
+def _whole_masks(groups: list[Group], repeats: int, device: str) -> Masks:
     """The masks, each as wide as the widest group that shares it, and repeated for query heads that share keys.
 
     Groups whose masks differ only in how many leading keys every row sees share one: with keys unlimited to the

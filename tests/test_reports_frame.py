@@ -1,0 +1,252 @@
+"""A run read back: statuses, numbers with known truth, broken files."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import rows
+
+from attnbench.reports import frame as frames
+from attnbench.reports.frame import load
+from attnbench.reports.journal import RunError
+from attnbench.suites import Probe, Sample, Status
+
+SPECIFIED = (
+    "case,variant,parameters,implementation,device,dtype,direction,batch,heads,kv_heads,seq_len,head_dim,threads,"
+    "status,reason,time_ns,time_low_ns,time_high_ns,peak_bytes,allowed_pairs,computed_pairs,flops,flops_per_s,speedup,"
+    "baseline,max_abs_error,label,"
+)
+
+EXACT = rows.Plan(
+    (rows.FULL, replace(rows.LOCAL, at_1024_ns=0.8e6, exponent=1.0)), (256, 512, 1024, 2048), process_sd=0, value_sd=0
+)
+
+
+def one(run, label, n=None):
+    """The row of a label, at a length."""
+    table = run.scaling if n is None else run.frame[run.frame["seq_len"] == n]
+    found = table[table["label"].str.startswith(label)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def test_columns_in_their_order(tmp_path):
+    run = load(rows.write(tmp_path, rows.QUICK))
+    assert ",".join(run.frame.columns).startswith(SPECIFIED)
+    assert tuple(run.frame.columns) == frames.COLUMNS
+    assert len(run.frame) == 48
+
+
+def test_numbers_without_noise(tmp_path):
+    run = load(rows.write(tmp_path, EXACT))
+    row = one(run, "local_window", 2048)
+    assert row["label"] == "local_window(window=129)"
+    assert json.loads(row["parameters"]) == {"window": 129, "dilation": 1, "edges": "clip", "causal": False}
+    assert row["time_ns"] == pytest.approx(1.6e6)
+    assert row["time_low_ns"] == pytest.approx(row["time_high_ns"]) == pytest.approx(1.6e6)
+    assert row["speedup"] == pytest.approx(8e6 / 1.6e6)
+    assert row["baseline"] == "full/sdpa"
+    pairs = 8 * (2048 * 129 - 64 * 65)
+    assert row["allowed_pairs"] == pairs
+    assert row["bound_speedup"] == pytest.approx(8 * 2048**2 / pairs)
+    assert row["realised"] == pytest.approx(5 / row["bound_speedup"])
+    assert row["waste"] == pytest.approx(1.2, abs=1e-4)
+    assert row["flops_per_s"] == pytest.approx(4 * pairs * 64 / 1.6e-3)
+    assert row["peak_fraction"] == 2
+    assert row["processes"] == 5
+
+
+def test_the_baseline_is_one_times_itself(tmp_path):
+    row = one(load(rows.write(tmp_path, rows.QUICK.__class__((rows.FULL,), (512,)))), "full", 512)
+    assert (row["speedup"], row["speedup_low"], row["speedup_high"], row["realised"]) == (1, 1, 1, 1)
+
+
+def test_exponents_and_crossover_without_noise(tmp_path):
+    run = load(rows.write(tmp_path, EXACT))
+    local = one(run, "local_window")
+    assert local["time_exponent"] == pytest.approx(1)
+    assert local["memory_exponent"] == pytest.approx(1)
+    assert one(run, "full")["time_exponent"] == pytest.approx(2)
+    assert local["crossover"] == "crosses"
+    assert local["crossover_seq_len"] == pytest.approx(0.4 * 1024)
+    assert one(run, "full")["crossover"] == ""
+
+
+def test_exponents_and_crossover_through_noise(tmp_path):
+    inside = {"exponent": 0, "crossover": 0}
+    for seed in range(20):
+        run = load(rows.write(tmp_path, replace(EXACT, process_sd=0.05, value_sd=0.03, seed=seed)))
+        local = one(run, "local_window")
+        inside["exponent"] += local["time_exponent_low"] <= 1 <= local["time_exponent_high"]
+        inside["crossover"] += local["crossover_low"] <= 409.6 <= local["crossover_high"]
+    assert min(inside.values()) >= 16
+
+
+@pytest.mark.parametrize(
+    ("at_1024_ns", "exponent", "crossover"), [(1e4, 1.0, "always"), (1e8, 1.0, "never"), (2e6, 2.0, "unclear")]
+)
+def test_other_crossovers(tmp_path, at_1024_ns, exponent, crossover):
+    local = replace(rows.LOCAL, at_1024_ns=at_1024_ns, exponent=exponent)
+    run = load(rows.write(tmp_path, rows.Plan((rows.FULL, local), (256, 512, 1024), processes=9)))
+    row = one(run, "local_window")
+    assert row["crossover"] == crossover
+    assert np.isnan(row["crossover_seq_len"])
+
+
+def test_speedups_are_paired_by_replicate(tmp_path):
+    plan = rows.Plan((rows.FULL, rows.LOCAL), (512,), process_sd=0, value_sd=0)
+    (_, base), (_, own) = rows.cases(plan)
+    told = [rows.probe(each, series, Status.PASSED, "") for series, each in rows.cases(plan)]
+    pace = {0: 1.0, 1: 3.0, 2: 9.0}
+    told += [Sample(base.key, Status.PASSED, "", p, 1, (2e6 * pace[p],)) for p in pace]
+    told += [Sample(own.key, Status.PASSED, "", p, 1, (1e6 * pace[p],)) for p in pace]
+    told += [Sample(own.key, Status.PASSED, "", 7, 1, (1.0,))]
+    row = one(load(rows.write_rows(tmp_path, rows.meta(plan), told)), "local_window", 512)
+    assert (row["speedup"], row["speedup_low"], row["speedup_high"]) == pytest.approx((2, 2, 2))
+    assert row["processes"] == 4
+
+
+def test_no_baseline(tmp_path):
+    frame = load(rows.write(tmp_path, replace(rows.QUICK, baseline=None))).frame
+    assert frame["speedup"].isna().all()
+    assert (frame["baseline"] == "").all()
+    assert frame["time_ns"].notna().all()
+
+
+def test_a_failed_baseline_gives_no_speedup(tmp_path):
+    plan = rows.Plan((replace(rows.FULL, endings={1024: rows.OOM}), rows.LOCAL), (512, 1024))
+    row = one(load(rows.write(tmp_path, plan)), "local_window", 1024)
+    assert row["baseline"] == "full/sdpa"
+    assert np.isnan(row[["speedup", "bound_speedup", "realised", "peak_fraction"]].astype(float)).all()
+    assert row["time_ns"] > 0
+
+
+NUMBERS = ["time_ns", "peak_bytes", "allowed_pairs", "flops", "speedup", "max_abs_error", "waste", "prepare_ns"]
+
+
+def told(tmp_path, *extra, drop=0, processes=3):
+    """The row of a run of one case."""
+    plan = rows.Plan((rows.FULL,), (512,), processes=processes)
+    key = rows.cases(plan)[0][1].key
+    folder = rows.write(tmp_path, plan, *(make(key) for make in extra), drop=drop)
+    return load(folder).frame.iloc[0]
+
+
+@pytest.mark.parametrize("status", [each for each in Status if each is not Status.PASSED])
+def test_a_failed_probe_has_no_numbers(tmp_path, status):
+    row = told(tmp_path, lambda key: Probe(key, status, "because"))
+    assert (row["status"], row["reason"]) == (status.value, "because")
+    assert row[NUMBERS].isna().all()
+
+
+def test_one_failed_replicate_is_a_finding(tmp_path):
+    row = told(tmp_path, lambda key: Sample(key, Status.CRASHED, "signal 11", 2))
+    assert (row["status"], row["reason"]) == ("crashed", "signal 11")
+    assert row[NUMBERS].isna().all()
+
+
+def test_a_replicate_skipped_for_time_is_not(tmp_path):
+    row = told(tmp_path, lambda key: Sample(key, Status.SKIPPED, "the suite's time was spent", 3))
+    assert (row["status"], row["reason"], row["processes"]) == ("passed", "", 3)
+
+
+def test_all_replicates_skipped(tmp_path):
+    row = told(tmp_path, lambda key: Sample(key, Status.SKIPPED, "the suite's time was spent", 0), processes=0)
+    assert (row["status"], row["reason"]) == ("skipped", "the suite's time was spent")
+
+
+def test_not_reached_and_not_timed(tmp_path):
+    assert told(tmp_path, drop=4)["reason"] == "not reached"
+    assert told(tmp_path, drop=3)["reason"] == frames.NOT_TIMED
+    assert told(tmp_path, drop=3)["status"] == "skipped"
+
+
+def test_the_last_row_counts(tmp_path):
+    again = told(
+        tmp_path,
+        lambda key: Probe(key, Status.PASSED, "", peak_bytes=77),
+        *(lambda key, p=p: Sample(key, Status.PASSED, "", p, 1, (5.0,)) for p in range(3)),
+    )
+    assert (again["peak_bytes"], again["time_ns"], again["processes"]) == (77, pytest.approx(5), 3)
+
+
+def test_a_torn_last_line_is_left_out(tmp_path):
+    folder = rows.write(tmp_path, rows.QUICK)
+    path = folder / "samples.jsonl"
+    whole = load(folder).frame
+    text = path.read_bytes()
+    for torn in (b'{"kind": "sample", "case": "4\xc3', b"{", b'{"kind": "probe"}'):
+        path.write_bytes(text + torn)
+        assert load(folder).frame.equals(whole)
+
+
+SAMPLE = '{"kind": "sample", "case": "KEY", "status": "passed", "reason": "", '
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("{", "no valid JSON"),
+        ("[1]", "found"),
+        ('{"kind": "sample"}', "found no '"),
+        ('{"kind": "other", "case": "a"}', "no 'other'"),
+        ('{"kind": "probe", "case": "KEY", "status": "fine", "reason": ""}', "'fine'"),
+        ('{"kind": "probe", "case": "KEY", "status": "passed", "reason": "why"}', "'why'"),
+        ('{"kind": "probe", "case": "nobody", "status": "passed", "reason": ""}', "'nobody'"),
+        (SAMPLE + '"replicate": 0}', "the times"),
+        (SAMPLE + '"replicate": "x"}', "replicate 'x'"),
+        (SAMPLE + '"replicate": 0, "values_ns": [1, 0]}', "the times"),
+        (SAMPLE + '"replicate": 0, "values_ns": [1, NaN]}', "the times"),
+        (SAMPLE + '"replicate": 0, "values_ns": ["1"]}', "found"),
+    ],
+)
+def test_an_unreadable_line_is_named(tmp_path, line, problem):
+    plan = rows.Plan((rows.FULL,), (512,))
+    folder = rows.write(tmp_path, plan)
+    lines = (folder / "samples.jsonl").read_text().splitlines()
+    lines.insert(2, line.replace("KEY", rows.cases(plan)[0][1].key))
+    (folder / "samples.jsonl").write_text("\n".join(lines) + "\n")
+    with pytest.raises(RunError, match=problem) as error:
+        load(folder)
+    assert str(error.value).startswith(f"{folder / 'samples.jsonl'}:3: ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"format": 2}, "expected format 1, found 2"),
+        ({"cases": {}}, "cases: expected a list"),
+        ({"name": None}, "name: expected a str"),
+        ({"cases": [{"key": "a"}]}, "cases"),
+        ({"cases": [3]}, "cases"),
+    ],
+)
+def test_a_wrong_run_json(tmp_path, change, problem):
+    meta = rows.meta(rows.QUICK) | change
+    with pytest.raises(RunError, match=problem):
+        load(rows.write_rows(tmp_path, meta, []))
+
+
+def test_missing_and_broken_files(tmp_path):
+    with pytest.raises(RunError, match=r"nothing.run\.json: expected the folder of a run"):
+        load(tmp_path / "nothing")
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(RunError, match=r"run\.json: expected JSON"):
+        load(tmp_path)
+
+
+def test_a_run_without_rows_or_cases(tmp_path):
+    folder = rows.write(tmp_path, rows.QUICK)
+    (folder / "samples.jsonl").unlink()
+    assert (load(folder).frame["status"] == "skipped").all()
+    empty = load(rows.write_rows(tmp_path, rows.meta(rows.QUICK) | {"cases": []}, []))
+    assert empty.frame.shape == (0, len(frames.COLUMNS))
+    assert empty.scaling.empty
+
+
+def test_a_variant_that_is_not_installed_here(tmp_path):
+    meta = rows.meta(rows.Plan((rows.LOCAL,), (512,), baseline=None))
+    meta["cases"][0] |= {"variant": "from_elsewhere", "parameters": {"reach": 3, "wrap": True}}
+    assert load(rows.write_rows(tmp_path, meta, [])).frame["label"][0] == "from_elsewhere(reach=3, wrap=true)"

@@ -1,0 +1,180 @@
+"""The report of a run: figures, pages, the same bytes twice."""
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import rows
+
+from attnbench.reports import figures, page
+from attnbench.reports.figure_patterns import pooled, thumbnail
+from attnbench.reports.frame import load
+from attnbench.reports.journal import RunError
+from attnbench.reports.looks import looks
+from attnbench.suites import Status
+
+GONE = dict.fromkeys((512, 1024), (Status.UNSUPPORTED, "no CUDA device"))
+BROKEN = {1024: rows.OOM}
+PLANS = {
+    "quick": rows.QUICK,
+    "failing": rows.Plan((replace(rows.FULL, endings=BROKEN), rows.LOCAL), (512, 1024), ("forward", "training")),
+    "one_case": rows.Plan((rows.FULL,), (512,)),
+    "one_process": rows.Plan((rows.FULL, rows.LOCAL), (512, 1024), processes=1),
+    "unsupported": rows.Plan((replace(rows.FULL, endings=GONE),), (512, 1024), devices=("cuda",)),
+    "none_passed": rows.Plan((replace(rows.FULL, endings={512: rows.OOM}),), (512,)),
+    "gpu": rows.Plan((rows.FULL, rows.LOCAL), (512, 1024), devices=("cuda",), dtype="bfloat16"),
+    "no_baseline": rows.Plan((rows.FULL, rows.LOCAL), (512, 1024), baseline=None),
+    "two_devices": rows.Plan((rows.FULL, rows.LOCAL), (512, 1024), devices=("cpu", "cuda"), threads=(1, 2)),
+}
+FILES = sorted(f"{name}.{kind}" for name in ("time", "memory", "speedup", "patterns") for kind in ("svg", "png"))
+
+
+def words(path):
+    """All text of an SVG."""
+    return " ".join("".join(each.itertext()) for each in ElementTree.parse(path).iter() if each.tag.endswith("}text"))
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_every_kind_of_run_has_its_files(tmp_path, name):
+    folder = rows.write(tmp_path, PLANS[name])
+    assert page.write(folder) == folder / "report.md"
+    assert sorted(os.listdir(folder)) == ["figures", "report.md", "run.json", "samples.jsonl", "table.csv", "table.md"]
+    assert sorted(os.listdir(folder / "figures")) == FILES
+    for file in (folder / "figures").glob("*.png"):
+        assert file.read_bytes().startswith(b"\x89PNG")
+        assert file.stat().st_size > 5000
+    for file in (folder / "figures").glob("*.svg"):
+        assert words(file)
+
+
+def test_what_figures_say(tmp_path):
+    folder = rows.write(tmp_path, PLANS["failing"])
+    figures.write(load(folder), folder)
+    told = {name: words(folder / "figures" / f"{name}.svg") for name in figures.FIGURES}
+    for name in ("time", "memory", "speedup"):
+        for text in ("forward", "training", "full/sdpa", "local_window(window=129)/blockwise", "OOM", "512", "1K"):
+            assert text in told[name], (name, text)
+        assert "Example CPU" in told[name]
+    assert "∝ N²" in told["time"]
+    assert "ms" in told["time"]
+    assert "MiB" in told["memory"]
+    assert "1x" in told["speedup"]
+    assert "local_window(window=129)" in told["patterns"]
+
+
+@pytest.mark.parametrize(
+    ("name", "figure", "text"),
+    [
+        ("unsupported", "time", "Nothing to draw: no case is supported here."),
+        ("none_passed", "time", "no case passed"),
+        ("no_baseline", "speedup", "Nothing to draw: the suite names no baseline."),
+        ("one_process", "time", "Too few processes for intervals."),
+        ("gpu", "time", "cuda: Example GPU 80GB · bfloat16"),
+        ("two_devices", "time", "training, float32, cuda, 2 threads"),
+    ],
+)
+def test_what_a_figure_says_of_an_odd_run(tmp_path, name, figure, text):
+    run = load(rows.write(tmp_path, PLANS[name]))
+    with mpl.rc_context(figures.STYLE):
+        figures.FIGURES[figure](run).savefig(tmp_path / "it.svg")
+    assert text in words(tmp_path / "it.svg")
+
+
+def test_a_rebuild_gives_the_same_bytes(tmp_path):
+    folder = rows.write(tmp_path, PLANS["failing"])
+    files = ["table.csv", "table.md", "report.md", *(f"figures/{name}" for name in FILES)]
+    page.write(folder)
+    first = {name: (folder / name).read_bytes() for name in files}
+    page.write(folder)
+    assert {name: (folder / name).read_bytes() for name in files} == first
+
+
+def test_drawing_leaves_the_settings_of_matplotlib_alone(tmp_path):
+    before = dict(mpl.rcParams)
+    figures.write(load(rows.write(tmp_path, PLANS["one_case"])), tmp_path)
+    assert dict(mpl.rcParams) == before
+
+
+def test_looks_tell_series_apart_and_stay(tmp_path):
+    run = load(rows.write(tmp_path, rows.QUICK))
+    found = looks(run.frame)
+    assert len({look[:4] for look in found.values()}) == len(found) == 6
+    assert found["full/eager"].colour == found["full/sdpa"].colour
+    assert (found["full/sdpa"].line, found["full/sdpa"].fill) == ("-", "full")
+    assert found["full/eager"].fill == "none"
+    assert looks(run.frame[run.frame["direction"] == "training"]) == found
+
+
+def test_thumbnails_are_the_patterns(tmp_path):
+    run = load(rows.write(tmp_path, PLANS["quick"]))
+    told = next(each for each in run.meta["patterns"] if each["variant"] == "local_window")
+    mask = thumbnail(told)
+    i = np.arange(256)
+    assert (mask == (np.abs(i[:, None] - i) <= 64)).all()
+    odd = np.eye(13, dtype=bool)
+    packed = {"n": 13, "rows": [np.packbits(row).tobytes().hex() for row in odd]}
+    assert (thumbnail(packed) == odd).all()
+
+
+def test_large_thumbnails_keep_their_share_of_pairs():
+    mask = np.tri(600, dtype=bool)
+    small = pooled(mask)
+    assert small.shape == (256, 256)
+    assert small.min() == 0
+    assert small.max() == 1
+    assert abs(small.mean() - mask.mean()) < 0.005
+    assert (pooled(mask[:64, :64]) == mask[:64, :64]).all()
+
+
+def test_the_report_holds_what_made_it(tmp_path):
+    meta = rows.meta(PLANS["failing"])
+    meta |= {"name": "a <b> | c", "question": "Is `it` <i>faster</i>?", "source": "name: x\n# ```yaml\n"}
+    meta["environment"]["note"] = "two\nlines | and a pipe"
+    folder = rows.write_rows(tmp_path, meta, rows.rows(PLANS["failing"]))
+    text = page.write(folder).read_text(encoding="utf-8")
+    assert text.startswith(
+        "# a &lt;b&gt; \\| c\n\n**Is \\`it\\` &lt;i&gt;faster&lt;/i&gt;?**\n\n- forward, float32, cpu: "
+    )
+    assert "````yaml\nname: x\n# ```yaml\n````" in text
+    assert "| note | two lines \\| and a pipe |" in text
+    assert "| memory_bytes | 16.0 GiB |" in text
+    assert "| gpu | - |" in text
+    assert "```sh\nbench run synthetic.yaml\n```" in text
+    assert "<b>" not in text
+    for name in ("time", "memory", "speedup", "patterns"):
+        assert f"](figures/{name}.svg)" in text
+    assert (folder / "table.md").read_text(encoding="utf-8").rstrip("\n") in text
+
+
+def test_an_interrupted_run_says_so(tmp_path):
+    meta = rows.meta(rows.QUICK) | {"finished": None}
+    folder = rows.write_rows(tmp_path, meta, [*rows.rows(rows.QUICK)][:30])
+    text = page.write(folder).read_text(encoding="utf-8")
+    assert "This run is not finished: 30 of 48 cases were reached." in text
+    assert "not reached" in text
+    assert "finished not." in text
+
+
+def test_an_empty_run(tmp_path):
+    folder = rows.write_rows(tmp_path, rows.meta(rows.QUICK) | {"cases": [], "patterns": []}, [])
+    text = page.write(folder).read_text(encoding="utf-8")
+    assert "The run has no cases." in text
+    assert "0 of 0 cases passed." in text
+    assert sorted(os.listdir(folder / "figures")) == FILES
+
+
+def test_no_run_is_one_clear_error(tmp_path):
+    with pytest.raises(RunError, match="expected the folder of a run"):
+        page.write(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_reports_need_no_torch():
+    code = "import sys, attnbench.reports.page; print([name for name in ('torch', 'attnbench.runner') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

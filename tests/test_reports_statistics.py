@@ -1,0 +1,121 @@
+"""Statistics against closed forms, SciPy and simulated truth."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from attnbench.reports import statistics
+
+
+def test_log_medians_are_medians_of_logarithms():
+    values = [[3.0], [4.0, 1.0], [5.0, 2.0, 9.0], [8.0, 1.0, 4.0, 2.0]]
+    expected = [np.median(np.log(each)) for each in values]
+    assert statistics.log_medians(values) == pytest.approx(expected, abs=1e-15)
+
+
+def test_log_medians_of_nothing():
+    assert statistics.log_medians([]).shape == (0,)
+
+
+def test_interval_is_students():
+    y = np.random.default_rng(1).normal(3, 2, (4, 7))
+    found = statistics.interval(y)
+    for row, low, high in zip(y, found.low, found.high, strict=True):
+        expected = stats.t.interval(0.95, len(row) - 1, row.mean(), stats.sem(row))
+        assert (low, high) == pytest.approx(expected, rel=1e-12)
+
+
+def test_interval_leaves_out_missing_processes():
+    y = np.array([[1.0, np.nan, 2.0, 4.0], [np.nan] * 4, [1.0, 2.0, np.nan, np.nan]])
+    found = statistics.interval(y)
+    alone = statistics.interval(np.array([1.0, 2.0, 4.0]))
+    assert (found.mean[0], found.low[0], found.high[0]) == (alone.mean, alone.low, alone.high)
+    assert np.isnan(found.mean[1])
+    assert found.mean[2] == 1.5
+    assert found.processes.tolist() == [3, 0, 2]
+
+
+@pytest.mark.parametrize(("processes", "there"), [(1, False), (2, False), (3, True)])
+def test_no_interval_below_three_processes(processes, there):
+    found = statistics.interval(np.arange(float(processes)))
+    assert np.isfinite(found.low) == np.isfinite(found.high) == there
+    assert np.isfinite(found.mean)
+
+
+@pytest.mark.parametrize("processes", [3, 5, 8])
+def test_intervals_cover_the_truth(processes):
+    rng = np.random.default_rng(processes)
+    runs, truth = 600, np.log(1e6)
+    noise = rng.normal(0, 0.05, (runs, processes, 1)) + rng.normal(0, 0.03, (runs, processes, 9))
+    y = statistics.log_medians(np.exp(truth + noise).reshape(-1, 9).tolist()).reshape(runs, processes)
+    found = statistics.interval(y)
+    share = ((found.low <= truth) & (truth <= found.high)).mean()
+    assert 0.92 < share < 0.98
+
+
+def test_pairing_takes_out_what_a_process_shares():
+    rng = np.random.default_rng(2)
+    shared = rng.normal(0, 0.3, (200, 5))
+    base, own = (shared + rng.normal(0, 0.01, (200, 5)) for _ in range(2))
+    found = statistics.interval(base - own)
+    assert (found.high - found.low).max() < 0.15
+    assert 0.9 < ((found.low <= 0) & (found.high >= 0)).mean() < 0.99
+
+
+@pytest.mark.parametrize(
+    ("n", "chosen"),
+    [
+        ([256, 512, 1024, 2048], [256, 512, 1024, 2048]),
+        ([512, 1024, 2048, 4096, 8192, 16384], [2048, 4096, 8192, 16384]),
+        ([100, 1000, 3000, 8000], [1000, 3000, 8000]),
+        ([16, 32, 64, 1024], []),
+        ([1024, 2048], []),
+        ([], []),
+    ],
+)
+def test_the_longest_three_octaves(n, chosen):
+    lengths = np.array(n, np.int64)
+    assert lengths[statistics.longest_octaves(lengths)].tolist() == chosen
+
+
+def test_slopes_are_least_squares():
+    rng = np.random.default_rng(3)
+    x, y = np.log([64, 128, 300, 512]), rng.normal(size=(4, 6))
+    expected = [stats.linregress(x, column).slope for column in y.T]
+    assert statistics.slopes(x, y) == pytest.approx(expected, rel=1e-12)
+
+
+def test_slopes_of_a_power_law_and_of_a_gap():
+    x = np.log([64.0, 128.0, 256.0])
+    y = np.stack([1.7 * x + 4, 1.7 * x + 4], 1)
+    y[1, 1] = np.nan
+    found = statistics.slopes(x, y)
+    assert found[0] == pytest.approx(1.7)
+    assert np.isnan(found[1])
+
+
+X = np.log2([256, 512, 1024, 2048])
+
+
+@pytest.mark.parametrize(
+    ("difference", "expected"),
+    [
+        ([3, 1, -1, -3], 9.5),
+        ([3, 1, -3, -3], 9.25),
+        ([-1, 1, -1, -1], 9.5),
+        ([1, -1, 1, -1], 10.5),
+        ([1, 1, 0, -1], 10),
+        ([-1, -2, -3, -4], -np.inf),
+        ([3, 2, 1, 0.5], np.inf),
+        ([-3, -2, -1, 0.5], np.inf),
+        ([3, 2, 1, 0], np.inf),
+        ([3, np.nan, -1, -2], np.nan),
+    ],
+)
+def test_crossings(difference, expected):
+    found = statistics.crossings(X, np.array(difference, float)[:, None])
+    assert found == pytest.approx([expected], nan_ok=True)
+
+
+def test_crossings_at_one_length():
+    assert statistics.crossings(X[:1], np.array([[-1.0, 1.0]])).tolist() == [-np.inf, np.inf]

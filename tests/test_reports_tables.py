@@ -1,0 +1,195 @@
+"""Tables and the answer in words, on runs whose truth is known."""
+
+import io
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import rows
+from rich.console import Console
+
+from attnbench.reports import escape, tables, units
+from attnbench.reports.answer import answer
+from attnbench.reports.frame import load
+from attnbench.suites import Status
+
+FAST = replace(rows.LOCAL, at_1024_ns=0.8e6)
+EXACT = rows.Plan((rows.FULL, FAST), (256, 512, 1024, 2048), process_sd=0, value_sd=0)
+FAILING = rows.Plan(
+    (
+        replace(rows.FULL, endings={2048: rows.TIMED_OUT}),
+        replace(FAST, endings={256: (Status.WRONG, "off by 0.1")}),
+        replace(FAST, implementation="sdpa_masked", endings={1024: rows.OOM, 2048: rows.SKIPPED}),
+    ),
+    (256, 512, 1024, 2048),
+    ("forward", "training"),
+)
+
+
+def cells(markdown, heading):
+    """The rows of the table under a heading, by their first cell."""
+    body = markdown.split(f"### {heading}\n\n", 1)[1].split("\n\n", 1)[0]
+    lines = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in body.splitlines()]
+    return {line[0]: line[1:] for line in lines if not line[0].startswith("---")}
+
+
+def test_csv_reads_back(tmp_path):
+    run = load(rows.write(tmp_path, FAILING))
+    text = tables.csv(run.frame)
+    back = pd.read_csv(io.StringIO(text), keep_default_na=False, dtype=str)
+    assert list(back.columns) == list(run.frame.columns)
+    failed = back[back["status"] != "passed"]
+    assert len(failed) == 8
+    assert (failed[["time_ns", "peak_bytes", "flops", "speedup", "prepare_ns"]] == "").all(axis=None)
+    passed = back[back["status"] == "passed"]
+    assert passed["peak_bytes"].str.fullmatch(r"\d+").all()
+    assert passed["time_ns"].astype(float).tolist() == run.frame["time_ns"].dropna().tolist()
+    assert "nan" not in text.lower().replace("nanoseconds", "")
+
+
+def test_the_first_table_is_like_long_range_arenas(tmp_path):
+    markdown = tables.markdown(load(rows.write(tmp_path, EXACT)))
+    speed = cells(markdown, "forward, float32, cpu: calls per second (times full/sdpa)")
+    assert speed[""] == ["N = 256", "N = 512", "N = 1024", "N = 2048"]
+    assert speed["full/sdpa"] == ["8,000 (1.00x)", "2,000 (1.00x)", "500.0 (1.00x)", "125.0 (1.00x)"]
+    assert speed["local_window(window=129)/blockwise"][-1] == "625.0 (5.00x)"
+    memory = cells(markdown, "forward, float32, cpu: peak memory (fraction of full/sdpa)")
+    assert memory["local_window(window=129)/blockwise"][-1] == "16.0 MiB (2.0)"
+    grown = cells(markdown, "forward, float32, cpu: growth")
+    assert grown["full/sdpa"][:3] == ["N^2.00 [2.00, 2.00]", "N^1.00", "256 to 2048"]
+    assert grown["local_window(window=129)/blockwise"][3].startswith("from N = 409.6")
+    work = cells(markdown, "forward, float32, cpu: work at N = 2048")
+    assert work["local_window(window=129)/blockwise"][4:7] == ["16.1x", "5.00x", "31%"]
+    assert "Every case passed." in markdown
+
+
+def test_cells_say_how_a_case_ended(tmp_path):
+    run = load(rows.write(tmp_path, FAILING))
+    markdown = tables.markdown(run)
+    speed = cells(markdown, "training, float32, cpu: calls per second (times full/sdpa)")
+    assert speed["full/sdpa"][3] == "TIME-OUT"
+    assert speed["local_window(window=129)/blockwise"][0] == "WRONG"
+    assert speed["local_window(window=129)/sdpa_masked"][2:] == ["OOM", "skipped"]
+    assert cells(markdown, "What did not pass")["out_of_memory"] == [
+        "2",
+        rows.OOM[1],
+        "local_window(window=129)/sdpa_masked at N = 1024 (forward, training)",
+    ]
+
+
+def test_all_unsupported(tmp_path):
+    gone = dict.fromkeys((512, 1024), (Status.UNSUPPORTED, "no CUDA device"))
+    plan = rows.Plan((replace(rows.FULL, endings=gone),), (512, 1024), devices=("cuda",))
+    run = load(rows.write(tmp_path, plan))
+    markdown = tables.markdown(run)
+    assert markdown.startswith(tables.NOTHING)
+    assert cells(markdown, "What did not pass")["unsupported"] == ["2", "no CUDA device", "every case on cuda"]
+    assert answer(run) == ["0 of 2 cases passed.", "unsupported (no CUDA device): every case on cuda."]
+
+
+def test_reasons_cannot_break_the_table(tmp_path):
+    reason = "line one\n| a | `b` <script>alert(1)</script> **bold** __init__ \x1b[31mred [x](y) a_b"
+    plan = rows.Plan((replace(rows.FULL, endings={512: (Status.FAILED, reason)}),), (512, 1024))
+    found = tables.markdown(load(rows.write(tmp_path, plan)))
+    line = next(line for line in found.splitlines() if line.startswith("| failed"))
+    assert line == (
+        r"| failed | 1 | line one \| a \| \`b\` &lt;script&gt;alert(1)&lt;/script&gt; \*\*bold\*\* \_\_init\_\_ "
+        r"red \[x\](y) a_b | full/sdpa at N = 512 |"
+    )
+
+
+@pytest.mark.parametrize("body", ["plain", "a ``` b", "`````\n```", ""])
+def test_a_fence_is_longer_than_what_it_holds(body):
+    first, *middle, last = escape.fenced(body, "yaml").split("\n")
+    assert first == last + "yaml"
+    assert set(last) == {"`"}
+    assert "\n".join(middle) == body
+    assert last not in body
+
+
+def test_long_reasons_are_cut():
+    assert len(escape.text("x" * 9999)) == 400
+    assert escape.text("x" * 9999, longest=None) == "x" * 9999
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "expected"),
+    [
+        (812.3, 796, 828, "810"),
+        (812.3, 811, 814, "812"),
+        (0.012345, 0.0122, 0.0125, "0.0123"),
+        (0.97, 0.86, 1.08, "1.0"),
+        (12345.6, 12300, 12400, "12,350"),
+        (5.0, 1.0, 25.0, "0"),
+        (3.14159, 3.14159, 3.14159, "3.142"),
+        (812.3, float("nan"), float("nan"), "810"),
+    ],
+)
+def test_no_more_digits_than_the_interval_bears_out(value, low, high, expected):
+    assert units.honest(value, low, high) == expected
+
+
+def test_units():
+    assert units.time(1234.0) == "1.2 us"
+    assert units.time(3.1e6, 3.0e6, 3.2e6) == "3.1 ms"
+    assert units.time(2.5e9, 2.499e9, 2.501e9) == "2.500 s"
+    assert units.time(17.0, 16.9, 17.1) == "17.0 ns"
+    assert [units.size(each) for each in (0, 512, 4851712, 2**34)] == ["0 B", "512 B", "4.63 MiB", "16.0 GiB"]
+    assert [units.length(each) for each in (512, 1000, 2048, 3000, 2**20)] == ["512", "1000", "2K", "3000", "1M"]
+    assert units.spread(0.98, 1.02) == "±2.0%"
+    assert units.bounds(664.3, 831.9) == "[660, 830]"
+
+
+def test_the_terminals_colours(tmp_path):
+    run = load(rows.write(tmp_path, FAILING))
+    console = Console(width=140, force_terminal=True, color_system="standard", file=io.StringIO())
+    console.print(tables.terminal(run))
+    text = console.file.getvalue()
+    assert "\x1b[33mTIME-OUT" in text
+    assert "\x1b[32m2." in text
+    assert "\x1b[31m0." in text
+    assert "\x1b[2m1.00x" in text
+    assert "N = 2048" in text
+
+
+def test_an_answer_that_is_true(tmp_path):
+    told = answer(load(rows.write(tmp_path, EXACT)))
+    assert told == [
+        "forward, float32, cpu: fastest from N = 512 on is local_window(window=129), 1.600 ms a call at N = 2048, "
+        "5.00x [5.000, 5.000] the speed of full.",
+        "forward, float32, cpu: faster than full: local_window(window=129) from N = 409.6 [409.6, 409.6].",
+        "forward, float32, cpu: time grows as N^2.00 [2.00, 2.00] for full and N^1.00 [1.00, 1.00] for "
+        "local_window(window=129).",
+        "forward, float32, cpu: peak memory at N = 2048 is 8.00 MiB for full; more for local_window(window=129) "
+        "(2.0 times); memory grows as N^1.00.",
+        "forward, float32, cpu: of the speed-up that the saved work allows at N = 2048, "
+        "31% (local_window(window=129)) was realised.",
+        "2 x 4",
+    ][:5] + ["8 of 8 cases passed; brackets hold 95 % intervals over 5 processes."]
+
+
+def test_an_answer_that_cannot_tell(tmp_path):
+    twin = replace(rows.FULL, variant="truncated", parameters={"left": 512, "right": 512}, implementation="blockwise")
+    plan = rows.Plan((rows.FULL, twin), (256, 512, 1024), process_sd=0.1, processes=7)
+    told = "\n".join(answer(load(rows.write(tmp_path, plan))))
+    assert "not distinguishable from it: " in told
+    assert "not distinguishable from it at N = 1024: truncated(left=512, right=512)" in told
+    assert "unclear: from a length on in" in told
+
+
+def test_an_answer_without_intervals(tmp_path):
+    told = "\n".join(answer(load(rows.write(tmp_path, replace(EXACT, processes=2)))))
+    assert "too few processes (2) to say what differs" in told
+    assert "[" not in told
+
+
+def test_an_answer_says_what_did_not_pass_and_why(tmp_path):
+    told = answer(load(rows.write(tmp_path, FAILING)))
+    assert "16 of 24 cases passed" in told[-5]
+    where = "(forward, training)"
+    assert told[-4:] == [
+        f"wrong (off by 0.1): local_window(window=129)/blockwise at N = 256 {where}.",
+        f"out_of_memory ({rows.OOM[1]}): local_window(window=129)/sdpa_masked at N = 1024 {where}.",
+        f"timed_out ({rows.TIMED_OUT[1]}): full at N = 2048 {where}.",
+        f"skipped ({rows.SKIPPED[1]}): local_window(window=129)/sdpa_masked at N = 2048 {where}.",
+    ]
