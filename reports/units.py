@@ -47,7 +47,7 @@ def time(ns: float, low: float = math.nan, high: float = math.nan) -> str:
 def size(count: float) -> str:
     """Bytes with their unit, to three digits: `4.63 MiB`."""
     scale, unit = _unit(count, _SIZE_UNITS)
-    return f"{number(count / scale, 3 if unit != 'B' else 4)} {unit}"
+    return f"{number(count / scale, 3) if scale > 1 else round(count)} {unit}"
 
 
 def spread(low: float, high: float) -> str:

@@ -8,17 +8,16 @@ processes, so that what differs between processes is part of the spread.
 import math
 import random
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from attnbench.runner.prober import StartWorker, threads
 from attnbench.runner.sampling import Plan
 from attnbench.runner.workers import Worker, WorkerEnded
 from attnbench.suites import Case
-
-StartWorker = Callable[..., Worker]
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,6 @@ class Setting:
     turns: int
     value_ns: float
     patience_s: float
-    threads: Callable[[Case], int]
     budget_bytes: int
     folders: tuple[Path, ...] = ()
     start_worker: StartWorker = Worker
@@ -127,7 +125,7 @@ class _Pair:
         return {
             "do": "ready",
             "cases": [case.to_json() for case in cases],
-            "threads": self._setting.threads(cases[0]),
+            "threads": threads(cases[0]),
             "value_ns": self._setting.value_ns,
         }
 

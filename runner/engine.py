@@ -10,15 +10,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from attnbench.runner import environment, memory, sampling, thumbnails
+from attnbench.runner import environment, memory, prober, sampling, thumbnails
 from attnbench.runner.forecast import Forecast
 from attnbench.runner.journal import Journal
+from attnbench.runner.prober import Prober, StartWorker
 from attnbench.runner.progress import Progress
 from attnbench.runner.workers import Worker, WorkerEnded
 from attnbench.suites import Case, Probe, Result, Sample, Status
 from attnbench.suites.suite import Suite
-
-StartWorker = Callable[..., Worker]
 
 _BLOCKS_LONGER = (Status.OUT_OF_MEMORY, Status.TIMED_OUT)
 
@@ -61,7 +60,7 @@ def run(
             session.probe_all()
             session.time_all()
         finally:
-            session.drop_worker()
+            session.close()
         journal.finish(finished=_utc())
     return Finished(folder, tuple(session.rows), session.out_of_time)
 
@@ -94,8 +93,9 @@ class _Session:
         self.rows: list[Result] = []
         self.plans: dict[str, sampling.Plan] = {}
         self.out_of_time = False
+        self.prober = Prober(suite.budget.case_s, budget_bytes, folders, start_worker)
         self.forecast = Forecast(len(cases), suite.measure.processes)
-        self._at_hand: tuple[str, str, Worker] | None = None
+        self._alive: tuple[str, Worker] | None = None
 
     # Probe
 
@@ -106,7 +106,7 @@ class _Session:
             self.progress.working("probe", case.title, done, len(self.cases), self.forecast.left_s())
             begun = self.now()
             reason = self._out_of_time() or too_long.get(case.family)
-            probe = Probe(case.key, Status.SKIPPED, reason) if reason else self._probe(case)
+            probe = Probe(case.key, Status.SKIPPED, reason) if reason else self.prober.probe(case)
             if probe.status in _BLOCKS_LONGER:
                 too_long[case.family] = f"N={case.shape.seq_len} ended {probe.status}"
             if probe.status is Status.PASSED:
@@ -114,24 +114,6 @@ class _Session:
             self._write(probe)
             self.forecast.probed(case.key, self.now() - begun, self.plans.get(case.key), probe.call_ns)
             self.progress.probed(case, probe, done + 1, len(self.cases), self.forecast.left_s())
-
-    def _probe(self, case: Case) -> Probe:
-        """Probe a case in a process of its own; on CUDA, where a start is dear, in one that lasts until it dies."""
-        request = {
-            "do": "probe",
-            "case": case.to_json(),
-            "threads": self._threads(case),
-            "budget_bytes": self.budget_bytes,
-        }
-        worker = self._worker("forkserver", case.device)
-        try:
-            probe = Probe.from_json(worker.ask(request, self.suite.budget.case_s))
-        except WorkerEnded as end:
-            self.drop_worker()
-            return Probe(case.key, end.status, end.reason)
-        if case.device == "cpu":
-            self.drop_worker()
-        return probe
 
     def _plan(self, case: Case, probe: Probe) -> None:
         assert probe.call_ns is not None
@@ -162,21 +144,23 @@ class _Session:
             self.progress.working("time", f"process {replicate + 1}", done, len(timed), self.forecast.left_s(done))
             self._time_group(group, replicate)
             done += len(group)
-        self.drop_worker()
+        self._drop_worker()
 
     def _time_group(self, group: list[Case], replicate: int) -> None:
         """Time a group; a case that kills the process is written down, and the rest goes on in another."""
         left = list(group)
         while left:
-            worker = self._worker("spawn", left[0].device)
             try:
-                for row in worker.ask(self._time_request(left, replicate), self.suite.budget.case_s):
-                    self._sampled(Sample.from_json(row))
-                return
+                worker = self._worker(left[0].device)
+                rows = worker.ask(self._time_request(left, replicate), self.suite.budget.case_s)
             except WorkerEnded as end:
-                self.drop_worker()
+                self._drop_worker()
                 struck = left.pop(end.index)
                 self._sampled(Sample(struck.key, end.status, end.reason, replicate=replicate))
+            else:
+                for row in rows:
+                    self._sampled(Sample.from_json(row))
+                return
 
     def _time_request(self, cases: list[Case], replicate: int) -> dict[str, Any]:
         plans = [self.plans[case.key] for case in cases]
@@ -186,7 +170,7 @@ class _Session:
             "replicate": replicate,
             "seed": f"{self.seed}:{replicate}:{cases[0].key}",
             "value_ns": self.suite.measure.value_ms * 1e6,
-            "threads": self._threads(cases[0]),
+            "threads": prober.threads(cases[0]),
         }
 
     def _sampled(self, sample: Sample) -> None:
@@ -197,22 +181,23 @@ class _Session:
 
     # Both
 
-    def _worker(self, kind: str, device: str) -> Worker:
-        """The worker at hand, if it is of that kind and for that device; else a new one."""
-        if self._at_hand is None or self._at_hand[:2] != (kind, device):
-            self.drop_worker()
+    def close(self) -> None:
+        """End the workers that are alive."""
+        self.prober.close()
+        self._drop_worker()
+
+    def _worker(self, device: str) -> Worker:
+        """The replicate's worker, if it is alive and for that device; else a new one."""
+        if self._alive is None or self._alive[0] != device:
+            self._drop_worker()
             budget_bytes = self.budget_bytes if device == "cpu" else None
-            self._at_hand = (kind, device, self.start_worker(kind, budget_bytes, self.folders))
-        return self._at_hand[2]
+            self._alive = (device, self.start_worker("spawn", budget_bytes, self.folders))
+        return self._alive[1]
 
-    def drop_worker(self) -> None:
-        """End the worker at hand."""
-        if self._at_hand is not None:
-            self._at_hand[2].close()
-            self._at_hand = None
-
-    def _threads(self, case: Case) -> int:
-        return environment.threads() if case.threads == "auto" else case.threads
+    def _drop_worker(self) -> None:
+        if self._alive is not None:
+            self._alive[1].close()
+            self._alive = None
 
     def _out_of_time(self) -> str | None:
         if self.now() < self.deadline:

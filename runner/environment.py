@@ -9,11 +9,19 @@ from typing import Any
 
 import psutil
 
+from attnbench.runner.doctor import cgroup, machine
+from attnbench.runner.doctor.finding import Unread
+
 
 def threads() -> int:
-    """What `threads: auto` means here: the physical cores that this process may run on."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(allowed, psutil.cpu_count(logical=False) or allowed)
+    """What `threads: auto` means here: the physical cores that this process may use, by affinity and by quota."""
+    here = machine.here(Path("/"))
+    allowed = len(here.cpus)
+    try:
+        quota = cgroup.cpu_quota(here) or allowed
+    except Unread:
+        quota = allowed
+    return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed, int(quota)))
 
 
 def of_machine() -> dict[str, Any]:

@@ -8,16 +8,18 @@ from pathlib import Path
 
 import psutil
 
-_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+from attnbench.runner.doctor import cgroup, machine
+from attnbench.runner.doctor.finding import Unread
 
 
 def available_bytes() -> int:
     """What a run may count on: the smaller of the system's available memory and the cgroup's limit."""
     available = int(psutil.virtual_memory().available)
-    for path in map(Path, _CGROUP_LIMITS):
-        if path.is_file() and (text := path.read_text().strip()).isdigit():
-            available = min(available, int(text))
-    return available
+    try:
+        limit_bytes = cgroup.memory_limit_bytes(machine.here(Path("/")))
+    except Unread:
+        return available
+    return available if limit_bytes is None else min(available, limit_bytes)
 
 
 def limit(budget_bytes: int) -> None:

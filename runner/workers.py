@@ -50,7 +50,11 @@ class Worker:
         with _sigint_held():
             self._process.start()
         theirs.close()
-        self._receive(START_S)
+        try:
+            self._receive(START_S)
+        except BaseException:
+            self.close()
+            raise
 
     def ask(self, request: dict[str, Any], patience_s: float) -> Any:
         """The reply to a request.

@@ -164,7 +164,7 @@ def test_slowdowns_among_many_cases_are_found_and_nothing_else_is_accused() -> N
 def test_a_change_of_the_equivalence_margin_is_rarely_said_to_be_unchanged(spread: float) -> None:
     runs = 500
     found = [run[0].verdict for run in simulate(np.array([math.log1p(RULE.equivalence)]), spread, runs, 8)]
-    assert found.count(Verdict.UNCHANGED) / runs <= 0.05 + 3 * monte_carlo_error(0.05, runs)
+    assert found.count(Verdict.UNCHANGED) / runs <= 0.06 + 3 * monte_carlo_error(0.06, runs)
 
 
 @pytest.mark.parametrize(("spread", "family"), [(0.017, 1), (0.03, 4), (0.1, 1)])

@@ -1,6 +1,7 @@
 """Tables and the answer in words, on runs whose truth is known."""
 
 import io
+import re
 from dataclasses import replace
 
 import pandas as pd
@@ -120,7 +121,7 @@ def test_long_reasons_are_cut():
         (0.012345, 0.0122, 0.0125, "0.0123"),
         (0.97, 0.86, 1.08, "1.0"),
         (12345.6, 12300, 12400, "12,350"),
-        (5.0, 1.0, 25.0, "0"),
+        (5.0, 1.0, 25.0, "5"),
         (3.14159, 3.14159, 3.14159, "3.142"),
         (812.3, float("nan"), float("nan"), "810"),
     ],
@@ -144,10 +145,10 @@ def test_the_terminals_colours(tmp_path):
     run = load(rows.write(tmp_path, FAILING))
     console = Console(width=140, force_terminal=True, color_system="standard", file=io.StringIO())
     console.print(tables.terminal(run))
-    text = console.file.getvalue()
-    assert "\x1b[33mTIME-OUT" in text
-    assert "\x1b[32m2." in text
-    assert "\x1b[31m0." in text
+    text = re.sub(" +", " ", console.file.getvalue())
+    assert "\x1b[33m TIME-OUT\x1b[0m" in text
+    assert re.search(r"\x1b\[32m2\.\d+x", text)
+    assert re.search(r"\x1b\[31m0\.\d+x", text)
     assert "\x1b[2m1.00x" in text
     assert "N = 2048" in text
 
@@ -164,8 +165,8 @@ def test_an_answer_that_is_true(tmp_path):
         "(2.0 times); memory grows as N^1.00.",
         "forward, float32, cpu: of the speed-up that the saved work allows at N = 2048, "
         "31% (local_window(window=129)) was realised.",
-        "2 x 4",
-    ][:5] + ["8 of 8 cases passed; brackets hold 95 % intervals over 5 processes."]
+        "8 of 8 cases passed; brackets hold 95 % intervals over 5 processes.",
+    ]
 
 
 def test_an_answer_that_cannot_tell(tmp_path):
