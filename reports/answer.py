@@ -41,7 +41,7 @@ def _shortened(frame: pd.DataFrame, sentences: list[str]) -> list[str]:
     alone = pairs[~pairs["label"].duplicated(keep=False)]
     for name, label in zip(names(alone), alone["label"], strict=True):
         whole = re.compile(rf"(?<![\w/]){re.escape(name)}(?!\w)")
-        sentences = [whole.sub(lambda _, label=label: label, each) for each in sentences]  # type: ignore[misc]
+        sentences = [label.join(whole.split(each)) for each in sentences]
     return sentences
 
 

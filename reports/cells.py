@@ -80,7 +80,7 @@ def crossover(row: pd.Series) -> str:
     """From which length on a series is faster than its baseline; nothing where there is nothing to compare."""
     if row["crossover"] == CROSSES:
         value, low, high = row["crossover_seq_len"], row["crossover_low"], row["crossover_high"]
-        told = f"from N = {units.honest(value, low, high)}"
+        told = f"from N = {units.honest(value, low, high).replace(',', '')}"
         return told if math.isnan(low) else f"{told} {units.bounds(low, high)}"
     unclear = f"unclear: from a length on in {row['crossing_processes']} of {row['processes']} processes"
     return {ALWAYS: "at every length measured", NEVER: "none in range", UNCLEAR: unclear}.get(row["crossover"], "")

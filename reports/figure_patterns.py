@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from attnbench.reports import panels
@@ -15,7 +15,6 @@ from attnbench.reports.looks import BASELINE_COLOUR, NOTE_COLOUR, colours
 _SIDE, _GAP_X, _GAP_Y, _EDGE, _HEADER = 1.5, 0.35, 0.55, 0.45, 0.95
 _MOST_COLUMNS = 5
 _TITLE = "Which keys each query sees"
-_MOST_CELLS = 256
 _UNSEEN = "#f0f0f0"
 
 
@@ -36,13 +35,12 @@ def patterns(run: Run) -> Figure:
         left = _EDGE + column * (_SIDE + _GAP_X)
         bottom = height - _HEADER - (row + 1) * _SIDE - row * _GAP_Y
         axes = figure.add_axes((left / width, bottom / height, _SIDE / width, _SIDE / height))
-        shades = LinearSegmentedColormap.from_list("seen", [_UNSEEN, colour_of.get(each["label"], BASELINE_COLOUR)])
-        axes.imshow(pooled(thumbnail(each)), cmap=shades, vmin=0, vmax=1, interpolation="nearest")
+        shades = ListedColormap([_UNSEEN, colour_of.get(each["label"], BASELINE_COLOUR)])
+        axes.imshow(thumbnail(each), cmap=shades, vmin=0, vmax=1, interpolation="nearest")
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
-        axes.set_title(
-            "\n".join(textwrap.wrap(each["label"], 26, break_long_words=False)), fontsize=7, fontweight="normal", pad=4
-        )
+        title = "\n".join(textwrap.wrap(each["label"], 26, break_long_words=False))
+        axes.set_title(title, fontsize=7, fontweight="normal", pad=4)
         if i == 0:
             axes.set_xlabel("keys →", fontsize=7, loc="left", color=NOTE_COLOUR, labelpad=2)
             axes.set_ylabel("← queries", fontsize=7, loc="top", color=NOTE_COLOUR, labelpad=2)
@@ -50,20 +48,12 @@ def patterns(run: Run) -> Figure:
 
 
 def thumbnail(pattern: dict[str, Any]) -> npt.NDArray[np.bool_]:
-    """The mask `[n, n]` of a pattern of `run.json`."""
+    """The picture `[n, n]` of a pattern of `run.json`: a cell is set where any of its pairs is allowed."""
     packed = np.array([np.frombuffer(bytes.fromhex(row), np.uint8) for row in pattern["rows"]])
     return np.unpackbits(packed, axis=1, count=pattern["n"]).astype(np.bool_)
 
 
-def pooled(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """The mask in at most 256 by 256 cells, each the share of its pairs that are allowed."""
-    n = len(mask)
-    edges = np.unique(np.linspace(0, n, min(n, _MOST_CELLS) + 1).astype(np.int64))
-    sums = np.add.reduceat(np.add.reduceat(mask, edges[:-1], 0, np.float64), edges[:-1], 1)
-    return np.asarray(sums / np.outer(np.diff(edges), np.diff(edges)))
-
-
 def _note(told: list[dict[str, Any]]) -> str:
     """The length drawn."""
-    lengths = " or ".join(str(n) for n in sorted({each["n"] for each in told}))
+    lengths = " or ".join(str(n) for n in sorted({each.get("seq_len", each["n"]) for each in told}))
     return f"Queries down, keys across, N = {lengths}."

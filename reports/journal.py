@@ -65,7 +65,19 @@ def _meta(path: Path) -> dict[str, Any]:
     for key, kind in {**kinds, "cases": list, "patterns": list}.items():
         if not isinstance(meta.get(key), kind):
             raise RunError(f"{path}: {key}: expected a {kind.__name__}, found {meta.get(key)!r}")
+    _check_patterns(path, meta["patterns"])
     return meta
+
+
+def _check_patterns(path: Path, patterns: list[Any]) -> None:
+    """Refuse thumbnails that are not `n` rows of `n` bits."""
+    for i, pattern in enumerate(patterns):
+        try:
+            n, sizes = pattern["n"], {len(bytes.fromhex(row)) for row in pattern["rows"]}
+            if not isinstance(pattern["label"], str) or len(pattern["rows"]) != n or sizes != {-(-n // 8)}:
+                raise ValueError(f"{len(pattern['rows'])} rows of {sorted(sizes)} bytes for n = {n}")
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{path}: patterns[{i}]: expected a thumbnail, found {_problem(error)}") from None
 
 
 def _planned(path: Path, cases: list[Any]) -> tuple[Planned, ...]:

@@ -14,7 +14,8 @@ _READINGS = {
     "memory": "Lower is leaner. A pattern can save time and yet need more memory than a fused full attention.",
     "speedup": "Above 1 is faster than the baseline. The room between a solid line and the dashed one of its colour "
     "is work that was saved and time that was not.",
-    "patterns": "A coloured cell is a key that the query of its row sees.",
+    "patterns": "A coloured cell is a key that the query of its row sees. Where the sequence is long, a cell stands "
+    "for several pairs and is coloured where any is allowed.",
 }
 
 _HOW_TO_READ = """\

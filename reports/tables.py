@@ -100,7 +100,7 @@ def terminal(run: Run) -> "Table":
     found = settings(run.frame)
     columns = sorted({int(n) for each in found for n in each.frame["seq_len"]})
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("" if found else NOTHING)
+    table.add_column("" if found else NOTHING, overflow="fold")
     for n in columns:
         table.add_column(f"N = {n}", justify="right")
     for setting in found:

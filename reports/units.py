@@ -35,7 +35,7 @@ def bounds(low: float, high: float) -> str:
     """An interval's ends to the digits that `honest` gives the value between them: `[660, 830]`."""
     half = (high - low) / 2
     ends = (number(end, max(_place(end) - _place(half) + 1, 1) if half > 0 else _MOST_DIGITS) for end in (low, high))
-    return f"[{', '.join(ends)}]"
+    return f"[{', '.join(end.replace(',', '') for end in ends)}]"
 
 
 def time(ns: float, low: float = math.nan, high: float = math.nan) -> str:

@@ -10,14 +10,13 @@ import random
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from attnbench.runner.prober import StartWorker, threads
 from attnbench.runner.sampling import Plan
 from attnbench.runner.workers import Worker, WorkerEnded
-from attnbench.suites import Case
+from attnbench.suites import Case, grouped
 
 
 @dataclass(frozen=True)
@@ -55,12 +54,12 @@ def measure_pair(
     A case that fails, or kills its process, in either arm is left out; the others go on in new processes.
     """
     rng = random.Random(seed)
-    groups = [list(group) for _, group in groupby(sorted(cases, key=_by_group), key=_by_group)]
-    rng.shuffle(groups)
+    order = grouped(cases)
+    rng.shuffle(order)
     found: dict[str, float] = {}
     pair: _Pair | None = None
     try:
-        for group in groups:
+        for group in order:
             left = list(group)
             while left:
                 pair = pair or _Pair(arms, setting)
@@ -98,7 +97,7 @@ class _Pair:
 
     def measure(self, cases: list[Case], plans: Mapping[str, Plan], rng: random.Random) -> dict[str, float]:
         """The log ratio of each case of a group that both arms can do."""
-        unfit = {index for worker in self._workers for index in self._ask(worker, self._ready(cases))}
+        unfit = {index for worker in self._workers for index in self._ask(worker, ready_request(cases, self._setting))}
         ratios: dict[int, list[float]] = {index: [] for index in range(len(cases)) if index not in unfit}
         for _ in range(self._setting.turns):
             order = list(ratios)
@@ -121,17 +120,15 @@ class _Pair:
         a, b = times[0], times[1]
         return None if a is None or b is None else math.log(b / a)
 
-    def _ready(self, cases: list[Case]) -> dict[str, Any]:
-        return {
-            "do": "ready",
-            "cases": [case.to_json() for case in cases],
-            "threads": threads(cases[0]),
-            "value_ns": self._setting.value_ns,
-        }
-
     def _ask(self, worker: Worker, request: dict[str, Any]) -> Any:
         return worker.ask(request, self._setting.patience_s)
 
 
-def _by_group(case: Case) -> str:
-    return repr(case.group)
+def ready_request(cases: Sequence[Case], setting: Setting) -> dict[str, Any]:
+    """Asks a worker to make the cases of a group ready; it answers which of them failed to be."""
+    return {
+        "do": "ready",
+        "cases": [case.to_json() for case in cases],
+        "threads": threads(cases[0]),
+        "value_ns": setting.value_ns,
+    }

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from attnbench.runner.journal import Journal
 from attnbench.runner.prober import Prober, StartWorker
 from attnbench.runner.progress import Progress
 from attnbench.runner.workers import Worker, WorkerEnded
-from attnbench.suites import Case, Probe, Result, Sample, Status
+from attnbench.suites import Case, Probe, Result, Sample, Status, grouped
 from attnbench.suites.suite import Suite
 
 _BLOCKS_LONGER = (Status.OUT_OF_MEMORY, Status.TIMED_OUT)
@@ -135,7 +134,7 @@ class _Session:
         """One replicate: the groups in random order, through one process as long as it lives."""
         timed = [case for case in self.cases if case.key in self.plans]
         order = random.Random(f"{self.seed}:{replicate}")
-        groups = [list(group) for _, group in groupby(sorted(timed, key=_by_group), key=_by_group)]
+        groups = grouped(timed)
         order.shuffle(groups)
         done = 0
         for group in groups:
@@ -208,10 +207,6 @@ class _Session:
     def _write(self, row: Result) -> None:
         self.journal.append(row)
         self.rows.append(row)
-
-
-def _by_group(case: Case) -> str:
-    return repr(case.group)
 
 
 def _meta(

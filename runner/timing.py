@@ -33,6 +33,13 @@ class Bench:
             self._attempt(index, lambda: taken.append(self._clock(self._calls[index], many)))
         return taken[0] if taken else None
 
+    def timer(self, index: int, calls: int, threads: int) -> float:
+        """One value of `calls` calls by torch.utils.benchmark.Timer, in nanoseconds per call."""
+        from torch.utils.benchmark import Timer
+
+        timer = Timer("call()", globals={"call": self._calls[index]}, num_threads=threads)
+        return float(timer.timeit(calls).median) * 1e9
+
     def _ready(self, index: int, case: Case, given: calls.Inputs, value_ns: float) -> None:
         call = calls.call(calls.build(case, case.shape), given, case.direction)
         self.warmup_calls[index] = sampling.warm_up(call, self._clock, case.device, value_ns)

@@ -33,7 +33,10 @@ class WorkerEnded(Exception):
 
 
 class Worker:
-    """One process: `forkserver` is ready in milliseconds, for probes; `spawn` is a fresh interpreter."""
+    """One process: `forkserver` is ready in milliseconds, for probes; `spawn` is a fresh interpreter.
+
+    It starts on its own; the first question waits until it is ready.
+    """
 
     def __init__(
         self, start: Literal["forkserver", "spawn"], budget_bytes: int | None = None, folders: tuple[Path, ...] = ()
@@ -50,11 +53,7 @@ class Worker:
         with _sigint_held():
             self._process.start()
         theirs.close()
-        try:
-            self._receive(START_S)
-        except BaseException:
-            self.close()
-            raise
+        self._ready = False
 
     def ask(self, request: dict[str, Any], patience_s: float) -> Any:
         """The reply to a request.
@@ -64,6 +63,9 @@ class Worker:
         Raises:
             WorkerEnded: it died, or it was killed because it took longer.
         """
+        if not self._ready:
+            self._receive(START_S)
+            self._ready = True
         try:
             self._pipe.send_bytes(json.dumps(request).encode())
         except OSError:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attnbench.suites.case import Case as Case
 from attnbench.suites.case import Direction as Direction
+from attnbench.suites.case import grouped as grouped
 from attnbench.suites.problem import Problem as Problem
 from attnbench.suites.problem import SuiteError as SuiteError
 from attnbench.suites.result import Probe as Probe

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from itertools import groupby
 from typing import Any, Literal, Self
 
 from attnbench import variants
@@ -83,6 +84,15 @@ class Case:
         """The case that `to_json` wrote; further fields are ignored."""
         shape = Shape(**{each.name: row[each.name] for each in fields(Shape)})
         return cls(shape=shape, **{each.name: row[each.name] for each in fields(cls) if each.name != "shape"})
+
+
+def grouped(cases: Iterable[Case]) -> list[list[Case]]:
+    """The cases by what they must share to be timed against each other, in a fixed order."""
+
+    def by_group(case: Case) -> str:
+        return repr(case.group)
+
+    return [list(group) for _, group in groupby(sorted(cases, key=by_group), key=by_group)]
 
 
 def _written(value: Any) -> str:

@@ -171,6 +171,7 @@ def patterns(every: list[Case], n: int = 256) -> list[dict[str, Any]]:
             "label": label,
             "variant": each.variant,
             "n": n,
+            "seq_len": n,
             "rows": [np.packbits(row).tobytes().hex() for row in each.pattern.spans(n).mask()],
         }
         for label, each in by_label.items()

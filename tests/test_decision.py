@@ -285,6 +285,8 @@ def test_a_decision_is_made_of_textbook_tests() -> None:
         assert (each.ratio, each.low, each.high) == pytest.approx(
             (math.exp(np.mean(pairs)), math.exp(interval.low), math.exp(interval.high))
         )
+        family = len(confirm) + (case not in confirm)
+        assert each.minimum_detectable == pytest.approx(float(minimum_detectable(np.std(pairs, ddof=1), family, RULE)))
         within = (
             stats.ttest_1samp(pairs, bound, alternative="less").pvalue <= 0.05
             and stats.ttest_1samp(pairs, -bound, alternative="greater").pvalue <= 0.05

@@ -221,6 +221,9 @@ def test_an_unreadable_line_is_named(tmp_path, line, problem):
         ({"name": None}, "name: expected a str"),
         ({"cases": [{"key": "a"}]}, "cases"),
         ({"cases": [3]}, "cases"),
+        ({"patterns": [{"label": "full", "n": 16, "rows": ["ffff"]}]}, "1 rows of .2. bytes for n = 16"),
+        ({"patterns": [{"label": "full", "n": 2, "rows": ["zz", "ff"]}]}, "patterns.0.: expected a thumbnail"),
+        ({"patterns": [None]}, "patterns.0.: expected a thumbnail"),
     ],
 )
 def test_a_wrong_run_json(tmp_path, change, problem):

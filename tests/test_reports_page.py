@@ -12,7 +12,7 @@ import pytest
 import rows
 
 from attnbench.reports import figures, page
-from attnbench.reports.figure_patterns import pooled, thumbnail
+from attnbench.reports.figure_patterns import thumbnail
 from attnbench.reports.frame import load
 from attnbench.reports.journal import RunError
 from attnbench.reports.looks import looks
@@ -119,16 +119,6 @@ def test_thumbnails_are_the_patterns(tmp_path):
     odd = np.eye(13, dtype=bool)
     packed = {"n": 13, "rows": [np.packbits(row).tobytes().hex() for row in odd]}
     assert (thumbnail(packed) == odd).all()
-
-
-def test_large_thumbnails_keep_their_share_of_pairs():
-    mask = np.tri(600, dtype=bool)
-    small = pooled(mask)
-    assert small.shape == (256, 256)
-    assert small.min() == 0
-    assert small.max() == 1
-    assert abs(small.mean() - mask.mean()) < 0.005
-    assert (pooled(mask[:64, :64]) == mask[:64, :64]).all()
 
 
 def test_the_report_holds_what_made_it(tmp_path):

@@ -74,23 +74,30 @@ class CallBytes:
 
 
 def call_bytes(step: Step, shape: Shape, dtype: str, threads: int) -> CallBytes:
-    """Bytes of one call of a step."""
+    """Bytes of one call of a step.
+
+    The queries are copied where they are gathered, or folded for several query heads a key head; a block that is
+    the whole sequence never is. The fused backward copies the output's gradient unless it is the whole sequence.
+    """
     size, group = itemsize(dtype), shape.heads // shape.kv_heads
     (blocks, height), (_, width) = step.queries.shape, step.keys.shape
-    height *= group
-    queries = step.heads * blocks * height * shape.head_dim * size
+    queries = step.heads * blocks * height * group * shape.head_dim * size
     keys = step.heads * blocks * width * shape.head_dim * size
-    folded = group > 1
-    copied = queries * (step.queries.copied or folded) + 2 * keys * step.keys.copied
-    kept = queries + step.heads * blocks * height * sum_itemsize(dtype) + copied
-    kept += 0 if step.mask is None else height * width * size
-    index = 8 * step.heads * blocks * width * step.keys.copied
-    forward = max(forward_workspace(height, width, shape.head_dim, dtype, threads), queries * folded)
-    given = queries * (step.queries.copied or folded)
-    widened = keys // size * sum_itemsize(dtype) * (step.keys.copied and size < 4)
-    gradients = queries + 2 * keys
-    workspace = queries + backward_workspace(height, width, dtype, threads)
-    return CallBytes(kept, forward, given + gradients + max(workspace, queries * folded, index + widened))
+    part = height < shape.seq_len
+    folded = queries * (group > 1 and part)
+    read = max(queries * step.queries.copied, folded)
+    mask = 0 if step.mask is None else height * group * width * size
+    kept = queries + step.heads * blocks * height * group * sum_itemsize(dtype) + mask
+    kept += read + 2 * keys * step.keys.copied
+    workspace = backward_workspace(height * group, width, dtype, threads) + queries * part
+    added = keys if step.keys.copied or blocks == 1 else keys * min(height, width) // width
+    widened = added // size * sum_itemsize(dtype) * (size < 4)
+    gathered = (8 * step.heads * blocks * width + keys) * step.keys.copied
+    return CallBytes(
+        kept,
+        max(forward_workspace(height * group, width, shape.head_dim, dtype, threads), folded),
+        read + queries + 2 * keys + max(workspace, folded, gathered + widened),
+    )
 
 
 def _tile(queries: int, keys: int) -> tuple[int, int]:

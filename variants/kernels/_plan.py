@@ -34,7 +34,7 @@ class Group:
     @property
     def pairs(self) -> int:
         """Scores that the group computes for one head."""
-        return math.prod(self.rows.shape) * self.keys.shape[1]
+        return int(self.rows.size * self.keys.shape[1])
 
 
 def plan(spans: Spans) -> list[Group]:
