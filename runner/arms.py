@@ -85,7 +85,10 @@ class _Pair:
         self._workers: list[Worker] = []
         try:
             for _ in arms:
-                self._workers.append(setting.start_worker("spawn", setting.budget_bytes, setting.folders))
+                # One after the other: arms that started together differed by 5 % for their whole lives, not by 1 %.
+                worker = setting.start_worker("spawn", setting.budget_bytes, setting.folders)
+                self._workers.append(worker)
+                worker.wait()
         except BaseException:
             self.close()
             raise

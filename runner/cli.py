@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from attnbench.suites.suite import Suite
 
 _VARIANTS = click.option(
@@ -116,6 +118,46 @@ def schema(folders: tuple[Path, ...]) -> None:
 
         _extend(folders)
         click.echo(json.dumps(schema.schema(), indent=2))
+
+
+@main.command()
+@click.argument("suite", type=click.Path(path_type=Path), default=Path("selftest"))
+@click.option("--runs", type=click.IntRange(1), default=4, show_default=True, help="A/A runs that there shall be.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/selftest"), show_default=True, metavar="DIR")
+@click.option("--quiet", is_flag=True, help="Say only what was found.")
+def selftest(suite: Path, runs: int, out: Path, quiet: bool) -> None:
+    """Prove on this machine what its numbers are worth: the same code against itself, and against known slow-downs.
+
+    What DIR holds already is kept, and runs are added until there are as many as asked for. It gets selftest.jsonl,
+    selftest.json, selftest.md and figures/.
+
+    Exit codes: 0 every figure holds; 1 a figure failed, the page says which and what to change; 2 usage, invalid
+    suite or unusable folder; 130 interrupted.
+    """
+    with _told():
+        from attnbench.reports import decision
+        from attnbench.reports import selftest as figures
+        from attnbench.runner import exit_code
+        from attnbench.runner import selftest as measuring
+
+        loaded = _load(suite, ())
+        rule = decision.Rule()
+        pairs = measuring.Pairs(rule.screen_pairs, rule.confirm_pairs)
+
+        def flag(screen: "Mapping[str, list[float]]") -> list[str]:
+            import numpy as np
+
+            return decision.flagged({key: np.array(values) for key, values in screen.items()}, rule)
+
+        try:
+            measuring.measure(loaded, out, runs, pairs, flag, lambda text: _say(text, quiet=quiet))
+        except KeyboardInterrupt:
+            _say("interrupted; what was finished is kept, the same command goes on", quiet=quiet)
+            sys.exit(exit_code.INTERRUPTED)
+        page = figures.write(out)
+        found = figures.load(out)
+        click.echo("\n".join([*figures.lines(found), f"page: {page}"]))
+    sys.exit(0 if found.trusted else 1)
 
 
 @main.command()

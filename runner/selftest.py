@@ -113,7 +113,7 @@ def _cases(suite: Suite, book: _Book, budget_bytes: int, say: Say) -> tuple[list
         say(f"{found.status} {case.title}" + (f": {found.reason}" if found.reason else ""))
         plan = None
         if found.status is Status.PASSED and found.call_ns is not None:
-            plan = vars(sampling.plan(found.call_ns, TURNS, suite.measure.value_ms * 1e6, float("inf")))
+            plan = vars(sampling.plan(found.call_ns, TURNS, suite.measure.value_ms * 1e6, suite.budget.case_s * 1e9))
         book.write("case", key=case.key, case=case.to_json(), plan=plan, probe=found.to_json())
     plans = {row["key"]: Plan(**row["plan"]) for row in book.of("case") if row["plan"]}
     return [case for case in wanted if case.key in plans], plans

@@ -35,7 +35,7 @@ class WorkerEnded(Exception):
 class Worker:
     """One process: `forkserver` is ready in milliseconds, for probes; `spawn` is a fresh interpreter.
 
-    It starts on its own; the first question waits until it is ready.
+    It starts on its own; the first question waits for it.
     """
 
     def __init__(
@@ -63,14 +63,22 @@ class Worker:
         Raises:
             WorkerEnded: it died, or it was killed because it took longer.
         """
-        if not self._ready:
-            self._receive(START_S)
-            self._ready = True
+        self.wait()
         try:
             self._pipe.send_bytes(json.dumps(request).encode())
         except OSError:
             raise self._died() from None
         return self._receive(patience_s)["reply"]
+
+    def wait(self) -> None:
+        """Wait until it is ready.
+
+        Raises:
+            WorkerEnded: it died before.
+        """
+        if not self._ready:
+            self._receive(START_S)
+            self._ready = True
 
     def close(self) -> None:
         """End the process."""

@@ -1,0 +1,284 @@
+"""What a self-test found: figures against what they must reach, as `selftest.json` and a page with plots."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attnbench.reports import escape
+from attnbench.reports.closed_forms import flops
+from attnbench.reports.decision import Decision, Rule, Verdict, decide
+from attnbench.reports.journal import RunError
+from attnbench.reports.rates import clopper_pearson_upper, clustered_interval
+from attnbench.reports.statistics import FloatArray
+from attnbench.suites import Case
+
+ROWS = "selftest.jsonl"
+_CALLED = (Verdict.REGRESSED, Verdict.IMPROVED)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a self-test."""
+
+    name: str
+    found: str
+    target: str
+    holds: bool | None
+    """None where there is nothing to judge yet."""
+    otherwise: str
+    """What to change where it does not hold."""
+
+
+@dataclass(frozen=True)
+class Selftest:
+    """A self-test, read and judged."""
+
+    environment: Mapping[str, Any]
+    cases: Mapping[str, Case]
+    decisions: Mapping[float, Sequence[Mapping[str, Decision]]]
+    """By injected slow-down, one decision a run."""
+    spreads: Mapping[str, float]
+    """Of each case, the standard deviation of a pair's log ratio over all A/A screening pairs."""
+    figures: Sequence[Figure]
+
+    @property
+    def trusted(self) -> bool:
+        """Whether no figure failed."""
+        return not any(figure.holds is False for figure in self.figures)
+
+
+def rule(pairs: Mapping[str, int]) -> Rule:
+    """The rule of the decision with a self-test's numbers of pairs."""
+    return Rule(screen_pairs=pairs["screen"], confirm_pairs=pairs["confirm"])
+
+
+def load(folder: Path) -> Selftest:
+    """The self-test in `folder`.
+
+    Raises:
+        RunError: its rows are missing or cannot be read.
+    """
+    path = folder / ROWS
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines]
+        (environment,) = (row for row in rows if row["kind"] == "environment")
+    except OSError as error:
+        raise RunError(f"{path}: expected the rows of a self-test, found none ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError):
+        raise RunError(f"{path}: expected the rows of a self-test, found something else") from None
+    cases = {row["key"]: Case.from_json(row["case"]) for row in rows if row["kind"] == "case"}
+    decided = [row for row in rows if row["kind"] == "decision"]
+    decisions: dict[float, list[dict[str, Decision]]] = {}
+    for row in sorted(decided, key=lambda row: row["slowdown"]):
+        decisions.setdefault(row["slowdown"], []).append(_decide(row, rule(environment["pairs"])))
+    same = [row for row in decided if row["slowdown"] == 0]
+    figures = [
+        *_same_code(decisions.get(0.0, [])),
+        *(_power(slowdown, runs) for slowdown, runs in decisions.items() if slowdown > 0),
+        *_agreement(rows),
+        *_costs(rows, same),
+        *_memory(rows, cases),
+    ]
+    return Selftest(environment["facts"], cases, decisions, _spreads(same), figures)
+
+
+def write(folder: Path) -> Path:
+    """Write `selftest.json`, `selftest.md` and `figures/`; returns the page's path.
+
+    Raises:
+        RunError: the self-test cannot be read.
+    """
+    from attnbench.reports import figure_selftest
+
+    found = load(folder)
+    told = {
+        "trusted": found.trusted,
+        "figures": [asdict(figure) for figure in found.figures],
+        "environment": dict(found.environment),
+        "spread_of_a_pair": {found.cases[key].title: value for key, value in found.spreads.items()},
+    }
+    (folder / "selftest.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    figure_selftest.write(found, folder)
+    page = folder / "selftest.md"
+    page.write_text(_page(found), encoding="utf-8")
+    return page
+
+
+def lines(found: Selftest) -> list[str]:
+    """The figures, one line each, and what to change where one failed."""
+    told = []
+    for figure in found.figures:
+        mark = {True: "ok", False: "FAILED", None: "-"}[figure.holds]
+        told.append(f"{mark:6}  {figure.name}: {figure.found} (must be {figure.target})")
+        if figure.holds is False:
+            told.append(f"        {figure.otherwise}")
+    return told
+
+
+def _decide(row: Mapping[str, Any], rule: Rule) -> dict[str, Decision]:
+    screen = {key: np.array(values) for key, values in row["screen"].items()}
+    confirm = {key: np.array(values) for key, values in row["confirm"].items()}
+    return decide(screen, confirm, rule)
+
+
+def _same_code(runs: Sequence[Mapping[str, Decision]]) -> list[Figure]:
+    """False alarms by run, and how often the interval of the ratio covers 1."""
+    if not runs:
+        return []
+    alarms = sum(any(each.verdict in _CALLED for each in run.values()) for run in runs)
+    upper = clopper_pearson_upper(alarms, len(runs))
+    judged = sum(len(run) for run in runs)
+    shared = [key for key in runs[0] if all(key in run and run[key].pairs >= 3 for run in runs)]
+    covers = np.array([[run[key].low <= 1 <= run[key].high for key in shared] for run in runs])
+    rate = clustered_interval(covers)
+    spread = "" if np.isnan(rate.low) else f" [{rate.low:.1%}, {rate.high:.1%}] over runs"
+    return [
+        Figure(
+            "A/A runs with a false call",
+            f"{alarms} of {len(runs)}, {judged} decisions; the true rate is below {upper:.1%} with 95 % confidence",
+            "0",
+            alarms == 0,
+            "Find out what else runs here (bench doctor), or ask for more pairs.",
+        ),
+        Figure(
+            "95 % intervals that cover 1, A/A",
+            f"{rate.share:.1%}{spread}",
+            "at least 93 %",
+            rate.share >= 0.93,
+            "The spread between processes is not what it seems: quiet the machine, then use more pairs.",
+        ),
+    ]
+
+
+def _power(slowdown: float, runs: Sequence[Mapping[str, Decision]]) -> Figure:
+    """The share of slower cases that were called `regressed`."""
+    called = Counter(each.verdict for run in runs for each in run.values())
+    found, of = called[Verdict.REGRESSED], sum(called.values())
+    target = {0.05: 0.95, 0.10: 0.99}.get(slowdown)
+    return Figure(
+        f"a true slow-down of {slowdown:.0%} that is found",
+        f"{found} of {of} ({found / of:.1%})" if of else "no case has enough calls in a value",
+        f"at least {target:.0%}" if target else "reported, no target",
+        found / of >= target if target and of else None,
+        "Use more confirming pairs, or a quieter machine.",
+    )
+
+
+def _agreement(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
+    """Our clock against torch's timer, interleaved in one process."""
+    told = [row for row in rows if row["kind"] == "agreement"]
+    if not told:
+        return []
+    ratios = [_median_ratio(pairs) for row in told for pairs in row["pairs_ns"].values()]
+    close = sum(1 / 1.02 <= ratio <= 1.02 for ratio in ratios)
+    return [
+        Figure(
+            "cases whose median ratio to torch's timer is within 2 %",
+            f"{close} of {len(ratios)} ({close / len(ratios):.1%}), furthest {max(ratios, key=_distance):.3f}",
+            "at least 95 %",
+            close >= 0.95 * len(ratios),
+            "Quiet the machine; where it stays, the loop around the call is at fault.",
+        )
+    ]
+
+
+def _costs(rows: Sequence[Mapping[str, Any]], same: Sequence[Mapping[str, Any]]) -> list[Figure]:
+    """What measuring itself takes."""
+    figures = []
+    for row in (row for row in rows if row["kind"] == "overhead"):
+        share = row["empty_ns"] * row["calls"] / row["value_ns"]
+        told = f"{share:.3%} of a value of {row['calls']} calls, the most that any case has"
+        otherwise = "Raise measure.value_ms: short calls need longer values."
+        figures.append(Figure("overhead inside the timed region", told, "at most 0.1 %", share <= 0.001, otherwise))
+    if same:
+        share = sum(row["parent_cpu_s"] for row in same) / sum(row["wall_s"] for row in same)
+        otherwise = "The parent shares the cores with what it measures: use longer turns."
+        found = f"{share:.2%} of a core"
+        figures.append(Figure("the parent's CPU while workers measure", found, "under 2 %", share < 0.02, otherwise))
+    return figures
+
+
+def _memory(rows: Sequence[Mapping[str, Any]], cases: Mapping[str, Case]) -> list[Figure]:
+    """Peak bytes and work: the same in every process, and what closed forms say."""
+    told = [row["peak_flops_pairs"] for row in rows if row["kind"] == "memory"]
+    figures = []
+    if told:
+        equal = sum(all(row[key] == told[0][key] for row in told) for key in told[0])
+        found = f"{equal} of {len(told[0])} cases, {len(told)} processes each"
+        otherwise = "Something allocates by chance: name the case in an issue."
+        name = "cases whose peak bytes and work are bit-equal over processes"
+        figures.append(Figure(name, found, "all", equal == len(told[0]), otherwise))
+    probes = {row["key"]: row["probe"] for row in rows if row["kind"] == "case" and row["plan"]}
+    expected = {key: flops(cases[key]) for key in probes}
+    known = {key: value for key, value in expected.items() if value is not None}
+    if known:
+        equal = sum(probes[key]["flops"] == value for key, value in known.items())
+        otherwise = "A pattern counts other pairs than its formula: name the case in an issue."
+        found = f"{equal} of {len(known)}"
+        figures.append(Figure("FLOPs that equal the closed form", found, "all", equal == len(known), otherwise))
+    predicted = [probe for probe in probes.values() if probe["predicted_bytes"]]
+    if predicted:
+        near = sum(abs(probe["peak_bytes"] / probe["predicted_bytes"] - 1) <= 0.1 for probe in predicted)
+        otherwise = (
+            "An implementation's formula does not fit this version of torch: its prediction is off, not its peak."
+        )
+        found = f"{near} of {len(predicted)}"
+        name = "peaks within 10 % of the implementation's formula"
+        figures.append(Figure(name, found, "all", near == len(predicted), otherwise))
+    return figures
+
+
+def _spreads(same: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    ratios: dict[str, list[float]] = {}
+    for row in same:
+        for key, values in row["screen"].items():
+            ratios.setdefault(key, []).extend(values)
+    return {key: float(np.std(values, ddof=1)) for key, values in ratios.items() if len(values) > 1}
+
+
+def _median_ratio(pairs: Sequence[Sequence[float]]) -> float:
+    ours, theirs = np.array(pairs).T
+    return float(np.exp(np.median(np.log(ours / theirs))))
+
+
+def _distance(ratio: float) -> float:
+    return abs(float(np.log(ratio)))
+
+
+def noise_floor(found: Selftest) -> FloatArray:
+    """The spread of a pair of each case, in percent, ascending."""
+    return np.sort(100 * np.expm1(np.array(list(found.spreads.values()))))
+
+
+def _page(found: Selftest) -> str:
+    marks = {True: "yes", False: "**no**", None: "-"}
+    table = [[figure.name, figure.found, figure.target, marks[figure.holds]] for figure in found.figures]
+    failed = [figure for figure in found.figures if figure.holds is False]
+    verdict = (
+        "No figure failed: this machine can be trusted for what was tested."
+        if found.trusted
+        else (f"{len(failed)} of {len(found.figures)} figures failed: numbers of this machine need care.")
+    )
+    noise = noise_floor(found)
+    floor = f"The spread of a pair is {np.median(noise):.1f} % for the median case, {noise[-1]:.1f} % for the worst."
+    environment = [[escape.text(name), escape.text(value)] for name, value in found.environment.items()]
+    parts = [
+        "# Self-test",
+        verdict + (f" {floor}" if len(noise) else ""),
+        *(f"- {escape.text(figure.name)}: {escape.text(figure.otherwise, longest=None)}" for figure in failed),
+        escape.table(
+            ["figure", "found", "must be", "holds"], [[escape.text(c, longest=None) for c in r] for r in table], "llll"
+        ),
+        "![noise floor](figures/noise.svg)",
+        "Each dot is a case: the spread of log(B / A) over pairs of processes that ran the same code.",
+        "![power](figures/power.svg)",
+        "The share of cases called `regressed`, by the slow-down that was injected as real work.",
+        escape.table(["", "value"], environment, "ll"),
+    ]
+    return "\n\n".join(parts) + "\n"

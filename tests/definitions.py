@@ -1,0 +1,146 @@
+"""Each variant's definition once more, pair by pair in plain Python from its source, and parameters to try it with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Definition:
+    """`sees(i, j, n, **parameters)` says whether query i sees key j at length n."""
+
+    sees: Callable[..., bool]
+    parameters: tuple[dict[str, Any], ...]
+
+
+def full(i: int, j: int, n: int, causal: bool = False) -> bool:
+    del n
+    return j <= i or not causal
+
+
+def truncated(i: int, j: int, n: int, left: int | None, right: int | None) -> bool:
+    del n
+    return (left is None or i - j <= left) and (right is None or j - i <= right)
+
+
+def local_window(
+    i: int, j: int, n: int, window: int, dilation: int = 1, edges: str = "clip", causal: bool = False
+) -> bool:
+    if i % dilation != j % dilation:
+        return False
+    apart = (j - i) // dilation
+    if causal:
+        return -window < apart <= 0
+    if edges == "clip":
+        return abs(apart) <= window // 2
+    place, length = i // dilation, len(range(i % dilation, n, dilation))
+    first = max(place - window // 2, 0)
+    if place + window // 2 >= length:
+        first += length - window // 2 - place - 1
+    return first <= j // dilation < first + window
+
+
+def block_local(i: int, j: int, n: int, block: int, causal: bool = False) -> bool:
+    del n
+    return i // block == j // block and (j <= i or not causal)
+
+
+def longformer(i: int, j: int, n: int, window: int, globals: int = 1, causal: bool = False) -> bool:  # noqa: A002
+    del n
+    near = abs(i - j) <= window // 2
+    return (near or i < globals or j < globals) and (j <= i or not causal)
+
+
+def bigbird(
+    i: int,
+    j: int,
+    n: int,
+    block: int,
+    window: int = 3,
+    globals: int = 2,  # noqa: A002
+    random: int = 3,
+    seed: int = 0,
+    causal: bool = False,
+) -> bool:
+    if causal and j > i:
+        return False
+    blocks = len(range(0, n, block))
+    row, column = i // block, j // block
+    order = list(range(blocks))
+    leading = order[: globals - globals // 2]
+    everyone = {*leading, *(order[len(leading) :][-(globals // 2) :] if globals // 2 else [])}
+    if row in everyone or column in everyone or abs(row - column) <= window // 2:
+        return True
+    unseen = [each for each in order if each not in everyone and abs(each - row) > window // 2]
+    drawn = [unseen.pop(_hash(seed, row, draw) % len(unseen)) for draw in range(min(random, len(unseen)))]
+    return column in drawn
+
+
+def _hash(*words: int) -> int:
+    state = 0
+    for word in words:
+        state = ((state ^ word) + 0x9E3779B97F4A7C15) % 2**64
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) % 2**64
+        state ^= state >> 31
+    return state
+
+
+DEFINITIONS = {
+    "full": Definition(full, ({}, {"causal": True})),
+    "truncated": Definition(
+        truncated,
+        (
+            {"left": 8, "right": 8},
+            {"left": 20, "right": 0},
+            {"left": 0, "right": 3},
+            {"left": None, "right": 0},
+            {"left": None, "right": 5},
+            {"left": 70, "right": None},
+        ),
+    ),
+    "local_window": Definition(
+        local_window,
+        (
+            {"window": 1},
+            {"window": 17},
+            {"window": 151},
+            {"window": 17, "causal": True},
+            {"window": 9, "dilation": 3},
+            {"window": 9, "dilation": 3, "causal": True},
+            {"window": 17, "edges": "slide"},
+            {"window": 5, "dilation": 4, "edges": "slide"},
+        ),
+    ),
+    "block_local": Definition(block_local, ({"block": 1}, {"block": 16}, {"block": 48, "causal": True})),
+    "longformer": Definition(
+        longformer,
+        (
+            {"window": 17},
+            {"window": 33, "globals": 5},
+            {"window": 9, "globals": 0},
+            {"window": 17, "globals": 3, "causal": True},
+        ),
+    ),
+    "bigbird": Definition(
+        bigbird,
+        (
+            {"block": 16},
+            {"block": 5, "random": 2, "seed": 7},
+            {"block": 16, "window": 1, "globals": 3, "random": 1},
+            {"block": 16, "globals": 0, "random": 2},
+            {"block": 8, "causal": True},
+        ),
+    ),
+}
+"""By the variant's name."""
+
+CASES = [(name, parameters) for name, each in DEFINITIONS.items() for parameters in each.parameters]
+"""Every variant with every one of its parameters."""
+
+
+def label(value: object) -> str | None:
+    """A readable test id."""
+    if isinstance(value, dict):
+        return ",".join(f"{key}={each}" for key, each in value.items()) or "default"
+    return None

@@ -1,0 +1,312 @@
+"""Implementations: equal to the oracle, blind to what a query may not see, and honest about what they compute."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from definitions import CASES, label
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from attnbench import variants
+from attnbench.runner import memory
+from attnbench.variants import Pattern, Shape, Spans, kernels
+from attnbench.variants.kernels import Kernel, _oracle, _plan
+from attnbench.variants.kernels._verify import check, check_rows, inputs
+
+LENGTHS = (1, 5, 61, 130, 259)
+ALL = [(name, parameters, implementation) for name, parameters in CASES for implementation in kernels.names()]
+
+
+def pattern_of(name: str, parameters: dict[str, Any]) -> Pattern:
+    return variants.load(name).pattern(**parameters)
+
+
+def build(
+    name: str, parameters: dict[str, Any], implementation: str, shape: Shape, dtype: str = "float32"
+) -> tuple[Kernel, Spans]:
+    """The kernel and its pattern's spans; the test is skipped where there is no such thing."""
+    pattern = pattern_of(name, parameters)
+    reason = kernels.load(implementation).supports(pattern, shape, dtype, "cpu", "training")
+    if reason:
+        pytest.skip(reason)
+    return kernels.load(implementation).build(pattern, shape, dtype, "cpu"), pattern.spans(shape.seq_len)
+
+
+def forward(kernel: Kernel, *tensors: Tensor) -> Tensor:
+    with torch.no_grad():
+        return kernel.attend(*tensors)
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+@pytest.mark.parametrize(("name", "parameters", "implementation"), ALL, ids=label)
+def test_it_equals_the_oracle(name: str, parameters: dict[str, Any], implementation: str, n: int) -> None:
+    for shape in (Shape(1, 3, 3, n, 8), Shape(2, 6, 2, n, 8)):
+        kernel, spans = build(name, parameters, implementation, shape)
+        assert check(kernel.attend, spans, shape, "float32", "cpu", gradients=True).problem is None
+        assert check(kernel.attend, spans, shape, "float32", "cpu").problem is None
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+@pytest.mark.parametrize(("name", "parameters", "implementation"), ALL, ids=label)
+def test_it_equals_the_oracle_in_other_dtypes(
+    name: str, parameters: dict[str, Any], implementation: str, dtype: str
+) -> None:
+    shape = Shape(1, 4, 2, 130, 16)
+    kernel, spans = build(name, parameters, implementation, shape, dtype)
+    assert check(kernel.attend, spans, shape, dtype, "cpu", gradients=True).problem is None
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("local_window", {"window": 1025}),
+        ("longformer", {"window": 257, "globals": 2}),
+        ("bigbird", {"block": 64}),
+        ("truncated", {"left": None, "right": 0}),
+    ],
+    ids=label,
+)
+def test_long_rows_equal_the_oracle(name: str, parameters: dict[str, Any]) -> None:
+    shape = Shape(1, 2, 2, 2111, 64)
+    kernel, spans = build(name, parameters, "blockwise", shape)
+    q, k, v, dout = inputs(shape, "float32", "cpu", 0)
+    q.requires_grad_()
+    out = kernel.attend(q, k, v)
+    (dq,) = torch.autograd.grad(out, q, dout)
+    assert check_rows(spans, q, k, v, out, dout, dq).problem is None
+
+
+@pytest.mark.parametrize(("name", "parameters", "implementation"), ALL, ids=label)
+def test_a_key_changes_those_who_see_it_and_nobody_else(
+    name: str, parameters: dict[str, Any], implementation: str
+) -> None:
+    shape = Shape(1, 2, 2, 61, 8)
+    kernel, spans = build(name, parameters, implementation, shape)
+    q, k, v, _ = inputs(shape, "float32", "cpu", 0)
+    mask = torch.from_numpy(spans.mask())
+    before = forward(kernel, q, k, v)
+    for j in (0, 17, 30, 60):
+        moved_k, moved_v = k.clone(), v.clone()
+        moved_k[:, :, j] += 3
+        moved_v[:, :, j] -= 2
+        after = forward(kernel, q, moved_k, moved_v)
+        blind = ~mask[:, j]
+        assert torch.equal(after[:, :, blind], before[:, :, blind])
+        assert (after[:, :, ~blind] != before[:, :, ~blind]).any(dim=3).all()
+        assert torch.allclose(after, _oracle.attention(q, moved_k, moved_v, mask), atol=1e-4, rtol=1e-4)
+
+
+def computed(name: str, parameters: dict[str, Any], implementation: str, n: int, poisoned: str) -> np.ndarray:
+    """Which pairs `[N, N]` are computed: the rows that turn NaN when one key, or its value, is NaN.
+
+    Batch entry j has its j-th key poisoned.
+    """
+    shape = Shape(n, 1, 1, n, 4)
+    kernel, _ = build(name, parameters, implementation, shape)
+    tensors = dict(zip("qkv", inputs(shape, "float32", "cpu", 0)[:3], strict=True))
+    tensors[poisoned][torch.arange(n), 0, torch.arange(n)] = torch.nan
+    turned = forward(kernel, *tensors.values()).isnan().any(dim=3)[:, 0]
+    assert kernel.computed_pairs == n * int(turned.sum())
+    return turned.T.numpy()
+
+
+@pytest.mark.parametrize("poisoned", ["k", "v"])
+@pytest.mark.parametrize(("name", "parameters"), CASES, ids=label)
+def test_blockwise_computes_the_pairs_that_it_says(name: str, parameters: dict[str, Any], poisoned: str) -> None:
+    for n in (61, 130):
+        pairs = computed(name, parameters, "blockwise", n, poisoned)
+        assert pairs[pattern_of(name, parameters).spans(n).mask()].all()
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa", "sdpa_masked"])
+def test_dense_implementations_compute_every_pair(implementation: str) -> None:
+    assert computed("full", {}, implementation, 61, "v").all()
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa_masked"])
+def test_a_mask_saves_nothing(implementation: str) -> None:
+    assert computed("local_window", {"window": 3}, implementation, 61, "v").all()
+
+
+def test_sdpa_does_not_guess_what_the_causal_kernel_skips() -> None:
+    kernel, _ = build("full", {"causal": True}, "sdpa", Shape(1, 1, 1, 61, 4))
+    assert kernel.computed_pairs is None
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("local_window", {"window": 17}), ("longformer", {"window": 17}), ("bigbird", {"block": 8})],
+    ids=label,
+)
+def test_sdpa_says_what_to_use_instead(name: str, parameters: dict[str, Any]) -> None:
+    reason = kernels.load("sdpa").supports(
+        pattern_of(name, parameters), Shape(1, 1, 1, 300, 8), "float32", "cpu", "forward"
+    )
+    assert reason == "sdpa takes no mask, and this pattern needs one; use sdpa_masked or blockwise"
+
+
+@pytest.mark.parametrize("implementation", kernels.names())
+def test_an_unknown_dtype_is_refused(implementation: str) -> None:
+    reason = kernels.load(implementation).supports(
+        pattern_of("full", {}), Shape(1, 1, 1, 8, 8), "int8", "cpu", "forward"
+    )
+    assert reason == "dtype: expected one of float64, float32, float16, bfloat16, found int8"
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa_masked", "blockwise"])
+def test_truncated_and_local_window_are_equal_bit_for_bit(implementation: str) -> None:
+    shape = Shape(1, 2, 2, 259, 16)
+    truncated, _ = build("truncated", {"left": 8, "right": 8}, implementation, shape)
+    window, _ = build("local_window", {"window": 17}, implementation, shape)
+    found = []
+    for kernel in (truncated, window):
+        *tensors, dout = inputs(shape, "float32", "cpu", 0)
+        leaves = [each.requires_grad_() for each in tensors]
+        out = kernel.attend(*leaves)
+        found.append((out, *torch.autograd.grad(out, leaves, dout)))
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa", "blockwise"])
+def test_memory_order_does_not_matter(implementation: str) -> None:
+    shape = Shape(2, 4, 2, 61, 8)
+    kernel, _ = build("full", {}, implementation, shape)
+    tensors = inputs(shape, "float32", "cpu", 0)
+    turned = [each.transpose(1, 2).contiguous().transpose(1, 2) for each in tensors]
+    found = []
+    for *given_, dout in (tensors, turned):
+        leaves = [each.requires_grad_() for each in given_]
+        out = kernel.attend(*leaves)
+        found.append((out, *torch.autograd.grad(out, leaves, dout)))
+    assert all(torch.allclose(*pair, atol=1e-6) for pair in zip(*found, strict=True))
+
+
+def test_a_retained_graph_gives_the_same_gradients_again() -> None:
+    shape = Shape(1, 2, 2, 130, 8)
+    kernel, _ = build("longformer", {"window": 17}, "blockwise", shape)
+    q, k, v, dout = inputs(shape, "float32", "cpu", 0)
+    v.requires_grad_()
+    out = kernel.attend(q, k, v)
+    first, second = (torch.autograd.grad(out, v, dout, retain_graph=True)[0] for _ in range(2))
+    assert torch.equal(first, second)
+    assert first.abs().sum() > 0
+
+
+@st.composite
+def any_spans(draw: st.DrawFn) -> Spans:
+    """Any spans in which each row sees itself, with gaps, steps and rows that see everything."""
+    n = draw(st.integers(1, 40))
+    step = draw(st.integers(1, 4))
+    i = np.arange(n)
+    reach = np.array(draw(st.lists(st.integers(0, 6), min_size=n, max_size=n)))
+    dense = np.array(draw(st.lists(st.booleans(), min_size=n, max_size=n))) & draw(st.booleans())
+    own = (np.where(dense, 0, i - reach * step), np.where(dense, n, i + reach * step + 1))
+    far = np.minimum(np.array(draw(st.lists(st.integers(0, 40), min_size=n, max_size=n))), n)
+    after = np.maximum(far, own[1])
+    return Spans.of(n, own if step == 1 or dense.any() else (*own, step), (after, np.where(dense, after, after + 2)))
+
+
+@settings(max_examples=60)
+@given(spans=any_spans())
+def test_a_plan_covers_what_is_allowed_and_masks_the_rest(spans: Spans) -> None:
+    found = np.zeros((spans.n, spans.n), int)
+    planned = np.zeros(spans.n, int)
+    for group in _plan.plan(spans):
+        mask = np.ones((group.rows.shape[1], group.keys.shape[1]), bool)
+        mask[:, mask.shape[1] - group.mask.shape[1] :] = group.mask
+        for rows, keys in zip(group.rows, group.keys, strict=True):
+            planned[rows] += 1
+            found[np.ix_(rows, keys)] += mask
+            assert (np.diff(keys) > 0).all()
+            assert mask.any(axis=0).all()
+    assert (planned == 1).all()
+    assert (found == spans.mask()).all()
+
+
+def test_waste_is_what_the_blocks_cost() -> None:
+    kernel, spans = build("local_window", {"window": 257}, "blockwise", Shape(1, 1, 1, 8192, 64))
+    assert kernel.computed_pairs is not None
+    assert 1.23 < kernel.computed_pairs / spans.pairs() < 1.25
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("local_window", {"window": 257}), ("truncated", {"left": 100, "right": 30}), ("block_local", {"block": 64})],
+    ids=label,
+)
+def test_what_a_band_prepares_does_not_grow_with_the_sequence(name: str, parameters: dict[str, Any]) -> None:
+    short, long = (build(name, parameters, "blockwise", Shape(1, 8, 8, n, 64))[0] for n in (2048, 8192))
+    assert short.prepared_bytes == long.prepared_bytes
+
+
+def test_masks_of_unlimited_rows_are_shared() -> None:
+    short, long = (
+        build("truncated", {"left": None, "right": 3}, "blockwise", Shape(1, 1, 1, n, 64))[0].prepared_bytes
+        for n in (1024, 4096)
+    )
+    assert long < 5 * short
+
+
+@pytest.mark.parametrize("shape", [Shape(1, 8, 8, 1024, 64), Shape(1, 8, 2, 700, 64)], ids=["heads", "groups"])
+@pytest.mark.parametrize("direction", ["forward", "training", "backward"])
+@pytest.mark.parametrize(
+    ("implementation", "name", "parameters"),
+    [
+        ("eager", "full", {}),
+        ("eager", "local_window", {"window": 65}),
+        ("sdpa", "full", {}),
+        ("sdpa", "full", {"causal": True}),
+        ("sdpa_masked", "local_window", {"window": 65}),
+        ("blockwise", "full", {}),
+        ("blockwise", "local_window", {"window": 65}),
+        ("blockwise", "local_window", {"window": 65, "dilation": 2}),
+        ("blockwise", "longformer", {"window": 65}),
+        ("blockwise", "bigbird", {"block": 32}),
+    ],
+    ids=label,
+)
+def test_predicted_bytes_are_those_allocated(
+    implementation: str, name: str, parameters: dict[str, Any], direction: str, shape: Shape
+) -> None:
+    kernel, _ = build(name, parameters, implementation, shape)
+    *tensors, dout = inputs(shape, "float32", "cpu", 0)
+    q, k, v = (each.requires_grad_() for each in tensors)
+    out = kernel.attend(q, k, v)
+
+    def call() -> object:
+        if direction == "forward":
+            return forward(kernel, q, k, v)
+        if direction == "backward":
+            return torch.autograd.grad(out, (q, k, v), dout, retain_graph=True)
+        return torch.autograd.grad(kernel.attend(q, k, v), (q, k, v), dout)
+
+    call()
+    predicted = kernels.load(implementation).predict_bytes(
+        pattern_of(name, parameters), shape, "float32", direction, torch.get_num_threads()
+    )
+    assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.1)
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(1, 4_851_712), (2, 5_443_584), (4, 6_627_328)])
+def test_the_fused_kernel_takes_what_was_measured(threads: int, expected: int) -> None:
+    shape = Shape(1, 8, 8, 2048, 64)
+    assert kernels.load("sdpa").predict_bytes(pattern_of("full", {}), shape, "float32", "forward", threads) == expected
+
+
+def test_eager_takes_two_score_matrices() -> None:
+    shape = Shape(1, 8, 8, 2048, 64)
+    assert kernels.load("eager").predict_bytes(pattern_of("full", {}), shape, "float32", "forward", 2) == 268_435_456
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("name", "parameters", "implementation"), ALL, ids=label)
+def test_it_equals_the_oracle_on_a_gpu(name: str, parameters: dict[str, Any], implementation: str, dtype: str) -> None:
+    pattern, shape = pattern_of(name, parameters), Shape(1, 4, 2, 259, 64)
+    if kernels.load(implementation).supports(pattern, shape, dtype, "cuda", "training"):
+        pytest.skip("not supported")
+    kernel = kernels.load(implementation).build(pattern, shape, dtype, "cuda")
+    assert check(kernel.attend, pattern.spans(259), shape, dtype, "cuda", gradients=True).problem is None

@@ -1,0 +1,210 @@
+"""The oracle is right, and whoever differs from it is caught."""
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from attnbench import variants
+from attnbench.variants import Shape, Spans
+from attnbench.variants.kernels import _oracle
+from attnbench.variants.kernels._verify import Attend, Verdict, check, check_rows, inputs, small_shapes
+
+SHAPE = Shape(1, 4, 2, 97, 8)
+
+
+def spans(n: int = SHAPE.seq_len) -> Spans:
+    return variants.load("truncated").pattern(left=9, right=4).spans(n)
+
+
+def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return _oracle.attention(q, k, v, torch.from_numpy(spans(q.shape[2]).mask()))
+
+
+def test_the_oracle_is_the_formula() -> None:
+    q, k, v, _ = inputs(Shape(2, 4, 2, 5, 3), "float64", "cpu", 0)
+    mask = torch.rand(5, 5) < 0.6
+    mask.fill_diagonal_(True)
+    out = _oracle.attention(q, k, v, mask)
+    for b, h, i in np.ndindex(2, 4, 5):
+        seen = [j for j in range(5) if mask[i, j]]
+        key = h // 2
+        weights = [math.exp(sum(float(q[b, h, i, d] * k[b, key, j, d]) for d in range(3)) / math.sqrt(3)) for j in seen]
+        for d in range(3):
+            expected = sum(w * float(v[b, key, j, d]) for w, j in zip(weights, seen, strict=True)) / sum(weights)
+            assert float(out[b, h, i, d]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_gradients_are_those_of_the_formula() -> None:
+    q, k, v, dout = inputs(Shape(1, 2, 1, 4, 3), "float64", "cpu", 0)
+    mask = torch.ones(4, 4, dtype=torch.bool).tril()
+    _, *found = _oracle.gradients(q, k, v, mask, dout)
+    step = 1e-6
+    for tensor, gradient in zip((q, k, v), found, strict=True):
+        for place in np.ndindex(*tensor.shape):
+            old = tensor[place].item()
+            ends = []
+            for moved in (old + step, old - step):
+                tensor[place] = moved
+                ends.append(float((_oracle.attention(q, k, v, mask) * dout).sum()))
+            tensor[place] = old
+            assert float(gradient[place]) == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=1e-7)
+
+
+def test_some_rows_are_the_rows_of_all() -> None:
+    q, k, v, _ = inputs(SHAPE, "float64", "cpu", 0)
+    mask = torch.from_numpy(spans().mask())
+    rows = torch.tensor([0, 13, 96])
+    some = _oracle.attention(q[:, :, rows], k, v, mask[rows])
+    assert torch.allclose(some, _oracle.attention(q, k, v, mask)[:, :, rows], atol=1e-14, rtol=0)
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("n", [1, 5, 97])
+def test_a_right_kernel_passes(dtype: str, n: int, gradients: bool) -> None:
+    verdict = check(right, spans(n), SHAPE.at(n), dtype, "cpu", gradients=gradients)
+    assert verdict.problem is None
+    assert verdict.max_abs_error < 0.05
+
+
+class WrongGradient(torch.autograd.Function):
+    """Nothing, whose gradient is too large by a thousandth."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        del ctx
+        return tensor.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        del ctx
+        return gradient * 1.001
+
+
+def scale_off(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return right(q * 1.001, k, v)
+
+
+def mask_shifted(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    n = q.shape[2]
+    mask = variants.load("truncated").pattern(left=8, right=5).spans(n).mask()
+    return _oracle.attention(q, k, v, torch.from_numpy(mask))
+
+
+def wrong_head(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return right(q, k.flip(1), v)
+
+
+def not_finite(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    row = torch.zeros(q.shape[2], 1)
+    row[-1] = torch.nan
+    return right(q, k, v) + row
+
+
+def infinite(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return right(q, k, v) * torch.inf
+
+
+def other_dtype(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return right(q, k, v).double()
+
+
+def other_shape(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return right(q, k, v).transpose(1, 2)
+
+
+FORWARD = [
+    (scale_off, r"output differs from the oracle by \d\.\de-0\d at N=97, row \d+, allowed \d\.\de-0\d"),
+    (mask_shifted, "output differs from the oracle"),
+    (wrong_head, "output differs from the oracle"),
+    (not_finite, "output is not finite at N=97, row 96"),
+    (infinite, "output is not finite at N=97, row 0"),
+    (other_dtype, "output: expected torch.float32 .* found torch.float64"),
+    (other_shape, r"output: expected .* \[1, 4, 97, 8\], found torch.float32 \[1, 97, 4, 8\]"),
+]
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+@pytest.mark.parametrize(("attend", "problem"), FORWARD, ids=lambda each: getattr(each, "__name__", ""))
+def test_a_wrong_output_is_caught(attend: Attend, problem: str, gradients: bool) -> None:
+    assert_caught(check(attend, spans(), SHAPE, "float32", "cpu", gradients=gradients), problem)
+
+
+@pytest.mark.parametrize(("attend", "problem"), FORWARD, ids=lambda each: getattr(each, "__name__", ""))
+def test_a_wrong_output_is_caught_by_its_rows(attend: Attend, problem: str) -> None:
+    q, k, v, _ = inputs(SHAPE, "float32", "cpu", 0)
+    assert_caught(check_rows(spans(), q, k, v, attend(q, k, v)), problem)
+
+
+def assert_caught(verdict: Verdict, problem: str) -> None:
+    assert verdict.problem is not None
+    assert re.match(problem, verdict.problem), verdict.problem
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_wrong_gradient_is_caught(which: int) -> None:
+    def attend(*tensors: Tensor) -> Tensor:
+        changed = [WrongGradient.apply(each) if place == which else each for place, each in enumerate(tensors)]
+        return right(*changed)
+
+    verdict = check(attend, spans(), SHAPE, "float32", "cpu", gradients=True)
+    assert verdict.problem is not None
+    assert verdict.problem.startswith(f"{('dQ', 'dK', 'dV')[which]} differs from the oracle by")
+    assert check(attend, spans(), SHAPE, "float32", "cpu").problem is None
+
+
+def test_a_wrong_row_at_either_end_is_caught() -> None:
+    q, k, v, dout = inputs(SHAPE, "float32", "cpu", 0)
+    q.requires_grad_()
+    out = right(q, k, v)
+    (dq,) = torch.autograd.grad(out, q, dout)
+    assert check_rows(spans(), q, k, v, out, dout, dq).problem is None
+    for row in (0, 96):
+        moved = torch.zeros(97, 1)
+        moved[row] = 1e-3
+        assert f"output differs from the oracle by 1.0e-03 at N=97, row {row}," in str(
+            check_rows(spans(), q, k, v, out + moved).problem
+        )
+        assert f"dQ differs from the oracle by 1.0e-03 at N=97, row {row}," in str(
+            check_rows(spans(), q, k, v, out, dout, dq + moved).problem
+        )
+
+
+def test_bfloat16_may_be_as_wrong_as_its_plain_computation() -> None:
+    def rounded(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return right(q.double(), k.double(), v.double()).to(q.dtype)
+
+    def worse(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return (right(q.double(), k.double(), v.double()) + 0.1).to(q.dtype)
+
+    assert check(rounded, spans(), SHAPE, "bfloat16", "cpu").problem is None
+    assert check(worse, spans(), SHAPE, "bfloat16", "cpu").problem is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "n", "expected"),
+    [
+        ("full", {}, 4096, [1, 5, 61, 97]),
+        ("full", {}, 64, [1, 5, 61, 64]),
+        ("full", {}, 3, [1, 3]),
+        ("local_window", {"window": 257}, 4096, [1, 5, 61, 389]),
+        ("local_window", {"window": 33}, 4096, [1, 5, 61, 97]),
+        ("local_window", {"window": 257, "edges": "slide"}, 4096, [389]),
+        ("truncated", {"left": 1000, "right": 1000}, 700, [1, 5, 61, 97]),
+    ],
+)
+def test_small_lengths_show_structure(name: str, parameters: dict[str, Any], n: int, expected: list[int]) -> None:
+    shapes = small_shapes(variants.load(name).pattern(**parameters), Shape(3, 12, 4, n, 64))
+    assert [shape.seq_len for shape in shapes] == expected
+    assert {(shape.batch, shape.heads, shape.kv_heads, shape.head_dim) for shape in shapes} == {(1, 6, 2, 64)}
+
+
+def test_inputs_are_the_same_every_time() -> None:
+    first, second, other = (inputs(SHAPE, "float32", "cpu", seed) for seed in (3, 3, 4))
+    assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
+    assert not torch.equal(first[0], other[0])

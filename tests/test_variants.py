@@ -1,0 +1,179 @@
+"""Patterns: every derived quantity equals the definition, pair by pair."""
+
+import hashlib
+import types
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import numpy as np
+import pytest
+from definitions import CASES, DEFINITIONS, label
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from attnbench import variants
+from attnbench.variants import Pattern, Spans
+
+LENGTHS = (1, 5, 61, 130)
+SHIPPED = sorted(path.stem for path in Path(variants.__path__[0]).glob("*.py") if not path.stem.startswith("_"))
+
+
+def pattern_of(name: str, parameters: dict[str, Any]) -> Pattern:
+    return variants.load(name).pattern(**parameters)
+
+
+def defined(name: str, parameters: dict[str, Any], n: int) -> np.ndarray:
+    sees = DEFINITIONS[name].sees
+    return np.array([[sees(i, j, n, **parameters) for j in range(n)] for i in range(n)])
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_variant_has_a_definition(name: str) -> None:
+    assert name in DEFINITIONS, f"variants/{name}.py has no definition: add {name} to tests/definitions.py"
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_variant_is_described(name: str) -> None:
+    assert name in variants.names()
+    assert "Source: " in variants.describe(name)
+    assert "Cost:" in variants.describe(name)
+    assert all(each.metadata["doc"] for each in fields(variants.load(name).pattern))
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+@pytest.mark.parametrize(("name", "parameters"), CASES, ids=label)
+def test_a_pattern_is_its_definition(name: str, parameters: dict[str, Any], n: int) -> None:
+    pattern = pattern_of(name, parameters)
+    if pattern.unsupported(n):
+        pytest.skip("does not exist at this length")
+    spans = pattern.spans(n)
+    expected = defined(name, parameters, n)
+    assert (spans.mask() == expected).all()
+    assert (spans.counts() == expected.sum(axis=1)).all()
+    assert spans.pairs() == expected.sum()
+    assert expected.diagonal().all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 5), (16, 16), (3, 61), (200, 200)])
+@pytest.mark.parametrize(("name", "parameters"), CASES, ids=label)
+def test_the_layout_holds_the_tiles_that_are_not_empty(
+    name: str, parameters: dict[str, Any], height: int, width: int
+) -> None:
+    spans = pattern_of(name, parameters).spans(61)
+    assert_layout(spans, height, width)
+
+
+def assert_layout(spans: Spans, height: int, width: int) -> None:
+    i, j = np.nonzero(spans.mask())
+    expected = sorted(set(zip((i // height).tolist(), (j // width).tolist(), strict=True)))
+    rows, columns = spans.layout(height, width)
+    assert list(zip(rows.tolist(), columns.tolist(), strict=True)) == expected
+
+
+def parameters_of(name: str) -> st.SearchStrategy[dict[str, Any]]:
+    """Any small parameters, from the types and bounds that the variant declares."""
+    return st.fixed_dictionaries({each.name: values_of(each.type, each.metadata) for each in fields_of(name)})
+
+
+def fields_of(name: str) -> Any:
+    return fields(variants.load(name).pattern)
+
+
+def values_of(kind: Any, metadata: Any) -> st.SearchStrategy[Any]:
+    if get_origin(kind) in (Union, types.UnionType):
+        return st.one_of([values_of(each, metadata) for each in get_args(kind)])
+    if get_origin(kind) is Literal:
+        return st.sampled_from(get_args(kind))
+    if kind is bool:
+        return st.booleans()
+    if kind is type(None):
+        return st.none()
+    numbers = st.integers(metadata.get("minimum") or 0, 40)
+    return numbers.map(lambda number: number | 1) if metadata.get("odd") else numbers
+
+
+@pytest.mark.parametrize("name", sorted(DEFINITIONS))
+@settings(max_examples=25)
+@given(data=st.data())
+def test_any_pattern_is_its_definition(name: str, data: st.DataObject) -> None:
+    n = data.draw(st.integers(1, 45), label="n")
+    parameters = data.draw(parameters_of(name), label="parameters")
+    pattern = pattern_of(name, parameters)
+    assume(pattern.unsupported(n) is None)
+    spans = pattern.spans(n)
+    expected = defined(name, parameters, n)
+    assert (spans.mask() == expected).all()
+    assert spans.pairs() == expected.sum()
+    assert_layout(spans, data.draw(st.integers(1, 20)), data.draw(st.integers(1, 20)))
+
+
+@pytest.mark.parametrize("dilation", [1, 3])
+@pytest.mark.parametrize("n", [27, 28, 61])
+def test_a_sliding_window_sees_exactly_its_width(n: int, dilation: int) -> None:
+    spans = pattern_of("local_window", {"window": 9, "dilation": dilation, "edges": "slide"}).spans(n)
+    assert (spans.counts() == 9).all()
+
+
+@pytest.mark.parametrize("n", [1, 5, 61])
+def test_truncated_and_local_window_agree(n: int) -> None:
+    truncated = pattern_of("truncated", {"left": 8, "right": 8}).spans(n)
+    window = pattern_of("local_window", {"window": 17}).spans(n)
+    assert (truncated.start == window.start).all()
+    assert (truncated.stop == window.stop).all()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "n", "reason"),
+    [
+        ({"window": 9, "edges": "slide"}, 8, "dilation * window <= seq_len"),
+        ({"window": 9, "dilation": 2, "edges": "slide"}, 17, "2 * 9 > 17"),
+        ({"window": 9, "edges": "slide", "causal": True}, 100, "use edges: clip"),
+    ],
+)
+def test_a_pattern_says_where_it_does_not_exist(parameters: dict[str, Any], n: int, reason: str) -> None:
+    assert reason in str(pattern_of("local_window", parameters).unsupported(n))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("local_window", {"window": 4}, "window: expected an odd number, found 4"),
+        ("local_window", {"window": True}, "window: expected int, found True"),
+        ("local_window", {"window": 3, "edges": "wrap"}, "edges: expected one of clip, slide, found 'wrap'"),
+        ("block_local", {"block": 0}, "block: expected at least 1, found 0"),
+        ("truncated", {"left": "8", "right": 8}, "left: expected int or null, found '8'"),
+        ("full", {"causal": 1}, "causal: expected bool, found 1"),
+    ],
+)
+def test_a_bad_parameter_is_named(name: str, parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match="expected") as error:
+        pattern_of(name, parameters)
+    assert str(error.value) == message
+
+
+def test_bigbird_draws_the_same_blocks_on_every_machine() -> None:
+    rows, columns = pattern_of("bigbird", {"block": 64}).spans(4096).layout(64, 64)
+    text = " ".join(f"{row},{column}" for row, column in zip(rows.tolist(), columns.tolist(), strict=True))
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "58d420a53b3401ab"
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_bigbird_rows_see_their_number_of_blocks(seed: int) -> None:
+    counts = pattern_of("bigbird", {"block": 4, "seed": seed}).spans(400).counts()
+    assert set(counts[8:-8].tolist()) == {(3 + 2 + 3) * 4}
+
+
+def test_bigbird_seeds_differ() -> None:
+    first, second = (pattern_of("bigbird", {"block": 4, "seed": seed}).spans(400).mask() for seed in (0, 1))
+    assert (first != second).any()
+
+
+def test_bounds_are_cut_without_moving_the_progression() -> None:
+    spans = Spans.of(10, (-7, 25, 3))
+    assert np.flatnonzero(spans.mask()[0]).tolist() == [2, 5, 8]
+
+
+def test_an_unknown_variant_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        variants.load("no_such_variant")
