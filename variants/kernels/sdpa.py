@@ -45,9 +45,9 @@ def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
 
 def _causality(pattern: Pattern, n: int) -> bool | None:
     """False where every query sees all keys, True where all up to itself, None where neither."""
-    counts = pattern.spans(n).counts()
+    spans = pattern.spans(n)
+    counts = spans.counts()
     if (counts == n).all():
         return False
-    spans = pattern.spans(n)
-    upto = (counts == np.arange(1, n + 1)).all() and (spans.stop.max(axis=1) == np.arange(1, n + 1)).all()
-    return True if upto else None
+    upto = np.arange(1, n + 1)
+    return True if (counts == upto).all() and (spans.stop.max(axis=1) == upto).all() else None
