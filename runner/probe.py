@@ -10,8 +10,9 @@ from attnbench.runner import calls, clocks, memory, outcome, sampling
 from attnbench.runner.calls import Inputs
 from attnbench.suites import Case, Probe, Status
 from attnbench.variants import OWN, Shape, Spans, kernels
-from attnbench.variants.kernels import Kernel, _verify
-from attnbench.variants.kernels._verify import Verdict
+from attnbench.runner import verification
+from attnbench.variants.kernels import Kernel
+from attnbench.runner.verification import Verdict
 
 FLOPS_PER_PAIR = {"forward": 4, "backward": 8, "training": 12}
 """Times the head width: two products forward, four backward, a multiplication and an addition each."""
@@ -48,7 +49,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
     spans = case.pattern.spans(case.shape.seq_len)
 
     stage("checking it against the oracle at small lengths")
-    errors = [_verify_small(case, shape) for shape in _verify.small_shapes(case.pattern, case.shape)]
+    errors = [_verify_small(case, shape) for shape in verification.small_shapes(case.pattern, case.shape)]
 
     stage("building layouts and masks")
     start = time.perf_counter_ns()
@@ -101,8 +102,8 @@ def _admit(case: Case, budget_bytes: int) -> int | None:
         return None
     budget = int(0.8 * torch.cuda.mem_get_info()[0]) if case.device == "cuda" else budget_bytes
     implementation = kernels.load(case.implementation)
-    threads = torch.get_num_threads()
-    predicted = implementation.predict_bytes(case.pattern, case.shape, case.dtype, case.direction, threads)
+    asked = case.pattern, case.shape, case.dtype, case.device, case.direction
+    predicted = implementation.predict_bytes(*asked, torch.get_num_threads())
     needed = predicted + calls.input_bytes(case.shape, case.dtype)
     if needed > budget:
         reason = f"predicted: needs {_gib(needed)} with its inputs, the budget is {_gib(budget)}"
@@ -126,16 +127,16 @@ def _verify_small(case: Case, shape: Shape) -> float:
     kernel = calls.build(case, shape)
     spans = case.pattern.spans(shape.seq_len)
     gradients = case.direction != "forward"
-    return _passed(_verify.check(kernel.attend, spans, shape, case.dtype, case.device, gradients=gradients))
+    return _passed(verification.check(kernel.attend, spans, shape, case.dtype, case.device, gradients=gradients))
 
 
 def _verify_rows(case: Case, kernel: Kernel, given: Inputs, result: Any, spans: Spans) -> float:
     """The error of some rows of the output at the case's own length; their dQ, in `result`, is checked too."""
     if case.direction == "forward":
-        return _passed(_verify.check_rows(spans, given.q, given.k, given.v, result))
+        return _passed(verification.check_rows(spans, given.q, given.k, given.v, result))
     with torch.no_grad():
         out = kernel.attend(given.q, given.k, given.v)
-    return _passed(_verify.check_rows(spans, given.q, given.k, given.v, out, given.dout, result[0]))
+    return _passed(verification.check_rows(spans, given.q, given.k, given.v, out, given.dout, result[0]))
 
 
 def _passed(verdict: Verdict) -> float:

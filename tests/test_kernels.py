@@ -14,7 +14,8 @@ from attnbench import variants
 from attnbench.runner import memory
 from attnbench.variants import Pattern, Shape, Spans, kernels
 from attnbench.variants.kernels import Kernel, _oracle, _plan
-from attnbench.variants.kernels._verify import check, check_rows, inputs
+from attnbench.runner.calls import inputs
+from attnbench.runner.verification import check, check_rows
 
 LENGTHS = (1, 5, 61, 130, 259)
 ALL = [(name, parameters, implementation) for name, parameters in CASES for implementation in kernels.names()]
@@ -285,7 +286,7 @@ def test_predicted_bytes_are_those_allocated(
 
     call()
     predicted = kernels.load(implementation).predict_bytes(
-        pattern_of(name, parameters), shape, "float32", direction, torch.get_num_threads()
+        pattern_of(name, parameters), shape, "float32", "cpu", direction, torch.get_num_threads()
     )
     assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.1)
 
@@ -293,12 +294,18 @@ def test_predicted_bytes_are_those_allocated(
 @pytest.mark.parametrize(("threads", "expected"), [(1, 4_851_712), (2, 5_443_584), (4, 6_627_328)])
 def test_the_fused_kernel_takes_what_was_measured(threads: int, expected: int) -> None:
     shape = Shape(1, 8, 8, 2048, 64)
-    assert kernels.load("sdpa").predict_bytes(pattern_of("full", {}), shape, "float32", "forward", threads) == expected
+    assert (
+        kernels.load("sdpa").predict_bytes(pattern_of("full", {}), shape, "float32", "cpu", "forward", threads)
+        == expected
+    )
 
 
 def test_eager_takes_two_score_matrices() -> None:
     shape = Shape(1, 8, 8, 2048, 64)
-    assert kernels.load("eager").predict_bytes(pattern_of("full", {}), shape, "float32", "forward", 2) == 268_435_456
+    assert (
+        kernels.load("eager").predict_bytes(pattern_of("full", {}), shape, "float32", "cpu", "forward", 2)
+        == 268_435_456
+    )
 
 
 @pytest.mark.gpu

@@ -12,7 +12,8 @@ from torch import Tensor
 from attnbench import variants
 from attnbench.variants import Shape, Spans
 from attnbench.variants.kernels import _oracle
-from attnbench.variants.kernels._verify import Attend, Verdict, check, check_rows, inputs, small_shapes
+from attnbench.runner.calls import inputs
+from attnbench.runner.verification import Attend, Verdict, check, check_rows, small_shapes
 
 SHAPE = Shape(1, 4, 2, 97, 8)
 

@@ -4,7 +4,8 @@ An implementation module has three functions; `dtype` is torch's name for it ("f
 "cuda", `direction` "forward", "backward" or "training":
 
 - `supports(pattern, shape, dtype, device, direction) -> str | None`: why it cannot compute this, or nothing.
-- `predict_bytes(pattern, shape, dtype, direction, threads) -> int`: the peak bytes that one call will allocate.
+- `predict_bytes(pattern, shape, dtype, device, direction, threads) -> int`: the peak bytes that one call will
+  allocate.
 - `build(pattern, shape, dtype, device) -> Kernel`: layouts and masks made ready; this is preparation, never timed
   with the call.
 
@@ -44,7 +45,9 @@ class Implementation(Protocol):
     def supports(self, pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str) -> str | None:
         """Why this cannot be computed, or nothing."""
 
-    def predict_bytes(self, pattern: Pattern, shape: Shape, dtype: str, direction: str, threads: int) -> int:
+    def predict_bytes(
+        self, pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str, threads: int
+    ) -> int:
         """Peak bytes that one call will allocate, inputs apart."""
 
     def build(self, pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:

@@ -36,7 +36,7 @@ def supports(pattern: Pattern, shape: Shape, dtype: str, device: str, direction:
     return refusal(pattern, shape, dtype)
 
 
-def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, direction: str, threads: int) -> int:
+def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str, threads: int) -> int:
     """Peak bytes of one call, from its plan, with T a query tensor and U a key tensor.
 
     Forward: the output T and the largest of the fused calls. Backward: T + 2 U for the gradients (keys' sums in
@@ -44,7 +44,8 @@ def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, direction: str, th
     outputs, T in all, and what they gathered), the output, and a backward.
     """
     groups = plan(pattern.spans(shape.seq_len))
-    steps = _steps(groups, _whole_masks(groups, shape.heads // shape.kv_heads, "cpu"), shape, dtype, "cpu")
+    masks = _whole_masks(groups, shape.heads // shape.kv_heads, "meta")
+    steps = _steps(groups, masks, shape, dtype, _CALL_BYTES[device], "meta")
     calls = [call_bytes(step, shape, dtype, threads) for step in steps]
     queries, keys = query_bytes(shape, dtype), key_bytes(shape, dtype)
     if direction == "forward":
@@ -61,7 +62,7 @@ def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
     """Plan the blocks, and prepare their masks and indices."""
     groups = plan(pattern.spans(shape.seq_len))
     masks = _whole_masks(groups, shape.heads // shape.kv_heads, device)
-    steps = _steps(groups, masks, shape, dtype, device)
+    steps = _steps(groups, masks, shape, dtype, _CALL_BYTES[device], device)
 
     def run(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
@@ -72,12 +73,12 @@ def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
     return Kernel(run, pairs, indices + sum(mask.nbytes for mask in masks.values()))
 
 
-def _steps(groups: list[Group], masks: Masks, shape: Shape, dtype: str, device: str) -> list[Step]:
-    """The calls to make."""
+def _steps(groups: list[Group], masks: Masks, shape: Shape, dtype: str, most_bytes: int, device: str) -> list[Step]:
+    """The calls to make, none of which gathers more than `most_bytes`; their indices lie on `device`."""
     steps = []
     for group in groups:
         mask = masks[_identity(group)][:, -group.keys.shape[1] :] if group.mask.size else None
-        for part, heads in _cuts(group, shape, dtype, device):
+        for part, heads in _cuts(group, shape, dtype, most_bytes):
             steps.append(Step(rows(part.rows, device), rows(part.keys, device), mask, heads))
     return steps
 
@@ -106,14 +107,14 @@ def _identity(group: Group) -> tuple[int, bytes]:
     return group.rows.shape[1], group.mask.tobytes()
 
 
-def _cuts(group: Group, shape: Shape, dtype: str, device: str) -> Iterator[tuple[Group, int]]:
+def _cuts(group: Group, shape: Shape, dtype: str, most_bytes: int) -> Iterator[tuple[Group, int]]:
     """A group cut into calls: some of its blocks, and the number of key heads of a call."""
     blocks, width = group.keys.shape
     heads = shape.batch * shape.kv_heads
     if blocks == 1:
         yield group, heads
         return
-    limit = max(1, _CALL_BYTES[device] // (width * shape.head_dim * itemsize(dtype)))
+    limit = max(1, most_bytes // (width * shape.head_dim * itemsize(dtype)))
     for block in range(0, blocks, limit):
         part = Group(group.rows[block : block + limit], group.keys[block : block + limit], group.mask)
         yield part, min(heads, max(1, limit // blocks))

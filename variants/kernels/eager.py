@@ -21,13 +21,13 @@ def supports(pattern: Pattern, shape: Shape, dtype: str, device: str, direction:
     return refusal(pattern, shape, dtype)
 
 
-def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, direction: str, threads: int) -> int:
+def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str, threads: int) -> int:
     """Peak bytes of one call, with S the scores `B H N N`, T a query tensor and U a key tensor.
 
     Forward 2 S: scores and weights, or 2 S before a small T is needed. Backward 2 S + U: the gradients of both,
     and dV. Training 3 S + 2 T + U: the weights, the scaled queries and the output live through it.
     """
-    del pattern, threads
+    del pattern, device, threads
     queries, keys = query_bytes(shape, dtype), key_bytes(shape, dtype)
     scores = shape.batch * shape.heads * shape.seq_len**2 * itemsize(dtype)
     if direction == "forward":

@@ -24,9 +24,9 @@ def supports(pattern: Pattern, shape: Shape, dtype: str, device: str, direction:
     return refused
 
 
-def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, direction: str, threads: int) -> int:
+def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str, threads: int) -> int:
     """Peak bytes of one call: those of torch's fused kernel."""
-    del pattern
+    del pattern, device
     return fused_bytes(shape, dtype, direction, threads)
 
 

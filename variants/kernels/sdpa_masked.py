@@ -21,13 +21,13 @@ def supports(pattern: Pattern, shape: Shape, dtype: str, device: str, direction:
     return refusal(pattern, shape, dtype)
 
 
-def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, direction: str, threads: int) -> int:
+def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str, threads: int) -> int:
     """Peak bytes of one call: those of torch's fused kernel, and the mask as N^2 numbers.
 
     The kernel adds its mask to the scores, so each forward call makes numbers of the booleans; in `backward`
     they belong to the graph.
     """
-    del pattern
+    del pattern, device
     mask = 0 if direction == "backward" else shape.seq_len**2 * itemsize(dtype)
     return fused_bytes(shape, dtype, direction, threads) + mask
 

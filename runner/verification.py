@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attnbench.runner.calls import inputs
 from attnbench.variants._pattern import IntArray, Pattern, Spans
 from attnbench.variants._shape import Shape
 from attnbench.variants.kernels import _oracle
@@ -54,17 +55,6 @@ def small_shapes(pattern: Pattern, shape: Shape) -> list[Shape]:
     heads = kv_heads * (shape.heads // shape.kv_heads)
     small = replace(shape, batch=1, heads=heads, kv_heads=kv_heads)
     return [small.at(each) for each in lengths if pattern.unsupported(each) is None]
-
-
-def inputs(shape: Shape, dtype: str, device: str, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Normally distributed q, k, v and output gradient dout, the same on every device."""
-    generator = torch.Generator().manual_seed(seed)
-    many = (shape.batch, shape.heads, shape.seq_len, shape.head_dim)
-    few = (shape.batch, shape.kv_heads, shape.seq_len, shape.head_dim)
-    q, k, v, dout = (
-        torch.randn(each, generator=generator).to(device, DTYPES[dtype]) for each in (many, few, few, many)
-    )
-    return q, k, v, dout
 
 
 def check(

@@ -1,0 +1,52 @@
+"""What the pages say of the command line is true."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from attnbench.runner.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+COMMANDS = [
+    pytest.param(line.strip(), id=f"{page.name}: {line.strip()}")
+    for page in PAGES
+    for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+    if line.strip().startswith("bench ")
+]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_of_a_page_is_one(line: str) -> None:
+    """Its verb exists, and so do its options; a suite that it names is valid."""
+    verb, *words = shlex.split(line, comments=True)[1:]
+    command = main.commands[verb]
+    options = {name for parameter in command.params for name in parameter.opts}
+    assert {word.split("=")[0] for word in words if word.startswith("-")} <= options | {"--help"}
+    for word in words:
+        if word.startswith("suites/"):
+            assert (ROOT / word).is_file()
+
+
+@pytest.mark.parametrize("verb", sorted(main.commands))
+def test_every_verb_explains_itself_and_its_exit_codes(verb: str) -> None:
+    done = CliRunner().invoke(main, [verb, "--help"])
+    assert done.exit_code == 0
+    assert "Exit codes: 0" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize("verb", sorted(main.commands))
+def test_every_verb_is_in_the_readme(verb: str) -> None:
+    assert f"bench {verb}" in (ROOT / "README.md").read_text()
+
+
+def test_a_wrong_verb_is_one_line() -> None:
+    done = CliRunner().invoke(main, ["rum"])
+    assert done.exit_code == 2
+    assert "No such command" in done.output
+    assert not isinstance(done.exception, click.ClickException)
