@@ -20,7 +20,7 @@ _SAME = 0.005
 
 
 def answer(run: Run) -> list[str]:
-    """Sentences: for each setting who is fastest, since when, how time and memory grow and what was realised of the
+    """Sentences: for each setting who beats the baseline since when, who is fastest, how time and memory grow and what was realised of the
     work saved; then what passed and what did not.
 
     Brackets hold 95 % intervals. Where there are too few processes for one, nothing is said to differ.
@@ -28,7 +28,7 @@ def answer(run: Run) -> list[str]:
     found = []
     measured = [each for each in settings(run.frame) if (each.frame["status"] == "passed").any()]
     for setting in measured:
-        told = [_fastest(run, setting), _crossings(run, setting)]
+        told = [_crossings(run, setting), _fastest(run, setting)]
         if len(measured) <= _MOST_IN_DETAIL:
             told += [_growth(run, setting), _memory(run, setting), _realised(setting)]
         found += [f"{setting.title}: {each}" for each in told if each]
