@@ -20,8 +20,8 @@ _SAME = 0.005
 
 
 def answer(run: Run) -> list[str]:
-    """Sentences: for each setting who beats the baseline since when, who is fastest, how time and memory grow and what was realised of the
-    work saved; then what passed and what did not.
+    """Sentences: for each setting who beats the baseline from when on, who is fastest, how time and memory grow and
+    what was realised of the work saved; then what passed and what did not.
 
     Brackets hold 95 % intervals. Where there are too few processes for one, nothing is said to differ.
     """

@@ -50,3 +50,17 @@ def test_a_wrong_verb_is_one_line() -> None:
     assert done.exit_code == 2
     assert "No such command" in done.output
     assert not isinstance(done.exception, click.ClickException)
+
+
+SUITES = re.findall(r"^```yaml\n(name:.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("text", SUITES, ids=lambda text: str(text).splitlines()[0])
+def test_a_suite_of_the_readme_is_valid(text: str) -> None:
+    from attnbench.suites.load import parse
+
+    assert parse(text, "README.md").cases()
+
+
+def test_the_readme_shows_a_suite() -> None:
+    assert SUITES
