@@ -93,7 +93,7 @@ class _Session:
         self.plans: dict[str, sampling.Plan] = {}
         self.out_of_time = False
         self.prober = Prober(suite.budget.case_s, budget_bytes, folders, start_worker)
-        self.forecast = Forecast(len(cases), suite.measure.processes)
+        self.forecast = Forecast(cases, suite.measure.processes)
         self._alive: tuple[str, Worker] | None = None
 
     # Probe
@@ -111,7 +111,7 @@ class _Session:
             if probe.status is Status.PASSED:
                 self._plan(case, probe)
             self._write(probe)
-            self.forecast.probed(case.key, self.now() - begun, self.plans.get(case.key), probe.call_ns)
+            self.forecast.probed(case, self.now() - begun, self.plans.get(case.key), probe.call_ns)
             self.progress.probed(case, probe, done + 1, len(self.cases), self.forecast.left_s())
 
     def _plan(self, case: Case, probe: Probe) -> None:
@@ -140,7 +140,9 @@ class _Session:
         for group in groups:
             if self._out_of_time():
                 break
-            self.progress.working("time", f"process {replicate + 1}", done, len(timed), self.forecast.left_s(done))
+            self.progress.working(
+                "time", f"process {replicate + 1}", done, len(timed), self.forecast.left_s(done / len(timed))
+            )
             self._time_group(group, replicate)
             done += len(group)
         self._drop_worker()

@@ -1,49 +1,82 @@
 """How long a run still takes, from what it has shown so far."""
 
-from attnbench.runner.sampling import Plan
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
-START_S = 2.5
+from attnbench.runner.sampling import Plan
+from attnbench.suites import Case
+
+START_S = 1.5
 """A fresh interpreter that imports torch."""
 READY_S = 0.03
 """Building a kernel and its inputs in a replicate, besides its calls."""
+_STEEPEST = 2.0
+"""Nothing here grows faster than the square of the length."""
+
+
+class _Cost(NamedTuple):
+    """What a case took to probe, and takes in each replicate."""
+
+    probe_s: float
+    timing_s: float
 
 
 class Forecast:
-    """Remaining seconds: what is left to probe at the mean so far, and what is left to time as planned.
+    """Remaining seconds: what is left to probe and to time, each case as the shorter ones of its family let expect.
 
-    Once a replicate is over, the mean of the replicates so far replaces the plan.
+    Lengths are probed in ascending order and the long ones cost most, so a mean over what was probed would promise far
+    too little. Once a replicate is over, the mean of the replicates so far replaces the plan.
     """
 
-    def __init__(self, cases: int, processes: int) -> None:
-        self._cases = cases
+    def __init__(self, cases: Sequence[Case], processes: int) -> None:
         self._processes = processes
-        self._probes_s: list[float] = []
-        self._timing_s: dict[str, float] = {}
+        self._left = {case.key: case for case in cases}
+        self._families: dict[tuple[object, ...], list[tuple[int, _Cost]]] = {}
         self._replicates_s: list[float] = []
 
-    def probed(self, key: str, took_s: float, plan: Plan | None, call_ns: float | None) -> None:
+    def probed(self, case: Case, took_s: float, plan: Plan | None, call_ns: float | None) -> None:
         """A case was probed; with a plan, it will be timed."""
-        self._probes_s.append(took_s)
+        timing_s = 0.0
         if plan is not None and call_ns is not None:
-            values_s = plan.calls * plan.values * call_ns / 1e9
-            self._timing_s[key] = READY_S + values_s + max(plan.calls, 2) * call_ns / 1e9
+            timing_s = READY_S + (plan.calls * plan.values + max(plan.calls, 2)) * call_ns / 1e9
+        self._left.pop(case.key, None)
+        self._families.setdefault(case.family, []).append((case.shape.seq_len, _Cost(took_s, timing_s)))
 
     def replicated(self, took_s: float) -> None:
         """A replicate is over."""
         self._replicates_s.append(took_s)
 
-    def left_s(self, done: int = 0) -> float | None:
-        """Seconds left, `done` cases into the replicate under way; nothing before the first case is over."""
-        if not self._probes_s:
+    def left_s(self, share: float = 0.0) -> float | None:
+        """Seconds left, with `share` of the replicate under way done; nothing before the first case is over."""
+        if not self._families:
             return None
-        probed = len(self._probes_s)
-        to_probe_s = (self._cases - probed) * sum(self._probes_s) / probed
-        replicates = self._processes - len(self._replicates_s)
-        to_time = len(self._timing_s) or 1
-        return to_probe_s + self._replicate_s() * (replicates - done / to_time)
-
-    def _replicate_s(self) -> float:
+        expected = [self._expected(case) for case in self._left.values()]
+        known = [cost for family in self._families.values() for _, cost in family]
+        replicate_s = START_S + sum(cost.timing_s for cost in (*known, *expected))
         if self._replicates_s:
-            return sum(self._replicates_s) / len(self._replicates_s)
-        share = self._cases / len(self._probes_s)
-        return START_S + sum(self._timing_s.values()) * share
+            replicate_s = sum(self._replicates_s) / len(self._replicates_s)
+        replicates = self._processes - len(self._replicates_s) - share
+        return sum(cost.probe_s for cost in expected) + replicate_s * replicates
+
+    def _expected(self, case: Case) -> _Cost:
+        """The cost of a case still to be probed, from its own family, else from the mean of all."""
+        family = self._families.get(case.family)
+        if family is None:
+            known = [cost for family in self._families.values() for _, cost in family]
+            return _Cost(*(sum(each) / len(known) for each in zip(*known, strict=True)))
+        n, last = family[-1]
+        before_n, before = family[-2] if len(family) > 1 else (0, last)
+        return _Cost(
+            *(
+                now * (case.shape.seq_len / n) ** _exponent(before_n, then, n, now)
+                for then, now in zip(before, last, strict=True)
+            )
+        )
+
+
+def _exponent(before_n: int, before: float, n: int, now: float) -> float:
+    """The growth from one length to the next, between none and quadratic; linear where there is but one."""
+    if not before_n or before <= 0 or now <= 0:
+        return 1.0
+    return min(max(math.log(now / before) / math.log(n / before_n), 0.0), _STEEPEST)
