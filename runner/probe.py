@@ -6,13 +6,12 @@ from typing import Any
 
 import torch
 
-from attnbench.runner import calls, clocks, memory, outcome, sampling
+from attnbench.runner import calls, clocks, memory, outcome, sampling, verification
 from attnbench.runner.calls import Inputs
+from attnbench.runner.verification import Verdict
 from attnbench.suites import Case, Probe, Status
 from attnbench.variants import OWN, Shape, Spans, kernels
-from attnbench.runner import verification
 from attnbench.variants.kernels import Kernel
-from attnbench.runner.verification import Verdict
 
 FLOPS_PER_PAIR = {"forward": 4, "backward": 8, "training": 12}
 """Times the head width: two products forward, four backward, a multiplication and an addition each."""

@@ -18,7 +18,6 @@ from attnbench.runner.calls import inputs
 from attnbench.variants._pattern import IntArray, Pattern, Spans
 from attnbench.variants._shape import Shape
 from attnbench.variants.kernels import _oracle
-from attnbench.variants.kernels._support import DTYPES
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from attnbench import variants
 from attnbench.runner import memory
-from attnbench.variants import Pattern, Shape, Spans, kernels
-from attnbench.variants.kernels import Kernel, _oracle, _plan
 from attnbench.runner.calls import inputs
 from attnbench.runner.verification import check, check_rows
+from attnbench.variants import Pattern, Shape, Spans, kernels
+from attnbench.variants.kernels import Kernel, _oracle, _plan
 
 LENGTHS = (1, 5, 61, 130, 259)
 ALL = [(name, parameters, implementation) for name, parameters in CASES for implementation in kernels.names()]

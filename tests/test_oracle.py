@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from attnbench import variants
-from attnbench.variants import Shape, Spans
-from attnbench.variants.kernels import _oracle
 from attnbench.runner.calls import inputs
 from attnbench.runner.verification import Attend, Verdict, check, check_rows, small_shapes
+from attnbench.variants import Shape, Spans
+from attnbench.variants.kernels import _oracle
 
 SHAPE = Shape(1, 4, 2, 97, 8)
 
