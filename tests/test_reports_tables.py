@@ -156,9 +156,9 @@ def test_the_terminals_colours(tmp_path):
 def test_an_answer_that_is_true(tmp_path):
     told = answer(load(rows.write(tmp_path, EXACT)))
     assert told == [
+        "forward, float32, cpu: faster than full: local_window(window=129) from N = 409.6 [409.6, 409.6].",
         "forward, float32, cpu: fastest from N = 512 on is local_window(window=129), 1.600 ms a call at N = 2048, "
         "5.00x [5.000, 5.000] the speed of full.",
-        "forward, float32, cpu: faster than full: local_window(window=129) from N = 409.6 [409.6, 409.6].",
         "forward, float32, cpu: time grows as N^2.00 [2.00, 2.00] for full and N^1.00 [1.00, 1.00] for "
         "local_window(window=129).",
         "forward, float32, cpu: peak memory at N = 2048 is 8.00 MiB for full; more for local_window(window=129) "
