@@ -21,6 +21,7 @@ _VARIANTS = click.option(
     metavar="FOLDER",
     help="Find the one-file variants of FOLDER too. Their code is run.",
 )
+_QUICK, _RIGOROUS = 2, 20
 _SUITE = click.argument("suite", type=click.Path(path_type=Path))
 
 
@@ -33,21 +34,36 @@ def main() -> None:
 @main.command()
 @_SUITE
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run folder; new or empty.")
+@click.option("--processes", type=click.IntRange(1, 1000), metavar="N", help="Replicates, instead of the suite's.")
+@click.option("--quick", is_flag=True, help=f"{_QUICK} processes: a first look, without intervals.")
+@click.option("--rigorous", is_flag=True, help=f"{_RIGOROUS} processes: narrow intervals, and two modes show.")
 @click.option("--quiet", is_flag=True, help="Say nothing but where the run folder is.")
 @_VARIANTS
-def run(suite: Path, out: Path | None, quiet: bool, folders: tuple[Path, ...]) -> None:
+def run(
+    suite: Path,
+    out: Path | None,
+    processes: int | None,
+    quick: bool,
+    rigorous: bool,
+    quiet: bool,
+    folders: tuple[Path, ...],
+) -> None:
     """Measure all cases of SUITE, a YAML file or the name of a suite that ships, and report.
 
     Every case is checked against a float64 oracle before it is timed. The run folder (by default
     runs/NAME-DATE-TIME) holds run.json, samples.jsonl, table.csv, table.md, report.md and figures/.
 
+    More processes share the suite's budget: within case_s each of them gets fewer values, and suite_s ends the run.
+
     Exit codes: 0 measured; 2 usage, invalid suite or unusable folder; 3 a case was wrong, crashed, failed, timed out
     or ran out of memory unpredictedly; 5 nothing was measured; 124 the suite's time ran out; 130 interrupted.
     """
+    wanted = _processes(processes, quick=quick, rigorous=rigorous)
     with _told():
         from attnbench.runner import engine, exit_code, progress
 
         loaded = _load(suite, folders)
+        loaded = loaded if wanted is None else loaded.with_processes(wanted)
         folder = out or _new_folder(loaded.name)
         display = progress.choose(quiet=quiet)
         try:
@@ -197,6 +213,19 @@ def _load(path: Path, folders: tuple[Path, ...]) -> "Suite":
 
     _extend(folders)
     return load(path if path.exists() else shipped().get(str(path), path))
+
+
+def _processes(processes: int | None, *, quick: bool, rigorous: bool) -> int | None:
+    """The number of replicates that the command line asks for, if it does."""
+    asked = {
+        "--processes": processes,
+        "--quick": _QUICK if quick else None,
+        "--rigorous": _RIGOROUS if rigorous else None,
+    }
+    given = {name: count for name, count in asked.items() if count is not None}
+    if len(given) > 1:
+        raise click.UsageError(f"expected one of {', '.join(asked)}, found {' and '.join(given)}; leave one")
+    return next(iter(given.values()), None)
 
 
 def _extend(folders: tuple[Path, ...]) -> None:

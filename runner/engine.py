@@ -4,7 +4,7 @@ import random
 import shlex
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,7 @@ class _Session:
         self.prober = Prober(suite.budget.case_s, budget_bytes, folders, start_worker)
         self.forecast = Forecast(cases, suite.measure.processes)
         self._alive: tuple[str, Worker] | None = None
+        self._order = 0
 
     # Probe
 
@@ -133,10 +134,9 @@ class _Session:
     def _replicate(self, replicate: int) -> None:
         """One replicate: the groups in random order, through one process as long as it lives."""
         timed = [case for case in self.cases if case.key in self.plans]
-        order = random.Random(f"{self.seed}:{replicate}")
         groups = grouped(timed)
-        order.shuffle(groups)
-        done = 0
+        random.Random(f"{self.seed}:{replicate}").shuffle(groups)
+        self._order = done = 0
         for group in groups:
             if self._out_of_time():
                 break
@@ -175,8 +175,9 @@ class _Session:
         }
 
     def _sampled(self, sample: Sample) -> None:
-        """Write a sample; a case that failed once is not timed again."""
-        self._write(sample)
+        """Write a sample with its place in the replicate; a case that failed once is not timed again."""
+        self._write(replace(sample, order=self._order))
+        self._order += 1
         if sample.status is not Status.PASSED:
             del self.plans[sample.case]
 

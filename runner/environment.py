@@ -33,6 +33,7 @@ def of_machine() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
+        "affinity": list(machine.here(Path("/")).cpus),
         "threads": threads(),
         "memory_bytes": psutil.virtual_memory().total,
         "load": round(os.getloadavg()[0], 2),

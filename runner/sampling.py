@@ -3,6 +3,7 @@
 Nothing here knows time or torch: clocks are passed in, so that every rule is tested with a fake one.
 """
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,26 @@ from attnbench.runner.clocks import Clock
 
 LONG_CALL_NS = 1_000_000_000
 """A call longer than this warms up once, and one call makes a value."""
+SLOW_CALL_NS = 100_000_000
+"""A case whose every call is longer than this is too long to be judged steady or not."""
 WARMUP_CALLS = 3
+MOST_WARMUP_NS = 1_000_000_000
+WINDOW = 5
+"""Calls whose median is compared with that of as many calls before."""
+STEADY = 0.02
+"""The largest difference of two windows' medians that counts as none."""
 CUDA_WARMUP_CALLS = 25
 CUDA_WARMUP_NS = 200_000_000
 ESTIMATE_NS = 30_000_000
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """How a case was warmed up."""
+
+    calls: int
+    steady: bool
+    """Whether its last two windows agreed; true of a case that is too long to be judged."""
 
 
 @dataclass(frozen=True)
@@ -42,21 +59,41 @@ def estimate(call: Callable[[], object], clock: Clock, first_call_ns: float) -> 
     return sorted(times)[len(times) // 2]
 
 
-def warm_up(call: Callable[[], object], clock: Clock, device: str, value_ns: float) -> int:
-    """Call until the case has settled, and say how often.
+def warm_up(call: Callable[[], object], clock: Clock, device: str, value_ns: float) -> WarmUp:
+    """Call until the case has settled, and say how often and whether it had.
 
-    CPU: at least 3 calls and as long as one value. CUDA: at least 25 launches and 200 ms. A call longer than a
-    second warms up once.
+    CPU: at least 3 calls and as long as one value, then until two successive windows of 5 calls agree in median within
+    2 %, at most a second in all; 3 calls are enough where each takes more than 100 ms. CUDA: at least 25 launches and
+    200 ms, whether they agree or not. A call longer than a second warms up once.
     """
-    at_least = CUDA_WARMUP_CALLS if device == "cuda" else WARMUP_CALLS
-    enough_ns = CUDA_WARMUP_NS if device == "cuda" else value_ns
-    calls, spent_ns = 0, 0.0
-    while calls < at_least or spent_ns < enough_ns:
+    times_ns: list[float] = []
+    spent_ns, least_ns = 0.0, math.inf
+    while True:
         took_ns = clock(call, 1)
-        calls, spent_ns = calls + 1, spent_ns + took_ns
-        if took_ns > LONG_CALL_NS:
-            break
-    return calls
+        times_ns.append(took_ns)
+        spent_ns, least_ns = spent_ns + took_ns, min(least_ns, took_ns)
+        slow = least_ns > SLOW_CALL_NS
+        if device == "cuda":
+            enough = took_ns > LONG_CALL_NS or (len(times_ns) >= CUDA_WARMUP_CALLS and spent_ns >= CUDA_WARMUP_NS)
+        else:
+            settled = slow or (spent_ns >= value_ns and _agree(times_ns))
+            enough = spent_ns >= MOST_WARMUP_NS or (len(times_ns) >= WARMUP_CALLS and settled)
+        if enough:
+            return WarmUp(len(times_ns), slow or _agree(times_ns))
+
+
+def warm_up_ns(call_ns: float, value_ns: float) -> float:
+    """About how long the warm-up of a steady case takes on the CPU, for planning."""
+    calls = WARMUP_CALLS if call_ns > SLOW_CALL_NS else 2 * WINDOW
+    return max(call_ns, min(max(calls * call_ns, value_ns), MOST_WARMUP_NS))
+
+
+def _agree(times_ns: Sequence[float]) -> bool:
+    """Whether the last two windows are there, and their medians agree."""
+    if len(times_ns) < 2 * WINDOW:
+        return False
+    before, after = (sorted(each)[WINDOW // 2] for each in (times_ns[-2 * WINDOW : -WINDOW], times_ns[-WINDOW:]))
+    return abs(after - before) <= STEADY * before
 
 
 def interleave(plans: Sequence[Plan], rng: random.Random, take: Callable[[int], None]) -> None:

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 
 from attnbench.runner import calls, clocks, outcome, sampling
-from attnbench.runner.sampling import Plan
+from attnbench.runner.sampling import Plan, WarmUp
 from attnbench.suites import Case, Sample, Status
 
 Mark = Callable[[int], None]
@@ -18,7 +18,7 @@ class Bench:
     def __init__(self, cases: list[Case], value_ns: float, mark: Mark) -> None:
         self.cases = cases
         self.ended: dict[int, tuple[Status, str]] = {}
-        self.warmup_calls: dict[int, int] = {}
+        self.warm_ups: dict[int, WarmUp] = {}
         self._mark = mark
         self._clock = clocks.of(cases[0].device)
         self._calls: dict[int, Callable[[], object]] = {}
@@ -42,7 +42,7 @@ class Bench:
 
     def _ready(self, index: int, case: Case, given: calls.Inputs, value_ns: float) -> None:
         call = calls.call(calls.build(case, case.shape), given, case.direction)
-        self.warmup_calls[index] = sampling.warm_up(call, self._clock, case.device, value_ns)
+        self.warm_ups[index] = sampling.warm_up(call, self._clock, case.device, value_ns)
         self._calls[index] = call
 
     def _attempt(self, index: int, work: Callable[[], None]) -> None:
@@ -85,5 +85,6 @@ def _sample(bench: Bench, index: int, plan: Plan, replicate: int, values_ns: lis
         replicate=replicate,
         calls=plan.calls,
         values_ns=tuple(values_ns),
-        warmup_calls=bench.warmup_calls[index],
+        warmup_calls=bench.warm_ups[index].calls,
+        steady=bench.warm_ups[index].steady,
     )

@@ -79,6 +79,10 @@ class Sample(Result):
     values_ns: tuple[float, ...] = ()
     """Nanoseconds per call, one number a value, in the order taken."""
     warmup_calls: int = 0
+    steady: bool = True
+    """Whether its calls had settled when warm-up ended; true where a call is too long to be judged."""
+    order: int = 0
+    """Its place among the samples of its replicate, from 0: groups of cases come in random order."""
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_serializer, field_validator
 from pydantic_core import InitErrorDetails
@@ -127,6 +127,10 @@ class Suite(Model):
         """The baseline of every group that has one."""
         held = [case for case in self.cases() if f"{case.variant}/{case.implementation}" == self.baseline]
         return {case.group: case for case in reversed(held)}
+
+    def with_processes(self, processes: int) -> Self:
+        """The suite with another number of replicates."""
+        return self.model_copy(update={"measure": self.measure.model_copy(update={"processes": processes})})
 
     def to_json(self) -> dict[str, Any]:
         """The suite as JSON, defaults included; `model_validate` takes it again."""

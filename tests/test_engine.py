@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from attnbench.runner import engine, exit_code
+from attnbench.runner.doctor.machine import here
 from attnbench.runner.engine import Finished
 from attnbench.runner.journal import FolderError
 from attnbench.runner.progress import Quiet
@@ -138,6 +139,25 @@ def test_groups_come_in_another_order_in_each_replicate(tmp_path: Path) -> None:
     orders = {replicate: [keys for each, keys in machine.timed if each == replicate] for replicate in range(3)}
     assert len({json.dumps(order) for order in orders.values()}) > 1
     assert len({json.dumps(sorted(order)) for order in orders.values()}) == 1
+
+
+def test_samples_say_their_place_in_the_replicate(tmp_path: Path) -> None:
+    machine = Machine(kills=lambda case: case.implementation == "eager" and case.shape.seq_len == 32)
+    samples = [row for row in run(machine, tmp_path / "run").rows if isinstance(row, Sample)]
+    for replicate in range(3):
+        told = [(row.case, row.order) for row in samples if row.replicate == replicate]
+        assert [order for _, order in told] == list(range(len(told)))
+    asked = [key for each, keys in machine.timed if each == 1 for key in keys]
+    assert [row.case for row in samples if row.replicate == 1] == asked, "in the order of timing"
+
+
+def test_the_run_holds_what_was_random_and_where_it_ran(tmp_path: Path) -> None:
+    run(Machine(), tmp_path / "run", parse(SUITE, "tiny.yaml").with_processes(2))
+    meta = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert meta["seed"] == 0
+    assert meta["suite"]["measure"] == {"processes": 2, "values": 2, "value_ms": 10}
+    assert set(meta["environment"]["affinity"]) == set(here(Path("/")).cpus)
+    assert meta["environment"]["threads"] >= 1
 
 
 @pytest.mark.parametrize("status", [Status.OUT_OF_MEMORY, Status.TIMED_OUT])

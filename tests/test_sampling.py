@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from attnbench.runner import sampling
-from attnbench.runner.sampling import Plan
+from attnbench.runner.sampling import Plan, WarmUp
 
 MS = 1e6
 
@@ -64,8 +64,11 @@ def test_estimate_does_not_repeat_a_long_call() -> None:
 @pytest.mark.parametrize(
     ("device", "call_ms", "calls"),
     [
-        pytest.param("cpu", 1, 10, id="as-long-as-a-value"),
-        pytest.param("cpu", 8, 3, id="three-calls"),
+        pytest.param("cpu", 0.125, 80, id="as-long-as-a-value"),
+        pytest.param("cpu", 8, 10, id="two-windows"),
+        pytest.param("cpu", 100, 10, id="a-second"),
+        pytest.param("cpu", 101, 3, id="too-long-for-windows"),
+        pytest.param("cpu", 600, 2, id="at-most-a-second"),
         pytest.param("cpu", 1001, 1, id="a-long-call-once"),
         pytest.param("cuda", 1, 200, id="cuda-200-ms"),
         pytest.param("cuda", 50, 25, id="cuda-25-launches"),
@@ -74,8 +77,52 @@ def test_estimate_does_not_repeat_a_long_call() -> None:
 )
 def test_warm_up(device: str, call_ms: float, calls: int) -> None:
     clock = FakeClock(call_ms * MS)
-    assert sampling.warm_up(nothing, clock, device, value_ns=10 * MS) == calls
+    assert sampling.warm_up(nothing, clock, device, value_ns=10 * MS) == WarmUp(calls, steady=True)
     assert clock.calls == calls
+
+
+def test_warm_up_goes_on_until_two_windows_agree() -> None:
+    falling = [20 * MS * 0.9**call for call in range(13)]
+    clock = FakeClock(*falling, 5 * MS)
+    warm = sampling.warm_up(nothing, clock, "cpu", value_ns=10 * MS)
+    assert warm == WarmUp(len(falling) + 8, steady=True), "the first window has three calls of the settled time"
+    assert clock.calls == warm.calls
+
+
+@pytest.mark.parametrize(("after_ms", "calls"), [(9.8, 10), (9.79, 13), (10.2, 10), (10.21, 13)])
+def test_windows_agree_within_two_percent(after_ms: float, calls: int) -> None:
+    clock = FakeClock(*[10 * MS] * 5, after_ms * MS)
+    assert sampling.warm_up(nothing, clock, "cpu", value_ns=10 * MS) == WarmUp(calls, steady=True)
+
+
+def test_a_single_slow_call_does_not_unsettle() -> None:
+    clock = FakeClock(*[10 * MS] * 7, 90 * MS, 10 * MS)
+    assert sampling.warm_up(nothing, clock, "cpu", value_ns=10 * MS) == WarmUp(10, steady=True)
+
+
+def test_warm_up_ends_unsteady_after_a_second() -> None:
+    clock = FakeClock(*(10 * MS * 1.01**call for call in range(400)))
+    warm = sampling.warm_up(nothing, clock, "cpu", value_ns=10 * MS)
+    assert not warm.steady
+    assert sum(clock.times_ns[: warm.calls - 1]) < 1000 * MS <= sum(clock.times_ns[: warm.calls])
+
+
+def test_too_few_calls_within_the_second_to_compare_are_not_steady() -> None:
+    clock = FakeClock(900 * MS, 60 * MS)
+    assert sampling.warm_up(nothing, clock, "cpu", value_ns=10 * MS) == WarmUp(3, steady=False)
+
+
+def test_cuda_is_judged_by_its_last_launches_and_not_kept_waiting() -> None:
+    clock = FakeClock(*(8 * MS * 1.05**call for call in range(60)))
+    assert sampling.warm_up(nothing, clock, "cuda", value_ns=10 * MS) == WarmUp(25, steady=False)
+
+
+@pytest.mark.parametrize(
+    ("call_ms", "value_ms", "expected_ms"),
+    [(0.1, 10, 10), (5, 5, 50), (150, 150, 450), (400, 400, 1000), (7e3, 7e3, 7e3)],
+)
+def test_a_steady_warm_up_is_foreseen(call_ms: float, value_ms: float, expected_ms: float) -> None:
+    assert sampling.warm_up_ns(call_ms * MS, value_ms * MS) == expected_ms * MS
 
 
 def test_interleave_takes_a_value_of_each_case_a_round() -> None:
