@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from attnbench.reports import cells, escape, units
+from attnbench.reports import cells, escape, flags, units
 from attnbench.reports.frame import Run
 from attnbench.reports.scaling import ALWAYS, CROSSES, NEVER, UNCLEAR
 from attnbench.reports.settings import SERIES, Setting, comparison_length, names, scaled, settings, which
@@ -15,6 +15,8 @@ from attnbench.reports.statistics import FEWEST_PROCESSES, interval
 _LONGEST_REASON = 160
 _MOST_IN_DETAIL = 4
 """With more settings than this, each is told in short."""
+_MANY_FLAGGED = 0.2
+"""From this share of flagged cases on, the answer says so."""
 _SAME = 0.005
 """Peaks closer than this share of the baseline's are called as much."""
 
@@ -32,7 +34,7 @@ def answer(run: Run) -> list[str]:
         if len(measured) <= _MOST_IN_DETAIL:
             told += [_growth(run, setting), _memory(run, setting), _realised(setting)]
         found += [f"{setting.title}: {each}" for each in told if each]
-    return _shortened(run.frame, [*found, _passed(run.frame), *_failed(run.frame)])
+    return _shortened(run.frame, [*found, _passed(run.frame), *_flagged(run.frame), *_failed(run.frame)])
 
 
 def _shortened(frame: pd.DataFrame, sentences: list[str]) -> list[str]:
@@ -129,6 +131,17 @@ def _passed(frame: pd.DataFrame) -> str:
     told = f"{(frame['status'] == 'passed').sum()} of {len(frame)} cases passed"
     processes = frame["processes"].max() if len(frame) else 0
     return f"{told}; brackets hold 95 % intervals over {processes} processes." if processes > 2 else f"{told}."
+
+
+def _flagged(frame: pd.DataFrame) -> list[str]:
+    """That many of the cases that passed are flagged, and with what."""
+    passed = frame[frame["status"] == "passed"]
+    many = int((passed["flags"] != "").sum())
+    if not many or many < _MANY_FLAGGED * len(passed):
+        return []
+    counts = {flag: len(flags.carrying(passed, flag)) for flag in flags.MEANINGS}
+    told = ", ".join(f"{flag} {count}" for flag, count in counts.items() if count)
+    return [f"{many} of the {len(passed)} that passed are flagged ({told}): see the table of flags before use."]
 
 
 def _failed(frame: pd.DataFrame) -> list[str]:

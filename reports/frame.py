@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from attnbench.reports import memory, quality
 from attnbench.reports.journal import Journal, read
 from attnbench.reports.scaling import scaling
 from attnbench.reports.settings import names
@@ -26,10 +27,16 @@ COLUMNS = (
     *("time_ns", "time_low_ns", "time_high_ns", *_COUNTS, "flops_per_s", "speedup", "baseline", "max_abs_error"),
     *("label", "processes", "speedup_low", "speedup_high", "bound_speedup", "realised", "waste", *_EXTRA_COUNTS),
     "peak_fraction",
+    *(*quality.COLUMNS, *memory.COLUMNS),
 )
 """The columns of a frame. Times are of one call; `speedup` is the baseline's time over the case's; `bound_speedup` the
 baseline's allowed pairs over the case's; `realised` their ratio; `waste` computed pairs over allowed ones;
-`peak_fraction` the case's peak memory over the baseline's. Numbers exist only where `status` is `passed`."""
+`peak_fraction` the case's peak memory over the baseline's. Numbers exist only where `status` is `passed`.
+
+`within_sd` and `between_sd` are the components of variance between the values of a process and between processes, and
+`drift` the change over the run with the p value `drift_p`, all on the log scale; `processes_for_1_percent` the fewest
+whose interval is at most +-1 %; `flags` what makes the numbers doubtful, see `attnbench.reports.flags`; `gross_bytes`
+the peak with inputs and preparation, `net_bytes` the peak without the results."""
 
 NOT_REACHED = "not reached"
 NOT_TIMED = "not timed: the run ended before"
@@ -58,12 +65,15 @@ def load(folder: Path) -> Run:
     """
     journal = read(folder)
     endings = [_ending(journal.probes.get(each.key), journal.samples.get(each.key, {})) for each in journal.planned]
-    log_ns = _log_ns(journal, [status is Status.PASSED for status, _ in endings])
+    timed = _timed(journal, [status is Status.PASSED for status, _ in endings])
+    log_ns = _log_ns(timed, len(endings))
     rows = {each.key: i for i, each in enumerate(journal.planned)}
     baseline_rows = np.array([rows.get(each.baseline or "", -1) for each in journal.planned], np.int64)
     frame = _told(journal, endings)
     _add_times(frame, log_ns)
     _add_speedups(frame, log_ns, baseline_rows)
+    memory.add(frame)
+    quality.add(frame, log_ns, np.array([i for i, _ in timed], np.int64), [sample for _, sample in timed])
     frame["waste"] = _ratio(_floats(frame, "computed_pairs"), _floats(frame, "allowed_pairs"))
     frame = frame[list(COLUMNS)]
     return Run(folder, journal.meta, frame, log_ns, scaling(frame, log_ns, baseline_rows))
@@ -87,20 +97,24 @@ def _ending(probe: Probe | None, samples: Mapping[int, Sample]) -> tuple[Status,
     return (Status.PASSED, "") if told else (Status.SKIPPED, NOT_TIMED)
 
 
-def _log_ns(journal: Journal, passed: list[bool]) -> FloatArray:
-    """Median log times `[cases, P]` of the cases that passed."""
-    found = [
-        (i, replicate, sample.values_ns)
+def _timed(journal: Journal, passed: list[bool]) -> list[tuple[int, Sample]]:
+    """The samples of the cases that passed, each with the row of its case."""
+    return [
+        (i, sample)
         for i, each in enumerate(journal.planned)
         if passed[i]
-        for replicate, sample in journal.samples[each.key].items()
+        for sample in journal.samples[each.key].values()
         if sample.status is Status.PASSED
     ]
-    columns = {name: p for p, name in enumerate(sorted({replicate for _, replicate, _ in found}))}
-    log_ns = np.full((len(journal.planned), len(columns)), np.nan)
-    if found:
-        at = [i for i, _, _ in found], [columns[replicate] for _, replicate, _ in found]
-        log_ns[at] = log_medians([values for _, _, values in found])
+
+
+def _log_ns(timed: list[tuple[int, Sample]], cases: int) -> FloatArray:
+    """Median log times `[cases, P]`."""
+    columns = {name: p for p, name in enumerate(sorted({sample.replicate for _, sample in timed}))}
+    log_ns = np.full((cases, len(columns)), np.nan)
+    if timed:
+        at = [i for i, _ in timed], [columns[sample.replicate] for _, sample in timed]
+        log_ns[at] = log_medians([sample.values_ns for _, sample in timed])
     return log_ns
 
 

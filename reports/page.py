@@ -33,6 +33,7 @@ _HOW_TO_READ = """\
 - **Bound**: the baseline's allowed pairs over the case's, the speed-up if time followed work. **Realised**: the
   measured speed-up as a share of it.
 - **Error**: the largest difference of an output from a float64 reference, over all lengths checked.
+- **Flags** mark cases whose numbers are doubtful; nothing is left out for it. The terminal marks them with `!`.
 - **n/a**: unsupported. **skipped**: not tried. An empty cell: not in the suite."""
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from attnbench.reports import cells, escape, units
+from attnbench.reports import cells, escape, flags, units
 from attnbench.reports.frame import Run
 from attnbench.reports.settings import Setting, attempted, comparison_length, scaled, settings, which
 
@@ -21,12 +21,12 @@ def csv(frame: pd.DataFrame) -> str:
 
 
 def markdown(run: Run) -> str:
-    """All tables: time and memory, growth, work, and what did not pass."""
+    """All tables: time and memory, growth, work, flags, and what did not pass."""
     found = settings(run.frame)
     parts = [lengths(each) for each in found] or [NOTHING]
     parts += [growth(run.scaling, each) for each in found]
     parts += [work(each) for each in found if (each.frame["status"] == "passed").any()]
-    return "\n\n".join([*parts, failures(run.frame)]) + "\n"
+    return "\n\n".join([*parts, flagged(run.frame), failures(run.frame)]) + "\n"
 
 
 def lengths(setting: Setting) -> str:
@@ -75,6 +75,20 @@ def work(setting: Setting) -> str:
     return f"### {escape.text(setting.title)}: work at N = {n}\n\n{escape.table(header, rows)}"
 
 
+def flagged(frame: pd.DataFrame) -> str:
+    """Every flag that some case carries: what it says, what to do, and which cases."""
+    title = "### Flags\n\n"
+    rows = []
+    for flag, meaning in flags.MEANINGS.items():
+        part = flags.carrying(frame, flag)
+        if len(part):
+            found = escape.text(which(frame, part), longest=None)
+            rows.append([escape.text(flag), str(len(part)), meaning.says, meaning.do, found])
+    if not rows:
+        return f"{title}No case is flagged."
+    return title + escape.table(["flag", "cases", "it says", "what to do", "which"], rows, "lrlll")
+
+
 def failures(frame: pd.DataFrame) -> str:
     """Every case that did not pass, those with the same reason together."""
     title = "### What did not pass\n\n"
@@ -91,7 +105,8 @@ def failures(frame: pd.DataFrame) -> str:
 def terminal(run: Run) -> "Table":
     """A table for the terminal: each series by length, its time, half its interval and its speed-up.
 
-    Green is faster than the baseline, red slower, dim neither for sure; what did not pass is yellow.
+    Green is faster than the baseline, red slower, dim neither for sure; what did not pass is yellow; `!` marks a case
+    that is flagged.
     """
     from rich import box
     from rich.table import Table
@@ -99,7 +114,10 @@ def terminal(run: Run) -> "Table":
 
     found = settings(run.frame)
     columns = sorted({int(n) for each in found for n in each.frame["seq_len"]})
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    caption = (
+        "! flagged: the report's table of flags says why, and what to do" if (run.frame["flags"] != "").any() else None
+    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
     table.add_column("" if found else NOTHING, overflow="fold")
     for n in columns:
         table.add_column(f"N = {n}", justify="right")
@@ -113,7 +131,7 @@ def terminal(run: Run) -> "Table":
 
 
 def _coloured(row: pd.Series | None) -> "Text":
-    """A cell of the terminal's table: `1.23 ms ±2%` over `3.1x`."""
+    """A cell of the terminal's table: `1.23 ms ±2%` over `3.1x`, with a trailing `!` where it is flagged."""
     from rich.text import Text
 
     if row is None:
@@ -123,7 +141,7 @@ def _coloured(row: pd.Series | None) -> "Text":
     low, high = row["time_low_ns"], row["time_high_ns"]
     time = f"{units.time(row['time_ns'], low, high)} {units.spread(low, high)}".rstrip()
     sure = "green" if row["speedup_low"] > 1 else "red" if row["speedup_high"] < 1 else "dim"
-    return Text.assemble(time, "\n", (cells.times(row), sure))
+    return Text.assemble(time, "\n", (cells.times(row), sure), " !" if row["flags"] else "")
 
 
 def _baseline(frame: pd.DataFrame) -> str:

@@ -13,7 +13,7 @@ from attnbench.runner.clocks import Clock
 LONG_CALL_NS = 1_000_000_000
 """A call longer than this warms up once, and one call makes a value."""
 SLOW_CALL_NS = 30_000_000
-"""A case whose every call is longer than this warms up three times: two windows of it would cost more than its values."""
+"""A case whose every call is longer than this warms up three times: its windows would cost more than its values."""
 WARMUP_CALLS = 3
 MOST_WARMUP_NS = 1_000_000_000
 WINDOW = 5

@@ -33,6 +33,8 @@ class Series:
     memory_exponent: float = 1.0
     bytes_at_1024: float = 2**22
     waste: float | None = 1.2
+    predicted: float = 1.0
+    """The predicted peak as a multiple of the peak."""
     endings: Mapping[int, Ending] = field(default_factory=dict)
     """How it ends at some lengths, where it does not pass."""
 
@@ -52,6 +54,10 @@ class Plan:
     process_sd: float = 0.02
     """Between processes, on the log scale."""
     value_sd: float = 0.01
+    drift: float = 0.0
+    """Log change from the first to the last process."""
+    unsteady: tuple[int, ...] = ()
+    """Replicates whose warm-up ended before times were steady."""
     baseline: str | None = "full/sdpa"
     name: str = "synthetic"
     seed: int = 0
@@ -98,13 +104,15 @@ def rows(plan: Plan) -> Iterable[Probe | Sample]:
     for series, each in points:
         yield probe(each, series, *ending(series, each.shape.seq_len))
     for replicate in range(plan.processes):
-        for series, each in points:
+        drift = plan.drift * replicate / max(plan.processes - 1, 1)
+        for order, (series, each) in enumerate(points):
             n = each.shape.seq_len
             if ending(series, n)[0] is Status.PASSED:
                 truth = series.at_1024_ns * (n / 1024) ** series.exponent * (3 if each.direction == "training" else 1)
-                noise = rng.normal(0, plan.process_sd) + rng.normal(0, plan.value_sd, plan.values)
+                noise = rng.normal(0, plan.process_sd) + rng.normal(0, plan.value_sd, plan.values) + drift
                 values = tuple((truth * np.exp(noise)).tolist())
-                yield Sample(each.key, Status.PASSED, "", replicate, 1, values)
+                steady = replicate not in plan.unsteady
+                yield Sample(each.key, Status.PASSED, "", replicate, 1, values, steady=steady, order=order)
 
 
 def probe(each: Case, series: Series, status: Status, reason: str) -> Probe:
@@ -124,7 +132,7 @@ def probe(each: Case, series: Series, status: Status, reason: str) -> Probe:
         prepared_bytes=4096,
         peak_bytes=peak,
         resident_bytes=peak + 4096,
-        predicted_bytes=peak,
+        predicted_bytes=int(peak * series.predicted),
         allowed_pairs=pairs,
         computed_pairs=None if series.waste is None else int(pairs * series.waste),
         flops=times * pairs * each.shape.head_dim,
