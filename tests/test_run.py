@@ -74,6 +74,27 @@ def test_a_run_measures_every_case_and_leaves_exactly_its_files(tmp_path: Path) 
     assert (table.peak_bytes > 0).all()
     assert done.stderr.count("passed") == 16, "one plain line a case where there is no terminal"
     assert "out/report.md" in done.stdout
+    samples = [row for row in rows(tmp_path / "out") if row["kind"] == "sample"]
+    for replicate in range(3):
+        assert [row["order"] for row in samples if row["replicate"] == replicate] == list(range(16))
+    assert all(type(row["steady"]) is bool and row["warmup_calls"] >= 3 for row in samples)
+    environment = json.loads((tmp_path / "out" / "run.json").read_text())["environment"]
+    assert environment["affinity"]
+    assert environment["wait_policy"] == "PASSIVE"
+
+
+def test_a_quick_run_has_two_processes_and_no_interval(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SUITE.replace("[64, 128]", "64"))
+    done = bench("run", "tiny.yaml", "--out", "out", "--quick", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    meta = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert meta["suite"]["measure"]["processes"] == 2
+    assert meta["command"] == "bench run tiny.yaml --out out --quick"
+    table = pd.read_csv(tmp_path / "out" / "table.csv")
+    assert set(table.processes) == {2}
+    assert table[["time_low_ns", "time_high_ns", "speedup_low"]].isna().all(axis=None)
+    assert "±" not in done.stdout
+    assert "too few processes (2) to say what differs" in " ".join(done.stdout.split())
 
 
 def test_a_report_is_rebuilt_from_the_rows_alone(tmp_path: Path) -> None:
