@@ -11,11 +11,13 @@ from typing import Any
 
 from attnbench.runner import environment, memory, prober, sampling, thumbnails
 from attnbench.runner.forecast import Forecast
-from attnbench.runner.journal import Journal
+from attnbench.runner.journal import Journal, append_profile
 from attnbench.runner.prober import Prober, StartWorker
+from attnbench.runner.profiler import Profiler
 from attnbench.runner.progress import Progress
 from attnbench.runner.workers import Worker, WorkerEnded
 from attnbench.suites import Case, Probe, Result, Sample, Status, grouped
+from attnbench.suites.profile import Profile
 from attnbench.suites.suite import Suite
 
 _BLOCKS_LONGER = (Status.OUT_OF_MEMORY, Status.TIMED_OUT)
@@ -27,6 +29,9 @@ class Finished:
 
     folder: Path
     rows: tuple[Result, ...]
+    """Of `samples.jsonl`."""
+    profiles: tuple[Profile, ...]
+    """Of `profile.jsonl`."""
     out_of_time: bool
 
 
@@ -38,12 +43,14 @@ def run(
     command: Sequence[str] = (),
     folders: tuple[Path, ...] = (),
     seed: int = 0,
+    profile: bool = False,
     start_worker: StartWorker = Worker,
     now: Callable[[], float] = time.monotonic,
 ) -> Finished:
     """Measure all cases of a suite into a new folder.
 
-    `folders` hold variants outside the package. An interruption leaves every finished unit in the folder.
+    `folders` hold variants outside the package. With `profile`, every case that passed is profiled at the
+    end. An interruption leaves every finished unit in the folder.
 
     Raises:
         FolderError: the folder is in use or cannot be written.
@@ -58,10 +65,12 @@ def run(
         try:
             session.probe_all()
             session.time_all()
+            if profile:
+                session.profile_all()
         finally:
             session.close()
         journal.finish(finished=_utc())
-    return Finished(folder, tuple(session.rows), session.out_of_time)
+    return Finished(folder, tuple(session.rows), tuple(session.profiles), session.out_of_time)
 
 
 class _Session:
@@ -90,6 +99,7 @@ class _Session:
         self.now = now
         self.deadline = now() + suite.budget.suite_s
         self.rows: list[Result] = []
+        self.profiles: list[Profile] = []
         self.plans: dict[str, sampling.Plan] = {}
         self.out_of_time = False
         self.prober = Prober(suite.budget.case_s, budget_bytes, folders, start_worker)
@@ -181,7 +191,22 @@ class _Session:
         if sample.status is not Status.PASSED:
             del self.plans[sample.case]
 
-    # Both
+    # Profile
+
+    def profile_all(self) -> None:
+        """Profile the cases that passed, last, so that it takes nothing from what is timed."""
+        budget = self.suite.budget
+        profiler = Profiler(self.journal.folder, budget.case_s, self.budget_bytes, self.folders, self.start_worker)
+        passed = [case for case in self.cases if case.key in self.plans]
+        for done, case in enumerate(passed):
+            self.progress.working("profile", case.title, done, len(passed), None)
+            reason = self._out_of_time()
+            profile = Profile(case.key, Status.SKIPPED, reason, case.title) if reason else profiler.profile(case)
+            append_profile(self.journal.folder, profile)
+            self.profiles.append(profile)
+            self.progress.profiled(profile, done + 1, len(passed))
+
+    # All
 
     def close(self) -> None:
         """End the workers that are alive."""

@@ -5,12 +5,14 @@ import json
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from attnbench.suites import Result
+from attnbench.suites.profile import Profile
 
 RUN = "run.json"
 SAMPLES = "samples.jsonl"
+PROFILE = "profile.jsonl"
 
 
 class FolderError(Exception):
@@ -27,15 +29,7 @@ class Journal:
     def __init__(self, folder: Path, meta: dict[str, Any]) -> None:
         self.folder = folder
         self._meta = meta
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            found = sorted(path.name for path in folder.iterdir())
-        except OSError as error:
-            raise FolderError(f"{folder}: expected a folder that can be written, found: {error.strerror}") from error
-        if found:
-            raise FolderError(
-                f"{folder}: expected a new or empty folder, found {found[0]} in it; name another with --out"
-            )
+        make_folder(folder)
         try:
             self._samples = (folder / SAMPLES).open("a", encoding="utf-8")
             fcntl.flock(self._samples, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,12 +39,7 @@ class Journal:
 
     def append(self, row: Result) -> None:
         """Add one row and wait until it is on disk."""
-        try:
-            self._samples.write(json.dumps(row.to_json(), separators=(",", ":")) + "\n")
-            self._samples.flush()
-            os.fsync(self._samples.fileno())
-        except OSError as error:
-            raise FolderError(f"{self._samples.name}: cannot be written: {error.strerror}") from error
+        _append(self._samples, row)
 
     def finish(self, **facts: Any) -> None:
         """Add facts to `run.json` that are known only at the end."""
@@ -70,3 +59,41 @@ class Journal:
         draft = self.folder / (RUN + ".tmp")
         draft.write_text(json.dumps(self._meta, indent=1) + "\n", encoding="utf-8")
         draft.replace(self.folder / RUN)
+
+
+def make_folder(folder: Path) -> None:
+    """A new folder, or one that is empty.
+
+    Raises:
+        FolderError: it holds something already, or cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        found = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise FolderError(f"{folder}: expected a folder that can be written, found: {error.strerror}") from error
+    if found:
+        raise FolderError(f"{folder}: expected a new or empty folder, found {found[0]} in it; name another with --out")
+
+
+def append_profile(folder: Path, profile: Profile) -> None:
+    """Add a row to the folder's `profile.jsonl`, which is made when the first one comes.
+
+    Raises:
+        FolderError: the folder cannot be written.
+    """
+    try:
+        with (folder / PROFILE).open("a", encoding="utf-8") as file:
+            _append(file, profile)
+    except OSError as error:
+        raise FolderError(f"{folder / PROFILE}: cannot be written: {error.strerror}") from error
+
+
+def _append(file: TextIO, row: Result) -> None:
+    """Add one row to a file and wait until it is on disk."""
+    try:
+        file.write(json.dumps(row.to_json(), separators=(",", ":")) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    except OSError as error:
+        raise FolderError(f"{file.name}: cannot be written: {error.strerror}") from error

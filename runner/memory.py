@@ -5,11 +5,15 @@ import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from attnbench.runner.doctor import cgroup, machine
 from attnbench.runner.doctor.finding import Unread
+
+if TYPE_CHECKING:
+    from torch.profiler import profile
 
 
 def available_bytes() -> int:
@@ -51,14 +55,20 @@ def cpu_peaks(call: Callable[[], object]) -> Peaks:
 
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         resident_bytes = _resident_bytes(call)
-    assert profiler.profiler is not None
-    assert profiler.profiler.kineto_results is not None
-    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
     held = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
+    for event in allocations(profiler, "cpu"):
         held += event.nbytes()
         peak = max(peak, held)
     return Peaks(peak, resident_bytes)
+
+
+def allocations(profiler: "profile", device: str) -> list[Any]:
+    """The allocator's events on a device, in order of time; what is freed counts as negative `nbytes()`."""
+    assert profiler.profiler is not None
+    assert profiler.profiler.kineto_results is not None
+    found = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    mine = [event for event in found if event.device_type().name.lower() == device]
+    return sorted(mine, key=lambda event: event.start_ns())
 
 
 def cuda_peaks(call: Callable[[], object]) -> Peaks:

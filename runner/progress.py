@@ -4,6 +4,7 @@ import sys
 from typing import Protocol
 
 from attnbench.suites import Case, Probe, Status
+from attnbench.suites.profile import Profile
 
 
 class Progress(Protocol):
@@ -17,6 +18,9 @@ class Progress(Protocol):
 
     def replicated(self, done: int, total: int, left_s: float | None) -> None:
         """Say that a replicate is over."""
+
+    def profiled(self, profile: Profile, done: int, total: int) -> None:
+        """Say that a case was profiled."""
 
     def close(self) -> None:
         """The run is over, or was interrupted."""
@@ -34,6 +38,9 @@ class Quiet:
     def replicated(self, done: int, total: int, left_s: float | None) -> None:
         """Say nothing."""
 
+    def profiled(self, profile: Profile, done: int, total: int) -> None:
+        """Say nothing."""
+
     def close(self) -> None:
         """Say nothing."""
 
@@ -48,6 +55,10 @@ class Plain(Quiet):
     def replicated(self, done: int, total: int, left_s: float | None) -> None:
         """`timed in process 2 of 5 (0:21 left)`."""
         _line(f"timed in process {done} of {total}", left_s)
+
+    def profiled(self, profile: Profile, done: int, total: int) -> None:
+        """`[3/16] profiled local_window(window=129)/blockwise N=512 ...`."""
+        _line(f"[{done}/{total}] {_profiled(profile)}", None)
 
 
 class Live(Quiet):
@@ -88,6 +99,14 @@ class Live(Quiet):
         if probe.status is not Status.PASSED:
             self._bar.console.print(escape(told(case, probe)), style="yellow", highlight=False)
 
+    def profiled(self, profile: Profile, done: int, total: int) -> None:
+        """Keep what could not be profiled on the screen."""
+        del done, total
+        from rich.markup import escape
+
+        if profile.status is not Status.PASSED:
+            self._bar.console.print(escape(_profiled(profile)), style="yellow", highlight=False)
+
     def close(self) -> None:
         """Take the bar away."""
         self._bar.stop()
@@ -103,6 +122,12 @@ def choose(*, quiet: bool) -> Progress:
 def told(case: Case, probe: Probe) -> str:
     """How a case ended, in one line."""
     return f"{probe.status} {case.title}" + (f": {probe.reason}" if probe.reason else "")
+
+
+def _profiled(profile: Profile) -> str:
+    """How a profile ended, in one line."""
+    passed = profile.status is Status.PASSED
+    return f"profiled {profile.title}" if passed else f"profile {profile.status} {profile.title}: {profile.reason}"
 
 
 def _line(text: str, left_s: float | None) -> None:

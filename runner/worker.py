@@ -67,6 +67,7 @@ class _Desk:
             "take": self._take,
             "timer": self._timer,
             "overhead": self._overhead,
+            "profile": self._profile,
         }
         return answers[what](**request)
 
@@ -117,6 +118,13 @@ class _Desk:
         from attnbench.runner import clocks
 
         return min(clocks.cpu(_nothing, calls) for _ in range(100))
+
+    def _profile(self, case: dict[str, Any], threads: int, trace: str) -> object:
+        """Where the time and the memory of a case go; its Chrome trace is written to `trace`."""
+        from attnbench.runner import profile
+
+        _set_threads(threads)
+        return profile.profile(Case.from_json(case), Path(trace), self._stage).to_json()
 
     def _mark(self, index: int) -> None:
         self._marks[0] = index

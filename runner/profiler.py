@@ -1,0 +1,52 @@
+"""Profiling as the parent does it: each case in a worker of its own, never in one that is timed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from attnbench.runner import memory
+from attnbench.runner.journal import append_profile
+from attnbench.runner.prober import Prober, StartWorker, threads
+from attnbench.runner.workers import Worker, WorkerEnded
+from attnbench.suites import Case, Status
+from attnbench.suites.budget import Budget
+from attnbench.suites.profile import Profile
+
+TRACES = "traces"
+
+
+@dataclass(frozen=True)
+class Profiler:
+    """Profiles cases, one at a time, and leaves `folder/traces/KEY.json.gz` for each."""
+
+    folder: Path
+    patience_s: float
+    budget_bytes: int
+    folders: tuple[Path, ...] = ()
+    start_worker: StartWorker = Worker
+
+    def profile(self, case: Case) -> Profile:
+        """The profile of a case, or how its worker ended."""
+        trace = (self.folder / TRACES / f"{case.key}.json.gz").resolve()
+        request = {"do": "profile", "case": case.to_json(), "threads": threads(case), "trace": str(trace)}
+        budget_bytes = self.budget_bytes if case.device == "cpu" else None
+        try:
+            with self.start_worker("forkserver", budget_bytes, self.folders) as worker:
+                return Profile.from_json(worker.ask(request, self.patience_s))
+        except WorkerEnded as end:
+            return Profile(case.key, end.status, end.reason, case.title)
+
+
+def checked(case: Case, folder: Path, budget: Budget, folders: tuple[Path, ...] = ()) -> Profile:
+    """The profile of one case that was probed first, written into `folder`; or why there is none."""
+    budget_bytes = budget.bytes_of(memory.available_bytes())
+    prober = Prober(budget.case_s, budget_bytes, folders)
+    try:
+        probe = prober.probe(case)
+    finally:
+        prober.close()
+    if probe.status is Status.PASSED:
+        found = Profiler(folder, budget.case_s, budget_bytes, folders).profile(case)
+    else:
+        found = Profile(case.key, probe.status, probe.reason, case.title)
+    append_profile(folder, found)
+    return found
