@@ -1,7 +1,8 @@
 """The figures of a run, each as SVG and PNG."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,11 +29,16 @@ _METADATA = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
 
 def write(run: Run, folder: Path) -> list[Path]:
     """`folder/figures/{time,memory,speedup,patterns}.{svg,png}`: the same run gives the same bytes of SVG."""
+    return save({name: partial(draw, run) for name, draw in FIGURES.items()}, folder)
+
+
+def save(figures: Mapping[str, Callable[[], Figure]], folder: Path) -> list[Path]:
+    """`folder/figures/NAME.{svg,png}` of each figure, drawn in the house's style."""
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     written = []
     with mpl.rc_context(cast(Any, STYLE)):
-        for name, draw in FIGURES.items():
-            figure = draw(run)
+        for name, draw in figures.items():
+            figure = draw()
             for kind, metadata in _METADATA.items():
                 path = folder / "figures" / f"{name}.{kind}"
                 part = path.with_suffix(f".{kind}.part")

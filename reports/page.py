@@ -1,12 +1,14 @@
 """A run's own folder of results, rebuilt from `run.json` and `samples.jsonl` alone."""
 
-import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attnbench.reports import escape, figures, tables, units
+from attnbench.reports import escape, figures, profile, profile_summary, tables, units
 from attnbench.reports.answer import answer
+from attnbench.reports.files import put
 from attnbench.reports.frame import NOT_REACHED, Run, load
+from attnbench.suites.profile import Profile
 
 _READINGS = {
     "time": "Lower is faster. Both axes are logarithmic, so a straight line is a power of N: compare its slope with "
@@ -40,18 +42,24 @@ _HOW_TO_READ = """\
 def write(folder: Path) -> Path:
     """Write `table.csv`, `table.md`, `figures/` and `report.md` into the run's folder; returns the report's path.
 
+    Where the run was profiled, `operators.csv` and `operators.md` too.
+
     Raises:
         RunError: the run cannot be read.
     """
     run = load(folder)
+    profiles = profile.read(folder)
     markdown = tables.markdown(run)
     figures.write(run, folder)
-    _put(folder / "table.csv", tables.csv(run.frame))
-    _put(folder / "table.md", markdown)
-    return _put(folder / "report.md", report(run, markdown))
+    put(folder / "table.csv", tables.csv(run.frame))
+    put(folder / "table.md", markdown)
+    if profiles:
+        profile_summary.draw(run, profiles)
+        profile.write_tables(profiles, folder)
+    return put(folder / "report.md", report(run, markdown, profiles))
 
 
-def report(run: Run, markdown: str) -> str:
+def report(run: Run, markdown: str, profiles: Mapping[str, Profile]) -> str:
     """The report as Markdown around its tables."""
     meta = run.meta
     parts = [
@@ -63,6 +71,7 @@ def report(run: Run, markdown: str) -> str:
         *(f"![{name}](figures/{name}.svg)\n\n{reading}" for name, reading in _READINGS.items()),
         "## Tables",
         markdown.rstrip("\n"),
+        *([profile_summary.section(run, profiles)] if profiles else []),
         "## How to read this",
         _HOW_TO_READ,
         "## Environment",
@@ -91,11 +100,3 @@ def _environment(environment: dict[str, Any]) -> str:
         told = units.size(value) if name.endswith("_bytes") and isinstance(value, int) else value
         rows.append([escape.text(name), "-" if told is None else escape.text(told)])
     return escape.table(["", "value"], rows, "ll")
-
-
-def _put(path: Path, text: str) -> Path:
-    """Write a file whole or not at all."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(text.encode("utf-8", "replace"))
-    os.replace(part, path)
-    return path

@@ -18,12 +18,12 @@ def times(low: float, high: float) -> list[tuple[float, str]]:
     inside = [place for place in every if low <= place <= high]
     tens = [place for place in inside if math.isclose(math.log10(place), round(math.log10(place)))]
     places = inside if len(inside) <= _MOST else tens if len(tens) > 2 else inside[:: len(inside) // _MOST + 1]
-    return [(place, _time(place)) for place in places]
+    return [(place, round_time(place)) for place in places]
 
 
 def sizes(low: float, high: float) -> list[tuple[float, str]]:
     """Powers of two of bytes."""
-    return [(place, _size(place)) for place in _powers(low, high)]
+    return [(place, round_size(place)) for place in _powers(low, high)]
 
 
 def ratios(low: float, high: float) -> list[tuple[float, str]]:
@@ -46,7 +46,7 @@ def _powers(low: float, high: float) -> list[float]:
     return [2.0**power for power in range(first, last + 1) if power % step == 0]
 
 
-def _time(ns: float) -> str:
+def round_time(ns: float) -> str:
     """A round time: `50 µs`."""
     for scale, unit in ((1e9, "s"), (1e6, "ms"), (1e3, "µs")):
         if ns >= scale * 0.999:
@@ -54,7 +54,7 @@ def _time(ns: float) -> str:
     return f"{ns:g} ns"
 
 
-def _size(count: float) -> str:
+def round_size(count: float) -> str:
     """A round size: `16 MiB`."""
     for scale, unit in ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB")):
         if count >= scale:

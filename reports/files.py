@@ -1,0 +1,12 @@
+"""Files of a report, written whole or not at all."""
+
+import os
+from pathlib import Path
+
+
+def put(path: Path, text: str) -> Path:
+    """Write a file in one step; returns its path."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(text.encode("utf-8", "replace"))
+    os.replace(part, path)
+    return path
