@@ -38,6 +38,7 @@ def main() -> None:
 @click.option("--quick", is_flag=True, help=f"{_QUICK} processes: a first look, without intervals.")
 @click.option("--rigorous", is_flag=True, help=f"{_RIGOROUS} processes: narrow intervals, and two modes show.")
 @click.option("--quiet", is_flag=True, help="Say nothing but where the run folder is.")
+@click.option("--profile", is_flag=True, help="At the end, profile every case that passed.")
 @_VARIANTS
 def run(
     suite: Path,
@@ -46,12 +47,14 @@ def run(
     quick: bool,
     rigorous: bool,
     quiet: bool,
+    profile: bool,
     folders: tuple[Path, ...],
 ) -> None:
     """Measure all cases of SUITE, a YAML file or the name of a suite that ships, and report.
 
     Every case is checked against a float64 oracle before it is timed. The run folder (by default
-    runs/NAME-DATE-TIME) holds run.json, samples.jsonl, table.csv, table.md, report.md and figures/.
+    runs/NAME-DATE-TIME) holds run.json, samples.jsonl, table.csv, table.md, report.md and figures/; with --profile also
+    profile.jsonl, operators.csv, operators.md and traces/.
 
     More processes share the suite's budget: within case_s each of them gets fewer values, and suite_s ends the run.
 
@@ -67,8 +70,8 @@ def run(
         folder = out or _new_folder(loaded.name)
         display = progress.choose(quiet=quiet)
         try:
-            finished = engine.run(loaded, folder, display, command=_command(), folders=folders)
-            code = exit_code.of(finished.rows, out_of_time=finished.out_of_time)
+            finished = engine.run(loaded, folder, display, command=_command(), folders=folders, profile=profile)
+            code = exit_code.of((*finished.rows, *finished.profiles), out_of_time=finished.out_of_time)
         except KeyboardInterrupt:
             code = exit_code.INTERRUPTED
             _say("interrupted; what was finished is kept", quiet=quiet)
@@ -80,17 +83,55 @@ def run(
 
 
 @main.command()
+@_SUITE
+@click.argument("case")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder to write; new or empty.")
+@_VARIANTS
+def profile(suite: Path, case: str, out: Path | None, folders: tuple[Path, ...]) -> None:
+    """Show where the time and the memory of one CASE of SUITE go, operator by operator.
+
+    CASE is a case's key, or words that its title alone holds: "local_window blockwise 2048 training". It is checked
+    against the oracle first. DIR (by default runs/NAME-profile-DATE-TIME) gets profile.jsonl, operators.csv,
+    operators.md, figures/ and a trace for https://ui.perfetto.dev in traces/. Recording slows calls: no time here is
+    a result.
+
+    Exit codes: 0 profiled; 2 usage, invalid suite, unusable folder, or not exactly one such case; 3 the case did not
+    pass, or could not be profiled; 5 it does not exist here; 130 interrupted.
+    """
+    with _told():
+        from attnbench.reports import profile as page
+        from attnbench.runner import exit_code, journal, profiler
+        from attnbench.suites.pick import pick
+
+        loaded = _load(suite, folders)
+        picked = pick(loaded.cases(), case)
+        folder = out or _new_folder(f"{loaded.name}-profile")
+        journal.make_folder(folder)
+        click.echo(f"profiling {picked.title}", err=True)
+        try:
+            found = profiler.checked(picked, folder, loaded.budget, folders)
+        except KeyboardInterrupt:
+            _say("interrupted", quiet=False)
+            sys.exit(exit_code.INTERRUPTED)
+        if found.status != "passed":
+            click.echo(f"{found.status}: {found.reason}", err=True)
+            sys.exit(exit_code.NOTHING if found.status == "unsupported" else exit_code.NOT_PASSED)
+        click.echo(page.terminal(found))
+        click.echo(f"profile: {page.write(folder)}")
+
+
+@main.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 def report(runs: tuple[Path, ...]) -> None:
-    """Rebuild tables, figures and report of each RUN folder from its run.json and samples.jsonl alone.
+    """Rebuild tables, figures and report of each RUN folder from its run.json, samples.jsonl and profile.jsonl alone.
 
     Exit codes: 0 written; 2 usage or unreadable folder.
     """
     with _told():
-        from attnbench.reports import page
+        from attnbench.reports import page, profile
 
         for folder in runs:
-            click.echo(page.write(folder))
+            click.echo(profile.write(folder) if profile.alone(folder) else page.write(folder))
 
 
 @main.command()
@@ -198,10 +239,11 @@ def _told() -> Iterator[None]:
     from attnbench.runner import exit_code
     from attnbench.runner.journal import FolderError
     from attnbench.suites.load import SuiteError
+    from attnbench.suites.pick import PickError
 
     try:
         yield
-    except (SuiteError, FolderError, RunError) as error:
+    except (SuiteError, FolderError, RunError, PickError) as error:
         click.echo(str(error), err=True)
         sys.exit(exit_code.USAGE)
 

@@ -1,0 +1,406 @@
+"""Profiles: what a worker records, what is written down, and what is drawn from it."""
+
+import gzip
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import rows
+from test_engine import SUITE as ENGINE_SUITE
+from test_engine import Machine, passed
+from test_reports_page import FILES, words
+from test_run import FIGURES as RUN_FIGURES
+from test_run import FILES as RUN_FILES
+from test_run import HERE, bench
+
+from attnbench.reports import figure_profile, figures, page, profile
+from attnbench.reports.frame import load
+from attnbench.reports.journal import RunError
+from attnbench.runner import engine, exit_code
+from attnbench.runner.progress import Quiet
+from attnbench.runner.workers import WorkerEnded
+from attnbench.suites import Case, Probe, Status
+from attnbench.suites.load import parse
+from attnbench.suites.pick import PickError, pick
+from attnbench.suites.profile import OUTSIDE, Held, Operator, Profile, Step
+
+SUITE = """
+name: tiny
+question: Where does it go?
+shape: {batch: 1, heads: 2, head_dim: 16, seq_len: [61, 128]}
+direction: [forward, training]
+variants:
+  - full: {implementation: [eager, sdpa, sdpa_masked]}
+  - local_window: {window: 17}
+measure: {processes: 1, values: 1, value_ms: 1}
+"""
+
+
+def made(case: Case, *, cuda: bool = False) -> Profile:
+    """A profile with a known truth: half of the time in `bmm`; on CUDA, three quarters in `softmax`."""
+    operators = (
+        Operator("aten::bmm", 2, 5e5, 1e5 if cuda else None, 4096),
+        Operator("aten::_softmax", 1, 3e5, 3e5 if cuda else None, 8192),
+        *(Operator(f"aten::small_{i}", 1, 1e4, 0.0 if cuda else None, 0) for i in range(10)),
+        Operator(OUTSIDE, 1, 1e5, 0.0 if cuda else None, 0),
+    )
+    held = Held((0.0, 1e5, 6e5, 1e6), (0, 4096, 12288, 0))
+    steps = (Step(1e5, 4096, "aten::bmm"), Step(6e5, 8192, "aten::_softmax"))
+    return Profile(case.key, Status.PASSED, "", case.title, 5, 1e6, operators, held, steps)
+
+
+def written(folder: Path, plan: rows.Plan, make: Callable[[Case], Profile]) -> Path:
+    """A run's folder whose cases were profiled."""
+    lines = [json.dumps(make(case).to_json()) + "\n" for _, case in rows.cases(plan)]
+    rows.write(folder, plan)
+    (folder / "profile.jsonl").write_text("".join(lines))
+    return folder
+
+
+def cases() -> list[Case]:
+    return parse(SUITE, "tiny.yaml").cases()
+
+
+# What travels
+
+
+def test_a_profile_comes_back_from_json_as_it_was() -> None:
+    whole = made(cases()[0])
+    failed = Profile("abc", Status.CRASHED, "gone", "a title")
+    for each in (whole, failed):
+        assert Profile.from_json(json.loads(json.dumps(each.to_json()))) == each
+
+
+@pytest.mark.parametrize(
+    ("words", "title"),
+    [
+        ("local_window 128 training", "local_window(window=17)/blockwise N=128 float32 cpu training"),
+        ("local 61 forw", "local_window(window=17)/blockwise N=61 float32 cpu forward"),
+        ("full/sdpa N=61 forward", "full/sdpa N=61 float32 cpu forward"),
+        ("sdpa 61 forward", "full/sdpa N=61 float32 cpu forward"),
+        ("masked 61 training", "full/sdpa_masked N=61 float32 cpu training"),
+    ],
+)
+def test_words_pick_a_case(words: str, title: str) -> None:
+    picked = pick(cases(), words)
+    assert picked.title == title
+    assert pick(cases(), picked.key) == picked
+
+
+def test_what_picks_no_case_or_several_names_the_nearest() -> None:
+    with pytest.raises(PickError) as several:
+        pick(cases(), "full eager")
+    assert str(several.value).count("\n") == 4
+    assert 'found 4 with all of "full eager"' in str(several.value)
+    with pytest.raises(PickError, match="  and 11 more") as many:
+        pick(cases(), "cpu")
+    assert str(many.value).count("cpu ") == 5
+    with pytest.raises(PickError) as none:
+        pick(cases(), "locl_window 128 training")
+    nearest = str(none.value).splitlines()[1]
+    assert nearest.endswith("local_window(window=17)/blockwise N=128 float32 cpu training")
+    with pytest.raises(PickError, match="found none"):
+        pick(cases(), "")
+
+
+# The worker
+
+
+def test_a_recording_accounts_for_all_time_and_memory(tmp_path: Path) -> None:
+    from attnbench.runner import calls, memory
+    from attnbench.runner import profile as recorder
+
+    for case in cases():
+        trace = tmp_path / f"{case.key}.json.gz"
+        found = recorder.profile(case, trace, lambda name: None)
+        assert found.status is Status.PASSED, found.reason
+        assert 1 <= found.calls <= recorder.MOST_CALLS
+        assert found.call_ns is not None
+        assert found.total_ns == pytest.approx(found.call_ns, rel=1e-3), "self times add up to the call"
+        assert min(each.self_ns for each in found.operators) >= 0
+        call = calls.call(calls.build(case, case.shape), calls.inputs(case.shape, "float32", "cpu"), case.direction)
+        call()
+        assert found.held is not None
+        assert max(found.held.bytes) == memory.cpu_peaks(call).allocated_bytes, "the peak that a probe finds"
+        assert found.held.bytes[-1] == 0
+        assert list(found.held.ns) == sorted(found.held.ns)
+        out_bytes = 4 * 2 * 16 * case.shape.seq_len
+        assert sum(each.allocated_bytes for each in found.operators) >= out_bytes
+        assert not any(each.allocated_bytes for each in found.operators if each.operator.startswith("aten::empty"))
+        check_trace(trace, found.calls)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".gz"] * len(cases())
+
+
+def check_trace(path: Path, calls: int) -> None:
+    """It is what Perfetto reads: complete events, as many regions as calls."""
+    events = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
+    complete = [event for event in events if event["ph"] == "X"]
+    assert all(event["name"] and event["dur"] >= 0 and event["ts"] >= 0 for event in complete)
+    assert sum(event["name"] == "attnbench call" for event in complete) == calls
+    assert any(event["name"].startswith("aten::") for event in complete)
+
+
+def test_memory_goes_to_the_operator_that_asked_for_it(tmp_path: Path) -> None:
+    from attnbench.runner import profile as recorder
+
+    eager = next(case for case in cases() if case.implementation == "eager" and case.direction == "forward")
+    found = recorder.profile(eager, tmp_path / "it.json.gz", lambda name: None)
+    by_name = {each.operator: each for each in found.operators}
+    n = eager.shape.seq_len
+    assert by_name["aten::_softmax"].allocated_bytes == 2 * n * n * 4
+    assert by_name["aten::_softmax"].calls == 1
+    assert by_name[OUTSIDE].allocated_bytes < 100, "scalars that become tensors"
+    assert "aten::_softmax" in {step.operator for step in found.steps}
+
+
+def test_a_case_that_raises_is_told(tmp_path: Path) -> None:
+    from attnbench.runner import profile as recorder
+
+    case = replace(cases()[0], dtype="float33")
+    found = recorder.profile(case, tmp_path / "it.json.gz", lambda name: None)
+    assert found.status is Status.FAILED
+    assert "float33" in found.reason
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("call_ns", "recorded"), [(1e6, 5), (3e8, 3), (9e8, 1), (2e9, 1)])
+def test_long_calls_are_recorded_less_often(call_ns: float, recorded: int) -> None:
+    from attnbench.runner.profile import warmed_up
+
+    made: list[int] = []
+
+    def clock(call: Callable[[], object], calls: int) -> float:
+        made.append(calls)
+        return call_ns
+
+    assert warmed_up(lambda: None, clock, "cpu") == recorded
+    assert (len(made) == 1) == (call_ns > 1e9), "a call longer than a second is made once"
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 9, 10, 5001])
+def test_decimated_points_keep_ends_and_peak(count: int) -> None:
+    from attnbench.runner.profile import decimated
+
+    points = [(float(i), (i * 7919) % 1009) for i in range(count)]
+    points[count // 2] = (count // 2, 5000)
+    kept = decimated(points, 10)
+    assert len(kept) <= 10
+    assert kept == sorted(kept)
+    assert set(kept) <= set(points)
+    assert {points[0], points[-1], points[count // 2]} <= set(kept)
+
+
+# The engine
+
+
+class Recorders(Machine):
+    """A machine that also profiles; `dies` names the cases whose recorder dies."""
+
+    def __init__(self, dies: Callable[[Case], bool] = lambda case: False, **options: Any) -> None:
+        super().__init__(**options)
+        self.dies = dies
+
+    def start(self, kind: str, budget_bytes: int | None, folders: tuple[Path, ...]) -> Any:
+        machine, worker = self, super().start(kind, budget_bytes, folders)
+        ask = worker.ask
+
+        def also(request: dict[str, Any], patience_s: float) -> Any:
+            if request["do"] != "profile":
+                return ask(request, patience_s)
+            case = Case.from_json(request["case"])
+            assert kind == "forkserver"
+            assert Path(request["trace"]).name == f"{case.key}.json.gz"
+            machine.clock_s += machine.request_s
+            if machine.dies(case):
+                raise WorkerEnded(Status.CRASHED, "its process was killed by SIGSEGV", 0)
+            return made(case).to_json()
+
+        worker.ask = also  # type: ignore[method-assign]
+        return worker
+
+
+def run(machine: Machine, folder: Path, **options: Any) -> engine.Finished:
+    suite = parse(ENGINE_SUITE, "tiny.yaml")
+    return engine.run(suite, folder, Quiet(), start_worker=machine.start, now=machine.now, **options)  # type: ignore[arg-type]
+
+
+def test_every_case_that_passed_is_profiled_in_a_process_of_its_own(tmp_path: Path) -> None:
+    def answer(case: Case) -> Probe:
+        return Probe(case.key, Status.WRONG, "bad") if case.implementation == "eager" else passed(case)
+
+    machine = Recorders(answer=answer)
+    finished = run(machine, tmp_path / "run", profile=True)
+    assert len(finished.profiles) == 6
+    assert machine.started.count("forkserver") == 1 + 9 + 6
+    assert machine.started[-6:] == ["forkserver"] * 6, "after all that is timed"
+    assert machine.alive == 0
+    assert list(profile.read(tmp_path / "run").values()) == list(finished.profiles)
+
+
+def test_a_run_that_is_not_profiled_has_no_trace_of_it(tmp_path: Path) -> None:
+    assert run(Recorders(), tmp_path / "run").profiles == ()
+    assert sorted(os.listdir(tmp_path / "run")) == ["run.json", "samples.jsonl"]
+
+
+def test_a_recorder_that_dies_costs_only_its_profile(tmp_path: Path) -> None:
+    finished = run(Recorders(dies=lambda case: case.shape.seq_len == 32), tmp_path / "run", profile=True)
+    assert [each.status for each in finished.profiles].count(Status.CRASHED) == 3
+    assert [each.status for each in finished.profiles].count(Status.PASSED) == 6
+    assert exit_code.of(finished.rows, out_of_time=False) == exit_code.OK
+    assert exit_code.of((*finished.rows, *finished.profiles), out_of_time=False) == exit_code.NOT_PASSED
+
+
+def test_no_case_is_profiled_once_the_time_of_the_suite_is_spent(tmp_path: Path) -> None:
+    machine = Recorders()
+    machine.request_s = 40
+    finished = run(machine, tmp_path / "run", profile=True)
+    assert finished.out_of_time
+    assert {each.status for each in finished.profiles} == {Status.PASSED, Status.SKIPPED}
+
+
+# Reports
+
+
+def test_a_profiled_run_is_drawn(tmp_path: Path) -> None:
+    folder = written(tmp_path, rows.QUICK, made)
+    text = page.write(folder).read_text(encoding="utf-8")
+    drawn = [f"{name}.{kind}" for name in ("profile", "profile_memory") for kind in ("svg", "png")]
+    assert sorted(os.listdir(folder / "figures")) == sorted([*FILES, *drawn])
+    bars = words(folder / "figures" / "profile.svg")
+    assert bars.count("1.0 ms") == 48, "a bar a case"
+    for name in (
+        "bmm",
+        "_softmax",
+        "small_0",
+        "other operators",
+        OUTSIDE,
+        "bigbird(block=32)/blockwise",
+        "not a result",
+    ):
+        assert name in bars
+    held = words(folder / "figures" / "profile_memory.svg")
+    assert held.count("peak 12.0 KiB") == 12, "a panel a series and direction"
+    assert "### training, float32, cpu: operators at N = 2048" in text
+    assert "| full/sdpa | bmm 50% | \\_softmax 30% | small_0 1% | 10% | 13 |" in text
+    first = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    page.write(folder)
+    assert {path: path.read_bytes() for path in first} == first
+
+
+def test_the_operators_of_every_case_are_in_the_table(tmp_path: Path) -> None:
+    plan = rows.Plan((rows.FULL, rows.LOCAL), (512, 1024))
+    folder = written(tmp_path, plan, made)
+    page.write(folder)
+    table = pd.read_csv(folder / "operators.csv")
+    assert tuple(table.columns) == profile.COLUMNS
+    assert len(table) == 4 * 13
+    assert table.groupby("case").share.sum().tolist() == pytest.approx([1.0] * 4)
+    assert table.self_cuda_ns.isna().all()
+    bmm = table[table.operator == "aten::bmm"]
+    assert (bmm.share == 0.5).all()
+    assert "| aten::bmm | 2 | 500 us | 50.0% | 4.00 KiB |" in (folder / "operators.md").read_text()
+
+
+def test_on_cuda_the_time_of_kernels_counts(tmp_path: Path) -> None:
+    plan = rows.Plan((rows.FULL, rows.LOCAL), (512, 1024), devices=("cuda",), dtype="bfloat16")
+    folder = written(tmp_path, plan, lambda case: made(case, cuda=True))
+    page.write(folder)
+    table = pd.read_csv(folder / "operators.csv")
+    assert table.operator.iloc[0] == "aten::_softmax"
+    assert table.share.iloc[0] == 0.75
+    assert "| aten::\\_softmax | 1 | 300 us | 300 us | 75.0% | 8.00 KiB |" in (folder / "operators.md").read_text()
+    assert "Shares of CUDA time" in words(folder / "figures" / "profile.svg")
+    assert "400 us" in words(folder / "figures" / "profile.svg")
+
+
+def test_what_could_not_be_profiled_is_told(tmp_path: Path) -> None:
+    def failing(case: Case) -> Profile:
+        return Profile(case.key, Status.CRASHED, "gone | away", case.title)
+
+    plan = rows.Plan((rows.FULL, rows.LOCAL), (512,))
+    folder = written(tmp_path, plan, failing)
+    text = page.write(folder).read_text(encoding="utf-8")
+    assert "- full/sdpa N=512 float32 cpu forward: crashed, gone \\| away" in text
+    assert "Nothing to draw: no case was profiled." in words(folder / "figures" / "profile.svg")
+    assert "Nothing to draw: no case was profiled." in words(folder / "figures" / "profile_memory.svg")
+
+
+def test_lengths_are_thinned_where_bars_are_many(tmp_path: Path) -> None:
+    series = tuple(replace(rows.LOCAL, parameters={"window": w}) for w in range(3, 41, 2))
+    folder = written(tmp_path, rows.Plan((rows.FULL, *series), (256, 512, 1024, 2048, 4096, 8192)), made)
+    figures.save({"it": lambda: figure_profile.bars(load(folder), profile.read(folder))}, tmp_path)
+    bars = words(tmp_path / "figures" / "it.svg")
+    assert bars.count("1.0 ms") == 2 * 20
+    assert "8K" in bars
+    assert "4K" not in bars
+
+
+def test_a_broken_row_is_one_clear_error(tmp_path: Path) -> None:
+    folder = written(tmp_path, rows.Plan((rows.FULL,), (512,)), made)
+    whole = (folder / "profile.jsonl").read_text()
+    (folder / "profile.jsonl").write_text(whole + whole[:50])
+    assert len(profile.read(folder)) == 1, "a last line cut short is left out"
+    for broken in ("[]", "{}", "what", '{"case": "x", "status": "passed", "reason": "", "operators": 3}'):
+        (folder / "profile.jsonl").write_text(broken + "\n" + whole)
+        with pytest.raises(RunError, match=r"profile\.jsonl:1: expected a profile"):
+            page.write(folder)
+    assert profile.read(tmp_path / "none") == {}
+
+
+# For real
+
+
+def test_a_run_is_profiled_and_drawn_again(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SUITE.replace("[eager, sdpa, sdpa_masked]", "sdpa"))
+    done = bench("run", "tiny.yaml", "--profile", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out"
+    more = ["operators.csv", "operators.md", "profile.jsonl", "traces"]
+    assert sorted(os.listdir(out)) == sorted([*RUN_FILES, *more])
+    assert set(RUN_FIGURES) < set(os.listdir(out / "figures"))
+    profiles = profile.read(out)
+    assert len(profiles) == 8
+    assert sorted(os.listdir(out / "traces")) == sorted(f"{key}.json.gz" for key in profiles)
+    for key, found in profiles.items():
+        check_trace(out / "traces" / f"{key}.json.gz", found.calls)
+    assert done.stderr.count("] profiled ") == 8
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.suffix in (".csv", ".md", ".svg")}
+    assert bench("report", "out", cwd=tmp_path).returncode == 0
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_one_case_is_profiled(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SUITE)
+    done = bench("profile", "tiny.yaml", "local 128 training", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out"
+    ((key, found),) = profile.read(out).items()
+    assert found.title == "local_window(window=17)/blockwise N=128 float32 cpu training"
+    assert sorted(os.listdir(out)) == ["figures", "operators.csv", "operators.md", "profile.jsonl", "traces"]
+    assert sorted(os.listdir(out / "figures")) == [f"memory_{key}.png", f"memory_{key}.svg"]
+    assert "Largest allocations" in words(out / "figures" / f"memory_{key}.svg")
+    assert "profile: out/operators.md" in done.stdout
+    assert "self CPU time" in done.stdout
+    page_text = (out / "operators.md").read_text()
+    assert (out / f"traces/{key}.json.gz").is_file()
+    assert f"](traces/{key}.json.gz)" in page_text
+    (out / "operators.md").unlink()
+    assert bench("report", "out", cwd=tmp_path).returncode == 0
+    assert (out / "operators.md").read_text() == page_text
+
+
+def test_a_case_that_does_not_pass_is_not_profiled(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(SUITE.replace("  - local_window: {window: 17}", "  - wrong"))
+    done = bench("profile", "bad.yaml", "wrong 61 forward", "--variants", HERE / "variants", "--out", "a", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "wrong: output differs from the oracle" in done.stderr
+    done = bench("profile", "bad.yaml", "full", "--variants", HERE / "variants", "--out", "b", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "expected the key of one case" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "b").exists()
