@@ -235,7 +235,7 @@ def test_flags_are_shown_and_nothing_is_dropped(tmp_path):
         "4 of the 4 that passed are flagged (drifting 4, memory_off 2): see the table of flags before use."
         in answer(run)
     )
-    assert "### Flags\n\n| flag | cases |" in page.report(run, markdown)
+    assert "### Flags\n\n| flag | cases |" in page.report(run, markdown, {})
 
 
 def test_a_run_without_flags_says_so_in_its_table_alone(tmp_path):
