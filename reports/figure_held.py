@@ -55,16 +55,29 @@ def case(profile: Profile) -> Figure:
     held = _draw(axes, profile, BASELINE_COLOUR, most=6)
     axes.set_xlabel("time since the call began; recording stretches it")
     axes.set_ylabel("memory held")
+    axes.set_xlim(left=-0.04 * held[0][-1])
     told = ["Largest allocations"]
+    marks: list[tuple[tuple[float, int], list[str]]] = []
     for number, step in enumerate(profile.steps, 1):
         at = step.ns, held[1][int(np.searchsorted(held[0], step.ns, side="right")) - 1]
         axes.plot(*at, "o", color=BASELINE_COLOUR, markersize=3)
-        axes.annotate(str(number), at, (-3, 2), textcoords="offset points", ha="right", fontsize=7)
+        if marks and _near(marks[-1][0], at, axes):
+            marks[-1][1].append(str(number))
+        else:
+            marks.append((at, [str(number)]))
         told.append(f"{number}  +{units.size(step.bytes)}  {short(step.operator)}")
+    for at, numbers in marks:
+        axes.annotate(", ".join(numbers), at, (-3, 2), textcoords="offset points", ha="right", fontsize=7)
     if profile.steps:
         figure.text(5.55 / _WIDTH, 2.8 / _HEIGHT, "\n".join(told), va="top", fontsize=7.5, linespacing=1.5)
     panels.header(figure, _TITLE, f"{profile.title}. Beyond what was held before the call.")
     return figure
+
+
+def _near(one: tuple[float, int], other: tuple[float, int], axes: Axes) -> bool:
+    """Whether two marks are so close that their numbers would lie upon each other."""
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    return other[0] - one[0] < 0.04 * (right - left) and abs(other[1] - one[1]) < 0.04 * (high - low)
 
 
 def _draw(axes: Axes, profile: Profile, colour: str, most: int) -> tuple[list[float], list[int]]:
