@@ -1,6 +1,7 @@
 """A run as one tidy table: a row per case, every statistic computed once."""
 
 import json
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ _WORDS = ("case", "variant", "parameters", "implementation", "device", "dtype", 
 _SIZES = ("batch", "heads", "kv_heads", "seq_len", "head_dim")
 _COUNTS = ("peak_bytes", "allowed_pairs", "computed_pairs", "flops")
 _EXTRA_COUNTS = ("prepare_ns", "first_call_ns", "prepared_bytes", "resident_bytes", "predicted_bytes")
+_PROBED = (*_COUNTS, *_EXTRA_COUNTS, "reserved_bytes")
 
 COLUMNS = (
     *("case", "variant", "parameters", "implementation", "device", "dtype", "direction"),
@@ -26,10 +28,13 @@ COLUMNS = (
     *("time_ns", "time_low_ns", "time_high_ns", *_COUNTS, "flops_per_s", "speedup", "baseline", "max_abs_error"),
     *("label", "processes", "speedup_low", "speedup_high", "bound_speedup", "realised", "waste", *_EXTRA_COUNTS),
     "peak_fraction",
+    *("hot_time_ns", "host_ns", "launch_bound", "throttled", "reserved_bytes"),
 )
 """The columns of a frame. Times are of one call; `speedup` is the baseline's time over the case's; `bound_speedup` the
 baseline's allowed pairs over the case's; `realised` their ratio; `waste` computed pairs over allowed ones;
-`peak_fraction` the case's peak memory over the baseline's. Numbers exist only where `status` is `passed`."""
+`peak_fraction` the case's peak memory over the baseline's. On CUDA `time_ns` is with a cold L2 cache, `hot_time_ns` with a
+hot one, `host_ns` what the host takes to queue a call; `launch_bound` where that is longer than the call in any process,
+`throttled` where anything held the clocks down in any; both empty where that is not known. Numbers exist only where `status` is `passed`."""
 
 NOT_REACHED = "not reached"
 NOT_TIMED = "not timed: the run ended before"
@@ -58,12 +63,15 @@ def load(folder: Path) -> Run:
     """
     journal = read(folder)
     endings = [_ending(journal.probes.get(each.key), journal.samples.get(each.key, {})) for each in journal.planned]
-    log_ns = _log_ns(journal, [status is Status.PASSED for status, _ in endings])
+    passed = [status is Status.PASSED for status, _ in endings]
+    log_ns = _log_ns(journal, passed, "values_ns")
     rows = {each.key: i for i, each in enumerate(journal.planned)}
     baseline_rows = np.array([rows.get(each.baseline or "", -1) for each in journal.planned], np.int64)
     frame = _told(journal, endings)
     _add_times(frame, log_ns)
     _add_speedups(frame, log_ns, baseline_rows)
+    frame["hot_time_ns"] = np.exp(interval(_log_ns(journal, passed, "hot_values_ns")).mean)
+    _add_conditions(frame, journal, passed)
     frame["waste"] = _ratio(_floats(frame, "computed_pairs"), _floats(frame, "allowed_pairs"))
     frame = frame[list(COLUMNS)]
     return Run(folder, journal.meta, frame, log_ns, scaling(frame, log_ns, baseline_rows))
@@ -87,14 +95,14 @@ def _ending(probe: Probe | None, samples: Mapping[int, Sample]) -> tuple[Status,
     return (Status.PASSED, "") if told else (Status.SKIPPED, NOT_TIMED)
 
 
-def _log_ns(journal: Journal, passed: list[bool]) -> FloatArray:
-    """Median log times `[cases, P]` of the cases that passed."""
+def _log_ns(journal: Journal, passed: list[bool], name: str) -> FloatArray:
+    """Median log times `[cases, P]` of the cases that passed, from the values that samples call `name`."""
     found = [
-        (i, replicate, sample.values_ns)
+        (i, replicate, getattr(sample, name))
         for i, each in enumerate(journal.planned)
         if passed[i]
         for replicate, sample in journal.samples[each.key].items()
-        if sample.status is Status.PASSED
+        if sample.status is Status.PASSED and getattr(sample, name)
     ]
     columns = {name: p for p, name in enumerate(sorted({replicate for _, replicate, _ in found}))}
     log_ns = np.full((len(journal.planned), len(columns)), np.nan)
@@ -121,7 +129,7 @@ def _told(journal: Journal, endings: list[tuple[Status, str]]) -> pd.DataFrame:
         told.append(row | _numbers(probe))
     frame = pd.DataFrame(told, columns=list(COLUMNS))
     kinds = dict.fromkeys((*_WORDS, "reason", "baseline", "label"), "str") | dict.fromkeys(_SIZES, "int64")
-    return frame.astype(kinds | dict.fromkeys((*_COUNTS, *_EXTRA_COUNTS), "Int64") | {"max_abs_error": "float64"})
+    return frame.astype(kinds | dict.fromkeys(_PROBED, "Int64") | {"max_abs_error": "float64"})
 
 
 def _label(case: Case) -> str:
@@ -135,7 +143,7 @@ def _label(case: Case) -> str:
 
 def _numbers(probe: Probe | None) -> dict[str, Any]:
     """The probe's numbers, none where the case did not pass."""
-    return {name: getattr(probe, name) for name in (*_COUNTS, *_EXTRA_COUNTS, "max_abs_error")} if probe else {}
+    return {name: getattr(probe, name) for name in (*_PROBED, "max_abs_error")} if probe else {}
 
 
 def _add_times(frame: pd.DataFrame, log_ns: FloatArray) -> None:
@@ -144,6 +152,20 @@ def _add_times(frame: pd.DataFrame, log_ns: FloatArray) -> None:
     frame["time_ns"], frame["time_low_ns"], frame["time_high_ns"] = (np.exp(each) for each in time[:3])
     frame["processes"] = time.processes
     frame["flops_per_s"] = _floats(frame, "flops") / frame["time_ns"] * 1e9
+
+
+def _add_conditions(frame: pd.DataFrame, journal: Journal, passed: list[bool]) -> None:
+    """What was seen while a case was timed, over its processes: the median, and whether it was ever so."""
+    seen: dict[str, list[float | bool | None]] = {"host_ns": [], "launch_bound": [], "throttled": []}
+    for each, fit in zip(journal.planned, passed, strict=True):
+        samples = journal.samples[each.key].values() if fit else ()
+        for name, told in seen.items():
+            known = [getattr(sample, name) for sample in samples if getattr(sample, name) is not None]
+            combined = statistics.median if name == "host_ns" else any
+            told.append(combined(known) if known else None)
+    frame["host_ns"] = pd.array(seen["host_ns"], "Float64")
+    for name in ("launch_bound", "throttled"):
+        frame[name] = pd.array(seen[name], "boolean")
 
 
 def _add_speedups(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) -> None:
