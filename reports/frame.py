@@ -32,9 +32,10 @@ COLUMNS = (
 )
 """The columns of a frame. Times are of one call; `speedup` is the baseline's time over the case's; `bound_speedup` the
 baseline's allowed pairs over the case's; `realised` their ratio; `waste` computed pairs over allowed ones;
-`peak_fraction` the case's peak memory over the baseline's. On CUDA `time_ns` is with a cold L2 cache, `hot_time_ns` with a
-hot one, `host_ns` what the host takes to queue a call; `launch_bound` where that is longer than the call in any process,
-`throttled` where anything held the clocks down in any; both empty where that is not known. Numbers exist only where `status` is `passed`."""
+`peak_fraction` the case's peak memory over the baseline's. On CUDA `time_ns` is with a cold L2 cache, `hot_time_ns`
+with a hot one, `host_ns` what the host takes to queue a call; `launch_bound`: that took longer than the call itself in
+some process; `throttled`: something held the clocks down in one. Where that is not known, they are empty. Numbers
+exist only where `status` is `passed`."""
 
 NOT_REACHED = "not reached"
 NOT_TIMED = "not timed: the run ended before"

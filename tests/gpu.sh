@@ -39,7 +39,7 @@ step() {
 
 # Modules among the arguments that this Python lacks.
 lacking() {
-    "$python" -c 'import importlib.util as u, sys; print(*(m for m in sys.argv[1:] if u.find_spec(m) is None))' "$@"
+    "$python" -c 'import importlib.util as u, sys; print(*(m for m in sys.argv[1:] if u.find_spec(m) is None))' "$@" 2> /dev/null
 }
 
 missing="$(lacking torch numpy pandas matplotlib seaborn scipy click yaml pydantic rich psutil)" ||
@@ -52,6 +52,9 @@ if ! "$python" -W ignore -c 'import sys, torch; sys.exit(not torch.cuda.is_avail
     failed=1
 fi
 
+if command -v nvidia-smi > /dev/null; then
+    timeout 20 nvidia-smi -q > "$folder/nvidia-smi.log" 2>&1
+fi
 step doctor 30 "$python" -m attnbench.runner doctor
 missing="$(lacking pytest pytest_timeout hypothesis)"
 if [ -z "$missing" ]; then

@@ -1,11 +1,16 @@
 """Time on a CUDA device, through stand-ins: phases in their order, what NVML tells, a context that is lost."""
 
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
-from attnbench.runner import cuda_phases, environment, nvml, outcome, timing
+from attnbench.runner import calls, clocks, cuda_phases, environment, launches, nvml, outcome, timing
 from attnbench.runner.doctor import gpu
 from attnbench.runner.doctor.gpu import Gpu
 from attnbench.runner.launches import Value
@@ -177,6 +182,38 @@ def test_a_case_that_ends_has_no_fields() -> None:
     assert found == {}
 
 
+def test_a_group_gives_a_sample_of_every_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of the path but the device: tensors are on the CPU, and each launch takes 2 us to queue and 5 us to run."""
+    inputs, build = calls.inputs, calls.build
+    monkeypatch.setattr(calls, "inputs", lambda shape, dtype, device: inputs(shape, dtype, "cpu"))
+    monkeypatch.setattr(calls, "build", lambda case, shape: build(replace(case, device="cpu"), shape))
+    monkeypatch.setattr(clocks, "cuda_wall", lambda call, many: (call(), 2e8)[1])
+
+    class Device:
+        def __init__(self, ns: float) -> None:
+            self.ns = ns
+
+        def value(self, call: Callable[[], object], many: int) -> Value:
+            assert call() is not None
+            return Value(self.ns, 2e3, 0)
+
+    monkeypatch.setattr(launches, "cold", lambda: Device(5e3))
+    monkeypatch.setattr(launches, "hot", lambda: Device(4e3))
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: PROPERTIES)
+    monkeypatch.setattr(gpu, "load", lambda: None)
+    marks: list[int] = []
+    cases = [(case, Plan(3, 2)) for case in parse(SUITE, "two.yaml").cases()]
+    samples = timing.group(cases, 1, "seed", 1e6, marks.append)
+    assert [sample.case for sample in samples] == [case.key for case, _ in cases]
+    for sample in samples:
+        assert (sample.status, sample.replicate, sample.calls, sample.warmup_calls) == (Status.PASSED, 1, 3, 25)
+        assert sample.values_ns == (5e3, 5e3)
+        assert sample.hot_values_ns == (4e3, 4e3)
+        assert sample.launch_bound is False
+    assert len(marks) == 2 + 2 * 2 * 2, "the parent sees which case is in flight: made ready, cold, hot"
+
+
 def bench_of_one(monkeypatch: pytest.MonkeyPatch, *, lost: bool) -> Bench:
     """A bench of one CUDA case that is not made ready, on a device that answers or is lost."""
     bench = Bench.__new__(Bench)
@@ -196,3 +233,24 @@ def test_an_error_that_takes_the_device_with_it_ends_the_process(monkeypatch: py
     bench = bench_of_one(monkeypatch, lost=True)
     with pytest.raises(outcome.DeviceLost, match="ValueError: invalid literal"):
         bench._attempt(0, lambda: int("x"))
+
+
+LOSE = """
+from attnbench.runner import outcome, worker
+
+class Pipe:
+    def send_bytes(self, message): assert message == b'{"ready": true}'
+    def recv_bytes(self): return b'{"do": "time"}'
+
+def answer(self, what, request): raise outcome.DeviceLost("AcceleratorError: CUDA error: gone")
+
+worker._detach = lambda log: None
+worker._Desk.answer = answer
+worker.serve(Pipe(), "", [0, 0], None, [])
+"""
+
+
+def test_a_process_whose_device_is_lost_ends_with_the_error_as_its_last_words() -> None:
+    done = subprocess.run([sys.executable, "-c", LOSE], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "AcceleratorError: CUDA error: gone\n"

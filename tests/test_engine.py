@@ -248,7 +248,7 @@ def test_an_interruption_keeps_what_was_finished(tmp_path: Path) -> None:
 
 CUDA_SUITE = SUITE + "device: cuda\n"
 FRESH = 1 + 1 + 3
-"""Interpreters of a CUDA suite in which nothing fails: one for the environment, one for all probes, three replicates."""
+"""Interpreters of a CUDA suite in which nothing fails: for the environment, for all probes, for each replicate."""
 
 
 def killed(case: Case) -> Probe:

@@ -95,7 +95,6 @@ def test_a_held_device_runs_what_is_queued_without_a_gap(record_property: Callab
     value = launches.hot().value(forty, 50)
     record_property("forty_small_kernels", vars(value))
     assert value.gaps < 50
-    assert value.device_ns < value.host_ns, "kernels of a few microseconds are queued slower than they run"
 
 
 def test_the_peak_is_that_of_the_tensors_made() -> None:
