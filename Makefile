@@ -3,12 +3,13 @@
 PYTHON ?= python3
 TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 ARGS ?=
+GPU_OUT ?= runs
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 INSTALL = .venv/bin/python -m pip install -c constraints.txt
 NOT_INSTALLED = { echo "The installation stopped; pip says why above. It needs a network, or a pip set up to do without one." >&2; exit 1; }
 
-.PHONY: help quickstart test lint types package check constraints clean
+.PHONY: help quickstart test gpu lint types package check constraints clean
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -19,6 +20,9 @@ quickstart: .venv/.user ## install, then measure a small suite and write its rep
 
 test: .venv/.dev ## the whole test suite
 	.venv/bin/python -m pytest $(ARGS)
+
+gpu: ## on a machine with a GPU: its tests and suites/gpu.yaml, without an install; leaves GPU_OUT/gpu-DATE.tar.gz
+	@PYTHON="$(PYTHON)" bash tests/gpu.sh "$(GPU_OUT)"
 
 lint: .venv/.dev ## ruff: rules and format
 	.venv/bin/ruff check

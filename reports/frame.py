@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from attnbench.reports import memory, quality
+from attnbench.reports import conditions, memory, quality
 from attnbench.reports.journal import Journal, read
 from attnbench.reports.scaling import scaling
 from attnbench.reports.settings import names
@@ -20,6 +20,7 @@ _WORDS = ("case", "variant", "parameters", "implementation", "device", "dtype", 
 _SIZES = ("batch", "heads", "kv_heads", "seq_len", "head_dim")
 _COUNTS = ("peak_bytes", "allowed_pairs", "computed_pairs", "flops")
 _EXTRA_COUNTS = ("prepare_ns", "first_call_ns", "prepared_bytes", "resident_bytes", "predicted_bytes")
+_PROBED = (*_COUNTS, *_EXTRA_COUNTS, "reserved_bytes")
 
 COLUMNS = (
     *("case", "variant", "parameters", "implementation", "device", "dtype", "direction"),
@@ -27,7 +28,7 @@ COLUMNS = (
     *("time_ns", "time_low_ns", "time_high_ns", *_COUNTS, "flops_per_s", "speedup", "baseline", "max_abs_error"),
     *("label", "processes", "speedup_low", "speedup_high", "bound_speedup", "realised", "waste", *_EXTRA_COUNTS),
     "peak_fraction",
-    *(*quality.COLUMNS, *memory.COLUMNS),
+    *(*quality.COLUMNS, *memory.COLUMNS, *conditions.COLUMNS, "reserved_bytes"),
 )
 """The columns of a frame. Times are of one call; `speedup` is the baseline's time over the case's; `bound_speedup` the
 baseline's allowed pairs over the case's; `realised` their ratio; `waste` computed pairs over allowed ones;
@@ -36,7 +37,8 @@ baseline's allowed pairs over the case's; `realised` their ratio; `waste` comput
 `within_sd` and `between_sd` are the components of variance between the values of a process and between processes, and
 `drift` the change over the run with the p value `drift_p`, all on the log scale; `processes_for_1_percent` the fewest
 whose interval is at most +-1 %; `flags` what makes the numbers doubtful, see `attnbench.reports.flags`; `gross_bytes`
-the peak with inputs and preparation, `net_bytes` the peak without the results."""
+the peak with inputs and preparation, `net_bytes` the peak without the results; for the rest, which only CUDA has, see
+`attnbench.reports.conditions`."""
 
 NOT_REACHED = "not reached"
 NOT_TIMED = "not timed: the run ended before"
@@ -74,6 +76,7 @@ def load(folder: Path) -> Run:
     _add_speedups(frame, log_ns, baseline_rows)
     memory.add(frame)
     quality.add(frame, log_ns, np.array([i for i, _ in timed], np.int64), [sample for _, sample in timed])
+    conditions.add(frame, timed)
     frame["waste"] = _ratio(_floats(frame, "computed_pairs"), _floats(frame, "allowed_pairs"))
     frame = frame[list(COLUMNS)]
     return Run(folder, journal.meta, frame, log_ns, scaling(frame, log_ns, baseline_rows))
@@ -135,7 +138,7 @@ def _told(journal: Journal, endings: list[tuple[Status, str]]) -> pd.DataFrame:
         told.append(row | _numbers(probe))
     frame = pd.DataFrame(told, columns=list(COLUMNS))
     kinds = dict.fromkeys((*_WORDS, "reason", "baseline", "label"), "str") | dict.fromkeys(_SIZES, "int64")
-    return frame.astype(kinds | dict.fromkeys((*_COUNTS, *_EXTRA_COUNTS), "Int64") | {"max_abs_error": "float64"})
+    return frame.astype(kinds | dict.fromkeys(_PROBED, "Int64") | {"max_abs_error": "float64"})
 
 
 def _label(case: Case) -> str:
@@ -149,7 +152,7 @@ def _label(case: Case) -> str:
 
 def _numbers(probe: Probe | None) -> dict[str, Any]:
     """The probe's numbers, none where the case did not pass."""
-    return {name: getattr(probe, name) for name in (*_COUNTS, *_EXTRA_COUNTS, "max_abs_error")} if probe else {}
+    return {name: getattr(probe, name) for name in (*_PROBED, "max_abs_error")} if probe else {}
 
 
 def _add_times(frame: pd.DataFrame, log_ns: FloatArray) -> None:

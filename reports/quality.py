@@ -32,8 +32,7 @@ def add(frame: pd.DataFrame, log_ns: FloatArray, rows: IntArray, samples: Sequen
         "noisy": flags.noisy(interval(log_ns)),
         "drifting": flags.drifting(drift),
         "not_steady": some([not each.steady for each in samples]),
-        # A sample says so only where the device can be asked.
-        "throttled": some([bool(getattr(each, "throttled", False)) for each in samples]),
+        "throttled": some([bool(each.throttled) for each in samples]),
         "bimodal": flags.bimodal(log_ns),
         "memory_off": flags.memory_off(*peaks),
     }

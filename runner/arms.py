@@ -41,7 +41,8 @@ class Setting:
     turns: int
     value_ns: float
     patience_s: float
-    budget_bytes: int
+    budget_bytes: int | None
+    """None for CUDA: a limit on the host's memory is none on the device's."""
     folders: tuple[Path, ...] = ()
     start_worker: StartWorker = Worker
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 Clock = Callable[[Callable[[], object], int], float]
 """`clock(call, calls)`: nanoseconds per call over `calls` calls in a row."""
@@ -16,33 +15,27 @@ def cpu(call: Callable[[], object], calls: int) -> float:
     return (time.perf_counter_ns() - start) / calls
 
 
-def cuda() -> Clock:
-    """A clock of CUDA events: a pair around each launch, the L2 cache overwritten before it.
-
-    The overwrite stands outside the pair, so the time is that of a call with a cold cache. The launches of a
-    value are queued together and waited for once.
-    """
+def cuda_wall(call: Callable[[], object], calls: int) -> float:
+    """Wall time of `calls` calls until the device has done them, divided: to warm up by, never a result."""
     import torch
 
-    bytes_of_l2 = torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size
-    event: Any = torch.cuda.Event
-    flush = torch.empty(bytes_of_l2, dtype=torch.int8, device="cuda")
-
-    def value(call: Callable[[], object], calls: int) -> float:
-        pairs: list[tuple[Any, Any]] = []
+    def until_done() -> None:
         for _ in range(calls):
-            begin, end = event(enable_timing=True), event(enable_timing=True)
-            flush.zero_()
-            begin.record()
             call()
-            end.record()
-            pairs.append((begin, end))
         torch.cuda.synchronize()
-        return float(sum(begin.elapsed_time(end) for begin, end in pairs)) * 1e6 / calls
 
-    return value
+    return cpu(until_done, 1) / calls
 
 
 def of(device: str) -> Clock:
-    """The clock of a device."""
-    return cuda() if device == "cuda" else cpu
+    """The clock of a device; on CUDA that of a cold cache."""
+    if device == "cpu":
+        return cpu
+    from attnbench.runner import launches
+
+    return launches.cold()
+
+
+def for_warm_up(device: str) -> Clock:
+    """The clock that a warm-up is measured with."""
+    return cuda_wall if device == "cuda" else cpu

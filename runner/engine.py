@@ -57,7 +57,9 @@ def run(
     """
     cases = suite.cases()
     budget_bytes = suite.budget.bytes_of(memory.available_bytes())
-    with start_worker("forkserver", None, folders) as worker:
+    # Nothing of CUDA survives a fork, so who asks about a GPU is no child of the server either.
+    start = "spawn" if any(case.device == "cuda" for case in cases) else "forkserver"
+    with start_worker(start, None, folders) as worker:
         facts = environment.of_machine() | worker.ask({"do": "environment"}, suite.budget.case_s)
     meta = _meta(suite, cases, facts, command, seed, budget_bytes)
     with Journal(folder, meta) as journal:
@@ -102,7 +104,7 @@ class _Session:
         self.profiles: list[Profile] = []
         self.plans: dict[str, sampling.Plan] = {}
         self.out_of_time = False
-        self.prober = Prober(suite.budget.case_s, budget_bytes, folders, start_worker)
+        self.prober = Prober(suite.budget, budget_bytes, folders, start_worker)
         self.forecast = Forecast(cases, suite.measure.processes)
         self._alive: tuple[str, Worker] | None = None
         self._order = 0

@@ -53,9 +53,30 @@ def of_torch() -> dict[str, Any]:
         "gpu": None,
     }
     if torch.cuda.is_available():
-        properties = torch.cuda.get_device_properties(0)
-        facts |= {"gpu": properties.name, "gpu_memory_bytes": properties.total_memory, "cuda": torch.version.cuda}
+        facts |= of_gpu(torch.cuda.get_device_properties(torch.cuda.current_device()))
+        facts |= {"cuda": torch.version.cuda, "cudnn": _cudnn()}
     return facts
+
+
+def _cudnn() -> int | None:
+    import torch
+
+    version: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return version
+
+
+def of_gpu(properties: Any) -> dict[str, Any]:
+    """Facts of the device with these properties of torch's; what only NVML knows is null where it is absent."""
+    from attnbench.runner import nvml
+
+    return {
+        "gpu": properties.name,
+        "gpu_memory_bytes": properties.total_memory,
+        "gpu_capability": f"{properties.major}.{properties.minor}",
+        "gpu_multiprocessors": properties.multi_processor_count,
+        "gpu_l2_bytes": properties.L2_cache_size,
+        **nvml.facts(nvml.find(properties)),
+    }
 
 
 def _installed() -> bool:

@@ -47,6 +47,8 @@ class Peaks:
     """From torch's allocator: exact, the same integer every time at the same thread count."""
     resident_bytes: int | None
     """Growth of the resident peak: also what libraries take by themselves. Linux and CPU only."""
+    reserved_bytes: int | None = None
+    """Growth of what the allocator took from the device, in its own large pieces. CUDA only."""
 
 
 def cpu_peaks(call: Callable[[], object]) -> Peaks:
@@ -72,15 +74,33 @@ def allocations(profiler: "profile", device: str) -> list[Any]:
 
 
 def cuda_peaks(call: Callable[[], object]) -> Peaks:
-    """The peak of one call on a CUDA device: the allocator's maximum after a reset."""
+    """The peaks of one call on a CUDA device: the allocator's maxima after a reset, nothing held in reserve."""
     import torch
 
     torch.cuda.synchronize()
+    torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
+    allocated, reserved = int(torch.cuda.memory_allocated()), int(torch.cuda.memory_reserved())
     call()
     torch.cuda.synchronize()
-    return Peaks(int(torch.cuda.max_memory_allocated()) - before, None)
+    return Peaks(
+        int(torch.cuda.max_memory_allocated()) - allocated,
+        None,
+        int(torch.cuda.max_memory_reserved()) - reserved,
+    )
+
+
+def cuda_free_bytes() -> int | None:
+    """Memory of the CUDA device that a call could still take, nothing held in reserve; None without a device."""
+    import gc
+
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    gc.collect()
+    torch.cuda.empty_cache()
+    return int(torch.cuda.mem_get_info()[0])
 
 
 def _resident_bytes(call: Callable[[], object]) -> int | None:

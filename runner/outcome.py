@@ -4,7 +4,17 @@ import signal
 
 from attnbench.suites import Status
 
-_ALLOCATION = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc", "cannot allocate memory")
+_ALLOCATION = (
+    *("can't allocate memory", "not enough memory", "out of memory", "bad_alloc", "cannot allocate memory"),
+    "cublas_status_alloc_failed",
+)
+
+
+class DeviceLost(Exception):
+    """An error left the CUDA context of this process unusable: every later call would fail with the same error.
+
+    Only a new process helps, so the one that raises this ends.
+    """
 
 
 def of_exception(error: BaseException) -> tuple[Status, str]:

@@ -84,6 +84,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
         prepared_bytes=kernel.prepared_bytes,
         peak_bytes=peaks.allocated_bytes,
         resident_bytes=peaks.resident_bytes,
+        reserved_bytes=peaks.reserved_bytes,
         predicted_bytes=predicted_bytes,
         allowed_pairs=allowed_pairs,
         computed_pairs=kernel.computed_pairs,
@@ -99,13 +100,12 @@ def _admit(case: Case, budget_bytes: int) -> int | None:
         raise _Ended(Status.UNSUPPORTED, reason)
     if case.implementation == OWN:
         return None
-    budget = int(0.8 * torch.cuda.mem_get_info()[0]) if case.device == "cuda" else budget_bytes
     implementation = kernels.load(case.implementation)
     asked = case.pattern, case.shape, case.dtype, case.device, case.direction
     predicted = implementation.predict_bytes(*asked, torch.get_num_threads())
     needed = predicted + calls.input_bytes(case.shape, case.dtype)
-    if needed > budget:
-        reason = f"predicted: needs {_gib(needed)} with its inputs, the budget is {_gib(budget)}"
+    if needed > budget_bytes:
+        reason = f"predicted: needs {_gib(needed)} with its inputs, the budget is {_gib(budget_bytes)}"
         raise _Ended(Status.OUT_OF_MEMORY, reason, predicted=True)
     return predicted
 

@@ -5,22 +5,29 @@ from pathlib import Path
 
 from attnbench.runner import environment
 from attnbench.runner.workers import Worker, WorkerEnded
-from attnbench.suites import Case, Probe
+from attnbench.suites import Case, Probe, Status
+from attnbench.suites.budget import Budget
 
 StartWorker = Callable[..., Worker]
 
+_SPOILS = (Status.FAILED, Status.OUT_OF_MEMORY)
+"""After these a CUDA worker is replaced: its context may be lost, or its memory in pieces."""
+
 
 class Prober:
-    """Probes cases, one at a time."""
+    """Probes cases, one at a time.
+
+    `budget_bytes` is what a case may allocate on the CPU; on CUDA it is `budget` of what is free there.
+    """
 
     def __init__(
         self,
-        patience_s: float,
+        budget: Budget,
         budget_bytes: int,
         folders: tuple[Path, ...] = (),
         start_worker: StartWorker = Worker,
     ) -> None:
-        self._patience_s = patience_s
+        self._budget = budget
         self._budget_bytes = budget_bytes
         self._folders = folders
         self._start_worker = start_worker
@@ -30,14 +37,24 @@ class Prober:
         """Probe a case in a process of its own; on CUDA, where a start is dear, in one that lasts until it dies."""
         try:
             if case.device == "cpu":
-                with self._start(self._budget_bytes) as worker:
-                    return self._ask(worker, case)
-            self._lasting = self._lasting or self._start(None)
-            return self._ask(self._lasting, case)
+                with self._start_worker("forkserver", self._budget_bytes, self._folders) as worker:
+                    return self._ask(worker, case, self._budget_bytes)
+            probe = self._probe_on_cuda(case)
+            if probe.status in _SPOILS and not probe.predicted:
+                self.close()
+            return probe
         except WorkerEnded as end:
-            if case.device != "cpu":
+            if case.device == "cuda":
                 self.close()
             return Probe(case.key, end.status, end.reason)
+
+    def _probe_on_cuda(self, case: Case) -> Probe:
+        """Probe a case in the lasting worker: a fresh interpreter, for nothing of CUDA survives a fork."""
+        if self._lasting is None:
+            self._lasting = self._start_worker("spawn", None, self._folders)
+        free_bytes = self._lasting.ask({"do": "free_bytes"}, self._budget.case_s)
+        budget_bytes = self._budget_bytes if free_bytes is None else self._budget.bytes_of(free_bytes)
+        return self._ask(self._lasting, case, budget_bytes)
 
     def close(self) -> None:
         """End the lasting worker, if there is one."""
@@ -45,12 +62,9 @@ class Prober:
             self._lasting.close()
             self._lasting = None
 
-    def _start(self, budget_bytes: int | None) -> Worker:
-        return self._start_worker("forkserver", budget_bytes, self._folders)
-
-    def _ask(self, worker: Worker, case: Case) -> Probe:
-        request = {"case": case.to_json(), "threads": threads(case), "budget_bytes": self._budget_bytes}
-        return Probe.from_json(worker.ask({"do": "probe", **request}, self._patience_s))
+    def _ask(self, worker: Worker, case: Case, budget_bytes: int) -> Probe:
+        request = {"case": case.to_json(), "threads": threads(case), "budget_bytes": budget_bytes}
+        return Probe.from_json(worker.ask({"do": "probe", **request}, self._budget.case_s))
 
 
 def threads(case: Case) -> int:

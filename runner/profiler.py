@@ -28,9 +28,9 @@ class Profiler:
         """The profile of a case, or how its worker ended."""
         trace = (self.folder / TRACES / f"{case.key}.json.gz").resolve()
         request = {"do": "profile", "case": case.to_json(), "threads": threads(case), "trace": str(trace)}
-        budget_bytes = self.budget_bytes if case.device == "cpu" else None
+        kind, budget_bytes = ("forkserver", self.budget_bytes) if case.device == "cpu" else ("spawn", None)
         try:
-            with self.start_worker("forkserver", budget_bytes, self.folders) as worker:
+            with self.start_worker(kind, budget_bytes, self.folders) as worker:
                 return Profile.from_json(worker.ask(request, self.patience_s))
         except WorkerEnded as end:
             return Profile(case.key, end.status, end.reason, case.title)
@@ -39,7 +39,7 @@ class Profiler:
 def checked(case: Case, folder: Path, budget: Budget, folders: tuple[Path, ...] = ()) -> Profile:
     """The profile of one case that was probed first, written into `folder`; or why there is none."""
     budget_bytes = budget.bytes_of(memory.available_bytes())
-    prober = Prober(budget.case_s, budget_bytes, folders)
+    prober = Prober(budget, budget_bytes, folders)
     try:
         probe = prober.probe(case)
     finally:

@@ -19,6 +19,7 @@ from attnbench.runner.prober import Prober
 from attnbench.runner.sampling import Plan
 from attnbench.runner.workers import Worker
 from attnbench.suites import Case, Status, grouped
+from attnbench.suites.problem import Problem, SuiteError
 from attnbench.suites.suite import Suite
 
 ROWS = "selftest.jsonl"
@@ -47,8 +48,13 @@ def measure(suite: Suite, folder: Path, runs: int, pairs: Pairs, flag: Flag, say
     """Bring the self-test in `folder` to `runs` A/A runs, and everything else that belongs to it.
 
     Raises:
+        SuiteError: the suite has cases that are not on the CPU.
         FolderError: the folder cannot be written, or holds a self-test of another suite.
     """
+    devices = {case.device for case in suite.cases()}
+    if devices != {"cpu"}:
+        text = "expected cases on the CPU alone: on CUDA our clock and torch's timer do not measure the same thing"
+        raise SuiteError([Problem(suite.name, None, None, ("device",), text)])
     book = _Book(folder)
     budget_bytes = suite.budget.bytes_of(memory.available_bytes())
     if not book.of("environment"):
@@ -59,7 +65,7 @@ def measure(suite: Suite, folder: Path, runs: int, pairs: Pairs, flag: Flag, say
     setting = Setting(TURNS, suite.measure.value_ms * 1e6, suite.budget.case_s, budget_bytes)
     _overhead(book, suite, plans)
     _agreement(book, cases, plans, setting, say)
-    _memory(book, cases, Prober(suite.budget.case_s, budget_bytes), say)
+    _memory(book, cases, Prober(suite.budget, budget_bytes), say)
     for run in range(runs):
         _decision(book, run, 0.0, cases, plans, setting, pairs, flag, say)
         if run % POWER_EVERY == POWER_EVERY - 1 or runs < POWER_EVERY:
@@ -99,7 +105,7 @@ class _Book:
 def _cases(suite: Suite, book: _Book, budget_bytes: int, say: Say) -> tuple[list[Case], dict[str, Plan]]:
     """The cases that pass, and their plans, frozen when the self-test began."""
     told = {row["key"]: row for row in book.of("case")}
-    probe = Prober(suite.budget.case_s, budget_bytes).probe
+    probe = Prober(suite.budget, budget_bytes).probe
     wanted = suite.cases()
     foreign = set(told) - {case.key for case in wanted}
     if foreign:

@@ -3,8 +3,12 @@
 import gc
 import random
 from collections.abc import Callable
+from typing import Any
 
-from attnbench.runner import calls, clocks, outcome, sampling
+import torch
+
+from attnbench.runner import calls, clocks, cuda_phases, outcome, sampling
+from attnbench.runner.launches import EventClock, Value
 from attnbench.runner.sampling import Plan, WarmUp
 from attnbench.suites import Case, Sample, Status
 
@@ -33,6 +37,13 @@ class Bench:
             self._attempt(index, lambda: taken.append(self._clock(self._calls[index], many)))
         return taken[0] if taken else None
 
+    def value(self, index: int, many: int, clock: EventClock) -> Value | None:
+        """One value of `many` launches by a clock of events; nothing where the case has ended."""
+        taken: list[Value] = []
+        if index not in self.ended:
+            self._attempt(index, lambda: taken.append(clock.value(self._calls[index], many)))
+        return taken[0] if taken else None
+
     def timer(self, index: int, calls: int, threads: int) -> float:
         """One value of `calls` calls by torch.utils.benchmark.Timer, in nanoseconds per call."""
         from torch.utils.benchmark import Timer
@@ -42,38 +53,67 @@ class Bench:
 
     def _ready(self, index: int, case: Case, given: calls.Inputs, value_ns: float) -> None:
         call = calls.call(calls.build(case, case.shape), given, case.direction)
-        self.warm_ups[index] = sampling.warm_up(call, self._clock, case.device, value_ns)
+        clock = clocks.for_warm_up(case.device)
+        self.warm_ups[index] = sampling.warm_up(call, clock, case.device, value_ns)
         self._calls[index] = call
 
     def _attempt(self, index: int, work: Callable[[], None]) -> None:
+        """Work on a case; an error ends it.
+
+        Raises:
+            DeviceLost: the error took the CUDA context with it, so that no other case can be measured here.
+        """
         self._mark(index)
         try:
             work()
         except Exception as error:
-            self.ended[index] = outcome.of_exception(error)
+            status, reason = outcome.of_exception(error)
+            if self.cases[index].device == "cuda" and not _device_answers():
+                raise outcome.DeviceLost(reason) from None
+            self.ended[index] = status, reason
             self._calls.pop(index, None)
+
+
+def _device_answers() -> bool:
+    """Whether the CUDA context of this process is still of use."""
+    try:
+        torch.cuda.synchronize()
+    except Exception:
+        return False
+    return True
 
 
 def group(cases: list[tuple[Case, Plan]], replicate: int, seed: str, value_ns: float, mark: Mark) -> list[Sample]:
     """Samples of all cases of a group in one replicate, their values interleaved."""
-    values: list[list[float]] = [[] for _ in cases]
+    plans = [plan for _, plan in cases]
     gc.collect()
     gc.disable()
     try:
         bench = Bench([case for case, _ in cases], value_ns, mark)
-
-        def take(index: int) -> None:
-            value = bench.take(index, cases[index][1].calls)
-            if value is not None:
-                values[index].append(round(value, 1))
-
-        sampling.interleave([plan for _, plan in cases], random.Random(seed), take)
+        if bench.cases[0].device == "cuda":
+            found = cuda_phases.take_all(bench, plans, seed)
+        else:
+            found = [{"values_ns": tuple(each)} for each in _values(bench, plans, seed)]
     finally:
         gc.enable()
-    return [_sample(bench, index, plan, replicate, values[index]) for index, (_, plan) in enumerate(cases)]
+    return [_sample(bench, index, plans[index], replicate, each) for index, each in enumerate(found)]
 
 
-def _sample(bench: Bench, index: int, plan: Plan, replicate: int, values_ns: list[float]) -> Sample:
+def _values(bench: Bench, plans: list[Plan], seed: str) -> list[list[float]]:
+    """The values of all cases, interleaved."""
+    values: list[list[float]] = [[] for _ in plans]
+
+    def take(index: int) -> None:
+        value = bench.take(index, plans[index].calls)
+        if value is not None:
+            values[index].append(round(value, 1))
+
+    sampling.interleave(plans, random.Random(seed), take)
+    return values
+
+
+def _sample(bench: Bench, index: int, plan: Plan, replicate: int, found: dict[str, Any]) -> Sample:
+    """A case's sample; the fields that were `found` stand in it only if the case passed."""
     key = bench.cases[index].key
     if index in bench.ended:
         status, reason = bench.ended[index]
@@ -84,7 +124,7 @@ def _sample(bench: Bench, index: int, plan: Plan, replicate: int, values_ns: lis
         "",
         replicate=replicate,
         calls=plan.calls,
-        values_ns=tuple(values_ns),
         warmup_calls=bench.warm_ups[index].calls,
         steady=bench.warm_ups[index].steady,
+        **found,
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnbench import variants
+from attnbench.runner import outcome
 from attnbench.suites import Case
 
 if TYPE_CHECKING:
@@ -45,7 +46,12 @@ def serve(pipe: Connection, log: str, marks: Marks, budget_bytes: int | None, fo
             request = json.loads(pipe.recv_bytes())
         except EOFError:
             return
-        reply = desk.answer(request.pop("do"), request)
+        try:
+            reply = desk.answer(request.pop("do"), request)
+        except outcome.DeviceLost as lost:
+            # An orderly end would run CUDA's clean-up on a context that is lost, and may abort over it.
+            os.write(2, f"{lost}\n".encode())
+            os._exit(1)
         pipe.send_bytes(json.dumps({"reply": reply}).encode())
 
 
@@ -61,6 +67,7 @@ class _Desk:
         """The reply to a request."""
         answers: dict[str, Callable[..., object]] = {
             "environment": self._environment,
+            "free_bytes": self._free_bytes,
             "probe": self._probe,
             "time": self._time,
             "ready": self._ready,
@@ -75,6 +82,12 @@ class _Desk:
         from attnbench.runner import environment
 
         return environment.of_torch()
+
+    def _free_bytes(self) -> int | None:
+        """Memory of the CUDA device that a case could take."""
+        from attnbench.runner import memory
+
+        return memory.cuda_free_bytes()
 
     def _probe(self, case: dict[str, Any], threads: int, budget_bytes: int) -> object:
         """One careful look at a case."""

@@ -66,6 +66,9 @@ class Probe(Result):
     max_abs_error: float | None = None
     """Largest error of the output against the oracle, over all lengths checked."""
 
+    reserved_bytes: int | None = None
+    """Growth of what the allocator holds of the device, used or not, over one call (CUDA)."""
+
 
 @dataclass(frozen=True)
 class Sample(Result):
@@ -84,10 +87,28 @@ class Sample(Result):
     order: int = 0
     """Its place among the samples of its replicate, from 0: groups of cases come in random order."""
 
+    # CUDA only.
+    hot_values_ns: tuple[float, ...] = ()
+    """Like `values_ns`, but the L2 cache is as the call before left it; there it is overwritten before each call."""
+    host_ns: float | None = None
+    """What the host takes to queue one call."""
+    launch_bound: bool | None = None
+    """Whether the host takes longer to queue a call than the device takes to run it."""
+    gap_calls: int | None = None
+    """Calls whose time may contain waiting for the host, of all that were timed."""
+    sm_clock_before_mhz: int | None = None
+    sm_clock_after_mhz: int | None = None
+    """The clock of the multiprocessors before the first value and after the last; None where NVML does not tell."""
+    throttled: bool | None = None
+    """Whether something held the clocks down after any value; None where NVML does not tell."""
+    throttle_reasons: tuple[str, ...] = ()
+    """What held them down."""
+
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
         """The row that `to_json` wrote."""
-        return super().from_json({**row, "values_ns": tuple(row.get("values_ns", ()))})
+        several = ("values_ns", "hot_values_ns", "throttle_reasons")
+        return super().from_json({**row, **{name: tuple(row.get(name, ())) for name in several}})
 
 
 def from_json(row: Mapping[str, Any]) -> Probe | Sample:

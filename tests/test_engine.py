@@ -49,6 +49,8 @@ class Machine:
         self.clock_s = 0.0
         self.started: list[str] = []
         self.alive = 0
+        self.free_bytes: int | None = None
+        self.budgets: set[int] = set()
         self.timed: list[tuple[int, list[str]]] = []
 
     def now(self) -> float:
@@ -82,7 +84,10 @@ class FakeWorker:
         self.machine.clock_s += self.machine.request_s
         if request["do"] == "environment":
             return {"torch": "none"}
+        if request["do"] == "free_bytes":
+            return self.machine.free_bytes
         if request["do"] == "probe":
+            self.machine.budgets.add(request["budget_bytes"])
             return self.machine.answer(Case.from_json(request["case"])).to_json()
         cases = [Case.from_json(each["case"]) for each in request["cases"]]
         self.machine.timed.append((request["replicate"], [case.key for case in cases]))
@@ -261,19 +266,45 @@ def test_an_interruption_keeps_what_was_finished(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"] is None
 
 
-def test_a_cuda_worker_lasts_until_it_dies(tmp_path: Path) -> None:
-    def answer(case: Case) -> Probe:
-        if case.shape.seq_len == 32:
-            raise WorkerEnded(Status.CRASHED, "gone", 0)
-        return passed(case)
+CUDA_SUITE = SUITE + "device: cuda\n"
+FRESH = 1 + 1 + 3
+"""Interpreters of a CUDA suite in which nothing fails: for the environment, for all probes, for each replicate."""
 
-    suite = parse(SUITE + "device: cuda\n", "tiny.yaml")
-    machine = Machine(answer)
-    run(machine, tmp_path / "run", suite)
-    assert machine.started.count("forkserver") == 1 + 1 + 3, (
-        "one for the environment, one for all, one after each death"
-    )
+
+def killed(case: Case) -> Probe:
+    raise WorkerEnded(Status.CRASHED, "gone", 0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "replaced"),
+    [
+        pytest.param(passed, False, id="passed"),
+        pytest.param(killed, True, id="killed"),
+        pytest.param(lambda case: Probe(case.key, Status.FAILED, "CUDA error"), True, id="failed"),
+        pytest.param(lambda case: Probe(case.key, Status.OUT_OF_MEMORY, "too much"), True, id="out-of-memory"),
+        pytest.param(
+            lambda case: Probe(case.key, Status.OUT_OF_MEMORY, "predicted", predicted=True), False, id="predicted"
+        ),
+        pytest.param(lambda case: Probe(case.key, Status.WRONG, "off"), False, id="wrong"),
+    ],
+)
+def test_a_cuda_worker_lasts_until_it_may_be_spoilt(tmp_path: Path, answer: Answer, replaced: bool) -> None:
+    def answer_once(case: Case) -> Probe:
+        return answer(case) if (case.shape.seq_len, case.implementation) == (32, "sdpa") else passed(case)
+
+    machine = Machine(answer_once)
+    run(machine, tmp_path / "run", parse(CUDA_SUITE, "tiny.yaml"))
+    assert machine.started == ["spawn"] * (FRESH + replaced), "nothing of CUDA survives a fork"
     assert machine.alive == 0
+
+
+def test_the_budget_of_a_cuda_case_is_of_the_memory_free_there(tmp_path: Path) -> None:
+    for memory, free_bytes, budget_bytes in (("80%", 1000, 800), ("1GiB", 1000, 2**30)):
+        machine = Machine()
+        machine.free_bytes = free_bytes
+        suite = parse(CUDA_SUITE.replace("memory: 1GiB", f"memory: {memory}"), "tiny.yaml")
+        run(machine, tmp_path / memory, suite)
+        assert machine.budgets == {budget_bytes}
 
 
 def test_threads_are_resolved_for_the_worker_and_kept_as_written(tmp_path: Path) -> None:

@@ -183,6 +183,11 @@ def test_every_test_lies_where_pytest_looks() -> None:
     assert [relative(path) for path in holding if path not in set((ROOT / "tests").glob("test_*.py"))] == []
 
 
+def test_every_test_that_needs_a_gpu_is_run_by_make_gpu() -> None:
+    marked = re.compile(r"^(?:@|pytestmark = )pytest\.mark\.gpu", re.MULTILINE)
+    assert [relative(path) for path in sources("tests") if marked.search(text(path))] == ["tests/test_gpu.py"]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=relative)
 def test_links_of_a_page_lead_to_files(page: Path) -> None:
     assert [link for link in links_of(text(page)) if not (page.parent / link).exists()] == []

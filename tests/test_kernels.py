@@ -306,14 +306,3 @@ def test_eager_takes_two_score_matrices() -> None:
         kernels.load("eager").predict_bytes(pattern_of("full", {}), shape, "float32", "cpu", "forward", 2)
         == 268_435_456
     )
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize(("name", "parameters", "implementation"), ALL, ids=label)
-def test_it_equals_the_oracle_on_a_gpu(name: str, parameters: dict[str, Any], implementation: str, dtype: str) -> None:
-    pattern, shape = pattern_of(name, parameters), Shape(1, 4, 2, 259, 64)
-    if kernels.load(implementation).supports(pattern, shape, dtype, "cuda", "training"):
-        pytest.skip("not supported")
-    kernel = kernels.load(implementation).build(pattern, shape, dtype, "cuda")
-    assert check(kernel.attend, pattern.spans(259), shape, dtype, "cuda", gradients=True).problem is None

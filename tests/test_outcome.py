@@ -15,6 +15,8 @@ from attnbench.suites import Status
         (RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: "
                       "you tried to allocate 1099511627776 bytes. Error code 12"), Status.OUT_OF_MEMORY),
         (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."), Status.OUT_OF_MEMORY),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling it"), Status.OUT_OF_MEMORY),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), Status.FAILED),
         (RuntimeError("std::bad_alloc"), Status.OUT_OF_MEMORY),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), Status.FAILED),
         (ValueError("no"), Status.FAILED),

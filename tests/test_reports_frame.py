@@ -253,3 +253,29 @@ def test_a_variant_that_is_not_installed_here(tmp_path):
     meta = rows.meta(rows.Plan((rows.LOCAL,), (512,), baseline=None))
     meta["cases"][0] |= {"variant": "from_elsewhere", "parameters": {"reach": 3, "wrap": True}}
     assert load(rows.write_rows(tmp_path, meta, [])).frame["label"][0] == "from_elsewhere(reach=3, wrap=true)"
+
+
+def test_what_a_gpu_adds_is_over_processes(tmp_path):
+    plan = rows.Plan((rows.FULL,), (256,), devices=("cuda",), processes=3, process_sd=0, value_sd=0)
+    (case,) = (each for _, each in rows.cases(plan))
+    conditions = [
+        {"hot_values_ns": (2e5, 4e5, 3e5), "host_ns": 1e3, "launch_bound": False, "throttled": False},
+        {"hot_values_ns": (3e5,), "host_ns": 9e3, "launch_bound": True, "throttled": False},
+        {"hot_values_ns": (3e5,), "host_ns": 2e3, "launch_bound": False, "throttled": False},
+    ]
+    samples = [Sample(case.key, Status.PASSED, "", p, 1, (5e5,), **told) for p, told in enumerate(conditions)]
+    probe = replace(rows.probe(case, rows.FULL, Status.PASSED, ""), reserved_bytes=2**21)
+    run = load(rows.write_rows(tmp_path, rows.meta(plan), [probe, *samples]))
+    row = run.frame.iloc[0]
+    assert row["time_ns"] == pytest.approx(5e5)
+    assert row["hot_time_ns"] == pytest.approx(3e5)
+    assert row["host_ns"] == 2e3
+    assert row["launch_bound"]
+    assert not row["throttled"]
+    assert row["reserved_bytes"] == 2**21
+
+
+def test_what_only_a_gpu_has_is_empty_on_a_cpu(tmp_path):
+    run = load(rows.write(tmp_path, EXACT))
+    only = ["hot_time_ns", "host_ns", "launch_bound", "throttled", "reserved_bytes"]
+    assert run.frame[only].isna().all(axis=None)

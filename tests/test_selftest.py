@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from attnbench.reports import selftest
 from attnbench.reports.closed_forms import flops
 from attnbench.reports.journal import RunError
+from attnbench.runner.cli import main
 from attnbench.suites import Case
 from attnbench.suites.load import parse
 
@@ -155,6 +157,15 @@ shape: {heads: 2, head_dim: 16, seq_len: 64}
 variants: [{local_window: {window: 17}}]
 measure: {value_ms: 1}
 """
+
+
+def test_a_suite_for_cuda_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY + "device: [cpu, cuda]\n")
+    done = CliRunner().invoke(main, ["selftest", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2
+    assert done.output.startswith("tiny: device: expected cases on the CPU alone")
+    assert done.output.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

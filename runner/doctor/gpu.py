@@ -7,7 +7,8 @@ from typing import Any
 
 from attnbench.runner.doctor.finding import Answer, Check, Finding, Unread
 
-_SM_CLOCK = 1
+SM_CLOCK = 1
+"""NVML's number for the clock of the multiprocessors."""
 _GPU_SENSOR = 0
 _SLOWDOWN_THRESHOLD = 1
 _SETTING_BIT = 0x2
@@ -75,15 +76,15 @@ def findings() -> list[Finding]:
 def driver(gpu: Gpu) -> Answer:
     """What the GPU is and which driver runs it."""
     try:
-        version = _text(gpu.nvml.nvmlSystemGetDriverVersion())
+        version = text_of(gpu.nvml.nvmlSystemGetDriverVersion())
     except gpu.nvml.NVMLError as error:
         raise Unread(f"NVML's nvmlSystemGetDriverVersion ({error})") from None
-    return Answer("fact", f"{_text(gpu.ask('GetName'))}, driver {version}")
+    return Answer("fact", f"{text_of(gpu.ask('GetName'))}, driver {version}")
 
 
 def clocks(gpu: Gpu) -> Answer:
     """The SM clock. NVML tells clocks set for applications, but not whether `--lock-gpu-clocks` was used."""
-    now, most = gpu.ask("GetClockInfo", _SM_CLOCK), gpu.ask("GetMaxClockInfo", _SM_CLOCK)
+    now, most = gpu.ask("GetClockInfo", SM_CLOCK), gpu.ask("GetMaxClockInfo", SM_CLOCK)
     found = f"{now} MHz now, at most {most} MHz"
     if gpu.ask("GetCurrentClocksThrottleReasons") & _SETTING_BIT:
         return Answer("good", f"{found}; held by a setting")
@@ -100,19 +101,28 @@ def clocks(gpu: Gpu) -> Answer:
 def _steady_mhz(gpu: Gpu, most: int) -> int:
     """The clock that the maker meant for long work; the highest where that is not told."""
     try:
-        return int(gpu.ask("GetDefaultApplicationsClock", _SM_CLOCK))
+        return int(gpu.ask("GetDefaultApplicationsClock", SM_CLOCK))
     except Unread:
         return most
 
 
 def slowdown(gpu: Gpu) -> Answer:
     """Whether something holds the clocks down at this moment."""
-    bits = gpu.ask("GetCurrentClocksThrottleReasons")
-    reasons = [name for bit, name in _SLOWDOWNS.items() if bits & bit]
+    reasons = slowdowns(gpu)
     if not reasons:
         return Answer("good", "nothing holds the clocks down now")
     see = f"see which with `nvidia-smi -i {gpu.number} -q -d PERFORMANCE,TEMPERATURE,POWER`."
     return Answer("bad", ", ".join(reasons), f"Let it cool down or end what uses it; {see}")
+
+
+def slowdowns(gpu: Gpu) -> list[str]:
+    """What holds the clocks down at this moment, in words.
+
+    Raises:
+        Unread: this GPU, driver or NVML does not tell.
+    """
+    bits = gpu.ask("GetCurrentClocksThrottleReasons")
+    return [name for bit, name in _SLOWDOWNS.items() if bits & bit]
 
 
 def persistence(gpu: Gpu) -> Answer:
@@ -179,7 +189,7 @@ def temperature(gpu: Gpu) -> Answer:
     return Answer("warning", found, f"Let it cool down: `nvidia-smi -i {gpu.number} -q -d TEMPERATURE`.")
 
 
-def _text(value: str | bytes) -> str:
+def text_of(value: str | bytes) -> str:
     """Older NVML modules answer in bytes."""
     return value.decode() if isinstance(value, bytes) else value
 

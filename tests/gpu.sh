@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Everything that needs a GPU, on a machine where nothing of attnbench is installed: `make gpu`.
+# Runs what PYTHON (python3) has; more packages may lie on PYTHONPATH. Needs no network, and at most nine minutes.
+# Usage: tests/gpu.sh [FOLDER]; leaves FOLDER/gpu-DATE and FOLDER/gpu-DATE.tar.gz. Exit codes: 0 all passed; 1 not.
+set -uo pipefail
+out="$(mkdir -p "${1:-runs}" && cd "${1:-runs}" && pwd)" || exit 1
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+python="${PYTHON:-python3}"
+name="gpu-$(date +%Y%m%d-%H%M%S)"
+folder="$out/$name"
+summary="$folder/summary.txt"
+failed=0
+export PYTHONPATH="$PWD/typings${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+mkdir "$folder" || exit 1
+
+say() { echo "$*" | tee -a "$summary"; }
+
+pack() {
+    tar -czf "$folder.tar.gz" -C "$out" "$name"
+    echo "left $folder and $folder.tar.gz"
+}
+trap pack EXIT
+
+# step NAME LIMIT_S COMMAND...: its output goes to NAME.log; past its limit it is interrupted, then killed.
+step() {
+    local step="$1" limit_s="$2" code begun=$SECONDS
+    shift 2
+    timeout --signal=INT --kill-after=15 "$limit_s" "$@" > "$folder/$step.log" 2>&1 < /dev/null
+    code=$?
+    if [ "$code" = 0 ]; then
+        say "passed $step ($((SECONDS - begun)) s)"
+        return
+    fi
+    failed=1
+    say "failed $step (exit code $code, $((SECONDS - begun)) s); the end of $step.log:"
+    tail -n 12 "$folder/$step.log" | sed 's/^/    /'
+}
+
+# Modules among the arguments that this Python lacks.
+lacking() {
+    "$python" -c 'import importlib.util as u, sys; print(*(m for m in sys.argv[1:] if u.find_spec(m) is None))' "$@" 2> /dev/null
+}
+
+missing="$(lacking torch numpy pandas matplotlib seaborn scipy click yaml pydantic rich psutil)" ||
+    { say "expected Python 3.11 or later, found no $python that runs: name another with PYTHON=..."; exit 1; }
+[ -z "$missing" ] || { say "missing for $python: $missing; put them on PYTHONPATH"; exit 1; }
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    { say "expected Python 3.11 or later, found $("$python" --version)"; exit 1; }
+if ! "$python" -W ignore -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+    say "no CUDA device: the tests are skipped, nothing can be measured"
+    failed=1
+fi
+
+if command -v nvidia-smi > /dev/null; then
+    timeout 20 nvidia-smi -q > "$folder/nvidia-smi.log" 2>&1
+fi
+step doctor 30 "$python" -m attnbench.runner doctor
+missing="$(lacking pytest pytest_timeout hypothesis)"
+if [ -z "$missing" ]; then
+    # Warnings of another machine's packages are told, and fail nothing.
+    step tests 190 "$python" -m pytest -m gpu tests/test_gpu.py -q -p no:cacheprovider -W default \
+        --timeout 120 --junitxml "$folder/tests.xml"
+else
+    say "not run tests: missing for $python: $missing"
+fi
+step run 300 "$python" -m attnbench.runner run suites/gpu.yaml --out "$folder/run"
+exit "$failed"

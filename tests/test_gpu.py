@@ -1,0 +1,175 @@
+"""What only a CUDA device can show. All tests marked `gpu` are here: `make gpu` runs this file."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from definitions import CASES, label
+
+from attnbench import variants
+from attnbench.runner import arms, clocks, environment, launches, memory, outcome
+from attnbench.runner.arms import Arm, Setting
+from attnbench.runner.sampling import Plan
+from attnbench.runner.verification import check
+from attnbench.suites import Status
+from attnbench.suites.load import parse
+from attnbench.variants import Shape, kernels
+
+pytestmark = pytest.mark.gpu
+
+HERE = Path(__file__).parent
+ALL = [(name, parameters, implementation) for name, parameters in CASES for implementation in kernels.names()]
+LENGTHS = (1, 61, 259)
+CYCLES = 2_000_000
+"""About a millisecond."""
+
+SUITE = """
+name: tiny
+question: Does it run on a GPU?
+shape: {batch: 1, heads: 4, head_dim: 64, seq_len: 257}
+dtype: bfloat16
+device: cuda
+direction: [forward, training]
+variants:
+  - full: {implementation: [eager, sdpa, sdpa_masked]}
+  - local_window: {window: 17}
+  - longformer: {window: 17}
+  - bigbird: {block: 16}
+baseline: full/sdpa
+measure: {processes: 3, values: 3, value_ms: 1}
+"""
+
+FAULTS = """
+name: faults
+question: Does each fault on a GPU get its status, and cost nothing else?
+shape: {batch: 1, heads: 2, head_dim: 64, seq_len: 64}
+device: cuda
+variants: [asserting, huge, full, raising, wrong, asserting_late, {truncated: {left: 8, right: 8}}]
+measure: {processes: 1, values: 3, value_ms: 1}
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize(("name", "parameters", "implementation"), ALL, ids=label)
+def test_it_equals_the_oracle(name: str, parameters: dict[str, Any], implementation: str, dtype: str) -> None:
+    pattern, checked = variants.load(name).pattern(**parameters), 0
+    for n in LENGTHS:
+        shape = Shape(1, 4, 2, n, 64)
+        if kernels.load(implementation).supports(pattern, shape, dtype, "cuda", "training"):
+            continue
+        kernel = kernels.load(implementation).build(pattern, shape, dtype, "cuda")
+        assert check(kernel.attend, pattern.spans(n), shape, dtype, "cuda", gradients=True).problem is None
+        assert check(kernel.attend, pattern.spans(n), shape, dtype, "cuda").problem is None
+        checked += 1
+    if not checked:
+        pytest.skip("not supported")
+
+
+def spin(cycles: int) -> Callable[[], None]:
+    return lambda: torch.cuda._sleep(cycles)
+
+
+@pytest.mark.parametrize("clock", [launches.cold, launches.hot, lambda: clocks.cuda_wall])
+def test_more_work_takes_longer(
+    clock: Callable[[], clocks.Clock], record_property: Callable[[str, object], None]
+) -> None:
+    timed = clock()
+    few_ns, many_ns = (timed(spin(cycles), 5) for cycles in (CYCLES, 4 * CYCLES))
+    record_property("ns_of_cycles", {CYCLES: few_ns, 4 * CYCLES: many_ns})
+    assert many_ns > few_ns > 0
+
+
+def test_a_held_device_runs_what_is_queued_without_a_gap(record_property: Callable[[str, object], None]) -> None:
+    tensor = torch.zeros(1024, device="cuda")
+
+    def forty() -> None:
+        for _ in range(40):
+            tensor.add_(1)
+
+    value = launches.hot().value(forty, 50)
+    record_property("forty_small_kernels", vars(value))
+    assert value.gaps < 50
+
+
+def test_the_peak_is_that_of_the_tensors_made() -> None:
+    def call() -> None:
+        torch.empty(2**24, device="cuda")
+        both = torch.empty(2**24, device="cuda"), torch.empty(2**23, device="cuda")
+        del both
+
+    peaks = memory.cuda_peaks(call)
+    assert peaks.allocated_bytes == 2**26 + 2**25
+    assert peaks.reserved_bytes is not None
+    assert peaks.reserved_bytes >= peaks.allocated_bytes
+
+
+def test_free_memory_is_that_of_the_device() -> None:
+    free_bytes = memory.cuda_free_bytes()
+    assert free_bytes is not None
+    assert 0 < free_bytes <= torch.cuda.get_device_properties(0).total_memory
+
+
+def test_what_does_not_fit_is_out_of_memory() -> None:
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        torch.empty(2**42, device="cuda")
+    assert outcome.of_exception(caught.value)[0] is Status.OUT_OF_MEMORY
+
+
+def test_the_environment_names_the_gpu(record_property: Callable[[str, object], None]) -> None:
+    facts = environment.of_torch()
+    record_property("environment", facts)
+    assert facts["gpu"]
+    assert facts["gpu_l2_bytes"] > 0
+
+
+def bench(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "attnbench.runner", *map(str, words)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+def test_a_run_measures_every_case_cold_and_hot(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SUITE)
+    done = bench("run", "tiny.yaml", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "out" / "table.csv")
+    assert len(table) == 12
+    assert set(table.status) == {"passed"}
+    measured = table[["time_ns", "hot_time_ns", "host_ns", "peak_bytes", "reserved_bytes", "launch_bound"]]
+    assert measured.notna().all(axis=None)
+    assert (table.time_low_ns <= table.time_ns).all()
+
+
+def test_every_fault_gets_its_status_and_the_others_their_numbers(tmp_path: Path) -> None:
+    (tmp_path / "faults.yaml").write_text(FAULTS)
+    done = bench("run", "faults.yaml", "--variants", HERE / "variants", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    table = pd.read_csv(tmp_path / "out" / "table.csv").set_index("variant")
+    assert dict(table.status) == {
+        "asserting": "failed",
+        "huge": "out_of_memory",
+        "full": "passed",
+        "raising": "failed",
+        "wrong": "wrong",
+        "asserting_late": "crashed",
+        "truncated": "passed",
+    }
+    assert "device-side assert" in table.reason["asserting"]
+    assert "device-side assert" in table.reason["asserting_late"]
+    assert (table.processes[table.status == "passed"] == 1).all()
+
+
+def test_a_pair_of_processes_sees_twice_the_work(record_property: Callable[[str, object], None]) -> None:
+    cases = [case for case in parse(SUITE, "tiny.yaml").cases() if case.direction == "training"]
+    plans = {case.key: Plan(20, 9) for case in cases}
+    setting = Setting(turns=9, value_ns=1e6, patience_s=60, budget_bytes=None)
+    titles = {case.key: case.title for case in cases}
+    same, twice = (arms.measure_pair((Arm("A"), Arm("B", more)), cases, plans, setting, "0") for more in (0.0, 1.0))
+    told = {titles[key]: {"same": same[key], "twice": twice[key]} for key in titles}
+    record_property("log_ratios", json.dumps(told))
+    assert all(twice[key] > same[key] for key in titles)
