@@ -87,15 +87,16 @@ def crossover(row: pd.Series) -> str:
 
 
 def work(row: pd.Series) -> list[str]:
-    """Pairs, waste, GFLOP/s, the work-bound speed-up, the real one, their ratio, and the error of one case."""
+    """Pairs, waste, GFLOP/s and its share of the roof, speed-up by work, in fact and their ratio, and the error."""
     if row["status"] != "passed":
-        return [SHORT[row["status"]], *[""] * 7]
+        return [SHORT[row["status"]], *[""] * 8]
     rate = [row["flops"] / row[name] for name in ("time_ns", "time_high_ns", "time_low_ns")]
     return [
         f"{row['allowed_pairs']:,}",
         NONE if pd.isna(row["computed_pairs"]) else f"{row['computed_pairs']:,}",
         _or_none(row["waste"], "{:.2f}"),
         units.honest(rate[0], rate[1], rate[2]),
+        _or_none(row["roof_share"], "{:.0%}"),
         NONE if math.isnan(row["bound_speedup"]) else f"{units.number(row['bound_speedup'], 3)}x",
         times(row) or NONE,
         _or_none(row["realised"], "{:.0%}"),

@@ -48,6 +48,10 @@ MEANINGS: Mapping[str, Meaning] = {
         "processes fall into two groups, half of the range empty between them",
         "do not trust the mean; look at the values in samples.jsonl, and at thread placement",
     ),
+    "above_roof": Meaning(
+        "more FLOP/s than 105 % of the fastest matrix product measured beside it, even at the interval's low end",
+        "an error of ours: do not use the number, and report the case",
+    ),
     "memory_off": Meaning(
         "peak memory is more than 10 % off its prediction",
         "trust the measured peak; predictions of longer cases may be off too",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from attnbench.reports import conditions, memory, quality
+from attnbench.reports import conditions, memory, quality, roof
 from attnbench.reports.journal import Journal, read
 from attnbench.reports.scaling import scaling
 from attnbench.reports.settings import names
@@ -28,7 +28,7 @@ COLUMNS = (
     *("time_ns", "time_low_ns", "time_high_ns", *_COUNTS, "flops_per_s", "speedup", "baseline", "max_abs_error"),
     *("label", "processes", "speedup_low", "speedup_high", "bound_speedup", "realised", "waste", *_EXTRA_COUNTS),
     "peak_fraction",
-    *(*quality.COLUMNS, *memory.COLUMNS, *conditions.COLUMNS, "reserved_bytes"),
+    *(*quality.COLUMNS, *memory.COLUMNS, *conditions.COLUMNS, "reserved_bytes", *roof.COLUMNS),
 )
 """The columns of a frame. Times are of one call; `speedup` is the baseline's time over the case's; `bound_speedup` the
 baseline's allowed pairs over the case's; `realised` their ratio; `waste` computed pairs over allowed ones;
@@ -37,7 +37,8 @@ baseline's allowed pairs over the case's; `realised` their ratio; `waste` comput
 `within_sd` and `between_sd` are the components of variance between the values of a process and between processes, and
 `drift` the change over the run with the p value `drift_p`, all on the log scale; `processes_for_1_percent` the fewest
 whose interval is at most +-1 %; `flags` what makes the numbers doubtful, see `attnbench.reports.flags`; `gross_bytes`
-the peak with inputs and preparation, `net_bytes` the peak without the results; for the rest, which only CUDA has, see
+the peak with inputs and preparation, `net_bytes` the peak without the results; `roof_share` the FLOP/s of the case over
+those of the fastest matrix product seen beside it, see `attnbench.reports.roof`; for the rest, which only CUDA has, see
 `attnbench.reports.conditions`."""
 
 NOT_REACHED = "not reached"
@@ -75,6 +76,7 @@ def load(folder: Path) -> Run:
     _add_times(frame, log_ns)
     _add_speedups(frame, log_ns, baseline_rows)
     memory.add(frame)
+    roof.add(frame, log_ns, timed)
     quality.add(frame, log_ns, np.array([i for i, _ in timed], np.int64), [sample for _, sample in timed])
     conditions.add(frame, timed)
     frame["waste"] = _ratio(_floats(frame, "computed_pairs"), _floats(frame, "allowed_pairs"))

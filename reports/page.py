@@ -31,7 +31,7 @@ _HOW_TO_READ = """\
 - **Faster than the baseline from N on**: interpolated between the lengths measured; it stays faster up to the longest
   length that both have.
 - **Waste**: pairs of query and key that were computed over pairs that the pattern allows.
-- **GFLOP/s** counts the allowed pairs only.
+- **GFLOP/s** counts the allowed pairs only. **Of roof**: its share of the fastest matrix product seen beside the case.
 - **Bound**: the baseline's allowed pairs over the case's, the speed-up if time followed work. **Realised**: the
   measured speed-up as a share of it.
 - **Error**: the largest difference of an output from a float64 reference, over all lengths checked.

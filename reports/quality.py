@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from attnbench.reports import flags, spread
+from attnbench.reports import flags, roof, spread
 from attnbench.reports.statistics import FloatArray, IntArray, interval
 from attnbench.suites import Sample
 
@@ -34,6 +34,7 @@ def add(frame: pd.DataFrame, log_ns: FloatArray, rows: IntArray, samples: Sequen
         "not_steady": some([not each.steady for each in samples]),
         "throttled": some([bool(each.throttled) for each in samples]),
         "bimodal": flags.bimodal(log_ns),
+        "above_roof": roof.above(frame).to_numpy(),
         "memory_off": flags.memory_off(*peaks),
     }
     frame["flags"] = pd.Series(flags.words(raised, len(frame)), frame.index, "str")

@@ -69,7 +69,18 @@ def growth(scaling: pd.DataFrame, setting: Setting) -> str:
 def work(setting: Setting) -> str:
     """Work and what it bought, at the length that series are compared at."""
     n = comparison_length(setting.frame)
-    header = ["", "allowed pairs", "computed pairs", "waste", "GFLOP/s", "bound", "speed-up", "realised", "error"]
+    header = [
+        "",
+        "allowed pairs",
+        "computed pairs",
+        "waste",
+        "GFLOP/s",
+        "of roof",
+        "bound",
+        "speed-up",
+        "realised",
+        "error",
+    ]
     found = [(name, cells.by_length(part).get(n)) for name, part in attempted(setting.frame)]
     rows = [[escape.text(name), *cells.work(row)] for name, row in found if row is not None]
     return f"### {escape.text(setting.title)}: work at N = {n}\n\n{escape.table(header, rows)}"

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from attnbench.runner import calls, clocks, cuda_phases, outcome, sampling
+from attnbench.runner import calls, clocks, cuda_phases, outcome, roof, sampling
 from attnbench.runner.launches import EventClock, Value
+from attnbench.runner.roof import Roofs
 from attnbench.runner.sampling import Plan, WarmUp
 from attnbench.suites import Case, Sample, Status
 
@@ -43,6 +44,10 @@ class Bench:
         if index not in self.ended:
             self._attempt(index, lambda: taken.append(clock.value(self._calls[index], many)))
         return taken[0] if taken else None
+
+    def roofs(self) -> Roofs | None:
+        """The roofs of the group's dtype, device and threads, here and now."""
+        return roof.measure(self.cases[0].dtype, self.cases[0].device, self._clock)
 
     def timer(self, index: int, calls: int, threads: int) -> float:
         """One value of `calls` calls by torch.utils.benchmark.Timer, in nanoseconds per call."""
@@ -90,13 +95,15 @@ def group(cases: list[tuple[Case, Plan]], replicate: int, seed: str, value_ns: f
     gc.disable()
     try:
         bench = Bench([case for case, _ in cases], value_ns, mark)
+        before = bench.roofs()
         if bench.cases[0].device == "cuda":
             found = cuda_phases.take_all(bench, plans, seed)
         else:
             found = [{"values_ns": tuple(each)} for each in _values(bench, plans, seed)]
+        beside = roof.best(before, bench.roofs())
     finally:
         gc.enable()
-    return [_sample(bench, index, plans[index], replicate, each) for index, each in enumerate(found)]
+    return [_sample(bench, index, plans[index], replicate, each | beside) for index, each in enumerate(found)]
 
 
 def _values(bench: Bench, plans: list[Plan], seed: str) -> list[list[float]]:

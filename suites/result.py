@@ -87,6 +87,11 @@ class Sample(Result):
     order: int = 0
     """Its place among the samples of its replicate, from 0: groups of cases come in random order."""
 
+    roof_flops_per_s: float | None = None
+    """The fastest matrix product seen beside the case's values, at its dtype and threads; None: no room for one."""
+    copy_bytes_per_s: float | None = None
+    """The fastest copy seen there."""
+
     # CUDA only.
     hot_values_ns: tuple[float, ...] = ()
     """Like `values_ns`, but the L2 cache is as the call before left it; there it is overwritten before each call."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -58,6 +58,8 @@ class Plan:
     """Log change from the first to the last process."""
     unsteady: tuple[int, ...] = ()
     """Replicates whose warm-up ended before times were steady."""
+    roof_flops_per_s: float | None = None
+    """The fastest matrix product, seen beside every case."""
     baseline: str | None = "full/sdpa"
     name: str = "synthetic"
     seed: int = 0
@@ -112,7 +114,8 @@ def rows(plan: Plan) -> Iterable[Probe | Sample]:
                 noise = rng.normal(0, plan.process_sd) + rng.normal(0, plan.value_sd, plan.values) + drift
                 values = tuple((truth * np.exp(noise)).tolist())
                 steady = replicate not in plan.unsteady
-                yield Sample(each.key, Status.PASSED, "", replicate, 1, values, steady=steady, order=order)
+                sample = Sample(each.key, Status.PASSED, "", replicate, 1, values, steady=steady, order=order)
+                yield replace(sample, roof_flops_per_s=plan.roof_flops_per_s)
 
 
 def probe(each: Case, series: Series, status: Status, reason: str) -> Probe:

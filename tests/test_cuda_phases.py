@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from attnbench.runner import calls, clocks, cuda_phases, environment, launches, nvml, outcome, timing
+from attnbench.runner import calls, clocks, cuda_phases, environment, launches, nvml, outcome, roof, timing
 from attnbench.runner.doctor import gpu
 from attnbench.runner.doctor.gpu import Gpu
 from attnbench.runner.launches import Value
@@ -202,6 +202,7 @@ def test_a_group_gives_a_sample_of_every_case(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: PROPERTIES)
     monkeypatch.setattr(gpu, "load", lambda: None)
+    monkeypatch.setattr(roof, "measure", lambda dtype, device, clock: roof.Roofs(7.0, 8.0))
     marks: list[int] = []
     cases = [(case, Plan(3, 2)) for case in parse(SUITE, "two.yaml").cases()]
     samples = timing.group(cases, 1, "seed", 1e6, marks.append)
@@ -211,6 +212,7 @@ def test_a_group_gives_a_sample_of_every_case(monkeypatch: pytest.MonkeyPatch) -
         assert sample.values_ns == (5e3, 5e3)
         assert sample.hot_values_ns == (4e3, 4e3)
         assert sample.launch_bound is False
+        assert (sample.roof_flops_per_s, sample.copy_bytes_per_s) == (7, 8)
     assert len(marks) == 2 + 2 * 2 * 2, "the parent sees which case is in flight: made ready, cold, hot"
 
 

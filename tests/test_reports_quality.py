@@ -163,8 +163,8 @@ def test_a_case_carries_its_flags_in_order():
 
 def test_columns_of_a_run(tmp_path):
     frame = load(rows.write(tmp_path, QUIET)).frame
-    last = "within_sd,between_sd,drift,drift_p,processes_for_1_percent,flags,gross_bytes,net_bytes"
-    assert ",".join(frame.columns).endswith(last)
+    added = "within_sd,between_sd,drift,drift_p,processes_for_1_percent,flags,gross_bytes,net_bytes"
+    assert f",peak_fraction,{added}," in ",".join(frame.columns)
     assert frame["within_sd"].between(0.001, 0.006).all()
     assert (frame["between_sd"] >= 0).all()
     assert frame["processes_for_1_percent"].between(3, 6).all()

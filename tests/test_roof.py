@@ -1,0 +1,72 @@
+"""The machine's roofs: measured, carried in samples, and held against the cases."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rows
+import torch
+
+from attnbench.reports import tables
+from attnbench.reports.frame import load
+from attnbench.runner import roof
+
+
+def clock(*times_ns: float) -> Callable[[Callable[[], object], int], float]:
+    """A clock that calls, and says the next of the given times, the last one for ever."""
+    left = list(times_ns)
+
+    def value(call: Callable[[], object], calls: int) -> float:
+        assert calls == 1
+        call()
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return value
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+def test_roofs_are_the_best_of_their_values(dtype: str) -> None:
+    found = roof.measure(dtype, "cpu", clock(9e9, 3e6, 2e6, 4e6, 9e9, 8e6, 5e6, 4e6))
+    assert found is not None
+    assert found.flops_per_s == pytest.approx(2 * 1024**3 / 2e-3)
+    assert found.copy_bytes_per_s == pytest.approx(2 * 2**25 / 4e-3)
+
+
+def test_where_there_is_no_room_there_is_no_roof(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*sizes: int, device: str) -> torch.Tensor:
+        raise RuntimeError(f"can't allocate memory for {sizes} on {device}")
+
+    monkeypatch.setattr(torch, "randn", refuse)
+    assert roof.measure("float32", "cpu", clock(1.0)) is None
+
+
+def test_the_better_look_counts() -> None:
+    one, other = roof.Roofs(5.0, 7.0), roof.Roofs(6.0, 2.0)
+    assert roof.best(one, None, other) == {"roof_flops_per_s": 6, "copy_bytes_per_s": 7}
+    assert roof.best(None, None) == {"roof_flops_per_s": None, "copy_bytes_per_s": None}
+
+
+def test_a_case_is_held_against_the_roof_of_its_processes(tmp_path: Path) -> None:
+    frame = load(rows.write(tmp_path, replace(rows.QUICK, roof_flops_per_s=1e12))).frame
+    assert np.allclose(frame["roof_flops_per_s"], 1e12)
+    assert np.allclose(frame["roof_share"], frame["flops_per_s"] / 1e12)
+    assert (frame["roof_share_low"] < frame["roof_share"]).all()
+    assert not frame["flags"].str.contains("above_roof").any()
+
+
+def test_faster_than_the_roof_is_an_error_of_ours(tmp_path: Path) -> None:
+    frame = load(rows.write(tmp_path / "true", rows.QUICK)).frame
+    slowest = float(frame["flops_per_s"].min())
+    run = load(rows.write(tmp_path / "low", replace(rows.QUICK, roof_flops_per_s=slowest)))
+    flagged = run.frame["flags"].str.contains("above_roof")
+    assert (flagged == (run.frame["roof_share_low"] > 1.05)).all()
+    assert flagged.any()
+    assert "| above_roof |" in tables.markdown(run)
+
+
+def test_without_a_roof_there_is_no_share(tmp_path: Path) -> None:
+    run = load(rows.write(tmp_path, rows.QUICK))
+    assert run.frame[["roof_flops_per_s", "roof_share", "roof_share_low"]].isna().all(axis=None)
+    assert not run.frame["flags"].str.contains("above_roof").any()
