@@ -23,13 +23,11 @@ class Roofs(NamedTuple):
     """Of a copy: bytes read and bytes written."""
 
 
-def best(*seen: Roofs | None) -> dict[str, float | None]:
-    """The best of several looks at the same roofs, as fields of a sample."""
-    there = [each for each in seen if each is not None]
-    if not there:
+def fields(roofs: Roofs | None) -> dict[str, float | None]:
+    """Roofs as fields of a sample."""
+    if roofs is None:
         return {"roof_flops_per_s": None, "copy_bytes_per_s": None}
-    flops_per_s, copy_bytes_per_s = (max(each) for each in zip(*there, strict=True))
-    return {"roof_flops_per_s": round(flops_per_s), "copy_bytes_per_s": round(copy_bytes_per_s)}
+    return {"roof_flops_per_s": round(roofs.flops_per_s), "copy_bytes_per_s": round(roofs.copy_bytes_per_s)}
 
 
 def measure(dtype: str, device: str, clock: Clock) -> Roofs | None:

@@ -12,7 +12,7 @@ from attnbench.runner.clocks import Clock
 
 LONG_CALL_NS = 1_000_000_000
 """A call longer than this warms up once, and one call makes a value."""
-SLOW_CALL_NS = 30_000_000
+SLOW_CALL_NS = 10_000_000
 """A case whose every call is longer than this warms up three times: its windows would cost more than its values."""
 WARMUP_CALLS = 3
 MOST_WARMUP_NS = 1_000_000_000
@@ -63,7 +63,7 @@ def warm_up(call: Callable[[], object], clock: Clock, device: str, value_ns: flo
     """Call until the case has settled, and say how often and whether it had.
 
     CPU: at least 3 calls and as long as one value, then until two successive windows of 5 calls agree in median within
-    2 %, at most a second in all; 3 calls are enough where each takes more than 30 ms. CUDA: at least 25 launches and
+    2 %, at most a second in all; 3 calls are enough where each takes more than 10 ms. CUDA: at least 25 launches and
     200 ms, whether they agree or not. A call longer than a second warms up once.
     """
     times_ns: list[float] = []

@@ -95,12 +95,11 @@ def group(cases: list[tuple[Case, Plan]], replicate: int, seed: str, value_ns: f
     gc.disable()
     try:
         bench = Bench([case for case, _ in cases], value_ns, mark)
-        before = bench.roofs()
         if bench.cases[0].device == "cuda":
             found = cuda_phases.take_all(bench, plans, seed)
         else:
             found = [{"values_ns": tuple(each)} for each in _values(bench, plans, seed)]
-        beside = roof.best(before, bench.roofs())
+        beside = roof.fields(bench.roofs())
     finally:
         gc.enable()
     return [_sample(bench, index, plans[index], replicate, each | beside) for index, each in enumerate(found)]
