@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from attnbench.reports import escape, figure_held, figures, units
+from attnbench.reports import escape, figures, units
+from attnbench.reports.figures import held
 from attnbench.reports.files import put
 from attnbench.reports.journal import RunError
 from attnbench.suites import Status
@@ -61,7 +62,7 @@ def write(folder: Path) -> Path:
     """
     profiles = read(folder)
     passed = [each for each in profiles.values() if each.status is Status.PASSED]
-    figures.save({f"memory_{each.case}": lambda each=each: figure_held.case(each) for each in passed}, folder)  # type: ignore[misc]
+    figures.save({f"memory_{each.case}": lambda each=each: held.case(each) for each in passed}, folder)  # type: ignore[misc]
     return write_tables(profiles, folder, figure=True)
 
 

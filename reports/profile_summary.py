@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from functools import partial
 
-from attnbench.reports import cells, escape, figure_held, figure_profile, figures
+from attnbench.reports import cells, escape, figures
+from attnbench.reports.figures import held
+from attnbench.reports.figures import profile as bars
 from attnbench.reports.frame import Run
 from attnbench.reports.operators import compared, short
 from attnbench.reports.profile import CAUTION, ordered, share
@@ -24,8 +26,8 @@ _WORDS = (
 def draw(run: Run, profiles: Mapping[str, Profile]) -> None:
     """`figures/profile` and `figures/profile_memory`."""
     drawn = {
-        "profile": partial(figure_profile.bars, run, profiles),
-        "profile_memory": partial(figure_held.run, run, profiles),
+        "profile": partial(bars.bars, run, profiles),
+        "profile_memory": partial(held.run, run, profiles),
     }
     figures.save(drawn, run.folder)
 

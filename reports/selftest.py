@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import numpy as np
 from attnbench.reports import escape
 from attnbench.reports.closed_forms import flops
 from attnbench.reports.decision import Decision, Rule, Verdict, decide
+from attnbench.reports.decision.rates import clopper_pearson_upper, clustered_interval
+from attnbench.reports.figures import save
+from attnbench.reports.figures import selftest as plots
 from attnbench.reports.journal import RunError
-from attnbench.reports.rates import clopper_pearson_upper, clustered_interval
 from attnbench.reports.statistics import FloatArray
 from attnbench.suites import Case
 
@@ -94,8 +97,6 @@ def write(folder: Path) -> Path:
     Raises:
         RunError: the self-test cannot be read.
     """
-    from attnbench.reports import figure_selftest
-
     found = load(folder)
     told = {
         "trusted": found.trusted,
@@ -104,7 +105,7 @@ def write(folder: Path) -> Path:
         "spread_of_a_pair": {found.cases[key].title: value for key, value in found.spreads.items()},
     }
     (folder / "selftest.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    figure_selftest.write(found, folder)
+    save({"noise": partial(plots.noise, found), "power": partial(plots.power, found)}, folder)
     page = folder / "selftest.md"
     page.write_text(_page(found), encoding="utf-8")
     return page

@@ -16,8 +16,8 @@ import pytest
 from scipy import stats
 
 from attnbench.reports.decision import Decision, Rule, Verdict, decide, flagged, holm
-from attnbench.reports.power import POWER, minimum_detectable, power
-from attnbench.reports.rates import clopper_pearson_upper, clustered_interval
+from attnbench.reports.decision.power import POWER, minimum_detectable, power
+from attnbench.reports.decision.rates import clopper_pearson_upper, clustered_interval
 
 FloatArray = npt.NDArray[np.float64]
 Noise = Callable[[np.random.Generator, int, int], FloatArray]

@@ -18,7 +18,8 @@ from test_run import FIGURES as RUN_FIGURES
 from test_run import FILES as RUN_FILES
 from test_run import HERE, bench
 
-from attnbench.reports import figure_profile, figures, page, profile
+from attnbench.reports import figures, page, profile
+from attnbench.reports.figures import profile as profile_figures
 from attnbench.reports.frame import load
 from attnbench.reports.journal import RunError
 from attnbench.runner import engine, exit_code
@@ -333,7 +334,7 @@ def test_what_could_not_be_profiled_is_told(tmp_path: Path) -> None:
 def test_lengths_are_thinned_where_bars_are_many(tmp_path: Path) -> None:
     series = tuple(replace(rows.LOCAL, parameters={"window": w}) for w in range(3, 41, 2))
     folder = written(tmp_path, rows.Plan((rows.FULL, *series), (256, 512, 1024, 2048, 4096, 8192)), made)
-    figures.save({"it": lambda: figure_profile.bars(load(folder), profile.read(folder))}, tmp_path)
+    figures.save({"it": lambda: profile_figures.bars(load(folder), profile.read(folder))}, tmp_path)
     bars = words(tmp_path / "figures" / "it.svg")
     assert bars.count("1.0 ms") == 2 * 20
     assert "8K" in bars

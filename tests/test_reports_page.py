@@ -12,10 +12,10 @@ import pytest
 import rows
 
 from attnbench.reports import figures, page
-from attnbench.reports.figure_patterns import thumbnail
+from attnbench.reports.figures.looks import looks
+from attnbench.reports.figures.patterns import thumbnail
 from attnbench.reports.frame import load
 from attnbench.reports.journal import RunError
-from attnbench.reports.looks import looks
 from attnbench.suites import Status
 
 GONE = dict.fromkeys((512, 1024), (Status.UNSUPPORTED, "no CUDA device"))

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from attnbench.reports.rule import Rule
+from attnbench.reports.decision.rule import Rule
 from attnbench.reports.statistics import FloatArray
 
 POWER = 0.80

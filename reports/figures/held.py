@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from attnbench.reports import panels, ticks, units
+from attnbench.reports import units
+from attnbench.reports.figures import panels, ticks
+from attnbench.reports.figures.looks import BASELINE_COLOUR, NOTE_COLOUR, colours
 from attnbench.reports.frame import Run
-from attnbench.reports.looks import BASELINE_COLOUR, NOTE_COLOUR, colours
 from attnbench.reports.operators import compared, short
 from attnbench.reports.settings import settings
 from attnbench.suites.profile import Profile

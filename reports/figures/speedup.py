@@ -3,9 +3,9 @@
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from attnbench.reports import panels, ticks
+from attnbench.reports.figures import panels, ticks
+from attnbench.reports.figures.looks import NOTE_COLOUR
 from attnbench.reports.frame import Run
-from attnbench.reports.looks import NOTE_COLOUR
 from attnbench.reports.settings import attempted
 
 

@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from attnbench.reports import panels, units
+from attnbench.reports import units
+from attnbench.reports.figures import panels
+from attnbench.reports.figures.looks import NOTE_COLOUR
 from attnbench.reports.frame import Run
-from attnbench.reports.looks import NOTE_COLOUR
 from attnbench.reports.operators import profiled, short
 from attnbench.reports.settings import Setting, settings
 from attnbench.suites.profile import OUTSIDE, Profile

@@ -1,29 +1,15 @@
 """The two plots of a self-test: the noise floor of each case, and what share of slow-downs is found."""
 
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
 from attnbench.reports.decision import Verdict
-from attnbench.reports.looks import BASELINE_COLOUR, NOTE_COLOUR, STYLE
+from attnbench.reports.figures.looks import BASELINE_COLOUR, NOTE_COLOUR
 
 if TYPE_CHECKING:
     from attnbench.reports.selftest import Selftest
-
-
-def write(found: "Selftest", folder: Path) -> None:
-    """`figures/noise` and `figures/power`, as SVG and PNG."""
-    (folder / "figures").mkdir(exist_ok=True)
-    with mpl.rc_context(cast(Any, STYLE)):
-        for name, figure in (("noise", noise(found)), ("power", power(found))):
-            for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
-                part = folder / "figures" / f"{name}.{kind}.part"
-                figure.savefig(part, format=kind, metadata=cast(Any, metadata), dpi=200, bbox_inches="tight")
-                os.replace(part, part.with_suffix(""))
 
 
 def noise(found: "Selftest") -> Figure:

@@ -29,10 +29,10 @@ from enum import StrEnum
 
 import numpy as np
 
-from attnbench.reports.pairs import BoolArray, Estimates, estimates
-from attnbench.reports.power import minimum_detectable
-from attnbench.reports.rule import FEWEST_PAIRS
-from attnbench.reports.rule import Rule as Rule
+from attnbench.reports.decision.pairs import BoolArray, Estimates, estimates
+from attnbench.reports.decision.power import minimum_detectable
+from attnbench.reports.decision.rule import FEWEST_PAIRS
+from attnbench.reports.decision.rule import Rule as Rule
 from attnbench.reports.statistics import FloatArray
 
 EQUIVALENCE_LEVEL = 0.05

@@ -9,17 +9,15 @@ from typing import Any, cast
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from attnbench.reports.figure_growth import memory, time
-from attnbench.reports.figure_patterns import patterns
-from attnbench.reports.figure_speedup import speedup
+from attnbench.reports.figures import growth, patterns, speedup
+from attnbench.reports.figures.looks import STYLE
 from attnbench.reports.frame import Run
-from attnbench.reports.looks import STYLE
 
 FIGURES: dict[str, Callable[[Run], Figure]] = {
-    "time": time,
-    "memory": memory,
-    "speedup": speedup,
-    "patterns": patterns,
+    "time": growth.time,
+    "memory": growth.memory,
+    "speedup": speedup.speedup,
+    "patterns": patterns.patterns,
 }
 """Every figure by the name of its files."""
 

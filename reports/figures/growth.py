@@ -4,9 +4,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from attnbench.reports import panels, ticks
+from attnbench.reports.figures import panels, ticks
+from attnbench.reports.figures.looks import GUIDE_COLOUR
 from attnbench.reports.frame import Run
-from attnbench.reports.looks import GUIDE_COLOUR
 from attnbench.reports.settings import attempted
 from attnbench.reports.statistics import FEWEST_PROCESSES
 

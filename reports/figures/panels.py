@@ -13,11 +13,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
 
 from attnbench.reports import cells
+from attnbench.reports.figures.looks import NOTE_COLOUR, Look, looks
+from attnbench.reports.figures.ticks import Ticks
+from attnbench.reports.figures.ticks import lengths as ticks_of_length
 from attnbench.reports.frame import Run
-from attnbench.reports.looks import NOTE_COLOUR, Look, looks
 from attnbench.reports.settings import Setting, attempted, settings, shape
-from attnbench.reports.ticks import Ticks
-from attnbench.reports.ticks import lengths as ticks_of_length
 
 WIDTH, HEIGHT = 3.9, 3.0
 """Inches of a panel, the strip of what did not pass apart."""
