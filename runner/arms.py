@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attnbench.runner.prober import StartWorker, threads
+from attnbench.runner.prober import threads
 from attnbench.runner.sampling import Plan
-from attnbench.runner.workers import Worker, WorkerEnded
+from attnbench.runner.workers import Asked, StartWorker, Worker, WorkerEnded
 from attnbench.suites import Case, grouped
 
 
@@ -83,7 +83,7 @@ class _Pair:
     def __init__(self, arms: tuple[Arm, Arm], setting: Setting) -> None:
         self._arms = arms
         self._setting = setting
-        self._workers: list[Worker] = []
+        self._workers: list[Asked] = []
         try:
             for _ in arms:
                 # One after the other: arms that started together differed by 5 % for their whole lives, not by 1 %.
@@ -124,7 +124,7 @@ class _Pair:
         a, b = times[0], times[1]
         return None if a is None or b is None else math.log(b / a)
 
-    def _ask(self, worker: Worker, request: dict[str, Any]) -> Any:
+    def _ask(self, worker: Asked, request: dict[str, Any]) -> Any:
         return worker.ask(request, self._setting.patience_s)
 
 

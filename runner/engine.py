@@ -12,10 +12,10 @@ from typing import Any
 from attnbench.runner import environment, memory, prober, sampling, thumbnails
 from attnbench.runner.forecast import Forecast
 from attnbench.runner.journal import Journal, append_profile
-from attnbench.runner.prober import Prober, StartWorker
+from attnbench.runner.prober import Prober
 from attnbench.runner.profiler import Profiler
 from attnbench.runner.progress import Progress
-from attnbench.runner.workers import Worker, WorkerEnded
+from attnbench.runner.workers import Asked, StartKind, StartWorker, Worker, WorkerEnded
 from attnbench.suites import Case, Probe, Result, Sample, Status, grouped
 from attnbench.suites.profile import Profile
 from attnbench.suites.suite import Suite
@@ -58,7 +58,7 @@ def run(
     cases = suite.cases()
     budget_bytes = suite.budget.bytes_of(memory.available_bytes())
     # Nothing of CUDA survives a fork, so who asks about a GPU is no child of the server either.
-    start = "spawn" if any(case.device == "cuda" for case in cases) else "forkserver"
+    start: StartKind = "spawn" if any(case.device == "cuda" for case in cases) else "forkserver"
     with start_worker(start, None, folders) as worker:
         facts = environment.of_machine() | worker.ask({"do": "environment"}, suite.budget.case_s)
     meta = _meta(suite, cases, facts, command, seed, budget_bytes)
@@ -106,7 +106,7 @@ class _Session:
         self.out_of_time = False
         self.prober = Prober(suite.budget, budget_bytes, folders, start_worker)
         self.forecast = Forecast(cases, suite.measure.processes)
-        self._alive: tuple[str, Worker] | None = None
+        self._alive: tuple[str, Asked] | None = None
         self._order = 0
 
     # Probe
@@ -215,7 +215,7 @@ class _Session:
         self.prober.close()
         self._drop_worker()
 
-    def _worker(self, device: str) -> Worker:
+    def _worker(self, device: str) -> Asked:
         """The replicate's worker, if it is alive and for that device; else a new one."""
         if self._alive is None or self._alive[0] != device:
             self._drop_worker()

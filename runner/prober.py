@@ -1,14 +1,11 @@
 """Probing as the parent does it: each case in a worker of its own, whatever becomes of that worker."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from attnbench.runner import environment
-from attnbench.runner.workers import Worker, WorkerEnded
+from attnbench.runner.workers import Asked, StartWorker, Worker, WorkerEnded
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.budget import Budget
-
-StartWorker = Callable[..., Worker]
 
 _SPOILS = (Status.FAILED, Status.OUT_OF_MEMORY)
 """After these a CUDA worker is replaced: its context may be lost, or its memory in pieces."""
@@ -31,7 +28,7 @@ class Prober:
         self._budget_bytes = budget_bytes
         self._folders = folders
         self._start_worker = start_worker
-        self._lasting: Worker | None = None
+        self._lasting: Asked | None = None
 
     def probe(self, case: Case) -> Probe:
         """Probe a case in a process of its own; on CUDA, where a start is dear, in one that lasts until it dies."""
@@ -62,7 +59,7 @@ class Prober:
             self._lasting.close()
             self._lasting = None
 
-    def _ask(self, worker: Worker, case: Case, budget_bytes: int) -> Probe:
+    def _ask(self, worker: Asked, case: Case, budget_bytes: int) -> Probe:
         request = {"case": case.to_json(), "threads": threads(case), "budget_bytes": budget_bytes}
         return Probe.from_json(worker.ask({"do": "probe", **request}, self._budget.case_s))
 

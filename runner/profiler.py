@@ -5,8 +5,8 @@ from pathlib import Path
 
 from attnbench.runner import memory
 from attnbench.runner.journal import append_profile
-from attnbench.runner.prober import Prober, StartWorker, threads
-from attnbench.runner.workers import Worker, WorkerEnded
+from attnbench.runner.prober import Prober, threads
+from attnbench.runner.workers import StartKind, StartWorker, Worker, WorkerEnded
 from attnbench.suites import Case, Status
 from attnbench.suites.budget import Budget
 from attnbench.suites.profile import Profile
@@ -28,7 +28,8 @@ class Profiler:
         """The profile of a case, or how its worker ended."""
         trace = (self.folder / TRACES / f"{case.key}.json.gz").resolve()
         request = {"do": "profile", "case": case.to_json(), "threads": threads(case), "trace": str(trace)}
-        kind, budget_bytes = ("forkserver", self.budget_bytes) if case.device == "cpu" else ("spawn", None)
+        kind: StartKind = "forkserver" if case.device == "cpu" else "spawn"
+        budget_bytes = self.budget_bytes if case.device == "cpu" else None
         try:
             with self.start_worker(kind, budget_bytes, self.folders) as worker:
                 return Profile.from_json(worker.ask(request, self.patience_s))

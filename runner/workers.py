@@ -6,11 +6,11 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 from attnbench.runner import outcome, worker
 from attnbench.suites import Status
@@ -32,15 +32,37 @@ class WorkerEnded(Exception):
         """The case in flight, as marked."""
 
 
+class Asked(Protocol):
+    """A worker as those see it who ask it; a test's stand-in is one too."""
+
+    def ask(self, request: dict[str, Any], patience_s: float) -> Any:
+        """The reply to a request."""
+
+    def wait(self) -> None:
+        """Wait until it is ready."""
+
+    def close(self) -> None:
+        """End it."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+
+StartKind = Literal["forkserver", "spawn"]
+StartWorker = Callable[[StartKind, int | None, tuple[Path, ...]], Asked]
+"""Starts a worker: how, within which budget of bytes, with which folders of variants."""
+
+
 class Worker:
     """One process: `forkserver` is ready in milliseconds, for probes; `spawn` is a fresh interpreter.
 
     It starts on its own; the first question waits for it.
     """
 
-    def __init__(
-        self, start: Literal["forkserver", "spawn"], budget_bytes: int | None = None, folders: tuple[Path, ...] = ()
-    ) -> None:
+    def __init__(self, start: StartKind, budget_bytes: int | None = None, folders: tuple[Path, ...] = ()) -> None:
         prepare_environment()
         context: Any = multiprocessing.get_context(start)
         if start == "forkserver":

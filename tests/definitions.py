@@ -45,7 +45,7 @@ def block_local(i: int, j: int, n: int, block: int, causal: bool = False) -> boo
     return i // block == j // block and (j <= i or not causal)
 
 
-def longformer(i: int, j: int, n: int, window: int, globals: int = 1, causal: bool = False) -> bool:  # noqa: A002
+def longformer(i: int, j: int, n: int, window: int, globals: int = 1, causal: bool = False) -> bool:
     del n
     near = abs(i - j) <= window // 2
     return (near or i < globals or j < globals) and (j <= i or not causal)
@@ -57,7 +57,7 @@ def bigbird(
     n: int,
     block: int,
     window: int = 3,
-    globals: int = 2,  # noqa: A002
+    globals: int = 2,
     random: int = 3,
     seed: int = 0,
     causal: bool = False,

@@ -69,7 +69,7 @@ class Taker:
 def measure(bench: Bench, both: tuple[Arm, Arm] = (A, B), seed: str = "0", turns: int = 9) -> dict[str, float]:
     cases = parse(SUITE, "two.yaml").cases()
     plans = {case.key: Plan(100, turns) for case in cases}
-    setting = Setting(turns, 1e7, 60, 2**30, (), bench.start)  # type: ignore[arg-type]
+    setting = Setting(turns, 1e7, 60, 2**30, (), bench.start)
     return arms.measure_pair(both, cases, plans, setting, seed)
 
 

@@ -43,35 +43,35 @@ class Nvml:
         self.mhz = 1980
         self.bits = 0
 
-    def nvmlInit(self) -> None:  # noqa: N802
+    def nvmlInit(self) -> None:
         """Nothing to do."""
 
-    def nvmlDeviceGetHandleByUUID(self, name: str) -> str:  # noqa: N802
+    def nvmlDeviceGetHandleByUUID(self, name: str) -> str:
         if self.by == "uuid" and name == f"GPU-{UUID}":
             return "second"
         raise NVMLError("not found")
 
-    def nvmlDeviceGetHandleByPciBusId(self, address: str) -> str:  # noqa: N802
+    def nvmlDeviceGetHandleByPciBusId(self, address: str) -> str:
         if self.by == "pci" and address == "00000000:3B:00.0":
             return "second"
         raise NVMLError("not found")
 
-    def nvmlDeviceGetIndex(self, handle: str) -> int:  # noqa: N802
+    def nvmlDeviceGetIndex(self, handle: str) -> int:
         assert handle == "second"
         return 1
 
-    def nvmlSystemGetDriverVersion(self) -> bytes:  # noqa: N802
+    def nvmlSystemGetDriverVersion(self) -> bytes:
         return b"580.1"
 
-    def nvmlDeviceGetPowerManagementLimit(self, handle: str) -> int:  # noqa: N802
+    def nvmlDeviceGetPowerManagementLimit(self, handle: str) -> int:
         return 700_000
 
-    def nvmlDeviceGetClockInfo(self, handle: str, which: int) -> int:  # noqa: N802
+    def nvmlDeviceGetClockInfo(self, handle: str, which: int) -> int:
         assert which == gpu.SM_CLOCK
         self.mhz -= 10
         return self.mhz
 
-    def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle: str) -> int:  # noqa: N802
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle: str) -> int:
         return self.bits
 
 

@@ -105,7 +105,7 @@ class FakeWorker:
 
 def run(machine: Machine, folder: Path, suite: Suite | None = None) -> Finished:
     suite = suite or parse(SUITE, "tiny.yaml")
-    return engine.run(suite, folder, Quiet(), start_worker=machine.start, now=machine.now)  # type: ignore[arg-type]
+    return engine.run(suite, folder, Quiet(), start_worker=machine.start, now=machine.now)
 
 
 def statuses(rows: tuple[Result, ...], variant: str, implementation: str) -> list[Status]:

@@ -45,7 +45,7 @@ class Machine:
         self.overwritten += 1
         self.queue(1 * US, 20 * US)
 
-    def Event(self, enable_timing: bool) -> "Event":  # noqa: N802
+    def Event(self, enable_timing: bool) -> "Event":
         assert enable_timing
         return Event(self)
 

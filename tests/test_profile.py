@@ -227,7 +227,7 @@ class Recorders(Machine):
 
 def run(machine: Machine, folder: Path, **options: Any) -> engine.Finished:
     suite = parse(ENGINE_SUITE, "tiny.yaml")
-    return engine.run(suite, folder, Quiet(), start_worker=machine.start, now=machine.now, **options)  # type: ignore[arg-type]
+    return engine.run(suite, folder, Quiet(), start_worker=machine.start, now=machine.now, **options)
 
 
 def test_every_case_that_passed_is_profiled_in_a_process_of_its_own(tmp_path: Path) -> None:
