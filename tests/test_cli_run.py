@@ -27,7 +27,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Suite]:
 
     def run(suite: Suite, folder: Path, *args: Any, **named: Any) -> Finished:
         suites.append(suite)
-        return Finished(folder, (), out_of_time=False)
+        return Finished(folder, (), (), out_of_time=False)
 
     monkeypatch.setattr(engine, "run", run)
     monkeypatch.chdir(tmp_path)
@@ -42,6 +42,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Suite]:
 def test_the_number_of_processes(asked: list[Suite], words: list[str], processes: int) -> None:
     done = CliRunner().invoke(main, ["run", "tiny.yaml", "--quiet", *words])
     assert done.output == ""
+    assert done.exit_code == 5, "the engine was asked, and measured nothing"
     (suite,) = asked
     assert suite.measure.processes == suite.to_json()["measure"]["processes"] == processes
     assert suite.measure.values == 2
