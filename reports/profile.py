@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -62,7 +63,7 @@ def write(folder: Path) -> Path:
     """
     profiles = read(folder)
     passed = [each for each in profiles.values() if each.status is Status.PASSED]
-    figures.save({f"memory_{each.case}": lambda each=each: held.case(each) for each in passed}, folder)  # type: ignore[misc]
+    figures.save({f"memory_{each.case}": partial(held.case, each) for each in passed}, folder)
     return write_tables(profiles, folder, figure=True)
 
 

@@ -34,7 +34,7 @@ def catalog() -> Catalog:
             variant = variants.load(name)
             _check(variant)
             there.append((name, variant))
-        except Exception as error:
+        except Exception as error:  # a file of the user's runs here: whatever it raises is told, with file and line
             problems.append(_broken(name, error))
     if problems:
         raise SuiteError(problems)

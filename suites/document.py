@@ -61,7 +61,7 @@ class _Composer(yaml.SafeLoader):
         self.tags: list[tuple[Place, str]] = []
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # so in its stub
         if getattr(event, "tag", None) is not None:
             self.tags.append((_place(event.start_mark), event.tag))
         self.depth += 1

@@ -15,8 +15,8 @@ from attnbench.variants import Shape
 MOST_CASES = 10_000
 """Cases of a suite before any are excluded."""
 
-COMPARISON = r"^(>|>=|<|<=|!=) ?-?[0-9]{1,10}(\.[0-9]{1,10})?$"
-"""What an exclusion may say of a number instead of the number."""
+COMPARISON = r"^(>|>=|<|<=|!=) ?(-?[0-9]{1,10}(\.[0-9]{1,10})?)$"
+"""What an exclusion may say of a number instead of the number: the sign, and the number."""
 
 _OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le, "!=": operator.ne}
 
@@ -100,9 +100,10 @@ def _holds(value: Any, wanted: Any) -> bool:
     """Whether a value is the one wanted, or compares as wanted; only `!=` holds for what is no number."""
     if value == wanted and isinstance(value, bool) is isinstance(wanted, bool):
         return True
-    if not isinstance(wanted, str) or not re.match(COMPARISON, wanted):
+    comparison = re.match(COMPARISON, wanted) if isinstance(wanted, str) else None
+    if comparison is None:
         return False
-    sign, number = re.match(r"([<>!=]+) ?(.+)", wanted).groups()  # type: ignore[union-attr]
+    sign, number, _ = comparison.groups()
     if isinstance(value, bool) or not isinstance(value, int | float):
         return sign == "!="
     return bool(_OPERATORS[sign](value, float(number)))

@@ -11,6 +11,7 @@ from pydantic_core import InitErrorDetails
 from attnbench.suites import choices
 from attnbench.suites.budget import Budget, Measure
 from attnbench.suites.case import Case, Direction
+from attnbench.suites.check import Check
 from attnbench.suites.expand import MOST_CASES, Entry, Exclusion, excluded, expand, size
 from attnbench.suites.sizes import Sizes
 from attnbench.suites.values import As, Late, Model, expected, one_of, one_or_more, scalar, text
@@ -54,6 +55,7 @@ class Suite(Model):
     """Cases to leave out: those that match every key of an entry."""
     measure: Measure = Measure()
     budget: Budget = Budget()
+    check: Check = Check()
 
     _source: str = PrivateAttr("")
     _path: Path | None = PrivateAttr(None)

@@ -85,7 +85,7 @@ def annotated(kind: Any, *metadata: Any) -> Any:
 
 def union(*kinds: Any) -> Any:
     """Any of the types."""
-    return Union[kinds]  # noqa: UP007
+    return Union[kinds]  # noqa: UP007  # kinds is a tuple, which `|` does not take
 
 
 def tuple_of(kind: Any) -> Any:

@@ -86,7 +86,10 @@ QUICK = Plan(
 def cases(plan: Plan) -> list[tuple[Series, Case]]:
     """All cases of a run, in order."""
     points = product(plan.devices, plan.threads, plan.directions, plan.lengths, plan.series)
-    return [(series, case(series, n, plan.dtype, *where)) for *where, n, series in points]
+    return [
+        (series, case(series, n, plan.dtype, device, threads, direction))
+        for device, threads, direction, n, series in points
+    ]
 
 
 def case(series: Series, n: int, dtype: str, device: str, threads: Threads, direction: Direction) -> Case:

@@ -212,13 +212,14 @@ def test_files(tmp_path: Path) -> None:
     binary.write_bytes(b"name: n\nq: \xc3\xa4\xff\n")
     large = tmp_path / "large.yaml"
     large.write_bytes(b"#" * (2**20 + 1))
-    for path, expected in [
+    told: list[tuple[Path | str, str]] = [
         (tmp_path / "missing.yaml", ": expected the file of a suite, found none: No such file or directory"),
         (tmp_path, ": expected the file of a suite, found none: Is a directory"),
         ("a\0b", ": expected the file of a suite, found none: embedded null byte"),
         (binary, ":2:5: expected text in UTF-8, found the byte 0xff"),
         (large, ": expected at most 1048576 bytes, found more"),
-    ]:
+    ]
+    for path, expected in told:
         with pytest.raises(SuiteError) as caught:
             load(path)
         assert str(caught.value) == f"{path}{expected}"

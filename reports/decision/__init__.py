@@ -25,7 +25,6 @@ is known to bear heavy tails then. Without any spread the estimate counts as exa
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 
@@ -34,23 +33,11 @@ from attnbench.reports.decision.power import minimum_detectable
 from attnbench.reports.decision.rule import FEWEST_PAIRS
 from attnbench.reports.decision.rule import Rule as Rule
 from attnbench.reports.statistics import FloatArray
+from attnbench.reports.verdict import Verdict as Verdict
 
 EQUIVALENCE_LEVEL = 0.05
 """Level of each of the two one-sided tests behind `unchanged`."""
 _NO_PAIRS = np.empty(0)
-
-
-class Verdict(StrEnum):
-    """What is said of a case."""
-
-    REGRESSED = "regressed"
-    """B is slower, and the estimate is at least the floor."""
-    IMPROVED = "improved"
-    """B is faster, and the estimate is at least the floor."""
-    UNCHANGED = "unchanged"
-    """Whatever the difference, it is smaller than `equivalence`."""
-    INCONCLUSIVE = "inconclusive"
-    """The pairs bear out none of these."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +101,12 @@ def decide(screen: Mapping[str, FloatArray], confirm: Mapping[str, FloatArray], 
     adjusted = np.full(len(screen), np.nan)
     adjusted[suspect] = holm(found.p_values()[suspect])
     return dict(zip(screen, _decisions(found, suspect, adjusted, rule), strict=True))
+
+
+def judge(found: Estimates, rule: Rule) -> tuple[list[Verdict], FloatArray]:
+    """The verdicts on C cases from one stage, and Holm's adjusted p values `[C]`: every case counts as flagged."""
+    adjusted = holm(found.p_values())
+    return _verdicts(found, adjusted, rule), adjusted
 
 
 def holm(p_values: FloatArray) -> FloatArray:

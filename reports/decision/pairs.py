@@ -29,6 +29,8 @@ class Estimates(NamedTuple):
     error: FloatArray
     """Standard error of the mean."""
     pairs: IntArray
+    freedom: FloatArray
+    """Degrees of freedom of the error; at least 1."""
 
     def spread(self) -> FloatArray:
         """Standard deviation of a pair's log ratio."""
@@ -36,12 +38,12 @@ class Estimates(NamedTuple):
 
     def p_values(self) -> FloatArray:
         """Two-sided p values of the t tests for any change."""
-        return np.asarray(2 * special.stdtr(self.pairs - 1, -np.abs(_t(self.mean, self.error))))
+        return np.asarray(2 * special.stdtr(self.freedom, -np.abs(_t(self.mean, self.error))))
 
     def within(self, change: float, level: float) -> BoolArray:
         """Whether two one-sided t tests at `level` each show a change smaller than `change`, a ratio minus 1."""
         margin = np.log1p(change) - np.abs(self.mean)
-        return np.asarray(special.stdtr(self.pairs - 1, -_t(margin, self.error)) <= level)
+        return np.asarray(special.stdtr(self.freedom, -_t(margin, self.error)) <= level)
 
 
 def estimates(pairs: Mapping[str, FloatArray], stage: str) -> Estimates:
@@ -55,9 +57,39 @@ def estimates(pairs: Mapping[str, FloatArray], stage: str) -> Estimates:
     padded = np.full((len(pairs), max(map(len, pairs.values()), default=0)), np.nan)
     for row, values in zip(padded, pairs.values(), strict=True):
         row[: len(values)] = values
-    mean, low, high, count = statistics.interval(padded)
-    widths = 2 * special.stdtrit(np.maximum(count - 1, 1), (1 + statistics.LEVEL) / 2)
-    return Estimates(mean, low, high, (high - low) / widths, count)
+    return paired(padded)
+
+
+def paired(differences: FloatArray) -> Estimates:
+    """What differences `[C, P]` of log times say, each from one pair; a NaN is a pair that is not there."""
+    mean, low, high, count = statistics.interval(differences)
+    freedom = np.maximum(count - 1, 1).astype(np.float64)
+    widths = 2 * special.stdtrit(freedom, (1 + statistics.LEVEL) / 2)
+    return Estimates(mean, low, high, (high - low) / widths, count, freedom)
+
+
+def unpaired(a: FloatArray, b: FloatArray) -> Estimates:
+    """What log times of A `[C, P]` and of B `[C, Q]` say that were measured apart: Welch's t (1947), B minus A.
+
+    A NaN is a process that is not there; `pairs` is the smaller number of processes.
+    """
+    one, other = statistics.interval(a), statistics.interval(b)
+    variances = [_squared_error(each) for each in (one, other)]
+    error = np.sqrt(variances[0] + variances[1])
+    shares = [
+        np.divide(variance**2, np.maximum(each.processes - 1, 1))
+        for variance, each in zip(variances, (one, other), strict=True)
+    ]
+    below = shares[0] + shares[1]
+    freedom = np.divide(error**4, below, out=np.ones_like(error), where=below > 0)
+    mean, half = other.mean - one.mean, special.stdtrit(freedom, (1 + statistics.LEVEL) / 2) * error
+    return Estimates(mean, mean - half, mean + half, error, np.minimum(one.processes, other.processes), freedom)
+
+
+def _squared_error(found: statistics.Interval) -> FloatArray:
+    """The squared standard error of each mean; NaN where there are too few processes."""
+    freedom = np.maximum(found.processes - 1, 1)
+    return np.asarray(((found.high - found.low) / 2 / special.stdtrit(freedom, (1 + statistics.LEVEL) / 2)) ** 2)
 
 
 def _t(distance: FloatArray, error: FloatArray) -> FloatArray:

@@ -50,7 +50,7 @@ class _Call:
 def attend(q: Tensor, k: Tensor, v: Tensor, steps: Sequence[Step]) -> Tensor:
     """Outputs `B H N D` of queries `B H N D` over keys and values `B K N D`."""
     if torch.is_grad_enabled() and any(each.requires_grad for each in (q, k, v)):
-        out: Tensor = _Differentiable.apply(q, k, v, steps)  # type: ignore[no-untyped-call]
+        out: Tensor = _Differentiable.apply(q, k, v, steps)  # type: ignore[no-untyped-call]  # so in torch
         return out
     return _forward(q, k, v, steps, None)
 

@@ -1,0 +1,125 @@
+"""Stored runs to check against: one compressed file each, made of the run's data files alone."""
+
+import gzip
+import io
+import re
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from attnbench.reports.frame import Run, load
+from attnbench.reports.journal import RunError, read
+
+STORE = Path("baselines")
+"""Where baselines lie, seen from where `bench` is called."""
+_SUFFIX = ".tar.gz"
+_FILES = ("run.json", "samples.jsonl", "profile.jsonl")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_LARGEST = 2**30
+"""Bytes of a file within a baseline."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A stored run."""
+
+    name: str
+    path: Path
+    size: int
+    """Bytes."""
+
+
+def save(folder: Path, name: str, store: Path, *, replace: bool = False) -> Baseline:
+    """Store the run in `folder` under a name.
+
+    Raises:
+        RunError: there is no such run, the name is none, or is taken.
+    """
+    path = _path(name, store)
+    if path.exists() and not replace:
+        raise RunError(f"{path}: expected a new name, found a baseline; give another, or --replace")
+    read(folder)
+    packed = io.BytesIO()
+    # No time, owner or host in it: the same run gives the same bytes.
+    with (
+        gzip.GzipFile(fileobj=packed, mode="wb", filename="", mtime=0, compresslevel=9) as stream,
+        tarfile.open(fileobj=stream, mode="w") as archive,
+    ):
+        for each in _FILES:
+            if (folder / each).exists():
+                content = (folder / each).read_bytes()
+                entry = tarfile.TarInfo(each)
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(packed.getvalue())
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror}") from None
+    return Baseline(name, path, path.stat().st_size)
+
+
+def listed(store: Path) -> list[Baseline]:
+    """Every baseline of a store, by name."""
+    paths = sorted(store.glob(f"*{_SUFFIX}"))
+    return [Baseline(each.name.removesuffix(_SUFFIX), each, each.stat().st_size) for each in paths]
+
+
+def remove(name: str, store: Path) -> Path:
+    """Remove a baseline; returns where it was.
+
+    Raises:
+        RunError: there is none of this name.
+    """
+    path = _found(name, store)
+    path.unlink()
+    return path
+
+
+@contextmanager
+def opened(name: str, store: Path) -> Iterator[Run]:
+    """The run of a baseline: one of the store by name, the path of its file, or the folder of a run.
+
+    Raises:
+        RunError: there is none, or it cannot be read.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        yield load(folder)
+        return
+    path = folder if folder.is_file() else _found(name, store)
+    with tempfile.TemporaryDirectory(prefix="attnbench-") as unpacked:
+        where = Path(unpacked) / path.name.removesuffix(_SUFFIX)
+        where.mkdir()
+        _unpack(path, where)
+        yield load(where)
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    """Write the known files of a baseline, and nothing else, into a folder."""
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            for entry in archive:
+                stream = archive.extractfile(entry) if entry.name in _FILES and entry.size <= _LARGEST else None
+                if stream is not None:
+                    (folder / entry.name).write_bytes(stream.read())
+    except (OSError, EOFError, tarfile.TarError) as error:
+        raise RunError(f"{path}: expected a baseline, found something else ({error})") from None
+
+
+def _found(name: str, store: Path) -> Path:
+    """The file of a baseline that there is."""
+    path = _path(name, store)
+    if not path.exists():
+        there = ", ".join(each.name for each in listed(store)) or "none"
+        raise RunError(f"{path}: expected a baseline or the folder of a run, found none; there are: {there}")
+    return path
+
+
+def _path(name: str, store: Path) -> Path:
+    if not re.fullmatch(_NAME, name):
+        raise RunError(f"{name}: expected a name of letters, digits and . _ -, found another; give one")
+    return store / f"{name}{_SUFFIX}"

@@ -1,0 +1,71 @@
+"""What is the same and what differs between two things that were measured, case by case."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from attnbench.reports.verdict import COMPARED, ORDER, Verdict
+
+IDENTITY = (
+    *("case", "label", "implementation", "device", "dtype", "direction", "threads"),
+    *("batch", "heads", "kv_heads", "seq_len", "head_dim"),
+)
+TIME = ("verdict", "ratio", "low", "high", "minimum_detectable", "p_value", "reason", "a_ns", "b_ns", "processes")
+METRICS = ("memory", "work", "operators", "error")
+COLUMNS = (
+    *IDENTITY,
+    "against",
+    *TIME,
+    *("memory", "memory_ratio", "a_peak_bytes", "b_peak_bytes"),
+    *("work", "a_allowed_pairs", "b_allowed_pairs", "a_computed_pairs", "b_computed_pairs"),
+    *("operators", "operators_changed"),
+    *("error", "a_max_abs_error", "b_max_abs_error"),
+)
+"""The columns of a comparison. `against` names the other case where one run is compared with itself. `verdict` is on
+time; `ratio` is the time of B over that of A with its 95 % interval
+`low`, `high`; `minimum_detectable` the smallest slow-down (a ratio minus 1) that would be found with a power of 80 %;
+`p_value` is adjusted for the number of cases; `processes` are those behind the ratio. `memory`, `work` and `error` are
+verdicts of their own: on the peak, on the pairs allowed and computed, and on the error against the oracle. `operators`
+is one on the calls of each operator, where both were profiled, and `operators_changed` names those that differ."""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A comparison of B with A."""
+
+    a: str
+    b: str
+    frame: pd.DataFrame
+    """A row for each case of either; see `COLUMNS`."""
+    differences: Mapping[str, tuple[Any, Any]]
+    """What differs between the machines, as A and B have it; empty where they are alike."""
+    how: str
+    """How times were compared, in a sentence."""
+    noise: float | None = None
+    """The largest ratio minus 1 that the same code showed against itself, where that was measured."""
+
+    @property
+    def worst_first(self) -> pd.DataFrame:
+        """The rows, the worst verdict on time first, then the largest change."""
+        order = self.frame["verdict"].map(lambda verdict: ORDER[Verdict(verdict)])
+        change = (self.frame["ratio"].fillna(1.0) - 1).abs()
+        return self.frame.assign(_order=order, _change=-change).sort_values(["_order", "_change"], kind="stable")[
+            list(COLUMNS)
+        ]
+
+    def counts(self, metric: str = "verdict") -> dict[str, int]:
+        """How many cases have each verdict, the worst first."""
+        told = self.frame[metric].value_counts()
+        return {verdict.value: int(told[verdict.value]) for verdict in Verdict if verdict.value in told.index}
+
+    @property
+    def compared(self) -> bool:
+        """Whether any number of a case was compared with another."""
+        return any(self.frame[metric].isin(COMPARED).any() for metric in ("verdict", *METRICS))
+
+    @property
+    def regressed(self) -> bool:
+        """Whether any case is slower, or needs more."""
+        return any((self.frame[metric] == Verdict.REGRESSED).any() for metric in ("verdict", *METRICS))

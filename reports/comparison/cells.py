@@ -1,0 +1,56 @@
+"""One case of a comparison as the text of a table's cell."""
+
+import math
+
+import pandas as pd
+
+from attnbench.reports import units
+from attnbench.reports.settings import told, varied
+
+
+def title(row: pd.Series, frame: pd.DataFrame) -> str:
+    """`local_window(window=257)/blockwise N=4096 (training)`: what tells the case from the others of the frame."""
+    setting = ", ".join(told(row, varied(frame)))
+    against = f" against {row['against']}" if row["against"] else ""
+    return f"{row['label']}/{row['implementation']} N={row['seq_len']}{f' ({setting})' if setting else ''}{against}"
+
+
+def change(row: pd.Series) -> str:
+    """`1.12x [1.08, 1.16]`; nothing where there is no ratio."""
+    ratio, low, high = row["ratio"], row["low"], row["high"]
+    if math.isnan(ratio):
+        return ""
+    if math.isnan(low):
+        return f"{units.number(ratio, 3)}x"
+    return f"{ratio:.3f}x [{low:.3f}, {high:.3f}]"
+
+
+def detectable(row: pd.Series) -> str:
+    """`2.1%`."""
+    return "" if math.isnan(row["minimum_detectable"]) else f"{row['minimum_detectable']:.1%}"
+
+
+def time(ns: float) -> str:
+    """`3.1 ms`; nothing where there is none."""
+    return "" if pd.isna(ns) else units.time(ns)
+
+
+def memory(row: pd.Series) -> str:
+    """`unchanged`, or the verdict with both peaks."""
+    if row["memory"] == "unchanged" or pd.isna(row["a_peak_bytes"]) or pd.isna(row["b_peak_bytes"]):
+        return str(row["memory"])
+    return f"{row['memory']} {units.size(row['a_peak_bytes'])} to {units.size(row['b_peak_bytes'])}"
+
+
+def work(row: pd.Series) -> str:
+    """`unchanged`, or the verdict with both numbers of computed pairs, or of allowed ones where these are not told."""
+    pairs = [(row[f"a_{kind}_pairs"], row[f"b_{kind}_pairs"]) for kind in ("allowed", "computed")]
+    told = [f"{int(a):,} to {int(b):,}" for a, b in pairs if not pd.isna(a) and not pd.isna(b) and a != b]
+    return " ".join([str(row["work"]), *told[:1]])
+
+
+def error(row: pd.Series) -> str:
+    """`unchanged`, or the verdict with both errors."""
+    if row["error"] == "unchanged" or pd.isna(row["a_max_abs_error"]) or pd.isna(row["b_max_abs_error"]):
+        return str(row["error"])
+    return f"{row['error']} {row['a_max_abs_error']:.1e} to {row['b_max_abs_error']:.1e}"

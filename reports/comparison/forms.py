@@ -1,0 +1,113 @@
+"""A comparison for machines: GitHub's summaries, annotations and comments, and JUnit.
+
+Limits are GitHub's: a step summary above 1 MiB is refused, of annotations a step shows ten of each kind, and a comment
+holds 65,536 characters.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from xml.etree import ElementTree
+
+from attnbench.reports import escape
+from attnbench.reports.comparison import Comparison, cells, tables
+from attnbench.reports.comparison.answer import answer
+from attnbench.reports.gate import Finding, failed
+from attnbench.reports.verdict import Verdict
+
+MARKER = "<!-- attnbench -->"
+"""The first line of a comment, by which the next one finds it and replaces it."""
+MOST_ANNOTATIONS = 10
+SUMMARY_BYTES = 2**20
+COMMENT_CHARACTERS = 65_536
+_UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]|[\ud800-\udfff]")
+
+
+def headline(found: Sequence[Finding]) -> str:
+    """`2 findings fail, 1 is a warning`, or that there is none."""
+    fails = len(failed(list(found)))
+    warns = len(found) - fails
+    if not found:
+        return "Nothing is worse than allowed."
+    return f"{fails} finding{'s' if fails != 1 else ''} that fail, {warns} that warn."
+
+
+def annotations(found: Sequence[Finding]) -> str:
+    """Workflow commands, an error or a warning for each finding, the worst first and at most ten."""
+    lines = [f"::{_kind(each)} title={_property(f'{each.metric} {each.verdict}')}::{_message(each)}" for each in found]
+    return "".join(f"{line}\n" for line in lines[:MOST_ANNOTATIONS])
+
+
+def summary(comparison: Comparison, found: Sequence[Finding]) -> str:
+    """A step summary: what was found, in words and as a table, cut off below GitHub's limit."""
+    return _fitting(comparison, found, lambda text: len(text.encode()) < SUMMARY_BYTES)
+
+
+def comment(comparison: Comparison, found: Sequence[Finding]) -> str:
+    """The body of a comment on a pull request, with its marker, cut off below GitHub's limit."""
+    return _fitting(comparison, found, lambda text: len(f"{MARKER}\n{text}") < COMMENT_CHARACTERS, f"{MARKER}\n")
+
+
+def junit(comparison: Comparison, found: Sequence[Finding]) -> str:
+    """JUnit's XML: a test case for each case. What fails the check is a failure, a case that is lost an error."""
+    by_case: dict[str, list[Finding]] = {}
+    for each in failed(list(found)):
+        by_case.setdefault(each.case, []).append(each)
+    frame = comparison.worst_first
+    lost = sum(any(each.metric == "ended" for each in told) for told in by_case.values())
+    nothing = (frame["verdict"] == Verdict.INCOMPARABLE).sum()
+    counts = {"tests": len(frame), "failures": len(by_case) - lost, "errors": lost, "skipped": int(nothing)}
+    suite = ElementTree.Element(
+        "testsuite", {"name": "attnbench", **{name: str(each) for name, each in counts.items()}}
+    )
+    for _, row in frame.iterrows():
+        name = {"classname": f"attnbench.{row['direction']}", "name": _readable(cells.title(row, frame))}
+        case = ElementTree.SubElement(suite, "testcase", name)
+        told = by_case.get(row["case"], [])
+        if told:
+            kind = "error" if told[0].metric == "ended" else "failure"
+            text = "; ".join(f"{each.metric}: {each.told}" for each in told)
+            ElementTree.SubElement(case, kind, {"message": _readable(text), "type": told[0].verdict.value})
+        elif row["verdict"] == Verdict.INCOMPARABLE:
+            ElementTree.SubElement(case, "skipped", {"message": _readable(str(row["reason"]))})
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _fitting(comparison: Comparison, found: Sequence[Finding], fits: Callable[[str], bool], first: str = "") -> str:
+    """The longest page that fits: with the whole table, or with fewer of its rows, the worst ones."""
+    most = len(comparison.frame)
+    text = _page(comparison, found, most)
+    while most > 0 and not fits(text):
+        most //= 2
+        text = _page(comparison, found, most)
+    return first + text
+
+
+def _page(comparison: Comparison, found: Sequence[Finding], most: int) -> str:
+    words = "\n".join(f"- {escape.text(each)}" for each in answer(comparison))
+    named = "\n".join(
+        f"- **{each.severity}** {escape.text(each.title)}: {each.metric} {escape.text(each.told)}"
+        for each in found[:most]
+    )
+    parts = [f"### attnbench: {headline(found)}", named, words, tables.markdown(comparison, most) if most else ""]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _kind(finding: Finding) -> str:
+    return "error" if finding.severity == "fail" else "warning"
+
+
+def _message(finding: Finding) -> str:
+    """A message of a workflow command: percent signs and line ends are escaped."""
+    text = escape.plain(f"{finding.title}: {finding.told}")
+    return text.replace("%", "%25")
+
+
+def _property(text: str) -> str:
+    """A property of a workflow command: commas and colons are escaped too."""
+    return escape.plain(text).replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
+
+
+def _readable(text: str) -> str:
+    """Text without what XML cannot hold."""
+    return _UNREADABLE.sub("?", text)

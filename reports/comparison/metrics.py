@@ -1,0 +1,83 @@
+"""Verdicts on what does not scatter: peak memory, pairs, operators, and the error against the oracle."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from attnbench.reports.statistics import FloatArray
+from attnbench.reports.verdict import Verdict
+from attnbench.suites import Status
+from attnbench.suites.profile import Profile
+
+ERROR_FACTOR = 2.0
+"""An error may double, as an implementation's may be twice the textbook's, before it counts as worse."""
+_ERROR_FLOORS = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-3, "bfloat16": 8e-3}
+"""Below this, errors are rounding: the floors that the oracle grants outputs of about 1."""
+
+
+def add(frame: pd.DataFrame, *, same_memory: bool) -> None:
+    """Fill in the verdicts on memory, work and error of a joined frame.
+
+    Peaks are the same integer on every machine with the same torch, instruction set and threads, and only there.
+    """
+    a, b = (_floats(frame, f"{side}_peak_bytes") for side in "ab")
+    frame["memory_ratio"] = np.divide(b, a, out=np.full_like(a, np.nan), where=a > 0)
+    frame["memory"] = exact(a, b) if same_memory else [Verdict.INCOMPARABLE.value] * len(frame)
+    allowed, computed = (
+        exact(*(_floats(frame, f"{side}_{kind}_pairs") for side in "ab")) for kind in ("allowed", "computed")
+    )
+    frame["work"] = [worse(one, other) for one, other in zip(allowed, computed, strict=True)]
+    frame["error"] = _errors(frame)
+    frame["operators"], frame["operators_changed"] = Verdict.INCOMPARABLE.value, ""
+
+
+def add_operators(frame: pd.DataFrame, a: Mapping[str, Profile], b: Mapping[str, Profile]) -> None:
+    """Fill in the verdicts on operators, from profiles by case: more calls of any are worse, fewer of all better."""
+    told = [_operators(a.get(case), b.get(case)) for case in frame["case"]]
+    frame["operators"], frame["operators_changed"] = [each[0] for each in told], [each[1] for each in told]
+
+
+def _operators(a: Profile | None, b: Profile | None) -> tuple[str, str]:
+    """The verdict on one case, and `aten::copy_ 2 to 4` for every operator that differs."""
+    if a is None or b is None or a.status is not Status.PASSED or b.status is not Status.PASSED:
+        return Verdict.INCOMPARABLE.value, ""
+    one, other = ({each.operator: each.calls for each in profile.operators} for profile in (a, b))
+    names = sorted(name for name in one.keys() | other.keys() if one.get(name, 0) != other.get(name, 0))
+    changed = ", ".join(f"{name} {one.get(name, 0):g} to {other.get(name, 0):g}" for name in names)
+    more = any(other.get(name, 0) > one.get(name, 0) for name in names)
+    verdict = Verdict.REGRESSED if more else Verdict.IMPROVED if names else Verdict.UNCHANGED
+    return verdict.value, changed
+
+
+def exact(a: FloatArray, b: FloatArray) -> list[str]:
+    """Verdicts on counts: more is worse, and any difference counts; `incomparable` where one is missing."""
+    found = np.select(
+        [~(np.isfinite(a) & np.isfinite(b)), b > a, b < a],
+        [Verdict.INCOMPARABLE.value, Verdict.REGRESSED.value, Verdict.IMPROVED.value],
+        Verdict.UNCHANGED.value,
+    )
+    return [str(each) for each in found]
+
+
+def worse(allowed: str, computed: str) -> str:
+    """The verdict on work from those on allowed and on computed pairs, which not every library tells.
+
+    Pairs that a pattern allows are what a variant means: whether more or fewer, it is another one.
+    """
+    if allowed in (Verdict.REGRESSED, Verdict.IMPROVED):
+        return Verdict.REGRESSED.value
+    return allowed if computed == Verdict.INCOMPARABLE else computed
+
+
+def _errors(frame: pd.DataFrame) -> list[str]:
+    """Verdicts on the errors: one may double before it counts."""
+    a, b = (_floats(frame, f"{side}_max_abs_error") for side in "ab")
+    floor = frame["dtype"].map(_ERROR_FLOORS).to_numpy(np.float64)
+    grown, shrunk = (np.where(to > ERROR_FACTOR * since + floor, 1.0, 0.0) for since, to in ((a, b), (b, a)))
+    there = np.where(np.isfinite(a) & np.isfinite(b), 0.0, np.nan)
+    return exact(there, there + grown - shrunk)
+
+
+def _floats(frame: pd.DataFrame, name: str) -> FloatArray:
+    return frame[name].to_numpy(np.float64, na_value=np.nan)

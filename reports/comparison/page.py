@@ -1,0 +1,57 @@
+"""A comparison as a folder: `comparison.md`, `comparison.csv`, `comparison.json` and figures."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from attnbench.reports import escape, figures
+from attnbench.reports.comparison import Comparison, tables
+from attnbench.reports.comparison.answer import answer
+from attnbench.reports.figures.overlay import overlay
+from attnbench.reports.figures.ratios import ratios
+from attnbench.reports.files import put
+from attnbench.reports.frame import Run
+
+_HOW_TO_READ = """\
+- **Ratio**: time of B over time of A, with its 95 % interval; above 1 is slower. **Detectable**: the smallest slow-down
+  that would have been found with a power of 80 %: an `unchanged` beside 20 % says little.
+- **regressed, improved**: shown to differ, by 3 % at least. **unchanged**: shown to differ by less than 5 %.
+  **inconclusive**: neither. **unstable**: a difference, but a run is flagged bimodal, drifting or throttled there.
+- **error**: passed in A and not in B. **missing**, **new**: only in A, only in B. **incomparable**: not to be compared.
+- **Memory** is the allocator's peak, exact for the same torch, instruction set and threads. **Work** is the pairs that
+  are allowed and computed. **Error** is that against the oracle; it may double before it counts."""
+
+
+def write(comparison: Comparison, folder: Path, runs: tuple[Run, Run] | None = None, source: str = "") -> Path:
+    """Write everything; returns the path of `comparison.md`. With two `runs`, their times share a figure too."""
+    drawn = {"ratios": partial(ratios, comparison)}
+    if runs is not None:
+        drawn["overlay"] = partial(overlay, *runs)
+    figures.save(drawn, folder)
+    put(folder / "comparison.csv", tables.csv(comparison))
+    put(folder / "comparison.json", tables.as_json(comparison))
+    return put(folder / "comparison.md", page(comparison, list(drawn), source))
+
+
+def page(comparison: Comparison, drawn: Sequence[str], source: str = "") -> str:
+    """The page as Markdown; `source` is the command that made it."""
+    parts = [
+        f"# {escape.text(comparison.b)} against {escape.text(comparison.a)}",
+        "\n".join(f"- {escape.text(each, longest=None)}" for each in answer(comparison)),
+        *(f"![{name}](figures/{name}.svg)" for name in drawn),
+        tables.markdown(comparison),
+        "## How to read this",
+        _HOW_TO_READ,
+        *_machines(comparison.differences),
+        *(["## Command", escape.fenced(source, "sh")] if source else []),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _machines(differences: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """What differs between the machines, as a table."""
+    if not differences:
+        return []
+    rows = [[escape.text(name), escape.text(a), escape.text(b)] for name, (a, b) in differences.items()]
+    return ["## The machines differ", escape.table(["", "A", "B"], rows, "lll")]

@@ -1,0 +1,139 @@
+"""Two runs compared: cases joined by their identity, times by Welch's t over processes, counts exactly."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from attnbench.reports import profile
+from attnbench.reports.comparison import COLUMNS, IDENTITY, Comparison, fingerprint, metrics
+from attnbench.reports.decision import Rule, judge
+from attnbench.reports.decision.pairs import Estimates, unpaired
+from attnbench.reports.decision.power import detectable_at_once
+from attnbench.reports.frame import Run
+from attnbench.reports.statistics import FEWEST_PROCESSES, FloatArray, IntArray
+from attnbench.reports.verdict import COMPARED, Verdict
+
+DOUBTFUL = {"bimodal", "drifting", "throttled"}
+"""Flags with which a difference is `unstable`, not a change."""
+Ending = tuple[str, str] | None
+"""Status and reason; None where there is no such case."""
+_NUMBERS = {
+    "a_ns": "time_ns",
+    "a_peak_bytes": "peak_bytes",
+    "a_allowed_pairs": "allowed_pairs",
+    "a_computed_pairs": "computed_pairs",
+    "a_max_abs_error": "max_abs_error",
+}
+_ABSOLUTE = (
+    "Times of two runs are compared by Welch's t test over processes, with Holm's correction over all cases. Runs "
+    "that were made one after the other also differ by what else the machine did: `bench ab` measures both at once."
+)
+_RELATIVE = (
+    "The machines differ, so only ratios to the baseline within each run are compared, by Welch's t test over "
+    "processes. Such ratios depend on the machine too: take them as advice."
+)
+_APART = "The machines differ, so times are not compared; --across-machines compares ratios within each run, as advice."
+
+
+def compare(a: Run, b: Run, rule: Rule | None = None, *, across_machines: bool = False) -> Comparison:
+    """Run B compared with run A."""
+    rule = rule or Rule()
+    differences = fingerprint.differences(a.meta["environment"], b.meta["environment"])
+    frame, at_a, at_b = _joined(a.frame, b.frame)
+    relative = bool(differences) and across_machines
+    if relative:
+        found = unpaired(_taken(_relative(a), at_a), _taken(_relative(b), at_b))
+    else:
+        found = unpaired(_taken(a.log_ns, at_a), _taken(b.log_ns, at_b))
+    _add_times(frame, found, rule)
+    _override(frame, (a, at_a), (b, at_b), comparable=not differences or relative)
+    same = not differences.keys() & set(fingerprint.MEMORY)
+    metrics.add(frame, same_memory=same)
+    if same:
+        metrics.add_operators(frame, profile.read(a.folder), profile.read(b.folder))
+    how = _RELATIVE if relative else _APART if differences else _ABSOLUTE
+    return Comparison(str(a.folder), str(b.folder), frame[list(COLUMNS)], differences, how)
+
+
+def _joined(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, IntArray, IntArray]:
+    """Every case of B, then what only A has, with the numbers of both; and its row in A and in B, -1 for none."""
+    keys = pd.Index(b["case"]).append(pd.Index(a["case"]).difference(pd.Index(b["case"]), sort=False))
+    at_a, at_b = (pd.Index(each["case"]).get_indexer(keys).astype(np.int64) for each in (a, b))
+    frame = pd.concat([b[list(IDENTITY)], a.iloc[at_a[at_b < 0]][list(IDENTITY)]], ignore_index=True)
+    for name, source in _NUMBERS.items():
+        frame[name] = _rows(a, at_a, source)
+        frame[name.replace("a_", "b_", 1)] = _rows(b, at_b, source)
+    return frame, at_a, at_b
+
+
+def _rows(frame: pd.DataFrame, at: IntArray, name: str) -> FloatArray | Any:
+    """A column's values at rows, NaN or nothing where the row is -1."""
+    return frame[name].reindex(np.where(at < 0, -1, at)).array
+
+
+def _taken(log_ns: FloatArray, at: IntArray) -> FloatArray:
+    """The rows `at` of log times, NaN where one is -1."""
+    return np.where((at >= 0)[:, None], log_ns[at], np.nan)
+
+
+def _relative(run: Run) -> FloatArray:
+    """Log times less those of each case's baseline in the same process; NaN where there is none."""
+    rows = {case: row for row, case in enumerate(run.frame["case"])}
+    baselines = {each["key"]: each["baseline"] for each in run.meta["cases"]}
+    at = np.array([rows.get(baselines[case] or "", -1) for case in run.frame["case"]], np.int64)
+    return run.log_ns - _taken(run.log_ns, at)
+
+
+def _add_times(frame: pd.DataFrame, found: Estimates, rule: Rule) -> None:
+    verdicts, adjusted = judge(found, rule)
+    frame["verdict"] = [verdict.value for verdict in verdicts]
+    frame["against"] = ""
+    frame["ratio"], frame["low"], frame["high"] = (np.exp(each) for each in found[:3])
+    frame["minimum_detectable"] = detectable_at_once(found.error, found.freedom, rule)
+    frame["p_value"] = np.where(np.isfinite(found.error), adjusted, np.nan)
+    frame["processes"] = found.pairs
+    few = f"expected at least {FEWEST_PROCESSES} processes in each run"
+    reasons = np.where(found.pairs < FEWEST_PROCESSES, few, "neither a change confirmed nor one excluded")
+    frame["reason"] = np.where(frame["verdict"] == Verdict.INCONCLUSIVE, reasons, "")
+
+
+def _override(frame: pd.DataFrame, a: tuple[Run, IntArray], b: tuple[Run, IntArray], *, comparable: bool) -> None:
+    """Verdicts and reasons where there are not two times to compare, or they are not to be trusted."""
+    doubts = [one | other for one, other in zip(_doubts(*a), _doubts(*b), strict=True)]
+    rows = zip(frame["verdict"], frame["reason"], _endings(*a), _endings(*b), doubts, strict=True)
+    told = [_told(Verdict(verdict), reason, was, now, doubt, comparable) for verdict, reason, was, now, doubt in rows]
+    frame["verdict"], frame["reason"] = [verdict.value for verdict, _ in told], [reason for _, reason in told]
+    frame.loc[~frame["verdict"].isin(COMPARED), ["ratio", "low", "high", "minimum_detectable", "p_value"]] = np.nan
+
+
+def _told(
+    verdict: Verdict, reason: str, was: Ending, now: Ending, doubts: set[str], comparable: bool
+) -> tuple[Verdict, str]:
+    """The verdict on a case that ended so in A and in B, if its times say `verdict`."""
+    if was is None:
+        return Verdict.NEW, "only B has it"
+    if now is None:
+        return Verdict.MISSING, "only A has it"
+    if now[0] != "passed":
+        told = f"{now[0]}: {now[1]}"
+        return (Verdict.ERROR, told) if was[0] == "passed" else (Verdict.INCOMPARABLE, f"passed in neither; B {told}")
+    if was[0] != "passed":
+        return Verdict.NEW, f"passed only in B; A {was[0]}: {was[1]}"
+    if not comparable:
+        return Verdict.INCOMPARABLE, "the machines differ"
+    if verdict in (Verdict.REGRESSED, Verdict.IMPROVED) and doubts:
+        return Verdict.UNSTABLE, f"flagged {', '.join(sorted(doubts))}"
+    return verdict, reason
+
+
+def _endings(run: Run, at: IntArray) -> list[Ending]:
+    """How each row ended."""
+    told = list(zip(run.frame["status"], run.frame["reason"], strict=True))
+    return [told[row] if row >= 0 else None for row in at]
+
+
+def _doubts(run: Run, at: IntArray) -> list[set[str]]:
+    """The flags of each row that make a difference doubtful."""
+    told = [set(each.split()) & DOUBTFUL for each in run.frame["flags"]]
+    return [told[row] if row >= 0 else set() for row in at]

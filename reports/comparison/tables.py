@@ -1,0 +1,105 @@
+"""Tables of a comparison, the worst case first: for the terminal, as Markdown, CSV and JSON."""
+
+import json
+from typing import TYPE_CHECKING
+
+from attnbench.reports import escape
+from attnbench.reports.benchmarks import finite
+from attnbench.reports.comparison import COLUMNS, Comparison, cells
+from attnbench.reports.comparison.answer import answer
+from attnbench.reports.verdict import Verdict
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+HEADER = ("time", "case", "ratio", "detectable", "A", "B", "memory", "work", "error", "why")
+_COLOURS = {
+    **dict.fromkeys((Verdict.REGRESSED, Verdict.ERROR, Verdict.MISSING), "red"),
+    **dict.fromkeys((Verdict.UNSTABLE, Verdict.INCONCLUSIVE, Verdict.INCOMPARABLE), "yellow"),
+    **dict.fromkeys((Verdict.IMPROVED, Verdict.NEW), "green"),
+    Verdict.UNCHANGED: "dim",
+}
+_MOST_IN_TERMINAL = 40
+
+
+def rows(comparison: Comparison) -> list[list[str]]:
+    """The table as plain text, a row per case."""
+    frame = comparison.worst_first
+    return [
+        [
+            str(row["verdict"]),
+            cells.title(row, frame),
+            cells.change(row),
+            cells.detectable(row),
+            cells.time(row["a_ns"]),
+            cells.time(row["b_ns"]),
+            cells.memory(row),
+            cells.work(row),
+            cells.error(row),
+            str(row["reason"]),
+        ]
+        for _, row in frame.iterrows()
+    ]
+
+
+def markdown(comparison: Comparison, most: int | None = None) -> str:
+    """The table; with `most`, so many rows of it and how many are left out."""
+    found = rows(comparison)
+    shown = [[escape.text(each) for each in row] for row in found[:most]]
+    left_out = len(found) - len(shown)
+    more = f"\n\n{left_out} more cases, none of them worse, are left out." if left_out else ""
+    return escape.table(list(HEADER), shown, "llrrrrllll") + more
+
+
+def csv(comparison: Comparison) -> str:
+    """Every column; empty where there is no number."""
+    return comparison.worst_first.to_csv(index=False, lineterminator="\n")
+
+
+def as_json(comparison: Comparison) -> str:
+    """Everything, for programs; null where there is no number."""
+    told = {
+        "format": 1,
+        "a": comparison.a,
+        "b": comparison.b,
+        "answer": answer(comparison),
+        "counts": comparison.counts(),
+        "noise": comparison.noise,
+        "differences": {name: list(pair) for name, pair in comparison.differences.items()},
+        "cases": [
+            {name: finite(value) for name, value in zip(COLUMNS, row, strict=True)}
+            for row in comparison.worst_first.itertuples(index=False, name=None)
+        ],
+    }
+    return json.dumps(told, indent=1) + "\n"
+
+
+def terminal(comparison: Comparison) -> "Table":
+    """The cases that are not unchanged, the worst first, for the terminal."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    every = rows(comparison)
+    others = {id(row): _others(row) for row in every}
+    told = [row for row in every if row[0] != Verdict.UNCHANGED or others[id(row)]]
+    shown = told[:_MOST_IN_TERMINAL]
+    hidden = [f"{len(every) - len(told)} unchanged"] if len(told) < len(every) else []
+    hidden += [f"{len(told) - len(shown)} more, none of them worse"] if len(shown) < len(told) else []
+    caption = f"not shown: {', '.join(hidden)}" if hidden else None
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left", show_header=bool(shown))
+    for name in ("time", "case", "ratio"):
+        table.add_column(name, no_wrap=name != "case", overflow="fold", ratio=1 if name == "case" else None)
+    for row in shown:
+        verdict, case, ratio, *_, why = row
+        also = [each for each in (others[id(row)], why) if each]
+        words = Text.assemble(case, *[part for each in also for part in ("\n", (each, "dim"))])
+        table.add_row(Text(verdict, _COLOURS[Verdict(verdict)]), words, ratio)
+    return table
+
+
+def _others(row: list[str]) -> str:
+    """The verdicts on memory, work and error of a row of the table, where they say anything."""
+    named = dict(zip(HEADER, row, strict=True))
+    quiet = (Verdict.UNCHANGED, Verdict.INCOMPARABLE)
+    return ", ".join(f"{name} {named[name]}" for name in ("memory", "work", "error") if named[name] not in quiet)

@@ -1,0 +1,68 @@
+"""A comparison as a forest plot: each case's ratio of times with its interval."""
+
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from attnbench.reports.comparison import Comparison
+from attnbench.reports.comparison.cells import title
+from attnbench.reports.figures import panels
+from attnbench.reports.figures.looks import BASELINE_COLOUR, GUIDE_COLOUR, NOTE_COLOUR
+from attnbench.reports.verdict import Verdict
+
+MOST = 60
+"""Cases drawn, the worst first."""
+_COLOURS = {
+    Verdict.REGRESSED: "#d55e00",
+    Verdict.UNSTABLE: "#cc78bc",
+    Verdict.INCONCLUSIVE: GUIDE_COLOUR,
+    Verdict.IMPROVED: "#029e73",
+    Verdict.UNCHANGED: BASELINE_COLOUR,
+}
+
+
+def ratios(comparison: Comparison) -> Figure:
+    """Ratios of the time of B to that of A on a logarithmic axis, the worst case on top; a band marks +-5 %."""
+    heading = "Time of B over time of A"
+    frame = comparison.worst_first
+    drawn = frame[frame["ratio"].notna()].head(MOST)
+    note = f"A: {comparison.a}. B: {comparison.b}. Bars: 95 % intervals. Band: 5 % either way."
+    if not len(drawn):
+        return panels.blank(heading, note, "Nothing to draw: no two times were compared.")
+    left_out = int(frame["ratio"].notna().sum()) - len(drawn)
+    note += f" {left_out} more cases, none of them worse, are left out." if left_out else ""
+    height = 1.2 + 0.17 * len(drawn)
+    figure = Figure(figsize=(8.6, height))
+    axes = figure.add_axes((0.47, 0.45 / height, 0.36, 1 - 1.2 / height))
+    axes.axvspan(1 / 1.05, 1.05, color="#f2f2f2", zorder=0)
+    axes.axvline(1, color=NOTE_COLOUR, linewidth=0.8, zorder=1)
+    places = range(len(drawn) - 1, -1, -1)
+    for place, (_, row) in zip(places, drawn.iterrows(), strict=True):
+        colour = _COLOURS[Verdict(row["verdict"])]
+        if not math.isnan(row["low"]):
+            axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=1.2)
+        axes.plot([row["ratio"]], [place], "o", color=colour, markersize=4)
+    axes.set_xscale("log")
+    axes.set_yticks(list(places), [title(row, frame) for _, row in drawn.iterrows()], fontsize=6.5)
+    axes.set_ylim(-0.8, len(drawn) - 0.2)
+    ends = drawn[["ratio", "low", "high"]].to_numpy(np.float64)
+    reach = max(1.08, float(np.nanmax(np.maximum(ends, 1 / ends))) * 1.03)
+    axes.set_xlim(1 / reach, reach)
+    ticks = _ticks(reach)
+    axes.set_xticks(ticks, [f"{each:g}" for each in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("ratio of times; right is slower")
+    seen = [verdict for verdict in _COLOURS if (drawn["verdict"] == verdict).any()]
+    handles = [Line2D([], [], marker="o", markersize=4, color=_COLOURS[each], label=each.value) for each in seen]
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.0))
+    panels.header(figure, heading, note)
+    return figure
+
+
+def _ticks(reach: float) -> list[float]:
+    """Ratios to label, about symmetric about 1."""
+    steps = next((each for each in (1.05, 1.1, 1.25, 1.5, 2.0, 4.0, 10.0) if each**4 >= reach), 100.0)
+    upper = [steps**k for k in range(1, 5) if steps**k <= reach]
+    return sorted({1.0, *(float(f"{each:.3g}") for each in upper), *(float(f"{1 / each:.3g}") for each in upper)})

@@ -1,0 +1,268 @@
+"""Two runs compared, and one with itself: verdicts from synthetic runs with a known truth."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rows
+from click.testing import CliRunner
+from rows import FULL, LOCAL, OOM, Plan, Series
+
+from attnbench.reports import frame
+from attnbench.reports.comparison import COLUMNS, Comparison, page, tables
+from attnbench.reports.comparison.answer import answer
+from attnbench.reports.comparison.runs import compare
+from attnbench.reports.comparison.within import within
+from attnbench.reports.decision.pairs import unpaired
+from attnbench.runner.cli import main
+
+QUIET = Plan((FULL, LOCAL), (512, 1024), processes=10, process_sd=0.004, value_sd=0.002)
+
+
+def run(folder: Path, plan: Plan, **environment: Any) -> Path:
+    meta = rows.meta(plan)
+    meta["environment"] |= environment
+    return rows.write_rows(folder, meta, rows.rows(plan))
+
+
+def compared(
+    tmp_path: Path, b: Plan, a: Plan = QUIET, *, across_machines: bool = False, **environment: Any
+) -> Comparison:
+    """B compared with A; `environment` is what B's machine has otherwise."""
+    folders = run(tmp_path / "a", a), run(tmp_path / "b", replace(b, seed=1), **environment)
+    first, second = map(frame.load, folders)
+    return compare(first, second, across_machines=across_machines)
+
+
+def slower(series: Series, factor: float) -> Series:
+    return replace(series, at_1024_ns=series.at_1024_ns * factor)
+
+
+def verdicts(found: Comparison, label: str) -> set[str]:
+    part = found.frame[found.frame["label"].str.startswith(label)]
+    return set(part["verdict"])
+
+
+def test_equal_runs_are_unchanged(tmp_path: Path) -> None:
+    found = compared(tmp_path, QUIET)
+    assert set(found.frame["verdict"]) == {"unchanged"}
+    assert set(found.frame["memory"]) == set(found.frame["work"]) == set(found.frame["error"]) == {"unchanged"}
+    assert found.frame["ratio"].between(0.98, 1.02).all()
+    assert list(found.frame.columns) == list(COLUMNS)
+    assert not found.regressed
+
+
+def test_a_slower_series_is_called_and_no_other(tmp_path: Path) -> None:
+    found = compared(tmp_path, replace(QUIET, series=(FULL, slower(LOCAL, 1.10))))
+    assert verdicts(found, "local_window") == {"regressed"}
+    assert verdicts(found, "full") == {"unchanged"}
+    row = found.worst_first.iloc[0]
+    assert row["low"] < 1.10 < row["high"]
+    assert row["label"].startswith("local_window")
+    assert 0.0 < row["minimum_detectable"] < 0.05
+    assert found.regressed
+
+
+def test_a_faster_series_is_an_improvement(tmp_path: Path) -> None:
+    assert verdicts(compared(tmp_path, replace(QUIET, series=(FULL, slower(LOCAL, 0.8)))), "local_window") == {
+        "improved"
+    }
+
+
+def test_few_or_noisy_processes_are_inconclusive(tmp_path: Path) -> None:
+    few = compared(tmp_path / "few", replace(QUIET, processes=2), replace(QUIET, processes=2))
+    assert set(few.frame["verdict"]) == {"inconclusive"}
+    assert "at least 3 processes" in few.frame["reason"].iloc[0]
+    noisy = replace(QUIET, process_sd=0.2)
+    assert set(compared(tmp_path / "noisy", noisy, noisy).frame["verdict"]) == {"inconclusive"}
+
+
+def test_cases_come_go_and_end(tmp_path: Path) -> None:
+    ends = replace(LOCAL, endings={1024: OOM})
+    found = compared(tmp_path, replace(QUIET, series=(FULL, ends), lengths=(1024, 2048)))
+    told = {(row["label"].split("(")[0], row["seq_len"]): row for _, row in found.frame.iterrows()}
+    assert told["full", 512]["verdict"] == "missing"
+    assert told["full", 2048]["verdict"] == "new"
+    assert told["local_window", 1024]["verdict"] == "error"
+    assert told["local_window", 1024]["reason"] == f"out_of_memory: {OOM[1]}"
+    assert math.isnan(told["local_window", 1024]["ratio"])
+    back = compare(frame.load(tmp_path / "b"), frame.load(tmp_path / "a"))
+    again = {(row["label"].split("(")[0], row["seq_len"]): row for _, row in back.frame.iterrows()}
+    assert again["local_window", 1024]["verdict"] == "new"
+    assert again["full", 2048]["verdict"] == "missing"
+
+
+def test_what_passed_in_neither_is_incomparable(tmp_path: Path) -> None:
+    plan = replace(QUIET, series=(FULL, replace(LOCAL, endings={1024: OOM})))
+    found = compared(tmp_path, plan, plan)
+    row = found.frame[(found.frame["seq_len"] == 1024) & found.frame["label"].str.startswith("local")].iloc[0]
+    assert row["verdict"] == "incomparable"
+    assert row["reason"].startswith("passed in neither")
+
+
+def test_a_drifting_run_is_unstable(tmp_path: Path) -> None:
+    found = compared(tmp_path, replace(QUIET, drift=0.3))
+    assert set(found.frame["verdict"]) == {"unstable"}
+    assert set(found.frame["reason"]) == {"flagged drifting"}
+
+
+def test_other_machines_are_incomparable_in_time_and_memory_but_not_in_work(tmp_path: Path) -> None:
+    found = compared(tmp_path, QUIET, cpu="Another CPU", torch="2.14.0")
+    assert set(found.frame["verdict"]) == set(found.frame["memory"]) == {"incomparable"}
+    assert set(found.frame["work"]) == {"unchanged"}
+    assert found.differences == {"cpu": ("Example CPU @ 2.10GHz", "Another CPU"), "torch": ("2.13.0", "2.14.0")}
+    assert any("the machines differ in cpu: " in each for each in answer(found))
+
+
+def test_another_cpu_alone_leaves_memory_comparable(tmp_path: Path) -> None:
+    assert set(compared(tmp_path, QUIET, cpu="Another CPU").frame["memory"]) == {"unchanged"}
+
+
+def test_a_clock_or_a_host_name_does_not_matter(tmp_path: Path) -> None:
+    assert compared(tmp_path, QUIET, load=9.5, platform="elsewhere").differences == {}
+
+
+def test_across_machines_ratios_to_the_baseline_are_compared(tmp_path: Path) -> None:
+    all_slower = replace(QUIET, series=(slower(FULL, 3.0), slower(LOCAL, 3.3)))
+    found = compared(tmp_path, all_slower, across_machines=True, cpu="Another CPU")
+    assert verdicts(found, "full") == {"unchanged"}, "the baseline is 1 by itself"
+    assert verdicts(found, "local_window") == {"regressed"}
+    assert found.frame[found.frame["label"] != "full"]["ratio"].between(1.07, 1.13).all()
+    assert "advice" in found.how
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.5, "regressed"), (0.5, "improved")])
+def test_memory_is_exact(tmp_path: Path, factor: float, verdict: str) -> None:
+    more = replace(LOCAL, bytes_at_1024=LOCAL.bytes_at_1024 * factor)
+    found = compared(tmp_path, replace(QUIET, series=(FULL, more)))
+    part = found.frame[found.frame["label"] != "full"]
+    assert set(part["memory"]) == {verdict}
+    assert part["memory_ratio"].between(factor * 0.99, factor * 1.01).all()
+
+
+def test_more_computed_pairs_are_worse_and_other_allowed_ones_always(tmp_path: Path) -> None:
+    found = compared(tmp_path, replace(QUIET, series=(FULL, replace(LOCAL, waste=1.3))))
+    assert set(found.frame[found.frame["label"] != "full"]["work"]) == {"regressed"}
+    found.frame.loc[[0], "b_allowed_pairs"] -= 1
+    from attnbench.reports.comparison import metrics
+
+    metrics.add(found.frame, same_memory=True)
+    assert found.frame.loc[0, "work"] == "regressed"
+
+
+def test_unpaired_is_welch() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0, 0.05, (1, 5)), rng.normal(0.1, 0.01, (1, 9))
+    from scipy import stats
+
+    expected = stats.ttest_ind(b[0], a[0], equal_var=False)
+    found = unpaired(a, b)
+    assert found.p_values()[0] == pytest.approx(expected.pvalue)
+    assert found.freedom[0] == pytest.approx(expected.df)
+    interval = expected.confidence_interval(0.95)
+    assert (found.low[0], found.high[0]) == pytest.approx((interval.low, interval.high))
+
+
+def test_a_false_call_is_rare(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    from attnbench.reports.decision import Rule, judge
+
+    called = 0
+    for _ in range(400):
+        verdicts, _ = judge(unpaired(rng.normal(0, 0.05, (30, 5)), rng.normal(0, 0.05, (30, 5))), Rule())
+        called += any(each in ("regressed", "improved") for each in verdicts)
+    assert called / 400 < 0.07
+
+
+@pytest.mark.parametrize(
+    ("axis", "label", "against"),
+    [
+        ("variant", "local_window", "full/sdpa"),
+        ("direction", "full", "full/sdpa forward"),
+        ("implementation", "full", "full/sdpa"),
+    ],
+)
+def test_one_run_is_compared_with_itself(tmp_path: Path, axis: Any, label: str, against: str) -> None:
+    eager = Series("full", "eager", at_1024_ns=4e6, exponent=2.0)
+    plan = replace(QUIET, series=(eager, FULL, LOCAL), directions=("forward", "training"))
+    found = within(frame.load(run(tmp_path / "run", plan)), axis)
+    part = found.frame[found.frame["label"].str.startswith(label) & (found.frame["against"] == against)]
+    assert len(part) > 0
+    assert (part["case"] != "").all()
+    if axis == "implementation":
+        assert set(part["implementation"]) == {"eager"}
+        assert part["ratio"].between(1.9, 2.1).all()
+        assert set(part["verdict"]) == {"regressed"}
+    if axis == "direction":
+        assert set(part["direction"]) == {"training"}
+        assert part["ratio"].between(2.8, 3.2).all()
+
+
+def test_the_page_and_its_files(tmp_path: Path) -> None:
+    found = compared(tmp_path, replace(QUIET, series=(FULL, slower(LOCAL, 1.2))))
+    written = page.write(
+        found, tmp_path / "out", (frame.load(tmp_path / "a"), frame.load(tmp_path / "b")), "bench <compare>"
+    )
+    text = written.read_text()
+    assert text.index("slower: ") < text.index("| regressed |") < text.index("| unchanged |")
+    assert "bench <compare>" in text
+    names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
+    figures = [f"figures/{name}.{kind}" for name in ("overlay", "ratios") for kind in ("png", "svg")]
+    assert names == ["comparison.csv", "comparison.json", "comparison.md", *figures]
+    told = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert told["counts"] == {"regressed": 2, "unchanged": 2}
+    assert len(told["cases"]) == 4
+    assert tables.csv(found).count("\n") == 5
+
+
+def bench(*words: str | Path) -> tuple[int, str]:
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.output
+
+
+def test_the_verb_and_its_exit_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    a, b = run(tmp_path / "a", QUIET), run(tmp_path / "b", replace(QUIET, seed=1))
+    worse = run(tmp_path / "worse", replace(QUIET, seed=2, series=(FULL, slower(LOCAL, 1.3))))
+    lost = run(tmp_path / "lost", replace(QUIET, seed=3, series=(FULL, replace(LOCAL, endings={1024: OOM}))))
+    alien = run(tmp_path / "alien", replace(QUIET, lengths=(333,)))
+    assert bench("compare", a, b, "--out", "1")[0] == 0
+    assert bench("compare", a, worse, "--out", "2")[0] == 1
+    assert bench("compare", a, lost, "--out", "3")[0] == 3
+    assert bench("compare", a, alien, "--out", "4")[0] == 3, "every case of A is missing"
+    assert bench("compare", a, b, worse, "--out", "5")[0] == 1
+    assert sorted(path.name for path in Path("5").iterdir()) == ["1-b", "2-worse"]
+    assert bench("compare", worse, "--by", "variant", "--out", "6")[0] == 0
+    code, output = bench("compare", a)
+    assert code == 2
+    assert "expected two RUNs or more" in output
+    assert bench("compare", a, tmp_path / "nowhere", "--out", "7")[0] == 2
+    assert bench("compare", a, b, "--out", "1")[0] == 2, "the folder holds something"
+
+
+def test_nothing_comparable_is_never_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    none = replace(QUIET, series=(replace(FULL, endings={512: OOM, 1024: OOM}),))
+    a, b = run(tmp_path / "a", none), run(tmp_path / "b", none)
+    code, output = bench("compare", a, b)
+    assert code == 5
+    assert "Nothing could be compared" in output
+
+
+@pytest.mark.parametrize("form", ["markdown", "csv", "json", "junit", "github"])
+def test_every_form_is_printed_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    a, worse = (
+        run(tmp_path / "a", QUIET),
+        run(tmp_path / "b", replace(QUIET, series=(FULL, slower(LOCAL, 1.3)), seed=1)),
+    )
+    done = CliRunner().invoke(main, ["compare", str(a), str(worse), "--format", form])
+    starts = {"markdown": "### attnbench", "csv": "case,label", "json": "{", "junit": "<?xml", "github": "::error "}
+    assert done.stdout.startswith(starts[form])
+    assert "comparison: " in done.stderr
+    assert "comparison: " not in done.stdout
