@@ -18,7 +18,7 @@ from attnbench.reports.figures import save
 from attnbench.reports.figures import selftest as plots
 from attnbench.reports.journal import RunError
 from attnbench.reports.statistics import FloatArray
-from attnbench.suites import Case
+from attnbench.suites import Case, Status
 
 ROWS = "selftest.jsonl"
 _CALLED = (Verdict.REGRESSED, Verdict.IMPROVED)
@@ -215,7 +215,8 @@ def _memory(rows: Sequence[Mapping[str, Any]], cases: Mapping[str, Case]) -> lis
         otherwise = "Something allocates by chance: name the case in an issue."
         name = "cases whose peak bytes and work are bit-equal over processes"
         figures.append(Figure(name, found, "all", equal == len(told[0]), otherwise))
-    probes = {row["key"]: row["probe"] for row in rows if row["kind"] == "case" and row["plan"]}
+    probes = {row["key"]: row["probe"] for row in rows if row["kind"] == "case"}
+    probes = {key: probe for key, probe in probes.items() if probe["status"] == Status.PASSED}
     expected = {key: flops(cases[key]) for key in probes}
     known = {key: value for key, value in expected.items() if value is not None}
     if known:

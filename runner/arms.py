@@ -1,22 +1,70 @@
 """Two arms measured against each other: two live workers that take turns, in pairs of fresh processes.
 
-One pair gives each case one number: the median over its turns of log(time of B / time of A). Turns are about ten
-milliseconds long and follow each other at once, so that whatever drifts hits both arms alike; a pair is two new
-processes, so that what differs between processes is part of the spread.
+One pair gives each case one number: the median over its turns of log(time of B / time of A). Turns are about one
+millisecond long and follow each other at once, handed over between the workers themselves, so that whatever drifts
+hits both arms alike; a pair is two new processes, so that what differs between processes is part of the spread.
 """
 
 import math
+import multiprocessing
 import random
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from attnbench.runner.prober import threads
 from attnbench.runner.sampling import Plan
-from attnbench.runner.workers import Asked, StartWorker, Worker, WorkerEnded
-from attnbench.suites import Case, grouped
+from attnbench.runner.workers import Worker, WorkerEnded
+from attnbench.suites import Case, Status, grouped
+
+TURN_NS = 1_000_000
+"""About how long a value is in a turn. What disturbs a shared machine lasts for milliseconds: in the same time, many
+short turns come out three times closer to each other than a few of ten milliseconds."""
+PAIR_NS = 150_000_000
+"""About how long the values of one arm take in a pair, for each case; less where `MOST_TURNS` are done before."""
+VISITS = 9
+"""A case takes its turns in so many visits, so that one bad moment does not spoil all of them; at least one in each."""
+MOST_TURNS = 63
+ENVIRONMENT = {
+    "OMP_PROC_BIND": "close",
+    "OMP_PLACES": "cores",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "-1",
+}
+"""What holds both arms still; what the user has set stays.
+
+Threads are bound, for on a shared machine cores differ by what their neighbours do, and arms on different cores differ
+as long. glibc keeps the memory that it has: else it depends on the layout of the heap, that is on chance, whether it
+gives megabytes back and takes them again with every call, and page faults can be half of a call's time.
+"""
+
+
+class Partner(Protocol):
+    """A worker that takes turns with another, as its parent sees it; a test's stand-in is one too."""
+
+    def wait(self) -> None:
+        """Wait until it is ready."""
+
+    def tell(self, request: dict[str, Any]) -> None:
+        """Send a request, and do not wait for the reply."""
+
+    def reply(self, patience_s: float) -> Any:
+        """The reply to it."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+Start = Callable[[int | None, tuple[Path, ...], Connection], Partner]
+"""Starts a worker: within which budget of bytes, with which folders of variants, linked to which partner."""
+
+
+def fresh(budget_bytes: int | None, folders: tuple[Path, ...], link: Connection) -> Partner:
+    """A freshly executed interpreter that runs the code at hand."""
+    return Worker("spawn", budget_bytes, folders, link, ENVIRONMENT)
 
 
 @dataclass(frozen=True)
@@ -28,6 +76,7 @@ class Arm:
 
     name: str
     slowdown: float = 0.0
+    start: Start = fresh
 
     def calls(self, calls: int) -> int:
         """The calls that this arm makes for `calls`."""
@@ -36,100 +85,173 @@ class Arm:
 
 @dataclass(frozen=True)
 class Setting:
-    """How pairs are measured: turns of a case in a pair, the length of a turn, and the limits of a worker."""
+    """What workers are given: the length of a warm-up, and their limits."""
 
-    turns: int
     value_ns: float
     patience_s: float
     budget_bytes: int | None
     """None for CUDA: a limit on the host's memory is none on the device's."""
     folders: tuple[Path, ...] = ()
-    start_worker: StartWorker = Worker
+
+
+def plan(call_ns: float, slowdown: float = 0.0) -> Plan:
+    """How a case is measured in a pair: `values` turns of `calls` calls, from about how long a call takes.
+
+    Where an arm is slower by x, calls come in multiples of 1 / x: x of them is then a whole number of calls.
+    """
+    step = 1 / slowdown if slowdown else 1.0
+    calls = round(step * max(1, round(TURN_NS / (step * call_ns))))
+    turns = min(PAIR_NS / (calls * call_ns), MOST_TURNS)
+    return Plan(calls, VISITS * max(1, round(turns / VISITS)))
+
+
+class Ended(NamedTuple):
+    """How a case ended in an arm that could not measure it."""
+
+    arm: str
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What one new pair of processes found, by case key."""
+
+    ratios: Mapping[str, float]
+    """log(time of B / time of A)."""
+    ended: Mapping[str, Ended]
+    """The cases that failed, or killed their process, in an arm."""
 
 
 def measure_pair(
     arms: tuple[Arm, Arm], cases: Sequence[Case], plans: Mapping[str, Plan], setting: Setting, seed: str
-) -> dict[str, float]:
-    """log(time of B / time of A) of every case in one new pair of processes, by case key.
-
-    A case that fails, or kills its process, in either arm is left out; the others go on in new processes.
-    """
+) -> Pair:
+    """Measure cases in one new pair of processes. After a case that kills one, the others go on in new processes."""
     rng = random.Random(seed)
     order = grouped(cases)
     rng.shuffle(order)
-    found: dict[str, float] = {}
-    pair: _Pair | None = None
+    ratios: dict[str, float] = {}
+    ended: dict[str, Ended] = {}
+    live: _Live | None = None
     try:
         for group in order:
             left = list(group)
             while left:
-                pair = pair or _Pair(arms, setting)
+                live = live or _Live(arms, setting, rng)
                 try:
-                    found |= pair.measure(left, plans, rng)
+                    found = live.measure(left, plans, rng)
+                except _ArmLost as lost:
+                    live.close()
+                    live = None
+                    struck = left.pop(lost.end.index)
+                    ended[struck.key] = Ended(lost.arm, lost.end.status, lost.end.reason)
+                else:
+                    ratios |= found.ratios
+                    ended |= found.ended
                     break
-                except WorkerEnded as end:
-                    pair.close()
-                    pair = None
-                    del left[end.index]
     finally:
-        if pair is not None:
-            pair.close()
-    return found
+        if live is not None:
+            live.close()
+    return Pair(ratios, ended)
 
 
-class _Pair:
-    """Two live workers."""
+class _ArmLost(Exception):
+    """The worker of an arm died."""
 
-    def __init__(self, arms: tuple[Arm, Arm], setting: Setting) -> None:
-        self._arms = arms
+    def __init__(self, arm: str, end: WorkerEnded) -> None:
+        super().__init__(arm)
+        self.arm = arm
+        self.end = end
+
+
+class _Live:
+    """Two live workers; chance decides which arm's is started first."""
+
+    def __init__(self, arms: tuple[Arm, Arm], setting: Setting, rng: random.Random) -> None:
+        self._arms = rng.sample(arms, len(arms))
+        self._base = self._arms.index(arms[0])
         self._setting = setting
-        self._workers: list[Asked] = []
+        self._workers: list[Partner] = []
+        links = multiprocessing.Pipe()
         try:
-            for _ in arms:
-                # One after the other: arms that started together differed by 5 % for their whole lives, not by 1 %.
-                worker = setting.start_worker("spawn", setting.budget_bytes, setting.folders)
+            for arm, link in zip(self._arms, links, strict=True):
+                # One after the other: what imports beside something else may keep the layout that it got there.
+                worker = arm.start(setting.budget_bytes, setting.folders, link)
                 self._workers.append(worker)
                 worker.wait()
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no process is left behind
             self.close()
             raise
+        finally:
+            for link in links:
+                # Only the workers hold their ends: if one dies, the other sees it.
+                link.close()
 
     def close(self) -> None:
         """End both processes."""
         for worker in self._workers:
             worker.close()
 
-    def measure(self, cases: list[Case], plans: Mapping[str, Plan], rng: random.Random) -> dict[str, float]:
-        """The log ratio of each case of a group that both arms can do."""
-        unfit = {index for worker in self._workers for index in self._ask(worker, ready_request(cases, self._setting))}
-        ratios: dict[int, list[float]] = {index: [] for index in range(len(cases)) if index not in unfit}
-        for _ in range(self._setting.turns):
+    def measure(self, cases: list[Case], plans: Mapping[str, Plan], rng: random.Random) -> Pair:
+        """Each case of a group in turns.
+
+        Raises:
+            _ArmLost: a worker died; what it was doing is lost, and so is the group.
+        """
+        ended: dict[int, Ended] = {}
+        for side, arm in enumerate(self._arms):
+            for index, (status, reason) in self._ask(side, ready_request(cases, self._setting)).items():
+                ended[int(index)] = Ended(arm.name, Status(status), reason)
+        ratios: dict[int, list[float]] = {index: [] for index in range(len(cases)) if index not in ended}
+        for _ in range(VISITS):
             order = list(ratios)
             rng.shuffle(order)
             for index in order:
-                turn = self._turn(index, plans[cases[index].key].calls, rng)
-                if turn is None:
+                turns = self._visit(index, plans[cases[index].key], rng)
+                if isinstance(turns, Ended):
+                    ended[index] = turns
                     del ratios[index]
                 else:
-                    ratios[index].append(turn)
-        return {cases[index].key: statistics.median(told) for index, told in ratios.items()}
+                    ratios[index] += turns
+        return Pair(
+            {cases[index].key: statistics.median(told) for index, told in ratios.items()},
+            {cases[index].key: end for index, end in ended.items()},
+        )
 
-    def _turn(self, index: int, calls: int, rng: random.Random) -> float | None:
-        """log(B / A) of one value each, in random order; nothing where the case failed."""
-        times: dict[int, float | None] = {}
-        for side in rng.sample((0, 1), 2):
-            made = self._arms[side].calls(calls)
-            value = self._ask(self._workers[side], {"do": "take", "index": index, "calls": made})
-            times[side] = None if value is None else value * made / calls
-        a, b = times[0], times[1]
-        return None if a is None or b is None else math.log(b / a)
+    def _visit(self, index: int, plan: Plan, rng: random.Random) -> list[float] | Ended:
+        """log(B / A) of some turns, one value each in random order; how the case ended where it failed."""
+        order = [side for _ in range(plan.values // VISITS) for side in rng.sample((0, 1), 2)]
+        made = [arm.calls(plan.calls) for arm in self._arms]
+        sides = range(len(self._arms))
+        for side in sides:
+            self._tell(side, {"do": "turns", "index": index, "calls": made[side], "side": side, "order": order})
+        told = [self._reply(side) for side in sides]
+        for side in sides:
+            if "ended" in told[side]:
+                status, reason = told[side]["ended"]
+                return Ended(self._arms[side].name, Status(status), reason)
+        a, b = ([value * made[side] for value in told[side]["values"]] for side in (self._base, 1 - self._base))
+        return [math.log(slow / fast) for fast, slow in zip(a, b, strict=True)]
 
-    def _ask(self, worker: Asked, request: dict[str, Any]) -> Any:
-        return worker.ask(request, self._setting.patience_s)
+    def _ask(self, side: int, request: dict[str, Any]) -> Any:
+        self._tell(side, request)
+        return self._reply(side)
+
+    def _tell(self, side: int, request: dict[str, Any]) -> None:
+        try:
+            self._workers[side].tell(request)
+        except WorkerEnded as end:
+            raise _ArmLost(self._arms[side].name, end) from None
+
+    def _reply(self, side: int) -> Any:
+        try:
+            return self._workers[side].reply(self._setting.patience_s)
+        except WorkerEnded as end:
+            raise _ArmLost(self._arms[side].name, end) from None
 
 
 def ready_request(cases: Sequence[Case], setting: Setting) -> dict[str, Any]:
-    """Asks a worker to make the cases of a group ready; it answers which of them failed to be."""
+    """Asks a worker to make the cases of a group ready; it answers how those ended that failed to be."""
     return {
         "do": "ready",
         "cases": [case.to_json() for case in cases],

@@ -40,6 +40,7 @@ def run(
     folder: Path,
     progress: Progress,
     *,
+    cases: Sequence[Case] | None = None,
     command: Sequence[str] = (),
     folders: tuple[Path, ...] = (),
     seed: int = 0,
@@ -47,7 +48,7 @@ def run(
     start_worker: StartWorker = Worker,
     now: Callable[[], float] = time.monotonic,
 ) -> Finished:
-    """Measure all cases of a suite into a new folder.
+    """Measure a suite into a new folder: all its cases, or those of them in `cases`.
 
     `folders` hold variants outside the package. With `profile`, every case that passed is profiled at the
     end. An interruption leaves every finished unit in the folder.
@@ -55,7 +56,7 @@ def run(
     Raises:
         FolderError: the folder is in use or cannot be written.
     """
-    cases = suite.cases()
+    cases = list(suite.cases() if cases is None else cases)
     budget_bytes = suite.budget.bytes_of(memory.available_bytes())
     # Nothing of CUDA survives a fork, so who asks about a GPU is no child of the server either.
     start: StartKind = "spawn" if any(case.device == "cuda" for case in cases) else "forkserver"

@@ -1,7 +1,9 @@
 """What would make the numbers different on another machine or another day."""
 
+import hashlib
 import os
 import platform
+import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -31,7 +33,8 @@ def of_machine() -> dict[str, Any]:
         "commit": _commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": _cpuinfo("model name") or platform.processor(),
+        "cpu_flags": _short_hash(_cpuinfo("flags") or _cpuinfo("Features")),
         "cores": os.cpu_count(),
         "affinity": list(machine.here(Path("/")).cpus),
         "threads": threads(),
@@ -48,6 +51,7 @@ def of_torch() -> dict[str, Any]:
     facts: dict[str, Any] = {
         "torch": torch.__version__,
         "numpy": np.__version__,
+        "blas": _blas(torch.__config__.show()),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "wait_policy": os.environ.get("OMP_WAIT_POLICY", ""),
         "gpu": None,
@@ -61,7 +65,7 @@ def of_torch() -> dict[str, Any]:
 def _cudnn() -> int | None:
     import torch
 
-    version: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    version: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]  # so in torch
     return version
 
 
@@ -104,11 +108,21 @@ def _git(folder: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
-def _cpu() -> str:
-    """The processor's name as the system tells it."""
+def _cpuinfo(name: str) -> str:
+    """What the system tells of its first processor; nothing where it tells nothing."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.partition(":")[0].strip() == name), "")
+
+
+def _short_hash(told: str) -> str | None:
+    """A few digits that differ where the words do, in whatever order they stand."""
+    return hashlib.sha256(" ".join(sorted(told.split())).encode()).hexdigest()[:12] if told else None
+
+
+def _blas(config: str) -> str | None:
+    """The library of linear algebra that torch was built with: `mkl`."""
+    found = re.search(r"BLAS_INFO=(\w+)", config)
+    return found[1] if found else None

@@ -1,12 +1,19 @@
-"""What `bench run` returns to the shell."""
+"""What verbs return to the shell."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from attnbench.suites import Probe, Result, Sample, Status
 
+if TYPE_CHECKING:
+    from attnbench.reports.comparison import Comparison
+    from attnbench.reports.gate import Finding
+
 OK = 0
+REGRESSED = 1
 USAGE = 2
 NOT_PASSED = 3
+INCONCLUSIVE = 4
 NOTHING = 5
 OUT_OF_TIME = 124
 INTERRUPTED = 130
@@ -19,8 +26,36 @@ def of(rows: Iterable[Result], *, out_of_time: bool) -> int:
     rows = list(rows)
     if out_of_time:
         return OUT_OF_TIME
-    if any(row.status in _FAULTS and not (isinstance(row, Probe) and row.predicted) for row in rows):
+    if any(is_fault(row.status, predicted=isinstance(row, Probe) and row.predicted) for row in rows):
         return NOT_PASSED
     if not any(isinstance(row, Sample) and row.status is Status.PASSED for row in rows):
         return NOTHING
     return OK
+
+
+def is_fault(status: Status, *, predicted: bool) -> bool:
+    """Whether a case ended as none should; `unsupported`, `skipped` and what was predicted are findings."""
+    return status in _FAULTS and not predicted
+
+
+def of_comparison(comparison: "Comparison", found: "Sequence[Finding]", *, strict: bool = False) -> int:
+    """The exit code of a comparison, from what it found.
+
+    Nothing comparable is never 0. Something worse comes before a case that is lost, and both before what is open: times
+    that are `inconclusive` or `unstable`, which count under `strict` alone.
+    """
+    fails = [each for each in found if each.severity == "fail"]
+    if any(each.metric != "ended" for each in fails):
+        return REGRESSED
+    if fails:
+        return NOT_PASSED
+    if not comparison.compared:
+        return NOTHING
+    is_open = comparison.frame["verdict"].isin(["inconclusive", "unstable"]).any()
+    return INCONCLUSIVE if strict and is_open else OK
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The code of several comparisons: what is worse than another comes first."""
+    order = (REGRESSED, NOT_PASSED, INCONCLUSIVE, NOTHING, OK)
+    return min(codes, key=order.index)

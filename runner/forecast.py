@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from attnbench.runner.sampling import Plan, warm_up_ns
+from attnbench.runner.sampling import Plan, timing_ns
 from attnbench.suites import Case
 
 START_S = 1.5
@@ -39,8 +39,7 @@ class Forecast:
         """A case was probed; with a plan, it will be timed."""
         timing_s = 0.0
         if plan is not None and call_ns is not None:
-            value_ns = plan.calls * call_ns
-            timing_s = READY_S + (plan.values * value_ns + warm_up_ns(call_ns, value_ns)) / 1e9
+            timing_s = READY_S + timing_ns(plan, call_ns, plan.calls * call_ns) / 1e9
         self._left.pop(case.key, None)
         self._families.setdefault(case.family, []).append((case.shape.seq_len, _Cost(took_s, timing_s)))
 

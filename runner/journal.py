@@ -73,7 +73,7 @@ def make_folder(folder: Path) -> None:
     except OSError as error:
         raise FolderError(f"{folder}: expected a folder that can be written, found: {error.strerror}") from error
     if found:
-        raise FolderError(f"{folder}: expected a new or empty folder, found {found[0]} in it; name another with --out")
+        raise FolderError(f"{folder}: expected a new or empty folder, found {found[0]} in it; name another")
 
 
 def append_profile(folder: Path, profile: Profile) -> None:

@@ -38,7 +38,7 @@ def probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
         return _probe(case, budget_bytes, stage)
     except _Ended as end:
         return Probe(case.key, end.status, end.reason, predicted=end.predicted)
-    except Exception as error:
+    except Exception as error:  # whatever a kernel raises, it ends its own case alone, with a status
         status, reason = outcome.of_exception(error)
         return Probe(case.key, status, reason)
 

@@ -32,6 +32,8 @@ class WarmUp:
     calls: int
     steady: bool
     """Whether its last two windows agreed; true of a case that is too long to be judged."""
+    slow: bool
+    """Whether every call took longer than `SLOW_CALL_NS`."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,16 @@ def warm_up(call: Callable[[], object], clock: Clock, device: str, value_ns: flo
             settled = slow or (spent_ns >= value_ns and _agree(times_ns))
             enough = spent_ns >= MOST_WARMUP_NS or (len(times_ns) >= WARMUP_CALLS and settled)
         if enough:
-            return WarmUp(len(times_ns), slow or _agree(times_ns))
+            return WarmUp(len(times_ns), slow or _agree(times_ns), slow)
 
 
-def warm_up_ns(call_ns: float, value_ns: float) -> float:
-    """About how long the warm-up of a steady case takes on the CPU, for planning."""
+def timing_ns(plan: Plan, call_ns: float, value_ns: float) -> float:
+    """About how long a steady case takes in a process on the CPU, for planning: warm-up, values and their leads."""
+    leads = 0 if call_ns > SLOW_CALL_NS else 1
+    return _warm_up_ns(call_ns, value_ns) + plan.values * (plan.calls + leads) * call_ns
+
+
+def _warm_up_ns(call_ns: float, value_ns: float) -> float:
     calls = WARMUP_CALLS if call_ns > SLOW_CALL_NS else 2 * WINDOW
     return max(call_ns, min(max(calls * call_ns, value_ns), MOST_WARMUP_NS))
 

@@ -3,6 +3,7 @@
 import gc
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,14 +30,20 @@ class Bench:
         self._calls: dict[int, Callable[[], object]] = {}
         given = calls.inputs(cases[0].shape, cases[0].dtype, cases[0].device)
         for index, case in enumerate(cases):
-            self._attempt(index, lambda case=case, index=index: self._ready(index, case, given, value_ns))  # type: ignore[misc]
+            self._attempt(index, partial(self._ready, index, case, given, value_ns))
 
     def take(self, index: int, many: int) -> float | None:
         """One value of `many` calls, in nanoseconds per call; nothing where the case has ended."""
         taken: list[float] = []
         if index not in self.ended:
-            self._attempt(index, lambda: taken.append(self._clock(self._calls[index], many)))
+            self._attempt(index, lambda: taken.append(self._led(index, many)))
         return taken[0] if taken else None
+
+    def _led(self, index: int, many: int) -> float:
+        """A value that does not depend on its neighbour: a call before it brings back the caches and the threads."""
+        if not self.warm_ups[index].slow:
+            self._calls[index]()
+        return self._clock(self._calls[index], many)
 
     def value(self, index: int, many: int, clock: EventClock) -> Value | None:
         """One value of `many` launches by a clock of events; nothing where the case has ended."""
@@ -49,12 +56,19 @@ class Bench:
         """The roofs of the group's dtype, device and threads, here and now."""
         return roof.measure(self.cases[0].dtype, self.cases[0].device, self._clock)
 
-    def timer(self, index: int, calls: int, threads: int) -> float:
-        """One value of `calls` calls by torch.utils.benchmark.Timer, in nanoseconds per call."""
+    def agreement(self, index: int, many: int, threads: int, values: int, seed: str) -> list[list[float]]:
+        """Pairs of values of `many` calls by this clock and by torch.utils.benchmark.Timer, in nanoseconds per call."""
         from torch.utils.benchmark import Timer
 
+        rng = random.Random(seed)
         timer = Timer("call()", globals={"call": self._calls[index]}, num_threads=threads)
-        return float(timer.timeit(calls).median) * 1e9
+        clocks_ns = (lambda: self._led(index, many), lambda: timer.timeit(many).median * 1e9)
+        pairs = []
+        for _ in range(values):
+            self._mark(index)
+            taken = {side: clocks_ns[side]() for side in rng.sample((0, 1), 2)}
+            pairs.append([taken[0], taken[1]])
+        return pairs
 
     def _ready(self, index: int, case: Case, given: calls.Inputs, value_ns: float) -> None:
         call = calls.call(calls.build(case, case.shape), given, case.direction)
@@ -71,7 +85,7 @@ class Bench:
         self._mark(index)
         try:
             work()
-        except Exception as error:
+        except Exception as error:  # whatever a kernel raises, it ends its own case alone, with a status
             status, reason = outcome.of_exception(error)
             if self.cases[index].device == "cuda" and not _device_answers():
                 raise outcome.DeviceLost(reason) from None
@@ -83,7 +97,7 @@ def _device_answers() -> bool:
     """Whether the CUDA context of this process is still of use."""
     try:
         torch.cuda.synchronize()
-    except Exception:
+    except Exception:  # torch has no one error for a context that is lost
         return False
     return True
 

@@ -4,10 +4,14 @@ Requests and replies are JSON objects over a pipe. Torch is imported only once t
 its signals and the thread that ends it when its parent is gone.
 """
 
+import gc
+import hashlib
+import itertools
 import json
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -25,8 +29,10 @@ Marks = Any
 """A shared array of two integers: the case in flight, and a count that moves as long as work goes on."""
 
 
-def serve(pipe: Connection, log: str, marks: Marks, budget_bytes: int | None, folders: list[str]) -> None:
-    """Answer requests until the pipe closes."""
+def serve(
+    pipe: Connection, log: str, marks: Marks, budget_bytes: int | None, folders: list[str], link: Connection | None
+) -> None:
+    """Answer requests until the pipe closes; `link` leads to the worker with which this one takes turns."""
     _detach(log)
     for folder in folders:
         variants.extend(Path(folder))
@@ -39,7 +45,7 @@ def serve(pipe: Connection, log: str, marks: Marks, budget_bytes: int | None, fo
     torch.backends.cudnn.allow_tf32 = False
     if budget_bytes is not None:
         memory.limit(budget_bytes)
-    desk = _Desk(pipe, marks)
+    desk = _Desk(pipe, marks, link)
     pipe.send_bytes(b'{"ready": true}')
     while True:
         try:
@@ -58,9 +64,10 @@ def serve(pipe: Connection, log: str, marks: Marks, budget_bytes: int | None, fo
 class _Desk:
     """Where requests are answered: what is asked for names the method."""
 
-    def __init__(self, pipe: Connection, marks: Marks) -> None:
+    def __init__(self, pipe: Connection, marks: Marks, link: Connection | None) -> None:
         self._pipe = pipe
         self._marks = marks
+        self._link = link
         self._bench: Bench | None = None
 
     def answer(self, what: str, request: dict[str, Any]) -> object:
@@ -71,10 +78,11 @@ class _Desk:
             "probe": self._probe,
             "time": self._time,
             "ready": self._ready,
-            "take": self._take,
-            "timer": self._timer,
+            "turns": self._turns,
+            "agreement": self._agreement,
             "overhead": self._overhead,
             "profile": self._profile,
+            "imports": self._imports,
         }
         return answers[what](**request)
 
@@ -107,24 +115,50 @@ class _Desk:
         planned = [(Case.from_json(each["case"]), Plan(**each["plan"])) for each in cases]
         return [sample.to_json() for sample in timing.group(planned, replicate, seed, value_ns, self._mark)]
 
-    def _ready(self, cases: list[dict[str, Any]], threads: int, value_ns: float) -> list[int]:
-        """Make the cases of a group ready, to take values one by one; which of them failed to be."""
+    def _imports(self, root: str) -> dict[str, str]:
+        """What this process has imported from under `root`: a hash of each file, by its path there."""
+        files = [Path(file) for each in [*sys.modules.values()] if (file := getattr(each, "__file__", None))]
+        inside = sorted(file for file in files if file.is_relative_to(root))
+        return {str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest() for file in inside}
+
+    def _ready(self, cases: list[dict[str, Any]], threads: int, value_ns: float) -> dict[str, list[str]]:
+        """Make the cases of a group ready, to take turns on them; status and reason of those that failed, by index."""
         from attnbench.runner.timing import Bench
 
         _set_threads(threads)
         self._bench = None
+        # Off for good: nobody knows when the last value will be asked for, and nothing here makes cycles.
+        gc.collect()
+        gc.disable()
         self._bench = Bench([Case.from_json(case) for case in cases], value_ns, self._mark)
-        return sorted(self._bench.ended)
+        return {str(index): [str(status), reason] for index, (status, reason) in self._bench.ended.items()}
 
-    def _take(self, index: int, calls: int) -> float | None:
-        """One value of a case that is ready."""
-        assert self._bench is not None
-        return self._bench.take(index, calls)
+    def _turns(self, index: int, calls: int, side: int, order: list[int]) -> dict[str, Any]:
+        """One value for each time that `order` names this side, while the other worker waits.
 
-    def _timer(self, index: int, calls: int, threads: int) -> float:
-        """One value of a case that is ready, by torch's own timer."""
+        `values`, or `ended` with status and reason where the case failed here.
+        """
         assert self._bench is not None
-        return self._bench.timer(index, calls, threads)
+        assert self._link is not None
+        values: list[float | None] = []
+        try:
+            for taker, slots in itertools.groupby(order):
+                if taker == side:
+                    values += [self._bench.take(index, calls) for _ in slots]
+                    self._link.send_bytes(b"!")
+                else:
+                    self._link.recv_bytes()
+                    self._mark(index)
+        except (EOFError, OSError):
+            # The other worker is gone; the parent hears of it from there.
+            return {"values": []}
+        ended = self._bench.ended.get(index)
+        return {"ended": ended} if ended else {"values": values}
+
+    def _agreement(self, index: int, calls: int, threads: int, values: int, seed: str) -> list[list[float]]:
+        """Pairs of values of a case that is ready: by our clock and by torch's timer, in random order."""
+        assert self._bench is not None
+        return self._bench.agreement(index, calls, threads, values, seed)
 
     def _overhead(self, calls: int) -> float:
         """What the clock adds to each call, in nanoseconds: the least of a hundred values of an empty call."""

@@ -6,13 +6,14 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
-from attnbench.runner import outcome, worker
+from attnbench.runner import entry, outcome
 from attnbench.suites import Status
 
 START_S = 120.0
@@ -62,17 +63,30 @@ class Worker:
     It starts on its own; the first question waits for it.
     """
 
-    def __init__(self, start: StartKind, budget_bytes: int | None = None, folders: tuple[Path, ...] = ()) -> None:
+    def __init__(
+        self,
+        start: StartKind,
+        budget_bytes: int | None = None,
+        folders: tuple[Path, ...] = (),
+        link: Connection | None = None,
+        environment: Mapping[str, str] | None = None,
+        root: Path | None = None,
+    ) -> None:
+        """`link` leads to another worker, with which this one takes turns; it gets `environment` besides ours.
+
+        What it imports is looked for under `root` first, apart from what measures.
+        """
         prepare_environment()
         context: Any = multiprocessing.get_context(start)
         if start == "forkserver":
             context.set_forkserver_preload(["attnbench.runner.preload"])
-        self._log = tempfile.NamedTemporaryFile(prefix="attnbench-", suffix=".log")  # noqa: SIM115
+        self._log = tempfile.NamedTemporaryFile(prefix="attnbench-", suffix=".log")  # noqa: SIM115  # closed by close()
         self._marks = context.Array("q", 2, lock=False)
         self._pipe, theirs = context.Pipe()
-        given = (theirs, self._log.name, self._marks, budget_bytes, [str(folder) for folder in folders])
-        self._process = context.Process(target=worker.serve, args=given, daemon=True)
-        with _sigint_held():
+        paths = [str(folder) for folder in folders]
+        given = (root and str(root), theirs, self._log.name, self._marks, budget_bytes, paths, link)
+        self._process = context.Process(target=entry.serve, args=given, daemon=True)
+        with _sigint_held(), _environment(environment or {}):
             self._process.start()
         theirs.close()
         self._ready = False
@@ -85,11 +99,27 @@ class Worker:
         Raises:
             WorkerEnded: it died, or it was killed because it took longer.
         """
+        self.tell(request)
+        return self.reply(patience_s)
+
+    def tell(self, request: dict[str, Any]) -> None:
+        """Send a request, and do not wait for the reply.
+
+        Raises:
+            WorkerEnded: it died before.
+        """
         self.wait()
         try:
             self._pipe.send_bytes(json.dumps(request).encode())
         except OSError:
             raise self._died() from None
+
+    def reply(self, patience_s: float) -> Any:
+        """The reply to the request that was told.
+
+        Raises:
+            WorkerEnded: it died, or it was killed because it took longer.
+        """
         return self._receive(patience_s)["reply"]
 
     def wait(self) -> None:
@@ -160,6 +190,18 @@ def prepare_environment() -> None:
     OpenMP reads it when a process starts, so it must be set before one does.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Have these variables while a process starts, which inherits them; what the user has set stays."""
+    added = variables.keys() - os.environ.keys()
+    os.environ.update({name: variables[name] for name in added})
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 @contextmanager

@@ -1,16 +1,21 @@
 """Two arms taking turns, with workers that answer what they are told."""
 
+import json
 import math
+import multiprocessing
+import os
 from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from attnbench.runner import arms
-from attnbench.runner.arms import Arm, Setting
+from attnbench.runner.arms import Arm, Ended, Setting
 from attnbench.runner.sampling import Plan
-from attnbench.runner.workers import WorkerEnded
+from attnbench.runner.workers import Worker, WorkerEnded
 from attnbench.suites import Case, Status
 from attnbench.suites.load import parse
 
@@ -20,7 +25,6 @@ question: Which arm is faster?
 shape: {heads: 1, head_dim: 8, seq_len: [16, 32]}
 variants: [full, {local_window: {window: 3}}]
 """
-A, B = Arm("A"), Arm("B")
 Takes = Callable[[int, Case, int], float | None]
 
 
@@ -29,17 +33,20 @@ class Bench:
 
     def __init__(self, takes: Takes) -> None:
         self.takes = takes
-        self.started = 0
+        self.started: list[int] = []
         self.alive = 0
-        self.log: list[tuple[int, str, str, int]] = []
+        self.visits: list[tuple[int, str, int, list[int]]] = []
 
-    def start(self, kind: str, budget_bytes: int | None, folders: tuple[Path, ...]) -> "Taker":
-        assert kind == "spawn", "an arm is a fresh interpreter"
+    def arms(self, slowdown: float) -> tuple[Arm, Arm]:
+        return Arm("A", start=partial(self.start, 0)), Arm("B", slowdown, partial(self.start, 1))
+
+    def start(self, side: int, budget_bytes: int | None, folders: tuple[Path, ...], link: Connection) -> "Taker":
+        assert not link.closed
         assert budget_bytes == 2**30
         assert folders == ()
-        self.started += 1
+        self.started.append(side)
         self.alive += 1
-        return Taker(self, (self.started - 1) % 2)
+        return Taker(self, side)
 
 
 class Taker:
@@ -56,21 +63,28 @@ class Taker:
     def close(self) -> None:
         self.bench.alive -= 1
 
-    def ask(self, request: dict[str, Any], patience_s: float) -> Any:
+    def tell(self, request: dict[str, Any]) -> None:
+        self.request = json.loads(json.dumps(request))
+
+    def reply(self, patience_s: float) -> Any:
         assert patience_s == 60
+        request = self.request
         if request["do"] == "ready":
             self.cases = [Case.from_json(case) for case in request["cases"]]
-            return []
-        case = self.cases[request["index"]]
-        self.bench.log.append((self.side, request["do"], case.key, request["calls"]))
-        return self.bench.takes(self.side, case, request["calls"])
+            return {}
+        assert request["do"] == "turns"
+        case, calls = self.cases[request["index"]], request["calls"]
+        self.bench.visits.append((self.side, case.key, calls, request["order"]))
+        slots = request["order"].count(request["side"])
+        values = [self.bench.takes(self.side, case, calls) for _ in range(slots)]
+        return {"ended": ["failed", "cannot"]} if None in values else {"values": values}
 
 
-def measure(bench: Bench, both: tuple[Arm, Arm] = (A, B), seed: str = "0", turns: int = 9) -> dict[str, float]:
+def measure(bench: Bench, slowdown: float = 0.0, seed: str = "0", turns: int = 9) -> arms.Pair:
     cases = parse(SUITE, "two.yaml").cases()
     plans = {case.key: Plan(100, turns) for case in cases}
-    setting = Setting(turns, 1e7, 60, 2**30, (), bench.start)
-    return arms.measure_pair(both, cases, plans, setting, seed)
+    setting = Setting(1e7, 60, 2**30)
+    return arms.measure_pair(bench.arms(slowdown), cases, plans, setting, seed)
 
 
 def cases_of(variant: str) -> set[str]:
@@ -80,9 +94,9 @@ def cases_of(variant: str) -> set[str]:
 def test_a_pair_gives_the_log_ratio_of_every_case() -> None:
     bench = Bench(lambda side, case, calls: (5e5, 6e5)[side])
     found = measure(bench)
-    assert set(found) == cases_of("full") | cases_of("local_window")
-    assert all(value == pytest.approx(math.log(1.2)) for value in found.values())
-    assert bench.started == 2
+    assert set(found.ratios) == cases_of("full") | cases_of("local_window")
+    assert all(value == pytest.approx(math.log(1.2)) for value in found.ratios.values())
+    assert sorted(bench.started) == [0, 1]
     assert bench.alive == 0
 
 
@@ -92,30 +106,44 @@ def test_the_ratio_is_the_median_over_turns() -> None:
     def takes(side: int, case: Case, calls: int) -> float:
         return 1e6 if side == 0 or next(values) % 4 else 9e6
 
-    assert set(measure(Bench(takes)).values()) == {0.0}
+    assert set(measure(Bench(takes)).ratios.values()) == {0.0}
 
 
 def test_arms_alternate_and_their_order_is_drawn() -> None:
     bench = Bench(lambda side, case, calls: 1e6)
-    measure(bench)
-    turns = [bench.log[at : at + 2] for at in range(0, len(bench.log), 2)]
-    assert all({first[0], second[0]} == {0, 1} and first[2] == second[2] for first, second in turns)
-    firsts = [first[0] for first, _ in turns]
-    assert 0 < sum(firsts) < len(firsts), "neither arm always goes first"
-    assert len(turns) == 4 * 9
+    measure(bench, turns=90)
+    visits = list(zip(bench.visits[::2], bench.visits[1::2], strict=True))
+    assert len(visits) == 4 * arms.VISITS
+    for first, second in visits:
+        assert {first[0], second[0]} == {0, 1}
+        assert first[1:] == second[1:], "both are told the same case and the same order"
+        assert all(sorted(first[3][at : at + 2]) == [0, 1] for at in range(0, 20, 2))
+    firsts = [first[3][at] for first, _ in visits for at in range(0, 20, 2)]
+    assert len(firsts) == 4 * 90
+    assert 0.4 < sum(firsts) / len(firsts) < 0.6, "neither arm always goes first"
+
+
+def test_which_arm_starts_first_is_drawn() -> None:
+    bench = Bench(lambda side, case, calls: (1e6, 2e6)[side])
+    found = [measure(bench, seed=str(seed)) for seed in range(20)]
+    firsts = bench.started[::2]
+    assert 0 < sum(firsts) < len(firsts)
+    assert all(value == pytest.approx(math.log(2)) for each in found for value in each.ratios.values())
 
 
 def test_a_slow_down_is_real_work_divided_by_the_plan() -> None:
     bench = Bench(lambda side, case, calls: 1e6)
-    found = measure(bench, (A, Arm("B", 0.05)))
-    assert {(side, calls) for side, _, _, calls in bench.log} == {(0, 100), (1, 105)}
-    assert all(value == pytest.approx(math.log(1.05)) for value in found.values())
+    found = measure(bench, slowdown=0.05)
+    assert {(side, calls) for side, _, calls, _ in bench.visits} == {(0, 100), (1, 105)}
+    assert all(value == pytest.approx(math.log(1.05)) for value in found.ratios.values())
 
 
 def test_a_case_that_fails_in_one_arm_is_left_out() -> None:
     bad = cases_of("full")
     bench = Bench(lambda side, case, calls: None if side == 1 and case.key in bad else 1e6)
-    assert set(measure(bench)) == cases_of("local_window")
+    found = measure(bench)
+    assert set(found.ratios) == cases_of("local_window")
+    assert found.ended == dict.fromkeys(bad, Ended("B", Status.FAILED, "cannot"))
 
 
 def test_a_case_that_kills_an_arm_is_left_out_and_the_others_go_on() -> None:
@@ -128,8 +156,11 @@ def test_a_case_that_kills_an_arm_is_left_out_and_the_others_go_on() -> None:
         return 1e6
 
     bench = Bench(takes)
-    assert set(measure(bench)) == (cases_of("full") | cases_of("local_window")) - {bad}
-    assert bench.started == 4
+    found = measure(bench)
+    assert set(found.ratios) == (cases_of("full") | cases_of("local_window")) - {bad}
+    assert found.ended.keys() == {bad}
+    assert found.ended[bad][1:] == (Status.CRASHED, "gone")
+    assert len(bench.started) == 4
     assert bench.alive == 0
 
 
@@ -147,3 +178,61 @@ def test_workers_end_when_the_run_is_interrupted() -> None:
     with pytest.raises(KeyboardInterrupt):
         measure(bench)
     assert bench.alive == 0
+
+
+@pytest.mark.parametrize(
+    ("call_us", "slowdown", "expected"),
+    [
+        pytest.param(10, 0.0, Plan(100, 63), id="a-turn-is-a-millisecond"),
+        pytest.param(3000, 0.0, Plan(1, 54), id="or-one-call"),
+        pytest.param(500_000, 0.0, Plan(1, 9), id="once-a-visit-at-least"),
+        pytest.param(10, 0.05, Plan(100, 63), id="a-twentieth-of-a-hundred-is-whole"),
+        pytest.param(30, 0.10, Plan(30, 63), id="calls-are-rounded-to-tens"),
+        pytest.param(400, 0.05, Plan(20, 18), id="turns-get-longer-where-they-must"),
+        pytest.param(10, 0.03, Plan(100, 63), id="thirds"),
+    ],
+)
+def test_plan(call_us: float, slowdown: float, expected: Plan) -> None:
+    found = arms.plan(call_us * 1e3, slowdown)
+    assert found == expected
+    extra = Arm("B", slowdown).calls(found.calls) - found.calls
+    assert extra == pytest.approx(slowdown * found.calls, rel=0.02)
+
+
+REAL = Setting(1e6, 60, 2**30)
+
+
+def real_cases() -> list[Case]:
+    return parse(SUITE.replace("[16, 32]", "64"), "real.yaml").cases()
+
+
+def test_real_workers_take_turns() -> None:
+    cases = real_cases()
+    found = arms.measure_pair((Arm("A"), Arm("B")), cases, {case.key: arms.plan(1e5) for case in cases}, REAL, "0")
+    assert set(found.ratios) == {case.key for case in cases}
+    assert all(abs(value) < math.log(100) for value in found.ratios.values())
+
+
+def test_arms_are_held_still_and_nobody_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def start(*given: object) -> Any:
+        seen.append({name: os.environ.get(name) for name in arms.ENVIRONMENT})
+
+    monkeypatch.setattr(multiprocessing.get_context("spawn").Process, "start", start)
+    monkeypatch.setenv("OMP_PLACES", "threads")
+    arms.fresh(None, (), multiprocessing.Pipe()[0])
+    Worker("spawn")
+    assert seen[0] == arms.ENVIRONMENT | {"OMP_PLACES": "threads"}, "what the user has set stays"
+    assert seen[1] == dict.fromkeys(arms.ENVIRONMENT) | {"OMP_PLACES": "threads"}
+
+
+def test_a_real_worker_does_not_wait_for_a_dead_one() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    with Worker("spawn", link=ours) as left:
+        with Worker("spawn", link=theirs) as right:
+            ours.close()
+            theirs.close()
+            assert left.ask(arms.ready_request(real_cases(), REAL), 60) == {}
+            right.wait()
+        assert left.ask({"do": "turns", "index": 0, "calls": 1, "side": 0, "order": [1, 0]}, 60) == {"values": []}

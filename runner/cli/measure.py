@@ -1,45 +1,28 @@
-"""The command line. Each verb imports what it needs when it is called, so that `--help` is instant."""
+"""The verbs that measure."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from attnbench.runner.cli.common import SUITE, VARIANTS, command_line, load_suite, new_folder, say, told
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from attnbench.suites.suite import Suite
-
-_VARIANTS = click.option(
-    "--variants",
-    "folders",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Find the one-file variants of FOLDER too. Their code is run.",
-)
 _QUICK, _RIGOROUS = 2, 20
-_SUITE = click.argument("suite", type=click.Path(path_type=Path))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="attnbench", prog_name="bench")
-def main() -> None:
-    """What self-attention costs: time, memory and work, checked before it is timed."""
-
-
-@main.command()
-@_SUITE
+@click.command()
+@SUITE
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run folder; new or empty.")
 @click.option("--processes", type=click.IntRange(1, 1000), metavar="N", help="Replicates, instead of the suite's.")
 @click.option("--quick", is_flag=True, help=f"{_QUICK} processes: a first look, without intervals.")
 @click.option("--rigorous", is_flag=True, help=f"{_RIGOROUS} processes: narrow intervals, and two modes show.")
 @click.option("--quiet", is_flag=True, help="Say nothing but where the run folder is.")
 @click.option("--profile", is_flag=True, help="At the end, profile every case that passed.")
-@_VARIANTS
+@VARIANTS
 def run(
     suite: Path,
     out: Path | None,
@@ -62,19 +45,19 @@ def run(
     or ran out of memory unpredictedly; 5 nothing was measured; 124 the suite's time ran out; 130 interrupted.
     """
     wanted = _processes(processes, quick=quick, rigorous=rigorous)
-    with _told():
+    with told():
         from attnbench.runner import engine, exit_code, progress
 
-        loaded = _load(suite, folders)
+        loaded = load_suite(suite, folders)
         loaded = loaded if wanted is None else loaded.with_processes(wanted)
-        folder = out or _new_folder(loaded.name)
+        folder = out or new_folder(loaded.name)
         display = progress.choose(quiet=quiet)
         try:
-            finished = engine.run(loaded, folder, display, command=_command(), folders=folders, profile=profile)
+            finished = engine.run(loaded, folder, display, command=command_line(), folders=folders, profile=profile)
             code = exit_code.of((*finished.rows, *finished.profiles), out_of_time=finished.out_of_time)
         except KeyboardInterrupt:
             code = exit_code.INTERRUPTED
-            _say("interrupted; what was finished is kept", quiet=quiet)
+            say("interrupted; what was finished is kept", quiet=quiet)
         finally:
             display.close()
         if (folder / "run.json").exists():
@@ -82,11 +65,11 @@ def run(
     sys.exit(code)
 
 
-@main.command()
-@_SUITE
+@click.command()
+@SUITE
 @click.argument("case")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder to write; new or empty.")
-@_VARIANTS
+@VARIANTS
 def profile(suite: Path, case: str, out: Path | None, folders: tuple[Path, ...]) -> None:
     """Show where the time and the memory of one CASE of SUITE go, operator by operator.
 
@@ -98,20 +81,20 @@ def profile(suite: Path, case: str, out: Path | None, folders: tuple[Path, ...])
     Exit codes: 0 profiled; 2 usage, invalid suite, unusable folder, or not exactly one such case; 3 the case did not
     pass, or could not be profiled; 5 it does not exist here; 130 interrupted.
     """
-    with _told():
+    with told():
         from attnbench.reports import profile as page
         from attnbench.runner import exit_code, journal, profiler
         from attnbench.suites.pick import pick
 
-        loaded = _load(suite, folders)
+        loaded = load_suite(suite, folders)
         picked = pick(loaded.cases(), case)
-        folder = out or _new_folder(f"{loaded.name}-profile")
+        folder = out or new_folder(f"{loaded.name}-profile")
         journal.make_folder(folder)
         click.echo(f"profiling {picked.title}", err=True)
         try:
             found = profiler.checked(picked, folder, loaded.budget, folders)
         except KeyboardInterrupt:
-            _say("interrupted", quiet=False)
+            say("interrupted", quiet=False)
             sys.exit(exit_code.INTERRUPTED)
         if found.status != "passed":
             click.echo(f"{found.status}: {found.reason}", err=True)
@@ -120,64 +103,7 @@ def profile(suite: Path, case: str, out: Path | None, folders: tuple[Path, ...])
         click.echo(f"profile: {page.write(folder)}")
 
 
-@main.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
-def report(runs: tuple[Path, ...]) -> None:
-    """Rebuild tables, figures and report of each RUN folder from its run.json, samples.jsonl and profile.jsonl alone.
-
-    Exit codes: 0 written; 2 usage or unreadable folder.
-    """
-    with _told():
-        from attnbench.reports import page, profile
-
-        for folder in runs:
-            click.echo(profile.write(folder) if profile.alone(folder) else page.write(folder))
-
-
-@main.command()
-@_SUITE
-@_VARIANTS
-def validate(suite: Path, folders: tuple[Path, ...]) -> None:
-    """Check SUITE without running it: every mistake on a line of its own, with file, line and column.
-
-    Exit codes: 0 valid; 2 usage or invalid suite.
-    """
-    with _told():
-        loaded = _load(suite, folders)
-        click.echo(f"{suite}: {len(loaded.cases())} cases")
-
-
-@main.command("list")
-@_VARIANTS
-def list_(folders: tuple[Path, ...]) -> None:
-    """List variants with their parameters, implementations, and the suites that ship.
-
-    Exit codes: 0 listed; 2 usage.
-    """
-    with _told():
-        from attnbench.runner import listing
-
-        _extend(folders)
-        click.echo(listing.text())
-
-
-@main.command()
-@_VARIANTS
-def schema(folders: tuple[Path, ...]) -> None:
-    """Print the JSON Schema of suites, for editors.
-
-    Exit codes: 0 printed; 2 usage.
-    """
-    with _told():
-        import json
-
-        from attnbench.suites import schema
-
-        _extend(folders)
-        click.echo(json.dumps(schema.schema(), indent=2))
-
-
-@main.command()
+@click.command()
 @click.argument("suite", type=click.Path(path_type=Path), default=Path("selftest"))
 @click.option("--runs", type=click.IntRange(1), default=4, show_default=True, help="A/A runs that there shall be.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/selftest"), show_default=True, metavar="DIR")
@@ -186,18 +112,18 @@ def selftest(suite: Path, runs: int, out: Path, quiet: bool) -> None:
     """Prove on this machine what its numbers are worth: the same code against itself, and against known slow-downs.
 
     What DIR holds already is kept, and runs are added until there are as many as asked for. It gets selftest.jsonl,
-    selftest.json, selftest.md and figures/.
+    selftest.json, selftest.md and figures/. On CUDA torch's timer is left out: it does not measure the same thing.
 
     Exit codes: 0 every figure holds; 1 a figure failed, the page says which and what to change; 2 usage, invalid
     suite or unusable folder; 130 interrupted.
     """
-    with _told():
+    with told():
         from attnbench.reports import decision
         from attnbench.reports import selftest as figures
         from attnbench.runner import exit_code
         from attnbench.runner import selftest as measuring
 
-        loaded = _load(suite, ())
+        loaded = load_suite(suite, ())
         rule = decision.Rule()
         pairs = measuring.Pairs(rule.screen_pairs, rule.confirm_pairs)
 
@@ -207,9 +133,11 @@ def selftest(suite: Path, runs: int, out: Path, quiet: bool) -> None:
             return decision.flagged({key: np.array(values) for key, values in screen.items()}, rule)
 
         try:
-            measuring.measure(loaded, out, runs, pairs, flag, lambda text: _say(text, quiet=quiet))
+            measuring.measure(loaded, out, runs, pairs, flag, lambda text: say(text, quiet=quiet))
         except KeyboardInterrupt:
-            _say("interrupted; what was finished is kept, the same command goes on", quiet=quiet)
+            say("interrupted; what was finished is kept, the same command goes on", quiet=quiet)
+            if (out / figures.ROWS).exists():
+                figures.write(out)
             sys.exit(exit_code.INTERRUPTED)
         page = figures.write(out)
         found = figures.load(out)
@@ -217,7 +145,7 @@ def selftest(suite: Path, runs: int, out: Path, quiet: bool) -> None:
     sys.exit(0 if found.trusted else 1)
 
 
-@main.command()
+@click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 def doctor(as_json: bool) -> None:
     """Say what on this machine makes numbers worse, and what to do about it.
@@ -232,31 +160,6 @@ def doctor(as_json: bool) -> None:
     click.echo(json.dumps(examination.to_json(found), indent=2) if as_json else examination.text(found))
 
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """Tell a user's mistake in plain lines, and exit with 2."""
-    from attnbench.reports.journal import RunError
-    from attnbench.runner import exit_code
-    from attnbench.runner.journal import FolderError
-    from attnbench.suites.load import SuiteError
-    from attnbench.suites.pick import PickError
-
-    try:
-        yield
-    except (SuiteError, FolderError, RunError, PickError) as error:
-        click.echo(str(error), err=True)
-        sys.exit(exit_code.USAGE)
-
-
-def _load(path: Path, folders: tuple[Path, ...]) -> "Suite":
-    """The suite in a file, or one that ships, by name."""
-    from attnbench.suites import shipped
-    from attnbench.suites.load import load
-
-    _extend(folders)
-    return load(path if path.exists() else shipped().get(str(path), path))
-
-
 def _processes(processes: int | None, *, quick: bool, rigorous: bool) -> int | None:
     """The number of replicates that the command line asks for, if it does."""
     asked = {
@@ -268,26 +171,6 @@ def _processes(processes: int | None, *, quick: bool, rigorous: bool) -> int | N
     if len(given) > 1:
         raise click.UsageError(f"expected one of {', '.join(asked)}, found {' and '.join(given)}; leave one")
     return next(iter(given.values()), None)
-
-
-def _extend(folders: tuple[Path, ...]) -> None:
-    from attnbench import variants
-
-    for folder in folders:
-        try:
-            variants.extend(folder)
-        except ValueError as error:
-            raise click.UsageError(f"--variants {error}") from error
-
-
-def _new_folder(name: str) -> Path:
-    from datetime import datetime
-
-    return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-
-
-def _command() -> list[str]:
-    return ["bench", *sys.argv[1:]]
 
 
 def _report(folder: Path, *, quiet: bool) -> None:
@@ -306,8 +189,3 @@ def _report(folder: Path, *, quiet: bool) -> None:
         for sentence in answer.answer(run):
             console.print(sentence, markup=False, highlight=False)
     click.echo(f"report: {written}")
-
-
-def _say(text: str, *, quiet: bool) -> None:
-    if not quiet:
-        click.echo(text, err=True)

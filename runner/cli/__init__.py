@@ -1,0 +1,18 @@
+"""The command line. Each verb imports what it needs when it is called, so that `--help` is instant."""
+
+import click
+
+from attnbench.runner.cli import ab, compare, measure, read
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="attnbench", prog_name="bench")
+def main() -> None:
+    """What self-attention costs: time, memory and work, checked before it is timed."""
+
+
+for verb in (
+    *(measure.run, read.report, compare.compare, compare.check, compare.baseline, ab.ab),
+    *(measure.profile, read.validate, read.list_, read.schema, read.export, measure.doctor, measure.selftest),
+):
+    main.add_command(verb)

@@ -1,0 +1,125 @@
+"""The verb that measures two revisions in one go."""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from attnbench.runner.cli.common import VARIANTS, command_line, load_suite, new_folder, say, told
+from attnbench.runner.cli.compare import FORMAT, STRICT, publish
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@click.command()
+@click.argument("base")
+@click.argument("head", default="HEAD")
+@click.option(
+    "--suite", type=click.Path(path_type=Path), default=Path("ci"), show_default=True, help="What to measure."
+)
+@click.option(
+    "--path",
+    "root",
+    default=".",
+    show_default=True,
+    metavar="DIR",
+    help="The import root, seen from the repository's top.",
+)
+@click.option("--prepare", metavar="COMMAND", help="Run in each revision's folder first, to build what is imported.")
+@click.option("--aa", is_flag=True, help="Time cases too for which both revisions import the same files.")
+@STRICT
+@FORMAT
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder to write; new or empty.")
+@click.option("--quiet", is_flag=True, help="Say only what was found.")
+@VARIANTS
+def ab(
+    base: str,
+    head: str,
+    suite: Path,
+    root: str,
+    prepare: str | None,
+    aa: bool,
+    strict: bool,
+    form: str,
+    out: Path | None,
+    quiet: bool,
+    folders: tuple[Path, ...],
+) -> None:
+    """Measure the revisions BASE and HEAD of this repository together, and say what got slower or faster.
+
+    Both are laid out and made ready first. Then two live workers take turns on each case, in pairs of fresh processes;
+    each imports from its own revision first (--path), the suite and what measures come from this installation. Variants
+    of --variants come from the folder as it is; what they import comes from each revision. In every run BASE is also
+    measured against itself: where that differs by more than 3 %, no change is called.
+
+    DIR (by default runs/ab-DATE-TIME) gets ab.jsonl, comparison.md, comparison.csv, comparison.json and figures/.
+
+    Exit codes: 0 nothing got worse; 1 something did; 2 usage, invalid suite, no such revision or unusable folder; 3 a
+    case is lost; 4 some time is inconclusive (--strict); 5 nothing was comparable; 130 interrupted.
+    """
+    with told():
+        from attnbench.reports import decision
+        from attnbench.reports.comparison import ab as reading
+        from attnbench.reports.gate import STRICT as POLICY
+        from attnbench.reports.gate import findings
+        from attnbench.runner import ab as measuring
+        from attnbench.runner import exit_code, journal, revisions
+        from attnbench.runner.book import Book
+
+        repository = revisions.top(Path.cwd())
+        loaded = load_suite(suite, folders)
+        folder = out or new_folder("ab")
+        journal.make_folder(folder)
+        if head == "HEAD" and revisions.changed(repository):
+            say("what is not committed is not measured: HEAD is the last commit", quiet=False)
+        rule = decision.Rule()
+
+        def flag(screen: "Mapping[str, list[float]]") -> list[str]:
+            import numpy as np
+
+            return decision.flagged({key: np.array(values) for key, values in screen.items()}, rule)
+
+        trees = Path(tempfile.mkdtemp(prefix="attnbench-"))
+        try:
+            laid_out = revisions.lay_out(repository, (base, head), trees)
+            for each in laid_out:
+                if not (each.tree / root).is_dir():
+                    raise revisions.RevisionError(f"--path {root}: expected a folder of {each.name}, found none")
+                if prepare is not None:
+                    say(f"preparing {each.name}", quiet=quiet)
+                    revisions.prepare(each, prepare)
+            sides = tuple(
+                measuring.Side(name, each, each.tree / root) for name, each in zip("AB", laid_out, strict=True)
+            )
+            pairs = measuring.Pairs(rule.screen_pairs, rule.confirm_pairs)
+            book = Book(folder, measuring.ROWS)
+            measuring.measure(
+                loaded,
+                (sides[0], sides[1]),
+                book,
+                pairs,
+                flag,
+                lambda text: say(text, quiet=quiet),
+                folders=folders,
+                same_too=aa,
+                command=" ".join(command_line()),
+            )
+        except KeyboardInterrupt:
+            say("interrupted; what was finished is kept", quiet=quiet)
+            sys.exit(exit_code.INTERRUPTED)
+        finally:
+            shutil.rmtree(trees)
+        comparison = reading.load(folder)
+        found = findings(comparison, POLICY)
+        publish(comparison, found, form, folder)
+        code = exit_code.of_comparison(comparison, found, strict=strict)
+        if comparison.noise is not None and comparison.noise > rule.floor:
+            say(
+                f"this machine is too noisy to call a change: the same code differed by {comparison.noise:.1%}",
+                quiet=False,
+            )
+    sys.exit(code)

@@ -1,0 +1,77 @@
+"""What verbs share: options, reading a suite, and telling a mistake."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from attnbench.suites.suite import Suite
+
+VARIANTS = click.option(
+    "--variants",
+    "folders",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Find the one-file variants of FOLDER too. Their code is run.",
+)
+SUITE = click.argument("suite", type=click.Path(path_type=Path))
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Tell a user's mistake in plain lines, and exit with 2."""
+    from attnbench.reports.journal import RunError
+    from attnbench.runner import exit_code
+    from attnbench.runner.journal import FolderError
+    from attnbench.runner.revisions import RevisionError
+    from attnbench.suites.load import SuiteError
+    from attnbench.suites.pick import PickError
+
+    try:
+        yield
+    except (SuiteError, FolderError, RunError, PickError, RevisionError) as error:
+        click.echo(str(error), err=True)
+        sys.exit(exit_code.USAGE)
+
+
+def load_suite(path: Path, folders: tuple[Path, ...]) -> "Suite":
+    """The suite in a file, or one that ships, by name."""
+    from attnbench.suites import shipped
+    from attnbench.suites.load import load
+
+    extend(folders)
+    return load(path if path.exists() else shipped().get(str(path), path))
+
+
+def extend(folders: tuple[Path, ...]) -> None:
+    """Find the variants of these folders too."""
+    from attnbench import variants
+
+    for folder in folders:
+        try:
+            variants.extend(folder)
+        except ValueError as error:
+            raise click.UsageError(f"--variants {error}") from error
+
+
+def new_folder(name: str) -> Path:
+    """`runs/NAME-DATE-TIME`."""
+    from datetime import datetime
+
+    return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def command_line() -> list[str]:
+    """The command as it was given."""
+    return ["bench", *sys.argv[1:]]
+
+
+def say(text: str, *, quiet: bool) -> None:
+    """Tell the user what goes on."""
+    if not quiet:
+        click.echo(text, err=True)

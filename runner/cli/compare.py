@@ -1,0 +1,299 @@
+"""The verbs that compare what was measured."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from attnbench.runner.cli.common import command_line, new_folder, told
+
+if TYPE_CHECKING:
+    from attnbench.reports.comparison import Comparison
+    from attnbench.reports.frame import Run
+    from attnbench.reports.gate import Finding
+    from attnbench.suites.check import Check
+
+_AXES = ("implementation", "variant", "direction")
+_FORMATS = ("text", "markdown", "csv", "json", "github", "junit")
+_METRICS = ("time", "memory", "work", "operators", "error")
+_SEVERITIES = ("fail", "warn", "ignore")
+_STORE = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    default=Path("baselines"),
+    show_default=True,
+    metavar="DIR",
+    help="The folder of baselines.",
+)
+FORMAT = click.option(
+    "--format",
+    "form",
+    type=click.Choice(_FORMATS),
+    default="text",
+    show_default=True,
+    help="What is printed. github: annotations, and the step summary where GITHUB_STEP_SUMMARY names its file.",
+)
+STRICT = click.option("--strict", is_flag=True, help="Exit with 4 where some time is inconclusive or unstable.")
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option("--by", type=click.Choice(_AXES), help="Compare the cases of one RUN with each other.")
+@click.option(
+    "--across-machines", is_flag=True, help="Where machines differ, compare ratios within each run, as advice."
+)
+@FORMAT
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder to write; new or empty.")
+def compare(runs: tuple[Path, ...], by: str | None, across_machines: bool, form: str, out: Path | None) -> None:
+    """Compare RUNs with the first of them, case by case: time, memory, work and error; or one RUN with itself.
+
+    DIR (by default runs/compare-DATE-TIME) gets comparison.md, comparison.csv, comparison.json and figures/; where
+    there are several comparisons, each has a folder in it.
+
+    Exit codes: 0 compared; 1 a case regressed; 2 usage or unreadable folder; 3 a case is lost; 5 nothing comparable.
+    With --by, and with --across-machines where machines differ, what is slower is a finding: never 1.
+    """
+    if by is None and len(runs) < 2:
+        raise click.UsageError("expected two RUNs or more, or one with --by, found one; name what to compare it with")
+    if by is not None and len(runs) != 1:
+        raise click.UsageError(f"--by: expected one RUN, found {len(runs)}; name one")
+    with told():
+        from attnbench.reports import frame
+        from attnbench.reports.comparison.runs import compare as compare_runs
+        from attnbench.reports.comparison.within import within
+        from attnbench.reports.gate import STRICT as POLICY
+        from attnbench.reports.gate import findings
+        from attnbench.runner import exit_code, journal
+
+        loaded = [frame.load(folder) for folder in runs]
+        folder = out or new_folder("compare")
+        journal.make_folder(folder)
+        if by is not None:
+            publish(within(loaded[0], by), [], form, folder)  # type: ignore[arg-type]  # click has checked it
+            sys.exit(exit_code.OK)
+        codes = []
+        for place, other in enumerate(loaded[1:], 1):
+            comparison = compare_runs(loaded[0], other, across_machines=across_machines)
+            into = folder if len(loaded) == 2 else folder / f"{place}-{other.folder.name}"
+            found = findings(comparison, POLICY)
+            publish(comparison, found, form, into, (loaded[0], other))
+            advice = across_machines and bool(comparison.differences)
+            codes.append(exit_code.of_comparison(comparison, [] if advice else found))
+    sys.exit(exit_code.worst(codes))
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--baseline", required=True, metavar="NAME|PATH", help="A stored baseline, its file, or the folder of a run."
+)
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="METRIC=LIMIT",
+    help="How much worse time or memory may be: a share (time=20%) or an amount (memory=1MiB). Instead of the suite's.",
+)
+@click.option(
+    "--severity",
+    "severities",
+    multiple=True,
+    metavar="METRIC=SEVERITY",
+    help=f"Of {', '.join(_METRICS)}: one of {', '.join(_SEVERITIES)}. Instead of the suite's.",
+)
+@STRICT
+@FORMAT
+@_STORE
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="A folder to write the comparison to; new or empty."
+)
+def check(
+    run: Path,
+    baseline: str,
+    limits: tuple[str, ...],
+    severities: tuple[str, ...],
+    strict: bool,
+    form: str,
+    store: Path,
+    out: Path | None,
+) -> None:
+    """Check the folder RUN against a baseline, under the policy of its suite (check:).
+
+    Pairs allowed and computed count on any machine; peak memory and operators where torch, instruction set and threads
+    are the same; times on the same machine alone, and by default only as a warning beyond 15 %: see bench ab. A case
+    that vanished, or passed before and does not now, fails the check.
+
+    Exit codes: 0 passed; 1 something is worse than the policy allows; 2 usage or unreadable folder; 3 a case is lost; 4
+    some time is inconclusive (--strict); 5 nothing was comparable.
+    """
+    with told():
+        from attnbench.reports import baseline as baselines
+        from attnbench.reports import frame
+        from attnbench.reports.comparison.runs import compare as compare_runs
+        from attnbench.reports.decision import Rule
+        from attnbench.reports.gate import findings
+        from attnbench.runner import exit_code, journal
+        from attnbench.suites.check import share
+
+        loaded = frame.load(run)
+        policy = _policy(loaded.meta["suite"].get("check", {}), limits, severities)
+        floor = share(policy.time.relative)
+        with baselines.opened(baseline, store) as stored:
+            comparison = compare_runs(stored, loaded, Rule(floor=min(floor, 0.99), equivalence=max(floor, 0.05)))
+            found = findings(comparison, policy)
+            if out is not None:
+                journal.make_folder(out)
+            publish(comparison, found, form, out, (stored, loaded))
+    sys.exit(exit_code.of_comparison(comparison, found, strict=strict))
+
+
+@click.group()
+def baseline() -> None:
+    """Store runs to check against: small files, to be committed."""
+
+
+@baseline.command()
+@click.argument("name")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--replace", is_flag=True, help="Replace the baseline of this name.")
+@_STORE
+def save(name: str, run: Path, replace: bool, store: Path) -> None:
+    """Store the folder RUN as NAME.
+
+    Exit codes: 0 stored; 2 usage, unreadable folder, or the name is taken.
+    """
+    with told():
+        from attnbench.reports import baseline, units
+
+        stored = baseline.save(run, name, store, replace=replace)
+        click.echo(f"{stored.path}: {units.size(stored.size)}")
+
+
+@baseline.command("list")
+@_STORE
+def list_(store: Path) -> None:
+    """List the baselines of the store.
+
+    Exit codes: 0 listed; 2 usage.
+    """
+    with told():
+        from attnbench.reports import baseline, units
+
+        for each in baseline.listed(store):
+            click.echo(f"{each.name}  {units.size(each.size)}")
+
+
+@baseline.command()
+@click.argument("name")
+@_STORE
+def show(name: str, store: Path) -> None:
+    """Say what a baseline holds: where and when it was measured, and its table.
+
+    Exit codes: 0 shown; 2 usage, or there is none of this name.
+    """
+    with told():
+        from rich.console import Console
+
+        from attnbench.reports import baseline, tables
+
+        with baseline.opened(name, store) as run:
+            facts = run.meta["environment"]
+            click.echo(f"{run.meta['name']}, {run.meta.get('started')}, {run.meta['command']}")
+            click.echo(
+                f"{facts.get('cpu')}, {facts.get('threads')} threads, torch {facts.get('torch')}, "
+                f"{facts.get('gpu') or 'no GPU'}"
+            )
+            Console().print(tables.terminal(run))
+
+
+@baseline.command("rm")
+@click.argument("name")
+@_STORE
+def remove(name: str, store: Path) -> None:
+    """Remove a baseline.
+
+    Exit codes: 0 removed; 2 usage, or there is none of this name.
+    """
+    with told():
+        from attnbench.reports import baseline
+
+        click.echo(f"removed {baseline.remove(name, store)}")
+
+
+def publish(
+    comparison: "Comparison",
+    found: "Sequence[Finding]",
+    form: str,
+    folder: Path | None,
+    runs: "tuple[Run, Run] | None" = None,
+) -> None:
+    """Write a comparison into a folder, where one is given, and print it in the form that was asked for."""
+    from attnbench.reports.comparison import forms, page, tables
+
+    where = None
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        where = page.write(comparison, folder, runs, " ".join(command_line()))
+    if form == "text":
+        _print(comparison, found)
+    elif form == "github":
+        click.echo(forms.annotations(found), nl=False)
+        summary = os.environ.get("GITHUB_STEP_SUMMARY")
+        if summary:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(forms.summary(comparison, found))
+        if folder is not None:
+            (folder / "comment.md").write_text(forms.comment(comparison, found), encoding="utf-8")
+    else:
+        written: dict[str, Callable[[], str]] = {
+            "markdown": lambda: forms.summary(comparison, found),
+            "csv": lambda: tables.csv(comparison),
+            "json": lambda: tables.as_json(comparison),
+            "junit": lambda: forms.junit(comparison, found),
+        }
+        click.echo(written[form](), nl=False)
+    if where is not None:
+        click.echo(f"comparison: {where}", err=form != "text")
+
+
+def _print(comparison: "Comparison", found: "Sequence[Finding]") -> None:
+    """The table and the answer, for the terminal."""
+    from rich.console import Console
+
+    from attnbench.reports.comparison import answer, forms, tables
+
+    console = Console()
+    console.print(tables.terminal(comparison))
+    for sentence in answer.answer(comparison):
+        console.print(sentence, markup=False, highlight=False)
+    for each in found:
+        if each.metric not in ("time", "ended"):
+            console.print(f"{each.severity}: {each.title}: {each.metric} {each.told}", markup=False, highlight=False)
+    console.print(forms.headline(found))
+
+
+def _policy(told_by_suite: dict[str, Any], limits: Sequence[str], severities: Sequence[str]) -> "Check":
+    """The policy of a suite, as the command line changes it."""
+    from pydantic import ValidationError
+
+    from attnbench.suites.check import Check
+
+    changes: dict[str, dict[str, str]] = {}
+    for option, given, metrics in (("--limit", limits, _METRICS[:2]), ("--severity", severities, _METRICS)):
+        for each in given:
+            metric, _, value = each.partition("=")
+            if metric not in metrics or not value:
+                wanted = f"METRIC={option.removeprefix('--').upper()} with one of {', '.join(metrics)}"
+                raise click.UsageError(f"{option}: expected {wanted}, found {each}")
+            key = "severity" if option == "--severity" else "relative" if value.endswith("%") else "absolute"
+            changes.setdefault(metric, {})[key] = value
+    try:
+        return Check.model_validate(told_by_suite).changed(changes)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise click.UsageError(
+            f"{'.'.join(map(str, first['loc'][:2]))}: {first['msg']}, found {first['input']}"
+        ) from None

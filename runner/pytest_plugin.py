@@ -1,0 +1,210 @@
+"""pytest plugin: the cases of a suite in a `*.bench.yaml` are tests, and benchmarks of pytest-benchmark.
+
+pytest loads this module in every session, so all but pytest is imported where such a file is collected.
+"""
+
+import os
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+if TYPE_CHECKING:
+    from attnbench.reports.benchmarks import Benchmark
+    from attnbench.runner.prober import Prober
+    from attnbench.suites import Case
+    from attnbench.suites.suite import Suite
+
+ENDING = ".bench.yaml"
+
+
+class SuiteFile(pytest.Module):
+    """A suite as pytest collects it: a module without code, for fixtures of a module's scope need one."""
+
+    suite: "Suite"
+
+    def collect(self) -> Iterator["CaseTest"]:
+        """A test for each case.
+
+        Raises:
+            CollectError: pytest-benchmark is absent, or the suite is invalid.
+        """
+        from attnbench.suites import SuiteError
+        from attnbench.suites.load import load
+        from attnbench.suites.names import names, settings
+
+        path = os.path.relpath(self.path)
+        if self.config.getoption("benchmark_only", None) is None:
+            raise self.CollectError(f"{path}: expected pytest-benchmark, found none; pip install 'attnbench[pytest]'")
+        try:
+            self.suite = load(path)
+        except SuiteError as error:
+            raise self.CollectError(str(error)) from None
+        self.obj = ModuleType(self.path.name)
+        cases = self.suite.cases()
+        points = [{"label": case.label, **case.to_json()} for case in cases]
+        for case, name, group in zip(cases, names(points), settings(points), strict=True):
+            yield CaseTest.from_parent(self, name=name, case=case, group=group)
+
+    @cached_property
+    def measured(self) -> Mapping[str, "Benchmark"]:
+        """What the engine measured of the selected cases of this file, in one run for all of them; by key."""
+        from attnbench.reports import frame, journal
+        from attnbench.reports.benchmarks import benchmarks
+        from attnbench.runner import engine
+        from attnbench.runner.progress import Plain
+
+        chosen = [test.case for test in self.session.items if isinstance(test, CaseTest) and test.file is self]
+        command = ["pytest", *map(str, self.config.invocation_params.args)]
+        with self._folder() as folder:
+            engine.run(self.suite, folder, Plain(), cases=chosen, command=command, folders=_folders(self.config))
+            return {each.case: each for each in benchmarks(frame.load(folder), journal.read(folder))}
+
+    @contextmanager
+    def _folder(self) -> Iterator[Path]:
+        """Where the run is written: in a folder of its own that is kept, or one that is gone once it was read."""
+        out: Path | None = self.config.getoption("bench_out")
+        if out is not None:
+            yield out / self.nodeid.removesuffix(ENDING).replace("/", "-")
+            return
+        with tempfile.TemporaryDirectory(prefix="attnbench-") as folder:
+            yield Path(folder)
+
+    @cached_property
+    def prober(self) -> "Prober":
+        """Probes cases until the last test of this file is over."""
+        from attnbench.runner import memory
+        from attnbench.runner.prober import Prober
+
+        budget = self.suite.budget
+        prober = Prober(budget, budget.bytes_of(memory.available_bytes()), _folders(self.config))
+        self.addfinalizer(prober.close)
+        return prober
+
+
+class CaseTest(pytest.Function):
+    """A case as a test; pytest-benchmark is given a timer that replays what was measured."""
+
+    def __init__(self, *, parent: SuiteFile, case: "Case", group: str, **known: Any) -> None:
+        super().__init__(parent=parent, callobj=attention, **known)
+        self.file = parent
+        self.case = case
+        self.ticks = deque[float]()
+        self.add_marker(pytest.mark.benchmark(group=group, timer=_replaying(self.ticks)))
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """The suite, not the code of the test."""
+        return self.path, 0, self.name
+
+    def replay(self, measured: "Benchmark") -> None:
+        """Have each round last as long as a value did: calls that begin at 0."""
+        self.ticks.extend(tick for value in measured.values_s for tick in (0.0, value * measured.calls))
+
+
+def attention(benchmark: Any, request: pytest.FixtureRequest) -> None:
+    """Pass if the case does: as the engine measured it, or, with --benchmark-disable, in one probe.
+
+    `benchmark` is the fixture of pytest-benchmark, whose functions have no types.
+    """
+    from attnbench.runner import exit_code
+    from attnbench.suites import Status
+
+    test: CaseTest = request.node
+    measured = test.file.measured[test.case.key] if benchmark.enabled else None
+    ended = measured or test.file.prober.probe(test.case)
+    told = f"{ended.status}: {ended.reason}"
+    if exit_code.is_fault(ended.status, predicted=ended.predicted):
+        _fail(benchmark, told)
+    if ended.status is not Status.PASSED:
+        pytest.skip(told)
+    if measured is None:
+        benchmark.pedantic(_call)
+        return
+    test.replay(measured)
+    benchmark.params = dict(measured.params)
+    benchmark.extra_info.update(measured.extra)
+    benchmark.pedantic(_call, rounds=len(measured.values_s), iterations=measured.calls)
+
+
+def _call() -> None:
+    """What pytest-benchmark calls: the calls that it times were made before."""
+
+
+class _NotPassed(Exception):
+    """What pytest-benchmark sees of a case that did not pass."""
+
+
+def _fail(benchmark: Any, told: str) -> NoReturn:
+    """Fail without a traceback; pytest-benchmark is shown an error, or it would warn that it was not used."""
+
+    def call() -> None:
+        raise _NotPassed
+
+    with suppress(_NotPassed):
+        benchmark.pedantic(call)
+    pytest.fail(told, pytrace=False)
+
+
+def _replaying(ticks: deque[float]) -> Callable[[], float]:
+    """A timer that tells one tick after the other, in seconds."""
+
+    def attnbench() -> float:  # its name is what pytest-benchmark writes down as the timer
+        return ticks.popleft() if ticks else 0.0
+
+    return attnbench
+
+
+def _folders(config: pytest.Config) -> tuple[Path, ...]:
+    """The folders of variants outside the package."""
+    return tuple(config.getoption("bench_variants"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add our options."""
+    group = parser.getgroup("attnbench")
+    group.addoption(
+        "--bench-out",
+        type=Path,
+        metavar="DIR",
+        help="Keep what is measured of *.bench.yaml, each file's run in a folder of DIR, which is new or empty.",
+    )
+    group.addoption(
+        "--bench-variants",
+        type=Path,
+        metavar="FOLDER",
+        action="append",
+        default=[],
+        help="Find the one-file variants of FOLDER too. Their code is run.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Find the variants of others; refuse folders that cannot be used before anything is measured."""
+    out: Path | None = config.getoption("bench_out")
+    folders = _folders(config)
+    if out is None and not folders:
+        return
+    from attnbench import variants
+    from attnbench.runner import journal
+
+    try:
+        for folder in folders:
+            variants.extend(folder)
+    except ValueError as error:
+        raise pytest.UsageError(f"--bench-variants {error}") from None
+    try:
+        if out is not None:
+            journal.make_folder(out)
+    except journal.FolderError as error:
+        raise pytest.UsageError(f"--bench-out {error}") from None
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile | None:
+    """A suite, if it is one."""
+    return SuiteFile.from_parent(parent, path=file_path) if file_path.name.endswith(ENDING) else None

@@ -1,0 +1,313 @@
+"""Two revisions: how they are laid out, whose code is imported, and what is made of what was measured."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from attnbench.reports.comparison import ab
+from attnbench.reports.journal import RunError
+from attnbench.reports.verdict import Verdict
+from attnbench.runner import revisions
+from attnbench.runner.cli import main
+from attnbench.runner.revisions import RevisionError
+from attnbench.suites import Case, Probe, Status
+from attnbench.suites.load import parse
+
+KERNEL = """
+def attend(q, k, v):
+    from torch.nn.functional import scaled_dot_product_attention
+
+    out = scaled_dot_product_attention(q, k, v)
+    {more}
+    return out
+"""
+VARIANT = '''
+"""Attention of the user's own library."""
+
+from attnbench.variants import Variant
+from attnbench.variants.full import Full
+from attnbench.variants.kernels import Kernel
+
+
+def build(pattern, shape, dtype, device):
+    """The user's kernel."""
+    from mylib.kernel import attend
+
+    return Kernel(attend, None)
+
+
+VARIANT = Variant(Full, source="none", build=build)
+'''
+SUITE = """
+name: mine
+question: Did my kernel get slower?
+shape: {batch: 1, heads: 1, head_dim: 8, seq_len: 32}
+variants: [mine, full]
+"""
+
+
+def git(folder: Path, *words: str) -> str:
+    names = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    command = ["git", "-C", str(folder), *names, *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def commit(folder: Path, message: str) -> str:
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", message)
+    return git(folder, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A library with a kernel; `slow` computes it four times over, `broken` raises."""
+    folder = tmp_path / "repository"
+    (folder / "src" / "mylib").mkdir(parents=True)
+    (folder / "bench").mkdir()
+    kernel = folder / "src" / "mylib" / "kernel.py"
+    (folder / "src" / "mylib" / "__init__.py").write_text("")
+    (folder / "bench" / "mine.py").write_text(VARIANT)
+    (folder / "mine.yaml").write_text(SUITE)
+    git(tmp_path, "init", "-q", "-b", "main", str(folder))
+    for branch, more in (
+        ("main", "pass"),
+        ("slow", "out = sum(scaled_dot_product_attention(q, k, v) for _ in range(40)) / 40"),
+        ("broken", "raise ValueError('no such kernel')"),
+    ):
+        git(
+            folder, "checkout", "-q", *(["-b", branch] if branch != "main" else []), "main"
+        ) if branch != "main" else None
+        kernel.write_text(KERNEL.format(more=more))
+        commit(folder, branch)
+    git(folder, "checkout", "-q", "main")
+    return folder
+
+
+def test_revisions_are_laid_out_side_by_side(repository: Path, tmp_path: Path) -> None:
+    (repository / "untracked").write_text("mine")
+    before = git(repository, "status", "--porcelain"), git(repository, "worktree", "list")
+    a, b = revisions.lay_out(repository, ("main", "slow"), tmp_path / "trees")
+    assert len(str(a.tree)) == len(str(b.tree)), "paths of equal length"
+    assert "pass" in (a.tree / "src" / "mylib" / "kernel.py").read_text()
+    assert "range(40)" in (b.tree / "src" / "mylib" / "kernel.py").read_text()
+    assert not (a.tree / "untracked").exists()
+    assert a.commit == git(repository, "rev-parse", "main")
+    assert (git(repository, "status", "--porcelain"), git(repository, "worktree", "list")) == before
+    assert sorted(path.name for path in (tmp_path / "trees").iterdir()) == ["a", "b"]
+
+
+def test_no_such_revision_or_repository_is_one_clear_error(repository: Path, tmp_path: Path) -> None:
+    with pytest.raises(RevisionError, match="nowhere: expected a revision of .*, found none; fetch it"):
+        revisions.lay_out(repository, ("nowhere", "main"), tmp_path / "trees")
+    with pytest.raises(RevisionError, match="not a git repository"):
+        revisions.top(tmp_path)
+
+
+def test_what_is_not_committed_is_seen(repository: Path) -> None:
+    assert not revisions.changed(repository)
+    (repository / "mine.yaml").write_text("changed")
+    assert revisions.changed(repository)
+
+
+def test_prepare_runs_in_the_tree_and_a_failure_is_told(repository: Path, tmp_path: Path) -> None:
+    a, _ = revisions.lay_out(repository, ("main", "main"), tmp_path / "trees")
+    revisions.prepare(a, f"{sys.executable} -c \"open('built', 'w').close()\"")
+    assert (a.tree / "built").exists()
+    with pytest.raises(RevisionError, match="exit code 3 at main; it said:\nno compiler"):
+        revisions.prepare(a, f"{sys.executable} -c \"print('no compiler'); raise SystemExit(3)\"")
+    with pytest.raises(RevisionError, match="expected a command that ends well"):
+        revisions.prepare(a, "no-such-program-anywhere")
+
+
+def bench(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "attnbench.runner", *map(str, words)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+def measured(repository: Path, base: str, head: str, *options: str) -> tuple[int, dict[str, dict[str, Any]], str]:
+    """The exit code, each variant's row, and what was said."""
+    words = ("--suite", "mine.yaml", "--path", "src", "--variants", "bench", "--out", f"{base}-{head}")
+    done = bench("ab", base, head, *words, *options, cwd=repository)
+    path = repository / f"{base}-{head}" / "comparison.json"
+    told = json.loads(path.read_text())["cases"] if path.exists() else []
+    return done.returncode, {row["label"]: row for row in told}, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_a_slower_kernel_is_found_and_identical_code_is_not_timed(repository: Path) -> None:
+    code, rows, said = measured(repository, "main", "slow")
+    assert (rows["mine"]["verdict"], code) == ("regressed", 1), said
+    assert rows["mine"]["ratio"] > 2
+    assert rows["full"]["verdict"] == "unchanged"
+    assert rows["full"]["reason"] == ab.IDENTICAL
+    assert rows["full"]["ratio"] is None
+    assert rows["mine"]["memory"] == "regressed", "a sum holds two outputs at once"
+    assert not list(repository.glob("main-slow/*.index"))
+
+
+def test_a_broken_kernel_is_a_lost_case(repository: Path) -> None:
+    code, rows, said = measured(repository, "main", "broken")
+    assert code == 3, said
+    assert rows["mine"]["verdict"] == "error"
+    assert "ValueError: no such kernel" in rows["mine"]["reason"]
+
+
+def test_the_same_revision_twice_is_not_timed(repository: Path) -> None:
+    code, rows, said = measured(repository, "main", "main")
+    assert code == 0, said
+    assert {row["reason"] for row in rows.values()} == {ab.IDENTICAL}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("nowhere", "main"), "nowhere: expected a revision"),
+        (("main", "slow", "--path", "lib"), "--path lib: expected a folder of main, found none"),
+        (("main", "slow", "--suite", "none.yaml"), "none.yaml: expected the file of a suite"),
+    ],
+)
+def test_a_mistake_is_one_line(repository: Path, words: tuple[str, ...], told: str) -> None:
+    done = bench("ab", *words, cwd=repository)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_projects_own_variants_come_from_the_revision_and_what_measures_does_not(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for name, text in (
+        ("variants/__init__.py", "mark = 'revision'"),
+        ("runner/__init__.py", "raise ImportError('the runner of the revision')"),
+        ("suites/__init__.py", "raise ImportError('the suites of the revision')"),
+    ):
+        (root / "attnbench" / name).parent.mkdir(parents=True)
+        (root / "attnbench" / name).write_text(text)
+    code = """
+import sys
+from pathlib import Path
+import attnbench.variants
+from attnbench.runner import entry
+sys.modules.pop("attnbench.suites", None)
+try:
+    entry.put_first(Path(sys.argv[1]))
+except ImportError as error:
+    print(error)
+print(attnbench.variants.__file__.startswith(sys.argv[1]), sys.modules["attnbench.variants"].mark)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=False)
+    assert "of the revision'" not in done.stdout
+    assert done.stdout.splitlines()[-1].endswith("revision"), done.stdout + done.stderr
+
+
+# --- what is made of the rows
+
+
+def case(variant: str = "full") -> Case:
+    return parse(SUITE.replace("[mine, full]", f"[{variant}]")).cases()[0]
+
+
+def written(
+    folder: Path, pairs: list[dict[str, Any]], change: Callable[[dict[str, Any]], object] = lambda row: None
+) -> Path:
+    """The rows of a comparison of one case; `change` may alter any of them."""
+    key = case().key
+    probe = Probe(
+        key,
+        Status.PASSED,
+        "",
+        call_ns=1000,
+        peak_bytes=100,
+        allowed_pairs=10,
+        computed_pairs=10,
+        max_abs_error=1e-7,
+    )
+    names = {"A": {"name": "main", "commit": "0" * 40}, "B": {"name": "HEAD", "commit": "1" * 40}}
+    told: list[dict[str, Any]] = [
+        {
+            "kind": "environment",
+            "facts": {},
+            "pairs": {"screen": 5, "confirm": 12},
+            "revisions": names,
+            "command": "bench ab main",
+            "cases": [{"key": key, **case().to_json()}],
+        },
+        *({"kind": "probe", "arm": arm, "probe": probe.to_json(), "imports": {}} for arm in "AB"),
+        *({"kind": "pair", "ended": {}, **pair} for pair in pairs),
+        {"kind": "finished"},
+    ]
+    for row in told:
+        change(row)
+    folder.mkdir(exist_ok=True)
+    (folder / ab.ROWS).write_text("".join(json.dumps(row) + "\n" for row in told))
+    return folder
+
+
+def pairs(stage: str, *ratios: float) -> list[dict[str, Any]]:
+    return [{"stage": stage, "pair": number, "ratios": {case().key: ratio}} for number, ratio in enumerate(ratios)]
+
+
+SLOWER = [*pairs("screen", *[0.1, 0.11, 0.09, 0.1, 0.1]), *pairs("confirm", *[0.1, 0.11] * 6)]
+QUIET = pairs("same", 0.001, -0.002, 0.003, 0.0, 0.001)
+LOUD = pairs("same", 0.051, 0.048, 0.05, 0.04, 0.061)
+
+
+def test_a_confirmed_change_is_called(tmp_path: Path) -> None:
+    found = ab.load(written(tmp_path / "ab", [*QUIET, *SLOWER]))
+    row = found.frame.iloc[0]
+    assert row["verdict"] == "regressed"
+    assert row["low"] < 1.11 < row["high"] * 1.01
+    assert row["processes"] == 12
+    assert found.noise == pytest.approx(0.0006, abs=1e-4)
+    assert (found.a, found.b) == ("main (000000000000)", "HEAD (111111111111)")
+
+
+def test_noise_demotes_what_would_be_called(tmp_path: Path) -> None:
+    found = ab.load(written(tmp_path / "ab", [*LOUD, *SLOWER]))
+    assert found.frame.iloc[0]["verdict"] == "inconclusive"
+    assert found.frame.iloc[0]["reason"] == "regressed, but the same code against itself differed by 5.1%"
+
+
+@pytest.mark.parametrize(("arm", "verdict"), [("B", Verdict.ERROR), ("A", Verdict.INCONCLUSIVE)])
+def test_a_case_that_dies_while_it_is_timed(tmp_path: Path, arm: str, verdict: Verdict) -> None:
+    died = {"stage": "screen", "pair": 0, "ratios": {}, "ended": {case().key: [arm, "crashed", "SIGSEGV"]}}
+    row = ab.load(written(tmp_path / "ab", [died])).frame.iloc[0]
+    assert row["verdict"] == verdict
+    assert row["reason"] == f"while {arm} was timed: crashed: SIGSEGV"
+
+
+def test_more_memory_is_worse_whatever_the_time(tmp_path: Path) -> None:
+    def more(row: dict[str, Any]) -> None:
+        if row.get("arm") == "B":
+            row["probe"]["peak_bytes"] = 101
+
+    found = ab.load(written(tmp_path / "ab", [], more))
+    assert found.frame.iloc[0]["memory"] == "regressed"
+    assert found.frame.iloc[0]["verdict"] == "unchanged"
+
+
+def test_an_interrupted_comparison_says_so(tmp_path: Path) -> None:
+    folder = written(tmp_path / "ab", SLOWER[:3])
+    lines = (folder / ab.ROWS).read_text().splitlines(keepends=True)
+    (folder / ab.ROWS).write_text("".join(lines[:-1]) + '{"kind": "pa')
+    assert ab.load(folder).how.startswith("It was interrupted")
+
+
+def test_rows_that_are_none_are_one_error(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="found none"):
+        ab.load(tmp_path)
+    (tmp_path / ab.ROWS).write_text("[]\n")
+    with pytest.raises(RunError, match="found something else"):
+        ab.load(tmp_path)
+
+
+def test_outside_a_repository_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["ab", "main"])
+    assert done.exit_code == 2
+    assert "not a git repository" in done.output

@@ -1,0 +1,272 @@
+"""Checking a run against a stored one: the policy, the store, and the exit codes."""
+
+import json
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import rows
+from click.testing import CliRunner
+from rows import FULL, LOCAL, OOM, Plan
+
+from attnbench.reports import baseline, frame
+from attnbench.reports.comparison import Comparison, forms
+from attnbench.reports.comparison.runs import compare
+from attnbench.reports.gate import STRICT, findings
+from attnbench.reports.journal import RunError
+from attnbench.runner.cli import main
+from attnbench.suites import Status
+from attnbench.suites.check import Check, MemoryLimit, TimeLimit
+from attnbench.suites.load import SuiteError, parse
+from attnbench.suites.profile import Operator, Profile
+
+QUIET = Plan((FULL, LOCAL), (512, 1024), processes=10, process_sd=0.004, value_sd=0.002)
+SLOW = replace(QUIET, seed=1, series=(FULL, replace(LOCAL, at_1024_ns=1.3e6)))
+SLIGHTLY = replace(QUIET, seed=1, series=(FULL, replace(LOCAL, at_1024_ns=1.1e6)))
+FAT = replace(QUIET, seed=1, series=(FULL, replace(LOCAL, bytes_at_1024=2**23 + 2**16)))
+WASTEFUL = replace(QUIET, seed=1, series=(FULL, replace(LOCAL, waste=1.4)))
+LOST = replace(QUIET, seed=1, series=(FULL, replace(LOCAL, endings={1024: OOM})))
+GONE = replace(QUIET, seed=1, lengths=(512,))
+
+
+def run(folder: Path, plan: Plan, policy: dict[str, Any] | None = None, **environment: Any) -> Path:
+    meta = rows.meta(plan)
+    meta["environment"] |= environment
+    meta["suite"] |= {"check": policy} if policy else {}
+    return rows.write_rows(folder, meta, rows.rows(plan))
+
+
+def check(*words: str | Path) -> tuple[int, str]:
+    done = CliRunner().invoke(main, ["check", *map(str, words)])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.output
+
+
+def compared(tmp_path: Path, b: Plan) -> Comparison:
+    return compare(frame.load(run(tmp_path / "a", QUIET)), frame.load(run(tmp_path / "b", b)))
+
+
+@pytest.mark.parametrize(
+    ("plan", "options", "code"),
+    [
+        pytest.param(replace(QUIET, seed=1), (), 0, id="nothing-changed"),
+        pytest.param(SLOW, (), 0, id="times-warn-by-default"),
+        pytest.param(SLOW, ("--severity", "time=fail"), 1, id="and-fail-where-asked"),
+        pytest.param(SLIGHTLY, ("--severity", "time=fail"), 0, id="below-the-limit"),
+        pytest.param(SLIGHTLY, ("--severity", "time=fail", "--limit", "time=5%"), 1, id="above-a-narrower-one"),
+        pytest.param(FAT, (), 1, id="one-byte-more-fails"),
+        pytest.param(FAT, ("--limit", "memory=1MiB"), 0, id="unless-it-is-allowed"),
+        pytest.param(FAT, ("--limit", "memory=5%"), 0, id="as-a-share-too"),
+        pytest.param(FAT, ("--severity", "memory=ignore"), 0, id="or-ignored"),
+        pytest.param(WASTEFUL, (), 1, id="more-work-fails"),
+        pytest.param(LOST, (), 3, id="a-case-that-newly-fails"),
+        pytest.param(GONE, (), 3, id="a-case-that-vanished"),
+    ],
+)
+def test_exit_codes(tmp_path: Path, plan: Plan, options: tuple[str, ...], code: int) -> None:
+    stored, now = run(tmp_path / "stored", QUIET), run(tmp_path / "now", plan)
+    assert check(now, "--baseline", stored, *options)[0] == code
+
+
+def test_on_another_machine_work_is_hard_and_times_are_not_compared(tmp_path: Path) -> None:
+    stored = run(tmp_path / "stored", QUIET)
+    slow, wasteful = (run(tmp_path / name, plan, cpu="Another") for name, plan in (("slow", SLOW), ("more", WASTEFUL)))
+    assert check(slow, "--baseline", stored, "--severity", "time=fail")[0] == 0
+    assert check(wasteful, "--baseline", stored)[0] == 1
+
+
+def test_strict_asks_for_certainty(tmp_path: Path) -> None:
+    noisy = replace(QUIET, process_sd=0.3)
+    stored, now = run(tmp_path / "stored", noisy), run(tmp_path / "now", replace(noisy, seed=1))
+    assert check(now, "--baseline", stored)[0] == 0
+    assert check(now, "--baseline", stored, "--strict")[0] == 4
+
+
+def test_nothing_comparable_is_5(tmp_path: Path) -> None:
+    none = replace(QUIET, series=(replace(FULL, endings={512: OOM, 1024: OOM}),))
+    stored, now = run(tmp_path / "stored", none), run(tmp_path / "now", none)
+    assert check(now, "--baseline", stored)[0] == 5
+
+
+def test_the_policy_of_the_suite_counts_and_the_command_line_more(tmp_path: Path) -> None:
+    stored = run(tmp_path / "stored", QUIET)
+    now = run(tmp_path / "now", SLOW, {"time": {"severity": "fail"}, "memory": {"severity": "warn"}})
+    assert check(now, "--baseline", stored)[0] == 1
+    assert check(now, "--baseline", stored, "--severity", "time=warn")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--limit", "work=5%", "expected METRIC=LIMIT with one of time, memory, found work=5%"),
+        ("--limit", "time", "found time"),
+        ("--severity", "time=sometimes", "expected one of fail, warn, ignore, found sometimes"),
+        ("--limit", "memory=5 apples", 'a size such as "1MiB"'),
+    ],
+)
+def test_a_policy_that_is_none_is_one_clear_error(tmp_path: Path, option: str, value: str, told: str) -> None:
+    stored = run(tmp_path / "stored", QUIET)
+    code, output = check(stored, "--baseline", stored, option, value)
+    assert code == 2
+    assert told in output
+
+
+def test_a_suite_may_hold_a_policy() -> None:
+    text = "name: x\nquestion: Why?\nshape: {heads: 1, head_dim: 8, seq_len: 16}\nvariants: [full]\n"
+    assert parse(text).check == Check()
+    found = parse(f"{text}check: {{time: {{relative: 5%, severity: fail}}, memory: {{absolute: 1MiB}}}}\n").check
+    assert found.time.relative == "5%"
+    assert found.time.severity == "fail"
+    assert found.memory.allows(2.0**20, 0.0)
+    with pytest.raises(SuiteError, match=r'check\.time\.relative: expected a percentage such as "5%", found 5'):
+        parse(f"{text}check: {{time: {{relative: 5}}}}\n")
+
+
+def test_limits_are_the_larger_of_share_and_amount() -> None:
+    time = TimeLimit(relative="10%", absolute="50us")
+    assert time.allows(1.1, 1e6)
+    assert not time.allows(1.11, 1e6)
+    assert time.allows(2.0, 50_000)
+    assert not time.allows(2.0, float("nan")), "without a stored time, only the share counts"
+    memory = MemoryLimit(relative="1%", absolute="1KiB")
+    assert memory.allows(1024, 0)
+    assert not memory.allows(1025, 0)
+    assert memory.allows(1_010_000, 1_000_000)
+
+
+def test_operators_are_compared_where_both_were_profiled(tmp_path: Path) -> None:
+    folders = run(tmp_path / "a", QUIET), run(tmp_path / "b", replace(QUIET, seed=1))
+    key = frame.load(folders[0]).frame["case"].iloc[0]
+    for folder, copies in zip(folders, (1.0, 2.0), strict=True):
+        operators = (Operator("aten::copy_", copies, 10.0, None, 0.0), Operator("aten::mm", 1.0, 5.0, None, 0.0))
+        told = Profile(key, Status.PASSED, "", "one", calls=1, call_ns=20.0, operators=operators)
+        (folder / "profile.jsonl").write_text(json.dumps(told.to_json()) + "\n")
+    a, b = map(frame.load, folders)
+    found = compare(a, b)
+    row = found.frame[found.frame["case"] == key].iloc[0]
+    assert (row["operators"], row["operators_changed"]) == ("regressed", "aten::copy_ 1 to 2")
+    assert set(found.frame[found.frame["case"] != key]["operators"]) == {"incomparable"}
+    assert check(folders[1], "--baseline", folders[0])[0] == 1
+
+
+# --- baselines
+
+
+def bench(*words: str | Path) -> tuple[int, str]:
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.output
+
+
+def test_a_baseline_is_saved_listed_shown_checked_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    stored, slow = run(tmp_path / "stored", QUIET), run(tmp_path / "slow", SLOW)
+    assert bench("baseline", "save", "main", stored)[0] == 0
+    assert [path.name for path in Path("baselines").iterdir()] == ["main.tar.gz"]
+    assert bench("baseline", "list")[1].startswith("main  ")
+    code, output = bench("baseline", "show", "main")
+    assert code == 0
+    assert "Example CPU" in output
+    assert "local_window" in output
+    assert check(slow, "--baseline", "main", "--severity", "time=fail")[0] == 1
+    assert check(slow, "--baseline", "baselines/main.tar.gz", "--severity", "time=fail")[0] == 1
+    assert bench("baseline", "save", "main", slow)[0] == 2, "the name is taken"
+    assert bench("baseline", "save", "main", slow, "--replace")[0] == 0
+    assert check(slow, "--baseline", "main", "--severity", "time=fail")[0] == 0
+    assert bench("baseline", "rm", "main")[0] == 0
+    code, output = check(slow, "--baseline", "main")
+    assert code == 2
+    assert "expected a baseline or the folder of a run, found none; there are: none" in output
+
+
+def test_the_same_run_gives_the_same_bytes_and_comes_back_whole(tmp_path: Path) -> None:
+    folder = run(tmp_path / "run", QUIET)
+    one, other = (baseline.save(folder, name, tmp_path / "store") for name in ("one", "other"))
+    assert one.path.read_bytes() == other.path.read_bytes()
+    assert one.size < sum(path.stat().st_size for path in folder.iterdir()) / 3
+    with baseline.opened("one", tmp_path / "store") as back:
+        assert back.frame.equals(frame.load(folder).frame)
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "", ".hidden", "x" * 65])
+def test_a_name_stays_within_the_store(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RunError, match="expected a name of letters"):
+        baseline.save(run(tmp_path / "run", QUIET), name, tmp_path / "store")
+
+
+def test_nothing_else_is_unpacked(tmp_path: Path) -> None:
+    folder = run(tmp_path / "run", QUIET)
+    saved = baseline.save(folder, "good", tmp_path)
+    (tmp_path / "evil").write_text("evil")
+    with tarfile.open(saved.path, "w:gz") as archive:
+        archive.add(folder / "run.json", "run.json")
+        archive.add(tmp_path / "evil", "../../escaped")
+        archive.add(tmp_path / "evil", "extra.py")
+    with baseline.opened("good", tmp_path) as back:
+        assert [path.name for path in back.folder.iterdir()] == ["run.json"]
+        assert not (back.folder.parent.parent / "escaped").exists()
+
+
+def test_a_file_that_is_no_baseline_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "bad.tar.gz").write_bytes(b"no archive")
+    code, output = check(run(tmp_path / "run", QUIET), "--baseline", tmp_path / "bad.tar.gz")
+    assert code == 2
+    assert "expected a baseline, found something else" in output
+    assert output.count("\n") == 1
+
+
+# --- forms
+
+
+def test_annotations_are_the_worst_ten(tmp_path: Path) -> None:
+    many = tuple(range(512, 512 + 64 * 12, 64))
+    a, b = (replace(plan, lengths=many, series=plan.series[1:]) for plan in (QUIET, SLOW))
+    found = compare(frame.load(run(tmp_path / "a", a)), frame.load(run(tmp_path / "b", b)))
+    lines = forms.annotations(findings(found, STRICT)).splitlines()
+    assert len(lines) == 10
+    assert all(line.startswith("::error title=time regressed::local_window(window=129)/blockwise N=") for line in lines)
+
+
+def test_annotations_are_escaped(tmp_path: Path) -> None:
+    lost = replace(QUIET, series=(FULL, replace(LOCAL, endings={1024: (Status.CRASHED, "50% of\nit::error::died")})))
+    text = forms.annotations(findings(compared(tmp_path, lost), STRICT))
+    assert text.count("\n") == 1
+    assert "50%25 of it::error::died" in text
+
+
+def test_a_summary_and_a_comment_fit_and_lead_with_what_failed(tmp_path: Path) -> None:
+    found = compared(tmp_path, SLOW)
+    told = findings(found, STRICT)
+    body = forms.comment(found, told)
+    assert body.startswith(f"{forms.MARKER}\n### attnbench: 2 findings that fail, 0 that warn.")
+    huge = replace(found, frame=found.frame.loc[found.frame.index.repeat(3000)].reset_index(drop=True))
+    assert len(forms.comment(huge, findings(huge, STRICT))) < forms.COMMENT_CHARACTERS
+    summary = forms.summary(huge, findings(huge, STRICT))
+    assert len(summary.encode()) < forms.SUMMARY_BYTES
+    assert "more cases, none of them worse, are left out" in summary
+
+
+def test_junit_counts_failures_and_errors(tmp_path: Path) -> None:
+    plan = replace(
+        SLOW, series=(replace(FULL, endings={512: (Status.CRASHED, "killed \x00 by <SIGSEGV>")}), SLOW.series[1])
+    )
+    found = compared(tmp_path, plan)
+    suite = ElementTree.fromstring(forms.junit(found, findings(found, STRICT)))
+    assert suite.attrib == {"name": "attnbench", "tests": "4", "failures": "2", "errors": "1", "skipped": "0"}
+    assert len(suite.findall("testcase/failure")) == 2
+    (error,) = suite.findall("testcase/error")
+    assert error.attrib["type"] == "error"
+    assert "<SIGSEGV>" in error.attrib["message"]
+
+
+def test_github_writes_the_step_summary_and_the_comment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    stored, now = run(tmp_path / "stored", QUIET), run(tmp_path / "now", FAT)
+    code, output = check(now, "--baseline", stored, "--format", "github", "--out", tmp_path / "out")
+    assert code == 1
+    assert output.startswith("::error title=memory regressed::")
+    assert (tmp_path / "summary.md").read_text().startswith("### attnbench: 2 findings that fail")
+    assert (tmp_path / "out" / "comment.md").read_text().startswith(forms.MARKER)

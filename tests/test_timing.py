@@ -1,0 +1,34 @@
+"""Values in a process: a call before each that is not timed, where calls are short."""
+
+from collections.abc import Callable
+
+import pytest
+
+from attnbench.runner import calls, clocks
+from attnbench.runner.timing import Bench
+from attnbench.suites.load import parse
+
+SUITE = """
+name: one
+question: What goes before a value?
+shape: {heads: 1, head_dim: 8, seq_len: 16}
+variants: [full]
+"""
+
+
+@pytest.mark.parametrize(("call_ms", "made"), [(9, 4), (11, 3)])
+def test_a_short_call_leads_each_value(monkeypatch: pytest.MonkeyPatch, call_ms: float, made: int) -> None:
+    log: list[str] = []
+
+    def clock(call: Callable[[], object], many: int) -> float:
+        for _ in range(many):
+            call()
+        return call_ms * 1e6
+
+    monkeypatch.setattr(clocks, "of", lambda device: clock)
+    monkeypatch.setattr(clocks, "for_warm_up", lambda device: clock)
+    monkeypatch.setattr(calls, "call", lambda kernel, given, direction: lambda: log.append(direction))
+    bench = Bench(parse(SUITE).cases(), 1e6, lambda index: None)
+    log.clear()
+    assert bench.take(0, 3) == call_ms * 1e6
+    assert len(log) == made
