@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 INSTALL = .venv/bin/python -m pip install -c constraints.txt
 NOT_INSTALLED = { echo "The installation stopped; pip says why above. It needs a network, or a pip set up to do without one." >&2; exit 1; }
 
-.PHONY: help quickstart test gpu lint types package check constraints clean
+.PHONY: help quickstart test bench gpu lint types package check constraints clean
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -21,6 +21,9 @@ quickstart: .venv/.user ## install, then measure a small suite and write its rep
 test: .venv/.dev ## the whole test suite
 	.venv/bin/python -m pytest $(ARGS)
 
+bench: .venv/.dev ## the project's own benchmarks, in pytest
+	.venv/bin/python -m pytest tests/benchmarks --benchmark-only $(ARGS)
+
 gpu: ## on a machine with a GPU: its tests and suites/gpu.yaml, without an install; leaves GPU_OUT/gpu-DATE.tar.gz
 	@PYTHON="$(PYTHON)" bash tests/gpu.sh "$(GPU_OUT)"
 
@@ -28,7 +31,7 @@ lint: .venv/.dev ## ruff: rules and format
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 
-types: .venv/.dev ## mypy, strict
+types: .venv/.dev ## mypy, strict: the rooms and the tests
 	.venv/bin/mypy
 
 package: .venv/.dev ## build the wheel of HEAD and compare it with the tree

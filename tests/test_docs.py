@@ -26,6 +26,8 @@ def test_a_command_of_a_page_is_one(line: str) -> None:
     """Its verb exists, and so do its options; a suite that it names is valid."""
     verb, *words = shlex.split(line, comments=True)[1:]
     command = main.commands[verb]
+    if isinstance(command, click.Group):
+        command, words = command.commands[words[0]], words[1:]
     options = {name for parameter in command.params for name in parameter.opts}
     assert {word.split("=")[0] for word in words if word.startswith("-")} <= options | {"--help"}
     for word in words:
@@ -33,9 +35,16 @@ def test_a_command_of_a_page_is_one(line: str) -> None:
             assert (ROOT / word).is_file()
 
 
-@pytest.mark.parametrize("verb", sorted(main.commands))
-def test_every_verb_explains_itself_and_its_exit_codes(verb: str) -> None:
-    done = CliRunner().invoke(main, [verb, "--help"])
+VERBS = [
+    each
+    for name, command in sorted(main.commands.items())
+    for each in ([[name, inner] for inner in command.commands] if isinstance(command, click.Group) else [[name]])
+]
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_every_verb_explains_itself_and_its_exit_codes(verb: list[str]) -> None:
+    done = CliRunner().invoke(main, [*verb, "--help"])
     assert done.exit_code == 0
     assert "Exit codes: 0" in " ".join(done.output.split())
 
@@ -64,3 +73,25 @@ def test_a_suite_of_the_readme_is_valid(text: str) -> None:
 
 def test_the_readme_shows_a_suite() -> None:
     assert SUITES
+
+
+POLICIES = re.findall(r"^```yaml\n(check:.*?)^```", (ROOT / "docs" / "ci.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("text", POLICIES)
+def test_a_policy_of_the_page_is_valid(text: str) -> None:
+    from attnbench.suites.load import parse
+
+    suite = "name: x\nquestion: Why?\nshape: {heads: 1, head_dim: 8, seq_len: 16}\nvariants: [full]\n"
+    assert parse(suite + text, "docs/ci.md").check.time.severity == "fail"
+
+
+def test_the_workflow_of_the_page_is_yaml_and_runs_verbs_that_there_are() -> None:
+    import yaml
+
+    (text,) = re.findall(
+        r"^```yaml\n(name: speed.*?)^```", (ROOT / "docs" / "ci.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    steps = yaml.safe_load(text)["jobs"]["speed"]["steps"]
+    (line,) = (step["run"] for step in steps if step.get("run", "").startswith("bench "))
+    test_a_command_of_a_page_is_one(line)

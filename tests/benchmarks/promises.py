@@ -1,0 +1,40 @@
+"""What the rule of an A/B comparison promises, from simulated runs with a known truth: the table of docs/trust.md.
+
+python tests/benchmarks/promises.py
+"""
+
+import numpy as np
+
+from attnbench.reports.decision import Rule, Verdict, decide, flagged
+
+RUNS = 1000
+CASES = 30
+RULE = Rule()
+
+
+def main() -> None:
+    """A line for each spread of a pair: runs with a false call, and how often a true slow-down is found."""
+    print("| spread of a pair | runs with a false call | a true +5 % found | a true +10 % found |")
+    for spread in (0.01, 0.017, 0.03, 0.05):
+        rng = np.random.default_rng(0)
+        alarms = sum(any(each is not None for each in _called(rng, spread, np.zeros(CASES))) for _ in range(RUNS))
+        found = []
+        for slowdown in (0.05, 0.10):
+            truth = np.zeros(CASES)
+            truth[0] = np.log1p(slowdown)
+            runs = (_called(rng, spread, truth) for _ in range(RUNS))
+            found.append(sum(called[0] is Verdict.REGRESSED for called in runs))
+        print(f"| {spread:.1%} | {alarms / RUNS:.1%} | {found[0] / RUNS:.1%} | {found[1] / RUNS:.1%} |")
+
+
+def _called(rng: np.random.Generator, spread: float, truth: np.ndarray) -> list[Verdict | None]:
+    """What one run calls of each case, whose true log ratios are `truth [CASES]`."""
+    first, second = (truth[:, None] + spread * rng.standard_normal((CASES, many)) for many in (5, 12))
+    screen = {str(case): pairs for case, pairs in enumerate(first)}
+    confirm = {case: second[int(case)] for case in flagged(screen, RULE)}
+    verdicts = [each.verdict for each in decide(screen, confirm, RULE).values()]
+    return [each if each in (Verdict.REGRESSED, Verdict.IMPROVED) else None for each in verdicts]
+
+
+if __name__ == "__main__":
+    main()
