@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 
 @dataclass(frozen=True)
 class Definition:
@@ -137,6 +140,40 @@ DEFINITIONS = {
 
 CASES = [(name, parameters) for name, each in DEFINITIONS.items() for parameters in each.parameters]
 """Every variant with every one of its parameters."""
+
+
+def defined(name: str, parameters: dict[str, Any], n: int) -> npt.NDArray[np.bool_]:
+    """Which pairs `[N, N]` are allowed."""
+    sees = DEFINITIONS[name].sees
+    return np.array([[sees(i, j, n, **parameters) for j in range(n)] for i in range(n)])
+
+
+def exists(name: str, parameters: dict[str, Any], n: int) -> bool:
+    """Whether there is such a pattern at this length: a window that slides must fit, and looks both ways."""
+    if name != "local_window" or parameters.get("edges") != "slide":
+        return True
+    return not parameters.get("causal") and parameters["window"] * parameters.get("dilation", 1) <= n
+
+
+def takes(implementation: str, name: str, parameters: dict[str, Any], n: int) -> bool:
+    """Whether an implementation computes it: `sdpa` what needs no mask, every other whatever exists."""
+    if implementation != "sdpa" or not exists(name, parameters, n):
+        return exists(name, parameters, n)
+    sees = DEFINITIONS[name].sees
+    pairs = [(i, j) for i in range(n) for j in range(n)]
+    causal = all(sees(i, j, n, **parameters) == (j <= i) for i, j in pairs)
+    return causal or all(sees(i, j, n, **parameters) for i, j in pairs)
+
+
+def points(implementations: list[str], lengths: tuple[int, ...], *, taken: bool) -> list[tuple[Any, ...]]:
+    """(name, parameters, implementation, n) of every case that is taken, or of every other."""
+    return [
+        (name, parameters, implementation, n)
+        for name, parameters in CASES
+        for implementation in implementations
+        for n in lengths
+        if takes(implementation, name, parameters, n) is taken
+    ]
 
 
 def label(value: object) -> str | None:

@@ -39,7 +39,7 @@ step() {
 
 # Modules among the arguments that this Python lacks.
 lacking() {
-    "$python" -c 'import importlib.util as u, sys; print(*(m for m in sys.argv[1:] if u.find_spec(m) is None))' "$@" 2> /dev/null
+    "$python" -c 'import importlib.util as u, sys; print(*(m for m in sys.argv[1:] if u.find_spec(m) is None))' "$@"
 }
 
 missing="$(lacking torch numpy pandas matplotlib seaborn scipy click yaml pydantic rich psutil)" ||
@@ -47,7 +47,7 @@ missing="$(lacking torch numpy pandas matplotlib seaborn scipy click yaml pydant
 [ -z "$missing" ] || { say "missing for $python: $missing; put them on PYTHONPATH"; exit 1; }
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     { say "expected Python 3.11 or later, found $("$python" --version)"; exit 1; }
-if ! "$python" -W ignore -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+if ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
     say "no CUDA device: the tests are skipped, nothing can be measured"
     failed=1
 fi
@@ -55,14 +55,16 @@ fi
 if command -v nvidia-smi > /dev/null; then
     timeout 20 nvidia-smi -q > "$folder/nvidia-smi.log" 2>&1
 fi
-step doctor 30 "$python" -m attnbench.runner doctor
+step doctor 20 "$python" -m attnbench.runner doctor
 missing="$(lacking pytest pytest_timeout hypothesis)"
 if [ -z "$missing" ]; then
     # Warnings of another machine's packages are told, and fail nothing.
-    step tests 190 "$python" -m pytest -m gpu tests/test_gpu.py -q -p no:cacheprovider -W default \
+    step tests 150 "$python" -m pytest -m gpu tests/test_gpu.py -q -p no:cacheprovider -W default \
         --timeout 120 --junitxml "$folder/tests.xml"
 else
     say "not run tests: missing for $python: $missing"
 fi
-step run 300 "$python" -m attnbench.runner run suites/gpu.yaml --out "$folder/run"
+step run 220 "$python" -m attnbench.runner run suites/gpu.yaml --out "$folder/run"
+# It goes on where it was interrupted: `bench selftest suites/selftest_gpu.yaml --out FOLDER/selftest`.
+step selftest 140 "$python" -m attnbench.runner selftest suites/selftest_gpu.yaml --runs 1 --out "$folder/selftest"
 exit "$failed"

@@ -125,7 +125,7 @@ def test_the_environment_names_the_gpu_its_driver_and_its_limits(told: Nvml) -> 
     assert environment.of_gpu(PROPERTIES)["gpu_power_limit_w"] is None
 
 
-class FakeBench:
+class FakeBench(Bench):
     """Answers values from a list for each case; None ends it."""
 
     def __init__(self, *values: list[Value | None]) -> None:
@@ -141,7 +141,7 @@ class FakeBench:
 def phases(bench: FakeBench, gpu: Gpu | None) -> list[dict[str, Any]]:
     plans = [Plan(3, 2)] * len(bench.values)
     clocks: Any = ("cold", "hot")
-    return [each.fields() for each in cuda_phases.phases(bench, plans, "seed", clocks, gpu)]  # type: ignore[arg-type]
+    return [each.fields() for each in cuda_phases.phases(bench, plans, "seed", clocks, gpu)]
 
 
 def test_every_case_is_cold_before_any_is_hot() -> None:
@@ -216,6 +216,10 @@ def test_a_group_gives_a_sample_of_every_case(monkeypatch: pytest.MonkeyPatch) -
     assert len(marks) == 2 + 2 * 2 * 2, "the parent sees which case is in flight: made ready, cold, hot"
 
 
+def fail() -> None:
+    int("x")
+
+
 def bench_of_one(monkeypatch: pytest.MonkeyPatch, *, lost: bool) -> Bench:
     """A bench of one CUDA case that is not made ready, on a device that answers or is lost."""
     bench = Bench.__new__(Bench)
@@ -227,14 +231,14 @@ def bench_of_one(monkeypatch: pytest.MonkeyPatch, *, lost: bool) -> Bench:
 
 def test_an_error_that_leaves_the_device_well_ends_its_case_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = bench_of_one(monkeypatch, lost=False)
-    bench._attempt(0, lambda: int("x"))
+    bench._attempt(0, fail)
     assert bench.ended[0][0] is Status.FAILED
 
 
 def test_an_error_that_takes_the_device_with_it_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = bench_of_one(monkeypatch, lost=True)
     with pytest.raises(outcome.DeviceLost, match="ValueError: invalid literal"):
-        bench._attempt(0, lambda: int("x"))
+        bench._attempt(0, fail)
 
 
 LOSE = """
@@ -248,7 +252,7 @@ def answer(self, what, request): raise outcome.DeviceLost("AcceleratorError: CUD
 
 worker._detach = lambda log: None
 worker._Desk.answer = answer
-worker.serve(Pipe(), "", [0, 0], None, [])
+worker.serve(Pipe(), "", [0, 0], None, [], None)
 """
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from attnbench.reports import frame
 from attnbench.runner import engine, exit_code
 from attnbench.runner.doctor.machine import here
 from attnbench.runner.engine import Finished
@@ -78,6 +79,9 @@ class FakeWorker:
     def close(self) -> None:
         self.machine.alive -= 1
 
+    def wait(self) -> None:
+        """It is ready at once."""
+
     def ask(self, request: dict[str, Any], patience_s: float) -> Any:
         assert patience_s == 60
         request = json.loads(json.dumps(request))
@@ -127,6 +131,18 @@ def test_every_case_is_probed_once_and_timed_in_every_process(tmp_path: Path) ->
     assert machine.started.count("spawn") == 3, "a fresh interpreter for each replicate"
     assert machine.started.count("forkserver") == 1 + 9, "a process of its own for each probe"
     assert machine.alive == 0
+
+
+def test_of_a_suite_the_cases_that_are_told_are_measured(tmp_path: Path) -> None:
+    suite = parse(SUITE, "tiny.yaml")
+    wanted = [case for case in suite.cases() if case.variant == "local_window"]
+    machine = Machine()
+    finished = engine.run(suite, tmp_path / "run", Quiet(), cases=wanted, start_worker=machine.start, now=machine.now)
+    assert {row.case for row in finished.rows} == {case.key for case in wanted}
+    run = frame.load(tmp_path / "run").frame
+    assert run["case"].tolist() == [case.key for case in wanted]
+    assert run["time_ns"].notna().all()
+    assert run["speedup"].isna().all(), "their baseline was left out"
 
 
 def test_rows_are_on_disk_as_they_were_returned(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,13 @@ from attnbench.runner.calls import inputs
 from attnbench.runner.verification import Attend, Verdict, check, check_rows, small_shapes
 from attnbench.variants import Shape, Spans
 from attnbench.variants.kernels import _oracle
+from attnbench.variants.truncated import Truncated
 
 SHAPE = Shape(1, 4, 2, 97, 8)
 
 
 def spans(n: int = SHAPE.seq_len) -> Spans:
-    return variants.load("truncated").pattern(left=9, right=4).spans(n)
+    return Truncated(left=9, right=4).spans(n)
 
 
 def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -87,13 +89,16 @@ class WrongGradient(torch.autograd.Function):
         return gradient * 1.001
 
 
+wrong_gradient: Callable[[Tensor], Tensor] = WrongGradient.apply
+
+
 def scale_off(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return right(q * 1.001, k, v)
 
 
 def mask_shifted(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     n = q.shape[2]
-    mask = variants.load("truncated").pattern(left=8, right=5).spans(n).mask()
+    mask = Truncated(left=8, right=5).spans(n).mask()
     return _oracle.attention(q, k, v, torch.from_numpy(mask))
 
 
@@ -150,7 +155,7 @@ def assert_caught(verdict: Verdict, problem: str) -> None:
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_a_wrong_gradient_is_caught(which: int) -> None:
     def attend(*tensors: Tensor) -> Tensor:
-        changed = [WrongGradient.apply(each) if place == which else each for place, each in enumerate(tensors)]
+        changed = [wrong_gradient(each) if place == which else each for place, each in enumerate(tensors)]
         return right(*changed)
 
     verdict = check(attend, spans(), SHAPE, "float32", "cpu", gradients=True)

@@ -30,6 +30,7 @@ def output(*command: str | Path, cwd: Path, **environment: str) -> str:
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of the last commit, and nothing else."""
     if not (shutil.which("git") and (ROOT / ".git").exists()):
+        # Whoever unpacked an archive has no commit to compare with; CI has, and there it is an error.
         stop = pytest.fail if "CI" in os.environ else pytest.skip
         stop("needs git and a checkout")
     folder = tmp_path_factory.mktemp("tree")
@@ -85,6 +86,11 @@ def test_the_command_is_declared_and_runs(wheel: ZipFile, unpacked: Path) -> Non
     assert "bench = attnbench.runner.cli:main" in read(wheel, "entry_points.txt").splitlines()
     help_page = python(unpacked, "import sys; from attnbench.runner.cli import main; sys.argv[1:] = ['--help']; main()")
     assert "Usage:" in help_page
+
+
+def test_pytest_finds_the_plugin(wheel: ZipFile) -> None:
+    lines = read(wheel, "entry_points.txt").splitlines()
+    assert lines[lines.index("[pytest11]") + 1] == "attnbench = attnbench.runner.pytest_plugin"
 
 
 def test_the_unpacked_wheel_finds_its_variants(unpacked: Path) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import rows
 from test_engine import SUITE as ENGINE_SUITE
-from test_engine import Machine, passed
+from test_engine import FakeWorker, Machine, passed
 from test_reports_page import FILES, words
 from test_run import FIGURES as RUN_FIGURES
 from test_run import FILES as RUN_FILES
@@ -206,23 +206,29 @@ class Recorders(Machine):
         super().__init__(**options)
         self.dies = dies
 
-    def start(self, kind: str, budget_bytes: int | None, folders: tuple[Path, ...]) -> Any:
-        machine, worker = self, super().start(kind, budget_bytes, folders)
-        ask = worker.ask
+    def start(self, kind: str, budget_bytes: int | None, folders: tuple[Path, ...]) -> FakeWorker:
+        super().start(kind, budget_bytes, folders)
+        return Recorder(self, kind)
 
-        def also(request: dict[str, Any], patience_s: float) -> Any:
-            if request["do"] != "profile":
-                return ask(request, patience_s)
-            case = Case.from_json(request["case"])
-            assert kind == "forkserver"
-            assert Path(request["trace"]).name == f"{case.key}.json.gz"
-            machine.clock_s += machine.request_s
-            if machine.dies(case):
-                raise WorkerEnded(Status.CRASHED, "its process was killed by SIGSEGV", 0)
-            return made(case).to_json()
 
-        worker.ask = also  # type: ignore[method-assign]
-        return worker
+class Recorder(FakeWorker):
+    """A worker of `Recorders`, started in a certain way."""
+
+    def __init__(self, machine: Recorders, kind: str) -> None:
+        super().__init__(machine)
+        self.dies = machine.dies
+        self.kind = kind
+
+    def ask(self, request: dict[str, Any], patience_s: float) -> Any:
+        if request["do"] != "profile":
+            return super().ask(request, patience_s)
+        case = Case.from_json(request["case"])
+        assert self.kind == "forkserver"
+        assert Path(request["trace"]).name == f"{case.key}.json.gz"
+        self.machine.clock_s += self.machine.request_s
+        if self.dies(case):
+            raise WorkerEnded(Status.CRASHED, "its process was killed by SIGSEGV", 0)
+        return made(case).to_json()
 
 
 def run(machine: Machine, folder: Path, **options: Any) -> engine.Finished:

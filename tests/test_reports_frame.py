@@ -1,14 +1,18 @@
 """A run read back: statuses, numbers with known truth, broken files."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import rows
 
 from attnbench.reports import frame as frames
-from attnbench.reports.frame import load
+from attnbench.reports.frame import Run, load
 from attnbench.reports.journal import RunError
 from attnbench.suites import Probe, Sample, Status
 
@@ -23,7 +27,7 @@ EXACT = rows.Plan(
 )
 
 
-def one(run, label, n=None):
+def one(run: Run, label: str, n: int | None = None) -> pd.Series:
     """The row of a label, at a length."""
     table = run.scaling if n is None else run.frame[run.frame["seq_len"] == n]
     found = table[table["label"].str.startswith(label)]
@@ -31,14 +35,14 @@ def one(run, label, n=None):
     return found.iloc[0]
 
 
-def test_columns_in_their_order(tmp_path):
+def test_columns_in_their_order(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, rows.QUICK))
     assert ",".join(run.frame.columns).startswith(SPECIFIED)
     assert tuple(run.frame.columns) == frames.COLUMNS
     assert len(run.frame) == 48
 
 
-def test_numbers_without_noise(tmp_path):
+def test_numbers_without_noise(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, EXACT))
     row = one(run, "local_window", 2048)
     assert row["label"] == "local_window(window=129)"
@@ -57,12 +61,12 @@ def test_numbers_without_noise(tmp_path):
     assert row["processes"] == 5
 
 
-def test_the_baseline_is_one_times_itself(tmp_path):
+def test_the_baseline_is_one_times_itself(tmp_path: Path) -> None:
     row = one(load(rows.write(tmp_path, rows.QUICK.__class__((rows.FULL,), (512,)))), "full", 512)
     assert (row["speedup"], row["speedup_low"], row["speedup_high"], row["realised"]) == (1, 1, 1, 1)
 
 
-def test_exponents_and_crossover_without_noise(tmp_path):
+def test_exponents_and_crossover_without_noise(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, EXACT))
     local = one(run, "local_window")
     assert local["time_exponent"] == pytest.approx(1)
@@ -73,7 +77,7 @@ def test_exponents_and_crossover_without_noise(tmp_path):
     assert one(run, "full")["crossover"] == ""
 
 
-def test_exponents_and_crossover_through_noise(tmp_path):
+def test_exponents_and_crossover_through_noise(tmp_path: Path) -> None:
     inside = {"exponent": 0, "crossover": 0}
     for seed in range(20):
         run = load(rows.write(tmp_path, replace(EXACT, process_sd=0.05, value_sd=0.03, seed=seed)))
@@ -86,7 +90,7 @@ def test_exponents_and_crossover_through_noise(tmp_path):
 @pytest.mark.parametrize(
     ("at_1024_ns", "exponent", "crossover"), [(1e4, 1.0, "always"), (1e8, 1.0, "never"), (2e6, 2.0, "unclear")]
 )
-def test_other_crossovers(tmp_path, at_1024_ns, exponent, crossover):
+def test_other_crossovers(tmp_path: Path, at_1024_ns: float, exponent: float, crossover: str) -> None:
     local = replace(rows.LOCAL, at_1024_ns=at_1024_ns, exponent=exponent)
     run = load(rows.write(tmp_path, rows.Plan((rows.FULL, local), (256, 512, 1024), processes=9)))
     row = one(run, "local_window")
@@ -94,10 +98,10 @@ def test_other_crossovers(tmp_path, at_1024_ns, exponent, crossover):
     assert np.isnan(row["crossover_seq_len"])
 
 
-def test_speedups_are_paired_by_replicate(tmp_path):
+def test_speedups_are_paired_by_replicate(tmp_path: Path) -> None:
     plan = rows.Plan((rows.FULL, rows.LOCAL), (512,), process_sd=0, value_sd=0)
     (_, base), (_, own) = rows.cases(plan)
-    told = [rows.probe(each, series, Status.PASSED, "") for series, each in rows.cases(plan)]
+    told: list[Probe | Sample] = [rows.probe(each, series, Status.PASSED, "") for series, each in rows.cases(plan)]
     pace = {0: 1.0, 1: 3.0, 2: 9.0}
     told += [Sample(base.key, Status.PASSED, "", p, 1, (2e6 * pace[p],)) for p in pace]
     told += [Sample(own.key, Status.PASSED, "", p, 1, (1e6 * pace[p],)) for p in pace]
@@ -107,14 +111,14 @@ def test_speedups_are_paired_by_replicate(tmp_path):
     assert row["processes"] == 4
 
 
-def test_no_baseline(tmp_path):
+def test_no_baseline(tmp_path: Path) -> None:
     frame = load(rows.write(tmp_path, replace(rows.QUICK, baseline=None))).frame
     assert frame["speedup"].isna().all()
     assert (frame["baseline"] == "").all()
     assert frame["time_ns"].notna().all()
 
 
-def test_a_failed_baseline_gives_no_speedup(tmp_path):
+def test_a_failed_baseline_gives_no_speedup(tmp_path: Path) -> None:
     plan = rows.Plan((replace(rows.FULL, endings={1024: rows.OOM}), rows.LOCAL), (512, 1024))
     row = one(load(rows.write(tmp_path, plan)), "local_window", 1024)
     assert row["baseline"] == "full/sdpa"
@@ -125,7 +129,7 @@ def test_a_failed_baseline_gives_no_speedup(tmp_path):
 NUMBERS = ["time_ns", "peak_bytes", "allowed_pairs", "flops", "speedup", "max_abs_error", "waste", "prepare_ns"]
 
 
-def told(tmp_path, *extra, drop=0, processes=3):
+def told(tmp_path: Path, *extra: Callable[[str], Probe | Sample], drop: int = 0, processes: int = 3) -> pd.Series:
     """The row of a run of one case."""
     plan = rows.Plan((rows.FULL,), (512,), processes=processes)
     key = rows.cases(plan)[0][1].key
@@ -134,44 +138,47 @@ def told(tmp_path, *extra, drop=0, processes=3):
 
 
 @pytest.mark.parametrize("status", [each for each in Status if each is not Status.PASSED])
-def test_a_failed_probe_has_no_numbers(tmp_path, status):
+def test_a_failed_probe_has_no_numbers(tmp_path: Path, status: Status) -> None:
     row = told(tmp_path, lambda key: Probe(key, status, "because"))
     assert (row["status"], row["reason"]) == (status.value, "because")
     assert row[NUMBERS].isna().all()
 
 
-def test_one_failed_replicate_is_a_finding(tmp_path):
+def test_one_failed_replicate_is_a_finding(tmp_path: Path) -> None:
     row = told(tmp_path, lambda key: Sample(key, Status.CRASHED, "signal 11", 2))
     assert (row["status"], row["reason"]) == ("crashed", "signal 11")
     assert row[NUMBERS].isna().all()
 
 
-def test_a_replicate_skipped_for_time_is_not(tmp_path):
+def test_a_replicate_skipped_for_time_is_not(tmp_path: Path) -> None:
     row = told(tmp_path, lambda key: Sample(key, Status.SKIPPED, "the suite's time was spent", 3))
     assert (row["status"], row["reason"], row["processes"]) == ("passed", "", 3)
 
 
-def test_all_replicates_skipped(tmp_path):
+def test_all_replicates_skipped(tmp_path: Path) -> None:
     row = told(tmp_path, lambda key: Sample(key, Status.SKIPPED, "the suite's time was spent", 0), processes=0)
     assert (row["status"], row["reason"]) == ("skipped", "the suite's time was spent")
 
 
-def test_not_reached_and_not_timed(tmp_path):
+def test_not_reached_and_not_timed(tmp_path: Path) -> None:
     assert told(tmp_path, drop=4)["reason"] == "not reached"
     assert told(tmp_path, drop=3)["reason"] == frames.NOT_TIMED
     assert told(tmp_path, drop=3)["status"] == "skipped"
 
 
-def test_the_last_row_counts(tmp_path):
+def test_the_last_row_counts(tmp_path: Path) -> None:
+    def timed(replicate: int) -> Callable[[str], Sample]:
+        return lambda key: Sample(key, Status.PASSED, "", replicate, 1, (5.0,))
+
     again = told(
         tmp_path,
         lambda key: Probe(key, Status.PASSED, "", peak_bytes=77),
-        *(lambda key, p=p: Sample(key, Status.PASSED, "", p, 1, (5.0,)) for p in range(3)),
+        *(timed(p) for p in range(3)),
     )
     assert (again["peak_bytes"], again["time_ns"], again["processes"]) == (77, pytest.approx(5), 3)
 
 
-def test_a_torn_last_line_is_left_out(tmp_path):
+def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     folder = rows.write(tmp_path, rows.QUICK)
     path = folder / "samples.jsonl"
     whole = load(folder).frame
@@ -201,7 +208,7 @@ SAMPLE = '{"kind": "sample", "case": "KEY", "status": "passed", "reason": "", '
         (SAMPLE + '"replicate": 0, "values_ns": ["1"]}', "found"),
     ],
 )
-def test_an_unreadable_line_is_named(tmp_path, line, problem):
+def test_an_unreadable_line_is_named(tmp_path: Path, line: str, problem: str) -> None:
     plan = rows.Plan((rows.FULL,), (512,))
     folder = rows.write(tmp_path, plan)
     lines = (folder / "samples.jsonl").read_text().splitlines()
@@ -226,13 +233,13 @@ def test_an_unreadable_line_is_named(tmp_path, line, problem):
         ({"patterns": [None]}, "patterns.0.: expected a thumbnail"),
     ],
 )
-def test_a_wrong_run_json(tmp_path, change, problem):
+def test_a_wrong_run_json(tmp_path: Path, change: dict[str, object], problem: str) -> None:
     meta = rows.meta(rows.QUICK) | change
     with pytest.raises(RunError, match=problem):
         load(rows.write_rows(tmp_path, meta, []))
 
 
-def test_missing_and_broken_files(tmp_path):
+def test_missing_and_broken_files(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"nothing.run\.json: expected the folder of a run"):
         load(tmp_path / "nothing")
     (tmp_path / "run.json").write_text("{")
@@ -240,7 +247,7 @@ def test_missing_and_broken_files(tmp_path):
         load(tmp_path)
 
 
-def test_a_run_without_rows_or_cases(tmp_path):
+def test_a_run_without_rows_or_cases(tmp_path: Path) -> None:
     folder = rows.write(tmp_path, rows.QUICK)
     (folder / "samples.jsonl").unlink()
     assert (load(folder).frame["status"] == "skipped").all()
@@ -249,16 +256,16 @@ def test_a_run_without_rows_or_cases(tmp_path):
     assert empty.scaling.empty
 
 
-def test_a_variant_that_is_not_installed_here(tmp_path):
+def test_a_variant_that_is_not_installed_here(tmp_path: Path) -> None:
     meta = rows.meta(rows.Plan((rows.LOCAL,), (512,), baseline=None))
     meta["cases"][0] |= {"variant": "from_elsewhere", "parameters": {"reach": 3, "wrap": True}}
     assert load(rows.write_rows(tmp_path, meta, [])).frame["label"][0] == "from_elsewhere(reach=3, wrap=true)"
 
 
-def test_what_a_gpu_adds_is_over_processes(tmp_path):
+def test_what_a_gpu_adds_is_over_processes(tmp_path: Path) -> None:
     plan = rows.Plan((rows.FULL,), (256,), devices=("cuda",), processes=3, process_sd=0, value_sd=0)
     (case,) = (each for _, each in rows.cases(plan))
-    conditions = [
+    conditions: list[dict[str, Any]] = [
         {"hot_values_ns": (2e5, 4e5, 3e5), "host_ns": 1e3, "launch_bound": False, "throttled": False},
         {"hot_values_ns": (3e5,), "host_ns": 9e3, "launch_bound": True, "throttled": False},
         {"hot_values_ns": (3e5,), "host_ns": 2e3, "launch_bound": False, "throttled": False},
@@ -275,7 +282,7 @@ def test_what_a_gpu_adds_is_over_processes(tmp_path):
     assert row["reserved_bytes"] == 2**21
 
 
-def test_what_only_a_gpu_has_is_empty_on_a_cpu(tmp_path):
+def test_what_only_a_gpu_has_is_empty_on_a_cpu(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, EXACT))
     only = ["hot_time_ns", "host_ns", "launch_bound", "throttled", "reserved_bytes"]
     assert run.frame[only].isna().all(axis=None)

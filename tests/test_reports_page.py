@@ -5,6 +5,8 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 import rows
 
 from attnbench.reports import figures, page
-from attnbench.reports.figures.looks import looks
+from attnbench.reports.figures.looks import STYLE, looks
 from attnbench.reports.figures.patterns import thumbnail
 from attnbench.reports.frame import load
 from attnbench.reports.journal import RunError
@@ -34,13 +36,13 @@ PLANS = {
 FILES = sorted(f"{name}.{kind}" for name in ("time", "memory", "speedup", "patterns") for kind in ("svg", "png"))
 
 
-def words(path):
+def words(path: Path) -> str:
     """All text of an SVG."""
     return " ".join("".join(each.itertext()) for each in ElementTree.parse(path).iter() if each.tag.endswith("}text"))
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_every_kind_of_run_has_its_files(tmp_path, name):
+def test_every_kind_of_run_has_its_files(tmp_path: Path, name: str) -> None:
     folder = rows.write(tmp_path, PLANS[name])
     assert page.write(folder) == folder / "report.md"
     assert sorted(os.listdir(folder)) == ["figures", "report.md", "run.json", "samples.jsonl", "table.csv", "table.md"]
@@ -52,7 +54,7 @@ def test_every_kind_of_run_has_its_files(tmp_path, name):
         assert words(file)
 
 
-def test_what_figures_say(tmp_path):
+def test_what_figures_say(tmp_path: Path) -> None:
     folder = rows.write(tmp_path, PLANS["failing"])
     figures.write(load(folder), folder)
     told = {name: words(folder / "figures" / f"{name}.svg") for name in figures.FIGURES}
@@ -78,14 +80,14 @@ def test_what_figures_say(tmp_path):
         ("two_devices", "time", "forward, float32, cuda, 2 threads"),
     ],
 )
-def test_what_a_figure_says_of_an_odd_run(tmp_path, name, figure, text):
+def test_what_a_figure_says_of_an_odd_run(tmp_path: Path, name: str, figure: str, text: str) -> None:
     run = load(rows.write(tmp_path, PLANS[name]))
-    with mpl.rc_context(figures.STYLE):
+    with mpl.rc_context(cast(Any, STYLE)):
         figures.FIGURES[figure](run).savefig(tmp_path / "it.svg")
     assert text in words(tmp_path / "it.svg")
 
 
-def test_a_rebuild_gives_the_same_bytes(tmp_path):
+def test_a_rebuild_gives_the_same_bytes(tmp_path: Path) -> None:
     folder = rows.write(tmp_path, PLANS["failing"])
     files = ["table.csv", "table.md", "report.md", *(f"figures/{name}" for name in FILES)]
     page.write(folder)
@@ -94,13 +96,13 @@ def test_a_rebuild_gives_the_same_bytes(tmp_path):
     assert {name: (folder / name).read_bytes() for name in files} == first
 
 
-def test_drawing_leaves_the_settings_of_matplotlib_alone(tmp_path):
+def test_drawing_leaves_the_settings_of_matplotlib_alone(tmp_path: Path) -> None:
     before = dict(mpl.rcParams)
     figures.write(load(rows.write(tmp_path, PLANS["one_case"])), tmp_path)
     assert dict(mpl.rcParams) == before
 
 
-def test_looks_tell_series_apart_and_stay(tmp_path):
+def test_looks_tell_series_apart_and_stay(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, rows.QUICK))
     found = looks(run.frame)
     assert len({look[:4] for look in found.values()}) == len(found) == 6
@@ -110,7 +112,7 @@ def test_looks_tell_series_apart_and_stay(tmp_path):
     assert looks(run.frame[run.frame["direction"] == "training"]) == found
 
 
-def test_thumbnails_are_the_patterns(tmp_path):
+def test_thumbnails_are_the_patterns(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, PLANS["quick"]))
     told = next(each for each in run.meta["patterns"] if each["variant"] == "local_window")
     mask = thumbnail(told)
@@ -121,7 +123,7 @@ def test_thumbnails_are_the_patterns(tmp_path):
     assert (thumbnail(packed) == odd).all()
 
 
-def test_the_report_holds_what_made_it(tmp_path):
+def test_the_report_holds_what_made_it(tmp_path: Path) -> None:
     meta = rows.meta(PLANS["failing"])
     meta |= {"name": "a <b> | c", "question": "Is `it` <i>faster</i>?", "source": "name: x\n# ```yaml\n"}
     meta["environment"]["note"] = "two\nlines | and a pipe"
@@ -141,7 +143,7 @@ def test_the_report_holds_what_made_it(tmp_path):
     assert (folder / "table.md").read_text(encoding="utf-8").rstrip("\n") in text
 
 
-def test_an_interrupted_run_says_so(tmp_path):
+def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
     meta = rows.meta(rows.QUICK) | {"finished": None}
     folder = rows.write_rows(tmp_path, meta, [*rows.rows(rows.QUICK)][:30])
     text = page.write(folder).read_text(encoding="utf-8")
@@ -150,7 +152,7 @@ def test_an_interrupted_run_says_so(tmp_path):
     assert "finished not." in text
 
 
-def test_an_empty_run(tmp_path):
+def test_an_empty_run(tmp_path: Path) -> None:
     folder = rows.write_rows(tmp_path, rows.meta(rows.QUICK) | {"cases": [], "patterns": []}, [])
     text = page.write(folder).read_text(encoding="utf-8")
     assert "The run has no cases." in text
@@ -158,13 +160,13 @@ def test_an_empty_run(tmp_path):
     assert sorted(os.listdir(folder / "figures")) == FILES
 
 
-def test_no_run_is_one_clear_error(tmp_path):
+def test_no_run_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="expected the folder of a run"):
         page.write(tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
-def test_reports_need_no_torch():
+def test_reports_need_no_torch() -> None:
     code = "import sys, attnbench.reports.page; print({'torch', 'attnbench.runner'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

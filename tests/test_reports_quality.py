@@ -3,7 +3,7 @@
 import io
 import re
 from dataclasses import replace
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,17 +15,18 @@ from scipy import stats
 from attnbench.reports import flags, page, quality, spread, tables
 from attnbench.reports.answer import answer
 from attnbench.reports.frame import load
-from attnbench.reports.statistics import interval
+from attnbench.reports.statistics import FloatArray, interval
+from attnbench.suites import Direction, Sample, Status
 
 QUIET = rows.Plan((rows.FULL, rows.LOCAL), (512, 1024), process_sd=0.003, value_sd=0.003, processes=9)
 FAULTY = replace(QUIET, series=(rows.FULL, replace(rows.LOCAL, predicted=0.8)), drift=0.05)
 
 
-def normal(sd, *shape, seed=1):
+def normal(sd: float, *shape: int, seed: int = 1) -> FloatArray:
     return np.random.default_rng(seed).normal(0, sd, shape)
 
 
-def one_way(logs):
+def one_way(logs: list[FloatArray]) -> tuple[float, float]:
     """The components of one case by the textbook: groups may differ in size."""
     sizes = np.array([len(each) for each in logs])
     number, grand = sizes.sum(), np.concatenate(logs).mean()
@@ -35,7 +36,7 @@ def one_way(logs):
     return np.sqrt(within), np.sqrt(max((across - within) / size, 0))
 
 
-def test_components_are_those_of_the_textbook_whatever_the_sizes():
+def test_components_are_those_of_the_textbook_whatever_the_sizes() -> None:
     rng = np.random.default_rng(7)
     cases = [[rng.normal(rng.normal(0, 0.1), 0.05, n) for n in sizes] for sizes in ((3, 3, 3), (1, 5, 2, 9), (4, 1))]
     values = [np.exp(each).tolist() for case in cases for each in case]
@@ -46,21 +47,21 @@ def test_components_are_those_of_the_textbook_whatever_the_sizes():
 
 
 @pytest.mark.parametrize(("within", "between"), [(0.05, 0.02), (0.01, 0.1)])
-def test_components_find_the_simulated_truth(within, between):
+def test_components_find_the_simulated_truth(within: float, between: float) -> None:
     logs = normal(between, 400, 8, 1) + normal(within, 400, 8, 5, seed=2)
     found = spread.components(np.exp(logs).reshape(-1, 5).tolist(), np.repeat(np.arange(400), 8), 400)
     assert np.sqrt((found.within**2).mean()) == pytest.approx(within, rel=0.05)
     assert np.sqrt((found.between**2).mean()) == pytest.approx(between, rel=0.1)
 
 
-def test_a_negative_component_is_zero():
+def test_a_negative_component_is_zero() -> None:
     alike = [[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]]
     found = spread.components(alike, np.zeros(3, np.int64), 1)
     assert found.between[0] == 0
     assert found.within[0] == pytest.approx(np.log(2) / np.sqrt(2))
 
 
-def test_components_that_the_values_do_not_tell():
+def test_components_that_the_values_do_not_tell() -> None:
     values = [[3.0], [4.0], [1.0, 2.0]]
     found = spread.components(values, np.array([0, 0, 1]), 3)
     assert np.isnan(found.within).tolist() == [True, False, True]
@@ -68,7 +69,7 @@ def test_components_that_the_values_do_not_tell():
     assert spread.components([], np.array([], np.int64), 2).within.shape == (2,)
 
 
-def test_drift_is_the_line_of_least_squares():
+def test_drift_is_the_line_of_least_squares() -> None:
     y = normal(0.02, 5, 7) + np.linspace(0, 0.1, 7)
     found = spread.drift(y)
     for row, change, p_value in zip(y, *found, strict=True):
@@ -76,7 +77,7 @@ def test_drift_is_the_line_of_least_squares():
         assert (change, p_value) == pytest.approx((expected.slope * 6, expected.pvalue), rel=1e-9)
 
 
-def test_drift_keeps_the_places_of_the_processes_that_are_there():
+def test_drift_keeps_the_places_of_the_processes_that_are_there() -> None:
     y = np.array([[np.nan, 1.0, 1.3, np.nan, 1.4, np.nan], [1.0, np.nan, np.nan, 2.0, np.nan, np.nan]])
     found = spread.drift(y)
     expected = stats.linregress([1, 2, 4], [1.0, 1.3, 1.4])
@@ -85,19 +86,19 @@ def test_drift_keeps_the_places_of_the_processes_that_are_there():
     assert spread.drift(np.empty((3, 0))).change.shape == (3,)
 
 
-def test_drift_without_noise():
+def test_drift_without_noise() -> None:
     found = spread.drift(np.array([[2.0, 2.0, 2.0], [1.0, 2.0, 3.0]]))
     assert found.change == pytest.approx([0, 2])
     assert found.p_value == pytest.approx([1, 0], abs=1e-6)
 
 
-def test_drift_is_rarely_seen_where_there_is_none():
+def test_drift_is_rarely_seen_where_there_is_none() -> None:
     found = spread.drift(normal(0.05, 4000, 6))
     assert 0.005 < (found.p_value < flags.DRIFT_LEVEL).mean() < 0.015
 
 
 @pytest.mark.parametrize("sd", [0, 0.002, 0.01, 0.03, 0.2])
-def test_needed_processes_are_the_fewest_that_do(sd):
+def test_needed_processes_are_the_fewest_that_do(sd: float) -> None:
     y = np.array([[-sd, 0.0, sd, np.nan]])
     (needed,) = spread.needed_processes(y)
     half = [stats.t.ppf(0.975, p - 1) * sd / np.sqrt(p) for p in (needed, needed - 1)]
@@ -105,11 +106,11 @@ def test_needed_processes_are_the_fewest_that_do(sd):
     assert needed == 3 or half[1] > np.log(1.01)
 
 
-def test_needed_processes_want_three():
+def test_needed_processes_want_three() -> None:
     assert np.isnan(spread.needed_processes(np.array([[1.0, 1.1, np.nan], [np.nan] * 3]))).all()
 
 
-def test_noisy_is_half_an_interval_above_five_percent():
+def test_noisy_is_half_an_interval_above_five_percent() -> None:
     y = normal(1.0, 1, 6)
     half = interval(y).high - interval(y).mean
     narrow, wide = (interval(y / half * np.log(each)) for each in (1.0499, 1.0501))
@@ -117,27 +118,27 @@ def test_noisy_is_half_an_interval_above_five_percent():
     assert not flags.noisy(interval(np.array([[1.0, 9.0]])))[0], "without an interval"
 
 
-def test_drifting_is_significant_and_large():
+def test_drifting_is_significant_and_large() -> None:
     found = spread.Drift(np.log([1.03, 1.03, 1.019, 1 / 1.03, np.nan]), np.array([0.009, 0.011, 1e-9, 0.001, np.nan]))
     assert flags.drifting(found).tolist() == [True, False, False, True, False]
 
 
 @pytest.mark.parametrize("processes", [10, 14, 20, 40])
 @pytest.mark.parametrize(("freedom", "most"), [(np.inf, 0.012), (3, 0.02)])
-def test_one_mode_is_rarely_called_two(processes, freedom, most):
+def test_one_mode_is_rarely_called_two(processes: int, freedom: float, most: float) -> None:
     y = stats.t.rvs(freedom, size=(3000, processes), random_state=processes)
     assert flags.bimodal(y).mean() < most
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5])
-def test_two_modes_are_found(share):
+def test_two_modes_are_found(share: float) -> None:
     rng = np.random.default_rng(3)
     modes = np.where(np.arange(12) < round(12 * share), 0.5, 0.0)
     y = rng.permuted(modes + rng.normal(0, 0.04, (500, 12)), axis=1)
     assert flags.bimodal(y).mean() > 0.95
 
 
-def test_what_is_no_second_mode():
+def test_what_is_no_second_mode() -> None:
     tight = np.linspace(0, 0.01, 10)
     outlier, few, small = tight.copy(), np.repeat([0.0, 1.0], [4, 5]), np.repeat([0.0, 0.019], 5)
     outlier[-1] = 1.0
@@ -148,12 +149,12 @@ def test_what_is_no_second_mode():
     assert flags.bimodal(two[None])[0]
 
 
-def test_memory_off_by_more_than_a_tenth_either_way():
+def test_memory_off_by_more_than_a_tenth_either_way() -> None:
     peaks, predicted = np.array([109.0, 111, 91, 89, np.nan, 5]), np.array([100.0, 100, 100, 100, 100, np.nan])
     assert flags.memory_off(peaks, predicted).tolist() == [False, True, False, True, False, False]
 
 
-def test_a_case_carries_its_flags_in_order():
+def test_a_case_carries_its_flags_in_order() -> None:
     raised = {"memory_off": np.array([True, False, True]), "noisy": np.array([True, False, False])}
     told = flags.words(raised, 3)
     assert told == ["noisy memory_off", "", "memory_off"]
@@ -161,7 +162,7 @@ def test_a_case_carries_its_flags_in_order():
     assert flags.carrying(frame, "memory_off").index.tolist() == [0, 2]
 
 
-def test_columns_of_a_run(tmp_path):
+def test_columns_of_a_run(tmp_path: Path) -> None:
     frame = load(rows.write(tmp_path, QUIET)).frame
     added = "within_sd,between_sd,drift,drift_p,processes_for_1_percent,flags,gross_bytes,net_bytes"
     assert f",peak_fraction,{added}," in ",".join(frame.columns)
@@ -171,7 +172,7 @@ def test_columns_of_a_run(tmp_path):
     assert (frame["flags"] == "").all()
 
 
-def test_cases_that_did_not_pass_have_none_of_it(tmp_path):
+def test_cases_that_did_not_pass_have_none_of_it(tmp_path: Path) -> None:
     plan = replace(QUIET, series=(replace(rows.FULL, endings={512: rows.OOM}, predicted=9.0),))
     frame = load(rows.write(tmp_path, plan)).frame.set_index("seq_len")
     numbers = ["within_sd", "between_sd", "drift", "drift_p", "processes_for_1_percent", "gross_bytes", "net_bytes"]
@@ -179,25 +180,26 @@ def test_cases_that_did_not_pass_have_none_of_it(tmp_path):
     assert frame["flags"].tolist() == ["", "memory_off"]
 
 
-def test_two_processes_give_no_interval_and_no_verdict_on_noise(tmp_path):
+def test_two_processes_give_no_interval_and_no_verdict_on_noise(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, replace(FAULTY, process_sd=0.5, processes=2)))
     assert run.frame[["time_low_ns", "drift", "processes_for_1_percent"]].isna().all(axis=None)
     assert set(run.frame["flags"]) == {"", "memory_off"}
-    console = Console(width=140, file=io.StringIO())
+    shown = io.StringIO()
+    console = Console(width=140, file=shown)
     console.print(tables.terminal(run))
-    assert "±" not in console.file.getvalue()
+    assert "±" not in shown.getvalue()
 
 
 @pytest.mark.parametrize("replicates", [(0,), (8,), (2, 3)])
-def test_one_unsteady_replicate_flags_the_case(tmp_path, replicates):
+def test_one_unsteady_replicate_flags_the_case(tmp_path: Path, replicates: tuple[int, ...]) -> None:
     frame = load(rows.write(tmp_path, replace(QUIET, unsteady=replicates))).frame
     assert set(frame["flags"]) == {"not_steady"}
 
 
-def test_one_throttled_sample_flags_the_case(tmp_path):
+def test_one_throttled_sample_flags_the_case(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, QUIET))
     told = [
-        (i, SimpleNamespace(values_ns=(5.0,), steady=True, throttled=i == 2 and p == 1))
+        (i, Sample("a case", Status.PASSED, "", p, 1, (5.0,), throttled=i == 2 and p == 1))
         for i in range(4)
         for p in (0, 1)
     ]
@@ -205,7 +207,7 @@ def test_one_throttled_sample_flags_the_case(tmp_path):
     assert run.frame["flags"].tolist() == ["", "", "throttled", ""]
 
 
-def test_rows_of_older_runs_count_as_steady(tmp_path):
+def test_rows_of_older_runs_count_as_steady(tmp_path: Path) -> None:
     folder = rows.write(tmp_path, QUIET)
     path = folder / "samples.jsonl"
     path.write_text(re.sub(r', "steady": \w+, "order": \d+', "", path.read_text()))
@@ -213,16 +215,20 @@ def test_rows_of_older_runs_count_as_steady(tmp_path):
     assert set(load(folder).frame["flags"]) == {""}
 
 
-def test_many_processes_of_two_kinds_are_bimodal(tmp_path):
+def test_many_processes_of_two_kinds_are_bimodal(tmp_path: Path) -> None:
     plan = rows.Plan((rows.FULL,), (512,), processes=12, process_sd=0.004)
-    told = [*rows.rows(plan)]
+    probe, *told = rows.rows(plan)
     pace = [1.0, 1.3] * 6
-    slowed = [replace(each, values_ns=tuple(v * pace[each.replicate] for v in each.values_ns)) for each in told[1:]]
-    frame = load(rows.write_rows(tmp_path, rows.meta(plan), [told[0], *slowed])).frame
+    slowed = [
+        replace(each, values_ns=tuple(v * pace[each.replicate] for v in each.values_ns))
+        for each in told
+        if isinstance(each, Sample)
+    ]
+    frame = load(rows.write_rows(tmp_path, rows.meta(plan), [probe, *slowed])).frame
     assert frame["flags"].tolist() == ["noisy bimodal"]
 
 
-def test_flags_are_shown_and_nothing_is_dropped(tmp_path):
+def test_flags_are_shown_and_nothing_is_dropped(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, FAULTY))
     assert set(run.frame["flags"]) == {"drifting", "drifting memory_off"}
     assert run.frame["time_ns"].notna().all()
@@ -238,13 +244,13 @@ def test_flags_are_shown_and_nothing_is_dropped(tmp_path):
     assert "### Flags\n\n| flag | cases |" in page.report(run, markdown, {})
 
 
-def test_a_run_without_flags_says_so_in_its_table_alone(tmp_path):
+def test_a_run_without_flags_says_so_in_its_table_alone(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, QUIET))
     assert "### Flags\n\nNo case is flagged." in tables.markdown(run)
     assert not [each for each in answer(run) if "flag" in each]
 
 
-def test_few_flagged_cases_are_left_to_the_table(tmp_path):
+def test_few_flagged_cases_are_left_to_the_table(tmp_path: Path) -> None:
     series = (
         rows.FULL,
         replace(rows.LOCAL, predicted=2.0),
@@ -255,11 +261,12 @@ def test_few_flagged_cases_are_left_to_the_table(tmp_path):
     assert not [each for each in answer(run) if "flagged" in each]
 
 
-def test_the_terminal_marks_flagged_cases(tmp_path):
+def test_the_terminal_marks_flagged_cases(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, replace(FAULTY, drift=0)))
-    console = Console(width=140, file=io.StringIO())
+    shown = io.StringIO()
+    console = Console(width=140, file=shown)
     console.print(tables.terminal(run))
-    text = console.file.getvalue()
+    text = shown.getvalue()
     assert len(re.findall(r"\dx !", text)) == 2
     assert len(re.findall(r"\dx(?! !)", text)) == 2
     assert "! flagged: " in text
@@ -274,7 +281,9 @@ def test_the_terminal_marks_flagged_cases(tmp_path):
         ("backward", "float64", 4, 3 * 8, 2 * 8),
     ],
 )
-def test_gross_and_net_memory(tmp_path, direction, dtype, kv_heads, given, returned):
+def test_gross_and_net_memory(
+    tmp_path: Path, direction: Direction, dtype: str, kv_heads: int, given: float, returned: int
+) -> None:
     plan = rows.Plan((rows.FULL,), (512,), (direction,), dtype=dtype)
     meta = rows.meta(plan)
     meta["cases"][0]["kv_heads"] = kv_heads

@@ -7,17 +7,17 @@ from scipy import stats
 from attnbench.reports import statistics
 
 
-def test_log_medians_are_medians_of_logarithms():
+def test_log_medians_are_medians_of_logarithms() -> None:
     values = [[3.0], [4.0, 1.0], [5.0, 2.0, 9.0], [8.0, 1.0, 4.0, 2.0]]
     expected = [np.median(np.log(each)) for each in values]
     assert statistics.log_medians(values) == pytest.approx(expected, abs=1e-15)
 
 
-def test_log_medians_of_nothing():
+def test_log_medians_of_nothing() -> None:
     assert statistics.log_medians([]).shape == (0,)
 
 
-def test_interval_is_students():
+def test_interval_is_students() -> None:
     y = np.random.default_rng(1).normal(3, 2, (4, 7))
     found = statistics.interval(y)
     for row, low, high in zip(y, found.low, found.high, strict=True):
@@ -25,7 +25,7 @@ def test_interval_is_students():
         assert (low, high) == pytest.approx(expected, rel=1e-12)
 
 
-def test_interval_leaves_out_missing_processes():
+def test_interval_leaves_out_missing_processes() -> None:
     y = np.array([[1.0, np.nan, 2.0, 4.0], [np.nan] * 4, [1.0, 2.0, np.nan, np.nan]])
     found = statistics.interval(y)
     alone = statistics.interval(np.array([1.0, 2.0, 4.0]))
@@ -36,14 +36,14 @@ def test_interval_leaves_out_missing_processes():
 
 
 @pytest.mark.parametrize(("processes", "there"), [(1, False), (2, False), (3, True)])
-def test_no_interval_below_three_processes(processes, there):
+def test_no_interval_below_three_processes(processes: int, there: bool) -> None:
     found = statistics.interval(np.arange(float(processes)))
     assert np.isfinite(found.low) == np.isfinite(found.high) == there
     assert np.isfinite(found.mean)
 
 
 @pytest.mark.parametrize("processes", [3, 5, 8])
-def test_intervals_cover_the_truth(processes):
+def test_intervals_cover_the_truth(processes: int) -> None:
     rng = np.random.default_rng(processes)
     runs, truth = 600, np.log(1e6)
     noise = rng.normal(0, 0.05, (runs, processes, 1)) + rng.normal(0, 0.03, (runs, processes, 9))
@@ -53,7 +53,7 @@ def test_intervals_cover_the_truth(processes):
     assert 0.92 < share < 0.98
 
 
-def test_pairing_takes_out_what_a_process_shares():
+def test_pairing_takes_out_what_a_process_shares() -> None:
     rng = np.random.default_rng(2)
     shared = rng.normal(0, 0.3, (200, 5))
     base, own = (shared + rng.normal(0, 0.01, (200, 5)) for _ in range(2))
@@ -73,19 +73,19 @@ def test_pairing_takes_out_what_a_process_shares():
         ([], []),
     ],
 )
-def test_the_longest_three_octaves(n, chosen):
+def test_the_longest_three_octaves(n: list[int], chosen: list[int]) -> None:
     lengths = np.array(n, np.int64)
     assert lengths[statistics.longest_octaves(lengths)].tolist() == chosen
 
 
-def test_slopes_are_least_squares():
+def test_slopes_are_least_squares() -> None:
     rng = np.random.default_rng(3)
     x, y = np.log([64, 128, 300, 512]), rng.normal(size=(4, 6))
     expected = [stats.linregress(x, column).slope for column in y.T]
     assert statistics.slopes(x, y) == pytest.approx(expected, rel=1e-12)
 
 
-def test_slopes_of_a_power_law_and_of_a_gap():
+def test_slopes_of_a_power_law_and_of_a_gap() -> None:
     x = np.log([64.0, 128.0, 256.0])
     y = np.stack([1.7 * x + 4, 1.7 * x + 4], 1)
     y[1, 1] = np.nan
@@ -112,10 +112,10 @@ X = np.log2([256, 512, 1024, 2048])
         ([3, np.nan, -1, -2], np.nan),
     ],
 )
-def test_crossings(difference, expected):
+def test_crossings(difference: list[float], expected: float) -> None:
     found = statistics.crossings(X, np.array(difference, float)[:, None])
     assert found == pytest.approx([expected], nan_ok=True)
 
 
-def test_crossings_at_one_length():
+def test_crossings_at_one_length() -> None:
     assert statistics.crossings(X[:1], np.array([[-1.0, 1.0]])).tolist() == [-np.inf, np.inf]

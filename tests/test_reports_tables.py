@@ -3,6 +3,7 @@
 import io
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -27,14 +28,14 @@ FAILING = rows.Plan(
 )
 
 
-def cells(markdown, heading):
+def cells(markdown: str, heading: str) -> dict[str, list[str]]:
     """The rows of the table under a heading, by their first cell."""
     body = markdown.split(f"### {heading}\n\n", 1)[1].split("\n\n", 1)[0]
     lines = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in body.splitlines()]
     return {line[0]: line[1:] for line in lines if not line[0].startswith("---")}
 
 
-def test_csv_reads_back(tmp_path):
+def test_csv_reads_back(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, FAILING))
     text = tables.csv(run.frame)
     back = pd.read_csv(io.StringIO(text), keep_default_na=False, dtype=str)
@@ -48,7 +49,7 @@ def test_csv_reads_back(tmp_path):
     assert "nan" not in text.lower().replace("nanoseconds", "")
 
 
-def test_the_first_table_is_like_long_range_arenas(tmp_path):
+def test_the_first_table_is_like_long_range_arenas(tmp_path: Path) -> None:
     markdown = tables.markdown(load(rows.write(tmp_path, EXACT)))
     speed = cells(markdown, "forward, float32, cpu: calls per second (times full/sdpa)")
     assert speed[""] == ["N = 256", "N = 512", "N = 1024", "N = 2048"]
@@ -64,7 +65,7 @@ def test_the_first_table_is_like_long_range_arenas(tmp_path):
     assert "Every case passed." in markdown
 
 
-def test_cells_say_how_a_case_ended(tmp_path):
+def test_cells_say_how_a_case_ended(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, FAILING))
     markdown = tables.markdown(run)
     speed = cells(markdown, "training, float32, cpu: calls per second (times full/sdpa)")
@@ -78,7 +79,7 @@ def test_cells_say_how_a_case_ended(tmp_path):
     ]
 
 
-def test_all_unsupported(tmp_path):
+def test_all_unsupported(tmp_path: Path) -> None:
     gone = dict.fromkeys((512, 1024), (Status.UNSUPPORTED, "no CUDA device"))
     plan = rows.Plan((replace(rows.FULL, endings=gone),), (512, 1024), devices=("cuda",))
     run = load(rows.write(tmp_path, plan))
@@ -88,7 +89,7 @@ def test_all_unsupported(tmp_path):
     assert answer(run) == ["0 of 2 cases passed.", "unsupported (no CUDA device): every case on cuda."]
 
 
-def test_reasons_cannot_break_the_table(tmp_path):
+def test_reasons_cannot_break_the_table(tmp_path: Path) -> None:
     reason = "line one\n| a | `b` <script>alert(1)</script> **bold** __init__ \x1b[31mred [x](y) a_b"
     plan = rows.Plan((replace(rows.FULL, endings={512: (Status.FAILED, reason)}),), (512, 1024))
     found = tables.markdown(load(rows.write(tmp_path, plan)))
@@ -100,7 +101,7 @@ def test_reasons_cannot_break_the_table(tmp_path):
 
 
 @pytest.mark.parametrize("body", ["plain", "a ``` b", "`````\n```", ""])
-def test_a_fence_is_longer_than_what_it_holds(body):
+def test_a_fence_is_longer_than_what_it_holds(body: str) -> None:
     first, *middle, last = escape.fenced(body, "yaml").split("\n")
     assert first == last + "yaml"
     assert set(last) == {"`"}
@@ -108,7 +109,7 @@ def test_a_fence_is_longer_than_what_it_holds(body):
     assert last not in body
 
 
-def test_long_reasons_are_cut():
+def test_long_reasons_are_cut() -> None:
     assert len(escape.text("x" * 9999)) == 400
     assert escape.text("x" * 9999, longest=None) == "x" * 9999
 
@@ -126,11 +127,11 @@ def test_long_reasons_are_cut():
         (812.3, float("nan"), float("nan"), "810"),
     ],
 )
-def test_no_more_digits_than_the_interval_bears_out(value, low, high, expected):
+def test_no_more_digits_than_the_interval_bears_out(value: float, low: float, high: float, expected: str) -> None:
     assert units.honest(value, low, high) == expected
 
 
-def test_units():
+def test_units() -> None:
     assert units.time(1234.0) == "1.2 us"
     assert units.time(3.1e6, 3.0e6, 3.2e6) == "3.1 ms"
     assert units.time(2.5e9, 2.499e9, 2.501e9) == "2.500 s"
@@ -141,11 +142,12 @@ def test_units():
     assert units.bounds(664.3, 831.9) == "[660, 830]"
 
 
-def test_the_terminals_colours(tmp_path):
+def test_the_terminals_colours(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, FAILING))
-    console = Console(width=140, force_terminal=True, color_system="standard", file=io.StringIO())
+    shown = io.StringIO()
+    console = Console(width=140, force_terminal=True, color_system="standard", file=shown)
     console.print(tables.terminal(run))
-    text = re.sub(" +", " ", console.file.getvalue())
+    text = re.sub(" +", " ", shown.getvalue())
     assert "\x1b[33m TIME-OUT\x1b[0m" in text
     assert re.search(r"\x1b\[32m2\.\d+x", text)
     assert re.search(r"\x1b\[31m0\.\d+x", text)
@@ -153,7 +155,7 @@ def test_the_terminals_colours(tmp_path):
     assert "N = 2048" in text
 
 
-def test_an_answer_that_is_true(tmp_path):
+def test_an_answer_that_is_true(tmp_path: Path) -> None:
     told = answer(load(rows.write(tmp_path, EXACT)))
     assert told == [
         "forward, float32, cpu: faster than full: local_window(window=129) from N = 409.6 [409.6, 409.6].",
@@ -169,7 +171,7 @@ def test_an_answer_that_is_true(tmp_path):
     ]
 
 
-def test_an_answer_that_cannot_tell(tmp_path):
+def test_an_answer_that_cannot_tell(tmp_path: Path) -> None:
     twin = replace(rows.FULL, variant="truncated", parameters={"left": 512, "right": 512}, implementation="blockwise")
     plan = rows.Plan((rows.FULL, twin), (256, 512, 1024), process_sd=0.1, processes=7)
     told = "\n".join(answer(load(rows.write(tmp_path, plan))))
@@ -178,13 +180,13 @@ def test_an_answer_that_cannot_tell(tmp_path):
     assert "unclear: from a length on in" in told
 
 
-def test_an_answer_without_intervals(tmp_path):
+def test_an_answer_without_intervals(tmp_path: Path) -> None:
     told = "\n".join(answer(load(rows.write(tmp_path, replace(EXACT, processes=2)))))
     assert "too few processes (2) to say what differs" in told
     assert "[" not in told
 
 
-def test_an_answer_says_what_did_not_pass_and_why(tmp_path):
+def test_an_answer_says_what_did_not_pass_and_why(tmp_path: Path) -> None:
     told = answer(load(rows.write(tmp_path, FAILING)))
     assert "16 of 24 cases passed" in told[-5]
     where = "(forward, training)"

@@ -77,7 +77,7 @@ def test_estimate_does_not_repeat_a_long_call() -> None:
 )
 def test_warm_up(device: str, call_ms: float, calls: int) -> None:
     clock = FakeClock(call_ms * MS)
-    assert sampling.warm_up(nothing, clock, device, value_ns=10 * MS) == WarmUp(calls, steady=True)
+    assert sampling.warm_up(nothing, clock, device, value_ns=10 * MS) == WarmUp(calls, steady=True, slow=call_ms > 10)
     assert clock.calls == calls
 
 
@@ -85,19 +85,21 @@ def test_warm_up_goes_on_until_two_windows_agree() -> None:
     falling = [6 * MS * 0.9**call for call in range(13)]
     clock = FakeClock(*falling, 1.5 * MS)
     warm = sampling.warm_up(nothing, clock, "cpu", value_ns=10 * MS)
-    assert warm == WarmUp(len(falling) + 8, steady=True), "the first window has three calls of the settled time"
+    assert warm == WarmUp(len(falling) + 8, steady=True, slow=False), (
+        "the first window has three calls of the settled time"
+    )
     assert clock.calls == warm.calls
 
 
 @pytest.mark.parametrize(("after_ms", "calls"), [(4.9, 10), (4.89, 13), (5.1, 10), (5.11, 13)])
 def test_windows_agree_within_two_percent(after_ms: float, calls: int) -> None:
     clock = FakeClock(*[5 * MS] * 5, after_ms * MS)
-    assert sampling.warm_up(nothing, clock, "cpu", value_ns=10 * MS) == WarmUp(calls, steady=True)
+    assert sampling.warm_up(nothing, clock, "cpu", value_ns=10 * MS) == WarmUp(calls, steady=True, slow=False)
 
 
 def test_a_single_slow_call_does_not_unsettle() -> None:
     clock = FakeClock(*[5 * MS] * 7, 45 * MS, 5 * MS)
-    assert sampling.warm_up(nothing, clock, "cpu", value_ns=10 * MS) == WarmUp(10, steady=True)
+    assert sampling.warm_up(nothing, clock, "cpu", value_ns=10 * MS) == WarmUp(10, steady=True, slow=False)
 
 
 def test_warm_up_ends_unsteady_after_a_second() -> None:
@@ -109,20 +111,27 @@ def test_warm_up_ends_unsteady_after_a_second() -> None:
 
 def test_too_few_calls_within_the_second_to_compare_are_not_steady() -> None:
     clock = FakeClock(930 * MS, 9 * MS)
-    assert sampling.warm_up(nothing, clock, "cpu", value_ns=10 * MS) == WarmUp(9, steady=False)
+    assert sampling.warm_up(nothing, clock, "cpu", value_ns=10 * MS) == WarmUp(9, steady=False, slow=False)
 
 
 def test_cuda_is_judged_by_its_last_launches_and_not_kept_waiting() -> None:
     clock = FakeClock(*(8 * MS * 1.05**call for call in range(60)))
-    assert sampling.warm_up(nothing, clock, "cuda", value_ns=10 * MS) == WarmUp(25, steady=False)
+    assert sampling.warm_up(nothing, clock, "cuda", value_ns=10 * MS) == WarmUp(25, steady=False, slow=False)
 
 
 @pytest.mark.parametrize(
-    ("call_ms", "value_ms", "expected_ms"),
-    [(0.1, 10, 10), (5, 5, 50), (150, 150, 450), (400, 400, 1000), (7e3, 7e3, 7e3)],
+    ("call_ms", "plan", "expected_ms"),
+    [
+        pytest.param(0.1, Plan(100, 9), 10 + 9 * 10.1, id="a-call-leads-each-value"),
+        pytest.param(5, Plan(1, 9), 50 + 9 * 10, id="also-where-a-value-is-one-call"),
+        pytest.param(150, Plan(1, 9), 450 + 9 * 150, id="but-not-where-calls-are-long"),
+        pytest.param(400, Plan(1, 2), 1000 + 800, id="a-second-at-most"),
+        pytest.param(7e3, Plan(1, 1), 14e3, id="or-one-call"),
+    ],
 )
-def test_a_steady_warm_up_is_foreseen(call_ms: float, value_ms: float, expected_ms: float) -> None:
-    assert sampling.warm_up_ns(call_ms * MS, value_ms * MS) == expected_ms * MS
+def test_the_time_of_a_case_is_foreseen(call_ms: float, plan: Plan, expected_ms: float) -> None:
+    found_ms = sampling.timing_ns(plan, call_ms * MS, plan.calls * call_ms * MS) / MS
+    assert found_ms == pytest.approx(expected_ms)
 
 
 def test_interleave_takes_a_value_of_each_case_a_round() -> None:

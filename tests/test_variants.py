@@ -8,7 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 import pytest
-from definitions import CASES, DEFINITIONS, label
+from definitions import CASES, DEFINITIONS, defined, exists, label
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -21,11 +21,6 @@ SHIPPED = sorted(path.stem for path in Path(variants.__path__[0]).glob("*.py") i
 
 def pattern_of(name: str, parameters: dict[str, Any]) -> Pattern:
     return variants.load(name).pattern(**parameters)
-
-
-def defined(name: str, parameters: dict[str, Any], n: int) -> np.ndarray:
-    sees = DEFINITIONS[name].sees
-    return np.array([[sees(i, j, n, **parameters) for j in range(n)] for i in range(n)])
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -41,18 +36,24 @@ def test_every_variant_is_described(name: str) -> None:
     assert all(each.metadata["doc"] for each in fields(variants.load(name).pattern))
 
 
-@pytest.mark.parametrize("n", LENGTHS)
-@pytest.mark.parametrize(("name", "parameters"), CASES, ids=label)
+POINTS = [(name, parameters, n) for name, parameters in CASES for n in LENGTHS]
+
+
+@pytest.mark.parametrize(("name", "parameters", "n"), [each for each in POINTS if exists(*each)], ids=label)
 def test_a_pattern_is_its_definition(name: str, parameters: dict[str, Any], n: int) -> None:
     pattern = pattern_of(name, parameters)
-    if pattern.unsupported(n):
-        pytest.skip("does not exist at this length")
+    assert pattern.unsupported(n) is None
     spans = pattern.spans(n)
     expected = defined(name, parameters, n)
     assert (spans.mask() == expected).all()
     assert (spans.counts() == expected.sum(axis=1)).all()
     assert spans.pairs() == expected.sum()
     assert expected.diagonal().all()
+
+
+@pytest.mark.parametrize(("name", "parameters", "n"), [each for each in POINTS if not exists(*each)], ids=label)
+def test_a_pattern_that_does_not_exist_says_so(name: str, parameters: dict[str, Any], n: int) -> None:
+    assert pattern_of(name, parameters).unsupported(n)
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 5), (16, 16), (3, 61), (200, 200)])
@@ -100,7 +101,8 @@ def test_any_pattern_is_its_definition(name: str, data: st.DataObject) -> None:
     n = data.draw(st.integers(1, 45), label="n")
     parameters = data.draw(parameters_of(name), label="parameters")
     pattern = pattern_of(name, parameters)
-    assume(pattern.unsupported(n) is None)
+    assert (pattern.unsupported(n) is None) == exists(name, parameters, n)
+    assume(exists(name, parameters, n))
     spans = pattern.spans(n)
     expected = defined(name, parameters, n)
     assert (spans.mask() == expected).all()

@@ -3,6 +3,8 @@
 import os
 import signal
 
+from torch import Tensor
+
 from attnbench.variants import Shape, Variant
 from attnbench.variants.full import Full
 from attnbench.variants.kernels import Kernel
@@ -11,7 +13,13 @@ from attnbench.variants.kernels import Kernel
 def build(pattern: Full, shape: Shape, dtype: str, device: str) -> Kernel:
     """Raise SIGSEGV when called."""
     del pattern, shape, dtype, device
-    return Kernel(lambda q, k, v: os.kill(os.getpid(), signal.SIGSEGV), None)  # type: ignore[arg-type,return-value]
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        del k, v
+        os.kill(os.getpid(), signal.SIGSEGV)
+        return q
+
+    return Kernel(attend, None)
 
 
 VARIANT = Variant(Full, source="none", build=build)
