@@ -259,7 +259,7 @@ def noise_floor(found: Selftest) -> FloatArray:
 
 
 def _page(found: Selftest) -> str:
-    marks = {True: "yes", False: "**no**", None: "-"}
+    marks = {True: "yes", False: "no", None: "-"}
     table = [[figure.name, figure.found, figure.target, marks[figure.holds]] for figure in found.figures]
     failed = [figure for figure in found.figures if figure.holds is False]
     verdict = (

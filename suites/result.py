@@ -1,7 +1,7 @@
 """What a run writes down: the rows of `samples.jsonl`."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
 from attnbench.suites.status import Status
@@ -30,7 +30,7 @@ class Result:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
         """The row that `to_json` wrote."""
-        told = {each.name: row[each.name] for each in fields(cls) if each.name in row}
+        told = {name: row[name] for name in cls.__match_args__ if name in row}
         return cls(**{**told, "status": Status(row["status"])})
 
 

@@ -14,6 +14,7 @@ from attnbench.reports.verdict import Verdict
 
 MOST = 60
 """Cases drawn, the worst first."""
+_ROUND = (1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)
 _COLOURS = {
     Verdict.REGRESSED: "#d55e00",
     Verdict.UNSTABLE: "#cc78bc",
@@ -51,7 +52,7 @@ def ratios(comparison: Comparison) -> Figure:
     reach = max(1.08, float(np.nanmax(np.maximum(ends, 1 / ends))) * 1.03)
     axes.set_xlim(1 / reach, reach)
     ticks = _ticks(reach)
-    axes.set_xticks(ticks, [f"{each:g}" for each in ticks])
+    axes.set_xticks(ticks, [f"{each:.2g}" if each < 1 else f"{each:g}" for each in ticks])
     axes.minorticks_off()
     axes.set_xlabel("ratio of times; right is slower")
     seen = [verdict for verdict in _COLOURS if (drawn["verdict"] == verdict).any()]
@@ -62,7 +63,6 @@ def ratios(comparison: Comparison) -> Figure:
 
 
 def _ticks(reach: float) -> list[float]:
-    """Ratios to label, about symmetric about 1."""
-    steps = next((each for each in (1.05, 1.1, 1.25, 1.5, 2.0, 4.0, 10.0) if each**4 >= reach), 100.0)
-    upper = [steps**k for k in range(1, 5) if steps**k <= reach]
-    return sorted({1.0, *(float(f"{each:.3g}") for each in upper), *(float(f"{1 / each:.3g}") for each in upper)})
+    """Round ratios to label, symmetric about 1: the three largest that fit."""
+    upper = [each for each in _ROUND if each <= reach][-3:]
+    return [*(1 / each for each in reversed(upper)), 1.0, *upper]

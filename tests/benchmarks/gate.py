@@ -1,10 +1,11 @@
 """How often gates err: `bench ab` on the same code, and on a kernel that a commit made 5 % slower.
 
-With `--peer`, the same cases, kernel and machine through `pytest-benchmark --benchmark-compare-fail=median:5%` too.
-Every run is one line of OUT/gate.jsonl; what is there already is not measured again. Prints the figures of
-docs/trust.md.
+With `--peers`, the same cases, kernel and machine through `pytest-benchmark --benchmark-compare-fail=median:5%` and
+`asv continuous --factor 1.05` too. Every run is one line of OUT/gate.jsonl; what is there already is not measured
+again. Prints the figures of docs/trust.md.
 
-    python tests/benchmarks/gate.py --runs 20 --peer 5 --out runs/gate
+    pip install asv virtualenv
+    python tests/benchmarks/gate.py --runs 20 --peers 5 --out runs/gate
 """
 
 import argparse
@@ -17,6 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+import peers
 
 from attnbench.reports.decision.rates import clopper_pearson_upper
 
@@ -38,7 +41,7 @@ def main() -> None:
     """Bring both kinds of runs to the number asked for, and print what they found."""
     parser = argparse.ArgumentParser(description="How often the gate errs.")
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--peer", type=int, default=0, help="runs of pytest-benchmark")
+    parser.add_argument("--peers", type=int, default=0, help="runs of pytest-benchmark, and of asv")
     parser.add_argument("--out", type=Path, default=Path("runs/gate"))
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -47,12 +50,11 @@ def main() -> None:
     scratch = Path(tempfile.mkdtemp(prefix="gate-"))
     try:
         repository = _with_a_slower_kernel(scratch)
-        wanted = [(number, "ab", head) for number in range(asked.runs) for head in HEADS]
-        wanted += [(number, "pytest-benchmark", head) for number in range(asked.peer) for head in HEADS]
+        times = {"ab": asked.runs, "pytest-benchmark": asked.peers, "asv": asked.peers}
+        wanted = [(number, gate, head) for gate, runs in times.items() for number in range(runs) for head in HEADS]
         done = {(row["run"], row["gate"], row["head"]) for row in rows}
         for number, gate, head in (each for each in wanted if each not in done):
-            measure = _ab if gate == "ab" else _pytest_benchmark
-            found = measure(repository, head, asked.out / f"{gate}-{head}-{number}")
+            found = GATES[gate](repository, head, asked.out / f"{gate}-{head}-{number}")
             rows.append({"run": number, "gate": gate, "head": head, **found})
             with book.open("a") as file:
                 file.write(json.dumps(rows[-1]) + "\n")
@@ -64,12 +66,13 @@ def main() -> None:
 
 
 def _with_a_slower_kernel(scratch: Path) -> Path:
-    """A clone with the branches `same` and `slower`, a commit on top of it."""
+    """A clone with the branches `same`, whose last commit changes nothing, and `slower`, a commit on top of it."""
     repository = scratch / "repository"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(repository)], check=True)
     names = ("-c", "user.name=gate", "-c", "user.email=gate@example.org")
     git = ["git", "-C", str(repository), *names]
-    subprocess.run([*git, "branch", "same"], check=True)
+    subprocess.run([*git, "checkout", "-q", "-b", "same"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "nothing"], check=True)
     subprocess.run([*git, "checkout", "-q", "-b", "slower"], check=True)
     kernel = repository / KERNEL
     text = kernel.read_text()
@@ -122,34 +125,7 @@ def _ab(repository: Path, head: str, out: Path) -> dict[str, Any]:
     }
 
 
-def _pytest_benchmark(repository: Path, head: str, out: Path) -> dict[str, Any]:
-    """One run of the peer: the base saved, then the head compared with it, each in a process of its own."""
-    out.mkdir(exist_ok=True)
-    shutil.rmtree(out / "saved", ignore_errors=True)
-    tests = ROOT / "tests" / "benchmarks" / "plain.py"
-    command = [sys.executable, "-m", "pytest", str(tests), "-q", "-p", "no:cacheprovider", "--timeout", "0"]
-    stored = [f"--benchmark-storage={out.resolve() / 'saved'}", "--benchmark-warmup=on"]
-    compare = [
-        "--benchmark-compare",
-        "--benchmark-compare-fail=median:5%",
-        f"--benchmark-json={out.resolve() / 'head.json'}",
-    ]
-    begun = time.monotonic()
-    for revision, more in (("same", ["--benchmark-save=base"]), (head, compare)):
-        subprocess.run(["git", "-C", str(repository), "checkout", "-q", revision], check=True)
-        environment = {**os.environ, "PYTHONPATH": str(repository / "typings")}
-        done = subprocess.run(
-            [*command, *stored, *more], cwd=repository, env=environment, capture_output=True, text=True, check=False
-        )
-    wall_s = time.monotonic() - begun
-    (base,) = (out / "saved").rglob("*base.json")
-    medians = [
-        {each["name"]: each["stats"]["median"] for each in json.loads(path.read_text())["benchmarks"]}
-        for path in (base, out / "head.json")
-    ]
-    ratios = {name: medians[1][name] / medians[0][name] for name in medians[0]}
-    called = [f"{_title(name)} {ratio:.3f}" for name, ratio in ratios.items() if ratio > 1.05]
-    return {"called": called, "cases": len(ratios), "exit_code": done.returncode, "wall_s": wall_s}
+GATES = {"ab": _ab, "pytest-benchmark": peers.pytest_benchmark, "asv": peers.asv}
 
 
 def _tell(rows: list[dict[str, Any]]) -> None:
@@ -170,11 +146,6 @@ def _tell(rows: list[dict[str, Any]]) -> None:
             print(f"  pairs of processes: {sum(row['pairs'] for row in same)}, counted by case")
         walls = sorted(row["wall_s"] for row in [*same, *slower])
         print(f"  wall time of a run: {walls[0]:.0f} to {walls[-1]:.0f} s")
-
-
-def _title(name: str) -> str:
-    """The case of a test's name, `test_call[CASE]`."""
-    return name.removeprefix("test_call[").removesuffix("]")
 
 
 def _slowed(called: str) -> bool:

@@ -1,0 +1,1 @@
+"""Benchmarks for asv: found by the folder that its settings name."""

@@ -1,0 +1,27 @@
+"""The cases of suites/ci.yaml as plain asv benchmarks, for `gate.py` to compare asv's gate with ours."""
+
+import torch
+
+from attnbench.runner import calls
+from attnbench.suites import shipped
+from attnbench.suites.load import load
+
+CASES = {case.title: case for case in load(shipped()["ci"]).cases()}
+
+
+class Call:
+    """One call of each case."""
+
+    params = tuple(CASES)
+    param_names = ("case",)
+
+    def setup(self, title: str) -> None:
+        """Make the kernel and its inputs."""
+        torch.manual_seed(0)
+        case = CASES[title]
+        given = calls.inputs(case.shape, case.dtype, case.device)
+        self.call = calls.call(calls.build(case, case.shape), given, case.direction)
+
+    def time_call(self, title: str) -> None:
+        """What asv times."""
+        self.call()
