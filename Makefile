@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 INSTALL = .venv/bin/python -m pip install -c constraints.txt
 NOT_INSTALLED = { echo "The installation stopped; pip says why above. It needs a network, or a pip set up to do without one." >&2; exit 1; }
 
-.PHONY: help quickstart test bench gpu lint types package check constraints clean
+.PHONY: help quickstart test bench gpu docs lint types package check constraints clean
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,9 @@ bench: .venv/.dev ## the project's own benchmarks, in pytest
 
 gpu: ## on a machine with a GPU: its tests and suites/gpu.yaml, without an install; leaves GPU_OUT/gpu-DATE.tar.gz
 	@PYTHON="$(PYTHON)" bash tests/gpu.sh "$(GPU_OUT)"
+
+docs: .venv/.dev ## write the generated pages of docs/ anew
+	PYTHONPATH=tests .venv/bin/python -m pages
 
 lint: .venv/.dev ## ruff: rules and format
 	.venv/bin/ruff check

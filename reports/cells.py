@@ -90,18 +90,24 @@ def work(row: pd.Series) -> list[str]:
     """Pairs, waste, GFLOP/s and its share of the roof, speed-up by work, in fact and their ratio, and the error."""
     if row["status"] != "passed":
         return [SHORT[row["status"]], *[""] * 8]
-    rate = [row["flops"] / row[name] for name in ("time_ns", "time_high_ns", "time_low_ns")]
     return [
-        f"{row['allowed_pairs']:,}",
-        NONE if pd.isna(row["computed_pairs"]) else f"{row['computed_pairs']:,}",
+        *(NONE if pd.isna(row[name]) else f"{row[name]:,}" for name in ("allowed_pairs", "computed_pairs")),
         _or_none(row["waste"], "{:.2f}"),
-        units.honest(rate[0], rate[1], rate[2]),
+        _rate(row),
         _or_none(row["roof_share"], "{:.0%}"),
         NONE if math.isnan(row["bound_speedup"]) else f"{units.number(row['bound_speedup'], 3)}x",
         times(row) or NONE,
         _or_none(row["realised"], "{:.0%}"),
         _or_none(row["max_abs_error"], "{:.1e}"),
     ]
+
+
+def _rate(row: pd.Series) -> str:
+    """GFLOP/s of the allowed pairs; none where the case does not compute a pattern's pairs."""
+    if pd.isna(row["flops"]):
+        return NONE
+    rate = [row["flops"] / row[name] for name in ("time_ns", "time_high_ns", "time_low_ns")]
+    return units.honest(rate[0], rate[1], rate[2])
 
 
 def _or_none(value: float, form: str) -> str:

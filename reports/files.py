@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 
-def put(path: Path, text: str) -> Path:
+def put(path: Path, content: str | bytes) -> Path:
     """Write a file in one step; returns its path."""
     part = path.with_name(f"{path.name}.part")
-    part.write_bytes(text.encode("utf-8", "replace"))
+    part.write_bytes(content.encode("utf-8", "replace") if isinstance(content, str) else content)
     os.replace(part, path)
     return path

@@ -10,6 +10,7 @@ from attnbench import variants
 from attnbench.suites import Case, Direction
 from attnbench.variants import OWN, Shape, kernels
 from attnbench.variants.kernels import Kernel
+from attnbench.variants.kernels._oracle import Oracle
 
 
 class Inputs(NamedTuple):
@@ -46,6 +47,24 @@ def build(case: Case, shape: Shape) -> Kernel:
             raise TypeError(f"{case.variant} brings no build of its own")
         return own(case.pattern, shape, case.dtype, case.device)
     return kernels.load(case.implementation).build(case.pattern, shape, case.dtype, case.device)
+
+
+def reference(case: Case) -> Oracle | None:
+    """What the case's variant brings as its oracle, if it does; it refuses outputs of another shape or dtype."""
+    own = variants.load(case.variant).reference
+    if own is None:
+        return None
+
+    def outputs(q: Tensor, k: Tensor, v: Tensor, rows: Tensor) -> Tensor:
+        """Outputs `B H R D` of the queries at `rows`."""
+        out = own(case.pattern, q, k, v, rows)
+        expected = torch.Size((*q.shape[:2], len(rows), q.shape[3]))
+        if out.shape != expected or out.dtype != q.dtype:
+            found = f"{out.dtype} {list(out.shape)}"
+            raise TypeError(f"reference: expected {q.dtype} {list(expected)} for {len(rows)} rows, found {found}")
+        return out
+
+    return outputs
 
 
 def call(kernel: Kernel, given: Inputs, direction: Direction) -> Callable[[], object]:

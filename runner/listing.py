@@ -5,15 +5,21 @@ from typing import Any
 
 from attnbench import variants
 from attnbench.suites import shipped
+from attnbench.suites.catalog import catalog
 from attnbench.variants import kernels
 
 
 def text() -> str:
-    """Variants with their parameters, implementations and suites."""
+    """Variants with their parameters, implementations and suites.
+
+    Raises:
+        SuiteError: the file of a variant is broken.
+    """
     blocks = ["variants"]
-    for name in variants.names():
-        blocks.append(f"  {name}: {variants.describe(name).splitlines()[0]}")
-        blocks += [f"      {_parameter(each)}" for each in fields(variants.load(name).pattern)]
+    for name, variant in catalog():
+        told = variants.describe(name).partition("\n")[0]
+        blocks.append(f"  {name}: {told}" if told else f"  {name}")
+        blocks += [f"      {_parameter(each)}" for each in fields(variant.pattern)]
     blocks.append("implementations")
     blocks.append(f"  {', '.join(kernels.names())}")
     blocks.append("suites")

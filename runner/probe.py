@@ -10,7 +10,7 @@ from attnbench.runner import calls, clocks, memory, outcome, sampling, verificat
 from attnbench.runner.calls import Inputs
 from attnbench.runner.verification import Verdict
 from attnbench.suites import Case, Probe, Status
-from attnbench.variants import OWN, Shape, Spans, kernels
+from attnbench.variants import OWN, Shape, Spans, TooManySpans, flaw, kernels
 from attnbench.variants.kernels import Kernel
 
 FLOPS_PER_PAIR = {"forward": 4, "backward": 8, "training": 12}
@@ -44,6 +44,7 @@ def probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
 
 
 def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
+    stage("finding which keys each query sees")
     predicted_bytes = _admit(case, budget_bytes)
     spans = case.pattern.spans(case.shape.seq_len)
 
@@ -52,7 +53,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
 
     stage("building layouts and masks")
     start = time.perf_counter_ns()
-    kernel = calls.build(case, case.shape)
+    kernel = _build(case, case.shape)
     _wait(case.device)
     prepare_ns = time.perf_counter_ns() - start
 
@@ -73,7 +74,9 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
 
     stage("estimating its duration")
     call_ns = sampling.estimate(call, clocks.of(case.device), first_call_ns)
-    allowed_pairs = spans.pairs() * case.shape.batch * case.shape.heads
+    # What is not attention over a pattern's keys does not do a pattern's work.
+    allowed_pairs = None if calls.reference(case) else spans.pairs() * case.shape.batch * case.shape.heads
+    flops = None if allowed_pairs is None else FLOPS_PER_PAIR[case.direction] * allowed_pairs * case.shape.head_dim
     return Probe(
         case.key,
         Status.PASSED,
@@ -88,7 +91,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
         predicted_bytes=predicted_bytes,
         allowed_pairs=allowed_pairs,
         computed_pairs=kernel.computed_pairs,
-        flops=FLOPS_PER_PAIR[case.direction] * allowed_pairs * case.shape.head_dim,
+        flops=flops,
         max_abs_error=max(errors),
     )
 
@@ -111,31 +114,58 @@ def _admit(case: Case, budget_bytes: int) -> int | None:
 
 
 def _unsupported(case: Case) -> str | None:
-    """Why the case does not exist here, or nothing."""
+    """Why the case does not exist here, or nothing; a pattern that exists must be sound before anyone computes it."""
     if case.device == "cuda" and not torch.cuda.is_available():
         return "no CUDA device here"
-    reason = case.pattern.unsupported(case.shape.seq_len)
-    if reason or case.implementation == OWN:
+    n = case.shape.seq_len
+    reason = case.pattern.unsupported(n)
+    if reason:
         return reason
+    try:
+        _sound(case, n)
+    except TooManySpans as error:
+        return str(error)
+    if case.implementation == OWN:
+        return None
     implementation = kernels.load(case.implementation)
     return implementation.supports(case.pattern, case.shape, case.dtype, case.device, case.direction)
 
 
+def _sound(case: Case, n: int) -> Spans:
+    """The case's spans at a length at which its pattern exists; a flaw in them ends it."""
+    found = flaw(case.pattern, n)
+    if found:
+        raise _Ended(Status.FAILED, found)
+    return case.pattern.spans(n)
+
+
+def _build(case: Case, shape: Shape) -> Kernel:
+    """The case's kernel; a variant's own may refuse, or need what is not installed."""
+    try:
+        return calls.build(case, shape)
+    except (ImportError, NotImplementedError) as error:
+        if case.implementation != OWN:
+            raise
+        raise _Ended(Status.UNSUPPORTED, outcome.of_exception(error)[1]) from None
+
+
 def _verify_small(case: Case, shape: Shape) -> float:
     """The error of the output at a small shape; the gradients are checked too."""
-    kernel = calls.build(case, shape)
-    spans = case.pattern.spans(shape.seq_len)
+    spans = _sound(case, shape.seq_len)
+    asked = _build(case, shape).attend, spans, shape, case.dtype, case.device
     gradients = case.direction != "forward"
-    return _passed(verification.check(kernel.attend, spans, shape, case.dtype, case.device, gradients=gradients))
+    return _passed(verification.check(*asked, gradients=gradients, reference=calls.reference(case)))
 
 
 def _verify_rows(case: Case, kernel: Kernel, given: Inputs, result: Any, spans: Spans) -> float:
     """The error of some rows of the output at the case's own length; their dQ, in `result`, is checked too."""
+    reference = calls.reference(case)
     if case.direction == "forward":
-        return _passed(verification.check_rows(spans, given.q, given.k, given.v, result))
+        return _passed(verification.check_rows(spans, given.q, given.k, given.v, result, reference=reference))
     with torch.no_grad():
         out = kernel.attend(given.q, given.k, given.v)
-    return _passed(verification.check_rows(spans, given.q, given.k, given.v, out, given.dout, result[0]))
+    asked = spans, given.q, given.k, given.v, out, given.dout, result[0]
+    return _passed(verification.check_rows(*asked, reference=reference))
 
 
 def _passed(verdict: Verdict) -> float:

@@ -5,6 +5,8 @@ at most twice that of the plain computation in that dtype plus a floor. The floo
 largest value: 1e-12 (float64), 1e-5 (float32), 1e-3 (float16), 8e-3 (bfloat16). For gradients it is four times
 that fraction of the largest value in any of dQ, dK and dV: one of them may vanish (dQ and dK at N = 1) while the
 terms that cancel in it do not. Anything not finite is wrong, and so is another shape or dtype.
+
+Where a variant brings a `reference`, that is the oracle in float64, and the plain computation in the case's dtype.
 """
 
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from attnbench.runner.calls import inputs
 from attnbench.variants._pattern import IntArray, Pattern, Spans
 from attnbench.variants._shape import Shape
 from attnbench.variants.kernels import _oracle
+from attnbench.variants.kernels._oracle import Oracle
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -57,20 +60,31 @@ def small_shapes(pattern: Pattern, shape: Shape) -> list[Shape]:
 
 
 def check(
-    attend: Attend, spans: Spans, shape: Shape, dtype: str, device: str, seed: int = 0, gradients: bool = False
+    attend: Attend,
+    spans: Spans,
+    shape: Shape,
+    dtype: str,
+    device: str,
+    seed: int = 0,
+    gradients: bool = False,
+    reference: Oracle | None = None,
 ) -> Verdict:
-    """Compare `attend` with the oracle at a small shape, and with `gradients` dQ, dK and dV too."""
+    """Compare `attend` with the oracle at a small shape, and with `gradients` dQ, dK and dV too.
+
+    A `reference` is asked for rows instead of being given a mask.
+    """
     q, k, v, dout = inputs(shape, dtype, device, seed)
-    mask = torch.from_numpy(spans.mask()).to(device)
     rows = np.arange(spans.n)
+    where = torch.from_numpy(spans.mask() if reference is None else rows).to(device)
+    oracle = reference or _oracle.attention
     if not gradients:
         with torch.no_grad():
             found: tuple[Tensor, ...] = (attend(q, k, v),)
-        return _judge(found, (q, k, v, mask), None, rows, spans.n)
+        return _judge(found, (q, k, v, where), None, rows, spans.n, oracle)
     leaves = [each.requires_grad_() for each in (q, k, v)]
     out = attend(*leaves)
     found = (out.detach(), *torch.autograd.grad(out, leaves, dout)) if _same(out, q) else (out.detach(),)
-    return _judge(found, (q.detach(), k.detach(), v.detach(), mask), dout, rows, spans.n)
+    return _judge(found, (q.detach(), k.detach(), v.detach(), where), dout, rows, spans.n, oracle)
 
 
 def check_rows(
@@ -82,10 +96,12 @@ def check_rows(
     dout: Tensor | None = None,
     dq: Tensor | None = None,
     seed: int = 0,
+    reference: Oracle | None = None,
 ) -> Verdict:
     """Compare some rows of an output, and of dQ where it and `dout` are given, at any length.
 
-    The rows are the first, the last and up to 14 drawn with `seed`; nothing of N x N is allocated.
+    The rows are the first, the last and up to 14 drawn with `seed`; nothing of N x N is allocated. Of a `reference`
+    only outputs are asked: its output at a row may depend on the queries of others, and then dQ needs all rows.
     """
     for name, each in (("output", out), ("dQ", dq)):
         if each is not None and not _same(each, q):
@@ -93,17 +109,23 @@ def check_rows(
     n = spans.n
     drawn = np.random.default_rng(seed).integers(0, n, _ROWS - 2)
     rows = np.unique(np.concatenate([[0, n - 1], drawn]))
-    mask = torch.from_numpy(spans.allowed(rows[:, None], np.arange(n)[None, :])).to(q.device)
     where = torch.from_numpy(rows).to(q.device)
+    if reference is not None:
+        asked = (q.detach(), k.detach(), v.detach(), where)
+        return _judge((out.detach()[:, :, where],), asked, None, rows, n, reference)
+    mask = torch.from_numpy(spans.allowed(rows[:, None], np.arange(n)[None, :])).to(q.device)
     found = tuple(each.detach()[:, :, where] for each in (out, dq) if each is not None)
     judged = (q.detach()[:, :, where], k.detach(), v.detach(), mask)
-    return _judge(found, judged, dout[:, :, where] if dout is not None and dq is not None else None, rows, n)
+    douts = dout[:, :, where] if dout is not None and dq is not None else None
+    return _judge(found, judged, douts, rows, n, _oracle.attention)
 
 
-def _judge(found: tuple[Tensor, ...], args: tuple[Tensor, ...], dout: Tensor | None, rows: IntArray, n: int) -> Verdict:
+def _judge(
+    found: tuple[Tensor, ...], args: tuple[Tensor, ...], dout: Tensor | None, rows: IntArray, n: int, oracle: Oracle
+) -> Verdict:
     """The verdict on an output, and on as many of dQ, dK, dV as were found."""
-    exact = _reference(tuple(each.double() if each.is_floating_point() else each for each in args), dout)
-    plain = _reference(args, dout)
+    exact = _expected(tuple(each.double() if each.is_floating_point() else each for each in args), dout, oracle)
+    plain = _expected(args, dout, oracle)
     error = float("inf")
     for place, (name, got) in enumerate(zip(("output", "dQ", "dK", "dV"), found, strict=False)):
         want = exact[place]
@@ -121,12 +143,12 @@ def _judge(found: tuple[Tensor, ...], args: tuple[Tensor, ...], dout: Tensor | N
     return Verdict(error, None)
 
 
-def _reference(args: tuple[Tensor, ...], dout: Tensor | None) -> tuple[Tensor, ...]:
+def _expected(args: tuple[Tensor, ...], dout: Tensor | None, oracle: Oracle) -> tuple[Tensor, ...]:
     """The output, and its gradients where `dout` is given."""
-    q, k, v, mask = args
+    q, k, v, where = args
     if dout is None:
-        return (_oracle.attention(q, k, v, mask),)
-    return _oracle.gradients(q, k, v, mask, dout.to(q.dtype))
+        return (oracle(q, k, v, where),)
+    return _oracle.gradients(q, k, v, where, dout.to(q.dtype), oracle)
 
 
 def _problem(name: str, got: Tensor, distance: Tensor, allowed: float, rows: IntArray, n: int) -> str | None:

@@ -1,16 +1,17 @@
 """The variants that there are, each looked at before a suite may use it."""
 
-import importlib.util
+import ast
 import traceback
 import types
 from collections.abc import Callable
 from dataclasses import Field, fields
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from attnbench import variants
-from attnbench.suites.problem import Problem, SuiteError
+from attnbench.suites.problem import Problem, SuiteError, near
 from attnbench.suites.values import Leaf, flag, integer, null, number, one_of, text
-from attnbench.variants import Variant, kernels
+from attnbench.variants import Pattern, Variant, VariantError, kernels
 
 LARGEST = 2**31 - 1
 """The largest integer of a suite: products of two still fit into 64 bits."""
@@ -34,8 +35,9 @@ def catalog() -> Catalog:
             variant = variants.load(name)
             _check(variant)
             there.append((name, variant))
-        except Exception as error:  # a file of the user's runs here: whatever it raises is told, with file and line
-            problems.append(_broken(name, error))
+        # A file of the user's runs here: whatever it raises, and were it an exit, is told, with file and line.
+        except (Exception, SystemExit) as error:
+            problems.append(broken(name, error))
     if problems:
         raise SuiteError(problems)
     return tuple(there)
@@ -45,7 +47,7 @@ def leaves(each: "Field[Any]") -> list[Leaf]:
     """The kinds of value that a parameter takes.
 
     Raises:
-        TypeError: a kind of value that a suite cannot write.
+        VariantError: a kind of value that a suite cannot write.
     """
     minimum = each.metadata.get("minimum")
     low = -LARGEST if minimum is None else minimum
@@ -67,10 +69,27 @@ def kinds(each: "Field[Any]") -> tuple[Any, ...]:
     return get_args(each.type) if union else (each.type,)
 
 
+def broken(name: str, error: BaseException) -> Problem:
+    """What is wrong with the file of a variant that raised `error`, and where in it."""
+    file = variants.file(name)
+    if isinstance(error, VariantError):
+        return Problem(near(file), _line(file, error.name), None, (), str(error))
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    line = lines[-1] if lines else None
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        line = error.lineno
+    reason = " ".join(str(error).split())
+    return Problem(near(file), line, None, (), f"expected a variant, found {type(error).__name__}: {reason}")
+
+
 def _make(each: "Field[Any]", kind: Any, makers: dict[Any, Callable[[], Leaf]]) -> Leaf:
     """The leaf of a type."""
+    if isinstance(kind, str):
+        instead = "remove `from __future__ import annotations`"
+        raise VariantError(f"parameter {each.name}: expected a type, found the text {kind!r}; {instead}", each.name)
     if kind not in makers:
-        raise TypeError(f"parameter {each.name}: expected int, float, bool, str, None or Literal, found {kind!r}")
+        expected = "int, float, bool, str, None or Literal"
+        raise VariantError(f"parameter {each.name}: expected {expected}, found {kind!r}", each.name)
     return makers[kind]()
 
 
@@ -78,21 +97,48 @@ def _check(variant: Variant) -> None:
     """Whether suites can use a variant.
 
     Raises:
-        TypeError: they cannot.
+        VariantError: they cannot.
     """
+    _check_pattern(variant.pattern)
     for each in fields(variant.pattern):
+        if not each.metadata.get("doc"):
+            made = f'{each.name}: ... = parameter("what it is")'
+            raise VariantError(f"parameter {each.name}: expected {made}, found no word on what it is", each.name)
         leaves(each)
         if each.name in NAMES:
-            raise TypeError(f"parameter {each.name}: expected a name that no key of a suite has; rename it")
+            raise VariantError(
+                f"parameter {each.name}: expected a name that no key of a suite has; rename it", each.name
+            )
+    if variant.reference and not variant.build:
+        raise VariantError("expected a build beside the reference, found none; nothing else computes such a variant")
     if not variant.build and variant.implementation not in kernels.names():
-        raise TypeError(f"expected an implementation of {', '.join(kernels.names())}, found {variant.implementation!r}")
+        names = ", ".join(kernels.names())
+        raise VariantError(f"expected an implementation of {names}, found {variant.implementation!r}")
 
 
-def _broken(name: str, error: Exception) -> Problem:
-    """What is wrong with the file of a variant, and where."""
-    spec = importlib.util.find_spec(f"attnbench.variants.{name}")
-    file = str(spec.origin) if spec else name
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
-    reason = " ".join(str(error).split()).removeprefix(f"{file}: ")
-    return Problem(file, line, None, (), f"expected a variant, found {type(error).__name__}: {reason}")
+def _check_pattern(pattern: Any) -> None:
+    """Whether a class is a pattern's.
+
+    Raises:
+        VariantError: it is not.
+    """
+    if not (isinstance(pattern, type) and issubclass(pattern, Pattern)):
+        raise VariantError(f"expected Variant(...) to begin with a subclass of Pattern, found {pattern!r}")
+    name = pattern.__name__
+    if any(isinstance(each, Field) for each in vars(pattern).values()):
+        raise VariantError(f"expected @dataclass(frozen=True) above class {name}, found none", name)
+    if pattern.spans is Pattern.spans and pattern.allowed is Pattern.allowed:
+        raise VariantError(f"expected spans(n) or allowed(i, j, n) in class {name}, found neither", name)
+
+
+def _line(file: Path, name: str) -> int | None:
+    """The line at which a file first gives a value to a name, or defines a class of that name."""
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        match node:
+            case (
+                ast.ClassDef(name=found)
+                | ast.AnnAssign(target=ast.Name(id=found))
+                | ast.Assign(targets=[ast.Name(id=found)])
+            ) if found == name:
+                return node.lineno
+    return None

@@ -99,7 +99,7 @@ def _entry_model(name: str, variant: Variant, implementations: tuple[str, ...]) 
     """The type of a mapping from one variant's name to its parameters."""
     known = {each.name: _parameter(each) for each in fields(variant.pattern)}
     usual = OWN if variant.build else variant.implementation
-    names = [*implementations, OWN] if variant.build else implementations
+    names = variant.implementations(implementations)
     how = {"default": (usual,), "description": "How the variant is computed."}
     parameters = _model(f"{name}_parameters", {**known, "implementation": (one_or_more(one_of(names)), how)})
 
@@ -134,7 +134,7 @@ def _parameter(each: "Field[Any]") -> Key:
 @lru_cache(maxsize=1)
 def _baselines(there: Catalog, implementations: tuple[str, ...]) -> TypeAdapter[Any]:
     """See `baselines`."""
-    pairs = [f"{name}/{how}" for name, variant in there for how in (*implementations, *([OWN] * bool(variant.build)))]
+    pairs = [f"{name}/{how}" for name, variant in there for how in variant.implementations(implementations)]
     return TypeAdapter(scalar(one_of(pairs)._replace(words="variant/implementation such as full/sdpa"), null()))
 
 

@@ -1,10 +1,12 @@
 """What is wrong with a suite, and where."""
 
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
 KeyPath = tuple[str | int, ...]
 """The keys and list indices that lead to a value."""
@@ -44,6 +46,11 @@ def written(path: KeyPath) -> str:
     return text.removeprefix(".")
 
 
+def near(path: Path) -> str:
+    """A path as seen from here, where it lies below."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
 def shown(value: object) -> str:
     """A value of a suite in a few words, on one line."""
     if value is None:
@@ -58,5 +65,5 @@ def shown(value: object) -> str:
 
 def found(value: object, choices: Sequence[str] = ()) -> str:
     """What was found instead, and the choice that was perhaps meant."""
-    near = get_close_matches(value, choices, n=1) if isinstance(value, str) else []
-    return f"found {shown(value)}" + (f'; did you mean "{near[0]}"?' if near else "")
+    alike = get_close_matches(value, choices, n=1) if isinstance(value, str) else []
+    return f"found {shown(value)}" + (f'; did you mean "{alike[0]}"?' if alike else "")

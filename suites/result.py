@@ -59,6 +59,7 @@ class Probe(Result):
     predicted_bytes: int | None = None
     """The implementation's own prediction of `peak_bytes`."""
     allowed_pairs: int | None = None
+    """None, as `flops`, where the variant brings its own reference: that is not the work of a pattern."""
     computed_pairs: int | None = None
     """None where the library underneath does not say."""
     flops: int | None = None

@@ -258,37 +258,17 @@ class Mine(Pattern):
         if getattr(self, "{name}") == 3:
             raise ValueError("three is not a size")
 
+    def spans(self, n):
+        return None
+
 VARIANT = Variant(Mine, source="", implementation="{how}")
 """
 
 
-@pytest.mark.parametrize(
-    ("source", "expected"),
-    [
-        ("x = 1\ndef f(:\n", ":2: expected a variant, found SyntaxError: "),
-        ("import nowhere\n", ":1: expected a variant, found ModuleNotFoundError: No module named 'nowhere'"),
-        ("x = 1\n\ny = 1 / 0\n", ":3: expected a variant, found ZeroDivisionError: division by zero"),
-        ("x = 1\n", ": expected a variant, found TypeError: expected VARIANT = Variant(...), found None"),
-        (
-            PATTERN.format(name="sizes", kind="list[int]", how="eager"),
-            ": expected a variant, found TypeError: parameter sizes: expected int, float, bool, str, None or Literal, "
-            "found list[int]",
-        ),
-        (
-            PATTERN.format(name="heads", kind="int", how="eager"),
-            ": expected a variant, found TypeError: parameter heads: expected a name that no key of a suite has",
-        ),
-        (
-            PATTERN.format(name="size", kind="int", how="nothing"),
-            ": expected a variant, found TypeError: expected an implementation of ",
-        ),
-    ],
-)
-def test_a_broken_variant_is_named(folder: Path, source: str, expected: str) -> None:
+def test_a_broken_variant_is_named(folder: Path) -> None:
     path = folder / "broken_one.py"
-    path.write_text(source)
-    (line,) = lines(HEAD + REST)
-    assert line.startswith(f"{path}{expected}")
+    path.write_text("x = 1\n\ny = 1 / 0\n")
+    assert lines(HEAD + REST) == [f"{path}:3: expected a variant, found ZeroDivisionError: division by zero"]
 
 
 def test_parameters_that_do_not_fit_together(folder: Path) -> None:

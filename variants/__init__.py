@@ -4,15 +4,19 @@ One variant is one file. Its name is the file's name, the YAML key, the legend a
 patterns import NumPy only; torch is imported by the modules of `attnbench.variants.kernels`.
 """
 
+from attnbench.variants._flaw import flaw as flaw
 from attnbench.variants._pattern import BoolArray as BoolArray
 from attnbench.variants._pattern import IntArray as IntArray
 from attnbench.variants._pattern import Pattern as Pattern
 from attnbench.variants._pattern import Spans as Spans
+from attnbench.variants._pattern import TooManySpans as TooManySpans
 from attnbench.variants._pattern import parameter as parameter
 from attnbench.variants._shape import Shape as Shape
 from attnbench.variants._variant import OWN as OWN
 from attnbench.variants._variant import Variant as Variant
+from attnbench.variants._variant import VariantError as VariantError
 from attnbench.variants._variant import describe as describe
 from attnbench.variants._variant import extend as extend
+from attnbench.variants._variant import file as file
 from attnbench.variants._variant import load as load
 from attnbench.variants._variant import names as names

@@ -1,7 +1,9 @@
 """Which keys each query may see: a pattern, and the spans it is made of."""
 
 import types
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
+from functools import lru_cache
 from typing import Any, Literal, Self, Union, get_args, get_origin
 
 import numpy as np
@@ -9,6 +11,15 @@ import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+
+MOST_SPANS = 2**21
+"""Spans, empty ones among them, of a pattern that says only which pairs it allows: enough for any up to N = 2048."""
+_ASKED_AT_ONCE = 2**20
+"""Pairs that such a pattern is asked for at a time."""
+
+
+class TooManySpans(ValueError):
+    """The keys of a query lie in too many pieces for a pattern that says only which pairs it allows."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,36 @@ class Spans:
             stops.append(np.where(empty, 0, stop))
             steps.append(np.full(n, step, np.int64))
         return cls(np.stack(starts, 1), np.stack(stops, 1), np.stack(steps, 1))
+
+    @classmethod
+    def where(cls, n: int, allowed: Callable[[IntArray, IntArray], BoolArray]) -> Self:
+        """Spans of length n from `allowed(i, j)`, elementwise: one for every run of neighbouring keys of a row.
+
+        Asks for all N^2 pairs, a million at a time, so that memory is that of the spans alone.
+
+        Raises:
+            TypeError: `allowed` does not return an array of bool of the shape of i and j.
+            TooManySpans: there would be more than `MOST_SPANS`.
+        """
+        height = max(1, _ASKED_AT_ONCE // n)
+        found, most = [], 1
+        for first in range(0, n, height):
+            i, j = np.arange(first, min(first + height, n))[:, None], np.arange(n)[None, :]
+            row, start, stop = _runs(_booleans(allowed(i, j), (len(i), n)))
+            pieces = np.bincount(row, minlength=1)
+            most = max(most, int(pieces.max()))
+            if most * n > MOST_SPANS:
+                raise TooManySpans(
+                    f"query {first + int(pieces.argmax())} at N={n} sees {most} separate runs of keys; "
+                    f"from allowed(i, j, n) alone at most {MOST_SPANS // n} can be held; give the pattern spans(n)"
+                )
+            found.append((row + first, start, stop))
+        row, start, stop = (np.concatenate(each) for each in zip(*found, strict=True))
+        pieces = np.bincount(row, minlength=n)
+        place = row, _expand(np.zeros_like(pieces), pieces, 1)
+        bounds = np.zeros((2, n, most), np.int64)
+        bounds[0][place], bounds[1][place] = start, stop
+        return cls(bounds[0], bounds[1], np.ones_like(bounds[0]))
 
     @property
     def n(self) -> int:
@@ -110,6 +151,24 @@ def _expand(start: IntArray, length: IntArray, step: IntArray | int) -> IntArray
     return np.asarray(np.repeat(start, length) + within * step, np.int64)
 
 
+def _runs(seen: BoolArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Row, start and stop of every run of set cells of `seen`, row by row."""
+    edges = np.diff(seen.astype(np.int8), axis=1, prepend=0, append=0)
+    row, start = np.nonzero(edges == 1)
+    return row, start, np.nonzero(edges == -1)[1]
+
+
+def _booleans(found: object, shape: tuple[int, int]) -> BoolArray:
+    """What a pattern's `allowed` returned, as an array of the whole shape."""
+    array = np.asarray(found)
+    if array.dtype != np.bool_ or array.shape not in (shape, (1, shape[1]), (shape[0], 1), ()):
+        raise TypeError(
+            f"allowed(i, j, n): expected an array of bool {list(shape)}, found {array.dtype} {list(array.shape)}; "
+            "compare and combine i and j elementwise: (i >= j) & (i - j < 9)"
+        )
+    return np.broadcast_to(array, shape)
+
+
 def parameter(doc: str, *, default: Any = MISSING, minimum: int | None = None, odd: bool = False) -> Any:
     """A field of a pattern: what it means, and the values that it takes."""
     return field(default=default, metadata={"doc": doc, "minimum": minimum, "odd": odd})
@@ -119,7 +178,8 @@ def parameter(doc: str, *, default: Any = MISSING, minimum: int | None = None, o
 class Pattern:
     """Which keys each query may see at any length: the typed parameters of a variant.
 
-    A variant subclasses it as a frozen dataclass whose fields are made with `parameter`.
+    A variant subclasses it as a frozen dataclass whose fields are made with `parameter`, and says which keys by
+    `spans(n)`, or by `allowed(i, j, n)` alone: shorter to write, and N^2 work before every first call at a length.
 
     Raises:
         ValueError: a parameter is not of its type or outside its range.
@@ -133,12 +193,24 @@ class Pattern:
 
     def spans(self, n: int) -> Spans:
         """The keys that each of n queries may see; every row holds at least one key."""
-        raise NotImplementedError
+        if type(self).allowed is Pattern.allowed:
+            raise NotImplementedError(f"{type(self).__name__}: expected spans(n) or allowed(i, j, n), found neither")
+        return _asked(self, n)
+
+    def allowed(self, i: IntArray, j: IntArray, n: int) -> BoolArray:
+        """Whether query i may see key j at length n, elementwise over the broadcast of i and j."""
+        return self.spans(n).allowed(i, j)
 
     def unsupported(self, n: int) -> str | None:
         """Why this pattern does not exist at length n, or nothing."""
         del n
         return None
+
+
+@lru_cache(maxsize=4)
+def _asked(pattern: Pattern, n: int) -> Spans:
+    """The spans of a pattern that says only which pairs it allows; a case needs them several times."""
+    return Spans.where(n, lambda i, j: pattern.allowed(i, j, n))
 
 
 def _problem(value: object, kind: Any, metadata: Any) -> str | None:

@@ -1,8 +1,8 @@
 """A named attention mechanism, found by the name of its file."""
 
-import importlib
+import importlib.util
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,20 @@ import attnbench.variants
 from attnbench.variants._pattern import Pattern
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from attnbench.variants.kernels import Kernel
 
 OWN = "own"
 """The implementation name of a variant that brings its own `build`."""
+
+
+class VariantError(TypeError):
+    """A file is no variant: what was expected and found, and the name in the file that this is about."""
+
+    def __init__(self, text: str, name: str = "VARIANT") -> None:
+        super().__init__(text)
+        self.name = name
 
 
 @dataclass(frozen=True)
@@ -22,20 +32,30 @@ class Variant:
     """An attention mechanism as its file declares it.
 
     `pattern` is the class of its parameters. `implementation` is the one used where a suite names none: a
-    fixed preference, never a measured choice. A variant may bring its own kernel, called `own` in suites:
-    `build(pattern, shape, dtype, device)`, as in `attnbench.variants.kernels`.
+    fixed preference, never a measured choice.
+
+    A variant may bring its own kernel, called `own` in suites: `build(pattern, shape, dtype, device)`, as in
+    `attnbench.variants.kernels`. Where it cannot compute a case it raises NotImplementedError, which says why.
+
+    What is not softmax attention over a pattern's keys also brings a `reference(pattern, q, k, v, rows)`: slow and
+    obvious, the outputs `B H R D` of the queries at `rows` `[R]`, in the dtype of its inputs `B H N D` and `B K N D`.
+    Then this is the oracle, `own` is the only implementation, and the pattern just says which keys a query depends on.
     """
 
     pattern: type[Pattern]
     source: str
     implementation: str = "blockwise"
     build: "Callable[[Any, Any, str, str], Kernel] | None" = None
+    reference: "Callable[[Any, Tensor, Tensor, Tensor, Tensor], Tensor] | None" = None
+
+    def implementations(self, generic: Iterable[str]) -> list[str]:
+        """What computes it, of those that are generic over patterns and its own."""
+        return [*(() if self.reference else generic), *([OWN] if self.build else ())]
 
 
 def names() -> list[str]:
     """The names of all variants: the modules of this package, and of folders added with `extend`."""
-    modules = pkgutil.iter_modules(attnbench.variants.__path__)
-    return sorted(module.name for module in modules if not module.ispkg and not module.name.startswith("_"))
+    return sorted(name for name, is_package in _modules().items() if not is_package and not name.startswith("_"))
 
 
 def load(name: str) -> Variant:
@@ -43,14 +63,17 @@ def load(name: str) -> Variant:
 
     Raises:
         KeyError: there is no such variant.
-        TypeError: its file declares no `VARIANT`.
+        VariantError: its file declares no `VARIANT`.
     """
     if name not in names():
         raise KeyError(name)
     module = importlib.import_module(f"attnbench.variants.{name}")
     variant = getattr(module, "VARIANT", None)
     if not isinstance(variant, Variant):
-        raise TypeError(f"{module.__file__}: expected VARIANT = Variant(...), found {variant!r}")
+        found = "none" if variant is None else repr(variant)
+        raise VariantError(
+            f"expected VARIANT = Variant(...), found {found}; a file that is no variant has a name that begins with _"
+        )
     return variant
 
 
@@ -60,21 +83,39 @@ def describe(name: str) -> str:
     return (importlib.import_module(f"attnbench.variants.{name}").__doc__ or "").strip()
 
 
-def extend(folder: Path) -> None:
-    """Find the one-file variants of `folder` too.
+def file(name: str) -> Path:
+    """The file of the variant called `name`, which need not be sound.
 
     Raises:
-        ValueError: `folder` is no folder, or one of its files has the name of a variant that is there already.
+        KeyError: there is no such variant.
+    """
+    spec = importlib.util.find_spec(f"attnbench.variants.{name}")
+    if spec is None or spec.origin is None:
+        raise KeyError(name)
+    return Path(spec.origin)
+
+
+def extend(folder: Path) -> None:
+    """Find the one-file variants of `folder` too. Files that begin with `_` are none, but theirs to import.
+
+    Raises:
+        ValueError: `folder` is no folder, or one of its files has a name that is taken, or that is none.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: expected a folder of variants, found none")
     path = str(folder.resolve())
     if path in attnbench.variants.__path__:
         return
-    taken = {path.stem for path in folder.glob("*.py")} & set(names())
-    if taken:
-        raise ValueError(
-            f"{folder / (min(taken) + '.py')}: a variant called {min(taken)} exists already; rename the file"
-        )
+    taken = _modules()
+    for each in sorted(each for each in folder.glob("*.py") if not each.name.startswith(".")):
+        if not each.stem.isidentifier():
+            raise ValueError(f"{each}: expected a name of letters, digits and _, found {each.stem}; rename the file")
+        if each.stem in taken:
+            raise ValueError(f"{each}: expected a name that is free, found {each.stem}, which is taken; rename it")
     attnbench.variants.__path__.append(path)
     importlib.invalidate_caches()
+
+
+def _modules() -> dict[str, bool]:
+    """The modules that there are, and whether each is a package."""
+    return {module.name: module.ispkg for module in pkgutil.iter_modules(attnbench.variants.__path__)}

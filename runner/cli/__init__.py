@@ -13,6 +13,7 @@ def main() -> None:
 
 for verb in (
     *(measure.run, read.report, compare.compare, compare.check, compare.baseline, ab.ab),
-    *(measure.profile, read.validate, read.list_, read.schema, read.export, measure.doctor, measure.selftest),
+    *(measure.profile, read.validate, read.list_, read.show, read.schema, read.export),
+    *(measure.doctor, measure.selftest),
 ):
     main.add_command(verb)

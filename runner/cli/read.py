@@ -2,10 +2,16 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from attnbench.runner.cli.common import SUITE, VARIANTS, extend, load_suite, told
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from attnbench.suites import Case
 
 _FORMATS = ("pytest-benchmark", "github-action-benchmark", "csv", "json", "markdown")
 
@@ -78,6 +84,48 @@ def list_(folders: tuple[Path, ...]) -> None:
 
 
 @click.command()
+@click.argument("name", metavar="VARIANT")
+@click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A parameter, or implementation; repeatable.")
+@click.option("--seq-len", type=click.IntRange(1, 2**20), metavar="N", help="The length to draw and to count at.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the picture too: .svg or .png.")
+@VARIANTS
+def show(name: str, given: tuple[str, ...], seq_len: int | None, out: Path | None, folders: tuple[Path, ...]) -> None:
+    """Show one VARIANT: formula and source, parameters, its pattern, how many keys and pairs, and whether it is right.
+
+    Every implementation is held to the float64 oracle, in a process of its own, at small odd lengths and at one of
+    1553, in float32 and with gradients; --set implementation=NAME tries that one alone. Without torch, all but this is
+    shown.
+
+    Exit codes: 0 shown; 2 usage, an unwritable file, or a broken file of a variant; 3 its pattern is unsound, or an
+    implementation was wrong, crashed, failed, timed out or ran out of memory; 5 it does not exist at this length;
+    130 interrupted.
+    """
+    if out is not None and out.suffix not in (".svg", ".png"):
+        raise click.UsageError(f"--out {out}: expected a name that ends in .svg or .png; rename it")
+    with told():
+        from attnbench.runner import exit_code, portrait, trial
+        from attnbench.suites import words
+
+        extend(folders)
+        click.echo(portrait.head(name))
+        cases = words.cases(name, given, "--set", **trial.AXES)
+        unsound = portrait.flaw(cases[0], seq_len)
+        if unsound:
+            click.echo(f"\nunsound: {unsound}")
+            sys.exit(exit_code.NOT_PASSED)
+        try:
+            spans = portrait.spans(cases[0].pattern, seq_len)
+        except portrait.Missing as error:
+            click.echo(f"\nunsupported: {error}")
+            sys.exit(exit_code.NOTHING)
+        click.echo("\n" + portrait.drawn(cases[0].label, spans, sys.stdout.encoding))
+        if out is not None:
+            _put(portrait.picture_file(cases[0].label, spans, out.suffix), out)
+            click.echo(f"picture: {out}")
+        sys.exit(_try_out(cases, spans.n, folders))
+
+
+@click.command()
 @VARIANTS
 def schema(folders: tuple[Path, ...]) -> None:
     """Print the JSON Schema of suites, for editors.
@@ -93,14 +141,35 @@ def schema(folders: tuple[Path, ...]) -> None:
         click.echo(json.dumps(schema.schema(), indent=2))
 
 
-def _put(text: str, out: Path | None) -> None:
+def _try_out(cases: "Sequence[Case]", n: int, folders: tuple[Path, ...]) -> int:
+    """Hold every case to the oracle, and say how each did; n is a length at which the pattern exists."""
+    from attnbench.runner import exit_code, trial
+
+    if not trial.can_try():
+        click.echo("\nnot checked: torch cannot be imported here")
+        return exit_code.OK
+    tried = trial.lengthened(cases, n)
+    click.echo(f"\n{trial.heading(tried[0])}")
+    width = max(len(case.implementation) for case in tried)
+    code = exit_code.OK
+    try:
+        for each in trial.trials(tried, folders):
+            click.echo(f"  {each.case.implementation:<{width}}  {each}")
+            code = exit_code.NOT_PASSED if each.is_fault else code
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        return exit_code.INTERRUPTED
+    return code
+
+
+def _put(content: str | bytes, out: Path | None) -> None:
     """Write into a file, or on the terminal."""
     from attnbench.reports.files import put
 
     if out is None:
-        click.echo(text, nl=False)
+        click.echo(content, nl=False)
         return
     try:
-        put(out, text)
+        put(out, content)
     except OSError as error:
         raise click.UsageError(f"--out {out}: expected a file that can be written, found: {error.strerror}") from error

@@ -7,8 +7,13 @@ of how much error that dtype costs. It allocates queries times keys, so whole se
 long one, hand it a few rows of queries.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+
+Oracle = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""Outputs of queries over keys and values; the fourth says which keys each may see, or which queries are meant."""
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
@@ -23,8 +28,10 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     return torch.einsum("bhij,bhjd->bhid", weights, v)
 
 
-def gradients(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, dout: Tensor) -> tuple[Tensor, ...]:
+def gradients(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, dout: Tensor, oracle: Oracle = attention
+) -> tuple[Tensor, ...]:
     """The output and its gradients dQ, dK, dV for the gradient `dout` of the output."""
     q, k, v = (each.detach().requires_grad_() for each in (q, k, v))
-    out = attention(q, k, v, mask)
+    out = oracle(q, k, v, mask)
     return (out.detach(), *torch.autograd.grad(out, (q, k, v), dout))

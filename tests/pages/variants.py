@@ -1,0 +1,107 @@
+"""`docs/variants.md`: every variant that ships, from its own file, with a picture of an example."""
+
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from definitions import DEFINITIONS
+
+from attnbench import variants
+from attnbench.reports import escape, picture
+from attnbench.runner import portrait
+from attnbench.suites import Case
+from attnbench.suites.catalog import leaves
+from attnbench.suites.problem import shown
+from attnbench.variants import Shape
+
+FIGURES = "figures/variants"
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "truncated": {"left": 12, "right": 4},
+    "local_window": {"window": 17},
+    "block_local": {"block": 16},
+    "longformer": {"window": 9, "globals": 2},
+    "bigbird": {"block": 8},
+}
+"""Parameters that make a picture worth looking at; of other variants the defaults, else what they are tested with."""
+
+HEAD = """# Variants
+
+What ships. Each is one file of [variants/](../variants), from which `make docs` makes this page; `bench show` prints
+the same for any parameters and length, and checks it. To add one: [a variant of your own](add-a-variant.md).
+
+In the formulas i is a query, j a key, N the sequence length, D the head width. Pictures show queries down, keys across.
+"""
+
+
+def text() -> str:
+    """The page."""
+    rows = [[f"[{name}](#{name})", *_told(name)] for name in _names()]
+    table = escape.table(["variant", "what it is", "source"], rows, "lll")
+    return "\n".join([HEAD, table, "", *(_section(name) for name in _names())])
+
+
+def pictures() -> dict[str, str]:
+    """The page's pictures, by their paths from the page."""
+    return {_path(name): picture.svg(_seen(name), _title(name)) for name in _names()}
+
+
+def _names() -> list[str]:
+    """The variants that ship."""
+    return sorted(path.stem for path in Path(variants.__path__[0]).glob("[!_]*.py"))
+
+
+def _told(name: str) -> tuple[str, str]:
+    """What a variant is, in a line of Markdown as docstrings are, and its source."""
+    return variants.describe(name).partition("\n")[0].replace("|", "\\|"), escape.text(variants.load(name).source)
+
+
+def _section(name: str) -> str:
+    """One variant."""
+    given = [[f"`{each.name}`", _values(each), _default(each), each.metadata["doc"]] for each in _fields(name)]
+    rows = [[cells[0], *(escape.text(cell) for cell in cells[1:])] for cells in given]
+    table = escape.table(["parameter", "values", "default", "what it is"], rows, "llll")
+    keys, pairs = portrait.counted(_spans(name))
+    return "\n\n".join(
+        [
+            f"## {name}",
+            variants.describe(name),
+            table,
+            f"![{_title(name)}]({_path(name)})",
+            f"`{_case(name).label}` at N = {_spans(name).n}; {keys}; {pairs}.\n",
+        ]
+    )
+
+
+def _fields(name: str) -> Any:
+    return fields(variants.load(name).pattern)
+
+
+def _values(each: Any) -> str:
+    return " or ".join(leaf.words for leaf in leaves(each))
+
+
+def _default(each: Any) -> str:
+    return "required" if each.default is MISSING else shown(each.default)
+
+
+def _case(name: str) -> Case:
+    """The example."""
+    defaults = {each.name: each.default for each in _fields(name)}
+    given = EXAMPLES.get(name, DEFINITIONS[name].parameters[0] if MISSING in defaults.values() else {})
+    return Case(name, {**defaults, **given}, "eager", Shape(1, 1, 1, 1, 1), "float32", "cpu", "forward", "auto")
+
+
+def _spans(name: str) -> variants.Spans:
+    return portrait.spans(_case(name).pattern, None)
+
+
+def _seen(name: str) -> variants.BoolArray:
+    return picture.bitmap(_spans(name), portrait.SIDE)
+
+
+def _title(name: str) -> str:
+    return portrait.title(_case(name).label, _spans(name).n)
+
+
+def _path(name: str) -> str:
+    return f"{FIGURES}/{name}.svg"
