@@ -43,6 +43,20 @@ def probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
         return Probe(case.key, status, reason)
 
 
+def foresee(case: Case, budget_bytes: int) -> dict[str, Any]:
+    """What is known of a case before it is tried: why it will not be (`status`, `reason`), or its memory and work."""
+    try:
+        predicted_bytes = _admit(case, budget_bytes)
+        allowed_pairs = case.pattern.spans(case.shape.seq_len).pairs() * case.shape.batch * case.shape.heads
+    except _Ended as end:
+        return {"status": end.status, "reason": end.reason}
+    except Exception as error:  # whatever a variant raises, it ends its own case alone, with a status
+        status, reason = outcome.of_exception(error)
+        return {"status": status, "reason": reason}
+    work = {"allowed_pairs": allowed_pairs, "flops": _flops(case, allowed_pairs)}
+    return {"status": None, "predicted_bytes": predicted_bytes, **work}
+
+
 def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
     predicted_bytes = _admit(case, budget_bytes)
     spans = case.pattern.spans(case.shape.seq_len)
@@ -88,9 +102,14 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
         predicted_bytes=predicted_bytes,
         allowed_pairs=allowed_pairs,
         computed_pairs=kernel.computed_pairs,
-        flops=FLOPS_PER_PAIR[case.direction] * allowed_pairs * case.shape.head_dim,
+        flops=_flops(case, allowed_pairs),
         max_abs_error=max(errors),
     )
+
+
+def _flops(case: Case, allowed_pairs: int) -> int:
+    """FLOPs of one call on the allowed pairs."""
+    return FLOPS_PER_PAIR[case.direction] * allowed_pairs * case.shape.head_dim
 
 
 def _admit(case: Case, budget_bytes: int) -> int | None:
