@@ -90,7 +90,12 @@ def as_json(run: Run, journal: Journal) -> str:
     """What `run.json` tells of the run, and its table under `cases`; null where there is no number."""
     del journal
     facts = {name: run.meta.get(name) for name in _TOLD}
-    return _json({**facts, "cases": [_row(row) for row in run.frame.to_dict("records")]})
+    return _json({**facts, "cases": cases(run)})
+
+
+def cases(run: Run) -> list[dict[str, Any]]:
+    """The run's table, a row a case; null where there is no number."""
+    return [_row(row) for row in run.frame.to_dict("records")]
 
 
 def _row(row: Mapping[Hashable, Any]) -> dict[str, Any]:

@@ -66,6 +66,7 @@ def _meta(path: Path) -> dict[str, Any]:
         if not isinstance(meta.get(key), kind):
             raise RunError(f"{path}: {key}: expected a {kind.__name__}, found {meta.get(key)!r}")
     _check_patterns(path, meta["patterns"])
+    _check_resumed(path, meta.get("resumed", []))
     return meta
 
 
@@ -78,6 +79,20 @@ def _check_patterns(path: Path, patterns: list[Any]) -> None:
                 raise ValueError(f"{len(pattern['rows'])} rows of {sorted(sizes)} bytes for n = {n}")
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{path}: patterns[{i}]: expected a thumbnail, found {_problem(error)}") from None
+
+
+def _check_resumed(path: Path, parts: Any) -> None:
+    """Refuse parts of a run that do not say when, for how many processes, where, and what had changed."""
+    kinds = {"started": str, "processes": int, "environment": dict, "changed": dict}
+    if not isinstance(parts, list):
+        raise RunError(f"{path}: resumed: expected a list, found {parts!r}")
+    for i, part in enumerate(parts):
+        for key, kind in kinds.items():
+            found = part.get(key) if isinstance(part, dict) else part
+            if not isinstance(found, kind):
+                raise RunError(f"{path}: resumed[{i}].{key}: expected a {kind.__name__}, found {found!r}")
+        if not all(isinstance(pair, list) and len(pair) == 2 for pair in part["changed"].values()):
+            raise RunError(f"{path}: resumed[{i}].changed: expected pairs, found {part['changed']!r}")
 
 
 def _planned(path: Path, cases: list[Any]) -> tuple[Planned, ...]:

@@ -77,6 +77,7 @@ def report(run: Run, markdown: str, profiles: Mapping[str, Profile]) -> str:
         "## Environment",
         _environment(meta["environment"]),
         f"Started {escape.text(meta.get('started'))}, finished {escape.text(meta.get('finished') or 'not')}.",
+        *(_resumed(part) for part in meta.get("resumed", ())),
         "## Command",
         escape.fenced(meta["command"], "sh"),
         "## Suite",
@@ -91,6 +92,14 @@ def _unfinished(run: Run) -> list[str]:
         return []
     reached = (run.frame["reason"] != NOT_REACHED).sum()
     return [f"This run is not finished: {reached} of {len(run.frame)} cases were reached."]
+
+
+def _resumed(part: Mapping[str, Any]) -> str:
+    """When a run went on, and what had changed since it began."""
+    told = [f"{name} was {escape.plain(was)}, then {escape.plain(now)}" for name, (was, now) in part["changed"].items()]
+    many = part["processes"]
+    words = f"Resumed {part['started']}: {many} {'process' if many == 1 else 'processes'} in all."
+    return escape.text(f"{words} Changed since: {'; '.join(told)}." if told else words, longest=None)
 
 
 def _environment(environment: dict[str, Any]) -> str:

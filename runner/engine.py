@@ -1,26 +1,25 @@
-"""A run: every case probed once, then timed in several fresh processes, each finished unit on disk at once."""
+"""A run, from its suite to its folder: a new one, or one that goes on."""
 
-import random
 import shlex
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from attnbench.runner import environment, memory, prober, sampling, thumbnails
-from attnbench.runner.forecast import Forecast
-from attnbench.runner.journal import Journal, append_profile
-from attnbench.runner.prober import Prober
-from attnbench.runner.profiler import Profiler
+from attnbench.runner import environment, journal, memory, resumption, thumbnails
+from attnbench.runner.journal import FolderError
 from attnbench.runner.progress import Progress
-from attnbench.runner.workers import Asked, StartKind, StartWorker, Worker, WorkerEnded
-from attnbench.suites import Case, Probe, Result, Sample, Status, grouped
+from attnbench.runner.resumption import Stopped
+from attnbench.runner.session import Session, Task
+from attnbench.runner.workers import StartKind, StartWorker, Worker, understood
+from attnbench.suites import Case, Result
 from attnbench.suites.profile import Profile
 from attnbench.suites.suite import Suite
 
-_BLOCKS_LONGER = (Status.OUT_OF_MEMORY, Status.TIMED_OUT)
+Narrow = Callable[[Sequence[Case]], list[Case]]
+"""Those of a run's cases that are asked for."""
 
 
 @dataclass(frozen=True)
@@ -55,215 +54,135 @@ def run(
 
     Raises:
         FolderError: the folder is in use or cannot be written.
+        WorkerEnded: no worker could tell about this machine.
     """
     cases = list(suite.cases() if cases is None else cases)
     budget_bytes = suite.budget.bytes_of(memory.available_bytes())
+    meta = {
+        "format": 1,
+        "command": shlex.join(command),
+        "started": _utc(),
+        "finished": None,
+        "seed": seed,
+        "budget_bytes": budget_bytes,
+        "profile": profile,
+        "environment": _environment(suite, cases, folders, start_worker),
+        **_measured(suite, cases),
+    }
+    task = Task(suite, cases, suite.measure.processes, budget_bytes, seed, profile)
+    with journal.create(folder, meta) as book:
+        return _finished(Session(task, book, progress, folders, start_worker, now))
+
+
+def resume(
+    folder: Path,
+    progress: Progress,
+    *,
+    suite: Suite | None = None,
+    narrow: Narrow = list,
+    processes: int | None = None,
+    anyway: bool = False,
+    command: Sequence[str] = (),
+    folders: tuple[Path, ...] = (),
+    profile: bool = False,
+    start_worker: StartWorker = Worker,
+    now: Callable[[], float] = time.monotonic,
+) -> Finished:
+    """Go on with the run in `folder`: measure what it does not hold, for as long again as the suite's time.
+
+    Its cases, its seed and its plans stay; `narrow` leaves some of its cases for another time, `processes` adds
+    replicates. No probe that is there is repeated, and a replicate that was cut short is completed by another process.
+    `suite` is what the run is expected to measure. Where that or the machine is another, the run goes on only if it is
+    told to, `anyway`, and then with the cases of `suite`.
+
+    Raises:
+        FolderError: the folder is in use or cannot be written, or the suite or the machine is another.
+        RunError: what the folder holds cannot be read.
+        WorkerEnded: no worker could tell about this machine.
+    """
+    with journal.reopen(folder) as book:
+        stopped = resumption.read(folder)
+        suite = stopped.suite if suite is None else suite.with_processes(stopped.suite.measure.processes)
+        renewed = suite.to_json() != stopped.suite.to_json()
+        cases = narrow(suite.cases() if renewed else stopped.cases)
+        processes = _enough(folder, processes or stopped.processes, stopped)
+        facts = _environment(suite, cases, folders, start_worker)
+        changed = resumption.changes(stopped, suite, facts)
+        if not anyway:
+            resumption.refuse(folder, changed)
+        part = {
+            "started": _utc(),
+            "command": shlex.join(command),
+            "processes": processes,
+            "environment": facts,
+            "changed": {name: list(pair) for name, pair in changed.items()},
+        }
+        profile = profile or bool(stopped.meta.get("profile"))
+        news = {"finished": None, "profile": profile, "resumed": [*stopped.meta.get("resumed", ()), part]}
+        book.tell(**{**stopped.meta, **(_renewed(suite, cases, stopped) if renewed else {}), **news})
+        budget_bytes = min(stopped.meta["budget_bytes"], suite.budget.bytes_of(memory.available_bytes()))
+        task = Task(suite, cases, processes, budget_bytes, stopped.meta["seed"], profile, stopped.kept)
+        progress.resumed(len(stopped.kept.probes), sum(map(len, stopped.kept.samples.values())))
+        return _finished(Session(task, book, progress, folders, start_worker, now))
+
+
+def _finished(session: Session) -> Finished:
+    """Everything, until it is done or interrupted."""
+    try:
+        session.probe_all()
+        session.time_all()
+        if session.task.profile:
+            session.profile_all()
+    finally:
+        session.close()
+    session.journal.tell(finished=_utc())
+    return Finished(session.journal.folder, tuple(session.rows), tuple(session.profiles), session.out_of_time)
+
+
+def _environment(
+    suite: Suite, cases: Sequence[Case], folders: tuple[Path, ...], start_worker: StartWorker
+) -> dict[str, Any]:
+    """What this machine is, as far as numbers depend on it."""
     # Nothing of CUDA survives a fork, so who asks about a GPU is no child of the server either.
     start: StartKind = "spawn" if any(case.device == "cuda" for case in cases) else "forkserver"
     with start_worker(start, None, folders) as worker:
-        facts = environment.of_machine() | worker.ask({"do": "environment"}, suite.budget.case_s)
-    meta = _meta(suite, cases, facts, command, seed, budget_bytes)
-    with Journal(folder, meta) as journal:
-        session = _Session(suite, cases, journal, progress, budget_bytes, folders, seed, start_worker, now)
-        try:
-            session.probe_all()
-            session.time_all()
-            if profile:
-                session.profile_all()
-        finally:
-            session.close()
-        journal.finish(finished=_utc())
-    return Finished(folder, tuple(session.rows), tuple(session.profiles), session.out_of_time)
+        told: dict[str, Any] = understood(dict, worker.ask({"do": "environment"}, suite.budget.case_s))
+        return environment.of_machine() | told
 
 
-class _Session:
-    """A run under way."""
+def _enough(folder: Path, processes: int, stopped: Stopped) -> int:
+    """The number of replicates, if it is not less than were begun.
 
-    def __init__(
-        self,
-        suite: Suite,
-        cases: list[Case],
-        journal: Journal,
-        progress: Progress,
-        budget_bytes: int,
-        folders: tuple[Path, ...],
-        seed: int,
-        start_worker: StartWorker,
-        now: Callable[[], float],
-    ) -> None:
-        self.suite = suite
-        self.cases = sorted(cases, key=lambda case: case.shape.seq_len)
-        self.journal = journal
-        self.progress = progress
-        self.budget_bytes = budget_bytes
-        self.folders = folders
-        self.seed = seed
-        self.start_worker = start_worker
-        self.now = now
-        self.deadline = now() + suite.budget.suite_s
-        self.rows: list[Result] = []
-        self.profiles: list[Profile] = []
-        self.plans: dict[str, sampling.Plan] = {}
-        self.out_of_time = False
-        self.prober = Prober(suite.budget, budget_bytes, folders, start_worker)
-        self.forecast = Forecast(cases, suite.measure.processes)
-        self._alive: tuple[str, Asked] | None = None
-        self._order = 0
-
-    # Probe
-
-    def probe_all(self) -> None:
-        """Probe every case, short lengths first, so that what fails at one length is not tried at longer ones."""
-        too_long: dict[tuple[Any, ...], str] = {}
-        for done, case in enumerate(self.cases):
-            self.progress.working("probe", case.title, done, len(self.cases), self.forecast.left_s())
-            begun = self.now()
-            reason = self._out_of_time() or too_long.get(case.family)
-            probe = Probe(case.key, Status.SKIPPED, reason) if reason else self.prober.probe(case)
-            if probe.status in _BLOCKS_LONGER:
-                too_long[case.family] = f"N={case.shape.seq_len} ended {probe.status}"
-            if probe.status is Status.PASSED:
-                self._plan(case, probe)
-            self._write(probe)
-            self.forecast.probed(case, self.now() - begun, self.plans.get(case.key), probe.call_ns)
-            self.progress.probed(case, probe, done + 1, len(self.cases), self.forecast.left_s())
-
-    def _plan(self, case: Case, probe: Probe) -> None:
-        assert probe.call_ns is not None
-        measure = self.suite.measure
-        share_ns = self.suite.budget.case_s * 1e9 / measure.processes
-        self.plans[case.key] = sampling.plan(probe.call_ns, measure.values, measure.value_ms * 1e6, share_ns)
-
-    # Time
-
-    def time_all(self) -> None:
-        """Time the cases that passed, in as many fresh processes as the suite asks for."""
-        for replicate in range(self.suite.measure.processes):
-            begun = self.now()
-            self._replicate(replicate)
-            self.forecast.replicated(self.now() - begun)
-            self.progress.replicated(replicate + 1, self.suite.measure.processes, self.forecast.left_s())
-
-    def _replicate(self, replicate: int) -> None:
-        """One replicate: the groups in random order, through one process as long as it lives."""
-        timed = [case for case in self.cases if case.key in self.plans]
-        groups = grouped(timed)
-        random.Random(f"{self.seed}:{replicate}").shuffle(groups)
-        self._order = done = 0
-        for group in groups:
-            if self._out_of_time():
-                break
-            self.progress.working(
-                "time", f"process {replicate + 1}", done, len(timed), self.forecast.left_s(done / len(timed))
-            )
-            self._time_group(group, replicate)
-            done += len(group)
-        self._drop_worker()
-
-    def _time_group(self, group: list[Case], replicate: int) -> None:
-        """Time a group; a case that kills the process is written down, and the rest goes on in another."""
-        left = list(group)
-        while left:
-            try:
-                worker = self._worker(left[0].device)
-                rows = worker.ask(self._time_request(left, replicate), self.suite.budget.case_s)
-            except WorkerEnded as end:
-                self._drop_worker()
-                struck = left.pop(end.index)
-                self._sampled(Sample(struck.key, end.status, end.reason, replicate=replicate))
-            else:
-                for row in rows:
-                    self._sampled(Sample.from_json(row))
-                return
-
-    def _time_request(self, cases: list[Case], replicate: int) -> dict[str, Any]:
-        plans = [self.plans[case.key] for case in cases]
-        return {
-            "do": "time",
-            "cases": [{"case": case.to_json(), "plan": vars(plan)} for case, plan in zip(cases, plans, strict=True)],
-            "replicate": replicate,
-            "seed": f"{self.seed}:{replicate}:{cases[0].key}",
-            "value_ns": self.suite.measure.value_ms * 1e6,
-            "threads": prober.threads(cases[0]),
-        }
-
-    def _sampled(self, sample: Sample) -> None:
-        """Write a sample with its place in the replicate; a case that failed once is not timed again."""
-        self._write(replace(sample, order=self._order))
-        self._order += 1
-        if sample.status is not Status.PASSED:
-            del self.plans[sample.case]
-
-    # Profile
-
-    def profile_all(self) -> None:
-        """Profile the cases that passed, last, so that it takes nothing from what is timed."""
-        budget = self.suite.budget
-        profiler = Profiler(self.journal.folder, budget.case_s, self.budget_bytes, self.folders, self.start_worker)
-        passed = [case for case in self.cases if case.key in self.plans]
-        for done, case in enumerate(passed):
-            self.progress.working("profile", case.title, done, len(passed), None)
-            reason = self._out_of_time()
-            profile = Profile(case.key, Status.SKIPPED, reason, case.title) if reason else profiler.profile(case)
-            append_profile(self.journal.folder, profile)
-            self.profiles.append(profile)
-            self.progress.profiled(profile, done + 1, len(passed))
-
-    # All
-
-    def close(self) -> None:
-        """End the workers that are alive."""
-        self.prober.close()
-        self._drop_worker()
-
-    def _worker(self, device: str) -> Asked:
-        """The replicate's worker, if it is alive and for that device; else a new one."""
-        if self._alive is None or self._alive[0] != device:
-            self._drop_worker()
-            budget_bytes = self.budget_bytes if device == "cpu" else None
-            self._alive = (device, self.start_worker("spawn", budget_bytes, self.folders))
-        return self._alive[1]
-
-    def _drop_worker(self) -> None:
-        if self._alive is not None:
-            self._alive[1].close()
-            self._alive = None
-
-    def _out_of_time(self) -> str | None:
-        if self.now() < self.deadline:
-            return None
-        self.out_of_time = True
-        return f"the suite's {self.suite.budget.suite_s:g} s (budget.suite_s) were spent"
-
-    def _write(self, row: Result) -> None:
-        self.journal.append(row)
-        self.rows.append(row)
+    Raises:
+        FolderError: it is.
+    """
+    if processes < stopped.begun:
+        raise FolderError(f"{folder}: expected at least the {stopped.begun} processes that it has, found {processes}")
+    return processes
 
 
-def _meta(
-    suite: Suite, cases: list[Case], facts: dict[str, Any], command: Sequence[str], seed: int, budget_bytes: int
-) -> dict[str, Any]:
-    """`run.json` as it stands when the run begins."""
+def _measured(suite: Suite, cases: Sequence[Case]) -> dict[str, Any]:
+    """What `run.json` says of what is measured."""
 
     def baseline(case: Case) -> str | None:
         found = suite.baseline_of(case)
         return found.key if found else None
 
     return {
-        "format": 1,
         "name": suite.name,
         "question": suite.question,
-        "command": shlex.join(command),
-        "started": _utc(),
-        "finished": None,
-        "seed": seed,
-        "budget_bytes": budget_bytes,
         "suite": suite.to_json(),
         "source": suite.source,
-        "environment": facts,
         "cases": [{"key": case.key, "baseline": baseline(case), **case.to_json()} for case in cases],
-        "patterns": thumbnails.of(cases),
+        "patterns": thumbnails.of(list(cases)),
     }
+
+
+def _renewed(suite: Suite, cases: Sequence[Case], stopped: Stopped) -> dict[str, Any]:
+    """The same, of a run that goes on with another suite; cases that are not in it stay, if they were measured."""
+    there = {case.key for case in cases}
+    told = {row.case for row in stopped.kept.rows}
+    return _measured(suite, [*cases, *(case for case in stopped.cases if case.key in told - there)])
 
 
 def _utc() -> str:

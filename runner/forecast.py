@@ -11,6 +11,10 @@ START_S = 1.5
 """A fresh interpreter that imports torch."""
 READY_S = 0.03
 """Building a kernel and its inputs in a replicate, besides its calls."""
+PROBE_S = 0.3
+"""Checking a case at small lengths, and looking at its memory, besides its own calls."""
+PROBE_CALLS = 8
+"""Calls at a case's own length that a probe makes, about."""
 _STEEPEST = 2.0
 """Nothing here grows faster than the square of the length."""
 
@@ -43,6 +47,10 @@ class Forecast:
         self._left.pop(case.key, None)
         self._families.setdefault(case.family, []).append((case.shape.seq_len, _Cost(took_s, timing_s)))
 
+    def to_time(self, processes: int) -> None:
+        """So many replicates are left: a run that goes on has some already."""
+        self._processes = processes
+
     def replicated(self, took_s: float) -> None:
         """A replicate is over."""
         self._replicates_s.append(took_s)
@@ -73,6 +81,11 @@ class Forecast:
                 for then, now in zip(before, last, strict=True)
             )
         )
+
+
+def probe_s(call_ns: float) -> float:
+    """About how long a probe takes, in seconds, of a case whose call takes so long."""
+    return PROBE_S + PROBE_CALLS * call_ns / 1e9
 
 
 def _exponent(before_n: int, before: float, n: int, now: float) -> float:

@@ -43,6 +43,19 @@ def probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
         return Probe(case.key, status, reason)
 
 
+def foresee(case: Case, budget_bytes: int) -> dict[str, Any]:
+    """What is known of a case before it is tried: why it will not be (`status`, `reason`), or its memory and work."""
+    try:
+        predicted_bytes = _admit(case, budget_bytes)
+        allowed_pairs, flops = _work(case, case.pattern.spans(case.shape.seq_len))
+    except _Ended as end:
+        return {"status": end.status, "reason": end.reason}
+    except Exception as error:  # whatever a variant raises, it ends its own case alone, with a status
+        status, reason = outcome.of_exception(error)
+        return {"status": status, "reason": reason}
+    return {"status": None, "predicted_bytes": predicted_bytes, "allowed_pairs": allowed_pairs, "flops": flops}
+
+
 def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
     stage("finding which keys each query sees")
     predicted_bytes = _admit(case, budget_bytes)
@@ -74,9 +87,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
 
     stage("estimating its duration")
     call_ns = sampling.estimate(call, clocks.of(case.device), first_call_ns)
-    # What is not attention over a pattern's keys does not do a pattern's work.
-    allowed_pairs = None if calls.reference(case) else spans.pairs() * case.shape.batch * case.shape.heads
-    flops = None if allowed_pairs is None else FLOPS_PER_PAIR[case.direction] * allowed_pairs * case.shape.head_dim
+    allowed_pairs, flops = _work(case, spans)
     return Probe(
         case.key,
         Status.PASSED,
@@ -94,6 +105,17 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
         flops=flops,
         max_abs_error=max(errors),
     )
+
+
+def _work(case: Case, spans: Spans) -> tuple[int | None, int | None]:
+    """The allowed pairs over batch and heads, and the FLOPs of one call on them.
+
+    Nothing where the variant brings its own reference: what is not attention over a pattern's keys has no such work.
+    """
+    if calls.reference(case):
+        return None, None
+    pairs = spans.pairs() * case.shape.batch * case.shape.heads
+    return pairs, FLOPS_PER_PAIR[case.direction] * pairs * case.shape.head_dim
 
 
 def _admit(case: Case, budget_bytes: int) -> int | None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from attnbench.runner import environment
-from attnbench.runner.workers import Asked, StartWorker, Worker, WorkerEnded
+from attnbench.runner.workers import Asked, StartWorker, Worker, WorkerEnded, understood
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.budget import Budget
 
@@ -61,7 +61,7 @@ class Prober:
 
     def _ask(self, worker: Asked, case: Case, budget_bytes: int) -> Probe:
         request = {"case": case.to_json(), "threads": threads(case), "budget_bytes": budget_bytes}
-        return Probe.from_json(worker.ask({"do": "probe", **request}, self._budget.case_s))
+        return understood(Probe.from_json, worker.ask({"do": "probe", **request}, self._budget.case_s))
 
 
 def threads(case: Case) -> int:

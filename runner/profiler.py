@@ -6,7 +6,7 @@ from pathlib import Path
 from attnbench.runner import memory
 from attnbench.runner.journal import append_profile
 from attnbench.runner.prober import Prober, threads
-from attnbench.runner.workers import StartKind, StartWorker, Worker, WorkerEnded
+from attnbench.runner.workers import StartKind, StartWorker, Worker, WorkerEnded, understood
 from attnbench.suites import Case, Status
 from attnbench.suites.budget import Budget
 from attnbench.suites.profile import Profile
@@ -32,7 +32,7 @@ class Profiler:
         budget_bytes = self.budget_bytes if case.device == "cpu" else None
         try:
             with self.start_worker(kind, budget_bytes, self.folders) as worker:
-                return Profile.from_json(worker.ask(request, self.patience_s))
+                return understood(Profile.from_json, worker.ask(request, self.patience_s))
         except WorkerEnded as end:
             return Profile(case.key, end.status, end.reason, case.title)
 

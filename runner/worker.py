@@ -4,6 +4,7 @@ Requests and replies are JSON objects over a pipe. Torch is imported only once t
 its signals and the thread that ends it when its parent is gone.
 """
 
+import ctypes
 import gc
 import hashlib
 import itertools
@@ -14,6 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,8 @@ from attnbench.suites import Case
 
 if TYPE_CHECKING:
     from attnbench.runner.timing import Bench
+
+_PR_SET_PDEATHSIG = 1
 
 Marks = Any
 """A shared array of two integers: the case in flight, and a count that moves as long as work goes on."""
@@ -75,6 +79,8 @@ class _Desk:
         answers: dict[str, Callable[..., object]] = {
             "environment": self._environment,
             "free_bytes": self._free_bytes,
+            "foresee": self._foresee,
+            "rate": self._rate,
             "probe": self._probe,
             "time": self._time,
             "ready": self._ready,
@@ -96,6 +102,21 @@ class _Desk:
         from attnbench.runner import memory
 
         return memory.cuda_free_bytes()
+
+    def _foresee(self, case: dict[str, Any], threads: int, budget_bytes: int) -> object:
+        """What is known of a case before it is tried."""
+        from attnbench.runner import probe
+
+        _set_threads(threads)
+        return probe.foresee(Case.from_json(case), budget_bytes)
+
+    def _rate(self, dtype: str, device: str, threads: int) -> float | None:
+        """FLOP/s of the fastest matrix product, here and now."""
+        from attnbench.runner import clocks, roof
+
+        _set_threads(threads)
+        roofs = roof.measure(dtype, device, clocks.of(device))
+        return None if roofs is None else roofs.flops_per_s
 
     def _probe(self, case: dict[str, Any], threads: int, budget_bytes: int) -> object:
         """One careful look at a case."""
@@ -198,6 +219,8 @@ def _detach(log: str) -> None:
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.close(file)
+    # The parent has it open too: without a name it is gone with both, however they end.
+    os.unlink(log)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -207,3 +230,6 @@ def _detach(log: str) -> None:
         os._exit(1)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
+    # That thread never runs while a kernel keeps the interpreter to itself; Linux then ends the process.
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

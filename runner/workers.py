@@ -5,13 +5,15 @@ import multiprocessing
 import os
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 from attnbench.runner import entry, outcome
 from attnbench.suites import Status
@@ -20,6 +22,14 @@ START_S = 120.0
 """A worker that is not ready after this long never will be."""
 GLANCE_S = 1.0
 """How often a waiting parent looks whether work still goes on: rarely, for it shares the cores."""
+LONGEST_BYTES = 2**28
+"""What announces a longer message is none."""
+
+_KINDS = {"ready", "stage", "reply"}
+"""What a message holds one of."""
+_RUBBISH = "its process sent rubbish instead of a reply"
+
+T = TypeVar("T")
 
 
 class WorkerEnded(Exception):
@@ -60,7 +70,7 @@ StartWorker = Callable[[StartKind, int | None, tuple[Path, ...]], Asked]
 class Worker:
     """One process: `forkserver` is ready in milliseconds, for probes; `spawn` is a fresh interpreter.
 
-    It starts on its own; the first question waits for it.
+    It starts on its own; the first question waits for it. It ends at the latest with the thread that started it.
     """
 
     def __init__(
@@ -80,7 +90,9 @@ class Worker:
         context: Any = multiprocessing.get_context(start)
         if start == "forkserver":
             context.set_forkserver_preload(["attnbench.runner.preload"])
-        self._log = tempfile.NamedTemporaryFile(prefix="attnbench-", suffix=".log")  # noqa: SIM115  # closed by close()
+        self._log = tempfile.NamedTemporaryFile(  # noqa: SIM115  # closed by close()
+            prefix="attnbench-", suffix=".log", delete=False
+        )
         self._marks = context.Array("q", 2, lock=False)
         self._pipe, theirs = context.Pipe()
         paths = [str(folder) for folder in folders]
@@ -109,6 +121,8 @@ class Worker:
             WorkerEnded: it died before.
         """
         self.wait()
+        # Who dies before the first piece of work is marked was at this one.
+        self._marks[0] = request.get("index", 0)
         try:
             self._pipe.send_bytes(json.dumps(request).encode())
         except OSError:
@@ -120,7 +134,7 @@ class Worker:
         Raises:
             WorkerEnded: it died, or it was killed because it took longer.
         """
-        return self._receive(patience_s)["reply"]
+        return understood(itemgetter("reply"), self._receive(patience_s))
 
     def wait(self) -> None:
         """Wait until it is ready.
@@ -138,6 +152,8 @@ class Worker:
         self._process.join()
         self._pipe.close()
         self._log.close()
+        # The worker takes the name away itself, unless it never came to it.
+        Path(self._log.name).unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -152,15 +168,7 @@ class Worker:
         doing, count, deadline = "starting", self._marks[1], time.monotonic() + patience_s
         while True:
             if self._pipe.poll(min(GLANCE_S, max(deadline - time.monotonic(), 0))):
-                try:
-                    message: dict[str, Any] = json.loads(self._pipe.recv_bytes())
-                except (EOFError, OSError):
-                    raise self._died() from None
-                except ValueError:
-                    self._process.kill()
-                    raise WorkerEnded(
-                        Status.CRASHED, "its process sent rubbish instead of a reply", self._marks[0]
-                    ) from None
+                message = self._message(patience_s)
                 if "stage" not in message:
                     return message
                 doing = message["stage"]
@@ -171,6 +179,31 @@ class Worker:
                 reason = f"no result within {patience_s:g} s (budget.case_s), while {doing}"
                 raise WorkerEnded(Status.TIMED_OUT, reason, self._marks[0])
 
+    def _message(self, patience_s: float) -> dict[str, Any]:
+        """The message that has begun to come.
+
+        Raises:
+            WorkerEnded: the process died, or was killed because what it sent is no message.
+        """
+        # Rubbish may announce bytes that never come: the end of the process ends the waiting for them.
+        late = threading.Timer(patience_s, self._process.kill)
+        late.start()
+        try:
+            message = json.loads(self._pipe.recv_bytes(LONGEST_BYTES))
+        except (EOFError, OSError):
+            self._process.join(GLANCE_S)
+            if self._process.exitcode is not None and not late.finished.is_set():
+                raise self._died() from None
+        except ValueError:
+            pass
+        else:
+            if isinstance(message, dict) and message.keys() & _KINDS:
+                return message
+        finally:
+            late.cancel()
+        self._process.kill()
+        raise WorkerEnded(Status.CRASHED, _RUBBISH, self._marks[0])
+
     def _died(self) -> WorkerEnded:
         """How the process ended."""
         self._process.join(GLANCE_S)
@@ -179,9 +212,22 @@ class Worker:
 
     def _last_words(self) -> str:
         """The last line of the log that is not the profiler's own."""
-        lines = Path(self._log.name).read_text(errors="replace").splitlines()
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").splitlines()
         said = [line.strip() for line in lines if line.strip() and not line.startswith("USDT:")]
         return said[-1][:300] if said else ""
+
+
+def understood(make: Callable[[Any], T], reply: Any) -> T:
+    """What a reply says, as `make` reads it.
+
+    Raises:
+        WorkerEnded: it is no such reply.
+    """
+    try:
+        return make(reply)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise WorkerEnded(Status.CRASHED, _RUBBISH, 0) from None
 
 
 def prepare_environment() -> None:

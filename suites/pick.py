@@ -25,7 +25,7 @@ def pick(cases: Sequence[Case], words: str) -> Case:
     by_key = [case for case in cases if case.key == words]
     asked = words.split()
     partly = [case for case in cases if asked and all(word in case.title for word in asked)]
-    wholly = [case for case in partly if set(asked) <= _whole(case.title)]
+    wholly = [case for case in partly if set(asked) <= whole(case.title)]
     for found in (by_key, wholly, partly):
         if len(found) == 1:
             return found[0]
@@ -35,7 +35,7 @@ def pick(cases: Sequence[Case], words: str) -> Case:
     raise PickError(_error("found none with all of", words, "nearest", _nearest(cases, asked)))
 
 
-def _whole(title: str) -> set[str]:
+def whole(title: str) -> set[str]:
     """The words of a title: split at blanks, and at signs too."""
     return {*title.split(), *re.findall(r"\w+", title), *re.split(r"[/ ]", title)}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from attnbench.runner.forecast import READY_S, START_S, Forecast
+from attnbench.runner.forecast import READY_S, START_S, Forecast, probe_s
 from attnbench.runner.sampling import Plan
 from attnbench.suites import Case
 from attnbench.suites.load import parse
@@ -58,3 +58,12 @@ def test_timing_follows_the_plans_until_a_replicate_is_over() -> None:
     forecast.replicated(10.0)
     assert forecast.left_s() == pytest.approx(40)
     assert forecast.left_s(share=0.5) == pytest.approx(35)
+
+
+def test_a_run_that_goes_on_is_told_how_many_replicates_are_left() -> None:
+    forecast = Forecast(of("full")[:1], 20)
+    forecast.probed(of("full")[0], probe_s(1e9), PLAN, 1e9)
+    forecast.to_time(2)
+    assert forecast.left_s() == pytest.approx(2 * (START_S + READY_S + 5)), "what is probed is done with"
+    forecast.to_time(0)
+    assert forecast.left_s() == 0

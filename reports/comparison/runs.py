@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 
 from attnbench.reports import profile
-from attnbench.reports.comparison import COLUMNS, IDENTITY, Comparison, fingerprint, metrics
+from attnbench.reports.comparison import COLUMNS, IDENTITY, Comparison, metrics
 from attnbench.reports.decision import Rule, judge
 from attnbench.reports.decision.pairs import Estimates, unpaired
 from attnbench.reports.decision.power import detectable_at_once
 from attnbench.reports.frame import Run
 from attnbench.reports.statistics import FEWEST_PROCESSES, FloatArray, IntArray
 from attnbench.reports.verdict import COMPARED, Verdict
+from attnbench.suites import fingerprint
 
 DOUBTFUL = {"bimodal", "drifting", "throttled"}
 """Flags with which a difference is `unstable`, not a change."""
@@ -39,7 +40,7 @@ _APART = "The machines differ, so times are not compared; --across-machines comp
 def compare(a: Run, b: Run, rule: Rule | None = None, *, across_machines: bool = False) -> Comparison:
     """Run B compared with run A."""
     rule = rule or Rule()
-    differences = fingerprint.differences(a.meta["environment"], b.meta["environment"])
+    differences = fingerprint.between(a.meta, b.meta)
     frame, at_a, at_b = _joined(a.frame, b.frame)
     relative = bool(differences) and across_machines
     if relative:

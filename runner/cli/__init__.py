@@ -2,7 +2,7 @@
 
 import click
 
-from attnbench.runner.cli import ab, compare, measure, read
+from attnbench.runner.cli import ab, compare, measure, read, run
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -12,7 +12,7 @@ def main() -> None:
 
 
 for verb in (
-    *(measure.run, read.report, compare.compare, compare.check, compare.baseline, ab.ab),
+    *(run.run, read.report, compare.compare, compare.check, compare.baseline, ab.ab),
     *(measure.profile, read.validate, read.list_, read.show, read.schema, read.export),
     *(measure.doctor, measure.selftest),
 ):

@@ -1,5 +1,6 @@
 """What verbs share: options, reading a suite, and telling a mistake."""
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,14 +30,26 @@ def told() -> Iterator[None]:
     from attnbench.runner import exit_code
     from attnbench.runner.journal import FolderError
     from attnbench.runner.revisions import RevisionError
+    from attnbench.runner.workers import WorkerEnded
     from attnbench.suites.load import SuiteError
+    from attnbench.suites.narrow import NarrowError
     from attnbench.suites.pick import PickError
 
     try:
         yield
-    except (SuiteError, FolderError, RunError, PickError, RevisionError) as error:
+    except (SuiteError, FolderError, RunError, PickError, NarrowError, RevisionError) as error:
         click.echo(str(error), err=True)
-        sys.exit(exit_code.USAGE)
+    except WorkerEnded as end:
+        click.echo(f"expected a worker that can measure, found that {end.reason}; see bench doctor", err=True)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            # Whoever read what is printed has gone; click knows what to do.
+            raise
+        where = error.filename or "this system"
+        click.echo(f"{where}: expected to be able to read and write there, found: {error.strerror}", err=True)
+    else:
+        return
+    sys.exit(exit_code.USAGE)
 
 
 def load_suite(path: Path, folders: tuple[Path, ...]) -> "Suite":

@@ -1,4 +1,4 @@
-"""The verbs that measure."""
+"""The verbs that measure, besides `run` and `ab`."""
 
 import sys
 from pathlib import Path
@@ -6,63 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from attnbench.runner.cli.common import SUITE, VARIANTS, command_line, load_suite, new_folder, say, told
+from attnbench.runner.cli.common import SUITE, VARIANTS, load_suite, new_folder, say, told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_QUICK, _RIGOROUS = 2, 20
-
-
-@click.command()
-@SUITE
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run folder; new or empty.")
-@click.option("--processes", type=click.IntRange(1, 1000), metavar="N", help="Replicates, instead of the suite's.")
-@click.option("--quick", is_flag=True, help=f"{_QUICK} processes: a first look, without intervals.")
-@click.option("--rigorous", is_flag=True, help=f"{_RIGOROUS} processes: narrow intervals, and two modes show.")
-@click.option("--quiet", is_flag=True, help="Say nothing but where the run folder is.")
-@click.option("--profile", is_flag=True, help="At the end, profile every case that passed.")
-@VARIANTS
-def run(
-    suite: Path,
-    out: Path | None,
-    processes: int | None,
-    quick: bool,
-    rigorous: bool,
-    quiet: bool,
-    profile: bool,
-    folders: tuple[Path, ...],
-) -> None:
-    """Measure all cases of SUITE, a YAML file or the name of a suite that ships, and report.
-
-    Every case is checked against a float64 oracle before it is timed. The run folder (by default
-    runs/NAME-DATE-TIME) holds run.json, samples.jsonl, table.csv, table.md, report.md and figures/; with --profile also
-    profile.jsonl, operators.csv, operators.md and traces/.
-
-    More processes share the suite's budget: within case_s each of them gets fewer values, and suite_s ends the run.
-
-    Exit codes: 0 measured; 2 usage, invalid suite or unusable folder; 3 a case was wrong, crashed, failed, timed out
-    or ran out of memory unpredictedly; 5 nothing was measured; 124 the suite's time ran out; 130 interrupted.
-    """
-    wanted = _processes(processes, quick=quick, rigorous=rigorous)
-    with told():
-        from attnbench.runner import engine, exit_code, progress
-
-        loaded = load_suite(suite, folders)
-        loaded = loaded if wanted is None else loaded.with_processes(wanted)
-        folder = out or new_folder(loaded.name)
-        display = progress.choose(quiet=quiet)
-        try:
-            finished = engine.run(loaded, folder, display, command=command_line(), folders=folders, profile=profile)
-            code = exit_code.of((*finished.rows, *finished.profiles), out_of_time=finished.out_of_time)
-        except KeyboardInterrupt:
-            code = exit_code.INTERRUPTED
-            say("interrupted; what was finished is kept", quiet=quiet)
-        finally:
-            display.close()
-        if (folder / "run.json").exists():
-            _report(folder, quiet=quiet)
-    sys.exit(code)
 
 
 @click.command()
@@ -158,34 +105,3 @@ def doctor(as_json: bool) -> None:
 
     found = examination.examine()
     click.echo(json.dumps(examination.to_json(found), indent=2) if as_json else examination.text(found))
-
-
-def _processes(processes: int | None, *, quick: bool, rigorous: bool) -> int | None:
-    """The number of replicates that the command line asks for, if it does."""
-    asked = {
-        "--processes": processes,
-        "--quick": _QUICK if quick else None,
-        "--rigorous": _RIGOROUS if rigorous else None,
-    }
-    given = {name: count for name, count in asked.items() if count is not None}
-    if len(given) > 1:
-        raise click.UsageError(f"expected one of {', '.join(asked)}, found {' and '.join(given)}; leave one")
-    return next(iter(given.values()), None)
-
-
-def _report(folder: Path, *, quiet: bool) -> None:
-    """Write the report, and show its table."""
-    from attnbench.reports import page
-
-    written = page.write(folder)
-    if not quiet:
-        from rich.console import Console
-
-        from attnbench.reports import answer, frame, tables
-
-        run = frame.load(folder)
-        console = Console()
-        console.print(tables.terminal(run))
-        for sentence in answer.answer(run):
-            console.print(sentence, markup=False, highlight=False)
-    click.echo(f"report: {written}")

@@ -1,0 +1,197 @@
+"""The verb that measures a suite."""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from attnbench.runner.cli.common import VARIANTS, command_line, extend, load_suite, new_folder, say, told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from attnbench.runner.engine import Finished
+    from attnbench.suites import Case
+    from attnbench.suites.suite import Suite
+
+_QUICK, _RIGOROUS = 2, 20
+
+
+@click.command()
+@click.argument("suite", type=click.Path(path_type=Path), required=False)
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run folder; new or empty.")
+@click.option(
+    "--resume",
+    "resumed",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Go on with the run in the folder RUN: measure only what it does not hold.",
+)
+@click.option("--anyway", is_flag=True, help="Go on with RUN although the suite or the machine is another now.")
+@click.option("--processes", type=click.IntRange(1, 1000), metavar="N", help="Replicates, instead of the suite's.")
+@click.option("--quick", is_flag=True, help=f"{_QUICK} processes: a first look, without intervals.")
+@click.option("--rigorous", is_flag=True, help=f"{_RIGOROUS} processes: narrow intervals, and two modes show.")
+@click.option("-k", "words", metavar="EXPR", help='Only cases whose title fits: "local_window and not training".')
+@click.option("--variant", multiple=True, metavar="NAME", help="Only this variant; may be repeated, as those below.")
+@click.option("--device", multiple=True, metavar="NAME", help="Only this device.")
+@click.option("--direction", multiple=True, metavar="NAME", help="Only this direction.")
+@click.option("--seq-len", multiple=True, type=int, metavar="N", help="Only this sequence length.")
+@click.option("--dry-run", is_flag=True, help="Say what would be measured, with memory and time; measure nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each event, for programs.")
+@click.option("--quiet", is_flag=True, help="Say nothing but where the run folder is.")
+@click.option("--profile", is_flag=True, help="At the end, profile every case that passed.")
+@VARIANTS
+def run(
+    suite: Path | None,
+    out: Path | None,
+    resumed: Path | None,
+    anyway: bool,
+    processes: int | None,
+    quick: bool,
+    rigorous: bool,
+    words: str | None,
+    variant: tuple[str, ...],
+    device: tuple[str, ...],
+    direction: tuple[str, ...],
+    seq_len: tuple[int, ...],
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    profile: bool,
+    folders: tuple[Path, ...],
+) -> None:
+    """Measure all cases of SUITE, a YAML file or the name of a suite that ships, and report.
+
+    Every case is checked against a float64 oracle before it is timed. The run folder (by default
+    runs/NAME-DATE-TIME) holds run.json, samples.jsonl, table.csv, table.md, report.md and figures/; with --profile also
+    profile.jsonl, operators.csv, operators.md and traces/.
+
+    More processes share the suite's budget: within case_s each of them gets fewer values, and suite_s ends the run.
+
+    A run that was interrupted, killed or out of time goes on with --resume RUN, and so does one that is to have more
+    processes. RUN knows its suite; if SUITE is given, it must still be the same.
+
+    Exit codes: 0 measured, or --dry-run; 2 usage, invalid suite or unusable folder; 3 a case was wrong, crashed,
+    failed, timed out or ran out of memory unpredictedly; 5 nothing was measured; 124 the suite's time ran out; 130
+    interrupted.
+    """
+    wanted = _processes(processes, quick=quick, rigorous=rigorous)
+    _check(suite, resumed, anyway=anyway, out=out is not None, dry_run=dry_run)
+    with told():
+        from attnbench.runner import engine, exit_code, progress
+        from attnbench.suites.narrow import Narrowing
+
+        narrowing = Narrowing(variant, device, direction, seq_len, words)
+        extend(folders)
+        loaded = None if suite is None else load_suite(suite, folders)
+        loaded = loaded.with_processes(wanted) if loaded and wanted else loaded
+        measure: Callable[..., Finished]
+        if resumed is not None:
+            folder = resumed
+            measure = partial(engine.resume, folder, suite=loaded, narrow=narrowing.of, processes=wanted, anyway=anyway)
+        else:
+            assert loaded is not None
+            cases = narrowing.of(loaded.cases())
+            if dry_run:
+                _foretell(loaded, cases, folders, as_json=as_json)
+                return
+            _say_what_has_no_baseline(loaded, cases, quiet=quiet or as_json)
+            folder = out or new_folder(loaded.name)
+            measure = partial(engine.run, loaded, folder, cases=cases)
+        display = progress.choose(quiet=quiet, as_json=as_json)
+        if as_json:
+            progress.event("run", folder=str(folder))
+        try:
+            finished = measure(progress=display, command=command_line(), folders=folders, profile=profile)
+            code = exit_code.of((*finished.rows, *finished.profiles), out_of_time=finished.out_of_time)
+            if finished.out_of_time:
+                say(f"the suite's time is spent; {_left(folder)}", quiet=quiet or as_json)
+        except KeyboardInterrupt:
+            code = exit_code.INTERRUPTED
+            say(f"interrupted; {_left(folder)}", quiet=quiet or as_json)
+        finally:
+            display.close()
+        if (folder / "run.json").exists():
+            _report(folder, quiet=quiet, as_json=as_json)
+        if as_json:
+            progress.event("finished", exit_code=code, folder=str(folder))
+    sys.exit(code)
+
+
+def _check(suite: Path | None, resumed: Path | None, *, anyway: bool, out: bool, dry_run: bool) -> None:
+    """Refuse options that make no sense together."""
+    if suite is None and resumed is None:
+        raise click.UsageError("expected SUITE, or --resume RUN, found neither; name a suite")
+    if anyway and resumed is None:
+        raise click.UsageError("--anyway: expected --resume RUN beside it, found none; leave it out")
+    for name, given in (("--out", out), ("--dry-run", dry_run)):
+        if given and resumed is not None:
+            raise click.UsageError(f"expected one of --resume and {name}, found both; leave one")
+
+
+def _processes(processes: int | None, *, quick: bool, rigorous: bool) -> int | None:
+    """The number of replicates that the command line asks for, if it does."""
+    asked = {
+        "--processes": processes,
+        "--quick": _QUICK if quick else None,
+        "--rigorous": _RIGOROUS if rigorous else None,
+    }
+    given = {name: count for name, count in asked.items() if count is not None}
+    if len(given) > 1:
+        raise click.UsageError(f"expected one of {', '.join(asked)}, found {' and '.join(given)}; leave one")
+    return next(iter(given.values()), None)
+
+
+def _say_what_has_no_baseline(suite: "Suite", cases: "Sequence[Case]", *, quiet: bool) -> None:
+    """Say how many cases have no speed-up because what they are compared with was left out."""
+    there = {case.key for case in cases}
+    baselines = [suite.baseline_of(case) for case in cases]
+    lost = sum(baseline is not None and baseline.key not in there for baseline in baselines)
+    if lost:
+        say(f"{lost} of {len(cases)} cases get no speed-up: their baseline {suite.baseline} is left out", quiet=quiet)
+
+
+def _left(folder: Path) -> str:
+    """What a run that ended early left."""
+    if not (folder / "run.json").exists():
+        return "nothing was begun"
+    return f"what was finished is kept, bench run --resume {folder} goes on"
+
+
+def _foretell(suite: "Suite", cases: "Sequence[Case]", folders: tuple[Path, ...], *, as_json: bool) -> None:
+    """Say what would be measured."""
+    from attnbench.runner import foresight
+
+    found = foresight.foresee(suite, cases, folders)
+    if as_json:
+        foresight.tell(found)
+    else:
+        click.echo(foresight.text(found))
+
+
+def _report(folder: Path, *, quiet: bool, as_json: bool) -> None:
+    """Write the report, and show its table."""
+    from attnbench.reports import page
+
+    written = page.write(folder)
+    if as_json:
+        from attnbench.reports import export, frame
+        from attnbench.runner import progress
+
+        for row in export.cases(frame.load(folder)):
+            progress.event("result", **row)
+        progress.event("report", path=str(written))
+        return
+    if not quiet:
+        from rich.console import Console
+
+        from attnbench.reports import answer, frame, tables
+
+        run = frame.load(folder)
+        console = Console()
+        console.print(tables.terminal(run))
+        for sentence in answer.answer(run):
+            console.print(sentence, markup=False, highlight=False)
+    click.echo(f"report: {written}")

@@ -1,0 +1,162 @@
+"""What can be said of a run before it: what exists here, what it will take, and how long at least."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attnbench.reports import units
+from attnbench.runner import memory, prober
+from attnbench.runner.forecast import READY_S, START_S, probe_s
+from attnbench.runner.progress import clock, event
+from attnbench.runner.sampling import timing_ns
+from attnbench.runner.session import planned
+from attnbench.runner.workers import Asked, StartKind, StartWorker, Worker, WorkerEnded, understood
+from attnbench.suites import Case, Status
+from attnbench.suites.suite import Suite
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """A case before it is tried; the numbers exist only where it would be."""
+
+    case: Case
+    status: Status | None
+    """How it would end at once; None where it would be tried."""
+    reason: str
+    predicted_bytes: int | None = None
+    """Peak memory of one call, inputs apart; None where the implementation does not foretell it."""
+    allowed_pairs: int | None = None
+    """Over batch and heads; None where the variant is not attention over a pattern's keys."""
+    flops: int | None = None
+    """Of the allowed pairs."""
+    least_ns: float | None = None
+    """One call's FLOPs at the rate of the fastest matrix product seen here: it will take longer."""
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """A run before it is made."""
+
+    cases: tuple[Foreseen, ...]
+    processes: int
+    least_s: float
+    """Seconds of the whole run, if every call took its least."""
+    suite_s: float
+    """Seconds after which the suite's budget ends it."""
+
+
+def foresee(
+    suite: Suite,
+    cases: Sequence[Case],
+    folders: tuple[Path, ...] = (),
+    start_worker: StartWorker = Worker,
+) -> Foresight:
+    """Ask a worker about every case; nothing is run but a few matrix products and copies."""
+    asker = _Asker(suite, cases, folders, start_worker)
+    try:
+        found = tuple(asker.foresee(case) for case in cases)
+    finally:
+        asker.close()
+    return Foresight(found, suite.measure.processes, _least_s(suite, found), suite.budget.suite_s)
+
+
+def text(foresight: Foresight) -> str:
+    """A line for each case, and what they make together."""
+    rows: list[tuple[str, ...]] = [("case", "peak memory", "allowed pairs", "a call, at least")]
+    rows += [(each.case.title, *_cells(each)) for each in foresight.cases]
+    longest = max(len(title) for title, *_ in rows)
+    widths = [max(map(len, column)) for column in zip(*(cells for _, *cells in rows if len(cells) > 1), strict=True)]
+    lines = []
+    for title, *cells in rows:
+        told = cells if len(cells) == 1 else [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
+        lines.append("  ".join([title.ljust(longest), *told]))
+    tried = sum(each.status is None for each in foresight.cases)
+    lines.append(
+        f"{tried} of {len(foresight.cases)} cases would be measured, in {foresight.processes} processes: "
+        f"{clock(foresight.least_s)} at least; budget.suite_s ends it after {clock(foresight.suite_s)}."
+    )
+    lines.append("At least: the FLOPs of the allowed pairs at the rate of the fastest matrix product seen here.")
+    return "\n".join(lines)
+
+
+def tell(foresight: Foresight) -> None:
+    """The same as lines of JSON: an event `case` for each, then `estimate`."""
+    for each in foresight.cases:
+        event("case", title=each.case.title, **{**vars(each), "case": each.case.key})
+    estimate = {"processes": foresight.processes, "least_s": foresight.least_s, "suite_s": foresight.suite_s}
+    event("estimate", cases=len(foresight.cases), **estimate)
+
+
+def _cells(each: Foreseen) -> tuple[str, ...]:
+    """What is told of a case: three numbers, or how it would end."""
+    if each.status is not None:
+        return (f"{each.status}: {each.reason}",)
+    memory_cell = "not foretold" if each.predicted_bytes is None else units.size(each.predicted_bytes)
+    time_cell = "-" if each.least_ns is None else units.time(each.least_ns)
+    pairs_cell = "-" if each.allowed_pairs is None else f"{each.allowed_pairs:,}"
+    return memory_cell, pairs_cell, time_cell
+
+
+def _least_s(suite: Suite, found: Sequence[Foreseen]) -> float:
+    """Seconds of a run in which every call takes its least."""
+    calls_ns = [each.least_ns for each in found if each.least_ns]
+    replicate_s = START_S
+    for call_ns in calls_ns:
+        replicate_s += READY_S + timing_ns(planned(suite, call_ns), call_ns, suite.measure.value_ms * 1e6) / 1e9
+    return START_S + sum(map(probe_s, calls_ns)) + suite.measure.processes * replicate_s
+
+
+class _Asker:
+    """Asks one worker about one case after the other; where a case kills it, another takes its place."""
+
+    def __init__(
+        self, suite: Suite, cases: Sequence[Case], folders: tuple[Path, ...], start_worker: StartWorker
+    ) -> None:
+        self._budget = suite.budget
+        self._budget_bytes = suite.budget.bytes_of(memory.available_bytes())
+        # Nothing of CUDA survives a fork, so who asks about a GPU is no child of the server either.
+        self._kind: StartKind = "spawn" if any(case.device == "cuda" for case in cases) else "forkserver"
+        self._folders = folders
+        self._start_worker = start_worker
+        self._alive: Asked | None = None
+        self._rates: dict[tuple[str, str, int], float | None] = {}
+
+    def foresee(self, case: Case) -> Foreseen:
+        """One case, whatever becomes of the worker that is asked."""
+        budget_bytes = self._budget_bytes
+        threads = prober.threads(case)
+        try:
+            if case.device == "cuda":
+                free_bytes = self._ask({"do": "free_bytes"})
+                budget_bytes = budget_bytes if free_bytes is None else self._budget.bytes_of(free_bytes)
+            request = {"do": "foresee", "case": case.to_json(), "threads": threads, "budget_bytes": budget_bytes}
+            told: dict[str, Any] = understood(dict, self._ask(request))
+            if told["status"] is not None:
+                return Foreseen(case, Status(told["status"]), told["reason"])
+            rate = self._rate(case, threads)
+        except WorkerEnded as end:
+            self.close()
+            return Foreseen(case, end.status, end.reason)
+        least_ns = told["flops"] / rate * 1e9 if rate and told["flops"] else None
+        return Foreseen(case, None, "", told["predicted_bytes"], told["allowed_pairs"], told["flops"], least_ns)
+
+    def close(self) -> None:
+        """End the worker, if there is one."""
+        if self._alive is not None:
+            self._alive.close()
+            self._alive = None
+
+    def _rate(self, case: Case, threads: int) -> float | None:
+        """FLOP/s of the fastest matrix product of the case's dtype; looked at once."""
+        named = (case.dtype, case.device, threads)
+        if named not in self._rates:
+            request = {"do": "rate", "dtype": case.dtype, "device": case.device, "threads": threads}
+            self._rates[named] = self._ask(request)
+        return self._rates[named]
+
+    def _ask(self, request: dict[str, Any]) -> Any:
+        if self._alive is None:
+            budget_bytes = self._budget_bytes if self._kind == "forkserver" else None
+            self._alive = self._start_worker(self._kind, budget_bytes, self._folders)
+        return self._alive.ask(request, self._budget.case_s)

@@ -1,0 +1,244 @@
+"""A run under way: its probes, its replicates, its profiles, each finished unit on disk at once."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from attnbench.runner import prober, sampling
+from attnbench.runner.forecast import Forecast, probe_s
+from attnbench.runner.journal import Journal, append_profile
+from attnbench.runner.prober import Prober
+from attnbench.runner.profiler import Profiler
+from attnbench.runner.progress import Progress
+from attnbench.runner.resumption import SPENT, Kept
+from attnbench.runner.workers import Asked, StartWorker, WorkerEnded, understood
+from attnbench.suites import Case, Probe, Result, Sample, Status, grouped
+from attnbench.suites.profile import Profile
+from attnbench.suites.suite import Suite
+
+_BLOCKS_LONGER = (Status.OUT_OF_MEMORY, Status.TIMED_OUT)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be measured, and what of it is done."""
+
+    suite: Suite
+    cases: list[Case]
+    processes: int
+    """Replicates; the suite's own number is what the plans were made for."""
+    budget_bytes: int
+    seed: int
+    profile: bool
+    kept: Kept = field(default_factory=Kept)
+
+
+class Session:
+    """Measures what a task asks for, and writes it down; kept rows stay as they are."""
+
+    def __init__(
+        self,
+        task: Task,
+        book: Journal,
+        progress: Progress,
+        folders: tuple[Path, ...],
+        start_worker: StartWorker,
+        now: Callable[[], float],
+    ) -> None:
+        self.task = task
+        self.suite = task.suite
+        self.kept = task.kept
+        self.cases = sorted(task.cases, key=lambda case: case.shape.seq_len)
+        self.journal = book
+        self.progress = progress
+        self.folders = folders
+        self.start_worker = start_worker
+        self.now = now
+        self.deadline = now() + self.suite.budget.suite_s
+        self.rows = self.kept.rows
+        self.profiles = list(self.kept.profiles.values())
+        self.passed: list[Case] = []
+        self.plans: dict[str, sampling.Plan] = {}
+        self.out_of_time = False
+        self.prober = Prober(self.suite.budget, task.budget_bytes, folders, start_worker)
+        self.forecast = Forecast(self.cases, task.processes)
+        self._alive: tuple[str, Asked] | None = None
+        self._order = 0
+
+    # Probe
+
+    def probe_all(self) -> None:
+        """Probe every case, short lengths first, so that what fails at one length is not tried at longer ones."""
+        too_long: dict[tuple[Any, ...], str] = {}
+        for done, case in enumerate(self.cases):
+            begun = self.now()
+            kept = self.kept.probes.get(case.key)
+            probe = kept or self._probe(case, done, too_long.get(case.family))
+            if probe.status in _BLOCKS_LONGER:
+                too_long[case.family] = f"N={case.shape.seq_len} ended {probe.status}"
+            if probe.status is Status.PASSED:
+                self._plan(case, probe)
+            took_s = probe_s(probe.call_ns or 0.0) if kept else self.now() - begun
+            self.forecast.probed(case, took_s, self.plans.get(case.key), probe.call_ns)
+            if not kept:
+                self.progress.probed(case, probe, done + 1, len(self.cases), self.forecast.left_s())
+
+    def _probe(self, case: Case, done: int, too_long: str | None) -> Probe:
+        """Probe a case, unless a shorter one was `too_long` already, and write down how it ended."""
+        self.progress.working("probe", case.title, done, len(self.cases), self.forecast.left_s())
+        reason = self._out_of_time() or too_long
+        probe = Probe(case.key, Status.SKIPPED, reason) if reason else self.prober.probe(case)
+        self._write(probe)
+        return probe
+
+    def _plan(self, case: Case, probe: Probe) -> None:
+        assert probe.call_ns is not None
+        self.passed.append(case)
+        if not self.kept.failed(case.key):
+            self.plans[case.key] = planned(self.suite, probe.call_ns)
+
+    # Time
+
+    def time_all(self) -> None:
+        """Time the cases that passed, in as many fresh processes as there are to be; what is timed stays."""
+        waiting = [replicate for replicate in range(self.task.processes) if self._missing(replicate)]
+        self.forecast.to_time(len(waiting))
+        for replicate in waiting:
+            begun = self.now()
+            self._replicate(replicate)
+            self.forecast.replicated(self.now() - begun)
+            self.progress.replicated(replicate + 1, self.task.processes, self.forecast.left_s())
+
+    def _missing(self, replicate: int) -> set[str]:
+        """The keys of the cases that are still to be timed in a replicate."""
+        return {key for key in self.plans if replicate not in self.kept.samples.get(key, {})}
+
+    def _replicate(self, replicate: int) -> None:
+        """One replicate: the groups in random order, through one process as long as it lives."""
+        # All that passed its probe is put in order, done or not: so a replicate is the same however often it was cut.
+        groups = grouped(self.passed)
+        random.Random(f"{self.task.seed}:{replicate}").shuffle(groups)
+        missing = self._missing(replicate)
+        self._order = sum(replicate in told for told in self.kept.samples.values())
+        done = 0
+        for group in groups:
+            left = [case for case in group if case.key in missing]
+            if not left:
+                continue
+            if self._out_of_time():
+                break
+            left_s = self.forecast.left_s(done / len(missing))
+            self.progress.working("time", f"process {replicate + 1}", done, len(missing), left_s)
+            self._time_group(left, replicate)
+            done += len(left)
+        self._drop_worker()
+
+    def _time_group(self, group: list[Case], replicate: int) -> None:
+        """Time a group; a case that kills the process is written down, and the rest goes on in another."""
+        left = list(group)
+        while left:
+            try:
+                worker = self._worker(left[0].device)
+                reply = worker.ask(self._time_request(left, replicate), self.suite.budget.case_s)
+                samples = understood(partial(_samples, left), reply)
+            except WorkerEnded as end:
+                self._drop_worker()
+                struck = left.pop(end.index)
+                self._sampled([struck], [Sample(struck.key, end.status, end.reason, replicate=replicate)])
+            else:
+                self._sampled(left, samples)
+                return
+
+    def _time_request(self, cases: list[Case], replicate: int) -> dict[str, Any]:
+        plans = [self.plans[case.key] for case in cases]
+        return {
+            "do": "time",
+            "cases": [{"case": case.to_json(), "plan": vars(plan)} for case, plan in zip(cases, plans, strict=True)],
+            "replicate": replicate,
+            "seed": f"{self.task.seed}:{replicate}:{cases[0].key}",
+            "value_ns": self.suite.measure.value_ms * 1e6,
+            "threads": prober.threads(cases[0]),
+        }
+
+    def _sampled(self, cases: list[Case], samples: list[Sample]) -> None:
+        """Write samples with their places in the replicate; a case that failed once is not timed again.
+
+        Those of a group are written at once, so that a run that is killed rarely tears it apart.
+        """
+        placed = [replace(sample, order=self._order + place) for place, sample in enumerate(samples)]
+        self._order += len(placed)
+        self._write(*placed)
+        for case, sample in zip(cases, placed, strict=True):
+            self.progress.sampled(case, sample)
+            if sample.status is not Status.PASSED:
+                del self.plans[case.key]
+
+    # Profile
+
+    def profile_all(self) -> None:
+        """Profile the cases that passed, last, so that it takes nothing from what is timed."""
+        budget = self.suite.budget
+        budget_bytes = self.task.budget_bytes
+        profiler = Profiler(self.journal.folder, budget.case_s, budget_bytes, self.folders, self.start_worker)
+        passed = [case for case in self.cases if case.key in self.plans]
+        for done, case in enumerate(passed):
+            if case.key in self.kept.profiles:
+                continue
+            self.progress.working("profile", case.title, done, len(passed), None)
+            reason = self._out_of_time()
+            profile = Profile(case.key, Status.SKIPPED, reason, case.title) if reason else profiler.profile(case)
+            append_profile(self.journal.folder, profile)
+            self.profiles.append(profile)
+            self.progress.profiled(profile, done + 1, len(passed))
+
+    # All
+
+    def close(self) -> None:
+        """End the workers that are alive."""
+        self.prober.close()
+        self._drop_worker()
+
+    def _worker(self, device: str) -> Asked:
+        """The replicate's worker, if it is alive and for that device; else a new one."""
+        if self._alive is None or self._alive[0] != device:
+            self._drop_worker()
+            budget_bytes = self.task.budget_bytes if device == "cpu" else None
+            self._alive = (device, self.start_worker("spawn", budget_bytes, self.folders))
+        return self._alive[1]
+
+    def _drop_worker(self) -> None:
+        if self._alive is not None:
+            self._alive[1].close()
+            self._alive = None
+
+    def _out_of_time(self) -> str | None:
+        if self.now() < self.deadline:
+            return None
+        self.out_of_time = True
+        return f"the suite's {self.suite.budget.suite_s:g} s {SPENT}"
+
+    def _write(self, *rows: Result) -> None:
+        self.journal.append(*rows)
+        self.rows += rows
+
+
+def _samples(cases: Sequence[Case], reply: list[dict[str, Any]]) -> list[Sample]:
+    """What a worker says of a group.
+
+    Raises:
+        ValueError: it is not one sample for each of the cases.
+    """
+    samples = [Sample.from_json(row) for row in reply]
+    if [sample.case for sample in samples] != [case.key for case in cases]:
+        raise ValueError("samples of other cases")
+    return samples
+
+
+def planned(suite: Suite, call_ns: float) -> sampling.Plan:
+    """How a case is timed whose call takes about `call_ns`: all processes of the suite share the case's budget."""
+    measure = suite.measure
+    share_ns = suite.budget.case_s * 1e9 / measure.processes
+    return sampling.plan(call_ns, measure.values, measure.value_ms * 1e6, share_ns)

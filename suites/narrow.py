@@ -1,0 +1,163 @@
+"""The cases of a suite that a command line asks for."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from attnbench.suites.case import Case
+from attnbench.suites.pick import whole
+from attnbench.suites.problem import found
+
+MOST_WORDS = 100
+"""Words and signs in an expression."""
+_MOST_TOLD = 5
+
+_TOKEN = re.compile(r"(?:and|or|not)(?![^\s()])|[()]|[^\s()]+(?:\([^()]*\)[^\s()]*)*")
+"""A keyword, a parenthesis, or a word; parentheses that follow a word at once belong to it, as they do in titles."""
+
+
+class NarrowError(ValueError):
+    """Nothing is left of a suite: what was expected, what was found, and what there is."""
+
+
+@dataclass(frozen=True)
+class Narrowing:
+    """What is asked for: cases that have one of the values of every axis that is named, and that fit the words.
+
+    `words` is an expression over titles: `local_window and not (training or 4096)`. See `expressed`.
+    """
+
+    variant: tuple[str, ...] = ()
+    device: tuple[str, ...] = ()
+    direction: tuple[str, ...] = ()
+    seq_len: tuple[int, ...] = ()
+    words: str | None = None
+
+    def __str__(self) -> str:
+        """As options of the command line."""
+        told = [f"--{name} {value}" for name, values in self._axes().items() for value in values]
+        return " ".join([*told, *([f'-k "{self.words}"'] if self.words is not None else [])])
+
+    def _axes(self) -> dict[str, tuple[str | int, ...]]:
+        """The values asked for, by the name of the option."""
+        named = {"variant": self.variant, "device": self.device, "direction": self.direction}
+        return {**named, "seq-len": self.seq_len}
+
+    def of(self, cases: Sequence[Case]) -> list[Case]:
+        """The cases asked for, in their order.
+
+        Raises:
+            NarrowError: a value or a word fits no case, or no case fits all of them.
+        """
+        left = list(cases)
+        for option, values in self._axes().items():
+            if values:
+                _check(option, values, [_fact(case, option) for case in cases])
+                left = [case for case in left if _fact(case, option) in values]
+        if self.words is not None:
+            keys = expressed(cases, self.words)
+            left = [case for case in left if case.key in keys]
+        if not left:
+            raise NarrowError(f"{self}: expected some case that fits, found none of {len(cases)}; leave something out")
+        return left
+
+
+def expressed(cases: Sequence[Case], text: str) -> set[str]:
+    """The keys of the cases whose titles fit an expression: words with `and`, `or`, `not` and parentheses.
+
+    Words side by side are all meant, as in `pick`. A word is meant whole where it stands whole in some title (`512` is
+    not meant by `N=5120`), else as a part of titles (`local`).
+
+    Raises:
+        NarrowError: the expression is none, or a word is in no title.
+    """
+    return _Reader(cases, text).read()
+
+
+class _Reader:
+    """Reads an expression: `or` of `and` of `not`."""
+
+    def __init__(self, cases: Sequence[Case], text: str) -> None:
+        self._cases = cases
+        self._every = {case.key for case in cases}
+        self._text = text
+        self._tokens: list[str] = _TOKEN.findall(text)
+        if len(self._tokens) > MOST_WORDS:
+            raise NarrowError(f"-k: expected at most {MOST_WORDS} words, found {len(self._tokens)}; say it shorter")
+
+    def read(self) -> set[str]:
+        """All of it."""
+        fitting = self._either()
+        if self._tokens:
+            raise self._mistake("and, or, or the end")
+        return fitting
+
+    def _either(self) -> set[str]:
+        fitting = self._all()
+        while self._took("or"):
+            fitting |= self._all()
+        return fitting
+
+    def _all(self) -> set[str]:
+        fitting = self._one()
+        while self._tokens and self._tokens[0] not in ("or", ")"):
+            self._took("and")
+            fitting &= self._one()
+        return fitting
+
+    def _one(self) -> set[str]:
+        if self._took("not"):
+            return self._every - self._one()
+        if self._took("("):
+            fitting = self._either()
+            if not self._took(")"):
+                raise self._mistake(")")
+            return fitting
+        if not self._tokens or self._tokens[0] in ("and", "or", ")"):
+            raise self._mistake("a word")
+        return self._meant(self._tokens.pop(0))
+
+    def _meant(self, word: str) -> set[str]:
+        """The cases that a word means."""
+        wholly = {case.key for case in self._cases if word in whole(case.title)}
+        partly = {case.key for case in self._cases if word in case.title}
+        if not partly:
+            near = [f"  {case.title}" for case in _nearest(self._cases, word)]
+            raise NarrowError("\n".join([f'-k: expected a part of some title, found "{word}"; nearest:', *near]))
+        return wholly or partly
+
+    def _took(self, token: str) -> bool:
+        """Whether the next token is this one, which is then behind us."""
+        if self._tokens[:1] == [token]:
+            del self._tokens[0]
+            return True
+        return False
+
+    def _mistake(self, expected: str) -> NarrowError:
+        instead = f'"{self._tokens[0]}"' if self._tokens else "the end"
+        return NarrowError(f'-k "{self._text}": expected {expected}, found {instead}')
+
+
+def _nearest(cases: Sequence[Case], word: str) -> list[Case]:
+    """The cases that have the words most alike in their titles."""
+
+    def distance(case: Case) -> float:
+        return -max(SequenceMatcher(None, word, each, autojunk=False).ratio() for each in whole(case.title))
+
+    return sorted(cases, key=distance)[:_MOST_TOLD]
+
+
+def _fact(case: Case, option: str) -> str | int:
+    """What a case is on the axis of an option."""
+    if option == "seq-len":
+        return case.shape.seq_len
+    return {"variant": case.variant, "device": case.device, "direction": case.direction}[option]
+
+
+def _check(option: str, values: Sequence[str | int], there: Sequence[str | int]) -> None:
+    """Refuse a value that no case has."""
+    names = [str(each) for each in dict.fromkeys(there)]
+    for value in values:
+        if value not in there:
+            raise NarrowError(f"--{option}: expected one of this suite's {', '.join(names)}, {found(value, names)}")

@@ -1,0 +1,59 @@
+"""Where two suites, two machines or the parts of a run differ."""
+
+from typing import Any
+
+import pytest
+
+from attnbench.suites import fingerprint
+from attnbench.suites.difference import differences
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        ({}, {}, {}),
+        ({"a": 1, "b": [1, {"c": None}]}, {"b": [1, {"c": None}], "a": 1.0}, {}),
+        ({"a": {"b": 1}}, {"a": {"b": 2}}, {"a.b": (1, 2)}),
+        ({"a": [1, 2, 3]}, {"a": [1, 5, 3]}, {"a[1]": (2, 5)}),
+        ({"a": [1, 2]}, {"a": [1]}, {"a": ([1, 2], [1])}),
+        ({"a": [{"b": 1}, {"b": 2}]}, {"a": [{"b": 1}, {"b": 3}]}, {"a[1].b": (2, 3)}),
+        ({"a": 1}, {"b": 2}, {"a": (1, None), "b": (None, 2)}),
+        ({"a": {"b": 1}}, {"a": None}, {"a": ({"b": 1}, None)}),
+        ({"a": [1]}, {"a": 1}, {"a": ([1], 1)}),
+    ],
+)
+def test_values_that_differ_are_named_by_their_path(a: Any, b: Any, expected: dict[str, tuple[Any, Any]]) -> None:
+    assert differences(a, b) == expected
+    assert differences(b, a) == {path: (other, one) for path, (one, other) in expected.items()}
+
+
+HERE = {"cpu": "one", "torch": "2.13", "memory_bytes": 2**33, "commit": "aaa", "load": 0.5}
+
+
+def test_machines_differ_in_what_times_depend_on() -> None:
+    assert fingerprint.differences(HERE, HERE | {"load": 2.0, "commit": "bbb", "memory_bytes": 2**33 + 4096}) == {}
+    assert fingerprint.differences(HERE, HERE | {"cpu": "two", "memory_bytes": 2**34}) == {
+        "cpu": ("one", "two"),
+        "memory_gib": (8, 16),
+    }
+
+
+def test_the_parts_of_a_run_share_their_code_too() -> None:
+    assert fingerprint.changed(HERE, HERE | {"load": 2.0}) == {}
+    assert fingerprint.changed(HERE, HERE | {"cpu": "two", "commit": "bbb"}) == {
+        "cpu": ("one", "two"),
+        "commit": ("aaa", "bbb"),
+    }
+
+
+def test_a_run_that_mixes_machines_is_like_none() -> None:
+    plain = {"environment": HERE}
+    same = {"environment": HERE, "resumed": [{"environment": HERE | {"load": 3.0}}]}
+    mixed = {"environment": HERE, "resumed": [{"environment": HERE | {"torch": "2.14"}}, {"environment": HERE}]}
+    assert fingerprint.between(plain, same) == {}
+    assert fingerprint.between(plain, mixed) == {"torch": ("2.13", "2.13, then 2.14")}
+    assert fingerprint.between(mixed, mixed) == {"torch": ("2.13, then 2.14", "2.13, then 2.14")}
+    coded = {"environment": HERE, "resumed": [{"environment": HERE | {"commit": "bbb"}}]}
+    assert fingerprint.between(coded, plain) == {"commit": ("aaa, then bbb", None)}
+    elsewhere = {"environment": HERE | {"cpu": "two", "commit": "ccc"}}
+    assert fingerprint.between(plain, elsewhere) == {"cpu": ("one", "two")}
