@@ -125,7 +125,8 @@ class _Session:
             if probe.status is Status.PASSED:
                 self._plan(case, probe)
             self._write(probe)
-            self.forecast.probed(case, self.now() - begun, self.plans.get(case.key), probe.call_ns)
+            compiled = probe.compile_ns is not None
+            self.forecast.probed(case, self.now() - begun, self.plans.get(case.key), probe.call_ns, compiled=compiled)
             self.progress.probed(case, probe, done + 1, len(self.cases), self.forecast.left_s())
 
     def _plan(self, case: Case, probe: Probe) -> None:

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from attnbench.runner import calls, clocks, memory, outcome, sampling, verification
+from attnbench.runner import calls, clocks, compilation, memory, outcome, sampling, verification
 from attnbench.runner.calls import Inputs
+from attnbench.runner.stage import Stage
 from attnbench.runner.verification import Verdict
 from attnbench.suites import Case, Probe, Status
 from attnbench.variants import OWN, Shape, Spans, kernels
@@ -15,8 +17,6 @@ from attnbench.variants.kernels import Kernel
 
 FLOPS_PER_PAIR = {"forward": 4, "backward": 8, "training": 12}
 """Times the head width: two products forward, four backward, a multiplication and an addition each."""
-
-Stage = Callable[[str], None]
 
 
 class _Ended(Exception):
@@ -27,6 +27,15 @@ class _Ended(Exception):
         self.status = status
         self.reason = reason
         self.predicted = predicted
+
+
+@dataclass(frozen=True)
+class _First:
+    """A first call: how long it took, how long with the making of it, and whether what it compiled was in a cache."""
+
+    call_ns: int
+    made_ns: int
+    cached: bool | None
 
 
 def probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
@@ -48,21 +57,18 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
     spans = case.pattern.spans(case.shape.seq_len)
 
     stage("checking it against the oracle at small lengths")
-    errors = [_verify_small(case, shape) for shape in verification.small_shapes(case.pattern, case.shape)]
+    errors = [_verify_small(case, shape, stage) for shape in verification.small_shapes(case.pattern, case.shape)]
 
     stage("building layouts and masks")
     start = time.perf_counter_ns()
     kernel = calls.build(case, case.shape)
     _wait(case.device)
     prepare_ns = time.perf_counter_ns() - start
+    compiles = compilation.needed(kernel)
 
-    stage("its first call")
     given = calls.inputs(case.shape, case.dtype, case.device)
-    call = calls.call(kernel, given, case.direction)
-    start = time.perf_counter_ns()
-    result = call()
-    _wait(case.device)
-    first_call_ns = time.perf_counter_ns() - start
+    stage("compiling it" if compiles else "its first call", anew=compiles)
+    call, result, first = _begun(kernel, given, case)
 
     stage("checking rows against the oracle at full length")
     errors.append(_verify_rows(case, kernel, given, result, spans))
@@ -72,14 +78,17 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
     peaks = memory.cuda_peaks(call) if case.device == "cuda" else memory.cpu_peaks(call)
 
     stage("estimating its duration")
-    call_ns = sampling.estimate(call, clocks.of(case.device), first_call_ns)
+    settled_ns = clocks.for_warm_up(case.device)(call, 1) if compiles else first.call_ns
+    call_ns = sampling.estimate(call, clocks.of(case.device), settled_ns)
     allowed_pairs = spans.pairs() * case.shape.batch * case.shape.heads
     return Probe(
         case.key,
         Status.PASSED,
         "",
         call_ns=round(call_ns),
-        first_call_ns=first_call_ns,
+        first_call_ns=first.call_ns,
+        compile_ns=max(0, round(first.made_ns - settled_ns)) if compiles else None,
+        compile_cached=first.cached,
         prepare_ns=prepare_ns,
         prepared_bytes=kernel.prepared_bytes,
         peak_bytes=peaks.allocated_bytes,
@@ -121,19 +130,37 @@ def _unsupported(case: Case) -> str | None:
     return implementation.supports(case.pattern, case.shape, case.dtype, case.device, case.direction)
 
 
-def _verify_small(case: Case, shape: Shape) -> float:
+def _begun(kernel: Kernel, given: Inputs, case: Case) -> tuple[Callable[[], object], Any, _First]:
+    """The call, what it gave the first time, and how long that took."""
+    compiles = compilation.needed(kernel)
+    missed = compilation.misses() if compiles else 0
+    with compilation.room(kernel):
+        begun = time.perf_counter_ns()
+        call = calls.call(kernel, given, case.direction)
+        start = time.perf_counter_ns()
+        result = call()
+        _wait(case.device)
+        ended = time.perf_counter_ns()
+    cached = compilation.misses() == missed if compiles else None
+    return call, result, _First(ended - start, ended - begun, cached)
+
+
+def _verify_small(case: Case, shape: Shape, stage: Stage) -> float:
     """The error of the output at a small shape; the gradients are checked too."""
     kernel = calls.build(case, shape)
     spans = case.pattern.spans(shape.seq_len)
     gradients = case.direction != "forward"
-    return _passed(verification.check(kernel.attend, spans, shape, case.dtype, case.device, gradients=gradients))
+    if compilation.needed(kernel):
+        stage(f"compiling it at N={shape.seq_len}, to check it against the oracle there", anew=True)
+    with compilation.room(kernel):
+        return _passed(verification.check(kernel.attend, spans, shape, case.dtype, case.device, gradients=gradients))
 
 
 def _verify_rows(case: Case, kernel: Kernel, given: Inputs, result: Any, spans: Spans) -> float:
     """The error of some rows of the output at the case's own length; their dQ, in `result`, is checked too."""
     if case.direction == "forward":
         return _passed(verification.check_rows(spans, given.q, given.k, given.v, result))
-    with torch.no_grad():
+    with torch.no_grad(), compilation.room(kernel):
         out = kernel.attend(given.q, given.k, given.v)
     return _passed(verification.check_rows(spans, given.q, given.k, given.v, out, given.dout, result[0]))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from attnbench.runner.forecast import READY_S, START_S, Forecast
+from attnbench.runner.forecast import COMPILED_S, READY_S, START_S, Forecast
 from attnbench.runner.sampling import Plan
 from attnbench.suites import Case
 from attnbench.suites.load import parse
@@ -58,3 +58,9 @@ def test_timing_follows_the_plans_until_a_replicate_is_over() -> None:
     forecast.replicated(10.0)
     assert forecast.left_s() == pytest.approx(40)
     assert forecast.left_s(share=0.5) == pytest.approx(35)
+
+
+def test_every_process_compiles_again() -> None:
+    forecast = Forecast(of("full")[:1], 5)
+    forecast.probed(of("full")[0], 20.0, PLAN, 1e9, compiled=True)
+    assert forecast.left_s() == pytest.approx(5 * (START_S + READY_S + COMPILED_S + 5))
