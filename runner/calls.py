@@ -64,7 +64,8 @@ def call(kernel: Kernel, given: Inputs, direction: Direction) -> Callable[[], ob
         return forward
     leaves = tuple(tensor.detach().requires_grad_() for tensor in (given.q, given.k, given.v))
     if direction == "backward":
-        out = attend(*leaves)
+        with compilation.kept_graph(kernel):
+            out = attend(*leaves)
         return lambda: torch.autograd.grad(out, leaves, given.dout, retain_graph=True)
     return lambda: torch.autograd.grad(attend(*leaves), leaves, given.dout)
 

@@ -17,6 +17,16 @@ def room(kernel: Kernel) -> AbstractContextManager[None]:
     return memory.room_to_compile() if needed(kernel) else nullcontext()
 
 
+def kept_graph(kernel: Kernel) -> AbstractContextManager[None]:
+    """What a compiled kernel does in here leaves a graph for many backward calls; else the first one overwrites it."""
+    if not needed(kernel):
+        return nullcontext()
+    import torch._functorch.config as functorch
+
+    kept: AbstractContextManager[None] = functorch.patch(donated_buffer=False)
+    return kept
+
+
 def misses() -> int:
     """Graphs that this process compiled because torch's cache on disk did not hold them."""
     from torch._dynamo.utils import counters

@@ -1,9 +1,12 @@
 """What a compiler makes: equal to the oracle, never run uncompiled without a word, its time apart from the call's."""
 
 import functools
+import importlib.util
 import os
 import resource
 import shutil
+import sysconfig
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,32 +16,37 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from definitions import CASES, COMPILED, exists, label
+from definitions import COMPILED, label
 from hypothesis import given, settings
-from test_kernels import any_spans
+from test_kernels import any_spans, pattern_of
 from test_run import bench
 from torch import Tensor
 
-from attnbench import variants
 from attnbench.runner import calls, clocks, memory, probe, workers
 from attnbench.runner.calls import inputs
 from attnbench.runner.timing import Bench
 from attnbench.runner.verification import check
 from attnbench.runner.worker import _Desk
 from attnbench.runner.workers import Worker, WorkerEnded
-from attnbench.suites import Status
+from attnbench.suites import Direction, Status
 from attnbench.suites.load import parse
 from attnbench.variants import Shape, Spans, kernels
-from attnbench.variants.kernels import Kernel, _compilation
+from attnbench.variants.kernels import Kernel, flex
 from attnbench.variants.kernels._tiles import tiles
 
+SHAPE = Shape(1, 4, 2, 259, 16)
+SPANS_OF_TWO: tuple[str, dict[str, Any]] = ("longformer", {"window": 17, "globals": 3, "causal": True})
+"""Compiled once for all tests that are not slow: the others find it in torch's cache."""
+pytestmark = pytest.mark.filterwarnings(  # torch's own compiler uses it, while it is imported
+    "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"
+)
+
 FEW = [
-    ("local_window", {"window": 17}),
+    ("full", {}),
     ("local_window", {"window": 9, "dilation": 3}),
-    ("longformer", {"window": 17, "globals": 3, "causal": True}),
     ("bigbird", {"block": 16}),
 ]
-"""One span, a step, two spans, six."""
+"""Without a mask, one span with a step, and six spans."""
 
 SUITE = """
 name: small
@@ -52,7 +60,7 @@ measure: {processes: 1, values: 2, value_ms: 1}
 
 def kernel_of(implementation: str, name: str, parameters: dict[str, Any], shape: Shape) -> tuple[Kernel, Spans]:
     """The kernel and its pattern's spans."""
-    pattern = variants.load(name).pattern(**parameters)
+    pattern = pattern_of(name, parameters)
     assert kernels.load(implementation).supports(pattern, shape, "float32", "cpu", "forward") is None
     return kernels.load(implementation).build(pattern, shape, "float32", "cpu"), pattern.spans(shape.seq_len)
 
@@ -72,74 +80,74 @@ def test_tiles_are_those_of_the_pattern_and_count_its_pairs(spans: Spans) -> Non
         assert found.areas().tolist() == areas[rows, columns].tolist()
 
 
-@pytest.mark.parametrize(("name", "parameters"), FEW, ids=label)
-def test_flex_equals_the_oracle(name: str, parameters: dict[str, Any]) -> None:
-    shape = Shape(1, 4, 2, 259, 16)
-    kernel, spans = kernel_of("flex", name, parameters, shape)
-    assert check(kernel.attend, spans, shape, "float32", "cpu").problem is None
+@settings(max_examples=60)
+@given(spans=any_spans())
+def test_flex_is_told_the_tiles_and_the_pairs_of_the_pattern(spans: Spans) -> None:
+    bounds = flex._bounds(spans, "cpu")
+    i = torch.arange(spans.n)
+    seen = flex._seen(bounds)(i, i, i[:, None], i[None, :])
+    assert torch.equal(seen, torch.from_numpy(spans.mask()))
+    for side in (1, 7, 16, 64):
+        found = tiles(spans, side)
+        told = [flex._listed(found, chosen, "cpu") for chosen in (found.pairs == side**2, found.pairs < side**2)]
+        wanted = np.zeros((2, *(-(-spans.n // side),) * 2), bool)
+        wanted[(found.pairs < side**2).astype(int), found.rows, found.columns] = True
+        for (counts, columns), mask in zip(told, wanted, strict=True):
+            assert counts[0, 0].tolist() == mask.sum(axis=1).tolist()
+            rows = [sorted(row[:count].tolist()) for row, count in zip(columns[0, 0], counts[0, 0], strict=True)]
+            assert rows == [np.flatnonzero(row).tolist() for row in mask]
 
 
-@pytest.mark.parametrize("implementation", COMPILED)
-def test_one_token_sees_itself(implementation: str) -> None:
-    shape = Shape(2, 2, 2, 1, 8)
-    kernel, spans = kernel_of(implementation, "full", {}, shape)
-    assert check(kernel.attend, spans, shape, "float32", "cpu").problem is None
+def test_flex_equals_the_oracle() -> None:
+    kernel, spans = kernel_of("flex", *SPANS_OF_TWO, SHAPE)
+    assert check(kernel.attend, spans, SHAPE, "float32", "cpu").problem is None
 
 
-@pytest.mark.parametrize(("name", "parameters"), [FEW[0], ("full", {})], ids=label)
-def test_compiled_equals_the_oracle_with_its_gradients(name: str, parameters: dict[str, Any]) -> None:
-    shape = Shape(1, 4, 2, 61, 8)
-    kernel, spans = kernel_of("compiled", name, parameters, shape)
-    assert check(kernel.attend, spans, shape, "float32", "cpu", gradients=True).problem is None
+def test_compiled_equals_the_oracle_with_its_gradients() -> None:
+    kernel, spans = kernel_of("compiled", *SPANS_OF_TWO, SHAPE)
+    assert check(kernel.attend, spans, SHAPE, "float32", "cpu", gradients=True).problem is None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n", [61, 300])
-@pytest.mark.parametrize(("name", "parameters"), CASES, ids=label)
-def test_every_pattern_equals_the_oracle(name: str, parameters: dict[str, Any], n: int) -> None:
-    shape = Shape(2, 4, 2, n, 16)
-    if not exists(name, parameters, n):
-        return
-    for dtype in ("float32", "bfloat16"):
-        for implementation in COMPILED:
-            pattern = variants.load(name).pattern(**parameters)
-            kernel = kernels.load(implementation).build(pattern, shape, dtype, "cpu")
-            assert check(kernel.attend, pattern.spans(n), shape, dtype, "cpu").problem is None
-    kernel, spans = kernel_of("compiled", name, parameters, shape)
-    assert check(kernel.attend, spans, shape, "float32", "cpu", gradients=True).problem is None
+@pytest.mark.parametrize(("n", "dtype"), [(1, "float32"), (61, "bfloat16"), (300, "float32")])
+@pytest.mark.parametrize(("name", "parameters"), FEW, ids=label)
+def test_patterns_of_every_kind_equal_the_oracle(name: str, parameters: dict[str, Any], n: int, dtype: str) -> None:
+    shape, pattern = Shape(2, 4, 2, n, 16), pattern_of(name, parameters)
+    for implementation in COMPILED:
+        kernel = kernels.load(implementation).build(pattern, shape, dtype, "cpu")
+        gradients = implementation != "flex"
+        assert check(kernel.attend, pattern.spans(n), shape, dtype, "cpu", gradients=gradients).problem is None
 
 
 def test_flex_computes_the_pairs_that_it_says() -> None:
-    """The rows that turn NaN when one value is NaN; batch entry j has its j-th value poisoned."""
-    n = 300
-    shape = Shape(n, 1, 1, n, 4)
-    kernel, spans = kernel_of("flex", "local_window", {"window": 17}, shape)
-    q, k, v, _ = inputs(shape, "float32", "cpu")
-    v[torch.arange(n), 0, torch.arange(n)] = torch.nan
-    with torch.no_grad():
-        turned = kernel.attend(q, k, v).isnan().any(dim=3)[:, 0].T.numpy()
-    assert kernel.computed_pairs == n * int(turned.sum())
+    """The rows that turn NaN when one value is NaN."""
+    kernel, spans = kernel_of("flex", *SPANS_OF_TWO, SHAPE)
+    q, k, v, _ = inputs(SHAPE, "float32", "cpu")
+    turned = np.zeros((SHAPE.seq_len, SHAPE.seq_len), bool)
+    for j in range(SHAPE.seq_len):
+        poisoned = v.clone()
+        poisoned[:, :, j] = torch.nan
+        with torch.no_grad():
+            turned[:, j] = kernel.attend(q, k, poisoned).isnan().any(dim=3)[0, 0].numpy()
+    assert kernel.computed_pairs == SHAPE.heads * int(turned.sum())
     assert turned[spans.mask()].all()
-    assert not turned[:128, 256:].any(), "a tile that no query needs"
+    assert not turned[:128, 128:].any(), "tiles that no query needs"
 
 
-@pytest.mark.parametrize(
-    ("implementation", "direction"), [("flex", "forward"), ("compiled", "forward"), ("compiled", "training")]
-)
-def test_predicted_bytes_are_those_allocated(implementation: str, direction: str) -> None:
-    shape = Shape(1, 4, 2, 700, 32)
-    kernel, _ = kernel_of(implementation, "local_window", {"window": 65}, shape)
-    given_ = inputs(shape, "float32", "cpu")
-    call = calls.ready(kernel, given_, "forward" if direction == "forward" else "training")
+@pytest.mark.parametrize(("implementation", "direction"), [("flex", "forward"), ("compiled", "training")])
+def test_predicted_bytes_are_those_allocated(implementation: str, direction: Direction) -> None:
+    kernel, _ = kernel_of(implementation, *SPANS_OF_TWO, SHAPE)
+    call = calls.ready(kernel, inputs(SHAPE, "float32", "cpu"), direction)
+    name, parameters = SPANS_OF_TWO
     predicted = kernels.load(implementation).predict_bytes(
-        variants.load("local_window").pattern(window=65), shape, "float32", "cpu", direction, torch.get_num_threads()
+        pattern_of(name, parameters), SHAPE, "float32", "cpu", direction, torch.get_num_threads()
     )
     assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.1)
 
 
 def test_a_layout_is_not_quadratic() -> None:
     """2.1 MB for 65,536 tokens: numbers of 4 bytes, three for every query and eight for every pair of tiles."""
-    pattern = variants.load("local_window").pattern(window=257)
+    pattern = pattern_of("local_window", {"window": 257})
     kernel = kernels.load("flex").build(pattern, Shape(1, 1, 1, 2**16, 64), "float32", "cpu")
     assert kernel.prepared_bytes < 8 * 4 * 512**2
 
@@ -154,7 +162,7 @@ def test_a_layout_is_not_quadratic() -> None:
     ],
 )
 def test_flex_refuses_what_torch_has_not(dtype: str, device: str, direction: str, width: int, expected: str) -> None:
-    pattern = variants.load("full").pattern()
+    pattern = pattern_of("full", {})
     asked = pattern, Shape(1, 1, 1, 64, width), dtype, device, direction
     assert kernels.load("flex").supports(*asked) == expected
 
@@ -163,15 +171,15 @@ def test_flex_refuses_what_torch_has_not(dtype: str, device: str, direction: str
 def test_without_a_compiler_it_is_unsupported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, implementation: str
 ) -> None:
-    asked = variants.load("full").pattern(), Shape(1, 1, 1, 64, 16), "float32", "cpu", "forward"
-    monkeypatch.setattr(_compilation.sysconfig, "get_path", lambda name: str(tmp_path))
+    asked = pattern_of("full", {}), Shape(1, 1, 1, 64, 16), "float32", "cpu", "forward"
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
     assert "needs Python's headers to be compiled: expected" in str(kernels.load(implementation).supports(*asked))
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setenv("CXX", "c++17")
     assert kernels.load(implementation).supports(*asked) == (
         f"{implementation} needs a C++ compiler: expected c++17, found none; install it, or name another in CXX"
     )
-    monkeypatch.setattr(_compilation.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert kernels.load(implementation).supports(*asked[:3], "cuda", "forward") == (
         f"{implementation} needs triton to be compiled on cuda, found none; install it"
     )
@@ -307,7 +315,7 @@ def test_a_compiler_has_time_of_its_own(monkeypatch: pytest.MonkeyPatch, anew: b
         return receive()
 
     pipe.recv_bytes = received  # type: ignore[method-assign]  # the worker tells at that very moment
-    monkeypatch.setattr(workers.time, "monotonic", lambda: pipe.now)
+    monkeypatch.setattr(time, "monotonic", lambda: pipe.now)
     worker = Worker.__new__(Worker)
     vars(worker).update(_pipe=pipe, _marks=marks, _process=Killed(), _ready=True)
     if anew:

@@ -3,16 +3,16 @@
 import pytest
 import torch
 from definitions import FORCED
+from test_kernels import pattern_of
 from torch.nn.attention import SDPBackend
 
-from attnbench import variants
 from attnbench.runner.calls import inputs
 from attnbench.runner.verification import check
 from attnbench.variants import Shape, kernels
 from attnbench.variants.kernels._forced import Forced, reason
 
 SHAPE = Shape(1, 4, 2, 61, 8)
-FULL = variants.load("full").pattern()
+FULL = pattern_of("full", {})
 WARNED = (
     "Memory efficient kernel not used because: (Triggered internally at sdp_utils.cpp:1026.)",
     "Memory Efficient attention has been runtime disabled. (Triggered internally at sdp_utils_cpp.h:576.)",
@@ -33,7 +33,7 @@ def test_off_cuda_it_is_refused_in_one_line(implementation: str) -> None:
 
 @pytest.mark.parametrize("implementation", FORCED)
 def test_a_pattern_that_needs_a_mask_is_refused_first(implementation: str) -> None:
-    window = variants.load("local_window").pattern(window=3)
+    window = pattern_of("local_window", {"window": 3})
     assert kernels.load(implementation).supports(window, SHAPE, "bfloat16", "cuda", "forward") == (
         "sdpa takes no mask, and this pattern needs one; use sdpa_masked or blockwise"
     )
@@ -65,7 +65,7 @@ def test_the_reason_is_what_torch_says_of_that_kernel(called: str, expected: str
 @pytest.mark.parametrize("causal", [False, True])
 def test_the_kernel_is_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch, causal: bool) -> None:
     """On a CPU torch has the textbook and one fused kernel, and either can be forced."""
-    pattern = variants.load("full").pattern(causal=causal)
+    pattern = pattern_of("full", {"causal": causal})
     operators: dict[SDPBackend, set[str]] = {}
     for backend in (SDPBackend.MATH, SDPBackend.FLASH_ATTENTION):
         kernel = Forced("forced", backend, "").build(pattern, SHAPE, "float32", "cpu")
@@ -78,7 +78,7 @@ def test_the_kernel_is_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch, ca
 
 
 def test_the_textbook_computes_and_holds_every_pair() -> None:
-    causal = variants.load("full").pattern(causal=True)
+    causal = pattern_of("full", {"causal": True})
     asked = causal, SHAPE.at(512), "bfloat16", "cuda", "forward", 1
     math, flash = (kernels.load(name).predict_bytes(*asked) for name in ("sdpa_math", "sdpa_flash"))
     assert math == 2 * 4 * 512**2 * 4

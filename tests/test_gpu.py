@@ -87,7 +87,8 @@ def test_a_forced_kernel_equals_the_oracle_or_says_in_torchs_words_why_not(
 
 @pytest.mark.parametrize("implementation", COMPILED)
 def test_what_a_compiler_makes_equals_the_oracle(implementation: str) -> None:
-    pattern, shape = variants.load("longformer").pattern(window=17, globals=3), Shape(1, 4, 2, 259, 64)
+    parameters: dict[str, Any] = {"window": 17, "globals": 3}
+    pattern, shape = variants.load("longformer").pattern(**parameters), Shape(1, 4, 2, 259, 64)
     assert kernels.load(implementation).supports(pattern, shape, "bfloat16", "cuda", "training") is None
     kernel = kernels.load(implementation).build(pattern, shape, "bfloat16", "cuda")
     assert check(kernel.attend, pattern.spans(259), shape, "bfloat16", "cuda", gradients=True).problem is None
