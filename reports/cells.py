@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 
@@ -108,6 +109,27 @@ def _rate(row: pd.Series) -> str:
         return NONE
     rate = [row["flops"] / row[name] for name in ("time_ns", "time_high_ns", "time_low_ns")]
     return units.honest(rate[0], rate[1], rate[2])
+
+
+def before(row: pd.Series) -> list[str]:
+    """What goes before the first value: preparation and what it holds, compilation, and the first call.
+
+    `2.6 s (cached)` is a compilation that torch had on disk.
+    """
+    if row["status"] != "passed":
+        return [SHORT[row["status"]], *[""] * 3]
+    cached = " (cached)" if pd.notna(row["compile_cached"]) and row["compile_cached"] else ""
+    return [
+        _time(row["prepare_ns"]),
+        NONE if pd.isna(row["prepared_bytes"]) else units.size(row["prepared_bytes"]),
+        _time(row["compile_ns"]) + cached,
+        _time(row["first_call_ns"]),
+    ]
+
+
+def _time(ns: Any) -> str:
+    """A time taken once, or the cell of one that does not exist."""
+    return NONE if pd.isna(ns) else units.time(ns)
 
 
 def _or_none(value: float, form: str) -> str:

@@ -20,7 +20,7 @@ _WORDS = ("case", "variant", "parameters", "implementation", "device", "dtype", 
 _SIZES = ("batch", "heads", "kv_heads", "seq_len", "head_dim")
 _COUNTS = ("peak_bytes", "allowed_pairs", "computed_pairs", "flops")
 _EXTRA_COUNTS = ("prepare_ns", "first_call_ns", "prepared_bytes", "resident_bytes", "predicted_bytes")
-_PROBED = (*_COUNTS, *_EXTRA_COUNTS, "reserved_bytes")
+_PROBED = (*_COUNTS, *_EXTRA_COUNTS, "reserved_bytes", "compile_ns")
 
 COLUMNS = (
     *("case", "variant", "parameters", "implementation", "device", "dtype", "direction"),
@@ -29,6 +29,7 @@ COLUMNS = (
     *("label", "processes", "speedup_low", "speedup_high", "bound_speedup", "realised", "waste", *_EXTRA_COUNTS),
     "peak_fraction",
     *(*quality.COLUMNS, *memory.COLUMNS, *conditions.COLUMNS, "reserved_bytes", *roof.COLUMNS),
+    *("compile_ns", "compile_cached"),
 )
 """The columns of a frame. Times are of one call; `speedup` is the baseline's time over the case's; `bound_speedup` the
 baseline's allowed pairs over the case's; `realised` their ratio; `waste` computed pairs over allowed ones;
@@ -38,8 +39,9 @@ baseline's allowed pairs over the case's; `realised` their ratio; `waste` comput
 `drift` the change over the run with the p value `drift_p`, all on the log scale; `processes_for_1_percent` the fewest
 whose interval is at most +-1 %; `flags` what makes the numbers doubtful, see `attnbench.reports.flags`; `gross_bytes`
 the peak with inputs and preparation, `net_bytes` the peak without the results; `roof_share` the FLOP/s of the case over
-those of the fastest matrix product seen beside it, see `attnbench.reports.roof`; for the rest, which only CUDA has, see
-`attnbench.reports.conditions`."""
+those of the fastest matrix product seen beside it, see `attnbench.reports.roof`; `compile_ns` what the first call took
+beyond a later one, and `compile_cached` whether torch had that on disk, both only where it compiles; for the rest,
+which only CUDA has, see `attnbench.reports.conditions`."""
 
 NOT_REACHED = "not reached"
 NOT_TIMED = "not timed: the run ended before"
@@ -140,7 +142,8 @@ def _told(journal: Journal, endings: list[tuple[Status, str]]) -> pd.DataFrame:
         told.append(row | _numbers(probe))
     frame = pd.DataFrame(told, columns=list(COLUMNS))
     kinds = dict.fromkeys((*_WORDS, "reason", "baseline", "label"), "str") | dict.fromkeys(_SIZES, "int64")
-    return frame.astype(kinds | dict.fromkeys(_PROBED, "Int64") | {"max_abs_error": "float64"})
+    numbers = dict.fromkeys(_PROBED, "Int64") | {"max_abs_error": "float64", "compile_cached": "boolean"}
+    return frame.astype(kinds | numbers)
 
 
 def _label(case: Case) -> str:
@@ -154,7 +157,7 @@ def _label(case: Case) -> str:
 
 def _numbers(probe: Probe | None) -> dict[str, Any]:
     """The probe's numbers, none where the case did not pass."""
-    return {name: getattr(probe, name) for name in (*_PROBED, "max_abs_error")} if probe else {}
+    return {name: getattr(probe, name) for name in (*_PROBED, "max_abs_error", "compile_cached")} if probe else {}
 
 
 def _add_times(frame: pd.DataFrame, log_ns: FloatArray) -> None:

@@ -34,6 +34,9 @@ _HOW_TO_READ = """\
 - **GFLOP/s** counts the allowed pairs only. **Of roof**: its share of the fastest matrix product seen beside the case.
 - **Bound**: the baseline's allowed pairs over the case's, the speed-up if time followed work. **Realised**: the
   measured speed-up as a share of it.
+- **Before the first value**: preparation is the building of masks and layouts, which then hold so many bytes;
+  compilation is what the first call takes beyond a later one, *cached* where torch had it on disk. All of it is taken
+  once, in the probe, and is in no time of a call.
 - **Error**: the largest difference of an output from a float64 reference, over all lengths checked.
 - **Flags** mark cases whose numbers are doubtful; nothing is left out for it. The terminal marks them with `!`.
 - **n/a**: unsupported. **skipped**: not tried. An empty cell: not in the suite."""

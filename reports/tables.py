@@ -21,11 +21,12 @@ def csv(frame: pd.DataFrame) -> str:
 
 
 def markdown(run: Run) -> str:
-    """All tables: time and memory, growth, work, flags, and what did not pass."""
+    """All tables: time and memory, growth, work, what goes before the first value, flags, and what did not pass."""
     found = settings(run.frame)
     parts = [lengths(each) for each in found] or [NOTHING]
     parts += [growth(run.scaling, each) for each in found]
-    parts += [work(each) for each in found if (each.frame["status"] == "passed").any()]
+    for table in (work, before):
+        parts += [table(each) for each in found if (each.frame["status"] == "passed").any()]
     return "\n\n".join([*parts, flagged(run.frame), failures(run.frame)]) + "\n"
 
 
@@ -84,6 +85,15 @@ def work(setting: Setting) -> str:
     found = [(name, cells.by_length(part).get(n)) for name, part in attempted(setting.frame)]
     rows = [[escape.text(name), *cells.work(row)] for name, row in found if row is not None]
     return f"### {escape.text(setting.title)}: work at N = {n}\n\n{escape.table(header, rows)}"
+
+
+def before(setting: Setting) -> str:
+    """What each case took before its first value, at the length that series are compared at; in no time of a call."""
+    n = comparison_length(setting.frame)
+    header = ["", "preparation", "held", "compilation", "first call"]
+    found = [(name, cells.by_length(part).get(n)) for name, part in attempted(setting.frame)]
+    rows = [[escape.text(name), *cells.before(row)] for name, row in found if row is not None]
+    return f"### {escape.text(setting.title)}: before the first value at N = {n}\n\n{escape.table(header, rows)}"
 
 
 def flagged(frame: pd.DataFrame) -> str:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from attnbench import variants
+from attnbench.runner import compilation
 from attnbench.suites import Case, Direction
 from attnbench.variants import OWN, Shape, kernels
 from attnbench.variants.kernels import Kernel
@@ -82,6 +83,16 @@ def call(kernel: Kernel, given: Inputs, direction: Direction) -> Callable[[], ob
         return forward
     leaves = tuple(tensor.detach().requires_grad_() for tensor in (given.q, given.k, given.v))
     if direction == "backward":
-        out = attend(*leaves)
+        with compilation.kept_graph(kernel):
+            out = attend(*leaves)
         return lambda: torch.autograd.grad(out, leaves, given.dout, retain_graph=True)
     return lambda: torch.autograd.grad(attend(*leaves), leaves, given.dout)
+
+
+def ready(kernel: Kernel, given: Inputs, direction: Direction) -> Callable[[], object]:
+    """The same call; where the kernel is compiled, that is done here, and no call that is timed does it."""
+    with compilation.room(kernel):
+        made = call(kernel, given, direction)
+        if compilation.needed(kernel):
+            made()
+    return made

@@ -11,6 +11,8 @@ START_S = 1.5
 """A fresh interpreter that imports torch."""
 READY_S = 0.03
 """Building a kernel and its inputs in a replicate, besides its calls."""
+COMPILED_S = 2.0
+"""Compiling one there, once the probe has left it in torch's cache on disk."""
 PROBE_S = 0.3
 """Checking a case at small lengths, and looking at its memory, besides its own calls."""
 PROBE_CALLS = 8
@@ -39,11 +41,14 @@ class Forecast:
         self._families: dict[tuple[object, ...], list[tuple[int, _Cost]]] = {}
         self._replicates_s: list[float] = []
 
-    def probed(self, case: Case, took_s: float, plan: Plan | None, call_ns: float | None) -> None:
+    def probed(
+        self, case: Case, took_s: float, plan: Plan | None, call_ns: float | None, *, compiled: bool = False
+    ) -> None:
         """A case was probed; with a plan, it will be timed."""
         timing_s = 0.0
         if plan is not None and call_ns is not None:
-            timing_s = READY_S + timing_ns(plan, call_ns, plan.calls * call_ns) / 1e9
+            ready_s = READY_S + COMPILED_S * compiled
+            timing_s = ready_s + timing_ns(plan, call_ns, plan.calls * call_ns) / 1e9
         self._left.pop(case.key, None)
         self._families.setdefault(case.family, []).append((case.shape.seq_len, _Cost(took_s, timing_s)))
 

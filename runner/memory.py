@@ -2,7 +2,8 @@
 
 import ctypes
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,9 @@ from attnbench.runner.doctor.finding import Unread
 
 if TYPE_CHECKING:
     from torch.profiler import profile
+
+COMPILER_BYTES = 2 * 2**30
+"""What a compiler may take besides the budget of the case that it compiles."""
 
 
 def available_bytes() -> int:
@@ -34,8 +38,29 @@ def limit(budget_bytes: int) -> None:
     held = _status_bytes("VmData")
     if held is None:
         return
+    _limit_to(held + budget_bytes)
+
+
+@contextmanager
+def room_to_compile() -> Iterator[None]:
+    """Let this process, and each compiler that it starts, take `COMPILER_BYTES` beyond its limit for a while.
+
+    What it holds more in the end, the code and the modules of the compiler, is not the case's, and may stay.
+    """
+    before, held = resource.getrlimit(resource.RLIMIT_DATA)[0], _status_bytes("VmData")
+    if before == resource.RLIM_INFINITY or held is None:
+        yield
+        return
+    _limit_to(before + COMPILER_BYTES)
+    try:
+        yield
+    finally:
+        _limit_to(before + max((_status_bytes("VmData") or held) - held, 0))
+
+
+def _limit_to(wanted: int) -> None:
+    """Set RLIMIT_DATA, as far as the system lets this process."""
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    wanted = held + budget_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 

@@ -38,6 +38,6 @@ def of_exit(exitcode: int | None, last_words: str) -> tuple[Status, str]:
 
 
 def _first_line(text: str) -> str:
-    """The first line that says something, of bounded length."""
+    """The first line that says something, of bounded length; where it ends in a colon, with the one that follows."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0][:300] if lines else ""
+    return " ".join(lines[: 1 + lines[0].endswith(":")])[:300] if lines else ""

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from attnbench.runner import calls, clocks, memory, outcome, sampling, verification
+from attnbench.runner import calls, clocks, compilation, memory, outcome, sampling, verification
 from attnbench.runner.calls import Inputs
+from attnbench.runner.stage import Stage
 from attnbench.runner.verification import Verdict
 from attnbench.suites import Case, Probe, Status
 from attnbench.variants import OWN, Shape, Spans, TooManySpans, flaw, kernels
@@ -15,8 +17,6 @@ from attnbench.variants.kernels import Kernel
 
 FLOPS_PER_PAIR = {"forward": 4, "backward": 8, "training": 12}
 """Times the head width: two products forward, four backward, a multiplication and an addition each."""
-
-Stage = Callable[[str], None]
 
 
 class _Ended(Exception):
@@ -27,6 +27,15 @@ class _Ended(Exception):
         self.status = status
         self.reason = reason
         self.predicted = predicted
+
+
+@dataclass(frozen=True)
+class _First:
+    """A first call: how long it took, how long with the making of it, and whether what it compiled was in a cache."""
+
+    call_ns: int
+    made_ns: int
+    cached: bool | None
 
 
 def probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
@@ -62,21 +71,18 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
     spans = case.pattern.spans(case.shape.seq_len)
 
     stage("checking it against the oracle at small lengths")
-    errors = [_verify_small(case, shape) for shape in verification.small_shapes(case.pattern, case.shape)]
+    errors = [_verify_small(case, shape, stage) for shape in verification.small_shapes(case.pattern, case.shape)]
 
     stage("building layouts and masks")
     start = time.perf_counter_ns()
     kernel = _build(case, case.shape)
     _wait(case.device)
     prepare_ns = time.perf_counter_ns() - start
+    compiles = compilation.needed(kernel)
 
-    stage("its first call")
     given = calls.inputs(case.shape, case.dtype, case.device)
-    call = calls.call(kernel, given, case.direction)
-    start = time.perf_counter_ns()
-    result = call()
-    _wait(case.device)
-    first_call_ns = time.perf_counter_ns() - start
+    stage("compiling it" if compiles else "its first call", anew=compiles)
+    call, result, first = _begun(kernel, given, case)
 
     stage("checking rows against the oracle at full length")
     errors.append(_verify_rows(case, kernel, given, result, spans))
@@ -86,14 +92,17 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
     peaks = memory.cuda_peaks(call) if case.device == "cuda" else memory.cpu_peaks(call)
 
     stage("estimating its duration")
-    call_ns = sampling.estimate(call, clocks.of(case.device), first_call_ns)
+    settled_ns = clocks.for_warm_up(case.device)(call, 1) if compiles else first.call_ns
+    call_ns = sampling.estimate(call, clocks.of(case.device), settled_ns)
     allowed_pairs, flops = _work(case, spans)
     return Probe(
         case.key,
         Status.PASSED,
         "",
         call_ns=round(call_ns),
-        first_call_ns=first_call_ns,
+        first_call_ns=first.call_ns,
+        compile_ns=max(0, round(first.made_ns - settled_ns)) if compiles else None,
+        compile_cached=first.cached,
         prepare_ns=prepare_ns,
         prepared_bytes=kernel.prepared_bytes,
         peak_bytes=peaks.allocated_bytes,
@@ -171,12 +180,31 @@ def _build(case: Case, shape: Shape) -> Kernel:
         raise _Ended(Status.UNSUPPORTED, outcome.of_exception(error)[1]) from None
 
 
-def _verify_small(case: Case, shape: Shape) -> float:
+def _begun(kernel: Kernel, given: Inputs, case: Case) -> tuple[Callable[[], object], Any, _First]:
+    """The call, what it gave the first time, and how long that took."""
+    compiles = compilation.needed(kernel)
+    missed = compilation.misses() if compiles else 0
+    with compilation.room(kernel):
+        begun = time.perf_counter_ns()
+        call = calls.call(kernel, given, case.direction)
+        start = time.perf_counter_ns()
+        result = call()
+        _wait(case.device)
+        ended = time.perf_counter_ns()
+    cached = compilation.misses() == missed if compiles else None
+    return call, result, _First(ended - start, ended - begun, cached)
+
+
+def _verify_small(case: Case, shape: Shape, stage: Stage) -> float:
     """The error of the output at a small shape; the gradients are checked too."""
     spans = _sound(case, shape.seq_len)
-    asked = _build(case, shape).attend, spans, shape, case.dtype, case.device
+    kernel = _build(case, shape)
+    asked = kernel.attend, spans, shape, case.dtype, case.device
     gradients = case.direction != "forward"
-    return _passed(verification.check(*asked, gradients=gradients, reference=calls.reference(case)))
+    if compilation.needed(kernel):
+        stage(f"compiling it at N={shape.seq_len}, to check it against the oracle there", anew=True)
+    with compilation.room(kernel):
+        return _passed(verification.check(*asked, gradients=gradients, reference=calls.reference(case)))
 
 
 def _verify_rows(case: Case, kernel: Kernel, given: Inputs, result: Any, spans: Spans) -> float:
@@ -184,7 +212,7 @@ def _verify_rows(case: Case, kernel: Kernel, given: Inputs, result: Any, spans: 
     reference = calls.reference(case)
     if case.direction == "forward":
         return _passed(verification.check_rows(spans, given.q, given.k, given.v, result, reference=reference))
-    with torch.no_grad():
+    with torch.no_grad(), compilation.room(kernel):
         out = kernel.attend(given.q, given.k, given.v)
     asked = spans, given.q, given.k, given.v, out, given.dout, result[0]
     return _passed(verification.check_rows(*asked, reference=reference))

@@ -11,8 +11,9 @@ import torch
 from torch.profiler import ProfilerActivity, record_function
 from torch.profiler import profile as recording
 
-from attnbench.runner import calls, clocks, memory, outcome, sampling
+from attnbench.runner import calls, clocks, compilation, memory, outcome, sampling
 from attnbench.runner.clocks import Clock
+from attnbench.runner.stage import Stage
 from attnbench.suites import Case, Status
 from attnbench.suites.profile import OUTSIDE, Held, Operator, Profile, Step
 
@@ -25,8 +26,6 @@ _WARM_UP_NS = 1e7
 _CALL = "attnbench call"
 _ALLOCATORS = ("aten::empty", "aten::new_empty", "aten::resize_")
 """Operators that allocate for the one that calls them."""
-
-Stage = Callable[[str], None]
 
 
 def profile(case: Case, trace: Path, stage: Stage) -> Profile:
@@ -41,7 +40,9 @@ def profile(case: Case, trace: Path, stage: Stage) -> Profile:
 def _profile(case: Case, trace: Path, stage: Stage) -> Profile:
     stage("building layouts and masks")
     kernel = calls.build(case, case.shape)
-    call = calls.call(kernel, calls.inputs(case.shape, case.dtype, case.device), case.direction)
+    if compilation.needed(kernel):
+        stage("compiling it", anew=True)
+    call = calls.ready(kernel, calls.inputs(case.shape, case.dtype, case.device), case.direction)
     stage("warming up")
     many = warmed_up(call, clocks.of(case.device), case.device)
     stage("recording calls")

@@ -82,7 +82,8 @@ class Session:
             if probe.status is Status.PASSED:
                 self._plan(case, probe)
             took_s = probe_s(probe.call_ns or 0.0) if kept else self.now() - begun
-            self.forecast.probed(case, took_s, self.plans.get(case.key), probe.call_ns)
+            compiled = probe.compile_ns is not None
+            self.forecast.probed(case, took_s, self.plans.get(case.key), probe.call_ns, compiled=compiled)
             if not kept:
                 self.progress.probed(case, probe, done + 1, len(self.cases), self.forecast.left_s())
 

@@ -71,7 +71,7 @@ class Bench:
         return pairs
 
     def _ready(self, index: int, case: Case, given: calls.Inputs, value_ns: float) -> None:
-        call = calls.call(calls.build(case, case.shape), given, case.direction)
+        call = calls.ready(calls.build(case, case.shape), given, case.direction)
         clock = clocks.for_warm_up(case.device)
         self.warm_ups[index] = sampling.warm_up(call, clock, case.device, value_ns)
         self._calls[index] = call

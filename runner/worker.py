@@ -198,8 +198,9 @@ class _Desk:
         self._marks[0] = index
         self._marks[1] += 1
 
-    def _stage(self, name: str) -> None:
-        """Tell the parent what is being done, so that it knows where a death struck."""
+    def _stage(self, name: str, *, anew: bool = False) -> None:
+        """Tell the parent what is being done; `anew` is a sign that work goes on, and gives it all its time again."""
+        self._marks[1] += anew
         self._pipe.send_bytes(json.dumps({"stage": name}).encode())
 
 

@@ -233,9 +233,11 @@ def understood(make: Callable[[Any], T], reply: Any) -> T:
 def prepare_environment() -> None:
     """What every worker inherits: threads that wait asleep, so that no worker disturbs another's cores.
 
-    OpenMP reads it when a process starts, so it must be set before one does.
+    And torch compiles without processes of its own: they would outlive a case, and be there while others are timed.
+    Both are read when a process starts, so they must be set before one does.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 
 @contextmanager

@@ -48,6 +48,10 @@ class Probe(Result):
     call_ns: float | None = None
     """An estimate of one call's duration, to plan with: not a result."""
     first_call_ns: int | None = None
+    compile_ns: int | None = None
+    """What the first call took beyond a later one, where it compiles; None where nothing is compiled."""
+    compile_cached: bool | None = None
+    """Whether torch had all of that on disk from an earlier time."""
     prepare_ns: int | None = None
     """Building layouts and masks."""
     prepared_bytes: int | None = None

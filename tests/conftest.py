@@ -1,4 +1,6 @@
-"""What every test runs under: a seed, no hypothesis deadline, waiting threads asleep, GPU tests only with a GPU."""
+"""What every test runs under: a seed, no hypothesis deadline, threads and compilers as in a worker, GPU tests only
+with a GPU.
+"""
 
 import os
 import sys
@@ -8,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # OpenMP reads it once, when torch is loaded
+os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # so does torch's compiler, when it is
 
 settings.register_profile("attnbench", deadline=None, database=None, derandomize="CI" in os.environ)
 settings.load_profile("attnbench")

@@ -155,24 +155,45 @@ def exists(name: str, parameters: dict[str, Any], n: int) -> bool:
     return not parameters.get("causal") and parameters["window"] * parameters.get("dilation", 1) <= n
 
 
-def takes(implementation: str, name: str, parameters: dict[str, Any], n: int) -> bool:
-    """Whether an implementation computes it: `sdpa` what needs no mask, every other whatever exists."""
-    if implementation != "sdpa" or not exists(name, parameters, n):
-        return exists(name, parameters, n)
+COMPILED = ("compiled", "flex")
+"""The implementations that a compiler makes: seconds for each shape."""
+FORCED = ("sdpa_cudnn", "sdpa_efficient", "sdpa_flash", "sdpa_math")
+"""The implementations that are one kernel of torch's on CUDA."""
+
+
+def takes(
+    implementation: str,
+    name: str,
+    parameters: dict[str, Any],
+    n: int,
+    device: str = "cpu",
+    direction: str = "training",
+) -> bool:
+    """Whether an implementation computes it, by the words of its documentation.
+
+    `sdpa` takes what needs no mask, and on CUDA so do its kernels by themselves; `flex` has no gradients on a CPU;
+    every other takes whatever exists.
+    """
+    if not exists(name, parameters, n) or (device == "cpu" and implementation in FORCED):
+        return False
+    if implementation not in ("sdpa", *FORCED):
+        return implementation != "flex" or device == "cuda" or direction == "forward"
     sees = DEFINITIONS[name].sees
     pairs = [(i, j) for i in range(n) for j in range(n)]
     causal = all(sees(i, j, n, **parameters) == (j <= i) for i, j in pairs)
     return causal or all(sees(i, j, n, **parameters) for i, j in pairs)
 
 
-def points(implementations: list[str], lengths: tuple[int, ...], *, taken: bool) -> list[tuple[Any, ...]]:
-    """(name, parameters, implementation, n) of every case that is taken, or of every other."""
+def points(
+    implementations: list[str], lengths: tuple[int, ...], *, taken: bool, device: str = "cpu"
+) -> list[tuple[Any, ...]]:
+    """(name, parameters, implementation, n) of every training case that is taken, or of every other."""
     return [
         (name, parameters, implementation, n)
         for name, parameters in CASES
         for implementation in implementations
         for n in lengths
-        if takes(implementation, name, parameters, n) is taken
+        if takes(implementation, name, parameters, n, device) is taken
     ]
 
 

@@ -37,6 +37,8 @@ class Series:
     """The predicted peak as a multiple of the peak."""
     endings: Mapping[int, Ending] = field(default_factory=dict)
     """How it ends at some lengths, where it does not pass."""
+    compile_ns: int | None = None
+    """What compiling takes, torch having it on disk; None: nothing is compiled."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,8 @@ def probe(each: Case, series: Series, status: Status, reason: str) -> Probe:
         status,
         "",
         first_call_ns=10_000_000,
+        compile_ns=series.compile_ns,
+        compile_cached=None if series.compile_ns is None else True,
         prepare_ns=123_456,
         prepared_bytes=4096,
         peak_bytes=peak,

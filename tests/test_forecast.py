@@ -2,7 +2,7 @@
 
 import pytest
 
-from attnbench.runner.forecast import READY_S, START_S, Forecast, probe_s
+from attnbench.runner.forecast import COMPILED_S, READY_S, START_S, Forecast, probe_s
 from attnbench.runner.sampling import Plan
 from attnbench.suites import Case
 from attnbench.suites.load import parse
@@ -67,3 +67,9 @@ def test_a_run_that_goes_on_is_told_how_many_replicates_are_left() -> None:
     assert forecast.left_s() == pytest.approx(2 * (START_S + READY_S + 5)), "what is probed is done with"
     forecast.to_time(0)
     assert forecast.left_s() == 0
+
+
+def test_every_process_compiles_again() -> None:
+    forecast = Forecast(of("full")[:1], 5)
+    forecast.probed(of("full")[0], 20.0, PLAN, 1e9, compiled=True)
+    assert forecast.left_s() == pytest.approx(5 * (START_S + READY_S + COMPILED_S + 5))

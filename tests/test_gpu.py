@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from definitions import label, points
+from definitions import COMPILED, FORCED, label, points
 
 from attnbench import variants
 from attnbench.runner import arms, clocks, environment, launches, memory, outcome
@@ -26,6 +26,7 @@ pytestmark = pytest.mark.gpu
 
 HERE = Path(__file__).parent
 LENGTHS = (1, 61, 259)
+PLAIN = [name for name in kernels.names() if name not in (*COMPILED, *FORCED)]
 CYCLES = 2_000_000
 """About a millisecond."""
 
@@ -57,7 +58,7 @@ measure: {processes: 1, values: 3, value_ms: 1}
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize(
-    ("name", "parameters", "implementation", "n"), points(kernels.names(), LENGTHS, taken=True), ids=label
+    ("name", "parameters", "implementation", "n"), points(PLAIN, LENGTHS, taken=True, device="cuda"), ids=label
 )
 def test_it_equals_the_oracle(name: str, parameters: dict[str, Any], implementation: str, n: int, dtype: str) -> None:
     pattern, shape = variants.load(name).pattern(**parameters), Shape(1, 4, 2, n, 64)
@@ -65,6 +66,32 @@ def test_it_equals_the_oracle(name: str, parameters: dict[str, Any], implementat
     kernel = kernels.load(implementation).build(pattern, shape, dtype, "cuda")
     assert check(kernel.attend, pattern.spans(n), shape, dtype, "cuda", gradients=True).problem is None
     assert check(kernel.attend, pattern.spans(n), shape, dtype, "cuda").problem is None
+
+
+@pytest.mark.parametrize("parameters", [{}, {"causal": True}], ids=label)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("implementation", FORCED)
+def test_a_forced_kernel_equals_the_oracle_or_says_in_torchs_words_why_not(
+    implementation: str, dtype: str, parameters: dict[str, Any], record_property: Callable[[str, object], None]
+) -> None:
+    pattern, shape = variants.load("full").pattern(**parameters), Shape(1, 4, 4, 259, 64)
+    refused = kernels.load(implementation).supports(pattern, shape, dtype, "cuda", "training")
+    record_property("refused", refused)
+    if refused is None:
+        kernel = kernels.load(implementation).build(pattern, shape, dtype, "cuda")
+        assert check(kernel.attend, pattern.spans(259), shape, dtype, "cuda", gradients=True).problem is None
+    else:
+        assert implementation != "sdpa_math"
+        assert "No available kernel" not in refused
+
+
+@pytest.mark.parametrize("implementation", COMPILED)
+def test_what_a_compiler_makes_equals_the_oracle(implementation: str) -> None:
+    parameters: dict[str, Any] = {"window": 17, "globals": 3}
+    pattern, shape = variants.load("longformer").pattern(**parameters), Shape(1, 4, 2, 259, 64)
+    assert kernels.load(implementation).supports(pattern, shape, "bfloat16", "cuda", "training") is None
+    kernel = kernels.load(implementation).build(pattern, shape, "bfloat16", "cuda")
+    assert check(kernel.attend, pattern.spans(259), shape, "bfloat16", "cuda", gradients=True).problem is None
 
 
 def spin(cycles: int) -> Callable[[], None]:

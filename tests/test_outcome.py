@@ -34,6 +34,8 @@ def test_a_reason_is_one_line_of_bounded_length() -> None:
     assert "\n" not in reason
     assert len(reason) < 400
     assert outcome.of_exception(KeyError())[1] == "KeyError"
+    _, reason = outcome.of_exception(ValueError("the compiler said:\n\n  no\nand more"))
+    assert reason == "ValueError: the compiler said: no", "a line that ends in a colon says nothing alone"
 
 
 def test_deaths() -> None:

@@ -270,7 +270,11 @@ def probed(folder: Path, name: str, source: str, n: int = 61, implementation: st
     (folder / f"{name}.py").write_text(source)
     variants.extend(folder)
     shape = Shape(1, 2, 1, n, 8)
-    return probe(Case(name, {}, implementation, shape, "float32", "cpu", "training", 1), 2**30, lambda stage: None)
+    return probe(Case(name, {}, implementation, shape, "float32", "cpu", "training", 1), 2**30, unheard)
+
+
+def unheard(name: str, *, anew: bool = False) -> None:
+    """A probe's stages, told to nobody."""
 
 
 PATTERN = """

@@ -112,13 +112,17 @@ def test_what_picks_no_case_or_several_names_the_nearest() -> None:
 # The worker
 
 
+def untold(name: str, *, anew: bool = False) -> None:
+    """Nobody is told what is being done."""
+
+
 def test_a_recording_accounts_for_all_time_and_memory(tmp_path: Path) -> None:
     from attnbench.runner import calls, memory
     from attnbench.runner import profile as recorder
 
     for case in cases():
         trace = tmp_path / f"{case.key}.json.gz"
-        found = recorder.profile(case, trace, lambda name: None)
+        found = recorder.profile(case, trace, untold)
         assert found.status is Status.PASSED, found.reason
         assert 1 <= found.calls <= recorder.MOST_CALLS
         assert found.call_ns is not None
@@ -150,7 +154,7 @@ def test_memory_goes_to_the_operator_that_asked_for_it(tmp_path: Path) -> None:
     from attnbench.runner import profile as recorder
 
     eager = next(case for case in cases() if case.implementation == "eager" and case.direction == "forward")
-    found = recorder.profile(eager, tmp_path / "it.json.gz", lambda name: None)
+    found = recorder.profile(eager, tmp_path / "it.json.gz", untold)
     by_name = {each.operator: each for each in found.operators}
     n = eager.shape.seq_len
     assert by_name["aten::_softmax"].allocated_bytes == 2 * n * n * 4
@@ -163,7 +167,7 @@ def test_a_case_that_raises_is_told(tmp_path: Path) -> None:
     from attnbench.runner import profile as recorder
 
     case = replace(cases()[0], dtype="float33")
-    found = recorder.profile(case, tmp_path / "it.json.gz", lambda name: None)
+    found = recorder.profile(case, tmp_path / "it.json.gz", untold)
     assert found.status is Status.FAILED
     assert "float33" in found.reason
     assert list(tmp_path.iterdir()) == []

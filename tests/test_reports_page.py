@@ -112,6 +112,12 @@ def test_looks_tell_series_apart_and_stay(tmp_path: Path) -> None:
     assert looks(run.frame[run.frame["direction"] == "training"]) == found
 
 
+def test_many_implementations_of_one_pattern_look_different(tmp_path: Path) -> None:
+    series = tuple(replace(rows.FULL, implementation=name) for name in ("sdpa", *"abcdefghi"))
+    found = looks(load(rows.write(tmp_path, rows.Plan(series, (512,)))).frame)
+    assert len({(look.line, look.fill) for look in found.values()}) == len(found) == 10
+
+
 def test_thumbnails_are_the_patterns(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, PLANS["quick"]))
     told = next(each for each in run.meta["patterns"] if each["variant"] == "local_window")

@@ -65,6 +65,21 @@ def test_the_first_table_is_like_long_range_arenas(tmp_path: Path) -> None:
     assert "Every case passed." in markdown
 
 
+def test_what_goes_before_the_first_value_has_columns_of_its_own(tmp_path: Path) -> None:
+    flex = replace(FAST, implementation="flex", compile_ns=2_600_000_000)
+    gone = replace(FAST, implementation="eager", endings={2048: rows.OOM})
+    run = load(rows.write(tmp_path, replace(EXACT, series=(rows.FULL, flex, gone))))
+    before = cells(tables.markdown(run), "forward, float32, cpu: before the first value at N = 2048")
+    assert before[""] == ["preparation", "held", "compilation", "first call"]
+    assert before["full/sdpa"] == ["120 us", "4.00 KiB", "-", "10 ms"]
+    assert before["local_window(window=129)/flex"] == ["120 us", "4.00 KiB", "2.6 s (cached)", "10 ms"]
+    assert before["local_window(window=129)/eager"] == ["OOM", "", "", ""]
+    told = run.frame[run.frame["seq_len"] == 2048].set_index("implementation")
+    assert told.loc["flex", ["compile_ns", "compile_cached"]].tolist() == [2_600_000_000, True]
+    assert told.drop(index="flex")["compile_ns"].isna().all()
+    assert told.at["flex", "time_ns"] == pytest.approx(1.6e6), "no time of a call has it"
+
+
 def test_cells_say_how_a_case_ended(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, FAILING))
     markdown = tables.markdown(run)

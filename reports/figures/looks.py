@@ -11,11 +11,14 @@ BASELINE_COLOUR = "#262626"
 NOTE_COLOUR = "#666666"
 GUIDE_COLOUR = "#9a9a9a"
 
+Line = str | tuple[int, tuple[int, ...]]
+"""A style of matplotlib's, by name or as an offset and lengths of dashes. The plain dashed one is the bound's."""
+
 _COLOURS = tuple(sns.color_palette("colorblind").as_hex()[i] for i in (0, 1, 2, 3, 4, 9, 5, 6))
 """Distinct to colour-blind eyes; the palette's yellow and grey are left out, too faint for lines on white."""
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">")
-_LINES = ("-", ":", "-.")
-_FILLS = ("full", "none", "left")
+_LINES: tuple[Line, ...] = ("-", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
+_FILLS = ("full", "none", "left", "right", "top", "bottom")
 _THICKEST, _THINNEST = 2.1, 1.2
 
 STYLE: dict[str, Any] = {
@@ -47,7 +50,7 @@ class Look(NamedTuple):
 
     colour: str
     marker: str
-    line: str
+    line: Line
     fill: str
     width: float
     """Points. Later series are drawn over earlier ones and are thinner, so that equal ones can all be seen."""

@@ -31,12 +31,14 @@ class Kernel:
 
     `attend(q, k, v)` takes queries `B H N D` and keys and values `B K N D` (K = kv_heads) and returns `B H N D`.
     `computed_pairs` counts the scores that a call really computes, over batch and heads; None where the library
-    underneath does not say. `prepared_bytes` is what the preparation holds (masks, layouts).
+    underneath does not say. `prepared_bytes` is what the preparation holds (masks, layouts). `compiled` says that
+    the first call compiles, and with it every first call of another shape, or with gradients where there were none.
     """
 
     attend: "Callable[[Tensor, Tensor, Tensor], Tensor]"
     computed_pairs: int | None
     prepared_bytes: int = 0
+    compiled: bool = False
 
 
 class Implementation(Protocol):

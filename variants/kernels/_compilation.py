@@ -1,0 +1,61 @@
+"""Compiling with `torch.compile`: what it takes here, and that nothing ever runs uncompiled instead.
+
+torch keeps what it compiled on disk (`TORCHINDUCTOR_CACHE_DIR`), so that the next process is ready sooner.
+"""
+
+import importlib.util
+import os
+import shutil
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from types import FunctionType
+
+import torch
+from torch import Tensor
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def refusal(name: str, device: str) -> str | None:
+    """Why an implementation cannot be compiled for a device here, or nothing."""
+    if device == "cuda":
+        found = importlib.util.find_spec("triton") is not None
+        return None if found else f"{name} needs triton to be compiled on cuda, found none; install it"
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(compiler) is None:
+        return f"{name} needs a C++ compiler: expected {compiler}, found none; install it, or name another in CXX"
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if not header.is_file():
+        return f"{name} needs Python's headers to be compiled: expected {header}, found none; install python3-dev"
+    return None
+
+
+def compiled(attend: Attend) -> Attend:
+    """`attend`, compiled by its first call at each shape.
+
+    torch keeps the versions of a function with its code, eight at most, and would call what is beyond them
+    uncompiled. So each function that is made here has a copy of the code, and eight versions of its own.
+
+    Raises:
+        RuntimeError: when called where torch does not compile it: too many versions, or told not to compile.
+    """
+    from torch._dynamo.exc import FailOnRecompileLimitHit
+
+    def traced(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling():
+            raise RuntimeError("torch would run it uncompiled; unset TORCH_COMPILE_DISABLE and TORCHDYNAMO_DISABLE")
+        return attend(q, k, v)
+
+    own = FunctionType(traced.__code__.replace(), traced.__globals__, closure=traced.__closure__)
+    made: Attend = torch.compile(own, dynamic=False, fullgraph=True)
+
+    def call(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        try:
+            return made(q, k, v)
+        except FailOnRecompileLimitHit:
+            limit = torch._dynamo.config.recompile_limit
+            raise RuntimeError(f"torch's recompile limit of {limit} is reached; beyond it runs uncompiled") from None
+
+    return call

@@ -1,0 +1,87 @@
+"""torch's `scaled_dot_product_attention` forced onto one of its kernels, as it can be on CUDA."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from attnbench.variants._pattern import Pattern
+from attnbench.variants._shape import Shape
+from attnbench.variants.kernels import Kernel, eager, sdpa
+from attnbench.variants.kernels._bytes import fused_bytes
+from attnbench.variants.kernels._support import DTYPES, itemsize
+
+
+@dataclass(frozen=True)
+class Forced:
+    """An implementation: `sdpa`, with one kernel and no other."""
+
+    name: str
+    backend: SDPBackend
+    called: str
+    """How torch's warnings call the kernel, in lower case."""
+
+    def supports(self, pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str) -> str | None:
+        """What `sdpa` takes, on CUDA, unless torch refuses; the reason is then torch's own."""
+        refused = sdpa.supports(pattern, shape, dtype, device, direction)
+        if refused is None and device != "cuda":
+            return f"{self.name} runs on cuda only, found {device}; there sdpa has one fused kernel"
+        if refused is None and not torch.cuda.is_available():
+            return "no CUDA device here"
+        if refused is None and self.backend != SDPBackend.MATH:
+            return self._tried(pattern, shape, dtype, direction)
+        return refused
+
+    def predict_bytes(
+        self, pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str, threads: int
+    ) -> int:
+        """Peak bytes of one call: those of a fused kernel, or of `eager` in float32 at least for the textbook."""
+        if self.backend == SDPBackend.MATH:
+            wide = dtype if itemsize(dtype) >= itemsize("float32") else "float32"
+            return eager.predict_bytes(pattern, shape, wide, device, direction, threads)
+        return fused_bytes(shape, dtype, direction, threads=0)
+
+    def build(self, pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
+        """Nothing to prepare; each call chooses the kernel, which costs the host some microseconds."""
+        plain = sdpa.build(pattern, shape, dtype, device)
+
+        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+            with sdpa_kernel(self.backend):
+                return plain.attend(q, k, v)
+
+        if self.backend == SDPBackend.MATH:
+            return Kernel(attend, shape.batch * shape.heads * shape.seq_len**2)
+        return replace(plain, attend=attend)
+
+    def _tried(self, pattern: Pattern, shape: Shape, dtype: str, direction: str) -> str | None:
+        """Why torch refuses a call of one key head, or nothing: it says so in warnings, and only when it is called."""
+        one = replace(shape, batch=1, heads=shape.heads // shape.kv_heads, kv_heads=1)
+        q, k, v = (
+            torch.empty(1, heads, one.seq_len, one.head_dim, dtype=DTYPES[dtype], device="cuda")
+            for heads in (one.heads, 1, 1)
+        )
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            try:
+                self.build(pattern, one, dtype, "cuda").attend(q.requires_grad_(direction != "forward"), k, v)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                return reason([str(each.message) for each in said], self.called) or " ".join(str(error).split())
+        return None
+
+
+def reason(warned: Sequence[str], called: str) -> str:
+    """What torch says of one kernel: its warnings from `Flash attention kernel not used because:` to the next such."""
+    found, mine = [], False
+    for message in warned:
+        words = " ".join(message.partition("(Triggered internally")[0].split())
+        if words.endswith("not used because:"):
+            mine = words.lower().startswith(called)
+        elif mine:
+            found.append(words)
+    return " ".join(found)

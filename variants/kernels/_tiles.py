@@ -1,0 +1,45 @@
+"""Which tiles of the score matrix a pattern needs, and how many of a tile's pairs it allows."""
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from attnbench.variants._pattern import IntArray, Spans
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The tiles of `side` queries by `side` keys that hold an allowed pair, sorted by row, then column.
+
+    `rows` and `columns` are the tiles' numbers, `pairs` the allowed pairs in each; all three are int64 `[T]`.
+    """
+
+    n: int
+    side: int
+    rows: IntArray
+    columns: IntArray
+    pairs: IntArray
+
+    def areas(self) -> IntArray:
+        """Pairs in each tile, allowed or not; fewer in a last row or column that the sequence does not fill."""
+        height, width = (np.minimum(self.side, self.n - each * self.side) for each in (self.rows, self.columns))
+        return np.asarray(height * width)
+
+
+def tiles(spans: Spans, side: int) -> Tiles:
+    """The tiles of a pattern. Takes time linear in N S and in `side` S times the number of tiles."""
+    rows, columns = spans.layout(side, side)
+    pairs = np.empty_like(rows)
+    ends = np.searchsorted(rows, np.arange(-(-spans.n // side) + 1))
+    for row, (begin, end) in enumerate(itertools.pairwise(ends.tolist())):
+        first = columns[begin:end] * side
+        queries = slice(row * side, (row + 1) * side)
+        pairs[begin:end] = _before(spans, queries, first + side) - _before(spans, queries, first)
+    return Tiles(spans.n, side, rows, columns, pairs)
+
+
+def _before(spans: Spans, queries: slice, keys: IntArray) -> IntArray:
+    """Allowed pairs of some queries with the keys before each of `keys`."""
+    start, stop, step = (each[queries, :, None] for each in (spans.start, spans.stop, spans.step))
+    return np.asarray(-((start - np.clip(keys, start, stop)) // step).sum(axis=(0, 1)))

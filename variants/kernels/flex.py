@@ -1,0 +1,151 @@
+"""torch's FlexAttention: a compiled kernel that computes the tiles that a pattern needs, and skips the others.
+
+The score matrix is cut into tiles of 128 queries by 128 keys. Tiles without an allowed pair are not computed, tiles
+in which every pair is allowed are computed without a mask, and in the others each score is asked for (`mask_mod`,
+from the pattern's spans). Which is which comes from the pattern's layout, in time linear in the tiles: torch's own
+`create_block_mask` asks for all N^2 pairs. Cost: 4 D FLOPs forward for every pair of a tile that is computed.
+
+On a CPU torch has the forward alone. Source: Dong et al. 2024, "Flex Attention: A Programming Model for Generating
+Optimized Attention Kernels", arXiv 2412.05496.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
+
+from attnbench.variants._pattern import BoolArray, Pattern, Spans
+from attnbench.variants._shape import Shape
+from attnbench.variants.kernels import Kernel, _compilation
+from attnbench.variants.kernels._bytes import fused_bytes, key_bytes, query_bytes
+from attnbench.variants.kernels._support import itemsize, refusal, sum_itemsize
+from attnbench.variants.kernels._tiles import Tiles, tiles
+
+Bound = tuple[Tensor, Tensor, Tensor | None]
+"""Start, stop and step of a span of every query, each `[N]`; no step where all are 1."""
+
+_SIDE = 128
+"""Queries and keys in a tile: torch's own choice."""
+_LEAST_WIDTH = 16
+"""The narrowest heads that the kernel takes on CUDA."""
+
+
+def supports(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str) -> str | None:
+    """Every pattern; on a CPU the forward direction, and only where torch has the kernel."""
+    refused = refusal(pattern, shape, dtype)
+    if refused is None and dtype == "float64":
+        refused = "flex computes in float32, float16 or bfloat16, found float64"
+    if refused is None:
+        refused = _refused_by_cpu(direction) if device == "cpu" else _refused_by_cuda(shape)
+    return refused or _compilation.refusal("flex", device)
+
+
+def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str, threads: int) -> int:
+    """Peak bytes of one call: on CUDA those of a fused kernel, on a CPU those of torch's template.
+
+    With R queries and keys in a tile that is the output, room for keys and values once more, and per thread a tile
+    of sums (R R + 2 R + R D, in float32) and a tile, queries and keys as numbers (R R + 2 R D).
+    """
+    del pattern
+    if device != "cpu":
+        return fused_bytes(shape, dtype, direction, threads=0)
+    side, width = min(_SIDE, shape.seq_len), shape.head_dim
+    sums = (side * side + 2 * side + side * width) * sum_itemsize(dtype)
+    numbers = (side * side + 2 * side * width) * itemsize(dtype)
+    return query_bytes(shape, dtype) + 2 * key_bytes(shape, dtype) + threads * (sums + numbers)
+
+
+def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
+    """Prepare the layout of tiles and the bounds of the spans; the first call compiles."""
+    del dtype
+    spans = pattern.spans(shape.seq_len)
+    found = tiles(spans, _SIDE)
+    bounds = _bounds(spans, device)
+    mask = _block_mask(found, bounds, device)
+    enable_gqa = shape.kv_heads != shape.heads
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        return flex_attention(q, k, v, block_mask=mask, enable_gqa=enable_gqa)
+
+    pairs = shape.batch * shape.heads * int(found.areas().sum())
+    held = [each for each in vars(mask).values() if isinstance(each, Tensor)]
+    held += [each for bound in bounds for each in bound if each is not None]
+    return Kernel(_compilation.compiled(attend), pairs, sum(each.nbytes for each in held), compiled=True)
+
+
+def _refused_by_cpu(direction: str) -> str | None:
+    """Why this CPU cannot, or nothing."""
+    if direction != "forward":
+        return f"flex has no gradients on a cpu, found {direction}; measure forward"
+    capability = torch.backends.cpu.get_cpu_capability()
+    return None if capability.startswith("AVX") else f"flex needs a cpu with AVX2, found {capability}"
+
+
+def _refused_by_cuda(shape: Shape) -> str | None:
+    """Why CUDA cannot, or nothing."""
+    if shape.head_dim < _LEAST_WIDTH:
+        return f"flex needs a head_dim of at least {_LEAST_WIDTH} on cuda, found {shape.head_dim}"
+    return None
+
+
+def _block_mask(found: Tiles, bounds: list[Bound], device: str) -> BlockMask:
+    """The tiles as torch wants them: those to be masked, those without a mask, and the mask."""
+    full = found.pairs == _SIDE * _SIDE
+    return BlockMask.from_kv_blocks(
+        *_listed(found, ~full, device),
+        *_listed(found, full, device),
+        BLOCK_SIZE=_SIDE,
+        mask_mod=_seen(bounds),
+        seq_lengths=(found.n, found.n),
+    )
+
+
+def _listed(found: Tiles, chosen: BoolArray, device: str) -> tuple[Tensor, Tensor]:
+    """Of the chosen tiles, how many each row has `[1, 1, R]`, and their columns in front of zeros `[1, 1, R, R]`."""
+    rows, columns = found.rows[chosen], found.columns[chosen]
+    many = -(-found.n // found.side)
+    counts = np.bincount(rows, minlength=many)
+    indices = np.zeros((many, many), np.int32)
+    indices[rows, np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)] = columns
+    both = torch.from_numpy(counts.astype(np.int32)), torch.from_numpy(indices)
+    return both[0][None, None].to(device), both[1][None, None].to(device)
+
+
+def _bounds(spans: Spans, device: str) -> list[Bound]:
+    """The bounds of every span that some query has."""
+
+    def told(bound: np.ndarray, span: int) -> Tensor:
+        return torch.from_numpy(bound[:, span].astype(np.int32)).to(device)
+
+    held = np.flatnonzero((spans.stop > spans.start).any(axis=0)).tolist()
+    return [
+        (
+            told(spans.start, span),
+            told(spans.stop, span),
+            None if (spans.step[:, span] == 1).all() else told(spans.step, span),
+        )
+        for span in held
+    ]
+
+
+def _seen(bounds: list[Bound]) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """Whether query q may see key kv, as a function of tensors that torch compiles into its kernel."""
+
+    def sees(b: Tensor, h: Tensor, q: Tensor, kv: Tensor) -> Tensor:
+        del b, h
+        seen = _within(bounds[0], q, kv)
+        for bound in bounds[1:]:
+            seen = seen | _within(bound, q, kv)
+        return seen
+
+    return sees
+
+
+def _within(bound: Bound, q: Tensor, kv: Tensor) -> Tensor:
+    """Whether key kv lies in query q's span."""
+    start, stop, step = bound
+    inside = (start[q] <= kv) & (kv < stop[q])
+    return inside if step is None else inside & ((kv - start[q]) % step[q] == 0)
