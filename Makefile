@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 INSTALL = .venv/bin/python -m pip install -c constraints.txt
 NOT_INSTALLED = { echo "The installation stopped; pip says why above. It needs a network, or a pip set up to do without one." >&2; exit 1; }
 
-.PHONY: help quickstart test bench gpu docs lint types package check constraints clean
+.PHONY: help quickstart test bench gpu lint types package check docs constraints clean
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -27,9 +27,6 @@ bench: .venv/.dev ## the project's own benchmarks, in pytest
 gpu: ## on a machine with a GPU: its tests and suites/gpu.yaml, without an install; leaves GPU_OUT/gpu-DATE.tar.gz
 	@PYTHON="$(PYTHON)" bash tests/gpu.sh "$(GPU_OUT)"
 
-docs: .venv/.dev ## write the generated pages of docs/ anew
-	PYTHONPATH=tests .venv/bin/python -m pages
-
 lint: .venv/.dev ## ruff: rules and format
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
@@ -41,6 +38,9 @@ package: .venv/.dev ## build the wheel of HEAD and compare it with the tree
 	.venv/bin/python -m pytest tests/test_packaging.py $(ARGS)
 
 check: test lint types ## all of it: the test suite (it holds `package`), ruff and mypy
+
+docs: .venv/.dev ## write the pages that are made from the code anew
+	PYTHONPATH=tests .venv/bin/python -m pages
 
 constraints: ## pin anew what the development environment pulls; TORCH=2.13.0 sets torch's version
 	rm -rf build/venv

@@ -1,1 +1,21 @@
-"""Reading rows: statistics, tables, figures, pages. Needs neither torch nor the runner."""
+"""Reading rows: statistics, tables, figures, pages. Needs neither torch nor the runner; from Python, `load`."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from attnbench.reports.frame import Run
+
+
+def load(folder: "Path | str") -> "Run":
+    """The run in a folder; its `frame` is the table, a row a case, and its `scaling` how each series grows.
+
+    Raises:
+        RunError: its files are missing or cannot be read.
+    """
+    from pathlib import Path
+
+    from attnbench.reports import frame
+
+    return frame.load(Path(folder))

@@ -1,4 +1,4 @@
-"""One case or one series as the text of a table's cell."""
+"""One case, series or sweep as the text of a table's cell."""
 
 import math
 from collections.abc import Callable
@@ -6,8 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from attnbench.reports import units
-from attnbench.reports.scaling import ALWAYS, CROSSES, NEVER, UNCLEAR
+from attnbench.reports import sweeps, units
+from attnbench.reports.crossover import ALWAYS, CROSSES, NEVER, UNCLEAR, Crossover
+from attnbench.reports.statistics import Interval
+from attnbench.reports.sweeps import Line, Sweep
 
 SHORT = {
     "wrong": "WRONG",
@@ -85,6 +87,84 @@ def crossover(row: pd.Series) -> str:
         return told if math.isnan(low) else f"{told} {units.bounds(low, high)}"
     unclear = f"unclear: from a length on in {row['crossing_processes']} of {row['processes']} processes"
     return {ALWAYS: "at every length measured", NEVER: "none in range", UNCLEAR: unclear}.get(row["crossover"], "")
+
+
+def limit(found: Crossover, seq_len: int) -> str:
+    """Up to how many keys per query a sweep is faster than its baseline; nothing where there is nothing to compare."""
+    if found.kind == CROSSES:
+        told = f"up to {units.honest(found.at, found.low, found.high).replace(',', '')}"
+        told += "" if math.isnan(found.low) else f" {units.bounds(found.low, found.high)}"
+        return f"{told} keys per query ({density(found.at / seq_len)} of N)"
+    unclear = f"unclear: up to a number of keys in {found.crossing_processes} of {found.processes} processes"
+    words = {ALWAYS: "at every number of keys measured", NEVER: "none in range", UNCLEAR: unclear}
+    return words.get(found.kind, "")
+
+
+def power(found: Interval) -> str:
+    """An exponent of keys per query: `k^0.93 [0.91, 0.95]`."""
+    value, low, high = (round(float(each), 2) + 0.0 for each in found[:3])  # no -0.00
+    if math.isnan(value):
+        return NONE
+    return f"k^{value:.2f}" if math.isnan(low) else f"k^{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def line(found: Line) -> str:
+    """A straight line that rises: `3.1 ms + 9.1 us ±1.2%`, without what is fixed where that is below one key's."""
+    fixed, per_key = ([float(each) for each in part[:3]] for part in (found.fixed_ns, found.per_key_ns))
+    slope = f"{units.time(*per_key)} {units.spread(per_key[1], per_key[2])}".rstrip()
+    return f"{units.time(*fixed)} + {slope}" if fixed[0] > per_key[0] and not fixed[1] <= 0 else slope
+
+
+def sweep(swept: Sweep, density: float | None) -> list[str]:
+    """Keys per query, cost and growth of time, doubling and limit, and what is realised at a density."""
+    straight = sweeps.line(swept)
+    told = f"{line(straight)} a key" if sweeps.rises(swept, straight) else "the same for all"
+    return [
+        f"{keys(swept.keys[0])} to {keys(swept.keys[-1])}",
+        told if straight.straight else NONE,
+        power(sweeps.exponent(swept)),
+        doubling(sweeps.doubling(swept)),
+        limit(sweeps.limit(swept), swept.seq_len) or NONE,
+        *([] if density is None else [share(sweeps.realised(swept, density))]),
+    ]
+
+
+def doubling(found: Crossover) -> str:
+    """From how many keys per query on a sweep takes twice the time of its fewest."""
+    if found.kind == CROSSES:
+        told = f"from {units.honest(found.at, found.low, found.high).replace(',', '')}"
+        return f"{told}{'' if math.isnan(found.low) else f' {units.bounds(found.low, found.high)}'} keys on"
+    return {NEVER: "none in range", UNCLEAR: "unclear"}.get(found.kind, NONE)
+
+
+def keys(count: float) -> str:
+    """Keys per query: `127.1`, `4096`."""
+    return f"{count:.1f}".removesuffix(".0")
+
+
+def density(share: float) -> str:
+    """A density: `6.2 %`."""
+    return f"{units.number(100 * share, 2)} %"
+
+
+def share(found: Interval) -> str:
+    """A share known by its logarithm: `61% [58%, 64%]`."""
+    value, low, high = (math.exp(each) for each in found[:3])
+    if math.isnan(value):
+        return NONE
+    return f"{value:.0%}" + ("" if math.isnan(low) else f" [{low:.0%}, {high:.0%}]")
+
+
+def ratio(found: Interval) -> str:
+    """A ratio known by its logarithm, to three digits at most: `3.12x [3.05, 3.18]`."""
+    value, low, high = (math.exp(each) for each in found[:3])
+    told = f"{units.number(value, min(units.digits(value, low, high), 3))}x"
+    return told if math.isnan(low) else f"{told} {units.bounds(low, high)}"
+
+
+def multiple(value: float) -> str:
+    """A ratio that has no interval: `2.0x`."""
+    return NONE if math.isnan(value) else f"{units.number(value, 2)}x"
 
 
 def work(row: pd.Series) -> list[str]:

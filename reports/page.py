@@ -1,5 +1,6 @@
 """A run's own folder of results, rebuilt from `run.json` and `samples.jsonl` alone."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,13 @@ _READINGS = {
     "memory": "Lower is leaner. A pattern can save time and yet need more memory than a fused full attention.",
     "speedup": "Above 1 is faster than the baseline. The room between a solid line and the dashed one of its colour "
     "is work that was saved and time that was not.",
+    "time_by_keys": "Lower is faster. Both axes are logarithmic: a straight line is a power of the keys that a query "
+    "sees, and a level one costs the same for few keys as for many. The line across is the baseline: where another "
+    "meets it, its pattern stops paying.",
+    "speedup_by_keys": "Above 1 is faster than the baseline. The room below the dashed line is work that was saved and "
+    "time that was not.",
+    "time_by_threads": "Lower is faster. Where a line leaves the thin one that starts with it, threads are not used in "
+    "full.",
     "patterns": "A coloured cell is a key that the query of its row sees. Where the sequence is long, a cell stands "
     "for several pairs and is coloured where any is allowed.",
 }
@@ -28,6 +36,8 @@ _HOW_TO_READ = """\
   process.
 - **Peak memory**: the most that the allocator held during one call, inputs apart.
 - **Growth**: the exponent k of N^k, fitted over the longest three octaves measured.
+- **Keys per query**: allowed pairs over queries, a mean. **Density**: its share of the length. What is said of them is
+  interpolated between the numbers of keys measured, on the log scale.
 - **Faster than the baseline from N on**: interpolated between the lengths measured; it stays faster up to the longest
   length that both have.
 - **Waste**: pairs of query and key that were computed over pairs that the pattern allows.
@@ -71,7 +81,7 @@ def report(run: Run, markdown: str, profiles: Mapping[str, Profile]) -> str:
         *_unfinished(run),
         "\n".join(f"- {escape.text(each, longest=None)}" for each in answer(run)),
         "## Figures",
-        *(f"![{name}](figures/{name}.svg)\n\n{reading}" for name, reading in _READINGS.items()),
+        *(f"![{name}](figures/{name}.svg)\n\n{_READINGS[name]}" for name in figures.of(run)),
         "## Tables",
         markdown.rstrip("\n"),
         *([profile_summary.section(run, profiles)] if profiles else []),
@@ -84,7 +94,7 @@ def report(run: Run, markdown: str, profiles: Mapping[str, Profile]) -> str:
         "## Command",
         escape.fenced(meta["command"], "sh"),
         "## Suite",
-        escape.fenced(meta["source"], "yaml"),
+        escape.fenced(meta["source"] or json.dumps(meta["suite"], indent=1), "yaml"),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -5,12 +5,9 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from attnbench.reports.crossover import crossover
 from attnbench.reports.settings import SERIES, SETTING
-from attnbench.reports.statistics import FloatArray, IntArray, crossings, interval, longest_octaves, slopes
-
-ALWAYS, NEVER, CROSSES, UNCLEAR = "always", "never", "crosses", "unclear"
-"""How a series stands to its baseline: faster at every length measured; not faster at the longest; faster from a
-length on; the processes disagree which of these it is."""
+from attnbench.reports.statistics import FloatArray, IntArray, interval, longest_octaves, slopes
 
 COLUMNS = (
     *SERIES,
@@ -83,17 +80,12 @@ def _crossover(n: IntArray, rows: IntArray, log_ns: FloatArray, baseline_rows: I
     both = known & np.isfinite(difference).any(axis=1)
     if not both.any():
         return {"crossover": ""}
-    log_n = crossings(np.log(n[both]), difference[both])
-    log_n = log_n[~np.isnan(log_n)]
-    crossed = np.isfinite(log_n)
-    answer: dict[str, Any] = {"processes": len(log_n), "crossing_processes": int(crossed.sum())}
-    if not len(log_n):
-        return {**answer, "crossover": ""}
-    if crossed.all():
-        found = interval(log_n)
-        lengths = (float(np.exp(each)) for each in (found.mean, found.low, found.high))
-        ends = zip(("crossover_seq_len", "crossover_low", "crossover_high"), lengths, strict=True)
-        return {**answer, **dict(ends), "crossover": CROSSES}
-    if (log_n == -np.inf).all():
-        return {**answer, "crossover": ALWAYS}
-    return {**answer, "crossover": NEVER if (log_n == np.inf).all() else UNCLEAR}
+    found = crossover(n[both].astype(np.float64), difference[both])
+    return {
+        "crossover": found.kind,
+        "crossover_seq_len": found.at,
+        "crossover_low": found.low,
+        "crossover_high": found.high,
+        "processes": found.processes,
+        "crossing_processes": found.crossing_processes,
+    }

@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from attnbench.reports import cells, escape, flags, units
+from attnbench.reports import cells, escape, flags, sweeps, units
+from attnbench.reports.directions import ratios
 from attnbench.reports.frame import Run
+from attnbench.reports.parallel import gains
 from attnbench.reports.settings import Setting, attempted, comparison_length, scaled, settings, which
 
 if TYPE_CHECKING:
@@ -21,12 +23,17 @@ def csv(frame: pd.DataFrame) -> str:
 
 
 def markdown(run: Run) -> str:
-    """All tables: time and memory, growth, work, what goes before the first value, flags, and what did not pass."""
+    """All tables: time and memory, growth, keys per query, work, first values, directions, threads, flags, failures."""
     found = settings(run.frame)
+    swept = {each.title: table for each in found if (table := swept_keys(run, each))}
     parts = [lengths(each) for each in found] or [NOTHING]
-    parts += [growth(run.scaling, each) for each in found]
-    for table in (work, before):
-        parts += [table(each) for each in found if (each.frame["status"] == "passed").any()]
+    parts += [
+        growth(run.scaling, each) for each in found if each.title not in swept or each.frame["seq_len"].nunique() > 1
+    ]
+    parts += swept.values()
+    for told in (work, before):
+        parts += [told(each) for each in found if (each.frame["status"] == "passed").any()]
+    parts += [*gradients(run), *threads(run)]
     return "\n\n".join([*parts, flagged(run.frame), failures(run.frame)]) + "\n"
 
 
@@ -94,6 +101,56 @@ def before(setting: Setting) -> str:
     found = [(name, cells.by_length(part).get(n)) for name, part in attempted(setting.frame)]
     rows = [[escape.text(name), *cells.before(row)] for name, row in found if row is not None]
     return f"### {escape.text(setting.title)}: before the first value at N = {n}\n\n{escape.table(header, rows)}"
+
+
+def swept_keys(run: Run, setting: Setting) -> str:
+    """What each sweep over keys per query found; nothing where the setting has none."""
+    found = sweeps.sweeps(run, setting)
+    if not found:
+        return ""
+    against = next((each.baseline for each in found if each.baseline), "")
+    density = sweeps.common_density(found)
+    header = ["", "keys per query", "a call takes about", "time grows as", "twice the time of the fewest"]
+    header += [f"faster than {escape.text(against) or 'the baseline'}"]
+    header += [] if density is None else [f"realised at a density of {cells.density(density)}"]
+    rows = [[escape.text(each.name), *cells.sweep(each, density)] for each in found]
+    title = f"### {escape.text(setting.title)}: keys per query at N = {found[0].seq_len}"
+    return f"{title}\n\n{escape.table(header, rows)}"
+
+
+def gradients(run: Run) -> list[str]:
+    """Time and peak memory of the other directions over those of `forward`, a table a setting."""
+    tables = []
+    found = ratios(run)
+    for title, n in dict.fromkeys((each.title, each.seq_len) for each in found):
+        here = [each for each in found if each.title == title]
+        directions = list(dict.fromkeys(each.direction for each in here))
+        told = {(each.name, each.direction): each for each in here}
+        header = ["", *directions, *(f"peak memory of {each}" for each in directions)]
+        rows = []
+        for name in dict.fromkeys(each.name for each in here):
+            mine = [told.get((name, each)) for each in directions]
+            times = ["" if each is None else cells.ratio(each.time) for each in mine]
+            peaks = ["" if each is None else cells.multiple(each.peak) for each in mine]
+            rows.append([escape.text(name), *times, *peaks])
+        tables.append(f"### {escape.text(title)}: against forward at N = {n}\n\n{escape.table(header, rows)}")
+    return tables
+
+
+def threads(run: Run) -> list[str]:
+    """Time with the fewest threads over time with the most, a table a setting, series by length."""
+    tables = []
+    found = gains(run)
+    for title in dict.fromkeys(each.title for each in found):
+        here = [each for each in found if each.title == title]
+        lengths = list(dict.fromkeys(each.seq_len for each in here))
+        told = {(each.name, each.seq_len): cells.ratio(each.time) for each in here}
+        names = dict.fromkeys(each.name for each in here)
+        rows = [[escape.text(name), *(told.get((name, n), "") for n in lengths)] for name in names]
+        header = ["", *(f"N = {n}" for n in lengths)]
+        words = f"faster with {here[0].most} threads than with {here[0].fewest}"
+        tables.append(f"### {escape.text(title)}: {words}\n\n{escape.table(header, rows)}")
+    return tables
 
 
 def flagged(frame: pd.DataFrame) -> str:

@@ -1,1 +1,52 @@
-"""Measuring: workers, clocks, memory, verification, the journal, and the command line."""
+"""Measuring: workers, clocks, memory, verification, the journal, and the command line; from Python, `run`."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from attnbench.reports.frame import Run
+    from attnbench.runner.progress import Progress
+    from attnbench.suites import Case
+    from attnbench.suites.suite import Suite
+
+
+def run(
+    suite: "Suite",
+    folder: "Path | str | None" = None,
+    *,
+    cases: "Sequence[Case] | None" = None,
+    progress: "Progress | None" = None,
+    report: bool = True,
+) -> "Run":
+    """Measure a suite as `bench run` does, and return what was found: `run(suite).frame` is the table, a row a case.
+
+    The run is written to `folder`, by default `runs/NAME-DATE-TIME`, its report too unless `report` is false;
+    `attnbench.reports.load` reads it again. `cases` are those to measure, by default all. `progress` is told what goes
+    on; by default it is one line a case on stderr, or a bar on a terminal. Variants of folders added with
+    `attnbench.variants.extend` are known. No guard of `__main__` is needed. An interruption leaves every finished
+    unit in the folder.
+
+    Raises:
+        FolderError: the folder is in use, holds something already, or cannot be written.
+    """
+    import sys
+    from pathlib import Path
+
+    from attnbench import variants
+    from attnbench.reports import load, page
+    from attnbench.runner import engine
+    from attnbench.runner.cli.common import new_folder
+    from attnbench.runner.progress import choose
+
+    where = new_folder(suite.name) if folder is None else Path(folder)
+    display = choose(quiet=False) if progress is None else progress
+    added = tuple(map(Path, [*variants.__path__][1:]))
+    try:
+        engine.run(suite, where, display, cases=cases, command=["python", *sys.argv], folders=added)
+    finally:
+        display.close()
+    if report:
+        page.write(where)
+    return load(where)

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from operator import itemgetter
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar
 
 from attnbench.runner import entry, outcome
@@ -98,7 +99,7 @@ class Worker:
         paths = [str(folder) for folder in folders]
         given = (root and str(root), theirs, self._log.name, self._marks, budget_bytes, paths, link)
         self._process = context.Process(target=entry.serve, args=given, daemon=True)
-        with _sigint_held(), _environment(environment or {}):
+        with _sigint_held(), _program_hidden(), _environment(environment or {}):
             self._process.start()
         theirs.close()
         self._ready = False
@@ -250,6 +251,20 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name in added:
             del os.environ[name]
+
+
+@contextmanager
+def _program_hidden() -> Iterator[None]:
+    """Hide what runs as `__main__` while a process starts: a fresh interpreter would run a script's file once more.
+
+    So a script needs no guard around what it does, and what it imports costs no worker anything.
+    """
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
 
 
 @contextmanager

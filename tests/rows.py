@@ -1,4 +1,4 @@
-"""Synthetic runs with a known truth: t = a N^k, log-normal noise between processes and between values."""
+"""Synthetic runs with a known truth: t = a N^k / threads^p, log-normal noise between processes and between values."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -35,6 +35,10 @@ class Series:
     waste: float | None = 1.2
     predicted: float = 1.0
     """The predicted peak as a multiple of the peak."""
+    parallel: float = 0.0
+    """The exponent p of threads, which `auto` takes to be 2."""
+    gradients: Mapping[str, float] = field(default_factory=lambda: {"forward": 1, "backward": 2, "training": 3})
+    """The time of each direction as a multiple."""
     endings: Mapping[int, Ending] = field(default_factory=dict)
     """How it ends at some lengths, where it does not pass."""
     compile_ns: int | None = None
@@ -115,7 +119,8 @@ def rows(plan: Plan) -> Iterable[Probe | Sample]:
         for order, (series, each) in enumerate(points):
             n = each.shape.seq_len
             if ending(series, n)[0] is Status.PASSED:
-                truth = series.at_1024_ns * (n / 1024) ** series.exponent * (3 if each.direction == "training" else 1)
+                truth = series.at_1024_ns * (n / 1024) ** series.exponent * series.gradients[each.direction]
+                truth /= (2 if each.threads == "auto" else each.threads) ** series.parallel
                 noise = rng.normal(0, plan.process_sd) + rng.normal(0, plan.value_sd, plan.values) + drift
                 values = tuple((truth * np.exp(noise)).tolist())
                 steady = replicate not in plan.unsteady

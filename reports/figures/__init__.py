@@ -9,25 +9,36 @@ from typing import Any, cast
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from attnbench.reports.figures import growth, patterns, speedup
+from attnbench.reports.figures import growth, keys, patterns, speedup, threads
 from attnbench.reports.figures.looks import STYLE
 from attnbench.reports.frame import Run
+from attnbench.reports.parallel import groups
 
-FIGURES: dict[str, Callable[[Run], Figure]] = {
+LENGTHS: dict[str, Callable[[Run], Figure]] = {
     "time": growth.time,
     "memory": growth.memory,
     "speedup": speedup.speedup,
-    "patterns": patterns.patterns,
 }
+KEYS: dict[str, Callable[[Run], Figure]] = {"time_by_keys": keys.time, "speedup_by_keys": keys.speedup}
+THREADS: dict[str, Callable[[Run], Figure]] = {"time_by_threads": threads.time}
+FIGURES = {**LENGTHS, **KEYS, **THREADS, "patterns": patterns.patterns}
 """Every figure by the name of its files."""
 
 _METADATA = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
 """Nothing that changes from one writing to the next."""
 
 
+def of(run: Run) -> list[str]:
+    """The figures of a run: against lengths, unless it varies keys per query alone; against what else it varies."""
+    by_keys = bool(keys.swept(run))
+    by_length = not by_keys or run.frame["seq_len"].nunique() > 1
+    told = [*(LENGTHS if by_length else ()), *(KEYS if by_keys else ()), *(THREADS if groups(run) else ())]
+    return [*told, "patterns"]
+
+
 def write(run: Run, folder: Path) -> list[Path]:
-    """`folder/figures/{time,memory,speedup,patterns}.{svg,png}`: the same run gives the same bytes of SVG."""
-    return save({name: partial(draw, run) for name, draw in FIGURES.items()}, folder)
+    """`folder/figures/NAME.{svg,png}` of each figure of the run: the same run gives the same bytes of SVG."""
+    return save({name: partial(FIGURES[name], run) for name in of(run)}, folder)
 
 
 def save(figures: Mapping[str, Callable[[], Figure]], folder: Path) -> list[Path]:

@@ -1,7 +1,7 @@
-"""A figure of panels: a column per direction, a row per device, dtype and shape, the sequence length across."""
+"""A figure of panels: a column per direction, a row per device, dtype and shape; across, most often the length."""
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from matplotlib.ticker import NullLocator
 
 from attnbench.reports import cells
 from attnbench.reports.figures.looks import NOTE_COLOUR, Look, looks
-from attnbench.reports.figures.ticks import Ticks
+from attnbench.reports.figures.ticks import Places, Ticks
 from attnbench.reports.figures.ticks import lengths as ticks_of_length
 from attnbench.reports.frame import Run
 from attnbench.reports.settings import Setting, attempted, settings, shape
@@ -25,6 +25,18 @@ _LEFT, _BOTTOM, _GAP_X, _GAP_Y, _HEADER = 0.8, 0.55, 0.3, 0.8, 0.9
 _STRIP_ROW = 0.15
 _LEGEND = 2.9
 _MARGIN = 0.12
+
+
+class Across(NamedTuple):
+    """What stands across a panel, on a logarithmic axis."""
+
+    column: str
+    """Of the panel's frame."""
+    words: str
+    ticks: Places
+
+
+LENGTH = Across("seq_len", "sequence length N", ticks_of_length)
 
 
 class Panel(NamedTuple):
@@ -44,9 +56,9 @@ class Sheet(NamedTuple):
     """The share of a panel's height, at its top, that shows what did not pass."""
 
 
-def sheet(run: Run, title: str, note: str) -> Sheet:
-    """Empty panels for every setting of a run, under a title that says what is shown."""
-    found = settings(run.frame)
+def sheet(run: Run, title: str, note: str, across: Across = LENGTH, shown: Sequence[Setting] | None = None) -> Sheet:
+    """Empty panels, under a title that says what is shown, for every setting of a run or for those in `shown`."""
+    found = settings(run.frame) if shown is None else shown
     if not found:
         return Sheet(blank(title, context(run), "Nothing to draw: no case is supported here."), [], {}, 0.0)
     failures = max(len(failing(each)) for each in found)
@@ -57,6 +69,7 @@ def sheet(run: Run, title: str, note: str) -> Sheet:
     width_all = _LEFT + columns * (WIDTH + _GAP_X) + _LEGEND
     height_all = _HEADER + rows * height + (rows - 1) * _GAP_Y + _BOTTOM
     figure = Figure(figsize=(width_all, height_all))
+    frame = run.frame if shown is None else pd.concat([each.frame for each in shown])
     panels = []
     for each in found:
         left = _LEFT + each.column * (WIDTH + _GAP_X)
@@ -64,10 +77,10 @@ def sheet(run: Run, title: str, note: str) -> Sheet:
         box = (left / width_all, bottom / height_all, WIDTH / width_all, height / height_all)
         axes = figure.add_axes(box)
         axes.set_title(each.title if rows > 1 else str(each.frame["direction"].iloc[0]), loc="left")
-        _length_axis(axes, sorted(int(n) for n in run.frame["seq_len"].unique()))
+        _axis(axes, across, np.unique(frame[across.column].to_numpy(np.float64)).tolist())
         panels.append(Panel(each, axes))
     header(figure, title, f"{context(run)}. {note}")
-    return Sheet(figure, panels, looks(run.frame), strip / height)
+    return Sheet(figure, panels, looks(frame), strip / height)
 
 
 def context(run: Run) -> str:
@@ -173,14 +186,14 @@ def header(figure: Figure, title: str, note: str) -> None:
     figure.text(left, 1 - 0.34 / height, lines, va="top", color=NOTE_COLOUR, fontsize=7.5, linespacing=1.3)
 
 
-def _length_axis(axes: Axes, n: list[int]) -> None:
-    """The sequence length across, in octaves, with room for words at both ends."""
-    octaves = max(float(np.log2(n[-1] / n[0])), 1.0)
-    middle = np.sqrt(n[0] * n[-1])
+def _axis(axes: Axes, across: Across, values: list[float]) -> None:
+    """What stands across, in octaves, with room for words at both ends."""
+    octaves = max(float(np.log2(values[-1] / values[0])), 1.0)
+    middle = np.sqrt(values[0] * values[-1])
     reach = 2 ** (octaves * (0.5 + _MARGIN))
     axes.set_xscale("log", base=2)
     axes.set_xlim(middle / reach, middle * reach)
     axes.xaxis.set_minor_locator(NullLocator())
-    places = ticks_of_length(n, room=9)
+    places = across.ticks(values, 9)
     axes.set_xticks([place for place, _ in places], [text for _, text in places])
-    axes.set_xlabel("sequence length N")
+    axes.set_xlabel(across.words)

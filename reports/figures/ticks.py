@@ -1,12 +1,15 @@
 """Where the ticks of a logarithmic axis stand, and what they say."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attnbench.reports import units
 
 Ticks = Callable[[float, float], list[tuple[float, str]]]
 """From the ends of an axis to its ticks and their texts."""
+
+Places = Callable[[Sequence[float], int], list[tuple[float, str]]]
+"""From the values along an axis, ascending, and the most ticks that fit, to its ticks and their texts."""
 
 _MOST = 7
 
@@ -31,10 +34,27 @@ def ratios(low: float, high: float) -> list[tuple[float, str]]:
     return [(place, f"{place:g}x") for place in _powers(low, high)]
 
 
-def lengths(n: list[int], room: int) -> list[tuple[float, str]]:
+def lengths(n: Sequence[float], room: int) -> list[tuple[float, str]]:
     """The lengths measured, at most `room` of them, evenly thinned and the longest always there."""
     step = -(-len(n) // room)
     return [(place, units.length(place)) for place in n[::-1][::step][::-1]]
+
+
+def counts(values: Sequence[float], room: int) -> list[tuple[float, str]]:
+    """Powers of two between the values, at most `room` of them."""
+    return [(place, units.length(place)) for place in _powers(values[0], values[-1])[-room:]]
+
+
+def whole(values: Sequence[float], room: int) -> list[tuple[float, str]]:
+    """Whole numbers as they are, at most `room` of them, the largest always there."""
+    return [(place, f"{place:g}") for place in values[-room:]]
+
+
+def densities(low: float, high: float) -> list[tuple[float, str]]:
+    """Shares of 1 in percent, from decade to decade by ones, twos and fives where there is room."""
+    decades = [lead * 10.0**decade for decade in range(-6, 1) for lead in (1, 2, 5)]
+    inside = [place for place in decades if low <= place <= min(high, 1.0)]
+    return [(place, f"{100 * place:g} %") for place in inside[::-1][:: len(inside) // _MOST + 1][::-1]]
 
 
 def _powers(low: float, high: float) -> list[float]:

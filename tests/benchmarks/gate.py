@@ -5,7 +5,7 @@ With `--peers`, the same cases, kernel and machine through `pytest-benchmark --b
 again. Prints the figures of docs/trust.md.
 
     pip install asv virtualenv
-    python tests/benchmarks/gate.py --runs 20 --peers 5 --out runs/gate
+    PYTHONPATH=tests python tests/benchmarks/gate.py --runs 20 --peers 5 --out runs/gate
 """
 
 import argparse
@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import peers
+from benchmarks import peers
 
 from attnbench.reports.decision.rates import clopper_pearson_upper
 

@@ -1,0 +1,41 @@
+"""Time of one call against the number of threads, for runs that vary it."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from attnbench.reports.figures import panels, ticks
+from attnbench.reports.figures.looks import GUIDE_COLOUR
+from attnbench.reports.frame import Run
+from attnbench.reports.parallel import groups
+from attnbench.reports.settings import Setting, attempted, comparison_length
+
+ACROSS = panels.Across("count", "threads", ticks.whole)
+
+
+def time(run: Run) -> Figure:
+    """Time of one call at the length that series are compared at; grey lines are what threads could give."""
+    shown = _shown(run)
+    lengths = sorted({int(each.frame["seq_len"].iloc[0]) for each in shown})
+    note = f"N = {' or '.join(map(str, lengths))}. Bands: 95 % intervals. Thin: twice the threads, half the time."
+    drawn = panels.sheet(run, "Time of one call against threads", note, ACROSS, shown)
+    for setting, axes in drawn.panels:
+        for name, cases in attempted(setting.frame):
+            look, part = drawn.looks[name], cases.sort_values("count")
+            x, y = part["count"].to_numpy(np.float64), part["time_ns"].to_numpy(np.float64)
+            axes.plot(x, y[0] * x[0] / x, color=GUIDE_COLOUR, linewidth=0.7, zorder=1)
+            axes.plot(x, y, **look.options())
+            axes.fill_between(x, part["time_low_ns"], part["time_high_ns"], color=look.colour, alpha=0.2, linewidth=0)
+    panels.share_y(drawn, "time_ns", ticks.times, "time_low_ns", "time_high_ns")
+    panels.label_y(drawn, "time of one call")
+    panels.legend(drawn, [Line2D([], [], color=GUIDE_COLOUR, linewidth=0.7, label="by threads alone")])
+    return drawn.figure
+
+
+def _shown(run: Run) -> list[Setting]:
+    """Each group of settings that differ by threads alone, at the length that it is compared at."""
+    found = []
+    for row, (title, frame) in enumerate(groups(run)):
+        n = min(comparison_length(each) for _, each in frame.groupby("count"))
+        found.append(Setting(title, row, 0, frame[frame["seq_len"] == n]))
+    return found

@@ -1,0 +1,373 @@
+"""What a report says of runs that vary keys per query, directions or threads, on runs whose truth is known."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import rows
+from test_reports_tables import cells
+
+from attnbench import variants
+from attnbench.reports import crossover, directions, figures, page, parallel, tables
+from attnbench.reports.answer import answer
+from attnbench.reports.crossover import ALWAYS, CROSSES, NEVER, UNCLEAR
+from attnbench.reports.figures.looks import STYLE
+from attnbench.reports.frame import Run, load
+from attnbench.reports.settings import settings
+from attnbench.reports.sweeps import Sweep, common_density, doubling, exponent, limit, line, realised, sweeps
+from attnbench.suites import Status
+
+N = 1024
+WINDOWS = (17, 65, 129, 257, 511, 1023)
+EXACT = {"process_sd": 0.0, "value_sd": 0.0}
+
+
+def keys(name: str, **parameters: int) -> float:
+    """Mean keys per query at N."""
+    return variants.load(name).pattern(**parameters).spans(N).pairs() / N
+
+
+def windows(implementation: str, times_ns: Sequence[float], chosen: Sequence[int] = WINDOWS) -> list[rows.Series]:
+    """A sweep of `local_window` with these times at N."""
+    return [
+        rows.Series("local_window", implementation, {"window": window}, at_1024_ns=time_ns)
+        for window, time_ns in zip(chosen, times_ns, strict=True)
+    ]
+
+
+LINEAR = windows("blockwise", [2e6 * keys("local_window", window=window) / 512 for window in WINDOWS])
+"""As fast as the baseline at 512 keys; half of the speed-up by work, everywhere."""
+LEVEL = windows("sdpa_masked", [2.5e6] * len(WINDOWS))
+"""Simulated sparsity: no faster with few keys."""
+BLOCKS = [rows.Series("block_local", "blockwise", {"block": block}, at_1024_ns=1e6) for block in (32, 128, 512)]
+SWEPT = rows.Plan((rows.FULL, *LINEAR, *LEVEL, *BLOCKS), (N,), name="sweep", process_sd=0.0, value_sd=0.0)
+
+
+def swept(tmp_path: Path, plan: rows.Plan = SWEPT) -> tuple[Run, dict[str, Sweep]]:
+    """A run, and its sweeps by name."""
+    run = load(rows.write(tmp_path, plan))
+    return run, {each.name: each for each in sweeps(run, settings(run.frame)[0])}
+
+
+def test_sweeps_are_what_varies_keys(tmp_path: Path) -> None:
+    _, found = swept(tmp_path)
+    assert list(found) == ["local_window/blockwise", "local_window/sdpa_masked", "block_local/blockwise"]
+    one = found["local_window/blockwise"]
+    assert one.keys == pytest.approx([keys("local_window", window=window) for window in WINDOWS])
+    assert (one.seq_len, one.baseline, one.baseline_keys) == (N, "full/sdpa", N)
+    assert found["block_local/blockwise"].keys.tolist() == [32, 128, 512]
+
+
+def test_the_limit_the_growth_the_doubling_and_what_is_realised(tmp_path: Path) -> None:
+    _, found = swept(tmp_path)
+    linear, level, blocks = found.values()
+    assert limit(linear).kind == CROSSES
+    assert limit(linear)[1:4] == pytest.approx((512, 512, 512))
+    assert (limit(level).kind, limit(blocks).kind) == (NEVER, ALWAYS)
+    assert float(exponent(linear).mean) == pytest.approx(1)
+    assert float(exponent(level).mean) == pytest.approx(0, abs=1e-9)
+    assert doubling(linear).at == pytest.approx(2 * linear.keys[0])
+    assert doubling(level).kind == NEVER
+    density = common_density([linear, level, blocks])
+    assert density == pytest.approx(32 / N)
+    for share in (32 / N, 0.1, 0.4):
+        assert float(np.exp(realised(linear, share).mean)) == pytest.approx(0.5)
+        assert float(np.exp(realised(level, share).mean)) == pytest.approx(0.8 * share)
+
+
+def test_a_straight_line_through_times(tmp_path: Path) -> None:
+    """3 ms and 2 us a key, found again with its interval; what bends is no line."""
+    reached = [keys("local_window", window=window) for window in WINDOWS]
+    series = (rows.FULL, *windows("blockwise", [3e6 + 2e3 * each for each in reached]))
+    bent = windows("eager", [1e3 * each**2 for each in reached])
+    plan = rows.Plan((*series, *bent), (N,), process_sd=0.01, value_sd=0.0, processes=9)
+    run, found = swept(tmp_path, plan)
+    fixed, per_key, misfit = line(found["local_window/blockwise"])
+    assert fixed.low < 3e6 < fixed.high
+    assert per_key.low < 2e3 < per_key.high
+    assert per_key.high - per_key.low < 200
+    assert misfit < 0.04
+    assert line(found["local_window/eager"]).misfit > 0.5
+    told = next(each for each in answer(run) if "a call takes about" in each)
+    assert re.search(
+        r"about (2\.9\d+|3\.0\d*) ms \+ (1\.9\d*|2\.0\d*) us ±\d\.\d% a key with local_window/blockwise\.$", told
+    )
+
+
+def test_the_answer_to_a_question_about_keys(tmp_path: Path) -> None:
+    run, _ = swept(tmp_path)
+    head = "forward, float32, cpu: at N = 1024, "
+    fewest = keys("local_window", window=17)
+    told = answer(run)
+    assert told[0] == (
+        f"{head}faster than full: local_window/blockwise up to 512.0 [512.0, 512.0] keys per query (50 % of N); "
+        "block_local at every number of keys measured; none in range for local_window/sdpa_masked."
+    )
+    assert told[1] == (
+        f"{head}a call takes about 3.906 us ±<0.1% a key with local_window/blockwise; "
+        "no cost of one more key shows with local_window/sdpa_masked and block_local."
+    )
+    assert told[2] == (
+        f"{head}time grows with k keys per query as k^1.00 [1.00, 1.00] for local_window/blockwise and "
+        "k^0.00 [0.00, 0.00] for local_window/sdpa_masked."
+    )
+    assert told[3].startswith(f"{head}twice the time of the fewest keys: local_window/blockwise from {2 * fewest:.2f}")
+    assert told[3].endswith("none in range for local_window/sdpa_masked and block_local.")
+    assert told[4] == (
+        f"{head}where 3.1 % of all pairs are allowed, the least that all of them measured, of the speed-up that the "
+        "saved work allows was realised 50% [50%, 50%] by local_window/blockwise, 6% [6%, 6%] by block_local and "
+        "2% [2%, 2%] by local_window/sdpa_masked."
+    )
+    assert told[5].startswith(f"{head}peak memory from the fewest to the most keys is, against full, 1.0 times for ")
+    assert told[6] == "16 of 16 cases passed; brackets hold 95 % intervals over 5 processes."
+    assert len(told) == 7
+
+
+def test_what_is_said_is_in_the_table(tmp_path: Path) -> None:
+    run, _ = swept(tmp_path)
+    found = cells(tables.markdown(run), "forward, float32, cpu: keys per query at N = 1024")
+    assert found[""] == [
+        *("keys per query", "a call takes about", "time grows as", "twice the time of the fewest"),
+        *("faster than full/sdpa", "realised at a density of 3.1 %"),
+    ]
+    assert found["local_window/blockwise"][1:3] == ["3.906 us ±<0.1% a key", "k^1.00 [1.00, 1.00]"]
+    assert found["local_window/blockwise"][4:] == [
+        "up to 512.0 [512.0, 512.0] keys per query (50 % of N)",
+        "50% [50%, 50%]",
+    ]
+    assert found["block_local/blockwise"][0] == "32 to 512"
+    assert found["local_window/sdpa_masked"][1] == "the same for all"
+    assert found["local_window/sdpa_masked"][3:5] == ["none in range", "none in range"]
+    assert ": growth" not in tables.markdown(run), "one length cannot grow"
+
+
+def test_processes_that_disagree_are_unclear() -> None:
+    x = np.array([1.0, 2.0, 4.0])
+    agreed = np.array([[-1.0, -1, -1], [-1, -1, -1], [1, 1, 1]])
+    split = np.where(np.arange(3) < 2, agreed, -1.0)
+    assert crossover.limit(x, agreed).kind == CROSSES
+    assert crossover.limit(x, agreed).at == pytest.approx(np.sqrt(8))
+    assert crossover.limit(x, split).kind == UNCLEAR
+    assert crossover.limit(x, -agreed).kind == NEVER
+    assert crossover.crossover(x, -agreed).at == pytest.approx(np.sqrt(8))
+    assert crossover.crossover(x, np.full((3, 2), np.nan)).kind == ""
+
+
+def test_an_interval_holds_the_truth(tmp_path: Path) -> None:
+    _, found = swept(tmp_path, replace(SWEPT, process_sd=0.03, value_sd=0.02, processes=9))
+    _, at, low, high, *_ = limit(found["local_window/blockwise"])
+    assert 400 < low < at < high < 640
+    assert low < 512 < high
+
+
+def test_without_a_baseline_nothing_is_compared(tmp_path: Path) -> None:
+    run, found = swept(tmp_path, replace(SWEPT, baseline=None))
+    assert {limit(each).kind for each in found.values()} == {""}
+    told = "\n".join(answer(run))
+    assert "time grows with k keys per query" in told
+    assert "faster than" not in told
+    assert "realised" not in told
+    assert (
+        cells(tables.markdown(run), "forward, float32, cpu: keys per query at N = 1024")["block_local/blockwise"][4]
+        == "-"
+    )
+
+
+def test_two_processes_have_no_brackets(tmp_path: Path) -> None:
+    run, _ = swept(tmp_path, replace(SWEPT, processes=2))
+    assert "[" not in "\n".join(answer(run))
+
+
+def test_two_numbers_of_keys_are_no_sweep(tmp_path: Path) -> None:
+    plan = replace(SWEPT, series=(rows.FULL, *LINEAR[:2], *LEVEL[:2]))
+    run, found = swept(tmp_path, plan)
+    assert found == {}
+    assert any("fastest at N = 1024" in each for each in answer(run))
+
+
+def test_what_did_not_pass_is_in_no_sweep(tmp_path: Path) -> None:
+    failed = replace(LINEAR[-1], endings={N: rows.OOM})
+    run, found = swept(tmp_path, replace(SWEPT, series=(rows.FULL, *LINEAR[:-1], failed)))
+    assert len(found["local_window/blockwise"].keys) == len(WINDOWS) - 1
+    assert answer(run)[-1].startswith("out_of_memory")
+
+
+def test_flags_and_choices_make_sweeps_of_their_own(tmp_path: Path) -> None:
+    sliding = [replace(each, parameters={**each.parameters, "edges": "slide"}) for each in LINEAR]
+    _, found = swept(tmp_path, replace(SWEPT, series=(rows.FULL, *LINEAR, *sliding)))
+    assert list(found) == ["local_window/blockwise", "local_window(edges=slide)/blockwise"]
+    assert found["local_window(edges=slide)/blockwise"].keys.tolist() == list(WINDOWS)
+
+
+def test_lengths_and_keys_are_both_answered(tmp_path: Path) -> None:
+    run, found = swept(tmp_path, replace(SWEPT, lengths=(256, 512, N), series=(rows.FULL, *LINEAR)))
+    assert found["local_window/blockwise"].seq_len == N
+    told = "\n".join(answer(run))
+    assert "at N = 1024, faster than full: local_window up to 512.0" in told
+    assert "time grows as N^2.00" in told
+    assert figures.of(run) == ["time", "memory", "speedup", "time_by_keys", "speedup_by_keys", "patterns"]
+
+
+def test_a_baseline_that_failed_leaves_the_rest(tmp_path: Path) -> None:
+    gone = replace(rows.FULL, endings={N: rows.TIMED_OUT})
+    run, found = swept(tmp_path, replace(SWEPT, series=(gone, *LINEAR)))
+    assert {each.baseline for each in found.values()} == {""}
+    assert "faster than" not in "\n".join(answer(run))
+
+
+DIRECTIONS = rows.Plan(
+    (
+        replace(rows.FULL, gradients={"forward": 1, "backward": 2, "training": 3.2}),
+        replace(rows.LOCAL, gradients={"forward": 1, "backward": 4, "training": 5}),
+    ),
+    (512, 1024, 2048),
+    ("forward", "backward", "training"),
+    process_sd=0.0,
+    value_sd=0.0,
+)
+
+
+def test_what_gradients_cost(tmp_path: Path) -> None:
+    run = load(rows.write(tmp_path, DIRECTIONS))
+    found = {(each.name, each.direction): float(np.exp(each.time.mean)) for each in directions.ratios(run)}
+    assert found == {
+        ("full/sdpa", "backward"): pytest.approx(2),
+        ("local_window(window=129)/blockwise", "backward"): pytest.approx(4),
+        ("full/sdpa", "training"): pytest.approx(3.2),
+        ("local_window(window=129)/blockwise", "training"): pytest.approx(5),
+    }
+    told = answer(run)
+    assert (
+        "float32, cpu: against forward, training at N = 2048 takes 5.00x [5.000, 5.000] for local_window(window=129) "
+        "and 3.20x [3.200, 3.200] for full; its peak memory is 1.0 times as large, its work 3 times."
+    ) in told
+    table = cells(tables.markdown(run), "float32, cpu: against forward at N = 2048")
+    assert table[""] == ["backward", "training", "peak memory of backward", "peak memory of training"]
+    assert table["full/sdpa"] == ["2.00x [2.000, 2.000]", "3.20x [3.200, 3.200]", "1.0x", "1.0x"]
+
+
+def test_one_direction_is_compared_with_nothing(tmp_path: Path) -> None:
+    run = load(rows.write(tmp_path, replace(DIRECTIONS, directions=("training",))))
+    assert directions.ratios(run) == []
+    assert "against forward" not in tables.markdown(run)
+
+
+def test_a_series_without_gradients_is_left_out(tmp_path: Path) -> None:
+    meta = rows.meta(DIRECTIONS)
+    lost = {each["key"] for each in meta["cases"] if (each["variant"], each["direction"]) == ("full", "training")}
+    told = [row for row in rows.rows(DIRECTIONS) if row.case not in lost]
+    run = load(rows.write_rows(tmp_path, meta, told))
+    assert ("full/sdpa", "training") not in {(each.name, each.direction) for each in directions.ratios(run)}
+    assert cells(tables.markdown(run), "float32, cpu: against forward at N = 2048")["full/sdpa"][1] == ""
+
+
+THREADS = rows.Plan(
+    (replace(rows.FULL, parallel=1.0), replace(rows.LOCAL, parallel=0.5)),
+    (512, 1024, 2048),
+    threads=(1, 2, "auto"),
+    process_sd=0.0,
+    value_sd=0.0,
+)
+
+
+def test_what_threads_buy(tmp_path: Path) -> None:
+    run = load(rows.write(tmp_path, THREADS))
+    found = {(each.name, each.seq_len): each for each in parallel.gains(run)}
+    assert len(found) == 6
+    for (name, _), gain in found.items():
+        assert (gain.fewest, gain.most) == (1, 2)
+        assert float(np.exp(gain.time.mean)) == pytest.approx(2 if name == "full/sdpa" else np.sqrt(2))
+    assert (
+        "forward, float32, cpu: from 1 to 2 threads at N = 2048 a call gets faster by 2.00x [2.000, 2.000] for full "
+        "and 1.41x [1.414, 1.414] for local_window(window=129)."
+    ) in answer(run)
+    table = cells(tables.markdown(run), "forward, float32, cpu: faster with 2 threads than with 1")
+    assert table["full/sdpa"] == ["2.00x [2.000, 2.000]"] * 3
+    assert figures.of(run) == ["time", "memory", "speedup", "time_by_threads", "patterns"]
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        replace(THREADS, threads=(2,)),
+        replace(THREADS, threads=("auto", 2)),
+        replace(THREADS, devices=("cuda",)),
+        replace(THREADS, series=(replace(rows.FULL, endings=dict.fromkeys((512, 1024, 2048), rows.OOM)),)),
+    ],
+)
+def test_one_number_of_threads_is_compared_with_nothing(plan: rows.Plan, tmp_path: Path) -> None:
+    run = load(rows.write(tmp_path, plan))
+    assert parallel.gains(run) == []
+    assert "time_by_threads" not in figures.of(run)
+
+
+def words(path: Path) -> str:
+    """All text of an SVG."""
+    return " ".join("".join(each.itertext()) for each in ElementTree.parse(path).iter() if each.tag.endswith("}text"))
+
+
+KEYS = ["time_by_keys", "speedup_by_keys", "patterns"]
+BOTH = replace(SWEPT, directions=("forward", "training"), threads=(1, 2), process_sd=0.02)
+SHOWN = {
+    "keys": (SWEPT, KEYS),
+    "keys_without_baseline": (replace(SWEPT, baseline=None), KEYS),
+    "keys_in_settings": (BOTH, ["time_by_keys", "speedup_by_keys", "time_by_threads", "patterns"]),
+    "one_process": (replace(SWEPT, processes=1), KEYS),
+    "threads": (THREADS, ["time", "memory", "speedup", "time_by_threads", "patterns"]),
+}
+
+
+def draw(run: Run, name: str, path: Path) -> Path:
+    """A figure as SVG."""
+    with mpl.rc_context(cast(Any, STYLE)):
+        figures.FIGURES[name](run).savefig(path, metadata={"Date": None, "Creator": None})
+    return path
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_run_has_the_figures_of_what_it_varies(name: str, tmp_path: Path) -> None:
+    """Each can be drawn, without a warning, and is the same bytes twice."""
+    plan, expected = SHOWN[name]
+    run = load(rows.write(tmp_path, plan))
+    assert figures.of(run) == expected
+    for each in {*expected} & {"time_by_keys", "speedup_by_keys", "time_by_threads"}:
+        first = draw(run, each, tmp_path / "it.svg").read_bytes()
+        assert draw(run, each, tmp_path / "it.svg").read_bytes() == first
+
+
+def test_a_report_shows_the_figures_of_what_its_run_varies(tmp_path: Path) -> None:
+    folder = rows.write(tmp_path, replace(SWEPT, series=(rows.FULL, *LINEAR)))
+    text = page.write(folder).read_text(encoding="utf-8")
+    assert [line[2 : line.index("]")] for line in text.splitlines() if line.startswith("![")] == KEYS
+    files = sorted(f"{each}.{kind}" for each in KEYS for kind in ("png", "svg"))
+    assert sorted(path.name for path in (folder / "figures").iterdir()) == files
+
+
+def test_what_the_figures_say(tmp_path: Path) -> None:
+    run = load(rows.write(tmp_path, SWEPT))
+    time, speedup = (words(draw(run, name, tmp_path / "it.svg")) for name in ("time_by_keys", "speedup_by_keys"))
+    names = ("local_window/blockwise", "local_window/sdpa_masked", "block_local/blockwise")
+    for text in ("keys per query", "N = 1024.", "50 %", *names):
+        assert text in time, text
+        assert text in speedup, text
+    assert "full/sdpa" in time
+    assert "bound by work" in speedup
+    threads = words(draw(load(rows.write(tmp_path / "threads", THREADS)), "time_by_threads", tmp_path / "it.svg"))
+    for text in ("threads", "full/sdpa", "by threads alone", "N = 2048."):
+        assert text in threads
+    nothing = load(rows.write(tmp_path / "none", replace(SWEPT, baseline=None)))
+    assert "Nothing to draw" in words(draw(nothing, "speedup_by_keys", tmp_path / "it.svg"))
+
+
+def test_a_status_stays_a_status(tmp_path: Path) -> None:
+    """A run of sweeps in which nothing passed says so."""
+    gone = {N: (Status.FAILED, "it raised")}
+    run = load(rows.write(tmp_path, replace(SWEPT, series=tuple(replace(each, endings=gone) for each in LINEAR))))
+    assert answer(run)[0] == "0 of 6 cases passed."
+    assert figures.of(run) == ["time", "memory", "speedup", "patterns"]

@@ -1,0 +1,83 @@
+"""Every suite that ships can be run as it is: its cases exist, fit, and each group has what it is compared with."""
+
+from pathlib import Path
+
+import pytest
+
+from attnbench.suites import Case, shipped
+from attnbench.suites.load import load
+from attnbench.variants import kernels
+
+NAMES = sorted(shipped())
+MEASURED = ("window", "sparsity", "training", "threads")
+"""Suites that hold the length or ask another question than where a pattern starts to pay."""
+
+
+def cases(name: str) -> list[Case]:
+    return load(shipped()[name]).cases()
+
+
+def keys_per_query(case: Case) -> float:
+    return case.pattern.spans(case.shape.seq_len).pairs() / case.shape.seq_len
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_suite_opens_with_what_it_is_and_its_question(name: str) -> None:
+    suite = load(shipped()[name])
+    assert suite.question.endswith("?")
+    head = suite.source.splitlines()[1]
+    assert head.startswith("# ")
+    assert head.endswith(".") or suite.source.splitlines()[2].startswith("# ")
+    assert "MINUTES" not in suite.source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_case_exists_and_its_peak_is_foretold(name: str) -> None:
+    """A dry run: patterns exist at their lengths, implementations take them, and none needs a large machine."""
+    for case in cases(name):
+        if case.device == "cpu":
+            implementation = kernels.load(case.implementation)
+            asked = case.pattern, case.shape, case.dtype, case.device, case.direction
+            assert case.pattern.unsupported(case.shape.seq_len) is None, case.title
+            assert implementation.supports(*asked) is None, case.title
+            assert implementation.predict_bytes(*asked, 2) < 4 * 2**30, case.title
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_every_group_has_its_baseline(name: str) -> None:
+    suite = load(shipped()[name])
+    assert suite.baseline == "full/sdpa"
+    assert all(suite.baseline_of(case) is not None for case in suite.cases())
+
+
+@pytest.mark.parametrize("name", ["window", "sparsity"])
+def test_a_sweep_holds_the_length_and_varies_keys(name: str) -> None:
+    found: dict[tuple[str, str, str], set[float]] = {}
+    for case in cases(name):
+        assert case.shape.seq_len == 4096
+        if case.variant != "full":
+            found.setdefault((case.variant, case.implementation, case.direction), set()).add(keys_per_query(case))
+    assert len(found) >= 6
+    for sweep in found.values():
+        assert len(sweep) >= 4
+        assert min(sweep) < 4096 / 16, "sparse at one end"
+    widest = max(max(sweep) for sweep in found.values())
+    assert widest > 4096 * (0.7 if name == "sparsity" else 0.3), "and dense at the other"
+
+
+def test_sparsity_has_its_control() -> None:
+    found = {(case.variant, case.implementation) for case in cases("sparsity")}
+    for variant in ("local_window", "bigbird"):
+        assert {(variant, "blockwise"), (variant, "sdpa_masked")} <= found
+
+
+def test_what_the_other_suites_vary() -> None:
+    assert {case.threads for case in cases("threads")} == {1, 2, "auto"}
+    assert {case.direction for case in cases("training")} == {"forward", "backward", "training"}
+    gpu = cases("gpu")
+    assert {case.dtype for case in gpu} == {"bfloat16"}
+    assert max(case.shape.seq_len for case in gpu) == 65_536
+
+
+def test_every_suite_lies_beside_its_schema() -> None:
+    assert all((Path(path).parent / "schema.json").is_file() for path in shipped().values())
