@@ -11,9 +11,8 @@ import attnbench.variants
 from attnbench.variants._pattern import Pattern
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from attnbench.variants.kernels import Kernel
+    from attnbench.variants.kernels._oracle import Reference
 
 OWN = "own"
 """The implementation name of a variant that brings its own `build`."""
@@ -46,7 +45,7 @@ class Variant:
     source: str
     implementation: str = "blockwise"
     build: "Callable[[Any, Any, str, str], Kernel] | None" = None
-    reference: "Callable[[Any, Tensor, Tensor, Tensor, Tensor], Tensor] | None" = None
+    reference: "Reference | None" = None
 
     def implementations(self, generic: Iterable[str]) -> list[str]:
         """What computes it, of those that are generic over patterns and its own."""

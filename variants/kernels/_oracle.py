@@ -8,12 +8,15 @@ long one, hand it a few rows of queries.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 Oracle = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """Outputs of queries over keys and values; the fourth says which keys each may see, or which queries are meant."""
+Reference = Callable[[Any, Tensor, Tensor, Tensor, Tensor], Tensor]
+"""An oracle that a variant brings: its pattern, then what an oracle takes, the numbers of some queries last."""
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
