@@ -50,7 +50,7 @@ def test_the_suite_of_the_page_is_one() -> None:
         ),
         (
             {"anyOf": [{"type": "null"}, {"type": "string", "pattern": "^(100|[1-9][0-9]?)%$"}]},
-            "a percentage such as `80%` or `null`",
+            "`null` or a percentage such as `80%`",
         ),
     ],
 )

@@ -9,22 +9,23 @@ from attnbench.reports.frame import Run
 from attnbench.reports.settings import SERIES, Setting, names, settings
 
 _MOST_IN_DETAIL = 4
-"""With more settings than this, each is told in short."""
+"""With more settings than this, or where they differ by threads, each is told in short."""
 
 
 def answer(run: Run) -> list[str]:
     """Sentences about what the run varies, then what passed and what did not.
 
-    Over lengths: who beats the baseline from when on, who is fastest, how time and memory grow and what was realised of
-    the work saved. Over keys per query: up to how many a pattern beats the baseline, and what one more costs. Over
-    directions and threads: what gradients cost, and what more threads buy.
+    Over threads: what more of them buy. Over keys per query: up to how many a pattern beats the baseline, and what one
+    more costs. Over lengths: who beats the baseline from when on, who is fastest, how time and memory grow and what was
+    realised of the work saved. Over directions: what gradients cost.
 
     Brackets hold 95 % intervals. Where there are too few processes for one, nothing is said to differ.
     """
     measured = [each for each in settings(run.frame) if (each.frame["status"] == "passed").any()]
-    detailed = len(measured) <= _MOST_IN_DETAIL
-    found = [sentence for each in measured for sentence in _of(run, each, detailed=detailed)]
-    found += [*directions.sentences(run), *threads.sentences(run)]
+    found = threads.sentences(run)
+    detailed = len(measured) <= _MOST_IN_DETAIL and not found
+    found += [sentence for each in measured for sentence in _of(run, each, detailed=detailed)]
+    found += directions.sentences(run)
     return _shortened(run.frame, [*found, *endings.sentences(run.frame)])
 
 

@@ -1,6 +1,5 @@
 """Time of one call against the number of threads, for runs that vary it."""
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -8,7 +7,7 @@ from attnbench.reports.figures import panels, ticks
 from attnbench.reports.figures.looks import GUIDE_COLOUR
 from attnbench.reports.frame import Run
 from attnbench.reports.parallel import groups
-from attnbench.reports.settings import Setting, attempted, comparison_length
+from attnbench.reports.settings import SERIES, Setting, attempted, comparison_length
 
 ACROSS = panels.Across("count", "threads", ticks.whole)
 
@@ -22,20 +21,26 @@ def time(run: Run) -> Figure:
     for setting, axes in drawn.panels:
         for name, cases in attempted(setting.frame):
             look, part = drawn.looks[name], cases.sort_values("count")
-            x, y = part["count"].to_numpy(np.float64), part["time_ns"].to_numpy(np.float64)
-            axes.plot(x, y[0] * x[0] / x, color=GUIDE_COLOUR, linewidth=0.7, zorder=1)
-            axes.plot(x, y, **look.options())
-            axes.fill_between(x, part["time_low_ns"], part["time_high_ns"], color=look.colour, alpha=0.2, linewidth=0)
-    panels.share_y(drawn, "time_ns", ticks.times, "time_low_ns", "time_high_ns")
+            ends = part["time_low_ns"], part["time_high_ns"]
+            axes.plot(part["count"], part["ideal_ns"], color=GUIDE_COLOUR, linewidth=0.7, zorder=1)
+            axes.plot(part["count"], part["time_ns"], **look.options())
+            axes.fill_between(part["count"], *ends, color=look.colour, alpha=0.2, linewidth=0)
+    panels.share_y(drawn, "time_ns", ticks.times, "time_low_ns", "time_high_ns", "ideal_ns")
     panels.label_y(drawn, "time of one call")
     panels.legend(drawn, [Line2D([], [], color=GUIDE_COLOUR, linewidth=0.7, label="by threads alone")])
     return drawn.figure
 
 
 def _shown(run: Run) -> list[Setting]:
-    """Each group of settings that differ by threads alone, at the length that it is compared at."""
+    """Each group of settings that differ by threads alone, at the length that it is compared at.
+
+    `ideal_ns` is the time with the fewest threads that a series has, shared among all.
+    """
     found = []
     for row, (title, frame) in enumerate(groups(run)):
         n = min(comparison_length(each) for _, each in frame.groupby("count"))
-        found.append(Setting(title, row, 0, frame[frame["seq_len"] == n]))
+        here = frame[frame["seq_len"] == n].sort_values("count", kind="stable")
+        first = here.groupby(list(SERIES))[["time_ns", "count"]].transform("first")
+        ideal_ns = first["time_ns"] * first["count"] / here["count"]
+        found.append(Setting(title, row, 0, here.assign(ideal_ns=ideal_ns)))
     return found
