@@ -44,19 +44,27 @@ def small_shapes(pattern: Pattern, shape: Shape) -> list[Shape]:
     """Up to four small shapes at which to `check` an implementation of a case's pattern and shape.
 
     Odd lengths no longer than the case's own, at which the pattern exists: 1, 5, 61, and the first of 97, 193,
-    389, ... at which fewer than three in four pairs are allowed, so that there is structure to get wrong. One
-    batch entry, and at most two key heads with their query heads.
+    389, ... at which fewer than three in four pairs are allowed (of those that are not after the query, for a causal
+    pattern), so that there is structure to get wrong. One batch entry, and at most two key heads with their query
+    heads.
     """
     n = shape.seq_len
     below = [each for each in _BELOW if each <= n and pattern.unsupported(each) is None]
     above = [each for each in _ABOVE if each <= n and pattern.unsupported(each) is None]
-    sparse = (each for each in above if pattern.spans(each).pairs() < _DENSITY * each**2)
+    sparse = (each for each in above if _is_sparse(pattern.spans(each)))
     last = next(sparse, above[0] if above else min(n, _ABOVE[-1]))
     lengths = sorted({*below, last})
     kv_heads = min(shape.kv_heads, 2)
     heads = kv_heads * (shape.heads // shape.kv_heads)
     small = replace(shape, batch=1, heads=heads, kv_heads=kv_heads)
     return [small.at(each) for each in lengths if pattern.unsupported(each) is None]
+
+
+def _is_sparse(spans: Spans) -> bool:
+    """Whether a pattern leaves out a good share of the pairs that it could allow."""
+    pairs, n = spans.pairs(), spans.n
+    causal = spans.causal().pairs() == pairs
+    return pairs < _DENSITY * (n * (n + 1) // 2 if causal else n**2)
 
 
 def check(

@@ -89,6 +89,17 @@ def _hash(*words: int) -> int:
     return state
 
 
+def strided(i: int, j: int, n: int, stride: int = 128, causal: bool = True) -> bool:
+    del n
+    apart = abs(i - j)
+    return (apart < stride or apart % stride == 0) and (j <= i or not causal)
+
+
+def fixed(i: int, j: int, n: int, block: int = 128, summary: int = 8, causal: bool = True) -> bool:
+    del n
+    return (i // block == j // block or j % block >= block - summary) and (j <= i or not causal)
+
+
 DEFINITIONS = {
     "full": Definition(full, ({}, {"causal": True})),
     "truncated": Definition(
@@ -133,6 +144,20 @@ DEFINITIONS = {
             {"block": 16, "window": 1, "globals": 3, "random": 1},
             {"block": 16, "globals": 0, "random": 2},
             {"block": 8, "causal": True},
+        ),
+    ),
+    "strided": Definition(
+        strided,
+        ({}, {"stride": 7}, {"stride": 32}, {"stride": 16, "causal": False}),
+    ),
+    "fixed": Definition(
+        fixed,
+        (
+            {},
+            {"block": 5, "summary": 2},
+            {"block": 16, "summary": 2},
+            {"block": 16, "summary": 3, "causal": False},
+            {"block": 8, "summary": 8},
         ),
     ),
 }

@@ -202,6 +202,10 @@ def test_bfloat16_may_be_as_wrong_as_its_plain_computation() -> None:
         ("local_window", {"window": 33}, 4096, [1, 5, 61, 97]),
         ("local_window", {"window": 257, "edges": "slide"}, 4096, [389]),
         ("truncated", {"left": 1000, "right": 1000}, 700, [1, 5, 61, 97]),
+        ("truncated", {"left": 128, "right": 0}, 4096, [1, 5, 61, 389]),
+        ("full", {"causal": True}, 4096, [1, 5, 61, 97]),
+        ("strided", {}, 4096, [1, 5, 61, 389]),
+        ("fixed", {}, 4096, [1, 5, 61, 193]),
     ],
 )
 def test_small_lengths_show_structure(name: str, parameters: dict[str, Any], n: int, expected: list[int]) -> None:

@@ -47,7 +47,7 @@ measure: {values: many}
 name: again
 """
     )
-    names = "bigbird, block_local, full, local_window, longformer, truncated"
+    names = "bigbird, block_local, fixed, full, local_window, longformer, strided, truncated"
     assert found[:5] == [
         "s.yaml:3:22: shape: expected one of batch, heads, kv_heads, head_dim, seq_len, "
         'found "head_dims"; did you mean "head_dim"?',

@@ -11,9 +11,11 @@ The fused kernel works on tiles of R queries by C keys, one per thread: R is 256
 What some CPUs add in bfloat16 to pack their tiles is left out: a few per cent, more at a few hundred queries.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attnbench.variants._shape import Shape
+from attnbench.variants.kernels._merge import Piece
 from attnbench.variants.kernels._steps import Step
 from attnbench.variants.kernels._support import itemsize, sum_itemsize
 
@@ -92,13 +94,74 @@ def call_bytes(step: Step, shape: Shape, dtype: str, threads: int) -> CallBytes:
     kept = queries + step.heads * blocks * height * group * sum_itemsize(dtype) + mask
     kept += read + 2 * keys * step.keys.copied
     workspace = backward_workspace(height * group, width, dtype, threads) + queries * part
-    added = keys if step.keys.copied or blocks == 1 else keys * min(height, width) // width
+    added = keys * step.keys.at_once // width
     widened = added // size * sum_itemsize(dtype) * (size < 4)
     gathered = (8 * step.heads * blocks * width + keys) * step.keys.copied
     return CallBytes(
         kept,
         max(forward_workspace(height * group, width, shape.head_dim, dtype, threads), folded),
         read + queries + 2 * keys + max(workspace, folded, gathered + widened),
+    )
+
+
+def merged_bytes(pieces: Sequence[Piece], shape: Shape, dtype: str, direction: str, device: str, threads: int) -> int:
+    """Bytes of a call that merges pieces, with T a query tensor, U a key tensor and L the log-sum-exps.
+
+    Forward: T + L, the keys and values that a piece gathers, and the largest of its calls. Backward: T + 2 U for the
+    gradients' sums (float32 at least), a piece's gathered keys, values and their sums, and the largest of its calls.
+    Training: T + L, which are kept, and a backward.
+    """
+    queries, keys = query_bytes(shape, dtype), key_bytes(shape, dtype)
+    kept = queries + sums_bytes(shape, dtype)
+    if direction == "forward":
+        return kept + max(
+            _gathered_bytes(piece, shape, itemsize(dtype))
+            + max(_merged_call_bytes(step, shape, dtype, device, threads).forward for step in piece.steps)
+            for piece in pieces
+        )
+    wider = sum_itemsize(dtype) // itemsize(dtype)
+    rounded = queries + 2 * keys if wider > 1 else 0
+    backward = (queries + 2 * keys) * wider + max(
+        rounded,
+        *(
+            _gathered_bytes(piece, shape, itemsize(dtype) + sum_itemsize(dtype))
+            + max(_merged_call_bytes(step, shape, dtype, device, threads).backward for step in piece.steps)
+            for piece in pieces
+        ),
+    )
+    return backward if direction == "backward" else kept + backward
+
+
+def _gathered_bytes(piece: Piece, shape: Shape, size: int) -> int:
+    """Bytes of the keys and values that a piece gathers, in numbers of `size` bytes."""
+    keys = 0 if piece.keys is None else piece.keys.shape[1]
+    return 2 * shape.batch * shape.kv_heads * keys * shape.head_dim * size
+
+
+def _merged_call_bytes(step: Step, shape: Shape, dtype: str, device: str, threads: int) -> CallBytes:
+    """Bytes of one call of a piece; it keeps nothing.
+
+    Merging widens reduced numbers, and copies outputs that were folded. Written out, on CUDA, a call holds two matrices
+    of scores, and its gradients three.
+    """
+    size, total, group = itemsize(dtype), sum_itemsize(dtype), shape.heads // shape.kv_heads
+    (blocks, height), (_, width) = step.queries.shape, step.keys.shape
+    rows = step.heads * blocks * height * group
+    queries = rows * shape.head_dim * size
+    keys = step.heads * blocks * width * shape.head_dim * size
+    part = height < shape.seq_len
+    read = queries * (step.queries.copied or (group > 1 and part))
+    copied = 2 * keys * step.keys.copied
+    widened = 2 * rows * shape.head_dim * total * (size < total)
+    scores = rows * width * total * (device != "cpu")
+    forward = read + copied + forward_workspace(height * group, width, shape.head_dim, dtype, threads) + 2 * scores
+    backward = 3 * read + copied + queries * part + backward_workspace(height * group, width, dtype, threads)
+    merging = 2 * rows * total + queries * (step.queries.copied + (group > 1 and blocks > 1)) + widened
+    adding = (8 * step.heads * blocks * width) * step.keys.copied + keys // size * total * (size < total)
+    return CallBytes(
+        kept=0,
+        forward=queries + rows * total + max(forward, merging),
+        backward=queries + 2 * keys + max(backward + 3 * scores, adding),
     )
 
 

@@ -2,8 +2,9 @@
 
 Queries are cut into blocks of consecutive rows. A block's keys are the union of its rows' keys, nothing more,
 and a small mask says which row sees which of them. Blocks with equal height, width and mask form a group and
-are computed together. Queries that see every key (global tokens) are blocks of their own, without a mask.
-Planning takes time linear in N, and in the pairs of such groups as have masks that no other group has.
+are computed together. Queries that see every key (global tokens) are blocks of their own, without a mask;
+queries that see none are in no block. Planning takes time linear in N, and in the keys of such blocks as look
+like no other.
 """
 
 import itertools
@@ -38,15 +39,15 @@ class Group:
 
 
 def plan(spans: Spans) -> list[Group]:
-    """The groups that cover every query of a pattern exactly once."""
+    """The groups that cover every query that sees a key exactly once."""
     step = _dilation(spans)
     if step == 1:
         return _groups(spans)
-    return [
-        Group(group.rows * step + residue, group.keys * step + residue, group.mask)
-        for residue in range(min(step, spans.n))
-        for group in _groups(_residue_class(spans, residue, step))
-    ]
+    alike: dict[bytes, tuple[Spans, list[int]]] = {}
+    for residue in range(min(step, spans.n)):
+        each = _residue_class(spans, residue, step)
+        alike.setdefault(each.start.tobytes() + each.stop.tobytes(), (each, []))[1].append(residue)
+    return [group for each, residues in alike.values() for group in _dilated(_groups(each), residues, step)]
 
 
 def _dilation(spans: Spans) -> int:
@@ -68,18 +69,27 @@ def _residue_class(spans: Spans, residue: int, step: int) -> Spans:
     return Spans(first, last, np.ones_like(first))
 
 
+def _dilated(groups: list[Group], residues: list[int], step: int) -> Iterator[Group]:
+    """The groups of a residue class as those of all residues alike: single blocks of all of them are one group."""
+    for group in groups:
+        together = len(group.rows) == 1
+        for each in [residues] if together else [[residue] for residue in residues]:
+            offset = np.array(each)[:, None]
+            yield Group(group.rows * step + offset, group.keys * step + offset, group.mask)
+
+
 def _groups(spans: Spans) -> list[Group]:
     """The groups of a pattern without common dilation, in order of their first rows."""
-    tiles: dict[bytes, tuple[IntArray, BoolArray]] = {}
+    tiles: dict[bytes, tuple[int, IntArray, BoolArray]] = {}
     members: dict[tuple[int, int, bytes], list[tuple[int, IntArray, BoolArray]]] = {}
     for first, last in _blocks(spans):
         identity = _relative(spans, first, last)
         if identity not in tiles:
-            keys, mask = _tile(spans, first, last)
-            tiles[identity] = keys - first, mask
-        keys, mask = tiles[identity]
+            tiles[identity] = (first, *_tile(spans, first, last))
+        known, keys, mask = tiles[identity]
         alike = last - first, len(keys), mask.tobytes()
-        members.setdefault(alike, []).append((first, keys + first, mask))
+        # Keys unlimited to the left would take N^2 / 128 numbers once more.
+        members.setdefault(alike, []).append((first, keys + (first - known) if first > known else keys, mask))
     return [
         Group(
             np.array([first for first, _, _ in blocks])[:, None] + np.arange(height),
@@ -91,14 +101,16 @@ def _groups(spans: Spans) -> list[Group]:
 
 
 def _blocks(spans: Spans) -> Iterator[tuple[int, int]]:
-    """Blocks `first, last` (excluded) of queries, none of which mixes queries that see every key with others."""
-    dense = spans.counts() == spans.n
+    """Blocks `first, last` (excluded) of queries that see keys; none mixes those that see every key with others."""
+    counts = spans.counts()
+    dense, empty = counts == spans.n, counts == 0
     height = _height(spans)
-    edges = [0, *(np.flatnonzero(dense[1:] != dense[:-1]) + 1).tolist(), spans.n]
+    edges = [0, *(np.flatnonzero(np.diff(dense.astype(int) - empty)) + 1).tolist(), spans.n]
     for first, last in itertools.pairwise(edges):
-        step = last - first if dense[first] else height
+        step = last - first if dense[first] or empty[first] else height
         for block in range(first, last, step):
-            yield block, min(block + step, last)
+            if not empty[block]:
+                yield block, min(block + step, last)
 
 
 def _height(spans: Spans) -> int:
@@ -122,18 +134,40 @@ def _tile(spans: Spans, first: int, last: int) -> tuple[IntArray, BoolArray]:
     keys = _union(block)
     if (block.counts() == len(keys)).all():
         return keys, np.ones((last - first, 0), np.bool_)
-    mask = block.allowed(np.arange(last - first)[:, None], keys[None, :])
+    mask = block.allowed(np.arange(last - first)[:, None], keys[None, _lead(block, keys) :])
     return keys, mask[:, int(np.argmin(mask.all(axis=0))) :]
+
+
+def _lead(block: Spans, keys: IntArray) -> int:
+    """How many leading keys every row sees, found without a mask of them all; none are counted at steps above 1."""
+    held = block.stop > block.start
+    if (block.step[held] > 1).any():
+        return 0
+    opened, closed = (
+        np.bincount(np.searchsorted(keys, bound[held]), minlength=len(keys) + 1) for bound in (block.start, block.stop)
+    )
+    return int(np.argmin(np.cumsum(opened - closed) == block.n))
 
 
 def _union(block: Spans) -> IntArray:
     """The sorted keys that any row sees."""
     held = block.stop > block.start
-    start, stop, step = block.start[held], block.stop[held], block.step[held]
-    if (step > 1).any():
-        return np.unique(np.concatenate([np.arange(*each) for each in zip(start, stop, step, strict=True)]))
+    if (block.step[held] > 1).any():
+        return _marked(block)
+    start, stop = block.start[held], block.stop[held]
     order = np.argsort(start)
     start, reached = start[order], np.maximum.accumulate(stop[order])
     opens = np.concatenate([[True], start[1:] > reached[:-1]])
     closes = np.concatenate([opens[1:], [True]])
     return np.concatenate([np.arange(*each) for each in zip(start[opens], reached[closes], strict=True)])
+
+
+def _marked(block: Spans) -> IntArray:
+    """The sorted keys that any row sees, at any steps; rows like the row before them are not looked at again."""
+    bounds = np.stack([block.start, block.stop, block.step], axis=2)
+    fresh = np.concatenate([[True], (bounds[1:] != bounds[:-1]).any(axis=(1, 2))])
+    first = int(block.start.min())
+    seen = np.zeros(int(block.stop.max()) - first, np.bool_)
+    for start, stop, step in bounds[fresh].reshape(-1, 3):
+        seen[start - first : stop - first : step] = True
+    return np.flatnonzero(seen) + first

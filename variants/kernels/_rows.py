@@ -1,8 +1,9 @@
 """Rows of a tensor by blocks: cut out as a view where they lie regularly, else gathered; and put back.
 
 An index `[blocks, width]` names rows of tensors `heads N D`. Where it is a progression in both directions
-(`first + b * step + w * spacing`), the rows are one strided view that copies nothing, and blocks may overlap
-in it. Adding gradients back to overlapping blocks is a few additions of strided slices that do not overlap.
+(`first + b * step + w * spacing`), the rows are one strided view that copies nothing. Blocks may overlap in it, or
+interleave, as residue classes do. Adding gradients back to overlapping blocks is a few additions of strided slices
+that do not overlap.
 """
 
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ class Rows(Protocol):
     def copied(self) -> bool:
         """Whether `read` copies."""
 
+    @property
+    def at_once(self) -> int:
+        """Rows of each block that `add` adds at once."""
+
     def read(self, tensor: Tensor) -> Tensor:
         """The rows `heads blocks width D`."""
 
@@ -47,14 +52,17 @@ def rows(index: IntArray, device: str) -> Rows:
     spacing = int(index[0, 1]) - first if width > 1 else 1
     step = int(index[1, 0]) - first if blocks > 1 else width * spacing
     regular = Strided(first, blocks, width, step, spacing)
-    if spacing > 0 and step >= spacing and step % spacing == 0 and (index == regular.index()).all():
+    if regular.is_sound() and (index == regular.index()).all():
         return regular
     return Gathered(torch.from_numpy(index).to(device))
 
 
 @dataclass(frozen=True)
 class Strided:
-    """Rows `first + b * step + w * spacing`; `step` is a multiple of `spacing`."""
+    """Rows `first + b * step + w * spacing`.
+
+    `step` is a multiple of `spacing`, or all blocks begin within one `spacing`: then no row is in two of them.
+    """
 
     first: int
     blocks: int
@@ -69,6 +77,17 @@ class Strided:
         """Blocks, and the width of each."""
         return self.blocks, self.width
 
+    @property
+    def at_once(self) -> int:
+        """As many as blocks are apart; all of them where blocks interleave."""
+        return min(self.width, self.step // self.spacing or self.width)
+
+    def is_sound(self) -> bool:
+        """Whether `step` and `spacing` are as they must be."""
+        if min(self.step, self.spacing) < 1:
+            return False
+        return self.step % self.spacing == 0 or (self.blocks - 1) * self.step < self.spacing
+
     def index(self) -> IntArray:
         """The rows' numbers `[blocks, width]`."""
         return self.first + np.arange(self.blocks)[:, None] * self.step + np.arange(self.width) * self.spacing
@@ -79,9 +98,8 @@ class Strided:
 
     def add(self, tensor: Tensor, rows: Tensor) -> None:
         """Add slice by slice, each as wide as blocks are apart, so that no two blocks overlap."""
-        apart = self.step // self.spacing
-        for offset in range(0, self.width, apart):
-            piece = rows[:, :, offset : offset + apart]
+        for offset in range(0, self.width, self.at_once):
+            piece = rows[:, :, offset : offset + self.at_once]
             self._view(tensor, offset, piece.shape[2]).add_(piece)
 
     def write(self, tensor: Tensor, rows: Tensor) -> None:
@@ -108,6 +126,11 @@ class Gathered:
     def shape(self) -> tuple[int, int]:
         """Blocks, and the width of each."""
         return self.index.shape[0], self.index.shape[1]
+
+    @property
+    def at_once(self) -> int:
+        """All of them."""
+        return self.index.shape[1]
 
     @property
     def held_bytes(self) -> int:

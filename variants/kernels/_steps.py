@@ -1,7 +1,6 @@
 """Running a plan: some blocks of a group for some key heads, one fused call after another, and their gradients.
 
-Tensors here are `heads N D`, batch and heads laid end to end. Query heads that share a key head are folded into
-the rows of its blocks, so that keys are read once for all of them.
+Tensors here are `heads N D`, batch and heads laid end to end (`_heads`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from attnbench.variants.kernels._heads import flat, fold, unfold
 from attnbench.variants.kernels._rows import Rows
+from attnbench.variants.kernels._support import sum_dtype
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor, steps: Sequence[Step]) -> Tensor:
 def _forward(q: Tensor, k: Tensor, v: Tensor, steps: Sequence[Step], calls: list[_Call] | None) -> Tensor:
     """The outputs; each call with its graph is put into `calls`, where that is given."""
     out = torch.empty_like(q, memory_format=torch.contiguous_format)
-    flat_q, flat_k, flat_v, flat_out = (_flat(each) for each in (q, k, v, out))
+    flat_q, flat_k, flat_v, flat_out = (flat(each) for each in (q, k, v, out))
     for step in steps:
         for many, few in step.slices(flat_q, flat_k):
             call = _call(step, many, few, flat_q, flat_k, flat_v, graph=calls is not None)
-            step.queries.write(flat_out[many], _unfold(call.out.detach(), many))
+            step.queries.write(flat_out[many], unfold(call.out.detach(), many))
             if calls is not None:
                 calls.append(call)
             del call
@@ -71,7 +72,7 @@ def _forward(q: Tensor, k: Tensor, v: Tensor, steps: Sequence[Step], calls: list
 
 def _call(step: Step, many: slice, few: slice, q: Tensor, k: Tensor, v: Tensor, graph: bool) -> _Call:
     """One fused call over some heads, with `graph` ready to be differentiated."""
-    queries = _fold(step.queries.read(q[many]), few)
+    queries = fold(step.queries.read(q[many]), few)
     leaves = queries, step.keys.read(k[few]), step.keys.read(v[few])
     with torch.set_grad_enabled(graph):
         for leaf in leaves:
@@ -94,8 +95,8 @@ class _Differentiable(torch.autograd.Function):
         """dQ, dK and dV; sums over blocks are held in float32 at least."""
         q, k, v = ctx.saved_tensors
         dq = torch.empty_like(q, memory_format=torch.contiguous_format)
-        dk, dv = (torch.zeros(each.shape, dtype=_sum_dtype(each), device=each.device) for each in (k, v))
-        flat_dout, flat_dq, flat_dk, flat_dv = (_flat(each) for each in (dout, dq, dk, dv))
+        dk, dv = (torch.zeros(each.shape, dtype=sum_dtype(each), device=each.device) for each in (k, v))
+        flat_dout, flat_dq, flat_dk, flat_dv = (flat(each) for each in (dout, dq, dk, dv))
         for call in ctx.calls:
             _differentiate(call, flat_dout, flat_dq, flat_dk, flat_dv)
         return dq, dk.to(k.dtype), dv.to(v.dtype), None
@@ -104,37 +105,9 @@ class _Differentiable(torch.autograd.Function):
 def _differentiate(call: _Call, dout: Tensor, dq: Tensor, dk: Tensor, dv: Tensor) -> None:
     """Write a call's share of dQ, and add its shares of dK and dV."""
     queries, keys = call.step.queries, call.step.keys
-    given = _fold(queries.read(dout[call.many]), call.few)
+    given = fold(queries.read(dout[call.many]), call.few)
     # The graph may be wanted again: what it holds goes when the output's own graph does.
     grads = torch.autograd.grad(call.out, call.leaves, given, retain_graph=True)
-    queries.write(dq[call.many], _unfold(grads[0], call.many))
+    queries.write(dq[call.many], unfold(grads[0], call.many))
     keys.add(dk[call.few], grads[1])
     keys.add(dv[call.few], grads[2])
-
-
-def _flat(tensor: Tensor) -> Tensor:
-    """`B H N D` as `(B H) N D`."""
-    return tensor.contiguous().flatten(0, 1)
-
-
-def _fold(queries: Tensor, few: slice) -> Tensor:
-    """Blocks `(K G) blocks height D` as `K blocks (G height) D`, for the key heads `few`."""
-    heads = few.stop - few.start
-    many, blocks, height, d = queries.shape
-    if many == heads:
-        return queries
-    return queries.view(heads, many // heads, blocks, height, d).transpose(1, 2).reshape(heads, blocks, -1, d)
-
-
-def _unfold(out: Tensor, many: slice) -> Tensor:
-    """Blocks `K blocks (G height) D` as `(K G) blocks height D`, for the query heads `many`."""
-    heads, blocks, rows, d = out.shape
-    group = (many.stop - many.start) // heads
-    if group == 1:
-        return out
-    return out.reshape(heads, blocks, group, rows // group, d).transpose(1, 2).reshape(heads * group, blocks, -1, d)
-
-
-def _sum_dtype(tensor: Tensor) -> torch.dtype:
-    """The dtype in which to sum gradients of a tensor."""
-    return torch.promote_types(tensor.dtype, torch.float32)

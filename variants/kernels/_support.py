@@ -24,6 +24,11 @@ def sum_itemsize(dtype: str) -> int:
     return max(4, itemsize(dtype))
 
 
+def sum_dtype(tensor: torch.Tensor) -> torch.dtype:
+    """The dtype in which to sum such numbers: float32 at least."""
+    return torch.promote_types(tensor.dtype, torch.float32)
+
+
 def refusal(pattern: Pattern, shape: Shape, dtype: str) -> str | None:
     """Why no implementation can compute this, or nothing."""
     if dtype not in DTYPES:

@@ -3,7 +3,9 @@
 Queries are cut into blocks (`_plan`), each with exactly the union of its rows' keys and a small mask, and blocks
 that look alike go through one call of torch's `scaled_dot_product_attention` (`_steps`). The keys of a band of
 blocks are an overlapping strided view, copied nowhere; keys that lie irregularly (random blocks, global tokens)
-are gathered (`_rows`). Cost: 4 D FLOPs forward for every computed pair, and the plan says how many there are.
+are gathered (`_rows`). A pattern of several steps is computed in parts (`_parts`), merged by their log-sum-exp
+(`_merge`); on CUDA their scores are written out, without a fused kernel. Cost: 4 D FLOPs forward for every computed
+pair, and the plan says how many there are.
 
 Calls are cut so that what one of them gathers, or what its gradients take, stays small: that is faster on a
 CPU, whose caches then hold it, and bounds the memory.
@@ -17,12 +19,14 @@ from torch import Tensor
 
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._shape import Shape
-from attnbench.variants.kernels import Kernel
-from attnbench.variants.kernels._bytes import call_bytes, key_bytes, query_bytes
-from attnbench.variants.kernels._plan import Group, plan
-from attnbench.variants.kernels._rows import rows
-from attnbench.variants.kernels._steps import Step, attend
-from attnbench.variants.kernels._support import itemsize, refusal, sum_itemsize
+from attnbench.variants.kernels import Kernel, _merge, _steps
+from attnbench.variants.kernels._bytes import call_bytes, key_bytes, merged_bytes, query_bytes
+from attnbench.variants.kernels._merge import Piece
+from attnbench.variants.kernels._parts import Part, parts
+from attnbench.variants.kernels._plan import Group
+from attnbench.variants.kernels._rows import Gathered, rows
+from attnbench.variants.kernels._steps import Step
+from attnbench.variants.kernels._support import DTYPES, itemsize, refusal, sum_itemsize
 
 Masks = dict[tuple[int, bytes], Tensor]
 
@@ -41,11 +45,13 @@ def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direc
 
     Forward: the output T and the largest of the fused calls. Backward: T + 2 U for the gradients (keys' sums in
     float32 at least) and the largest of the calls' gradients. Training: what all calls keep for that (their
-    outputs, T in all, and what they gathered), the output, and a backward.
+    outputs, T in all, and what they gathered), the output, and a backward. Several parts: see `merged_bytes`.
     """
-    groups = plan(pattern.spans(shape.seq_len))
-    masks = _whole_masks(groups, shape.heads // shape.kv_heads, "meta")
-    steps = _steps(groups, masks, shape, dtype, _CALL_BYTES[device], "meta")
+    planned = parts(pattern.spans(shape.seq_len))
+    pieces = _pieces(planned, _masks(planned, shape, dtype, "meta"), shape, dtype, _CALL_BYTES[device], "meta")
+    if len(pieces) > 1:
+        return merged_bytes(pieces, shape, dtype, direction, device, threads)
+    steps = pieces[0].steps
     calls = [call_bytes(step, shape, dtype, threads) for step in steps]
     queries, keys = query_bytes(shape, dtype), key_bytes(shape, dtype)
     if direction == "forward":
@@ -59,28 +65,44 @@ def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direc
 
 
 def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
-    """Plan the blocks, and prepare their masks and indices."""
-    groups = plan(pattern.spans(shape.seq_len))
-    masks = _whole_masks(groups, shape.heads // shape.kv_heads, device)
-    steps = _steps(groups, masks, shape, dtype, _CALL_BYTES[device], device)
+    """Plan the parts and their blocks, and prepare masks and indices."""
+    planned = parts(pattern.spans(shape.seq_len))
+    masks = _masks(planned, shape, dtype, device)
+    pieces = _pieces(planned, masks, shape, dtype, _CALL_BYTES[device], device)
 
-    def run(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
-        return attend(q, k, v, steps)
+        return _steps.attend(q, k, v, pieces[0].steps) if len(pieces) == 1 else _merge.attend(q, k, v, pieces)
 
-    pairs = shape.batch * shape.heads * sum(group.pairs for group in groups)
-    indices = sum(step.queries.held_bytes + step.keys.held_bytes for step in steps)
-    return Kernel(run, pairs, indices + sum(mask.nbytes for mask in masks.values()))
+    pairs = shape.batch * shape.heads * sum(group.pairs for part in planned for group in part.groups)
+    prepared_bytes = sum(piece.held_bytes for piece in pieces) + sum(mask.nbytes for mask in masks.values())
+    return Kernel(attend, pairs, prepared_bytes)
 
 
-def _steps(groups: list[Group], masks: Masks, shape: Shape, dtype: str, most_bytes: int, device: str) -> list[Step]:
-    """The calls to make, none of which gathers more than `most_bytes`; their indices lie on `device`."""
-    steps = []
-    for group in groups:
-        mask = masks[_identity(group)][:, -group.keys.shape[1] :] if group.mask.size else None
-        for part, heads in _cuts(group, shape, dtype, most_bytes):
-            steps.append(Step(rows(part.rows, device), rows(part.keys, device), mask, heads))
-    return steps
+def _pieces(planned: list[Part], masks: Masks, shape: Shape, dtype: str, most_bytes: int, device: str) -> list[Piece]:
+    """The parts made ready; none of their calls gathers more than `most_bytes`, and their indices lie on `device`."""
+    pieces = []
+    for part in planned:
+        steps = []
+        for group in part.groups:
+            mask = masks[_identity(group)][:, -group.keys.shape[1] :] if group.mask.size else None
+            for cut, heads in _cuts(group, shape, dtype, most_bytes):
+                steps.append(Step(rows(cut.rows, device), rows(cut.keys, device), mask, heads))
+        keys = None if part.keys is None else Gathered(torch.from_numpy(part.keys[None]).to(device))
+        pieces.append(Piece(steps, keys))
+    return pieces
+
+
+def _masks(planned: list[Part], shape: Shape, dtype: str, device: str) -> Masks:
+    """The masks of all groups: booleans, or where several parts are merged, numbers to be added."""
+    groups = [group for part in planned for group in part.groups]
+    masks = _whole_masks(groups, shape.heads // shape.kv_heads, device)
+    if len(planned) == 1:
+        return masks
+    return {
+        identity: torch.zeros(mask.shape, dtype=DTYPES[dtype], device=device).masked_fill_(~mask, -torch.inf)
+        for identity, mask in masks.items()
+    }
 
 
 def _whole_masks(groups: list[Group], repeats: int, device: str) -> Masks:

@@ -1,0 +1,42 @@
+"""Fixed attention: a query sees its own block, and the last `summary` keys of every other block.
+
+    o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   floor(j / block) = floor(i / block)  or
+                                                      j mod block >= block - summary
+
+and j <= i when causal, as in the paper, whose l is `block` and whose c is `summary`. There one head sees the block
+and another the summaries; here every head sees the union of both. A last block that the sequence does not fill
+has only as many summary keys as it reaches; with summary >= block it is full attention. Keys per query when
+causal: (i mod block) + 1 + summary floor(i / block); about block + summary N / block otherwise. Cost:
+2 (block + summary N / block) N D FLOPs forward for one head, twice that when not causal.
+
+Source: Child et al. 2019, "Generating Long Sequences with Sparse Transformers", arXiv 1904.10509, sections 4.2
+and 4.3.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from attnbench.variants import Pattern, Spans, Variant, parameter
+
+
+@dataclass(frozen=True)
+class Fixed(Pattern):
+    """Query i sees block `floor(i / block)` and the last `summary` keys of every other block, up to i when causal."""
+
+    block: int = parameter("tokens in a block", default=128, minimum=1)
+    summary: int = parameter("keys at the end of a block that other blocks see", default=8, minimum=1)
+    causal: bool = parameter("hide the keys after the query", default=True)
+
+    def spans(self, n: int) -> Spans:
+        """One span for the own block, and one for each place in a block that is a summary key."""
+        first = np.arange(n) // self.block * self.block
+        plain = max(self.block - self.summary, 0)
+        places = range(plain, self.block)
+        if self.causal:
+            return Spans.of(n, (first, first + self.block), *((place, first, self.block) for place in places)).causal()
+        # The own block's summary keys are among those of all blocks, which every query sees.
+        return Spans.of(n, (first, first + plain), *((place, n, self.block) for place in places))
+
+
+VARIANT = Variant(Fixed, source="Child et al. 2019, arXiv 1904.10509")
