@@ -75,8 +75,9 @@ def test_what_goes_before_the_first_value_has_columns_of_its_own(tmp_path: Path)
     assert before["local_window(window=129)/flex"] == ["120 us", "4.00 KiB", "2.6 s (cached)", "10 ms"]
     assert before["local_window(window=129)/eager"] == ["OOM", "", "", ""]
     told = run.frame[run.frame["seq_len"] == 2048].set_index("implementation")
-    assert told.loc["flex", ["compile_ns", "compile_cached"]].tolist() == [2_600_000_000, True]
-    assert told.drop(index="flex")[["compile_ns", "compile_cached"]].isna().all(axis=None)
+    assert told.at["flex", "compile_ns"] == 2_600_000_000
+    assert told.at["flex", "compile_cached"]
+    assert told.drop(index="flex")["compile_ns"].isna().all()
     assert told.at["flex", "time_ns"] == pytest.approx(1.6e6), "no time of a call has it"
 
 
