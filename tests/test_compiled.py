@@ -134,7 +134,14 @@ def test_flex_computes_the_pairs_that_it_says() -> None:
     assert not turned[:128, 128:].any(), "tiles that no query needs"
 
 
-@pytest.mark.parametrize(("implementation", "direction"), [("flex", "forward"), ("compiled", "training")])
+@pytest.mark.parametrize(
+    ("implementation", "direction"),
+    [
+        ("flex", "forward"),
+        ("compiled", "training"),
+        pytest.param("compiled", "backward", marks=pytest.mark.slow),
+    ],
+)
 def test_predicted_bytes_are_those_allocated(implementation: str, direction: Direction) -> None:
     kernel, _ = kernel_of(implementation, *SPANS_OF_TWO, SHAPE)
     call = calls.ready(kernel, inputs(SHAPE, "float32", "cpu"), direction)
