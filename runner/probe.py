@@ -12,7 +12,7 @@ from attnbench.runner.calls import Inputs
 from attnbench.runner.stage import Stage
 from attnbench.runner.verification import Verdict
 from attnbench.suites import Case, Probe, Status
-from attnbench.variants import OWN, Shape, Spans, TooManySpans, flaw, kernels
+from attnbench.variants import OWN, Shape, Spans, TooManySpans, flaw, forget, kernels
 from attnbench.variants.kernels import Kernel
 
 FLOPS_PER_PAIR = {"forward": 4, "backward": 8, "training": 12}
@@ -74,6 +74,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
     errors = [_verify_small(case, shape, stage) for shape in verification.small_shapes(case.pattern, case.shape)]
 
     stage("building layouts and masks")
+    forget()
     start = time.perf_counter_ns()
     kernel = _build(case, case.shape)
     _wait(case.device)

@@ -1,5 +1,6 @@
 """Variants of one's own: patterns as conditions, flaws that are found, kernels with a reference, broken files."""
 
+import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,6 +153,14 @@ def test_every_implementation_takes_a_condition(implementation: str, pattern: Pa
 def test_a_condition_is_asked_once_for_a_length() -> None:
     assert LogSparse().spans(61) is LogSparse().spans(61)
     assert Window(1, 2).spans(61) is not Window(2, 1).spans(61)
+
+
+def test_asking_is_part_of_the_preparation_that_is_timed(folder: Path) -> None:
+    body = "    def allowed(self, i, j, n): LENGTHS.append(n); return i == j"
+    found = probed(folder, "mine", "LENGTHS = []\n" + PATTERN.format(body=body, more=""))
+    assert found.status is Status.PASSED, found.reason
+    lengths = importlib.import_module("attnbench.variants.mine").LENGTHS
+    assert lengths.count(61) == 2, "once to admit the case, once more while its preparation is timed"
 
 
 def test_scattered_rows_have_a_bound() -> None:

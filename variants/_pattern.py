@@ -236,6 +236,11 @@ class Pattern:
         return None
 
 
+def forget() -> None:
+    """Let patterns that say only which pairs they allow be asked anew: what that takes belongs to the preparation."""
+    _asked.cache_clear()
+
+
 @lru_cache(maxsize=4)
 def _asked(pattern: Pattern, n: int) -> Spans:
     """The spans of a pattern that says only which pairs it allows; a case needs them several times."""
