@@ -170,7 +170,8 @@ def _tiles(runs: IntArray, columns: int) -> IntArray:
 def _distinct(numbers: IntArray) -> IntArray:
     """The distinct numbers, sorted; several times as fast as NumPy's `unique`, which hashes them."""
     ordered: IntArray = np.sort(numbers)
-    fresh: BoolArray = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
+    fresh = np.ones(len(ordered), np.bool_)
+    fresh[1:] = ordered[1:] != ordered[:-1]
     return ordered[fresh]
 
 
