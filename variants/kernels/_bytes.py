@@ -30,6 +30,12 @@ def key_bytes(shape: Shape, dtype: str) -> int:
     return query_bytes(shape, dtype) * shape.kv_heads // shape.heads
 
 
+def reordered_bytes(shape: Shape, dtype: str) -> tuple[int, int]:
+    """Bytes of the copies of a query tensor and of a key tensor that make them contiguous; 0 where they are."""
+    copies = [shape.layout != "bhnd" and heads > 1 for heads in (shape.heads, shape.kv_heads)]
+    return query_bytes(shape, dtype) * copies[0], key_bytes(shape, dtype) * copies[1]
+
+
 def sums_bytes(shape: Shape, dtype: str) -> int:
     """Bytes of the log-sum-exp `B H N` that the fused kernel hands to its backward."""
     return shape.batch * shape.heads * shape.seq_len * sum_itemsize(dtype)
@@ -53,13 +59,14 @@ def fused_bytes(shape: Shape, dtype: str, direction: str, threads: int) -> int:
     """Bytes of one call of the fused kernel without a mask over whole sequences.
 
     With T a query tensor, U a key tensor and L the log-sum-exp: forward T + L, backward 2 T + 2 U, training
-    3 T + 2 U + L, each with its workspace.
+    3 T + 2 U + L, each with its workspace. Its own order is `bnhd`: the backward copies no output's gradient that
+    has it, which saves T.
     """
     queries, keys, n = query_bytes(shape, dtype), key_bytes(shape, dtype), shape.seq_len
     out = queries + sums_bytes(shape, dtype)
     if direction == "forward":
         return out + forward_workspace(n, n, shape.head_dim, dtype, threads)
-    gradients = 2 * queries + 2 * keys + backward_workspace(n, n, dtype, threads)
+    gradients = queries * (2 if shape.layout == "bhnd" else 1) + 2 * keys + backward_workspace(n, n, dtype, threads)
     return gradients if direction == "backward" else out + gradients
 
 
@@ -87,19 +94,26 @@ def call_bytes(step: Step, shape: Shape, dtype: str, threads: int) -> CallBytes:
     keys = step.heads * blocks * width * shape.head_dim * size
     part = height < shape.seq_len
     folded = queries * (group > 1 and part)
-    read = max(queries * step.queries.copied, folded)
+    read = max(queries * bool(step.queries.copied), folded)
     mask = 0 if step.mask is None else height * group * width * size
     kept = queries + step.heads * blocks * height * group * sum_itemsize(dtype) + mask
-    kept += read + 2 * keys * step.keys.copied
+    copied = step.heads * step.keys.copied * shape.head_dim * size
+    kept += read + 2 * copied
     workspace = backward_workspace(height * group, width, dtype, threads) + queries * part
-    added = keys if step.keys.copied or blocks == 1 else keys * min(height, width) // width
+    added = copied or (keys if blocks == 1 else keys * min(height, width) // width)
     widened = added // size * sum_itemsize(dtype) * (size < 4)
-    gathered = (8 * step.heads * blocks * width + keys) * step.keys.copied
+    gathered = 8 * step.heads * step.keys.copied + copied
     return CallBytes(
         kept,
         max(forward_workspace(height * group, width, shape.head_dim, dtype, threads), folded),
         read + queries + 2 * keys + max(workspace, folded, gathered + widened),
     )
+
+
+def read_in_place(step: Step, shape: Shape) -> tuple[bool, bool]:
+    """Whether a call reads queries, and keys, as views: what they are views of is then kept for its gradients."""
+    folded = shape.heads > shape.kv_heads and 1 < step.queries.shape[1] < shape.seq_len
+    return not (step.queries.copied or folded), not step.keys.copied
 
 
 def _tile(queries: int, keys: int) -> tuple[int, int]:

@@ -1,9 +1,10 @@
 """Only the keys that a block of queries needs: sparse attention that saves what its pattern saves.
 
-Queries are cut into blocks (`_plan`), each with exactly the union of its rows' keys and a small mask, and blocks
-that look alike go through one call of torch's `scaled_dot_product_attention` (`_steps`). The keys of a band of
-blocks are an overlapping strided view, copied nowhere; keys that lie irregularly (random blocks, global tokens)
-are gathered (`_rows`). Cost: 4 D FLOPs forward for every computed pair, and the plan says how many there are.
+Queries are cut into blocks (`_plan`; tiles on a grid: `_grid`), each with exactly the union of its rows' keys and
+a small mask, and blocks that look alike go through one call of torch's `scaled_dot_product_attention` (`_steps`).
+The keys of a band of blocks are an overlapping strided view, copied nowhere; keys that lie irregularly (random
+blocks, global tokens) are gathered (`_rows`). Cost: 4 D FLOPs forward for every computed pair, and the plan says
+how many there are.
 
 Calls are cut so that what one of them gathers, or what its gradients take, stays small: that is faster on a
 CPU, whose caches then hold it, and bounds the memory.
@@ -18,8 +19,9 @@ from torch import Tensor
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._shape import Shape
 from attnbench.variants.kernels import Kernel
-from attnbench.variants.kernels._bytes import call_bytes, key_bytes, query_bytes
-from attnbench.variants.kernels._plan import Group, plan
+from attnbench.variants.kernels._bytes import call_bytes, key_bytes, query_bytes, read_in_place, reordered_bytes
+from attnbench.variants.kernels._grid import plan
+from attnbench.variants.kernels._plan import Group
 from attnbench.variants.kernels._rows import rows
 from attnbench.variants.kernels._steps import Step, attend
 from attnbench.variants.kernels._support import itemsize, refusal, sum_itemsize
@@ -41,20 +43,24 @@ def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direc
 
     Forward: the output T and the largest of the fused calls. Backward: T + 2 U for the gradients (keys' sums in
     float32 at least) and the largest of the calls' gradients. Training: what all calls keep for that (their
-    outputs, T in all, and what they gathered), the output, and a backward.
+    outputs, T in all, and what they gathered), the output, and a backward. Tensors in another layout are copied
+    first: T + 2 U forward, which training keeps where calls read them in place, and T for the output's gradient.
     """
     groups = plan(pattern.spans(shape.seq_len))
     masks = _whole_masks(groups, shape.heads // shape.kv_heads, "meta")
     steps = _steps(groups, masks, shape, dtype, _CALL_BYTES[device], "meta")
     calls = [call_bytes(step, shape, dtype, threads) for step in steps]
     queries, keys = query_bytes(shape, dtype), key_bytes(shape, dtype)
+    copied_queries, copied_keys = reordered_bytes(shape, dtype)
     if direction == "forward":
-        return queries + max(call.kept + call.forward for call in calls)
+        return queries + copied_queries + 2 * copied_keys + max(call.kept + call.forward for call in calls)
     sums = 2 * keys * sum_itemsize(dtype) // itemsize(dtype)
     rounded = 2 * keys if sums > 2 * keys else 0
-    backward = queries + sums + max(rounded, *(call.backward for call in calls))
+    backward = copied_queries + queries + sums + max(rounded, *(call.backward for call in calls))
     heads = shape.batch * shape.kv_heads
     kept = sum(call.kept * heads // step.heads for call, step in zip(calls, steps, strict=True))
+    in_place = [read_in_place(step, shape) for step in steps]
+    kept += copied_queries * any(q for q, _ in in_place) + 2 * copied_keys * any(k for _, k in in_place)
     return backward if direction == "backward" else queries + kept + backward
 
 
