@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from attnbench.runner import calls, clocks, memory, outcome, sampling, verificat
 from attnbench.runner.calls import Inputs
 from attnbench.runner.verification import Verdict
 from attnbench.suites import Case, Probe, Status
-from attnbench.variants import OWN, Shape, Spans, kernels
+from attnbench.variants import OWN, Pattern, Shape, Spans, kernels
 from attnbench.variants.kernels import Kernel
 
 FLOPS_PER_PAIR = {"forward": 4, "backward": 8, "training": 12}
@@ -48,7 +49,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
     spans = case.pattern.spans(case.shape.seq_len)
 
     stage("checking it against the oracle at small lengths")
-    errors = [_verify_small(case, shape) for shape in verification.small_shapes(case.pattern, case.shape)]
+    errors = [_verify_small(case, pattern, shape) for pattern, shape in verification.small(case.pattern, case.shape)]
 
     stage("building layouts and masks")
     start = time.perf_counter_ns()
@@ -121,10 +122,10 @@ def _unsupported(case: Case) -> str | None:
     return implementation.supports(case.pattern, case.shape, case.dtype, case.device, case.direction)
 
 
-def _verify_small(case: Case, shape: Shape) -> float:
-    """The error of the output at a small shape; the gradients are checked too."""
-    kernel = calls.build(case, shape)
-    spans = case.pattern.spans(shape.seq_len)
+def _verify_small(case: Case, pattern: Pattern, shape: Shape) -> float:
+    """The error of the output of a pattern like the case's at a small shape; the gradients are checked too."""
+    kernel = calls.build(replace(case, parameters=asdict(pattern)), shape)
+    spans = pattern.spans(shape.seq_len)
     gradients = case.direction != "forward"
     return _passed(verification.check(kernel.attend, spans, shape, case.dtype, case.device, gradients=gradients))
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from attnbench.suites import Case
-from attnbench.variants import BoolArray
+from attnbench.variants import BoolArray, Pattern
 
 LONGEST = 2048
 """No pattern is drawn at a longer length: its mask is N x N."""
@@ -15,17 +15,18 @@ SIDE = 256
 
 def of(cases: list[Case]) -> list[dict[str, Any]]:
     """One picture for each mechanism of the cases, at the longest of its lengths that can be drawn."""
-    lengths: dict[str, tuple[Case, int]] = {}
+    drawn: dict[str, tuple[Case, Pattern, int]] = {}
     for case in cases:
-        n = min(case.shape.seq_len, LONGEST)
-        if case.pattern.unsupported(n) is None and n >= lengths.get(case.label, (case, 0))[1]:
-            lengths[case.label] = (case, n)
-    return [_picture(case, n) for case, n in lengths.values()]
+        n = case.shape.seq_len
+        pattern, n = (case.pattern, n) if n <= LONGEST else case.pattern.near(LONGEST)
+        if pattern.unsupported(n) is None and n >= drawn.get(case.label, (case, pattern, 0))[2]:
+            drawn[case.label] = (case, pattern, n)
+    return [_picture(*each) for each in drawn.values()]
 
 
-def _picture(case: Case, n: int) -> dict[str, Any]:
+def _picture(case: Case, pattern: Pattern, n: int) -> dict[str, Any]:
     """A bitmap of the mask: a pixel is set where any of its pairs is allowed; rows are queries, packed in hex."""
-    mask = case.pattern.spans(n).mask()
+    mask = pattern.spans(n).mask()
     pixel = -(-n // SIDE)
     side = -(-n // pixel)
     padded = np.zeros((side * pixel, side * pixel), np.bool_)

@@ -8,6 +8,8 @@ from difflib import get_close_matches
 
 KeyPath = tuple[str | int, ...]
 """The keys and list indices that lead to a value."""
+_MOST_SHOWN = 4
+"""Numbers of a list that are shown."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ def shown(value: object) -> str:
         text = value if len(value) <= 40 else value[:37] + "..."
         return json.dumps(text, ensure_ascii=not text.isprintable())
     if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    if isinstance(value, list) and 0 < len(value) <= _MOST_SHOWN and all(isinstance(each, int) for each in value):
         return json.dumps(value)
     return "a mapping" if isinstance(value, dict) else "a list"
 
