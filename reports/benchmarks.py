@@ -13,7 +13,8 @@ from attnbench.reports.journal import Journal
 from attnbench.suites import Status
 from attnbench.suites.names import names, settings
 
-_PARAMS = ("implementation", "batch", "heads", "kv_heads", "seq_len", "head_dim", "dtype", "device", "direction")
+_SIZES = ("batch", "heads", "kv_heads", "seq_len", "head_dim", "layout")
+_PARAMS = ("implementation", *_SIZES, "dtype", "device", "direction")
 _BESIDE = ("time_ns", "time_low_ns", "time_high_ns", "processes", "flops", "peak_bytes")
 
 

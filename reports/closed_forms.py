@@ -1,6 +1,7 @@
 """Allowed pairs by pencil and paper, to hold the counted ones against."""
 
 from collections.abc import Callable, Mapping
+from math import isqrt
 from typing import Any
 
 from attnbench.suites import Case
@@ -36,6 +37,17 @@ def _local_window(n: int, given: Mapping[str, Any]) -> int | None:
     return _truncated(n, {"left": reach, "right": reach})
 
 
+def _local_window_2d(n: int, given: Mapping[str, Any]) -> int | None:
+    if tuple(given["dilation"]) != (1, 1) or given["causal"]:
+        return None
+    sides = given["grid"] or (isqrt(n), isqrt(n))
+    down, across = (
+        _local_window(side, {"window": window, "dilation": 1, "edges": given["edges"], "causal": False})
+        for side, window in zip(sides, given["window"], strict=True)
+    )
+    return down * across if down and across else None
+
+
 def _block_local(n: int, given: Mapping[str, Any]) -> int:
     block = given["block"]
     whole, rest = divmod(n, block)
@@ -48,5 +60,6 @@ _PAIRS: dict[str, Callable[[int, Mapping[str, Any]], int | None]] = {
     "full": _full,
     "truncated": _truncated,
     "local_window": _local_window,
+    "local_window_2d": _local_window_2d,
     "block_local": _block_local,
 }

@@ -24,7 +24,7 @@ _PROBED = (*_COUNTS, *_EXTRA_COUNTS, "reserved_bytes", "compile_ns")
 
 COLUMNS = (
     *("case", "variant", "parameters", "implementation", "device", "dtype", "direction"),
-    *("batch", "heads", "kv_heads", "seq_len", "head_dim", "threads", "status", "reason"),
+    *("batch", "heads", "kv_heads", "seq_len", "head_dim", "layout", "threads", "status", "reason"),
     *("time_ns", "time_low_ns", "time_high_ns", *_COUNTS, "flops_per_s", "speedup", "baseline", "max_abs_error"),
     *("label", "processes", "speedup_low", "speedup_high", "bound_speedup", "realised", "waste", *_EXTRA_COUNTS),
     "peak_fraction",
@@ -136,14 +136,14 @@ def _told(journal: Journal, endings: list[tuple[Status, str]]) -> pd.DataFrame:
             labels[case.variant, parameters] = _label(case)
         probe = journal.probes[each.key] if status is Status.PASSED else None
         row = {name: getattr(case, name) for name in ("variant", "implementation", "dtype", "device", "direction")}
-        row |= {name: getattr(case.shape, name) for name in _SIZES} | {"threads": str(case.threads)}
+        row |= {name: getattr(case.shape, name) for name in (*_SIZES, "layout")} | {"threads": str(case.threads)}
         row |= {"parameters": parameters, "label": labels[case.variant, parameters]}
         row |= {"case": each.key, "status": status.value, "reason": reason, "baseline": ""}
         told.append(row | _numbers(probe))
     frame = pd.DataFrame(told, columns=list(COLUMNS))
-    kinds = dict.fromkeys((*_WORDS, "reason", "baseline", "label"), "str") | dict.fromkeys(_SIZES, "int64")
+    words = dict.fromkeys((*_WORDS, "layout", "reason", "baseline", "label"), "str")
     numbers = dict.fromkeys(_PROBED, "Int64") | {"max_abs_error": "float64", "compile_cached": "boolean"}
-    return frame.astype(kinds | numbers)
+    return frame.astype(words | dict.fromkeys(_SIZES, "int64") | numbers)
 
 
 def _label(case: Case) -> str:

@@ -4,8 +4,11 @@ from typing import NamedTuple, cast
 
 import pandas as pd
 
-SETTING = ("device", "dtype", "threads", "batch", "heads", "kv_heads", "head_dim", "direction")
+from attnbench.variants import Shape
+
+SETTING = ("device", "dtype", "threads", "batch", "heads", "kv_heads", "head_dim", "layout", "direction")
 """The columns that make a setting; direction varies fastest."""
+SHAPE = ("batch", "heads", "kv_heads", "head_dim", "layout")
 SERIES = ("label", "implementation")
 """The columns that name a series within a setting."""
 
@@ -42,17 +45,21 @@ def varied(frame: pd.DataFrame) -> set[str]:
 
 
 def told(row: pd.Series, named: set[str]) -> list[str]:
-    """A setting in words, the named columns only: `training`, `float32`, `cpu`, `4 threads`, `B1 H8 D64`."""
+    """A setting in words, the named columns only: `training`, `float32`, `cpu`, `4 threads`, `B1 H8 D64`.
+
+    The shape is told too where its layout is not the usual one.
+    """
     words = [str(row[name]) for name in ("direction", "dtype", "device") if name in named]
     if "threads" in named:
         words.append(f"{row['threads']} thread{'s' if row['threads'] != '1' else ''}")
-    return [*words, shape(row)] if named & {"batch", "heads", "kv_heads", "head_dim"} else words
+    return [*words, shape(row)] if named & set(SHAPE) or row["layout"] != Shape.layout else words
 
 
 def shape(row: pd.Series) -> str:
-    """The shape without its length: `B1 H8 D64`, with the key heads where they are fewer."""
+    """The shape without its length: `B1 H8 D64`, with the key heads where they are fewer, and an unusual layout."""
     keys = f"/{row['kv_heads']}" if row["kv_heads"] != row["heads"] else ""
-    return f"B{row['batch']} H{row['heads']}{keys} D{row['head_dim']}"
+    layout = f" {row['layout']}" if row["layout"] != Shape.layout else ""
+    return f"B{row['batch']} H{row['heads']}{keys} D{row['head_dim']}{layout}"
 
 
 def series(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

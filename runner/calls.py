@@ -15,7 +15,7 @@ from attnbench.variants.kernels._oracle import Oracle
 
 
 class Inputs(NamedTuple):
-    """Queries `B H N D`, keys and values `B K N D`, and the gradient of the output `B H N D`."""
+    """Queries `B H N D`, keys and values `B K N D`, and the gradient of the output `B H N D`, in the shape's layout."""
 
     q: Tensor
     k: Tensor
@@ -24,12 +24,16 @@ class Inputs(NamedTuple):
 
 
 def inputs(shape: Shape, dtype: str, device: str, seed: int = 0) -> Inputs:
-    """Standard normal tensors, the same on every run and device: drawn in float32 on the CPU, then converted."""
+    """Standard normal tensors, the same on every run and device: drawn in float32 on the CPU, then converted.
+
+    The layout changes where numbers lie, not which they are.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def normal(heads: int) -> Tensor:
         drawn = torch.randn(shape.batch, heads, shape.seq_len, shape.head_dim, generator=generator)
-        return drawn.to(device=device, dtype=getattr(torch, dtype))
+        drawn = drawn.to(device=device, dtype=getattr(torch, dtype))
+        return drawn.transpose(1, 2).contiguous().transpose(1, 2) if shape.layout == "bnhd" else drawn
 
     return Inputs(normal(shape.heads), normal(shape.kv_heads), normal(shape.kv_heads), normal(shape.heads))
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from attnbench import variants
 from attnbench.suites import shipped
+from attnbench.suites.case import written
 from attnbench.suites.catalog import catalog
 from attnbench.variants import kernels
 
@@ -28,5 +29,5 @@ def text() -> str:
 
 
 def _parameter(each: "Field[Any]") -> str:
-    default = "required" if each.default is MISSING else f"default {each.default}"
+    default = "required" if each.default is MISSING else f"default {written(each.default)}"
     return f"{each.name} ({default}): {each.metadata['doc']}"

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from attnbench.runner.calls import Inputs
 from attnbench.runner.stage import Stage
 from attnbench.runner.verification import Verdict
 from attnbench.suites import Case, Probe, Status
-from attnbench.variants import OWN, Shape, Spans, TooManySpans, flaw, forget, kernels
+from attnbench.variants import OWN, Pattern, Shape, Spans, TooManySpans, flaw, forget, kernels
 from attnbench.variants.kernels import Kernel
 
 FLOPS_PER_PAIR = {"forward": 4, "backward": 8, "training": 12}
@@ -71,7 +71,8 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
     spans = case.pattern.spans(case.shape.seq_len)
 
     stage("checking it against the oracle at small lengths")
-    errors = [_verify_small(case, shape, stage) for shape in verification.small_shapes(case.pattern, case.shape)]
+    small = verification.small(case.pattern, case.shape)
+    errors = [_verify_small(case, pattern, shape, stage) for pattern, shape in small]
 
     stage("building layouts and masks")
     forget()
@@ -154,7 +155,7 @@ def _unsupported(case: Case) -> str | None:
     if reason:
         return reason
     try:
-        _sound(case, n)
+        _sound(case.pattern, n)
     except TooManySpans as error:
         return str(error)
     if case.implementation == OWN:
@@ -163,12 +164,12 @@ def _unsupported(case: Case) -> str | None:
     return implementation.supports(case.pattern, case.shape, case.dtype, case.device, case.direction)
 
 
-def _sound(case: Case, n: int) -> Spans:
-    """The case's spans at a length at which its pattern exists; a flaw in them ends it."""
-    found = flaw(case.pattern, n)
+def _sound(pattern: Pattern, n: int) -> Spans:
+    """A pattern's spans at a length at which it exists; a flaw in them ends the case."""
+    found = flaw(pattern, n)
     if found:
         raise _Ended(Status.FAILED, found)
-    return case.pattern.spans(n)
+    return pattern.spans(n)
 
 
 def _build(case: Case, shape: Shape) -> Kernel:
@@ -196,10 +197,10 @@ def _begun(kernel: Kernel, given: Inputs, case: Case) -> tuple[Callable[[], obje
     return call, result, _First(ended - start, ended - begun, cached)
 
 
-def _verify_small(case: Case, shape: Shape, stage: Stage) -> float:
-    """The error of the output at a small shape; the gradients are checked too."""
-    spans = _sound(case, shape.seq_len)
-    kernel = _build(case, shape)
+def _verify_small(case: Case, pattern: Pattern, shape: Shape, stage: Stage) -> float:
+    """The error of the output of a pattern like the case's at a small shape; the gradients are checked too."""
+    spans = _sound(pattern, shape.seq_len)
+    kernel = _build(replace(case, parameters=asdict(pattern)), shape)
     asked = kernel.attend, spans, shape, case.dtype, case.device
     gradients = case.direction != "forward"
     if compilation.needed(kernel):

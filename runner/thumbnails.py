@@ -6,6 +6,7 @@ import numpy as np
 
 from attnbench.reports import picture
 from attnbench.suites import Case
+from attnbench.variants import Pattern
 
 LONGEST = 2048
 """No pattern is drawn at a longer length: one that says only which pairs it allows takes N^2 time."""
@@ -18,25 +19,28 @@ def of(cases: list[Case]) -> list[dict[str, Any]]:
 
     What a variant raises here ends its own cases, where it is told, and not the run.
     """
-    lengths: dict[str, tuple[Case, int]] = {}
+    longest: dict[str, tuple[Case, Pattern, int]] = {}
     for case in cases:
-        n = min(case.shape.seq_len, LONGEST)
-        if n > lengths.get(case.label, (case, 0))[1] and _exists(case, n):
-            lengths[case.label] = (case, n)
-    return [drawn for case, n in lengths.values() if (drawn := _picture(case, n))]
+        found = _drawable(case)
+        if found and found[1] >= longest.get(case.label, (case, *found))[2]:
+            longest[case.label] = (case, *found)
+    return [drawn for each in longest.values() if (drawn := _picture(*each))]
 
 
-def _exists(case: Case, n: int) -> bool:
+def _drawable(case: Case) -> tuple[Pattern, int] | None:
+    """The case's pattern and length, or one near the longest that is drawn; nothing where it does not exist."""
+    n = case.shape.seq_len
     try:
-        return case.pattern.unsupported(n) is None
+        pattern, n = (case.pattern, n) if n <= LONGEST else case.pattern.near(LONGEST)
+        return None if pattern.unsupported(n) else (pattern, n)
     except Exception:  # see `of`
-        return False
+        return None
 
 
-def _picture(case: Case, n: int) -> dict[str, Any] | None:
+def _picture(case: Case, pattern: Pattern, n: int) -> dict[str, Any] | None:
     """A bitmap: a pixel is set where any of its pairs is allowed; rows are queries, packed in hex."""
     try:
-        seen = picture.bitmap(case.pattern.spans(n), SIDE)
+        seen = picture.bitmap(pattern.spans(n), SIDE)
     except Exception:  # see `of`
         return None
     rows = [np.packbits(row).tobytes().hex() for row in seen]

@@ -40,24 +40,27 @@ class Verdict:
     problem: str | None
 
 
-def small_shapes(pattern: Pattern, shape: Shape) -> list[Shape]:
+def small(pattern: Pattern, shape: Shape) -> list[tuple[Pattern, Shape]]:
     """Up to four small shapes at which to `check` an implementation of a case's pattern and shape.
 
     Odd lengths no longer than the case's own, at which the pattern exists: 1, 5, 61, and the first of 97, 193,
     389, ... at which fewer than three in four pairs are allowed (of those that are not after the query, for a causal
-    pattern), so that there is structure to get wrong. One batch entry, and at most two key heads with their query
-    heads.
+    pattern), so that there is structure to get wrong. A pattern that exists at few lengths is replaced by one `near`
+    each of these. One batch entry, and at most two key heads with their query heads.
     """
     n = shape.seq_len
-    below = [each for each in _BELOW if each <= n and pattern.unsupported(each) is None]
-    above = [each for each in _ABOVE if each <= n and pattern.unsupported(each) is None]
-    sparse = (each for each in above if _is_sparse(pattern.spans(each)))
-    last = next(sparse, above[0] if above else min(n, _ABOVE[-1]))
-    lengths = sorted({*below, last})
+    below, above = (
+        [(kind, m) for kind, m in map(pattern.near, lengths) if m <= n and kind.unsupported(m) is None]
+        for lengths in (_BELOW, _ABOVE)
+    )
+    sparse = (each for each in above if _is_sparse(each[0].spans(each[1])))
+    longest = (pattern, n) if n <= _ABOVE[-1] else pattern.near(_ABOVE[-1])
+    last = next(sparse, above[0] if above else longest)
     kv_heads = min(shape.kv_heads, 2)
     heads = kv_heads * (shape.heads // shape.kv_heads)
-    small = replace(shape, batch=1, heads=heads, kv_heads=kv_heads)
-    return [small.at(each) for each in lengths if pattern.unsupported(each) is None]
+    few = replace(shape, batch=1, heads=heads, kv_heads=kv_heads)
+    found = sorted({*below, last}, key=lambda each: each[1])
+    return [(kind, few.at(m)) for kind, m in found if kind.unsupported(m) is None]
 
 
 def _is_sparse(spans: Spans) -> bool:

@@ -19,7 +19,7 @@ Direction = Literal["forward", "backward", "training"]
 class Case:
     """Variant, parameters, implementation, shape, dtype, device, direction and threads as written.
 
-    `parameters` holds every parameter of the variant, defaults included.
+    `parameters` holds every parameter of the variant, defaults included; pairs are tuples.
     """
 
     variant: str
@@ -34,7 +34,11 @@ class Case:
     @cached_property
     def key(self) -> str:
         """A hash of everything above: joins rows within a run and between runs."""
-        text = json.dumps(self.to_json(), sort_keys=True)
+        told = self.to_json()
+        if self.shape.layout == Shape.layout:
+            # So the usual layout has the keys of runs and revisions that knew no other.
+            del told["layout"]
+        text = json.dumps(told, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @cached_property
@@ -46,13 +50,15 @@ class Case:
     def label(self) -> str:
         """The mechanism: `local_window(window=257)`, parameters at their defaults left out."""
         defaults = {each.name: each.default for each in fields(self.pattern)}
-        told = [f"{name}={_written(value)}" for name, value in self.parameters.items() if value != defaults[name]]
+        told = [f"{name}={written(value)}" for name, value in self.parameters.items() if value != defaults[name]]
         return f"{self.variant}({', '.join(told)})" if told else self.variant
 
     @property
     def title(self) -> str:
-        """The whole case in one line, for people."""
-        return f"{self.label}/{self.implementation} N={self.shape.seq_len} {self.dtype} {self.device} {self.direction}"
+        """The whole case in one line, for people; the layout is told where it is not the usual one."""
+        setting = [f"N={self.shape.seq_len}", self.dtype, self.device, self.direction]
+        setting += [self.shape.layout] if self.shape.layout != Shape.layout else []
+        return f"{self.label}/{self.implementation} {' '.join(setting)}"
 
     @property
     def group(self) -> tuple[Any, ...]:
@@ -81,7 +87,8 @@ class Case:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
-        """The case that `to_json` wrote; further fields are ignored."""
+        """The case that `to_json` wrote; further fields are ignored. Older rows tell no layout: it is the usual one."""
+        row = {"layout": Shape.layout, **row, "parameters": _paired(row["parameters"])}
         shape = Shape(**{each.name: row[each.name] for each in fields(Shape)})
         return cls(shape=shape, **{each.name: row[each.name] for each in fields(cls) if each.name != "shape"})
 
@@ -95,6 +102,13 @@ def grouped(cases: Iterable[Case]) -> list[list[Case]]:
     return [list(group) for _, group in groupby(sorted(cases, key=by_group), key=by_group)]
 
 
-def _written(value: Any) -> str:
-    """A parameter's value as a suite writes it."""
+def _paired(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters with their pairs as tuples, which JSON has as lists."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in dict(parameters).items()}
+
+
+def written(value: Any) -> str:
+    """A parameter's value as a suite writes it, but for a pair: `7x7`, without the blank that would split a word."""
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)

@@ -10,14 +10,14 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from attnbench import variants
 from attnbench.suites.problem import Problem, SuiteError, near
-from attnbench.suites.values import Leaf, flag, integer, null, number, one_of, text
+from attnbench.suites.values import Leaf, flag, integer, null, number, one_of, pair, text
 from attnbench.variants import Pattern, Variant, VariantError, kernels
 
 LARGEST = 2**31 - 1
 """The largest integer of a suite: products of two still fit into 64 bits."""
 
 SIZES = ("batch", "heads", "kv_heads", "head_dim", "seq_len")
-NAMES = ("variant", "implementation", "dtype", "device", "direction", "threads", *SIZES)
+NAMES = ("variant", "implementation", "dtype", "device", "direction", "threads", "layout", *SIZES)
 """What an exclusion names besides parameters; no parameter can have such a name."""
 
 Catalog = tuple[tuple[str, Variant], ...]
@@ -51,8 +51,10 @@ def leaves(each: "Field[Any]") -> list[Leaf]:
     """
     minimum = each.metadata.get("minimum")
     low = -LARGEST if minimum is None else minimum
+    odd = each.metadata.get("odd", False)
     makers: dict[Any, Callable[[], Leaf]] = {
-        int: lambda: integer(low, LARGEST, odd=each.metadata.get("odd", False)),
+        int: lambda: integer(low, LARGEST, odd=odd),
+        tuple[int, int]: lambda: pair(low, LARGEST, odd=odd),
         float: lambda: number(low, LARGEST),
         bool: flag,
         str: lambda: text("text"),
@@ -88,7 +90,7 @@ def _make(each: "Field[Any]", kind: Any, makers: dict[Any, Callable[[], Leaf]]) 
         instead = "remove `from __future__ import annotations`"
         raise VariantError(f"parameter {each.name}: expected a type, found the text {kind!r}; {instead}", each.name)
     if kind not in makers:
-        expected = "int, float, bool, str, None or Literal"
+        expected = "int, tuple[int, int], float, bool, str, None or Literal"
         raise VariantError(f"parameter {each.name}: expected {expected}, found {kind!r}", each.name)
     return makers[kind]()
 

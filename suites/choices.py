@@ -38,11 +38,12 @@ from attnbench.suites.values import (
     tuple_of,
     union,
 )
-from attnbench.variants import OWN, Variant, kernels
+from attnbench.variants import OWN, Layout, Variant, kernels
 
 DTYPE = one_of(["float32", "float16", "bfloat16", "float64"])
 DEVICE = one_of(["cpu", "cuda"])
 DIRECTION = one_of(get_args(Direction))
+LAYOUT = one_of(get_args(Layout))
 THREADS = (one_of(["auto"]), integer(1, 4096))
 COMPARED = text('a comparison such as "> 4096"', COMPARISON)
 
@@ -148,6 +149,7 @@ def _exclusions(there: Catalog, implementations: tuple[str, ...]) -> TypeAdapter
         "device": [DEVICE],
         "direction": [DIRECTION],
         "threads": [*THREADS, COMPARED],
+        "layout": [LAYOUT],
         **{name: [integer(1, LARGEST), COMPARED] for name in SIZES},
     }
     for each in (each for _, variant in there for each in fields(variant.pattern)):

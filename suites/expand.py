@@ -49,7 +49,7 @@ class Entry:
 def size(axes: Mapping[str, Any]) -> int:
     """The number of points before duplicates are merged, without making them."""
     sizes = axes["shape"]
-    lists = [sizes.batch, sizes.heads, sizes.kv_heads or (None,), sizes.head_dim, sizes.seq_len]
+    lists = [sizes.batch, sizes.heads, sizes.kv_heads or (None,), sizes.head_dim, sizes.layout, sizes.seq_len]
     lists += [axes[name] for name in ("dtype", "device", "direction", "threads")]
     points: int = prod(map(len, lists)) * sum(entry.size for entry in axes["variants"])
     return points
@@ -71,9 +71,9 @@ def expand(axes: Mapping[str, Any]) -> list[Case]:
 def shapes(sizes: Any) -> Iterator[Shape]:
     """Every combination of the sizes; lengths run fastest, ascending."""
     for batch, heads in product(sizes.batch, sizes.heads):
-        for kv_heads, head_dim in product(sizes.kv_heads or (heads,), sizes.head_dim):
+        for kv_heads, head_dim, layout in product(sizes.kv_heads or (heads,), sizes.head_dim, sizes.layout):
             for seq_len in sorted(sizes.seq_len):
-                yield Shape(batch, heads, kv_heads, seq_len, head_dim)
+                yield Shape(batch, heads, kv_heads, seq_len, head_dim, layout)
 
 
 def excluded(cases: Sequence[Case], exclusions: Sequence[Exclusion]) -> list[set[str]]:

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_MORE = ("batch", "heads", "kv_heads", "head_dim", "threads")
+_MORE = ("batch", "heads", "kv_heads", "head_dim", "layout", "threads")
 
 
 def names(points: Sequence[Mapping[str, Any]]) -> list[str]:
     """A name of its own for each point: `local_window(window=65)/blockwise N=512 float32 cpu forward`.
 
-    A point has the fields of a case, flat, and its `label`. Where points differ by batch, heads, key heads, width or
-    threads, these follow: `... heads=4`.
+    A point has the fields of a case, flat, and its `label`. Where points differ by batch, heads, key heads, width,
+    layout or threads, these follow: `... heads=4`.
     """
     return [
         f"{point['label']}/{point['implementation']} {setting}"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 KeyPath = tuple[str | int, ...]
 """The keys and list indices that lead to a value."""
+_MOST_SHOWN = 4
+"""Numbers of a list that are shown."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ def shown(value: object) -> str:
         text = value if len(value) <= 40 else value[:37] + "..."
         return json.dumps(text, ensure_ascii=not text.isprintable())
     if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    if isinstance(value, list) and 0 < len(value) <= _MOST_SHOWN and all(isinstance(each, int) for each in value):
         return json.dumps(value)
     return "a mapping" if isinstance(value, dict) else "a list"
 

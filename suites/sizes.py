@@ -1,7 +1,7 @@
 """The sizes that a suite measures at."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Discriminator, Tag, ValidationInfo, field_validator
 
@@ -15,10 +15,12 @@ from attnbench.suites.values import (
     integer,
     many,
     one,
+    one_of,
     one_or_more,
     scalar,
     union,
 )
+from attnbench.variants import Layout
 
 LONGEST_POWER = 24
 """The longest sequence is 2 to this power."""
@@ -64,6 +66,8 @@ class Sizes(Model):
     """D, the width of a head."""
     seq_len: Annotated[tuple[int, ...], As(_LENGTHS)]
     """N, the sequence length."""
+    layout: Annotated[tuple[Layout, ...], As(one_or_more(one_of(get_args(Layout))))] = ("bhnd",)
+    """The order in memory: bhnd is contiguous, in bnhd each token's heads lie together."""
 
     @field_validator("kv_heads")
     @classmethod

@@ -36,11 +36,12 @@ class Model(BaseModel):
 
 
 class Leaf(NamedTuple):
-    """One kind of scalar: its type, its words in errors, and the names it takes, if it takes names."""
+    """One kind of value: its type, its words in errors, the names it takes, if it takes names, and if it is a pair."""
 
     type: Any
     words: str
     choices: tuple[str, ...] = ()
+    is_pair: bool = False
 
 
 def integer(low: int, high: int, *, odd: bool = False) -> Leaf:
@@ -50,6 +51,13 @@ def integer(low: int, high: int, *, odd: bool = False) -> Leaf:
         return Leaf(Annotated[StrictInt, Field(ge=low, le=high)], words)
     no_even = Field(ge=low, le=high, json_schema_extra={"not": {"multipleOf": 2}})
     return Leaf(Annotated[StrictInt, no_even, AfterValidator(_odd)], words)
+
+
+def pair(low: int, high: int, *, odd: bool = False) -> Leaf:
+    """A list of two integers within bounds, both included, that together are one value."""
+    words = f"a list of two {'odd ' if odd else ''}integers from {low} to {high}"
+    side = integer(low, high, odd=odd).type
+    return Leaf(types.GenericAlias(tuple, (side, side)), words, is_pair=True)
 
 
 def number(low: float, high: float) -> Leaf:
@@ -111,8 +119,15 @@ def scalar(*leaves: Leaf) -> Any:
 
 
 def one_or_more(*leaves: Leaf) -> Any:
-    """A type that takes a scalar or a list of scalars, and makes both a tuple."""
-    return annotated(union(one(*leaves), many(*leaves)), Discriminator(branch))
+    """A type that takes a value or a list of values, and makes both a tuple.
+
+    Where there are only pairs (or null), a list that begins with a number is a pair. Beside other values a list is a
+    list of values, so that a pair stands in one.
+    """
+    others = [leaf for leaf in leaves if not leaf.is_pair]
+    if all(leaf.type is None for leaf in others):
+        return annotated(union(one(*leaves), many(*leaves)), Discriminator(_branch_of_pairs))
+    return annotated(union(one(*others), many(*leaves)), Discriminator(branch))
 
 
 def one(*leaves: Leaf) -> Any:
@@ -128,6 +143,12 @@ def many(*leaves: Leaf) -> Any:
 def branch(value: object) -> str:
     """The branch of a union that a value belongs to."""
     return f"{TAG}many" if isinstance(value, list | tuple) else f"{TAG}one"
+
+
+def _branch_of_pairs(value: object) -> str:
+    """The branch of a union of pairs that a value belongs to."""
+    is_pair = isinstance(value, list | tuple) and bool(value) and isinstance(value[0], int | float)
+    return f"{TAG}one" if is_pair else branch(value)
 
 
 def expected(words: str, choices: Sequence[str] = (), instead: str | None = None) -> PydanticCustomError:

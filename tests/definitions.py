@@ -43,6 +43,28 @@ def local_window(
     return first <= j // dilation < first + window
 
 
+def local_window_2d(
+    i: int,
+    j: int,
+    n: int,
+    window: tuple[int, int],
+    grid: tuple[int, int] | None = None,
+    dilation: tuple[int, int] = (1, 1),
+    edges: str = "clip",
+    causal: bool = False,
+) -> bool:
+    sides = sides_of(n, grid)
+    queries, keys = divmod(i, sides[1]), divmod(j, sides[1])
+    axes = zip(queries, keys, sides, window, dilation, strict=True)
+    return all(local_window(*each, edges) for each in axes) and (j <= i or not causal)
+
+
+def sides_of(n: int, grid: tuple[int, int] | None) -> tuple[int, int]:
+    """Rows and columns; without a grid, those of the largest square that n tokens fill."""
+    side = max(side for side in range(n + 1) if side * side <= n)
+    return grid or (side, side)
+
+
 def block_local(i: int, j: int, n: int, block: int, causal: bool = False) -> bool:
     del n
     return i // block == j // block and (j <= i or not causal)
@@ -126,6 +148,21 @@ DEFINITIONS = {
             {"window": 5, "dilation": 4, "edges": "slide"},
         ),
     ),
+    "local_window_2d": Definition(
+        local_window_2d,
+        (
+            {"window": (3, 5)},
+            {"window": (3, 5), "grid": (1, 61)},
+            {"window": (5, 3), "grid": (61, 1)},
+            {"window": (3, 5), "grid": (10, 13)},
+            {"window": (5, 3), "grid": (26, 5), "causal": True},
+            {"window": (3, 3), "grid": (13, 10), "dilation": (2, 3)},
+            {"window": (5, 7), "grid": (10, 13), "edges": "slide"},
+            {"window": (3, 5), "grid": (13, 10), "dilation": (4, 2), "edges": "slide"},
+            {"window": (3, 9), "grid": (7, 37)},
+            {"window": (7, 7), "grid": (37, 7), "edges": "slide"},
+        ),
+    ),
     "block_local": Definition(block_local, ({"block": 1}, {"block": 16}, {"block": 48, "causal": True})),
     "longformer": Definition(
         longformer,
@@ -174,10 +211,17 @@ def defined(name: str, parameters: dict[str, Any], n: int) -> npt.NDArray[np.boo
 
 
 def exists(name: str, parameters: dict[str, Any], n: int) -> bool:
-    """Whether there is such a pattern at this length: a window that slides must fit, and looks both ways."""
-    if name != "local_window" or parameters.get("edges") != "slide":
+    """Whether there is such a pattern at this length: tokens fill the grid, a window that slides fits, both ways."""
+    slides = parameters.get("edges") == "slide"
+    if slides and parameters.get("causal"):
+        return False
+    if name == "local_window":
+        return not slides or parameters["window"] * parameters.get("dilation", 1) <= n
+    if name != "local_window_2d":
         return True
-    return not parameters.get("causal") and parameters["window"] * parameters.get("dilation", 1) <= n
+    sides = sides_of(n, parameters.get("grid"))
+    axes = zip(parameters["window"], parameters.get("dilation", (1, 1)), sides, strict=True)
+    return sides[0] * sides[1] == n and (not slides or all(window * apart <= side for window, apart, side in axes))
 
 
 COMPILED = ("compiled", "flex")

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from attnbench import variants
 from attnbench.runner.calls import inputs
-from attnbench.runner.verification import Attend, Verdict, check, check_rows, small_shapes
+from attnbench.runner.verification import Attend, Verdict, check, check_rows, small
 from attnbench.variants import Shape, Spans
 from attnbench.variants.kernels import _oracle
+from attnbench.variants.local_window_2d import LocalWindow2d
 from attnbench.variants.truncated import Truncated
 
 SHAPE = Shape(1, 4, 2, 97, 8)
@@ -206,12 +207,28 @@ def test_bfloat16_may_be_as_wrong_as_its_plain_computation() -> None:
         ("full", {"causal": True}, 4096, [1, 5, 61, 97]),
         ("strided", {}, 4096, [1, 5, 61, 389]),
         ("fixed", {}, 4096, [1, 5, 61, 193]),
+        ("local_window_2d", {"window": (7, 7)}, 3136, [1, 4, 49, 81]),
+        ("local_window_2d", {"window": (13, 13)}, 3136, [1, 4, 49, 169]),
+        ("local_window_2d", {"window": (7, 7), "edges": "slide"}, 3136, [49, 81]),
+        ("local_window_2d", {"window": (7, 7)}, 36, [1, 4, 36]),
     ],
 )
 def test_small_lengths_show_structure(name: str, parameters: dict[str, Any], n: int, expected: list[int]) -> None:
-    shapes = small_shapes(variants.load(name).pattern(**parameters), Shape(3, 12, 4, n, 64))
+    pattern = variants.load(name).pattern(**parameters)
+    found = small(pattern, Shape(3, 12, 4, n, 64))
+    shapes = [shape for _, shape in found]
+    assert all(kind == pattern for kind, _ in found)
     assert [shape.seq_len for shape in shapes] == expected
     assert {(shape.batch, shape.heads, shape.kv_heads, shape.head_dim) for shape in shapes} == {(1, 6, 2, 64)}
+
+
+def test_a_pattern_that_exists_at_one_length_is_checked_as_others_near_small_lengths() -> None:
+    pattern = LocalWindow2d(window=(7, 5), grid=(32, 98))
+    found = [(vars(kind), shape.seq_len) for kind, shape in small(pattern, Shape(1, 1, 1, 3136, 8))]
+    grids = {2: (2, 1), 6: (3, 2), 56: (8, 7), 90: (10, 9)}
+    assert found == [({**vars(pattern), "grid": grid}, n) for n, grid in grids.items()]
+    short = LocalWindow2d(window=(3, 3), grid=(5, 7))
+    assert small(short, Shape(1, 1, 1, 35, 8))[-1] == (short, Shape(1, 1, 1, 35, 8))
 
 
 def test_inputs_are_the_same_every_time() -> None:

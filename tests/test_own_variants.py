@@ -14,6 +14,7 @@ from definitions import CASES, defined, exists, label
 from folders import forgotten
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stages import unheard
 from torch import Tensor
 
 from attnbench import variants
@@ -280,10 +281,6 @@ def probed(folder: Path, name: str, source: str, n: int = 61, implementation: st
     variants.extend(folder)
     shape = Shape(1, 2, 1, n, 8)
     return probe(Case(name, {}, implementation, shape, "float32", "cpu", "training", 1), 2**30, unheard)
-
-
-def unheard(name: str, *, anew: bool = False) -> None:
-    """A probe's stages, told to nobody."""
 
 
 PATTERN = """

@@ -17,8 +17,8 @@ from attnbench.reports.journal import RunError
 from attnbench.suites import Probe, Sample, Status
 
 SPECIFIED = (
-    "case,variant,parameters,implementation,device,dtype,direction,batch,heads,kv_heads,seq_len,head_dim,threads,"
-    "status,reason,time_ns,time_low_ns,time_high_ns,peak_bytes,allowed_pairs,computed_pairs,flops,flops_per_s,speedup,"
+    "case,variant,parameters,implementation,device,dtype,direction,batch,heads,kv_heads,seq_len,head_dim,layout,"
+    "threads,status,reason,time_ns,time_low_ns,time_high_ns,peak_bytes,allowed_pairs,computed_pairs,flops,flops_per_s,speedup,"
     "baseline,max_abs_error,label,"
 )
 

@@ -105,7 +105,8 @@ def test_every_key_is_described() -> None:
 ALL_GOOD = [yaml.safe_load(document(text)) for text in yaml.safe_load((DATA / "good.yaml").read_text()).values()]
 NUMBERS = [None, True, False, 0, 1, 2, 3, 8, 257, -1, 2.5, 512.0, 2**24, 2**31, 10**12, 1e-3]
 NAMES = ["", "auto", "full", "truncated", "full/sdpa", "sdpa", "blockwise", "cpu", "float32", "forward", "clip"]
-FORMS = ["> 3", "<= 512", "80%", "4GiB", "seq_len", "causal", "left", "pow2", "implementation"]
+FORMS = ["> 3", "<= 512", "80%", "4GiB", "seq_len", "causal", "left", "pow2", "implementation", "bnhd"]
+KEYS = ["heads", "causal", "left", "typo", "seq_len", "layout", "window", "grid"]
 SCALARS = st.sampled_from([*NUMBERS, *NAMES, *FORMS])
 VALUES = st.recursive(
     SCALARS,
@@ -136,7 +137,7 @@ def mutants(draw: st.DrawFn) -> Any:
         elif change == "wrap":
             container[key] = [container[key]]
         elif isinstance(container, dict):
-            container[draw(st.sampled_from(["heads", "causal", "left", "typo", "seq_len"]))] = draw(VALUES)
+            container[draw(st.sampled_from(KEYS))] = draw(VALUES)
         else:
             container.insert(key, draw(VALUES))
         if not _places(data):

@@ -47,9 +47,9 @@ measure: {values: many}
 name: again
 """
     )
-    names = "bigbird, block_local, fixed, full, local_window, longformer, strided, truncated"
+    names = "bigbird, block_local, fixed, full, local_window, local_window_2d, longformer, strided, truncated"
     assert found[:5] == [
-        "s.yaml:3:22: shape: expected one of batch, heads, kv_heads, head_dim, seq_len, "
+        "s.yaml:3:22: shape: expected one of batch, heads, kv_heads, head_dim, seq_len, layout, "
         'found "head_dims"; did you mean "head_dim"?',
         "s.yaml:3:46: shape.kv_heads: expected a divisor of heads = 8, found 3",
         "s.yaml:4:9: dtype[0]: expected one of float32, float16, bfloat16, float64, "
@@ -115,6 +115,24 @@ name: again
             "shape: {seq_len: 64}\nvariants: [{full: {}, bigbird: {}}]",
             "4:12: variants[0]: expected the name of a variant, or a mapping from one name to its parameters, "
             "found a mapping",
+        ),
+        (
+            "shape: {seq_len: 64}\nvariants: [local_window_2d: {window: [7, 8]}]",
+            "4:38: variants[0].local_window_2d.window: expected a list of two odd integers from 1 to 2147483647, "
+            "found [7, 8]",
+        ),
+        (
+            "shape: {seq_len: 64}\nvariants: [local_window_2d: {window: [[7, 7], 7]}]",
+            "4:47: variants[0].local_window_2d.window[1]: expected a list of two odd integers from 1 to 2147483647, "
+            "found 7",
+        ),
+        (
+            "shape: {seq_len: 64}\nvariants: [local_window: {window: [[7, 7]]}]",
+            "4:36: variants[0].local_window.window[0]: expected an odd integer from 1 to 2147483647, found [7, 7]",
+        ),
+        (
+            "shape: {seq_len: 64, layout: nbhd}\nvariants: [full]",
+            '3:30: shape.layout: expected one of bhnd, bnhd, found "nbhd"; did you mean "bnhd"?',
         ),
         (
             "shape: {seq_len: 64}\nvariants: [full: ]",

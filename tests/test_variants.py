@@ -61,8 +61,8 @@ def test_a_pattern_that_does_not_exist_says_so(name: str, parameters: dict[str, 
 def test_the_layout_holds_the_tiles_that_are_not_empty(
     name: str, parameters: dict[str, Any], height: int, width: int
 ) -> None:
-    spans = pattern_of(name, parameters).spans(61)
-    assert_layout(spans, height, width)
+    pattern, n = pattern_of(name, parameters).near(61)
+    assert_layout(pattern.spans(n), height, width)
 
 
 def assert_layout(spans: Spans, height: int, width: int) -> None:
@@ -90,16 +90,32 @@ def values_of(kind: Any, metadata: Any) -> st.SearchStrategy[Any]:
         return st.booleans()
     if kind is type(None):
         return st.none()
-    numbers = st.integers(metadata.get("minimum") or 0, 40)
+    if kind == tuple[int, int]:
+        return st.tuples(*[numbers_of(metadata, 8)] * 2)
+    return numbers_of(metadata, 40)
+
+
+def numbers_of(metadata: Any, most: int) -> st.SearchStrategy[int]:
+    numbers = st.integers(metadata.get("minimum") or 0, most)
     return numbers.map(lambda number: number | 1) if metadata.get("odd") else numbers
+
+
+def lengths_of(name: str, parameters: dict[str, Any]) -> st.SearchStrategy[int]:
+    """Any small length; for a pattern that exists at few lengths mostly one of these."""
+    lengths = st.integers(1, 45)
+    if name != "local_window_2d":
+        return lengths
+    grid = parameters["grid"]
+    filled = st.integers(1, 6).map(lambda side: side * side) if grid is None else st.just(grid[0] * grid[1])
+    return filled | filled | lengths
 
 
 @pytest.mark.parametrize("name", sorted(DEFINITIONS))
 @settings(max_examples=25)
 @given(data=st.data())
 def test_any_pattern_is_its_definition(name: str, data: st.DataObject) -> None:
-    n = data.draw(st.integers(1, 45), label="n")
     parameters = data.draw(parameters_of(name), label="parameters")
+    n = data.draw(lengths_of(name, parameters), label="n")
     pattern = pattern_of(name, parameters)
     assert (pattern.unsupported(n) is None) == exists(name, parameters, n)
     assume(exists(name, parameters, n))
@@ -146,6 +162,16 @@ def test_a_pattern_says_where_it_does_not_exist(parameters: dict[str, Any], n: i
         ("block_local", {"block": 0}, "block: expected at least 1, found 0"),
         ("truncated", {"left": "8", "right": 8}, "left: expected int or null, found '8'"),
         ("full", {"causal": 1}, "causal: expected bool, found 1"),
+        ("local_window_2d", {"window": (3, 4)}, "window: expected an odd number, found 4"),
+        ("local_window_2d", {"window": 3}, "window: expected a tuple of two integers, found 3"),
+        ("local_window_2d", {"window": (3, 3, 3)}, "window: expected a tuple of two integers, found (3, 3, 3)"),
+        ("local_window_2d", {"window": (3, True)}, "window: expected int, found True"),
+        ("local_window_2d", {"window": (3, 3), "grid": (0, 1)}, "grid: expected at least 1, found 0"),
+        (
+            "local_window_2d",
+            {"window": (3, 3), "grid": "square"},
+            "grid: expected a tuple of two integers or null, found 'square'",
+        ),
     ],
 )
 def test_a_bad_parameter_is_named(name: str, parameters: dict[str, Any], message: str) -> None:

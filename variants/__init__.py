@@ -12,6 +12,7 @@ from attnbench.variants._pattern import Spans as Spans
 from attnbench.variants._pattern import TooManySpans as TooManySpans
 from attnbench.variants._pattern import forget as forget
 from attnbench.variants._pattern import parameter as parameter
+from attnbench.variants._shape import Layout as Layout
 from attnbench.variants._shape import Shape as Shape
 from attnbench.variants._variant import OWN as OWN
 from attnbench.variants._variant import Variant as Variant

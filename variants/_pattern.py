@@ -200,7 +200,7 @@ def _booleans(found: object, shape: tuple[int, int]) -> BoolArray:
 
 
 def parameter(doc: str, *, default: Any = MISSING, minimum: int | None = None, odd: bool = False) -> Any:
-    """A field of a pattern: what it means, and the values that it takes."""
+    """A field of a pattern: what it means, and the values that it takes; of a pair, each of the two."""
     return field(default=default, metadata={"doc": doc, "minimum": minimum, "odd": odd})
 
 
@@ -236,6 +236,10 @@ class Pattern:
         del n
         return None
 
+    def near(self, n: int) -> tuple[Self, int]:
+        """A pattern of this kind and its length, about n: itself at n, unless its parameters fix its length."""
+        return self, n
+
 
 def forget() -> None:
     """Let patterns that say only which pairs they allow be asked anew: what that takes belongs to the preparation."""
@@ -256,12 +260,20 @@ def _problem(value: object, kind: Any, metadata: Any) -> str | None:
     choices = [choice for each in kinds if get_origin(each) is Literal for choice in get_args(each)]
     if choices:
         return None if value in choices else f"expected one of {', '.join(map(str, choices))}, found {value!r}"
+    if type(value) is tuple and len(value) == 2 and tuple[int, int] in kinds:
+        return next(filter(None, (_problem(each, int, metadata) for each in value)), None)
     if type(value) not in kinds:
-        names = " or ".join("null" if each is type(None) else each.__name__ for each in kinds)
-        return f"expected {names}, found {value!r}"
+        return f"expected {' or '.join(map(_name, kinds))}, found {value!r}"
     minimum = metadata.get("minimum")
     if minimum is not None and isinstance(value, int) and value < minimum:
         return f"expected at least {minimum}, found {value}"
     if metadata.get("odd") and isinstance(value, int) and value % 2 == 0:
         return f"expected an odd number, found {value}"
     return None
+
+
+def _name(kind: Any) -> str:
+    """A type of a parameter in words."""
+    if kind == tuple[int, int]:
+        return "a tuple of two integers"
+    return "null" if kind is type(None) else str(kind.__name__)

@@ -1,6 +1,10 @@
 """The size of one attention call."""
 
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+Layout = Literal["bhnd", "bnhd"]
+"""The order in which the numbers of a tensor lie in memory, the last axis closest together."""
 
 
 @dataclass(frozen=True)
@@ -11,8 +15,11 @@ class Shape:
     `K = kv_heads`. Query head h reads key head `h // (H / K)` (grouped-query attention, Ainslie et al. 2023,
     arXiv 2305.13245, section 2); K = H is ordinary multi-head attention.
 
+    Whatever their layout, tensors are indexed `B H N D`. In `bhnd` they are contiguous; in `bnhd` each token's heads
+    lie together, as the projections of a layer leave them.
+
     Raises:
-        ValueError: a size is below 1, or `kv_heads` does not divide `heads`.
+        ValueError: a size is below 1, `kv_heads` does not divide `heads`, or there is no such layout.
     """
 
     batch: int
@@ -20,6 +27,7 @@ class Shape:
     kv_heads: int
     seq_len: int
     head_dim: int
+    layout: Layout = "bhnd"
 
     def __post_init__(self) -> None:
         for name in ("batch", "heads", "kv_heads", "seq_len", "head_dim"):
@@ -27,6 +35,8 @@ class Shape:
                 raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
         if self.heads % self.kv_heads:
             raise ValueError(f"kv_heads: expected a divisor of heads={self.heads}, found {self.kv_heads}")
+        if self.layout not in get_args(Layout):
+            raise ValueError(f"layout: expected one of {', '.join(get_args(Layout))}, found {self.layout!r}")
 
     def at(self, seq_len: int) -> "Shape":
         """The same shape at another length."""

@@ -10,7 +10,7 @@ from attnbench.reports.verdict import COMPARED, ORDER, Verdict
 
 IDENTITY = (
     *("case", "label", "implementation", "device", "dtype", "direction", "threads"),
-    *("batch", "heads", "kv_heads", "seq_len", "head_dim"),
+    *("batch", "heads", "kv_heads", "seq_len", "head_dim", "layout"),
 )
 TIME = ("verdict", "ratio", "low", "high", "minimum_detectable", "p_value", "reason", "a_ns", "b_ns", "processes")
 METRICS = ("memory", "work", "operators", "error")

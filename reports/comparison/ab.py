@@ -72,7 +72,7 @@ def _told(
     row: dict[str, Any] = {
         name: getattr(case, name) for name in ("label", "implementation", "dtype", "device", "direction")
     }
-    row |= {name: getattr(case.shape, name) for name in ("batch", "heads", "kv_heads", "seq_len", "head_dim")}
+    row |= {name: getattr(case.shape, name) for name in ("batch", "heads", "kv_heads", "seq_len", "head_dim", "layout")}
     row |= {"case": case.key, "threads": str(case.threads), "against": "", "a_ns": np.nan, "b_ns": np.nan}
     verdict, reason = _verdict(a, b, decision, ended, noise, rule)
     open_ = decision is None or verdict in (Verdict.ERROR, Verdict.NEW, Verdict.INCOMPARABLE)

@@ -17,7 +17,7 @@ from attnbench.reports.figures.looks import NOTE_COLOUR, Look, looks
 from attnbench.reports.figures.ticks import Places, Ticks
 from attnbench.reports.figures.ticks import lengths as ticks_of_length
 from attnbench.reports.frame import Run
-from attnbench.reports.settings import Setting, attempted, settings, shape
+from attnbench.reports.settings import SHAPE, Setting, attempted, settings, shape
 
 WIDTH, HEIGHT = 3.9, 3.0
 """Inches of a panel, the strip of what did not pass apart."""
@@ -92,7 +92,7 @@ def context(run: Run) -> str:
         name = environment.get("gpu" if device == "cuda" else "cpu") or device
         told.append(f"{device}: {name}{_threads(frame, environment) if device == 'cpu' else ''}")
     told.append(" and ".join(frame["dtype"].unique()))
-    shapes = {shape(row) for _, row in frame.drop_duplicates(["batch", "heads", "kv_heads", "head_dim"]).iterrows()}
+    shapes = {shape(row) for _, row in frame.drop_duplicates(list(SHAPE)).iterrows()}
     told += shapes if len(shapes) == 1 else []
     processes = frame["processes"].max() if len(frame) else 0
     if processes:

@@ -32,6 +32,12 @@ def key_bytes(shape: Shape, dtype: str) -> int:
     return query_bytes(shape, dtype) * shape.kv_heads // shape.heads
 
 
+def reordered_bytes(shape: Shape, dtype: str) -> tuple[int, int]:
+    """Bytes of the copies of a query tensor and of a key tensor that make them contiguous; 0 where they are."""
+    copies = [shape.layout != "bhnd" and heads > 1 for heads in (shape.heads, shape.kv_heads)]
+    return query_bytes(shape, dtype) * copies[0], key_bytes(shape, dtype) * copies[1]
+
+
 def sums_bytes(shape: Shape, dtype: str) -> int:
     """Bytes of the log-sum-exp `B H N` that the fused kernel hands to its backward."""
     return shape.batch * shape.heads * shape.seq_len * sum_itemsize(dtype)
@@ -55,13 +61,14 @@ def fused_bytes(shape: Shape, dtype: str, direction: str, threads: int) -> int:
     """Bytes of one call of the fused kernel without a mask over whole sequences.
 
     With T a query tensor, U a key tensor and L the log-sum-exp: forward T + L, backward 2 T + 2 U, training
-    3 T + 2 U + L, each with its workspace.
+    3 T + 2 U + L, each with its workspace. Its own order is `bnhd`: the backward copies no output's gradient that
+    has it, which saves T.
     """
     queries, keys, n = query_bytes(shape, dtype), key_bytes(shape, dtype), shape.seq_len
     out = queries + sums_bytes(shape, dtype)
     if direction == "forward":
         return out + forward_workspace(n, n, shape.head_dim, dtype, threads)
-    gradients = 2 * queries + 2 * keys + backward_workspace(n, n, dtype, threads)
+    gradients = queries * (2 if shape.layout == "bhnd" else 1) + 2 * keys + backward_workspace(n, n, dtype, threads)
     return gradients if direction == "backward" else out + gradients
 
 
@@ -89,14 +96,15 @@ def call_bytes(step: Step, shape: Shape, dtype: str, threads: int) -> CallBytes:
     keys = step.heads * blocks * width * shape.head_dim * size
     part = height < shape.seq_len
     folded = queries * (group > 1 and part)
-    read = max(queries * step.queries.copied, folded)
+    read = max(queries * bool(step.queries.copied), folded)
     mask = 0 if step.mask is None else height * group * width * size
     kept = queries + step.heads * blocks * height * group * sum_itemsize(dtype) + mask
-    kept += read + 2 * keys * step.keys.copied
+    copied = step.heads * step.keys.copied * shape.head_dim * size
+    kept += read + 2 * copied
     workspace = backward_workspace(height * group, width, dtype, threads) + queries * part
-    added = keys * step.keys.at_once // width
+    added = copied or keys * step.keys.at_once // width
     widened = added // size * sum_itemsize(dtype) * (size < 4)
-    gathered = (8 * step.heads * blocks * width + keys) * step.keys.copied
+    gathered = 8 * step.heads * step.keys.copied + copied
     return CallBytes(
         kept,
         max(forward_workspace(height * group, width, shape.head_dim, dtype, threads), folded),
@@ -104,30 +112,48 @@ def call_bytes(step: Step, shape: Shape, dtype: str, threads: int) -> CallBytes:
     )
 
 
+def read_in_place(step: Step, shape: Shape) -> tuple[bool, bool]:
+    """Whether a call reads queries, and keys, as views: what they are views of is then kept for its gradients."""
+    folded = shape.heads > shape.kv_heads and 1 < step.queries.shape[1] < shape.seq_len
+    return not (step.queries.copied or folded), not step.keys.copied
+
+
 def merged_bytes(pieces: Sequence[Piece], shape: Shape, dtype: str, direction: str, device: str, threads: int) -> int:
     """Bytes of a call that merges pieces, with T a query tensor, U a key tensor and L the log-sum-exps.
 
     Forward: T + L, the keys and values that a piece gathers, and the largest of its calls. Backward: T + 2 U for the
     gradients' sums (float32 at least), a piece's gathered keys, values and their sums, and the largest of its calls.
-    Training: T + L, which are kept, and a backward.
+    Training: T + L, which are kept, and a backward. Tensors in another layout are copied each time: T + 2 U forward,
+    and another T for the output's gradient.
     """
     queries, keys = query_bytes(shape, dtype), key_bytes(shape, dtype)
+    copied_queries, copied_keys = reordered_bytes(shape, dtype)
     kept = queries + sums_bytes(shape, dtype)
     if direction == "forward":
-        return kept + max(
-            _gathered_bytes(piece, shape, itemsize(dtype))
-            + max(_merged_call_bytes(step, shape, dtype, device, threads).forward for step in piece.steps)
-            for piece in pieces
+        return (
+            kept
+            + copied_queries
+            + 2 * copied_keys
+            + max(
+                _gathered_bytes(piece, shape, itemsize(dtype))
+                + max(_merged_call_bytes(step, shape, dtype, device, threads).forward for step in piece.steps)
+                for piece in pieces
+            )
         )
     wider = sum_itemsize(dtype) // itemsize(dtype)
     rounded = queries + 2 * keys if wider > 1 else 0
-    backward = (queries + 2 * keys) * wider + max(
-        rounded,
-        *(
-            _gathered_bytes(piece, shape, itemsize(dtype) + sum_itemsize(dtype))
-            + max(_merged_call_bytes(step, shape, dtype, device, threads).backward for step in piece.steps)
-            for piece in pieces
-        ),
+    backward = (
+        2 * copied_queries
+        + 2 * copied_keys
+        + (queries + 2 * keys) * wider
+        + max(
+            rounded,
+            *(
+                _gathered_bytes(piece, shape, itemsize(dtype) + sum_itemsize(dtype))
+                + max(_merged_call_bytes(step, shape, dtype, device, threads).backward for step in piece.steps)
+                for piece in pieces
+            ),
+        )
     )
     return backward if direction == "backward" else kept + backward
 
@@ -150,14 +176,15 @@ def _merged_call_bytes(step: Step, shape: Shape, dtype: str, device: str, thread
     queries = rows * shape.head_dim * size
     keys = step.heads * blocks * width * shape.head_dim * size
     part = height < shape.seq_len
-    read = queries * (step.queries.copied or (group > 1 and part))
-    copied = 2 * keys * step.keys.copied
+    copied = bool(step.queries.copied)
+    read = queries * (copied or (group > 1 and part))
+    gathered = 2 * step.heads * step.keys.copied * shape.head_dim * size
     widened = 2 * rows * shape.head_dim * total * (size < total)
     scores = rows * width * total * (device != "cpu")
-    forward = read + copied + forward_workspace(height * group, width, shape.head_dim, dtype, threads) + 2 * scores
-    backward = 3 * read + copied + queries * part + backward_workspace(height * group, width, dtype, threads)
-    merging = 2 * rows * total + queries * (step.queries.copied + (group > 1 and blocks > 1)) + widened
-    adding = (8 * step.heads * blocks * width) * step.keys.copied + keys // size * total * (size < total)
+    forward = read + gathered + forward_workspace(height * group, width, shape.head_dim, dtype, threads) + 2 * scores
+    backward = 3 * read + gathered + queries * part + backward_workspace(height * group, width, dtype, threads)
+    merging = 2 * rows * total + queries * (copied + (group > 1 and blocks > 1)) + widened
+    adding = 8 * step.heads * step.keys.copied + keys // size * total * (size < total)
     return CallBytes(
         kept=0,
         forward=queries + rows * total + max(forward, merging),

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from attnbench.variants._pattern import IntArray, Spans
-from attnbench.variants.kernels._plan import Group, plan
+from attnbench.variants.kernels._grid import plan
+from attnbench.variants.kernels._plan import Group
 
 
 @dataclass(frozen=True)

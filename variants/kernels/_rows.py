@@ -3,7 +3,8 @@
 An index `[blocks, width]` names rows of tensors `heads N D`. Where it is a progression in both directions
 (`first + b * step + w * spacing`), the rows are one strided view that copies nothing. Blocks may overlap in it, or
 interleave, as residue classes do. Adding gradients back to overlapping blocks is a few additions of strided slices
-that do not overlap.
+that do not overlap. Where the rows lie anywhere, but each block begins some rows into the one before and goes on from
+there, they are gathered once, and the blocks are such a view of what was gathered.
 """
 
 from dataclasses import dataclass
@@ -28,8 +29,8 @@ class Rows(Protocol):
         """Bytes of the index."""
 
     @property
-    def copied(self) -> bool:
-        """Whether `read` copies."""
+    def copied(self) -> int:
+        """Rows that `read` copies, of each head."""
 
     @property
     def at_once(self) -> int:
@@ -54,7 +55,19 @@ def rows(index: IntArray, device: str) -> Rows:
     regular = Strided(first, blocks, width, step, spacing)
     if regular.is_sound() and (index == regular.index()).all():
         return regular
-    return Gathered(torch.from_numpy(index).to(device))
+    apart = _apart(index)
+    if apart is None:
+        return Gathered(torch.from_numpy(index).to(device))
+    once = np.concatenate([index[0], index[1:, width - apart :].reshape(-1)])
+    return Overlapping(Gathered(torch.from_numpy(once[None]).to(device)), Strided(0, blocks, width, apart, 1))
+
+
+def _apart(index: IntArray) -> int | None:
+    """After how many of its rows a block is followed by the next one, if that holds for all; None where they differ."""
+    blocks, width = index.shape
+    found = np.flatnonzero(index[0] == index[1, 0]) if blocks > 1 else np.zeros(0)
+    apart = int(found[0]) if found.size else 0
+    return apart if apart and (index[1:, : width - apart] == index[:-1, apart:]).all() else None
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,7 @@ class Strided:
     step: int
     spacing: int
     held_bytes: int = 0
-    copied: bool = False
+    copied: int = 0
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -120,7 +133,6 @@ class Gathered:
     """Rows that lie anywhere, numbered by `index` `[blocks, width]`."""
 
     index: Tensor
-    copied: bool = True
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -131,6 +143,11 @@ class Gathered:
     def at_once(self) -> int:
         """All of them."""
         return self.index.shape[1]
+
+    @property
+    def copied(self) -> int:
+        """All of them."""
+        return self.index.numel()
 
     @property
     def held_bytes(self) -> int:
@@ -158,3 +175,45 @@ class Gathered:
         if heads == 1:
             return self.index.view(-1)
         return (torch.arange(heads, device=tensor.device)[:, None] * n + self.index.view(1, -1)).view(-1)
+
+
+@dataclass(frozen=True)
+class Overlapping:
+    """Rows that lie anywhere, in blocks that overlap: `blocks` is a view of the rows that `once` gathers."""
+
+    once: Gathered
+    blocks: Strided
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Blocks, and the width of each."""
+        return self.blocks.shape
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the index."""
+        return self.once.held_bytes
+
+    @property
+    def at_once(self) -> int:
+        """As of the view."""
+        return self.blocks.at_once
+
+    @property
+    def copied(self) -> int:
+        """Each row once."""
+        return self.once.copied
+
+    def read(self, tensor: Tensor) -> Tensor:
+        """A view `heads blocks width D` of a copy."""
+        return self.blocks.read(self.once.read(tensor)[:, 0])
+
+    def add(self, tensor: Tensor, rows: Tensor) -> None:
+        """Add up what overlaps, then add row by row."""
+        sums = tensor.new_zeros(tensor.shape[0], self.copied, tensor.shape[2])
+        self.blocks.add(sums, rows)
+        self.once.add(tensor, sums[:, None])
+
+    def write(self, tensor: Tensor, rows: Tensor) -> None:
+        """Not for blocks that overlap: they name rows twice."""
+        raise NotImplementedError

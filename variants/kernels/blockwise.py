@@ -1,11 +1,11 @@
 """Only the keys that a block of queries needs: sparse attention that saves what its pattern saves.
 
-Queries are cut into blocks (`_plan`), each with exactly the union of its rows' keys and a small mask, and blocks
-that look alike go through one call of torch's `scaled_dot_product_attention` (`_steps`). The keys of a band of
-blocks are an overlapping strided view, copied nowhere; keys that lie irregularly (random blocks, global tokens)
-are gathered (`_rows`). A pattern of several steps is computed in parts (`_parts`), merged by their log-sum-exp
-(`_merge`); on CUDA their scores are written out, without a fused kernel. Cost: 4 D FLOPs forward for every computed
-pair, and the plan says how many there are.
+Queries are cut into blocks (`_plan`; tiles on a grid: `_grid`), each with exactly the union of its rows' keys and
+a small mask, and blocks that look alike go through one call of torch's `scaled_dot_product_attention` (`_steps`).
+The keys of a band of blocks are an overlapping strided view, copied nowhere; keys that lie irregularly (random
+blocks, global tokens) are gathered (`_rows`). A pattern of several steps is computed in parts (`_parts`), merged by
+their log-sum-exp (`_merge`); on CUDA their scores are written out, without a fused kernel. Cost: 4 D FLOPs forward
+for every computed pair, and the plan says how many there are.
 
 Calls are cut so that what one of them gathers, or what its gradients take, stays small: that is faster on a
 CPU, whose caches then hold it, and bounds the memory.
@@ -20,7 +20,14 @@ from torch import Tensor
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._shape import Shape
 from attnbench.variants.kernels import Kernel, _merge, _steps
-from attnbench.variants.kernels._bytes import call_bytes, key_bytes, merged_bytes, query_bytes
+from attnbench.variants.kernels._bytes import (
+    call_bytes,
+    key_bytes,
+    merged_bytes,
+    query_bytes,
+    read_in_place,
+    reordered_bytes,
+)
 from attnbench.variants.kernels._merge import Piece
 from attnbench.variants.kernels._parts import Part, parts
 from attnbench.variants.kernels._plan import Group
@@ -45,7 +52,9 @@ def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direc
 
     Forward: the output T and the largest of the fused calls. Backward: T + 2 U for the gradients (keys' sums in
     float32 at least) and the largest of the calls' gradients. Training: what all calls keep for that (their
-    outputs, T in all, and what they gathered), the output, and a backward. Several parts: see `merged_bytes`.
+    outputs, T in all, and what they gathered), the output, and a backward. Tensors in another layout are copied
+    first: T + 2 U forward, which training keeps where calls read them in place, and T for the output's gradient.
+    Several parts: see `merged_bytes`.
     """
     planned = parts(pattern.spans(shape.seq_len))
     pieces = _pieces(planned, _masks(planned, shape, dtype, "meta"), shape, dtype, _CALL_BYTES[device], "meta")
@@ -54,13 +63,16 @@ def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direc
     steps = pieces[0].steps
     calls = [call_bytes(step, shape, dtype, threads) for step in steps]
     queries, keys = query_bytes(shape, dtype), key_bytes(shape, dtype)
+    copied_queries, copied_keys = reordered_bytes(shape, dtype)
     if direction == "forward":
-        return queries + max(call.kept + call.forward for call in calls)
+        return queries + copied_queries + 2 * copied_keys + max(call.kept + call.forward for call in calls)
     sums = 2 * keys * sum_itemsize(dtype) // itemsize(dtype)
     rounded = 2 * keys if sums > 2 * keys else 0
-    backward = queries + sums + max(rounded, *(call.backward for call in calls))
+    backward = copied_queries + queries + sums + max(rounded, *(call.backward for call in calls))
     heads = shape.batch * shape.kv_heads
     kept = sum(call.kept * heads // step.heads for call, step in zip(calls, steps, strict=True))
+    in_place = [read_in_place(step, shape) for step in steps]
+    kept += copied_queries * any(q for q, _ in in_place) + 2 * copied_keys * any(k for _, k in in_place)
     return backward if direction == "backward" else queries + kept + backward
 
 

@@ -1,0 +1,91 @@
+"""Local-window attention on a grid: a token is a pixel, and sees a window of rows by columns around itself.
+
+    o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   i = y W + x,   j = (y + a m) W + x + b l,
+    |m| <= (window[0] - 1) / 2,   |l| <= (window[1] - 1) / 2,   dilation = [a, b]
+
+Pairs say what is down and what is across, in this order. The tokens are those of a grid of H rows and W columns,
+row by row, so N = H W; without a `grid` it is a square. It is a variant apart from `local_window`, where
+`window: [65, 257]` is two windows and not one. `window` holds the total odd numbers of rows and columns, so a
+query sees window[0] window[1] keys. At the sides of the grid `edges: clip` drops the keys outside (a zero-padded
+convolution), `edges: slide` moves the window inward, down and across each for itself (neighbourhood attention).
+Causal: no keys after the query row by row, as in a masked convolution; that leaves the upper half of the window.
+Cost: 4 window[0] window[1] N D FLOPs forward for one head, about half when causal.
+
+Source: Ramachandran et al. 2019, "Stand-Alone Self-Attention in Vision Models", arXiv 1906.05909, section 3;
+`slide` and dilation: Hassani et al. 2023, "Neighborhood Attention Transformer", arXiv 2204.07143, section 3.1,
+and Hassani and Shi 2022, "Dilated Neighborhood Attention Transformer", arXiv 2209.15001, section 3; causal: van
+den Oord et al. 2016, "Pixel Recurrent Neural Networks", arXiv 1601.06759, section 3.4.
+"""
+
+from dataclasses import dataclass, replace
+from math import isqrt
+from typing import Literal, Self
+
+import numpy as np
+
+from attnbench.variants import Pattern, Spans, Variant, parameter
+from attnbench.variants.local_window import LocalWindow
+
+
+@dataclass(frozen=True)
+class LocalWindow2d(Pattern):
+    """Query (y, x) sees `window` rows and columns of keys, `dilation` apart, centred on (y, x)."""
+
+    window: tuple[int, int] = parameter("rows and columns of keys per query in all, both odd", minimum=1, odd=True)
+    grid: tuple[int, int] | None = parameter("rows and columns of tokens; null: a square", default=None, minimum=1)
+    dilation: tuple[int, int] = parameter(
+        "distance between neighbouring keys of a window, down and across", default=(1, 1), minimum=1
+    )
+    edges: Literal["clip", "slide"] = parameter(
+        "clip the window at the sides of the grid, or slide it in", default="clip"
+    )
+    causal: bool = parameter("hide the keys after the query, row by row", default=False)
+
+    def spans(self, n: int) -> Spans:
+        """A span for each row of the window: the product of a window down the grid and one across it."""
+        height, width = self._sides(n)
+        down, across = (
+            LocalWindow(window, dilation, self.edges).spans(side)
+            for window, dilation, side in zip(self.window, self.dilation, (height, width), strict=True)
+        )
+        y, x = np.divmod(np.arange(n), width)
+        first, last = across.start[x, 0], across.stop[x, 0]
+        rows = [down.start[y, 0] + row * self.dilation[0] for row in range(int(down.counts().max()))]
+        spans = Spans.of(
+            n,
+            *(
+                (row * width + first, np.where(row < down.stop[y, 0], row * width + last, 0), self.dilation[1])
+                for row in rows
+            ),
+        )
+        return spans.causal() if self.causal else spans
+
+    def unsupported(self, n: int) -> str | None:
+        """The tokens must fill the grid, and a sliding window must fit into it; that cannot be causal."""
+        if self.grid is None and isqrt(n) ** 2 != n:
+            return f"a square grid needs a square number of tokens, found seq_len = {n}; give grid: [rows, columns]"
+        height, width = self._sides(n)
+        if height * width != n:
+            return f"grid: [{height}, {width}] has {height * width} tokens, found seq_len = {n}"
+        if self.edges == "slide" and self.causal:
+            return "a causal window cannot slide inward; use edges: clip"
+        for window, dilation, side in zip(self.window, self.dilation, (height, width), strict=True):
+            if self.edges == "slide" and dilation * window > side:
+                return f"edges: slide needs dilation * window <= side of the grid, found {dilation} * {window} > {side}"
+        return None
+
+    def near(self, n: int) -> tuple[Self, int]:
+        """A square of about n tokens; for a given grid one more row, so that rows are not taken for columns."""
+        side = isqrt(n)
+        if self.grid is None:
+            return self, side * side
+        return replace(self, grid=(side + 1, side)), (side + 1) * side
+
+    def _sides(self, n: int) -> tuple[int, int]:
+        """Rows and columns of a grid of n tokens."""
+        return self.grid or (isqrt(n), isqrt(n))
+
+
+VARIANT = Variant(
+    LocalWindow2d, source="Ramachandran et al. 2019, arXiv 1906.05909; Hassani et al. 2023, arXiv 2204.07143"
+)
