@@ -2,6 +2,7 @@
 
 import bisect
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ _WARM_UP_NS = 1e7
 _CALL = "attnbench call"
 _ALLOCATORS = ("aten::empty", "aten::new_empty", "aten::resize_")
 """Operators that allocate for the one that calls them."""
+_MADE = re.compile("CompiledFxGraph|Torch-Compiled Region")
 
 
 def profile(case: Case, trace: Path, stage: Stage) -> Profile:
@@ -172,7 +174,9 @@ def decimated(points: list[tuple[float, int]], most: int) -> list[tuple[float, i
 
 
 def _name(event: Any) -> str:
-    return OUTSIDE if event.name == _CALL else str(event.name)
+    """The operator's name; what a compiler made is called by its kind, for the rest of its name changes every time."""
+    named = _MADE.search(event.name)
+    return named[0] if named else OUTSIDE if event.name == _CALL else str(event.name)
 
 
 def _on_cpu(event: Any) -> bool:

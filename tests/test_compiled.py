@@ -42,11 +42,12 @@ pytestmark = pytest.mark.filterwarnings(  # torch's own compiler uses it, while 
 )
 
 FEW = [
-    ("full", {}),
-    ("local_window", {"window": 9, "dilation": 3}),
-    ("bigbird", {"block": 16}),
+    ("full", {}, 1, "float32"),
+    ("full", {}, 61, "bfloat16"),
+    ("local_window", {"window": 9, "dilation": 3}, 300, "float32"),
+    ("bigbird", {"block": 16}, 300, "bfloat16"),
 ]
-"""Without a mask, one span with a step, and six spans."""
+"""Without a mask, one span with a step, and six spans; shorter than a tile, and a ragged end."""
 
 SUITE = """
 name: small
@@ -109,8 +110,7 @@ def test_compiled_equals_the_oracle_with_its_gradients() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "dtype"), [(1, "float32"), (61, "bfloat16"), (300, "float32")])
-@pytest.mark.parametrize(("name", "parameters"), FEW, ids=label)
+@pytest.mark.parametrize(("name", "parameters", "n", "dtype"), FEW, ids=label)
 def test_patterns_of_every_kind_equal_the_oracle(name: str, parameters: dict[str, Any], n: int, dtype: str) -> None:
     shape, pattern = Shape(2, 4, 2, n, 16), pattern_of(name, parameters)
     for implementation in COMPILED:
@@ -355,8 +355,7 @@ def test_workers_compile_in_their_own_process(monkeypatch: pytest.MonkeyPatch) -
 REAL = """
 name: compilers
 question: What do compilers make of a window?
-shape: {batch: 1, heads: 2, head_dim: 16, seq_len: 300}
-direction: [forward, training]
+shape: {batch: 1, heads: 2, head_dim: 16, seq_len: 61}
 variants:
   - full: {implementation: [eager, sdpa_flash]}
   - local_window: {window: 17, implementation: [blockwise, compiled, flex]}
@@ -370,17 +369,12 @@ def test_a_run_with_compilers(tmp_path: Path) -> None:
     (tmp_path / "real.yaml").write_text(REAL)
     done = bench("run", "real.yaml", "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    table = pd.read_csv(tmp_path / "out" / "table.csv").set_index(["implementation", "direction"])
-    ended = dict(table.status)
-    assert {each for each, status in ended.items() if status == "unsupported"} == {
-        ("sdpa_flash", "forward"),
-        ("sdpa_flash", "training"),
-        ("flex", "training"),
-    }
+    table = pd.read_csv(tmp_path / "out" / "table.csv").set_index("implementation")
+    assert table.index[table.status == "unsupported"].tolist() == ["sdpa_flash"]
     passed = table[table.status == "passed"]
-    assert len(passed) == 7
-    compiles = passed.index.get_level_values(0).isin(COMPILED)
+    assert len(passed) == 4
+    compiles = passed.index.isin(COMPILED)
     assert passed.compile_ns[compiles].notna().all()
     assert passed.compile_ns[~compiles].isna().all()
     assert (passed.time_ns[compiles] < passed.compile_ns[compiles]).all()
-    assert "before the first value at N = 300" in (tmp_path / "out" / "table.md").read_text()
+    assert "before the first value at N = 61" in (tmp_path / "out" / "table.md").read_text()

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -161,6 +162,21 @@ def test_memory_goes_to_the_operator_that_asked_for_it(tmp_path: Path) -> None:
     assert by_name["aten::_softmax"].calls == 1
     assert by_name[OUTSIDE].allocated_bytes < 100, "scalars that become tensors"
     assert "aten::_softmax" in {step.operator for step in found.steps}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("## Call CompiledFxGraph fuo5mjzvtofm ##", "CompiledFxGraph"),
+        ("Torch-Compiled Region: 1/0", "Torch-Compiled Region"),
+        ("aten::bmm", "aten::bmm"),
+        ("attnbench call", OUTSIDE),
+    ],
+)
+def test_what_a_compiler_made_has_the_same_name_every_time(name: str, expected: str) -> None:
+    from attnbench.runner import profile as recorder
+
+    assert recorder._name(SimpleNamespace(name=name)) == expected
 
 
 def test_a_case_that_raises_is_told(tmp_path: Path) -> None:
