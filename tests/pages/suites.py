@@ -169,6 +169,9 @@ def _words(node: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
         return [", ".join(names) if len(names) <= _MOST_NAMES else f"a name such as {names[0]}"]
     if "const" in node:
         return [f"`{_written(node['const'])}`"]
+    if "prefixItems" in node:
+        first, *_ = (_words(each, known) for each in node["prefixItems"])
+        return [f"a pair of {' or '.join(first).replace('integer', 'integers')}"]
     if node.get("type") == "array":
         inside = _words(node["items"], known)
         return ["a list, see below"] if "a mapping" in inside else [f"a list of {' or '.join(inside)}"]
