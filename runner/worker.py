@@ -4,7 +4,6 @@ Requests and replies are JSON objects over a pipe. Torch is imported only once t
 its signals and the thread that ends it when its parent is gone.
 """
 
-import ctypes
 import gc
 import hashlib
 import itertools
@@ -15,19 +14,16 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnbench import variants
-from attnbench.runner import outcome
+from attnbench.runner import orphan, outcome
 from attnbench.suites import Case
 
 if TYPE_CHECKING:
     from attnbench.runner.timing import Bench
-
-_PR_SET_PDEATHSIG = 1
 
 Marks = Any
 """A shared array of two integers: the case in flight, and a count that moves as long as work goes on."""
@@ -231,6 +227,5 @@ def _detach(log: str) -> None:
         os._exit(1)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
-    # That thread never runs while a kernel keeps the interpreter to itself; Linux then ends the process.
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # That thread never runs while a kernel keeps the interpreter to itself.
+    orphan.prevent()

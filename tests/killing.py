@@ -28,8 +28,8 @@ UNITS = 6 * (1 + 2)
 LONGEST_S = 12.0
 """About as long as a whole run takes."""
 SHORTEST_S = 0.001
-GONE_S = 10.0
-"""So long may what is left of a killed run take to end."""
+GONE_S = 60.0
+"""So long may what is left of a killed run take to end: a server that still imports torch looks up only after that."""
 
 
 @dataclass

@@ -9,7 +9,7 @@ from test_run import FIGURES, FILES
 
 from attnbench.reports import frame
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def test_nothing_is_lost_however_a_run_is_killed(tmp_path: Path) -> None:

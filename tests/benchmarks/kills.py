@@ -1,6 +1,6 @@
 """What `kill -9` at random moments does to runs that are resumed: the figure of docs/run.md.
 
-PYTHONPATH=typings:tests python tests/benchmarks/kills.py 200 [seed]
+PYTHONPATH=tests python tests/benchmarks/kills.py 200 [seed]
 """
 
 import random
