@@ -313,7 +313,8 @@ def words(path: Path) -> str:
 
 
 KEYS = ["time_by_keys", "speedup_by_keys", "patterns"]
-BOTH = replace(SWEPT, directions=("forward", "training"), threads=(1, 2), process_sd=0.02)
+FEW = (rows.FULL, *LINEAR[:3])
+BOTH = replace(SWEPT, series=FEW, directions=("forward", "training"), threads=(1, 2), process_sd=0.02)
 SHOWN = {
     "keys": (SWEPT, KEYS),
     "keys_without_baseline": (replace(SWEPT, baseline=None), KEYS),
