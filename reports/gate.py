@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from attnbench.reports.comparison import Comparison, cells
+from attnbench.reports.settings import varied
 from attnbench.reports.verdict import ORDER, Verdict
 from attnbench.suites.check import Check, Severity, TimeLimit
 
@@ -34,7 +35,8 @@ def findings(comparison: Comparison, policy: Check) -> list[Finding]:
     What the policy ignores is left out. A case that is missing, or that passed before and does not now, always fails.
     """
     frame = comparison.worst_first
-    found = [each for _, row in frame.iterrows() for each in _of(row, frame, policy)]
+    named = varied(frame)
+    found = [each for _, row in frame.iterrows() for each in _of(row, named, policy)]
     return sorted(found, key=lambda each: (each.severity != "fail", ORDER[each.verdict]))
 
 
@@ -43,15 +45,15 @@ def failed(found: list[Finding]) -> list[Finding]:
     return [each for each in found if each.severity == "fail"]
 
 
-def _of(row: pd.Series, frame: pd.DataFrame, policy: Check) -> Iterator[Finding]:
+def _of(row: pd.Series, named: set[str], policy: Check) -> Iterator[Finding]:
     verdict = Verdict(row["verdict"])
     if verdict in (Verdict.ERROR, Verdict.MISSING):
-        yield Finding(row["case"], cells.title(row, frame), "ended", verdict, "fail", str(row["reason"]))
+        yield Finding(row["case"], cells.title(row, named), "ended", verdict, "fail", str(row["reason"]))
         return
     for metric, told in _worse(row, policy):
         severity = policy.severity(metric)
         if severity != "ignore":
-            yield Finding(row["case"], cells.title(row, frame), metric, Verdict.REGRESSED, severity, told)
+            yield Finding(row["case"], cells.title(row, named), metric, Verdict.REGRESSED, severity, told)
 
 
 def _worse(row: pd.Series, policy: Check) -> Iterator[tuple[str, str]]:

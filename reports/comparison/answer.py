@@ -5,6 +5,7 @@ import numpy as np
 from attnbench.reports import escape
 from attnbench.reports.comparison import Comparison
 from attnbench.reports.comparison.cells import change, title
+from attnbench.reports.settings import varied
 from attnbench.reports.verdict import COMPARED, Verdict
 
 _MOST_NAMED = 5
@@ -41,14 +42,15 @@ def _counts(comparison: Comparison, metric: str) -> str:
 def _changes(comparison: Comparison) -> list[str]:
     """The cases that changed most, or that none did."""
     frame = comparison.worst_first
+    naming = varied(frame)
     told = []
     for verdict, word in ((Verdict.REGRESSED, "slower"), (Verdict.IMPROVED, "faster")):
         part = frame[frame["verdict"] == verdict]
-        named = [f"{title(row, frame)} {change(row)}" for _, row in part.head(_MOST_NAMED).iterrows()]
+        named = [f"{title(row, naming)} {change(row)}" for _, row in part.head(_MOST_NAMED).iterrows()]
         more = f", and {len(part) - _MOST_NAMED} more" if len(part) > _MOST_NAMED else ""
         told += [f"{word}: {'; '.join(named)}{more}"] if named else []
     lost = frame[frame["verdict"].isin([Verdict.ERROR, Verdict.MISSING])]
-    told += [f"{title(row, frame)}: {row['reason']}" for _, row in lost.head(_MOST_NAMED).iterrows()]
+    told += [f"{title(row, naming)}: {row['reason']}" for _, row in lost.head(_MOST_NAMED).iterrows()]
     if told or not frame["verdict"].isin(COMPARED).any():
         return told
     return ["no case is shown to be slower or faster"]

@@ -5,12 +5,12 @@ import math
 import pandas as pd
 
 from attnbench.reports import units
-from attnbench.reports.settings import told, varied
+from attnbench.reports.settings import told
 
 
-def title(row: pd.Series, frame: pd.DataFrame) -> str:
-    """`local_window(window=257)/blockwise N=4096 (training)`: what tells the case from the others of the frame."""
-    setting = ", ".join(told(row, varied(frame)))
+def title(row: pd.Series, named: set[str]) -> str:
+    """`local_window(window=257)/blockwise N=4096 (training)`: with those of its settings that are `named`."""
+    setting = ", ".join(told(row, named))
     against = f" against {row['against']}" if row["against"] else ""
     return f"{row['label']}/{row['implementation']} N={row['seq_len']}{f' ({setting})' if setting else ''}{against}"
 

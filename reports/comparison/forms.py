@@ -12,6 +12,7 @@ from attnbench.reports import escape
 from attnbench.reports.comparison import Comparison, cells, tables
 from attnbench.reports.comparison.answer import answer
 from attnbench.reports.gate import Finding, failed
+from attnbench.reports.settings import varied
 from attnbench.reports.verdict import Verdict
 
 MARKER = "<!-- attnbench -->"
@@ -53,6 +54,7 @@ def junit(comparison: Comparison, found: Sequence[Finding]) -> str:
     for each in failed(list(found)):
         by_case.setdefault(each.case, []).append(each)
     frame = comparison.worst_first
+    named = varied(frame)
     lost = sum(any(each.metric == "ended" for each in told) for told in by_case.values())
     nothing = (frame["verdict"] == Verdict.INCOMPARABLE).sum()
     counts = {"tests": len(frame), "failures": len(by_case) - lost, "errors": lost, "skipped": int(nothing)}
@@ -60,7 +62,7 @@ def junit(comparison: Comparison, found: Sequence[Finding]) -> str:
         "testsuite", {"name": "attnbench", **{name: str(each) for name, each in counts.items()}}
     )
     for _, row in frame.iterrows():
-        name = {"classname": f"attnbench.{row['direction']}", "name": _readable(cells.title(row, frame))}
+        name = {"classname": f"attnbench.{row['direction']}", "name": _readable(cells.title(row, named))}
         case = ElementTree.SubElement(suite, "testcase", name)
         told = by_case.get(row["case"], [])
         if told:

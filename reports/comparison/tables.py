@@ -7,6 +7,7 @@ from attnbench.reports import escape
 from attnbench.reports.benchmarks import finite
 from attnbench.reports.comparison import COLUMNS, Comparison, cells
 from attnbench.reports.comparison.answer import answer
+from attnbench.reports.settings import varied
 from attnbench.reports.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -22,13 +23,14 @@ _COLOURS = {
 _MOST_IN_TERMINAL = 40
 
 
-def rows(comparison: Comparison) -> list[list[str]]:
-    """The table as plain text, a row per case."""
+def rows(comparison: Comparison, most: int | None = None) -> list[list[str]]:
+    """The table as plain text, a row per case; with `most`, so many of them."""
     frame = comparison.worst_first
+    named = varied(frame)
     return [
         [
             str(row["verdict"]),
-            cells.title(row, frame),
+            cells.title(row, named),
             cells.change(row),
             cells.detectable(row),
             cells.time(row["a_ns"]),
@@ -38,15 +40,14 @@ def rows(comparison: Comparison) -> list[list[str]]:
             cells.error(row),
             str(row["reason"]),
         ]
-        for _, row in frame.iterrows()
+        for _, row in frame.head(len(frame) if most is None else most).iterrows()
     ]
 
 
 def markdown(comparison: Comparison, most: int | None = None) -> str:
     """The table; with `most`, so many rows of it and how many are left out."""
-    found = rows(comparison)
-    shown = [[escape.text(each) for each in row] for row in found[:most]]
-    left_out = len(found) - len(shown)
+    shown = [[escape.text(each) for each in row] for row in rows(comparison, most)]
+    left_out = len(comparison.frame) - len(shown)
     more = f"\n\n{left_out} more cases, none of them worse, are left out." if left_out else ""
     return escape.table(list(HEADER), shown, "llrrrrllll") + more
 

@@ -10,6 +10,7 @@ from attnbench.reports.comparison import Comparison
 from attnbench.reports.comparison.cells import title
 from attnbench.reports.figures import panels
 from attnbench.reports.figures.looks import BASELINE_COLOUR, GUIDE_COLOUR, NOTE_COLOUR
+from attnbench.reports.settings import varied
 from attnbench.reports.verdict import Verdict
 
 MOST = 60
@@ -28,6 +29,7 @@ def ratios(comparison: Comparison) -> Figure:
     """Ratios of the time of B to that of A on a logarithmic axis, the worst case on top; a band marks +-5 %."""
     heading = "Time of B over time of A"
     frame = comparison.worst_first
+    named = varied(frame)
     drawn = frame[frame["ratio"].notna()].head(MOST)
     note = f"A: {comparison.a}. B: {comparison.b}. Bars: 95 % intervals. Band: 5 % either way."
     if not len(drawn):
@@ -46,7 +48,7 @@ def ratios(comparison: Comparison) -> Figure:
             axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=1.2)
         axes.plot([row["ratio"]], [place], "o", color=colour, markersize=4)
     axes.set_xscale("log")
-    axes.set_yticks(list(places), [title(row, frame) for _, row in drawn.iterrows()], fontsize=6.5)
+    axes.set_yticks(list(places), [title(row, named) for _, row in drawn.iterrows()], fontsize=6.5)
     axes.set_ylim(-0.8, len(drawn) - 0.2)
     ends = drawn[["ratio", "low", "high"]].to_numpy(np.float64)
     reach = max(1.08, float(np.nanmax(np.maximum(ends, 1 / ends))) * 1.03)
