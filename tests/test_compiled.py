@@ -315,7 +315,7 @@ def test_a_compiler_has_time_of_its_own(monkeypatch: pytest.MonkeyPatch, anew: b
         def send_bytes(self, message: bytes) -> None:
             assert message == b'{"stage": "compiling it"}'
 
-    def received() -> bytes:
+    def received(maxlength: int | None = None) -> bytes:
         if pipe.now < 5:
             desk = _Desk(Sent(), marks, None)  # type: ignore[arg-type]  # all that it needs of a pipe
             desk._stage("compiling it", anew=anew)

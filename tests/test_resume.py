@@ -417,7 +417,7 @@ def spoil_a_row(folder: Path) -> None:
         (lambda folder: change(folder, budget_bytes="all"), "run.json: budget_bytes: expected an integer, found 'all'"),
         (
             lambda folder: change(folder, cases=[{"key": "x"}]),
-            "run.json: cases[0]: expected a case, found no 'batch'",
+            "run.json: cases[0]: expected a case, found no 'parameters'",
         ),
         (
             lambda folder: change(folder, cases=[each | {"key": "x"} for each in meta(folder)["cases"][:1]]),

@@ -29,27 +29,17 @@ print(*fuzz.watched(Path("any.yaml")))
 """
 
 
-def fuzzed(count: int, folder: Path) -> None:
-    """Read so many mutants in a process whose folder is empty, and stays so."""
-    done = subprocess.run([sys.executable, SCRIPT, str(count)], cwd=folder, capture_output=True, text=True, check=False)
+def test_five_hundred_mutants_end_well(tmp_path: Path) -> None:
+    """Read in a process whose folder is empty, and stays so; the script reads any number."""
+    done = subprocess.run([sys.executable, SCRIPT, "500"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    ended = re.fullmatch(rf"{count} of {count} ended well: (\d+) suites, (\d+) refusals; .*\n", done.stdout)
+    ended = re.fullmatch(r"500 of 500 ended well: (\d+) suites, (\d+) refusals; .*\n", done.stdout)
     assert ended, done.stdout
     suites, refusals = map(int, ended.groups())
-    assert suites > count // 50, "some mutants are still suites"
-    assert refusals > count // 3, "most mutants are none"
-    assert os.listdir(folder) == []
+    assert suites > 10, "some mutants are still suites"
+    assert refusals > 160, "most mutants are none"
+    assert os.listdir(tmp_path) == []
     assert not Path("/tmp", fuzz.CANARY).exists()
-
-
-def test_five_hundred_mutants_end_well(tmp_path: Path) -> None:
-    fuzzed(500, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_ten_thousand_mutants_end_well(tmp_path: Path) -> None:
-    fuzzed(10_000, tmp_path)
 
 
 def test_mutants_are_the_same_each_time_and_differ() -> None:

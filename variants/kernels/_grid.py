@@ -27,6 +27,8 @@ def plan(spans: Spans) -> list[Group]:
 def _width(spans: Spans) -> int | None:
     """How far apart the spans of a query begin, if that is the same everywhere and they fit between; else nothing."""
     held = spans.stop > spans.start
+    if not held.any(axis=1).all():
+        return None  # a part of a pattern: on a grid every query sees itself
     apart = np.unique(np.diff(spans.start, axis=1)[held[:, 1:] & held[:, :-1]])
     longest = int((spans.stop - spans.start).max())
     return int(apart[0]) if len(apart) == 1 and apart[0] >= longest else None
