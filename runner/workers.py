@@ -269,9 +269,19 @@ def _program_hidden() -> Iterator[None]:
 
 @contextmanager
 def _sigint_held() -> Iterator[None]:
-    """Hold Ctrl-C back while a process starts: it inherits that, and only the parent ever sees the signal."""
+    """Hold Ctrl-C back while a process starts: it inherits that, and only the parent ever sees the signal.
+
+    Blocking alone will not do: the system then hands the signal to another thread, and Python interrupts the main one.
+    """
+    held: list[int] = []
+    in_main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda number, _: held.append(number)) if in_main else None
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+        if held:
+            signal.raise_signal(signal.SIGINT)

@@ -178,7 +178,7 @@ def test_ctrl_c_keeps_what_was_finished(tmp_path: Path) -> None:
             assert process.stderr.readline()
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "interrupted; what was finished is kept" in err
     assert len(rows(tmp_path / "out")) >= 5
