@@ -9,6 +9,7 @@ import sysconfig
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -286,16 +287,20 @@ def test_compiling_is_no_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
 class Told:
     """A pipe on which messages come at their times, and a clock that waiting moves."""
 
-    def __init__(self, messages: dict[float, bytes]) -> None:
+    def __init__(self, messages: dict[float, bytes], at_first: Callable[[], None]) -> None:
         self.now = 0.0
         self.left = dict(messages)
+        self.at_first = [at_first]
 
     def poll(self, wait_s: float) -> bool:
         due = min(self.left, default=float("inf"))
         self.now = min(max(due, self.now), self.now + wait_s)
         return due <= self.now
 
-    def recv_bytes(self) -> bytes:
+    def recv_bytes(self, maxlength: int | None = None) -> bytes:
+        """The next message; with the first one the worker does `at_first`."""
+        while self.at_first:
+            self.at_first.pop()()
         return self.left.pop(min(self.left))
 
 
@@ -308,20 +313,13 @@ class Killed:
 def test_a_compiler_has_time_of_its_own(monkeypatch: pytest.MonkeyPatch, anew: bool) -> None:
     """A reply after 9 s, of which 5 s are the compiler's: in time for a patience of 6 s where that counts anew."""
     marks = [0, 0]
-    pipe = Told({4.0: b'{"stage": "compiling it"}', 9.0: b'{"reply": 1}'})
-    receive = pipe.recv_bytes
+    ours, theirs = Pipe()
 
-    class Sent:
-        def send_bytes(self, message: bytes) -> None:
-            assert message == b'{"stage": "compiling it"}'
+    def begin() -> None:
+        _Desk(theirs, marks, None)._stage("compiling it", anew=anew)
+        assert ours.recv_bytes() == b'{"stage": "compiling it"}'
 
-    def received(maxlength: int | None = None) -> bytes:
-        if pipe.now < 5:
-            desk = _Desk(Sent(), marks, None)  # type: ignore[arg-type]  # all that it needs of a pipe
-            desk._stage("compiling it", anew=anew)
-        return receive()
-
-    pipe.recv_bytes = received  # type: ignore[method-assign]  # the worker tells at that very moment
+    pipe = Told({4.0: b'{"stage": "compiling it"}', 9.0: b'{"reply": 1}'}, begin)
     monkeypatch.setattr(time, "monotonic", lambda: pipe.now)
     worker = Worker.__new__(Worker)
     vars(worker).update(_pipe=pipe, _marks=marks, _process=Killed(), _ready=True)

@@ -45,7 +45,7 @@ def test_both_layouts_hold_the_same_numbers_in_another_order() -> None:
 
 def test_an_unknown_layout_is_named() -> None:
     with pytest.raises(ValueError, match="layout: expected one of bhnd, bnhd, found 'nbhd'"):
-        Shape(1, 1, 1, 1, 1, "nbhd")  # type: ignore[arg-type]  # what is tested
+        Shape(**{**vars(Shape(1, 1, 1, 1, 1)), "layout": "nbhd"})
 
 
 def test_the_usual_layout_has_the_keys_of_before_there_were_others() -> None:
