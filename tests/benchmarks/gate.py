@@ -2,7 +2,7 @@
 
 With `--peers`, the same cases, kernel and machine through `pytest-benchmark --benchmark-compare-fail=median:5%` and
 `asv continuous --factor 1.05` too. Every run is one line of OUT/gate.jsonl; what is there already is not measured
-again. Prints the figures of docs/trust.md.
+again. The gates take turns, so that all meet the same hour. Prints the figures of docs/trust.md.
 
     pip install asv virtualenv
     PYTHONPATH=tests python tests/benchmarks/gate.py --runs 20 --peers 5 --out runs/gate
@@ -51,7 +51,8 @@ def main() -> None:
     try:
         repository = _with_a_slower_kernel(scratch)
         times = {"ab": asked.runs, "pytest-benchmark": asked.peers, "asv": asked.peers}
-        wanted = [(number, gate, head) for gate, runs in times.items() for number in range(runs) for head in HEADS]
+        turns = [(number, gate) for number in range(max(times.values())) for gate in GATES if number < times[gate]]
+        wanted = [(number, gate, head) for number, gate in turns for head in HEADS]
         done = {(row["run"], row["gate"], row["head"]) for row in rows}
         for number, gate, head in (each for each in wanted if each not in done):
             found = GATES[gate](repository, head, asked.out / f"{gate}-{head}-{number}")
