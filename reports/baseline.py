@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attnbench.reports.frame import Run, load
-from attnbench.reports.journal import RunError, read
+from attnbench.reports.journal import PROFILE, RUN, SAMPLES, RunError, read
 
-STORE = Path("baselines")
-"""Where baselines lie, seen from where `bench` is called."""
 _SUFFIX = ".tar.gz"
-_FILES = ("run.json", "samples.jsonl", "profile.jsonl")
+_FILES = (PROFILE, RUN, SAMPLES)
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _LARGEST = 2**30
 """Bytes of a file within a baseline."""

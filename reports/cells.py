@@ -10,6 +10,7 @@ from attnbench.reports import sweeps, units
 from attnbench.reports.crossover import ALWAYS, CROSSES, NEVER, UNCLEAR, Crossover
 from attnbench.reports.statistics import Interval
 from attnbench.reports.sweeps import Line, Sweep
+from attnbench.reports.words import brackets
 
 SHORT = {
     "wrong": "WRONG",
@@ -83,8 +84,7 @@ def crossover(row: pd.Series) -> str:
     """From which length on a series is faster than its baseline; nothing where there is nothing to compare."""
     if row["crossover"] == CROSSES:
         value, low, high = row["crossover_seq_len"], row["crossover_low"], row["crossover_high"]
-        told = f"from N = {units.honest(value, low, high).replace(',', '')}"
-        return told if math.isnan(low) else f"{told} {units.bounds(low, high)}"
+        return f"from N = {units.honest(value, low, high).replace(',', '')}{brackets(low, high)}"
     unclear = f"unclear: from a length on in {row['crossing_processes']} of {row['processes']} processes"
     return {ALWAYS: "at every length measured", NEVER: "none in range", UNCLEAR: unclear}.get(row["crossover"], "")
 
@@ -92,9 +92,8 @@ def crossover(row: pd.Series) -> str:
 def limit(found: Crossover, seq_len: int) -> str:
     """Up to how many keys per query a sweep is faster than its baseline; nothing where there is nothing to compare."""
     if found.kind == CROSSES:
-        told = f"up to {units.honest(found.at, found.low, found.high).replace(',', '')}"
-        told += "" if math.isnan(found.low) else f" {units.bounds(found.low, found.high)}"
-        return f"{told} keys per query ({density(found.at / seq_len)} of N)"
+        told = units.honest(found.at, found.low, found.high).replace(",", "")
+        return f"up to {told}{brackets(found.low, found.high)} keys per query ({density(found.at / seq_len)} of N)"
     unclear = f"unclear: up to a number of keys in {found.crossing_processes} of {found.processes} processes"
     words = {ALWAYS: "at every number of keys measured", NEVER: "none in range", UNCLEAR: unclear}
     return words.get(found.kind, "")
@@ -132,8 +131,8 @@ def sweep(swept: Sweep, density: float | None) -> list[str]:
 def doubling(found: Crossover) -> str:
     """From how many keys per query on a sweep takes twice the time of its fewest."""
     if found.kind == CROSSES:
-        told = f"from {units.honest(found.at, found.low, found.high).replace(',', '')}"
-        return f"{told}{'' if math.isnan(found.low) else f' {units.bounds(found.low, found.high)}'} keys on"
+        told = units.honest(found.at, found.low, found.high).replace(",", "")
+        return f"from {told}{brackets(found.low, found.high)} keys on"
     return {NEVER: "none in range", UNCLEAR: "unclear"}.get(found.kind, NONE)
 
 
@@ -158,8 +157,7 @@ def share(found: Interval) -> str:
 def ratio(found: Interval) -> str:
     """A ratio known by its logarithm, to three digits at most: `3.12x [3.05, 3.18]`."""
     value, low, high = (math.exp(each) for each in found[:3])
-    told = f"{units.number(value, min(units.digits(value, low, high), 3))}x"
-    return told if math.isnan(low) else f"{told} {units.bounds(low, high)}"
+    return f"{units.number(value, min(units.digits(value, low, high), 3))}x{brackets(low, high)}"
 
 
 def multiple(value: float) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from attnbench.reports.frame import Run
 from attnbench.reports.settings import SERIES, SETTING, comparison_length, told, varied
-from attnbench.reports.statistics import Interval, interval
+from attnbench.reports.statistics import Interval, floats, interval
 
 _REST = tuple(name for name in SETTING if name != "direction")
 
@@ -57,7 +57,7 @@ def _ratios(run: Run, part: pd.DataFrame, title: str, direction: str) -> list[Ra
         row = dict(zip(rows["direction"], rows.index, strict=True))
         if direction in row and "forward" in row:
             over, under = row[direction], row["forward"]
-            peaks = rows["peak_bytes"].to_numpy(np.float64, na_value=np.nan)
+            peaks = floats(rows["peak_bytes"])
             peak_of = dict(zip(rows.index, peaks, strict=True))
             time = interval(run.log_ns[over] - run.log_ns[under])
             peak = peak_of[over] / peak_of[under] if peak_of[under] > 0 else np.nan

@@ -13,7 +13,7 @@ from attnbench.reports import conditions, memory, quality, roof
 from attnbench.reports.journal import Journal, read
 from attnbench.reports.scaling import scaling
 from attnbench.reports.settings import names
-from attnbench.reports.statistics import FloatArray, IntArray, interval, log_medians
+from attnbench.reports.statistics import FloatArray, IntArray, floats, interval, log_medians
 from attnbench.suites import Case, Probe, Sample, Status
 
 _WORDS = ("case", "variant", "parameters", "implementation", "device", "dtype", "direction", "threads", "status")
@@ -68,7 +68,11 @@ def load(folder: Path) -> Run:
     Raises:
         RunError: its files are missing or cannot be read.
     """
-    journal = read(folder)
+    return judged(folder, read(folder))
+
+
+def judged(folder: Path, journal: Journal) -> Run:
+    """The run in `folder`, which left this journal."""
     endings = [_ending(journal.probes.get(each.key), journal.samples.get(each.key, {})) for each in journal.planned]
     timed = _timed(journal, [status is Status.PASSED for status, _ in endings])
     log_ns = _log_ns(timed, len(endings))
@@ -81,7 +85,7 @@ def load(folder: Path) -> Run:
     roof.add(frame, log_ns, timed)
     quality.add(frame, log_ns, np.array([i for i, _ in timed], np.int64), [sample for _, sample in timed])
     conditions.add(frame, timed)
-    frame["waste"] = _ratio(_floats(frame, "computed_pairs"), _floats(frame, "allowed_pairs"))
+    frame["waste"] = _ratio(floats(frame["computed_pairs"]), floats(frame["allowed_pairs"]))
     frame = frame[list(COLUMNS)]
     return Run(folder, journal.meta, frame, log_ns, scaling(frame, log_ns, baseline_rows))
 
@@ -165,7 +169,7 @@ def _add_times(frame: pd.DataFrame, log_ns: FloatArray) -> None:
     time = interval(log_ns)
     frame["time_ns"], frame["time_low_ns"], frame["time_high_ns"] = (np.exp(each) for each in time[:3])
     frame["processes"] = time.processes
-    frame["flops_per_s"] = _floats(frame, "flops") / frame["time_ns"] * 1e9
+    frame["flops_per_s"] = floats(frame["flops"]) / frame["time_ns"] * 1e9
 
 
 def _add_speedups(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) -> None:
@@ -176,15 +180,10 @@ def _add_speedups(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArr
     frame["baseline"] = pd.Series(np.where(known, theirs, ""), frame.index, "str")
     speedup = interval(np.where(known[:, None], log_ns[at] - log_ns, np.nan))
     frame["speedup"], frame["speedup_low"], frame["speedup_high"] = (np.exp(each) for each in speedup[:3])
-    pairs, peak = _floats(frame, "allowed_pairs"), _floats(frame, "peak_bytes")
+    pairs, peak = floats(frame["allowed_pairs"]), floats(frame["peak_bytes"])
     frame["bound_speedup"] = _ratio(np.where(known, pairs[at], np.nan), pairs)
     frame["realised"] = frame["speedup"] / frame["bound_speedup"]
     frame["peak_fraction"] = _ratio(peak, np.where(known, peak[at], np.nan))
-
-
-def _floats(frame: pd.DataFrame, name: str) -> FloatArray:
-    """A column of counts as floats, NaN where there is none."""
-    return frame[name].to_numpy(np.float64, na_value=np.nan)
 
 
 def _ratio(over: FloatArray, under: FloatArray) -> FloatArray:

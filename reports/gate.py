@@ -1,6 +1,6 @@
 """What a comparison finds that a policy does not let pass."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -40,7 +40,7 @@ def findings(comparison: Comparison, policy: Check) -> list[Finding]:
     return sorted(found, key=lambda each: (each.severity != "fail", ORDER[each.verdict]))
 
 
-def failed(found: list[Finding]) -> list[Finding]:
+def failed(found: Sequence[Finding]) -> list[Finding]:
     """Those that fail the check."""
     return [each for each in found if each.severity == "fail"]
 

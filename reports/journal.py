@@ -1,21 +1,28 @@
-"""A run's folder as the runner leaves it: `run.json` and `samples.jsonl`."""
+"""A folder as the runner leaves it: `run.json`, and files of JSON lines."""
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from attnbench.suites import Case, Probe, Sample, Status
-from attnbench.suites import result as rows
+from attnbench.suites import Case, Probe, Sample, Status, result
+from attnbench.suites.profile import Profile
 
+RUN = "run.json"
+SAMPLES = "samples.jsonl"
+PROFILE = "profile.jsonl"
 FORMAT = 1
 """The `format` of `run.json` that this code reads."""
 
 
+T = TypeVar("T")
+
+
 class RunError(ValueError):
-    """A run's folder cannot be read: what was expected, what was found, and where."""
+    """A folder cannot be read: what was expected, what was found, and where."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +51,65 @@ def read(folder: Path) -> Journal:
     Raises:
         RunError: a file is missing or cannot be read.
     """
-    meta = _meta(folder / "run.json")
-    planned = _planned(folder / "run.json", meta["cases"])
-    probes, samples = _rows(folder / "samples.jsonl", {each.key for each in planned})
+    meta = _meta(folder / RUN)
+    planned = _planned(folder / RUN, meta["cases"])
+    probes: dict[str, Probe] = {}
+    samples: dict[str, dict[int, Sample]] = {}
+    for row in _rows_if_any(folder / SAMPLES, partial(_row, {each.key for each in planned}), "a row of a run"):
+        if isinstance(row, Probe):
+            probes[row.case] = row
+        else:
+            samples.setdefault(row.case, {})[row.replicate] = row
     return Journal(meta, planned, probes, samples)
+
+
+def profiles(folder: Path) -> dict[str, Profile]:
+    """The profiles of a folder by case; none where it has no `profile.jsonl`. Of rows told twice, the last counts.
+
+    Raises:
+        RunError: the file cannot be read.
+    """
+    return {row.case: row for row in _rows_if_any(folder / PROFILE, Profile.from_json, "a profile")}
+
+
+def book(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What `bench ab` or `bench selftest` wrote down: the row that tells the environment, and all rows, each of a kind.
+
+    Raises:
+        RunError: the file is missing or cannot be read.
+    """
+    told = [*rows(path, of_a_kind, "a row of a kind")]
+    environments = [row for row in told if row["kind"] == "environment"]
+    if len(environments) != 1:
+        raise RunError(f"{path}: expected one row of the environment, found {len(environments)}; measure anew")
+    return environments[0], told
+
+
+def rows(path: Path, make: Callable[[Any], T], what: str) -> Iterator[T]:
+    """The rows of a file of JSON lines, each as `make` reads it. A last line cut short is left out.
+
+    Raises:
+        RunError: the file is missing, or a line is not `what` it should be.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise RunError(f"{path}: expected rows, found none ({error.strerror}); name another folder") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = make(json.loads(line))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            if number == len(lines):
+                return
+            raise RunError(f"{path}:{number}: expected {what}, found {_problem(error)}") from None
+        yield row
+
+
+def _rows_if_any(path: Path, make: Callable[[Any], T], what: str) -> Iterator[T]:
+    """The same; none where the file is missing: its run ended before it wrote one."""
+    return rows(path, make, what) if path.exists() else iter(())
 
 
 def _meta(path: Path) -> dict[str, Any]:
@@ -108,33 +170,9 @@ def _planned(path: Path, cases: list[Any]) -> tuple[Planned, ...]:
     return tuple(planned)
 
 
-def _rows(path: Path, keys: set[str]) -> tuple[dict[str, Probe], dict[str, dict[int, Sample]]]:
-    """The probes and samples of `samples.jsonl`; none where the run ended before it wrote one."""
-    probes: dict[str, Probe] = {}
-    samples: dict[str, dict[int, Sample]] = {}
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return probes, samples
-    except OSError as error:
-        raise RunError(f"{path}: expected a file of rows, found none ({error.strerror})") from None
-    for number, line in enumerate(lines, 1):
-        try:
-            row = _row(line, keys) if line.strip() else None
-        except (KeyError, TypeError, ValueError) as error:
-            if number == len(lines):
-                break
-            raise RunError(f"{path}:{number}: expected a row of a run, found {_problem(error)}") from None
-        if isinstance(row, Probe):
-            probes[row.case] = row
-        elif row is not None:
-            samples.setdefault(row.case, {})[row.replicate] = row
-    return probes, samples
-
-
-def _row(line: bytes, keys: set[str]) -> Probe | Sample:
-    """One line, checked."""
-    row = rows.from_json(json.loads(line))
+def _row(keys: set[str], told: Any) -> Probe | Sample:
+    """One row of a run, checked."""
+    row = result.from_json(told)
     if row.case not in keys:
         raise ValueError(f"case {row.case!r}, which run.json does not hold")
     if isinstance(row, Sample):
@@ -146,8 +184,17 @@ def _row(line: bytes, keys: set[str]) -> Probe | Sample:
     return row
 
 
+def of_a_kind(told: Any) -> dict[str, Any]:
+    """One row of a book."""
+    if not isinstance(told, dict) or not isinstance(told.get("kind"), str):
+        raise TypeError
+    return told
+
+
 def _problem(error: Exception) -> str:
     """An error of reading, in words."""
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
         return "no valid JSON"
+    if isinstance(error, AttributeError | TypeError):
+        return "something else"
     return f"no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)

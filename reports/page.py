@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attnbench.reports import escape, figures, profile, profile_summary, tables, units
+from attnbench.reports import escape, figures, journal, profile, profile_summary, tables, units
 from attnbench.reports.answer import answer
 from attnbench.reports.files import put
-from attnbench.reports.frame import NOT_REACHED, Run, load
+from attnbench.reports.frame import NOT_REACHED, Run
 from attnbench.suites.profile import Profile
 
 _READINGS = {
@@ -52,16 +52,16 @@ _HOW_TO_READ = """\
 - **n/a**: unsupported. **skipped**: not tried. An empty cell: not in the suite."""
 
 
-def write(folder: Path) -> Path:
+def write(run: Run) -> Path:
     """Write `table.csv`, `table.md`, `figures/` and `report.md` into the run's folder; returns the report's path.
 
     Where the run was profiled, `operators.csv` and `operators.md` too.
 
     Raises:
-        RunError: the run cannot be read.
+        RunError: its profiles cannot be read.
     """
-    run = load(folder)
-    profiles = profile.read(folder)
+    folder = run.folder
+    profiles = journal.profiles(folder)
     markdown = tables.markdown(run)
     figures.write(run, folder)
     put(folder / "table.csv", tables.csv(run.frame))

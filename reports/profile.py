@@ -1,6 +1,5 @@
 """Profiles: where the time and the memory of cases go, from `profile.jsonl` alone."""
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -10,11 +9,10 @@ import pandas as pd
 from attnbench.reports import escape, figures, units
 from attnbench.reports.figures import held
 from attnbench.reports.files import put
-from attnbench.reports.journal import RunError
+from attnbench.reports.journal import PROFILE, RUN, profiles
 from attnbench.suites import Status
 from attnbench.suites.profile import Operator, Profile
 
-FILE = "profile.jsonl"
 COLUMNS = ("case", "title", "operator", "calls", "self_ns", "self_cuda_ns", "share", "allocated_bytes")
 """The columns of `operators.csv`: per call, and the share of the time that counts (of kernels, on CUDA)."""
 
@@ -24,35 +22,9 @@ CAUTION = (
 )
 
 
-def read(folder: Path) -> dict[str, Profile]:
-    """The profiles of a folder by case; none where it has no `profile.jsonl`. Of rows told twice, the last counts.
-
-    Raises:
-        RunError: the file cannot be read.
-    """
-    path = folder / FILE
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise RunError(f"{path}: expected a file of profiles, found none ({error.strerror})") from None
-    found: dict[str, Profile] = {}
-    for number, line in enumerate(lines, 1):
-        try:
-            row = Profile.from_json(json.loads(line)) if line.strip() else None
-        except (AttributeError, KeyError, TypeError, ValueError):
-            if number == len(lines):
-                break
-            raise RunError(f"{path}:{number}: expected a profile, found something else") from None
-        if row is not None:
-            found[row.case] = row
-    return found
-
-
 def alone(folder: Path) -> bool:
     """Whether a folder is what `bench profile` leaves: profiles without a run."""
-    return (folder / FILE).is_file() and not (folder / "run.json").exists()
+    return (folder / PROFILE).is_file() and not (folder / RUN).exists()
 
 
 def write(folder: Path) -> Path:
@@ -61,27 +33,27 @@ def write(folder: Path) -> Path:
     Raises:
         RunError: `profile.jsonl` cannot be read.
     """
-    profiles = read(folder)
-    passed = [each for each in profiles.values() if each.status is Status.PASSED]
+    found = profiles(folder)
+    passed = [each for each in found.values() if each.status is Status.PASSED]
     figures.save({f"memory_{each.case}": partial(held.case, each) for each in passed}, folder)
-    return write_tables(profiles, folder, figure=True)
+    return write_tables(found, folder, figure=True)
 
 
-def write_tables(profiles: Mapping[str, Profile], folder: Path, *, figure: bool = False) -> Path:
+def write_tables(found: Mapping[str, Profile], folder: Path, *, figure: bool = False) -> Path:
     """`operators.csv` and `operators.md`: every operator of every profile."""
-    put(folder / "operators.csv", operators(profiles).to_csv(index=False, lineterminator="\n"))
-    parts = ["# Operators", CAUTION, *(section(each, figure=figure) for each in profiles.values())]
+    put(folder / "operators.csv", operators(found).to_csv(index=False, lineterminator="\n"))
+    parts = ["# Operators", CAUTION, *(section(each, figure=figure) for each in found.values())]
     return put(folder / "operators.md", "\n\n".join(parts) + "\n")
 
 
-def operators(profiles: Mapping[str, Profile]) -> pd.DataFrame:
+def operators(found: Mapping[str, Profile]) -> pd.DataFrame:
     """A row per operator and case, the longest first within a case; see `COLUMNS`."""
     rows = [
         (
             *(profile.case, profile.title, each.operator, each.calls, each.self_ns, each.self_cuda_ns),
             *(share(profile, each), each.allocated_bytes),
         )
-        for profile in profiles.values()
+        for profile in found.values()
         for each in ordered(profile)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from attnbench.reports import flags, roof, spread
-from attnbench.reports.statistics import FloatArray, IntArray, interval
+from attnbench.reports.statistics import FloatArray, IntArray, floats, interval
 from attnbench.suites import Sample
 
 COLUMNS = ("within_sd", "between_sd", "drift", "drift_p", "processes_for_1_percent", "flags")
@@ -27,7 +27,7 @@ def add(frame: pd.DataFrame, log_ns: FloatArray, rows: IntArray, samples: Sequen
     def some(told: Sequence[bool]) -> flags.BoolArray:
         return np.bincount(rows, np.array(told, np.float64), len(frame)) > 0
 
-    peaks = (frame[name].to_numpy(np.float64, na_value=np.nan) for name in ("peak_bytes", "predicted_bytes"))
+    peaks = (floats(frame[name]) for name in ("peak_bytes", "predicted_bytes"))
     raised = {
         "noisy": flags.noisy(interval(log_ns)),
         "drifting": flags.drifting(drift),

@@ -7,7 +7,7 @@ import pandas as pd
 
 from attnbench.reports.crossover import crossover
 from attnbench.reports.settings import SERIES, SETTING
-from attnbench.reports.statistics import FloatArray, IntArray, interval, longest_octaves, slopes
+from attnbench.reports.statistics import FloatArray, IntArray, floats, interval, longest_octaves, slopes
 
 COLUMNS = (
     *SERIES,
@@ -35,7 +35,7 @@ def scaling(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) ->
     where there is none; both are in the order of the frame.
     """
     n = frame["seq_len"].to_numpy(np.int64)
-    peak_bytes = frame["peak_bytes"].to_numpy(np.float64, na_value=np.nan)
+    peak_bytes = floats(frame["peak_bytes"])
     names = frame["baseline"].to_numpy()
     found = []
     for key, indices in frame.groupby([*SERIES, *SETTING], sort=False).indices.items():

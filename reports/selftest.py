@@ -16,7 +16,7 @@ from attnbench.reports.decision import Decision, Rule, Verdict, decide
 from attnbench.reports.decision.rates import clopper_pearson_upper, clustered_interval
 from attnbench.reports.figures import save
 from attnbench.reports.figures import selftest as plots
-from attnbench.reports.journal import RunError
+from attnbench.reports.journal import book
 from attnbench.reports.statistics import FloatArray
 from attnbench.suites import Case, Status
 
@@ -55,31 +55,18 @@ class Selftest:
         return not any(figure.holds is False for figure in self.figures)
 
 
-def rule(pairs: Mapping[str, int]) -> Rule:
-    """The rule of the decision with a self-test's numbers of pairs."""
-    return Rule(screen_pairs=pairs["screen"], confirm_pairs=pairs["confirm"])
-
-
 def load(folder: Path) -> Selftest:
     """The self-test in `folder`.
 
     Raises:
         RunError: its rows are missing or cannot be read.
     """
-    path = folder / ROWS
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        rows = [json.loads(line) for line in lines]
-        (environment,) = (row for row in rows if row["kind"] == "environment")
-    except OSError as error:
-        raise RunError(f"{path}: expected the rows of a self-test, found none ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError):
-        raise RunError(f"{path}: expected the rows of a self-test, found something else") from None
+    environment, rows = book(folder / ROWS)
     cases = {row["key"]: Case.from_json(row["case"]) for row in rows if row["kind"] == "case"}
     decided = [row for row in rows if row["kind"] == "decision"]
     decisions: dict[float, list[dict[str, Decision]]] = {}
     for row in sorted(decided, key=lambda row: row["slowdown"]):
-        decisions.setdefault(row["slowdown"], []).append(_decide(row, rule(environment["pairs"])))
+        decisions.setdefault(row["slowdown"], []).append(_decide(row, Rule.of(environment["pairs"])))
     same = [row for row in decided if row["slowdown"] == 0]
     figures = [
         *_same_code(decisions.get(0.0, [])),
@@ -91,13 +78,8 @@ def load(folder: Path) -> Selftest:
     return Selftest(environment["facts"], cases, decisions, _spreads(same), figures)
 
 
-def write(folder: Path) -> Path:
-    """Write `selftest.json`, `selftest.md` and `figures/`; returns the page's path.
-
-    Raises:
-        RunError: the self-test cannot be read.
-    """
-    found = load(folder)
+def write(found: Selftest, folder: Path) -> Path:
+    """Write `selftest.json`, `selftest.md` and `figures/`; returns the page's path."""
     told = {
         "trusted": found.trusted,
         "figures": [asdict(figure) for figure in found.figures],

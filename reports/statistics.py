@@ -6,11 +6,14 @@ same code differs by, so every interval is taken over processes. P counts proces
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -33,6 +36,11 @@ class Interval(NamedTuple):
     high: FloatArray
     processes: IntArray
     """Processes behind each mean."""
+
+
+def floats(column: "pd.Series | pd.DataFrame") -> FloatArray:
+    """The numbers of a column, or of several, NaN where there is none."""
+    return column.to_numpy(np.float64, na_value=np.nan)
 
 
 def log_medians(values: Sequence[Sequence[float]]) -> FloatArray:

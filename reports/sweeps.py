@@ -14,7 +14,7 @@ from attnbench.reports import crossover
 from attnbench.reports.crossover import Crossover
 from attnbench.reports.frame import Run
 from attnbench.reports.settings import Setting, names
-from attnbench.reports.statistics import FloatArray, IntArray, Interval, interval, longest_octaves, slopes
+from attnbench.reports.statistics import FloatArray, IntArray, Interval, floats, interval, longest_octaves, slopes
 
 FEWEST_CASES = 3
 """With fewer numbers of keys than this there is no sweep."""
@@ -75,11 +75,6 @@ def sweeps(run: Run, setting: Setting) -> list[Sweep]:
         if found:
             return found
     return []
-
-
-def any_in(run: Run, found: list[Setting]) -> bool:
-    """Whether any of the settings has a sweep."""
-    return any(sweeps(run, each) for each in found)
 
 
 def limit(sweep: Sweep) -> Crossover:
@@ -161,11 +156,11 @@ def _sweep(run: Run, part: pd.DataFrame, rows: IntArray) -> Sweep:
         rows=rows,
         keys=_keys(run.frame.loc[rows]),
         log_ns=run.log_ns[rows],
-        peak_bytes=_peaks(run.frame.loc[rows]),
+        peak_bytes=floats(run.frame.loc[rows, "peak_bytes"]),
         baseline=str(first["baseline"]) if row >= 0 else "",
         baseline_row=row,
         baseline_keys=float(_keys(run.frame.loc[[row]])[0]) if row >= 0 else np.nan,
-        baseline_peak_bytes=float(_peaks(run.frame.loc[[row]])[0]) if row >= 0 else np.nan,
+        baseline_peak_bytes=float(floats(run.frame.loc[[row], "peak_bytes"])[0]) if row >= 0 else np.nan,
         baseline_log_ns=run.log_ns[row] if row >= 0 else np.full(run.log_ns.shape[1], np.nan),
     )
 
@@ -182,11 +177,6 @@ def _kept(parameters: str, label: str) -> str:
 
 def _keys(frame: pd.DataFrame) -> FloatArray:
     """Keys per query of cases that passed."""
-    pairs = frame["allowed_pairs"].to_numpy(np.float64, na_value=np.nan)
+    pairs = floats(frame["allowed_pairs"])
     queries = frame["batch"] * frame["heads"] * frame["seq_len"]
     return np.asarray(pairs / queries.to_numpy(np.float64))
-
-
-def _peaks(frame: pd.DataFrame) -> FloatArray:
-    """Peak bytes, NaN where there are none."""
-    return frame["peak_bytes"].to_numpy(np.float64, na_value=np.nan)

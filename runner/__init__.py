@@ -47,6 +47,7 @@ def run(
         engine.run(suite, where, display, cases=cases, command=["python", *sys.argv], folders=added)
     finally:
         display.close()
+    found = load(where)
     if report:
-        page.write(where)
-    return load(where)
+        page.write(found)
+    return found

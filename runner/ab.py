@@ -4,29 +4,25 @@ What is found is appended to `ab.jsonl`; `attnbench.reports.comparison.ab` reads
 from the installation, the code under test from each revision's import root, which comes first on its arm's path.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
-from attnbench.runner import arms, environment, memory, prober
-from attnbench.runner.arms import Arm, Partner, Setting
+from attnbench.runner import arms, memory, prober
+from attnbench.runner.arms import Arm, Flag, Partner, Say, Setting, Stages
 from attnbench.runner.book import Book
+from attnbench.runner.progress import told
 from attnbench.runner.revisions import Revision
-from attnbench.runner.workers import StartKind, Worker, WorkerEnded
+from attnbench.runner.workers import Worker, WorkerEnded, kind_for, limit_for, understood
 from attnbench.suites import Case, Probe, Status
+from attnbench.suites.budget import Budget
 from attnbench.suites.suite import Suite
 
-ROWS = "ab.jsonl"
 SAME_SHARE = 10
 """One case in so many is measured against itself too."""
 SAME_FEWEST = 3
-
-Flag = Callable[[Mapping[str, list[float]]], list[str]]
-"""Which cases are to be confirmed, from the log ratios of the screening pairs."""
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -39,19 +35,11 @@ class Side:
     root: Path
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """How many pairs of processes screen every case and confirm a flagged one."""
-
-    screen: int
-    confirm: int
-
-
 def measure(
     suite: Suite,
     sides: tuple[Side, Side],
     book: Book,
-    pairs: Pairs,
+    stages: Stages,
     flag: Flag,
     say: Say,
     *,
@@ -64,35 +52,34 @@ def measure(
     A case for which both sides import the same files is not timed, unless `same_too`.
     """
     budget_bytes = suite.budget.bytes_of(memory.available_bytes())
-    on_cuda = any(case.device == "cuda" for case in suite.cases())
-    with Worker("spawn" if on_cuda else "forkserver") as worker:
-        facts = environment.of_machine() | worker.ask({"do": "environment"}, suite.budget.case_s)
+    cases = suite.cases()
     revisions = {side.name: {"name": side.revision.name, "commit": side.revision.commit} for side in sides}
     book.write(
         "environment",
-        facts=facts,
+        facts=prober.machine(cases, suite.budget) | arms.environment(),
         suite=suite.to_json(),
         source=suite.source,
-        pairs=vars(pairs),
+        pairs=vars(stages),
         revisions=revisions,
         command=command,
-        cases=[{"key": case.key, **case.to_json()} for case in suite.cases()],
+        cases=[{"key": case.key, **case.to_json()} for case in cases],
     )
     calls_ns = _probe_all(suite, sides, book, budget_bytes, folders, same_too, say)
-    timed = [case for case in suite.cases() if case.key in calls_ns]
-    setting = Setting(suite.measure.value_ms * 1e6, suite.budget.case_s, None if on_cuda else budget_bytes, folders)
+    timed = [case for case in cases if case.key in calls_ns]
+    limit = limit_for(budget_bytes, *cases)
+    setting = Setting(suite.measure.value_ms * 1e6, suite.budget.case_s, limit, folders)
     measuring = _Measuring(book, calls_ns, setting, say)
     a, b = (Arm(side.name, start=partial(_start, side.root)) for side in sides)
     step = max(1, min(SAME_SHARE, len(timed) // SAME_FEWEST))
     screened: dict[str, list[float]] = {case.key: [] for case in timed}
-    for number in range(pairs.screen if timed else 0):
-        measuring.pair("same", (a, Arm("A again", start=a.start)), number, timed[::step], pairs.screen)
-        for key, ratio in measuring.pair("screen", (a, b), number, timed, pairs.screen).items():
+    for number in range(stages.screen if timed else 0):
+        measuring.pair("same", (a, Arm("A again", start=a.start)), number, timed[::step], stages.screen)
+        for key, ratio in measuring.pair("screen", (a, b), number, timed, stages.screen).items():
             screened[key].append(ratio)
     flagged = set(flag(screened)) if timed else set()
     suspects = [case for case in timed if case.key in flagged]
-    for number in range(pairs.confirm if suspects else 0):
-        measuring.pair("confirm", (a, b), number, suspects, pairs.confirm)
+    for number in range(stages.confirm if suspects else 0):
+        measuring.pair("confirm", (a, b), number, suspects, stages.confirm)
     book.write("finished")
 
 
@@ -133,9 +120,9 @@ def _probe_all(
     for case in suite.cases():
         probes, imports = [], []
         for side in sides:
-            probe, imported = _probe(side, case, budget_bytes, folders, suite.budget.case_s)
+            probe, imported = _probe(side, case, suite.budget, budget_bytes, folders)
             book.write("probe", arm=side.name, probe=probe.to_json(), imports=imported)
-            say(f"{side.name} {probe.status} {case.title}" + (f": {probe.reason}" if probe.reason else ""))
+            say(f"{side.name} {told(case, probe)}")
             probes.append(probe)
             imports.append(imported)
         if all(each.status is Status.PASSED for each in probes) and (same_too or imports[0] != imports[1]):
@@ -144,16 +131,13 @@ def _probe_all(
 
 
 def _probe(
-    side: Side, case: Case, budget_bytes: int, folders: tuple[Path, ...], patience_s: float
+    side: Side, case: Case, budget: Budget, budget_bytes: int, folders: tuple[Path, ...]
 ) -> tuple[Probe, dict[str, str]]:
     """One careful look at a case on one side, and a hash of each file that it imported from there."""
-    kind: StartKind = "forkserver" if case.device == "cpu" else "spawn"
-    limit = budget_bytes if case.device == "cpu" else None
-    request: dict[str, Any] = {"case": case.to_json(), "threads": prober.threads(case), "budget_bytes": budget_bytes}
     try:
-        with Worker(kind, limit, folders, root=side.root) as worker:
-            probe = Probe.from_json(worker.ask({"do": "probe", **request}, patience_s))
-            return probe, worker.ask({"do": "imports", "root": str(side.root)}, patience_s)
+        with Worker(kind_for(case), limit_for(budget_bytes, case), folders, root=side.root) as worker:
+            probe = prober.ask(worker, case, budget, budget_bytes)
+            return probe, understood(dict, worker.ask({"do": "imports", "root": str(side.root)}, budget.case_s))
     except WorkerEnded as end:
         return Probe(case.key, end.status, end.reason), {}
 

@@ -7,6 +7,7 @@ hits both arms alike; a pair is two new processes, so that what differs between 
 
 import math
 import multiprocessing
+import os
 import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +41,16 @@ Threads are bound, for on a shared machine cores differ by what their neighbours
 as long. glibc keeps the memory that it has: else it depends on the layout of the heap, that is on chance, whether it
 gives megabytes back and takes them again with every call, and page faults can be half of a call's time.
 """
+
+Say = Callable[[str], None]
+"""Tells the user what goes on."""
+Flag = Callable[[Mapping[str, list[float]]], list[str]]
+"""Which cases are to be confirmed, from the log ratios of the screening pairs."""
+
+
+def environment() -> dict[str, str]:
+    """What holds both arms still, as it is here."""
+    return {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}
 
 
 class Partner(Protocol):
@@ -81,6 +92,14 @@ class Arm:
     def calls(self, calls: int) -> int:
         """The calls that this arm makes for `calls`."""
         return calls + round(self.slowdown * calls)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """How many pairs of processes screen every case and confirm a flagged one."""
+
+    screen: int
+    confirm: int
 
 
 @dataclass(frozen=True)

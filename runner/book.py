@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from attnbench.runner.journal import FolderError
+from attnbench.reports.journal import of_a_kind, rows
+from attnbench.runner.journal import FolderError, mend
 
 
 class Book:
@@ -13,19 +14,19 @@ class Book:
 
     Raises:
         FolderError: the folder cannot be used.
+        RunError: what the file holds cannot be read.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self.path = folder / name
+        self.rows: list[dict[str, Any]] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True) if self.path.exists() else []
-            if lines and not lines[-1].endswith("\n"):
-                lines.pop()
-                self.path.write_text("".join(lines), encoding="utf-8")
+            if self.path.exists():
+                mend(self.path)
+                self.rows = [*rows(self.path, of_a_kind, "a row of a kind")]
         except OSError as error:
             raise FolderError(f"{folder}: cannot be used: {error.strerror}") from error
-        self.rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """The rows of a kind."""

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from attnbench.runner import environment, journal, memory, resumption, thumbnails
+from attnbench.runner import journal, memory, prober, resumption, thumbnails
 from attnbench.runner.journal import FolderError
 from attnbench.runner.progress import Progress
 from attnbench.runner.resumption import Stopped
 from attnbench.runner.session import Session, Task
-from attnbench.runner.workers import StartKind, StartWorker, Worker, understood
+from attnbench.runner.workers import StartWorker, Worker
 from attnbench.suites import Case, Result
 from attnbench.suites.profile import Profile
 from attnbench.suites.suite import Suite
@@ -26,7 +26,6 @@ Narrow = Callable[[Sequence[Case]], list[Case]]
 class Finished:
     """What a run wrote down, and whether the suite's time ran out before its end."""
 
-    folder: Path
     rows: tuple[Result, ...]
     """Of `samples.jsonl`."""
     profiles: tuple[Profile, ...]
@@ -66,7 +65,7 @@ def run(
         "seed": seed,
         "budget_bytes": budget_bytes,
         "profile": profile,
-        "environment": _environment(suite, cases, folders, start_worker),
+        "environment": prober.machine(cases, suite.budget, folders, start_worker),
         **_measured(suite, cases),
     }
     task = Task(suite, cases, suite.measure.processes, budget_bytes, seed, profile)
@@ -106,7 +105,7 @@ def resume(
         renewed = suite.to_json() != stopped.suite.to_json()
         cases = narrow(suite.cases() if renewed else stopped.cases)
         processes = _enough(folder, processes or stopped.processes, stopped)
-        facts = _environment(suite, cases, folders, start_worker)
+        facts = prober.machine(cases, suite.budget, folders, start_worker)
         changed = resumption.changes(stopped, suite, facts)
         if not anyway:
             resumption.refuse(folder, changed)
@@ -136,18 +135,7 @@ def _finished(session: Session) -> Finished:
     finally:
         session.close()
     session.journal.tell(finished=_utc())
-    return Finished(session.journal.folder, tuple(session.rows), tuple(session.profiles), session.out_of_time)
-
-
-def _environment(
-    suite: Suite, cases: Sequence[Case], folders: tuple[Path, ...], start_worker: StartWorker
-) -> dict[str, Any]:
-    """What this machine is, as far as numbers depend on it."""
-    # Nothing of CUDA survives a fork, so who asks about a GPU is no child of the server either.
-    start: StartKind = "spawn" if any(case.device == "cuda" for case in cases) else "forkserver"
-    with start_worker(start, None, folders) as worker:
-        told: dict[str, Any] = understood(dict, worker.ask({"do": "environment"}, suite.budget.case_s))
-        return environment.of_machine() | told
+    return Finished(tuple(session.rows), tuple(session.profiles), session.out_of_time)
 
 
 def _enough(folder: Path, processes: int, stopped: Stopped) -> int:

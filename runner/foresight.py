@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from attnbench.runner.forecast import READY_S, START_S, probe_s
 from attnbench.runner.progress import clock, event
 from attnbench.runner.sampling import timing_ns
 from attnbench.runner.session import planned
-from attnbench.runner.workers import Asked, StartKind, StartWorker, Worker, WorkerEnded, understood
+from attnbench.runner.workers import Asked, StartWorker, Worker, WorkerEnded, kind_for, limit_for, understood
 from attnbench.suites import Case, Status
 from attnbench.suites.suite import Suite
 
@@ -115,21 +116,15 @@ class _Asker:
     ) -> None:
         self._budget = suite.budget
         self._budget_bytes = suite.budget.bytes_of(memory.available_bytes())
-        # Nothing of CUDA survives a fork, so who asks about a GPU is no child of the server either.
-        self._kind: StartKind = "spawn" if any(case.device == "cuda" for case in cases) else "forkserver"
-        self._folders = folders
-        self._start_worker = start_worker
+        self._start = partial(start_worker, kind_for(*cases), limit_for(self._budget_bytes, *cases), folders)
         self._alive: Asked | None = None
         self._rates: dict[tuple[str, str, int], float | None] = {}
 
     def foresee(self, case: Case) -> Foreseen:
         """One case, whatever becomes of the worker that is asked."""
-        budget_bytes = self._budget_bytes
         threads = prober.threads(case)
         try:
-            if case.device == "cuda":
-                free_bytes = self._ask({"do": "free_bytes"})
-                budget_bytes = budget_bytes if free_bytes is None else self._budget.bytes_of(free_bytes)
+            budget_bytes = prober.allowance(self._worker(), case, self._budget, self._budget_bytes)
             request = {"do": "foresee", "case": case.to_json(), "threads": threads, "budget_bytes": budget_bytes}
             told: dict[str, Any] = understood(dict, self._ask(request))
             if told["status"] is not None:
@@ -156,7 +151,10 @@ class _Asker:
         return self._rates[named]
 
     def _ask(self, request: dict[str, Any]) -> Any:
+        return self._worker().ask(request, self._budget.case_s)
+
+    def _worker(self) -> Asked:
+        """The worker, if it is alive; else a new one."""
         if self._alive is None:
-            budget_bytes = self._budget_bytes if self._kind == "forkserver" else None
-            self._alive = self._start_worker(self._kind, budget_bytes, self._folders)
-        return self._alive.ask(request, self._budget.case_s)
+            self._alive = self._start()
+        return self._alive

@@ -9,12 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from attnbench.reports.journal import PROFILE, RUN, SAMPLES
 from attnbench.suites import Result
 from attnbench.suites.profile import Profile
-
-RUN = "run.json"
-SAMPLES = "samples.jsonl"
-PROFILE = "profile.jsonl"
 
 _DRAFT = RUN + ".tmp"
 _BEFORE_RUN = (SAMPLES, _DRAFT)
@@ -120,7 +117,7 @@ def reopen(folder: Path) -> Journal:
     try:
         for name in (SAMPLES, PROFILE):
             if (folder / name).exists():
-                _mend(folder / name)
+                mend(folder / name)
     except OSError as error:
         journal.close()
         raise _unwritable(folder, error) from error
@@ -163,7 +160,7 @@ def _append(file: FileIO, rows: Collection[Result]) -> None:
     os.fsync(file.fileno())
 
 
-def _mend(path: Path) -> None:
+def mend(path: Path) -> None:
     """End a file of rows with a whole line: a row that lacks only its end gets it, less than a row is cut off."""
     content = path.read_bytes()
     tail = content[content.rfind(b"\n") + 1 :]

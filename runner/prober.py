@@ -1,9 +1,11 @@
 """Probing as the parent does it: each case in a worker of its own, whatever becomes of that worker."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from attnbench.runner import environment
-from attnbench.runner.workers import Asked, StartWorker, Worker, WorkerEnded, understood
+from attnbench.runner.workers import Asked, StartWorker, Worker, WorkerEnded, kind_for, understood
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.budget import Budget
 
@@ -35,7 +37,7 @@ class Prober:
         try:
             if case.device == "cpu":
                 with self._start_worker("forkserver", self._budget_bytes, self._folders) as worker:
-                    return self._ask(worker, case, self._budget_bytes)
+                    return ask(worker, case, self._budget, self._budget_bytes)
             probe = self._probe_on_cuda(case)
             if probe.status in _SPOILS and not probe.predicted:
                 self.close()
@@ -49,9 +51,7 @@ class Prober:
         """Probe a case in the lasting worker: a fresh interpreter, for nothing of CUDA survives a fork."""
         if self._lasting is None:
             self._lasting = self._start_worker("spawn", None, self._folders)
-        free_bytes = self._lasting.ask({"do": "free_bytes"}, self._budget.case_s)
-        budget_bytes = self._budget_bytes if free_bytes is None else self._budget.bytes_of(free_bytes)
-        return self._ask(self._lasting, case, budget_bytes)
+        return ask(self._lasting, case, self._budget, self._budget_bytes)
 
     def close(self) -> None:
         """End the lasting worker, if there is one."""
@@ -59,9 +59,35 @@ class Prober:
             self._lasting.close()
             self._lasting = None
 
-    def _ask(self, worker: Asked, case: Case, budget_bytes: int) -> Probe:
-        request = {"case": case.to_json(), "threads": threads(case), "budget_bytes": budget_bytes}
-        return understood(Probe.from_json, worker.ask({"do": "probe", **request}, self._budget.case_s))
+
+def ask(worker: Asked, case: Case, budget: Budget, budget_bytes: int) -> Probe:
+    """Have a worker probe a case, within the bytes that it may allocate.
+
+    Raises:
+        WorkerEnded: it died of it, took too long, or sent no probe.
+    """
+    budget_bytes = allowance(worker, case, budget, budget_bytes)
+    request = {"do": "probe", "case": case.to_json(), "threads": threads(case), "budget_bytes": budget_bytes}
+    return understood(Probe.from_json, worker.ask(request, budget.case_s))
+
+
+def allowance(worker: Asked, case: Case, budget: Budget, budget_bytes: int) -> int:
+    """The bytes that a case may allocate: `budget_bytes` on the CPU, on CUDA `budget` of what is free there."""
+    free_bytes = None if case.device == "cpu" else worker.ask({"do": "free_bytes"}, budget.case_s)
+    return budget_bytes if free_bytes is None else budget.bytes_of(free_bytes)
+
+
+def machine(
+    cases: Sequence[Case], budget: Budget, folders: tuple[Path, ...] = (), start_worker: StartWorker = Worker
+) -> dict[str, Any]:
+    """What this machine is, as far as the numbers of these cases depend on it.
+
+    Raises:
+        WorkerEnded: no worker could tell.
+    """
+    with start_worker(kind_for(*cases), None, folders) as worker:
+        told: dict[str, Any] = understood(dict, worker.ask({"do": "environment"}, budget.case_s))
+    return environment.of_machine() | told
 
 
 def threads(case: Case) -> int:

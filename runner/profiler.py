@@ -6,7 +6,7 @@ from pathlib import Path
 from attnbench.runner import memory
 from attnbench.runner.journal import append_profile
 from attnbench.runner.prober import Prober, threads
-from attnbench.runner.workers import StartKind, StartWorker, Worker, WorkerEnded, understood
+from attnbench.runner.workers import StartWorker, Worker, WorkerEnded, kind_for, limit_for, understood
 from attnbench.suites import Case, Status
 from attnbench.suites.budget import Budget
 from attnbench.suites.profile import Profile
@@ -28,10 +28,8 @@ class Profiler:
         """The profile of a case, or how its worker ended."""
         trace = (self.folder / TRACES / f"{case.key}.json.gz").resolve()
         request = {"do": "profile", "case": case.to_json(), "threads": threads(case), "trace": str(trace)}
-        kind: StartKind = "forkserver" if case.device == "cpu" else "spawn"
-        budget_bytes = self.budget_bytes if case.device == "cpu" else None
         try:
-            with self.start_worker(kind, budget_bytes, self.folders) as worker:
+            with self.start_worker(kind_for(case), limit_for(self.budget_bytes, case), self.folders) as worker:
                 return understood(Profile.from_json, worker.ask(request, self.patience_s))
         except WorkerEnded as end:
             return Profile(case.key, end.status, end.reason, case.title)

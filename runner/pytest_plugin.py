@@ -64,7 +64,8 @@ class SuiteFile(pytest.Module):
         command = ["pytest", *map(str, self.config.invocation_params.args)]
         with self._folder() as folder:
             engine.run(self.suite, folder, Plain(), cases=chosen, command=command, folders=_folders(self.config))
-            return {each.case: each for each in benchmarks(frame.load(folder), journal.read(folder))}
+            kept = journal.read(folder)
+            return {each.case: each for each in benchmarks(frame.judged(folder, kept), kept)}
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from attnbench.reports import journal as reading
-from attnbench.reports.journal import RunError
-from attnbench.runner.journal import PROFILE, RUN, FolderError
+from attnbench.reports.journal import RUN, RunError
+from attnbench.runner.journal import FolderError
 from attnbench.suites import Case, Probe, Result, Sample, Status, fingerprint
 from attnbench.suites.catalog import catalog
 from attnbench.suites.difference import differences
@@ -77,7 +77,8 @@ def read(folder: Path) -> Stopped:
         if not isinstance(journal.meta.get(name), int):
             raise RunError(f"{path}: {name}: expected an integer, found {journal.meta.get(name)!r}")
     probes = {key: probe for key, probe in journal.probes.items() if not is_for_lack_of_time(probe)}
-    kept = Kept(probes, journal.samples, _profiles(folder))
+    profiles = {key: each for key, each in reading.profiles(folder).items() if not is_for_lack_of_time(each)}
+    kept = Kept(probes, journal.samples, profiles)
     return Stopped(journal.meta, _suite(path, journal.meta), tuple(each.case for each in journal.planned), kept)
 
 
@@ -122,12 +123,3 @@ def _suite(path: Path, meta: Mapping[str, Any]) -> Suite:
             f"{path}: {where}: expected a suite that is valid here, found: {first['msg']}; "
             "variants outside the package need --variants again"
         ) from None
-
-
-def _profiles(folder: Path) -> dict[str, Profile]:
-    """The profiles of the run, apart from those that there was no time for."""
-    if not (folder / PROFILE).exists():
-        return {}
-    from attnbench.reports import profile
-
-    return {key: each for key, each in profile.read(folder).items() if not is_for_lack_of_time(each)}

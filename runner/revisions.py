@@ -6,9 +6,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from attnbench.runner.journal import FolderError
+from attnbench.runner.journal import make_folder
 
-PREPARE_S = 3600.0
+_PREPARE_S = 3600.0
 _GIT_S = 600.0
 
 
@@ -36,10 +36,7 @@ def lay_out(repository: Path, names: tuple[str, str], folder: Path) -> tuple[Rev
     commits = [_commit(repository, name) for name in names]
     trees = [folder / place for place in "ab"]
     for commit, tree in zip(commits, trees, strict=True):
-        try:
-            tree.mkdir(parents=True)
-        except OSError as error:
-            raise FolderError(f"{tree}: cannot be made: {error.strerror}") from error
+        make_folder(tree)
         # An index of its own: neither the user's index nor the list of worktrees is touched.
         index = {"GIT_INDEX_FILE": str(folder / f"{tree.name}.index")}
         _git(repository, "read-tree", commit, **index)
@@ -71,7 +68,7 @@ def prepare(revision: Revision, command: str) -> None:
     """
     try:
         done = subprocess.run(
-            shlex.split(command), cwd=revision.tree, capture_output=True, text=True, check=False, timeout=PREPARE_S
+            shlex.split(command), cwd=revision.tree, capture_output=True, text=True, check=False, timeout=_PREPARE_S
         )
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         raise RevisionError(f"--prepare {command}: expected a command that ends well, found: {error}") from None

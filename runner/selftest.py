@@ -6,21 +6,19 @@ interrupted, and a later one adds runs. `attnbench.reports.selftest` reads it.
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
-from attnbench.runner import arms, environment, memory, prober
-from attnbench.runner.arms import Arm, Setting
+from attnbench.runner import arms, memory, prober
+from attnbench.runner.arms import Arm, Flag, Say, Setting, Stages
 from attnbench.runner.book import Book
 from attnbench.runner.journal import FolderError
 from attnbench.runner.prober import Prober
+from attnbench.runner.progress import told
 from attnbench.runner.sampling import Plan
-from attnbench.runner.workers import Worker
+from attnbench.runner.workers import Worker, limit_for
 from attnbench.suites import Case, Status, grouped
 from attnbench.suites.suite import Suite
 
-ROWS = "selftest.jsonl"
 SLOWDOWNS = (0.0, 0.03, 0.05, 0.10)
 """None is the same code against itself."""
 LONGEST_NS = 10_000_000
@@ -32,37 +30,21 @@ MEMORY_CASES = 6
 POWER_EVERY = 10
 """The first of so many runs is followed by one with each slow-down."""
 
-Flag = Callable[[Mapping[str, list[float]]], list[str]]
-"""Which cases are to be confirmed, from the log ratios of the screening pairs."""
-Say = Callable[[str], None]
 
-
-@dataclass(frozen=True)
-class Pairs:
-    """How many pairs of processes screen every case and confirm a flagged one."""
-
-    screen: int
-    confirm: int
-
-
-def measure(suite: Suite, folder: Path, runs: int, pairs: Pairs, flag: Flag, say: Say) -> None:
-    """Bring the self-test in `folder` to `runs` A/A runs, and everything else that belongs to it.
+def measure(suite: Suite, book: Book, runs: int, stages: Stages, flag: Flag, say: Say) -> None:
+    """Bring the self-test in `book` to `runs` A/A runs, and everything else that belongs to it.
 
     Raises:
-        FolderError: the folder cannot be written, or holds a self-test of another suite.
+        FolderError: the book holds a self-test of another suite.
     """
-    book = Book(folder, ROWS)
     budget_bytes = suite.budget.bytes_of(memory.available_bytes())
-    on_cuda = any(case.device == "cuda" for case in suite.cases())
     if not book.of("environment"):
-        with Worker("spawn" if on_cuda else "forkserver") as worker:
-            facts = environment.of_machine() | worker.ask({"do": "environment"}, suite.budget.case_s)
-        facts |= {name: os.environ.get(name, value) for name, value in arms.ENVIRONMENT.items()}
-        book.write("environment", facts=facts, suite=suite.to_json(), source=suite.source, pairs=vars(pairs))
+        facts = prober.machine(suite.cases(), suite.budget) | arms.environment()
+        book.write("environment", facts=facts, suite=suite.to_json(), source=suite.source, pairs=vars(stages))
     calls_ns = _calls_ns(suite, book, budget_bytes, say)
     cases = [case for case in suite.cases() if case.key in calls_ns]
     plans = {share: {key: arms.plan(call_ns, share) for key, call_ns in calls_ns.items()} for share in SLOWDOWNS}
-    setting = Setting(suite.measure.value_ms * 1e6, suite.budget.case_s, None if on_cuda else budget_bytes)
+    setting = Setting(suite.measure.value_ms * 1e6, suite.budget.case_s, limit_for(budget_bytes, *suite.cases()))
     # On CUDA our clock times launches on the device, torch's timer the host's wait for them: not the same thing. And
     # there peaks come from a process that lasts, so that more of them would prove little.
     on_cpu = [case for case in cases if case.device == "cpu"]
@@ -74,21 +56,21 @@ def measure(suite: Suite, folder: Path, runs: int, pairs: Pairs, flag: Flag, say
         for slowdown in SLOWDOWNS if run % POWER_EVERY == 0 else SLOWDOWNS[:1]:
             fit = [case for case in cases if plans[slowdown][case.key].calls * calls_ns[case.key] <= LONGEST_NS]
             chosen = fit if slowdown else cases
-            _decision(book, run, slowdown, chosen, plans[slowdown], setting, pairs, flag, say)
+            _decision(book, run, slowdown, chosen, plans[slowdown], setting, stages, flag, say)
 
 
 def _calls_ns(suite: Suite, book: Book, budget_bytes: int, say: Say) -> dict[str, float]:
     """How long a call of each case takes that passes, by key; looked at once, when the self-test began."""
-    told = {row["key"] for row in book.of("case")}
+    known = {row["key"] for row in book.of("case")}
     probes = Prober(suite.budget, budget_bytes)
     wanted = suite.cases()
-    foreign = told - {case.key for case in wanted}
+    foreign = known - {case.key for case in wanted}
     if foreign:
         raise FolderError(f"{book.path}: expected a self-test of this suite, found one of another; name another folder")
     try:
-        for case in (each for each in wanted if each.key not in told):
+        for case in (each for each in wanted if each.key not in known):
             found = probes.probe(case)
-            say(f"{found.status} {case.title}" + (f": {found.reason}" if found.reason else ""))
+            say(told(case, found))
             book.write("case", key=case.key, case=case.to_json(), probe=found.to_json())
     finally:
         probes.close()
@@ -110,7 +92,7 @@ def _agreement(book: Book, cases: Sequence[Case], plans: Mapping[str, Plan], set
     """Our clock and torch's timer in turns, in one process, on the same calls: log ratios by case."""
     if book.of("agreement"):
         return
-    told: dict[str, list[list[float]]] = {}
+    agreed: dict[str, list[list[float]]] = {}
     with Worker("spawn", setting.budget_bytes, environment=arms.ENVIRONMENT) as worker:
         for group in grouped(cases):
             say(f"agreement with torch's timer: {group[0].title}")
@@ -123,8 +105,8 @@ def _agreement(book: Book, cases: Sequence[Case], plans: Mapping[str, Plan], set
                     "values": AGREEMENT_TURNS * plan.values,
                     "threads": prober.threads(case),
                 }
-                told[case.key] = worker.ask({"do": "agreement", **asked, "seed": case.key}, setting.patience_s)
-    book.write("agreement", pairs_ns=told)
+                agreed[case.key] = worker.ask({"do": "agreement", **asked, "seed": case.key}, setting.patience_s)
+    book.write("agreement", pairs_ns=agreed)
 
 
 def _memory(book: Book, cases: Sequence[Case], probes: Prober, say: Say) -> None:
@@ -133,8 +115,8 @@ def _memory(book: Book, cases: Sequence[Case], probes: Prober, say: Say) -> None
     for process in range(len(book.of("memory")), MEMORY_PROCESSES):
         say(f"memory: process {process + 1} of {MEMORY_PROCESSES}")
         found = {case.key: probes.probe(case) for case in chosen}
-        told = {key: [probe.peak_bytes, probe.flops, probe.computed_pairs] for key, probe in found.items()}
-        book.write("memory", process=process, peak_flops_pairs=told)
+        counted = {key: [probe.peak_bytes, probe.flops, probe.computed_pairs] for key, probe in found.items()}
+        book.write("memory", process=process, peak_flops_pairs=counted)
 
 
 def _decision(
@@ -144,7 +126,7 @@ def _decision(
     cases: Sequence[Case],
     plans: Mapping[str, Plan],
     setting: Setting,
-    pairs: Pairs,
+    stages: Stages,
     flag: Flag,
     say: Say,
 ) -> None:
@@ -155,17 +137,17 @@ def _decision(
     begun, cpu = time.monotonic(), time.process_time()
 
     def stage(name: str, chosen: Sequence[Case], many: int) -> dict[str, list[float]]:
-        told: dict[str, list[float]] = {case.key: [] for case in chosen}
+        ratios: dict[str, list[float]] = {case.key: [] for case in chosen}
         for pair in range(many if chosen else 0):
             what = f"slow-down of {slowdown:.0%}" if slowdown else "A/A"
             say(f"run {run + 1}, {what}: {name} pair {pair + 1} of {many}, {len(chosen)} cases")
             found = arms.measure_pair(both, chosen, plans, setting, f"{run}:{slowdown}:{name}:{pair}")
             for key, ratio in found.ratios.items():
-                told[key].append(ratio)
-        return told
+                ratios[key].append(ratio)
+        return ratios
 
-    screen = stage("screening", cases, pairs.screen)
+    screen = stage("screening", cases, stages.screen)
     flagged = set(flag(screen))
-    confirm = stage("confirming", [case for case in cases if case.key in flagged], pairs.confirm)
+    confirm = stage("confirming", [case for case in cases if case.key in flagged], stages.confirm)
     spent = {"wall_s": time.monotonic() - begun, "parent_cpu_s": time.process_time() - cpu}
     book.write("decision", run=run, slowdown=slowdown, screen=screen, confirm=confirm, load=os.getloadavg()[0], **spent)

@@ -14,7 +14,7 @@ from attnbench.runner.prober import Prober
 from attnbench.runner.profiler import Profiler
 from attnbench.runner.progress import Progress
 from attnbench.runner.resumption import SPENT, Kept
-from attnbench.runner.workers import Asked, StartWorker, WorkerEnded, understood
+from attnbench.runner.workers import Asked, StartWorker, WorkerEnded, limit_for, understood
 from attnbench.suites import Case, Probe, Result, Sample, Status, grouped
 from attnbench.suites.profile import Profile
 from attnbench.suites.suite import Suite
@@ -142,7 +142,7 @@ class Session:
         left = list(group)
         while left:
             try:
-                worker = self._worker(left[0].device)
+                worker = self._worker(left[0])
                 reply = worker.ask(self._time_request(left, replicate), self.suite.budget.case_s)
                 samples = understood(partial(_samples, left), reply)
             except WorkerEnded as end:
@@ -202,12 +202,12 @@ class Session:
         self.prober.close()
         self._drop_worker()
 
-    def _worker(self, device: str) -> Asked:
-        """The replicate's worker, if it is alive and for that device; else a new one."""
-        if self._alive is None or self._alive[0] != device:
+    def _worker(self, case: Case) -> Asked:
+        """The replicate's worker, if it is alive and for the case's device; else a new one."""
+        if self._alive is None or self._alive[0] != case.device:
             self._drop_worker()
-            budget_bytes = self.task.budget_bytes if device == "cpu" else None
-            self._alive = (device, self.start_worker("spawn", budget_bytes, self.folders))
+            limit = limit_for(self.task.budget_bytes, case)
+            self._alive = (case.device, self.start_worker("spawn", limit, self.folders))
         return self._alive[1]
 
     def _drop_worker(self) -> None:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from operator import itemgetter
@@ -17,7 +17,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar
 
 from attnbench.runner import entry, outcome
-from attnbench.suites import Status
+from attnbench.suites import Case, Status
 
 START_S = 120.0
 """A worker that is not ready after this long never will be."""
@@ -217,6 +217,20 @@ class Worker:
         lines = self._log.read().decode(errors="replace").splitlines()
         said = [line.strip() for line in lines if line.strip() and not line.startswith("USDT:")]
         return said[-1][:300] if said else ""
+
+
+def kind_for(*cases: Case) -> StartKind:
+    """How a worker of these cases is started: nothing of CUDA survives a fork."""
+    return "spawn" if _on_cuda(cases) else "forkserver"
+
+
+def limit_for(budget_bytes: int, *cases: Case) -> int | None:
+    """What a worker of these cases may allocate: a limit on the host's memory is none on a CUDA device's."""
+    return None if _on_cuda(cases) else budget_bytes
+
+
+def _on_cuda(cases: Sequence[Case]) -> bool:
+    return any(case.device == "cuda" for case in cases)
 
 
 def understood(make: Callable[[Any], T], reply: Any) -> T:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 from attnbench.suites.result import Result
@@ -61,7 +62,7 @@ class Profile(Result):
     steps: tuple[Step, ...] = ()
     """The largest allocations, in order of time."""
 
-    @property
+    @cached_property
     def on_cuda(self) -> bool:
         """Whether kernels were recorded."""
         return any(each.self_cuda_ns is not None for each in self.operators)
@@ -70,7 +71,7 @@ class Profile(Result):
         """The time of an operator that counts: of its kernels on CUDA, its own elsewhere."""
         return (operator.self_cuda_ns or 0.0) if self.on_cuda else operator.self_ns
 
-    @property
+    @cached_property
     def total_ns(self) -> float:
         """All operators' time that counts, in one call."""
         return sum(self.spent_ns(each) for each in self.operators)

@@ -27,7 +27,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Suite]:
 
     def run(suite: Suite, folder: Path, *args: Any, **named: Any) -> Finished:
         suites.append(suite)
-        return Finished(folder, (), (), out_of_time=False)
+        return Finished((), (), out_of_time=False)
 
     monkeypatch.setattr(engine, "run", run)
     monkeypatch.chdir(tmp_path)

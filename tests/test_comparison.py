@@ -53,7 +53,6 @@ def test_equal_runs_are_unchanged(tmp_path: Path) -> None:
     assert set(found.frame["memory"]) == set(found.frame["work"]) == set(found.frame["error"]) == {"unchanged"}
     assert found.frame["ratio"].between(0.98, 1.02).all()
     assert list(found.frame.columns) == list(COLUMNS)
-    assert not found.regressed
 
 
 def test_a_slower_series_is_called_and_no_other(tmp_path: Path) -> None:
@@ -64,7 +63,6 @@ def test_a_slower_series_is_called_and_no_other(tmp_path: Path) -> None:
     assert row["low"] < 1.10 < row["high"]
     assert row["label"].startswith("local_window")
     assert 0.0 < row["minimum_detectable"] < 0.05
-    assert found.regressed
 
 
 def test_a_faster_series_is_an_improvement(tmp_path: Path) -> None:

@@ -62,7 +62,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def exported(folder: Path, form: str) -> str:
-    return export.FORMATS[form](frame.load(folder), journal.read(folder))
+    kept = journal.read(folder)
+    return export.FORMATS[form](frame.judged(folder, kept), kept)
 
 
 def strict(text: str) -> Any:

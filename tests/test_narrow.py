@@ -158,7 +158,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[Case]
 
     def run(suite: Any, folder: Path, *, cases: list[Case], **named: Any) -> Finished:
         told.append(cases)
-        return Finished(folder, (), (), out_of_time=False)
+        return Finished((), (), out_of_time=False)
 
     monkeypatch.setattr(engine, "run", run)
     monkeypatch.chdir(tmp_path)

@@ -344,7 +344,7 @@ def test_a_run_has_the_figures_of_what_it_varies(name: str, tmp_path: Path) -> N
 
 def test_a_report_shows_the_figures_of_what_its_run_varies(tmp_path: Path) -> None:
     folder = rows.write(tmp_path, replace(SWEPT, series=(rows.FULL, *LINEAR)))
-    text = page.write(folder).read_text(encoding="utf-8")
+    text = page.write(load(folder)).read_text(encoding="utf-8")
     assert [line[2 : line.index("]")] for line in text.splitlines() if line.startswith("![")] == KEYS
     files = sorted(f"{each}.{kind}" for each in KEYS for kind in ("png", "svg"))
     assert sorted(path.name for path in (folder / "figures").iterdir()) == files

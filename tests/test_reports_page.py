@@ -44,7 +44,7 @@ def words(path: Path) -> str:
 @pytest.mark.parametrize("name", PLANS)
 def test_every_kind_of_run_has_its_files(tmp_path: Path, name: str) -> None:
     folder = rows.write(tmp_path, PLANS[name])
-    assert page.write(folder) == folder / "report.md"
+    assert page.write(load(folder)) == folder / "report.md"
     assert sorted(os.listdir(folder)) == ["figures", "report.md", "run.json", "samples.jsonl", "table.csv", "table.md"]
     extra = [f"time_by_threads.{kind}" for kind in ("svg", "png")] if name == "two_devices" else []
     assert sorted(os.listdir(folder / "figures")) == sorted([*FILES, *extra])
@@ -91,9 +91,9 @@ def test_what_a_figure_says_of_an_odd_run(tmp_path: Path, name: str, figure: str
 def test_a_rebuild_gives_the_same_bytes(tmp_path: Path) -> None:
     folder = rows.write(tmp_path, PLANS["failing"])
     files = ["table.csv", "table.md", "report.md", *(f"figures/{name}" for name in FILES)]
-    page.write(folder)
+    page.write(load(folder))
     first = {name: (folder / name).read_bytes() for name in files}
-    page.write(folder)
+    page.write(load(folder))
     assert {name: (folder / name).read_bytes() for name in files} == first
 
 
@@ -135,7 +135,7 @@ def test_the_report_holds_what_made_it(tmp_path: Path) -> None:
     meta |= {"name": "a <b> | c", "question": "Is `it` <i>faster</i>?", "source": "name: x\n# ```yaml\n"}
     meta["environment"]["note"] = "two\nlines | and a pipe"
     folder = rows.write_rows(tmp_path, meta, rows.rows(PLANS["failing"]))
-    text = page.write(folder).read_text(encoding="utf-8")
+    text = page.write(load(folder)).read_text(encoding="utf-8")
     assert text.startswith(
         "# a &lt;b&gt; \\| c\n\n**Is \\`it\\` &lt;i&gt;faster&lt;/i&gt;?**\n\n- forward, float32, cpu: "
     )
@@ -153,7 +153,7 @@ def test_the_report_holds_what_made_it(tmp_path: Path) -> None:
 def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
     meta = rows.meta(rows.QUICK) | {"finished": None}
     folder = rows.write_rows(tmp_path, meta, [*rows.rows(rows.QUICK)][:30])
-    text = page.write(folder).read_text(encoding="utf-8")
+    text = page.write(load(folder)).read_text(encoding="utf-8")
     assert "This run is not finished: 30 of 48 cases were reached." in text
     assert "not reached" in text
     assert "finished not." in text
@@ -161,7 +161,7 @@ def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
 
 def test_an_empty_run(tmp_path: Path) -> None:
     folder = rows.write_rows(tmp_path, rows.meta(rows.QUICK) | {"cases": [], "patterns": []}, [])
-    text = page.write(folder).read_text(encoding="utf-8")
+    text = page.write(load(folder)).read_text(encoding="utf-8")
     assert "The run has no cases." in text
     assert "0 of 0 cases passed." in text
     assert sorted(os.listdir(folder / "figures")) == FILES
@@ -169,7 +169,7 @@ def test_an_empty_run(tmp_path: Path) -> None:
 
 def test_no_run_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="expected the folder of a run"):
-        page.write(tmp_path / "none")
+        page.write(load(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
 
 

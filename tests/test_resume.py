@@ -477,7 +477,7 @@ def test_the_command_line_hands_on_what_it_was_told(tmp_path: Path, monkeypatch:
 
     def note(folder: Path, **named: Any) -> Finished:
         told.update(named, folder=folder)
-        return Finished(folder, (), (), out_of_time=True)
+        return Finished((), (), out_of_time=True)
 
     monkeypatch.setattr(engine, "resume", note)
     monkeypatch.chdir(tmp_path)

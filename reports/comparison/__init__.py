@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from attnbench.reports.verdict import COMPARED, ORDER, Verdict
+from attnbench.suites import Status
 
 IDENTITY = (
     *("case", "label", "implementation", "device", "dtype", "direction", "threads"),
@@ -29,6 +30,28 @@ time; `ratio` is the time of B over that of A with its 95 % interval
 `p_value` is adjusted for the number of cases; `processes` are those behind the ratio. `memory`, `work` and `error` are
 verdicts of their own: on the peak, on the pairs allowed and computed, and on the error against the oracle. `operators`
 is one on the calls of each operator, where both were profiled, and `operators_changed` names those that differ."""
+
+NUMBERS = ("peak_bytes", "allowed_pairs", "computed_pairs", "max_abs_error")
+"""What is compared besides time, as columns of A (`a_peak_bytes`) and of B."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a case ended on one side."""
+
+    status: Status
+    reason: str
+
+
+def lost_or_new(a: Ending, b: Ending) -> tuple[Verdict, str] | None:
+    """The verdict on a case that did not pass on both sides, and why; None where it did."""
+    if b.status is not Status.PASSED:
+        told = f"{b.status}: {b.reason}"
+        lost = a.status is Status.PASSED
+        return (Verdict.ERROR, told) if lost else (Verdict.INCOMPARABLE, f"passed in neither; B {told}")
+    if a.status is not Status.PASSED:
+        return Verdict.NEW, f"passed only in B; A {a.status}: {a.reason}"
+    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +87,3 @@ class Comparison:
     def compared(self) -> bool:
         """Whether any number of a case was compared with another."""
         return any(self.frame[metric].isin(COMPARED).any() for metric in ("verdict", *METRICS))
-
-    @property
-    def regressed(self) -> bool:
-        """Whether any case is slower, or needs more."""
-        return any((self.frame[metric] == Verdict.REGRESSED).any() for metric in ("verdict", *METRICS))

@@ -1,6 +1,5 @@
 """What `bench ab` left, read: two revisions that were measured in one go."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from attnbench.reports.comparison import COLUMNS, Comparison, metrics
+from attnbench.reports.comparison import COLUMNS, NUMBERS, Comparison, Ending, lost_or_new, metrics
 from attnbench.reports.decision import Decision, Rule, decide
-from attnbench.reports.journal import RunError
+from attnbench.reports.journal import book
 from attnbench.reports.verdict import Verdict
 from attnbench.suites import Case, Probe, Status
 
@@ -20,7 +19,6 @@ _HOW = (
     "processes; what looked changed was confirmed on new pairs, with Holm's correction over what was flagged."
 )
 IDENTICAL = "both revisions import the same files for it: not timed"
-_NUMBERS = ("peak_bytes", "allowed_pairs", "computed_pairs", "max_abs_error")
 
 _Row = Mapping[str, Any]
 
@@ -31,10 +29,9 @@ def load(folder: Path) -> Comparison:
     Raises:
         RunError: its rows are missing or cannot be read.
     """
-    rows = _rows(folder / ROWS)
-    (environment,) = (row for row in rows if row["kind"] == "environment")
+    environment, rows = book(folder / ROWS)
     cases = [Case.from_json(each) for each in environment["cases"]]
-    rule = Rule(screen_pairs=environment["pairs"]["screen"], confirm_pairs=environment["pairs"]["confirm"])
+    rule = Rule.of(environment["pairs"])
     probes = {(row["arm"], row["probe"]["case"]): row for row in rows if row["kind"] == "probe"}
     pairs = [row for row in rows if row["kind"] == "pair"]
     noise = _noise([row for row in pairs if row["stage"] == "same"])
@@ -44,7 +41,7 @@ def load(folder: Path) -> Comparison:
     ended = {key: end for row in pairs for key, end in row["ended"].items()}
     told = [_told(case, probes, decisions.get(case.key), ended.get(case.key), noise, rule) for case in cases]
     frame = pd.DataFrame(told)
-    for name in ("a_peak_bytes", "b_peak_bytes", *(f"{s}_{n}" for s in "ab" for n in _NUMBERS)):
+    for name in [f"{side}_{each}" for side in "ab" for each in NUMBERS]:
         frame[name] = frame[name].astype("Float64")
     metrics.add(frame, same_memory=True)
     revisions = environment["revisions"]
@@ -52,11 +49,6 @@ def load(folder: Path) -> Comparison:
     finished = any(row["kind"] == "finished" for row in rows)
     how = _HOW if finished else f"It was interrupted: what follows is not the whole. {_HOW}"
     return Comparison(names[0], names[1], frame[list(COLUMNS)], {}, how, noise)
-
-
-def command(folder: Path) -> str:
-    """The command that made the comparison in `folder`."""
-    return next((str(row["command"]) for row in _rows(folder / ROWS) if row["kind"] == "environment"), "")
 
 
 def _told(
@@ -87,7 +79,7 @@ def _told(
     names = ("ratio", "low", "high", "minimum_detectable", "p_value", "processes")
     row |= {"verdict": verdict.value, "reason": reason, **dict(zip(names, numbers, strict=True))}
     for side, probe in (("a", a), ("b", b)):
-        row |= {f"{side}_{name}": getattr(probe, name) for name in _NUMBERS}
+        row |= {f"{side}_{name}": getattr(probe, name) for name in NUMBERS}
     return row
 
 
@@ -95,15 +87,9 @@ def _verdict(
     a: Probe, b: Probe, decision: Decision | None, ended: Sequence[str] | None, noise: float | None, rule: Rule
 ) -> tuple[Verdict, str]:
     """The verdict on a case, and why."""
-    if b.status is not Status.PASSED:
-        told = f"{b.status}: {b.reason}"
-        return (
-            (Verdict.ERROR, told)
-            if a.status is Status.PASSED
-            else (Verdict.INCOMPARABLE, f"passed in neither; B {told}")
-        )
-    if a.status is not Status.PASSED:
-        return Verdict.NEW, f"passed only in B; A {a.status}: {a.reason}"
+    untimed = lost_or_new(Ending(a.status, a.reason), Ending(b.status, b.reason))
+    if untimed:
+        return untimed
     if ended:
         arm, status, reason = ended
         return Verdict.ERROR if arm == "B" else Verdict.INCONCLUSIVE, f"while {arm} was timed: {status}: {reason}"
@@ -135,17 +121,3 @@ def _ratios(pairs: Sequence[_Row], stage: str, keys: set[str]) -> dict[str, np.n
             for key, ratio in row["ratios"].items():
                 told.setdefault(key, []).append(ratio)
     return {key: np.array(values, np.float64) for key, values in told.items()}
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """The rows; a last line cut short is left out."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        rows = [json.loads(line) for line in lines if line.endswith("\n")]
-        if sum(row["kind"] == "environment" for row in rows) != 1:
-            raise ValueError("no environment")
-    except OSError as error:
-        raise RunError(f"{path}: expected the rows of a comparison, found none ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError):
-        raise RunError(f"{path}: expected the rows of a comparison, found something else") from None
-    return rows

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from attnbench.reports.statistics import FloatArray
+from attnbench.reports.statistics import FloatArray, floats
 from attnbench.reports.verdict import Verdict
 from attnbench.suites import Status
 from attnbench.suites.profile import Profile
@@ -21,11 +21,11 @@ def add(frame: pd.DataFrame, *, same_memory: bool) -> None:
 
     Peaks are the same integer on every machine with the same torch, instruction set and threads, and only there.
     """
-    a, b = (_floats(frame, f"{side}_peak_bytes") for side in "ab")
+    a, b = (floats(frame[f"{side}_peak_bytes"]) for side in "ab")
     frame["memory_ratio"] = np.divide(b, a, out=np.full_like(a, np.nan), where=a > 0)
     frame["memory"] = exact(a, b) if same_memory else [Verdict.INCOMPARABLE.value] * len(frame)
     allowed, computed = (
-        exact(*(_floats(frame, f"{side}_{kind}_pairs") for side in "ab")) for kind in ("allowed", "computed")
+        exact(*(floats(frame[f"{side}_{kind}_pairs"]) for side in "ab")) for kind in ("allowed", "computed")
     )
     frame["work"] = [worse(one, other) for one, other in zip(allowed, computed, strict=True)]
     frame["error"] = _errors(frame)
@@ -72,12 +72,8 @@ def worse(allowed: str, computed: str) -> str:
 
 def _errors(frame: pd.DataFrame) -> list[str]:
     """Verdicts on the errors: one may double before it counts."""
-    a, b = (_floats(frame, f"{side}_max_abs_error") for side in "ab")
+    a, b = (floats(frame[f"{side}_max_abs_error"]) for side in "ab")
     floor = frame["dtype"].map(_ERROR_FLOORS).to_numpy(np.float64)
     grown, shrunk = (np.where(to > ERROR_FACTOR * since + floor, 1.0, 0.0) for since, to in ((a, b), (b, a)))
     there = np.where(np.isfinite(a) & np.isfinite(b), 0.0, np.nan)
     return exact(there, there + grown - shrunk)
-
-
-def _floats(frame: pd.DataFrame, name: str) -> FloatArray:
-    return frame[name].to_numpy(np.float64, na_value=np.nan)

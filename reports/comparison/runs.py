@@ -5,27 +5,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from attnbench.reports import profile
-from attnbench.reports.comparison import COLUMNS, IDENTITY, Comparison, metrics
+from attnbench.reports import journal
+from attnbench.reports.comparison import COLUMNS, IDENTITY, NUMBERS, Comparison, Ending, lost_or_new, metrics
 from attnbench.reports.decision import Rule, judge
 from attnbench.reports.decision.pairs import Estimates, unpaired
 from attnbench.reports.decision.power import detectable_at_once
 from attnbench.reports.frame import Run
 from attnbench.reports.statistics import FEWEST_PROCESSES, FloatArray, IntArray
 from attnbench.reports.verdict import COMPARED, Verdict
-from attnbench.suites import fingerprint
+from attnbench.suites import Status, fingerprint
 
 DOUBTFUL = {"bimodal", "drifting", "throttled"}
 """Flags with which a difference is `unstable`, not a change."""
-Ending = tuple[str, str] | None
-"""Status and reason; None where there is no such case."""
-_NUMBERS = {
-    "a_ns": "time_ns",
-    "a_peak_bytes": "peak_bytes",
-    "a_allowed_pairs": "allowed_pairs",
-    "a_computed_pairs": "computed_pairs",
-    "a_max_abs_error": "max_abs_error",
-}
 _ABSOLUTE = (
     "Times of two runs are compared by Welch's t test over processes, with Holm's correction over all cases. Runs "
     "that were made one after the other also differ by what else the machine did: `bench ab` measures both at once."
@@ -52,7 +43,7 @@ def compare(a: Run, b: Run, rule: Rule | None = None, *, across_machines: bool =
     same = not differences.keys() & set(fingerprint.MEMORY)
     metrics.add(frame, same_memory=same)
     if same:
-        metrics.add_operators(frame, profile.read(a.folder), profile.read(b.folder))
+        metrics.add_operators(frame, journal.profiles(a.folder), journal.profiles(b.folder))
     how = _RELATIVE if relative else _APART if differences else _ABSOLUTE
     return Comparison(str(a.folder), str(b.folder), frame[list(COLUMNS)], differences, how)
 
@@ -62,9 +53,8 @@ def _joined(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, IntArray, I
     keys = pd.Index(b["case"]).append(pd.Index(a["case"]).difference(pd.Index(b["case"]), sort=False))
     at_a, at_b = (pd.Index(each["case"]).get_indexer(keys).astype(np.int64) for each in (a, b))
     frame = pd.concat([b[list(IDENTITY)], a.iloc[at_a[at_b < 0]][list(IDENTITY)]], ignore_index=True)
-    for name, source in _NUMBERS.items():
-        frame[name] = _rows(a, at_a, source)
-        frame[name.replace("a_", "b_", 1)] = _rows(b, at_b, source)
+    for name, source in {"ns": "time_ns", **{each: each for each in NUMBERS}}.items():
+        frame[f"a_{name}"], frame[f"b_{name}"] = _rows(a, at_a, source), _rows(b, at_b, source)
     return frame, at_a, at_b
 
 
@@ -109,18 +99,16 @@ def _override(frame: pd.DataFrame, a: tuple[Run, IntArray], b: tuple[Run, IntArr
 
 
 def _told(
-    verdict: Verdict, reason: str, was: Ending, now: Ending, doubts: set[str], comparable: bool
+    verdict: Verdict, reason: str, was: Ending | None, now: Ending | None, doubts: set[str], comparable: bool
 ) -> tuple[Verdict, str]:
     """The verdict on a case that ended so in A and in B, if its times say `verdict`."""
     if was is None:
         return Verdict.NEW, "only B has it"
     if now is None:
         return Verdict.MISSING, "only A has it"
-    if now[0] != "passed":
-        told = f"{now[0]}: {now[1]}"
-        return (Verdict.ERROR, told) if was[0] == "passed" else (Verdict.INCOMPARABLE, f"passed in neither; B {told}")
-    if was[0] != "passed":
-        return Verdict.NEW, f"passed only in B; A {was[0]}: {was[1]}"
+    untimed = lost_or_new(was, now)
+    if untimed:
+        return untimed
     if not comparable:
         return Verdict.INCOMPARABLE, "the machines differ"
     if verdict in (Verdict.REGRESSED, Verdict.IMPROVED) and doubts:
@@ -128,9 +116,9 @@ def _told(
     return verdict, reason
 
 
-def _endings(run: Run, at: IntArray) -> list[Ending]:
-    """How each row ended."""
-    told = list(zip(run.frame["status"], run.frame["reason"], strict=True))
+def _endings(run: Run, at: IntArray) -> list[Ending | None]:
+    """How each row ended; None where there is none."""
+    told = [Ending(Status(each), why) for each, why in zip(run.frame["status"], run.frame["reason"], strict=True)]
     return [told[row] if row >= 0 else None for row in at]
 
 

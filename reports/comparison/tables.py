@@ -82,8 +82,7 @@ def terminal(comparison: Comparison) -> "Table":
     from rich.text import Text
 
     every = rows(comparison)
-    others = {id(row): _others(row) for row in every}
-    told = [row for row in every if row[0] != Verdict.UNCHANGED or others[id(row)]]
+    told = [(row, others) for row in every if (others := _others(row)) or row[0] != Verdict.UNCHANGED]
     shown = told[:_MOST_IN_TERMINAL]
     hidden = [f"{len(every) - len(told)} unchanged"] if len(told) < len(every) else []
     hidden += [f"{len(told) - len(shown)} more, none of them worse"] if len(shown) < len(told) else []
@@ -91,9 +90,8 @@ def terminal(comparison: Comparison) -> "Table":
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left", show_header=bool(shown))
     for name in ("time", "case", "ratio"):
         table.add_column(name, no_wrap=name != "case", overflow="fold", ratio=1 if name == "case" else None)
-    for row in shown:
-        verdict, case, ratio, *_, why = row
-        also = [each for each in (others[id(row)], why) if each]
+    for (verdict, case, ratio, *_, why), others in shown:
+        also = [each for each in (others, why) if each]
         words = Text.assemble(case, *[part for each in also for part in ("\n", (each, "dim"))])
         table.add_row(Text(verdict, _COLOURS[Verdict(verdict)]), words, ratio)
     return table

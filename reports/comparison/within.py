@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from attnbench.reports.comparison import COLUMNS, IDENTITY, Comparison, metrics
+from attnbench.reports.comparison import COLUMNS, IDENTITY, NUMBERS, Comparison, metrics
 from attnbench.reports.decision import Rule, judge
 from attnbench.reports.decision.pairs import paired
 from attnbench.reports.decision.power import detectable_at_once
@@ -21,7 +21,6 @@ _VARIES: dict[Axis, tuple[str, ...]] = {
     "direction": ("direction",),
 }
 """The columns of a case's identity in which it may differ from what it is compared with."""
-_NUMBERS = ("peak_bytes", "allowed_pairs", "computed_pairs", "max_abs_error")
 _HOW = (
     "Cases of one run are compared where they shared a process, by paired t tests with Holm's correction. `regressed` "
     "means slower than what the case is compared with, `improved` faster."
@@ -48,7 +47,7 @@ def within(run: Run, axis: Axis, rule: Rule | None = None) -> Comparison:
     frame["minimum_detectable"] = detectable_at_once(found.error, found.freedom, rule)
     frame["p_value"], frame["processes"] = np.where(np.isfinite(found.error), adjusted, np.nan), found.pairs
     frame["a_ns"], frame["b_ns"] = theirs["time_ns"], mine["time_ns"]
-    for name in _NUMBERS:
+    for name in NUMBERS:
         frame[f"a_{name}"], frame[f"b_{name}"] = theirs[name], mine[name]
     metrics.add(frame, same_memory=True)
     return Comparison(str(run.folder), str(run.folder), frame[list(COLUMNS)], {}, _HOW)

@@ -1,6 +1,8 @@
 """The rule of an A/B comparison: how many pairs, at which levels, and from which size on a change counts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from attnbench.reports.statistics import FEWEST_PROCESSES
 
@@ -30,6 +32,11 @@ class Rule:
     """The probability that a run without any change calls one, both directions together."""
     equivalence: float = 0.05
     """`unchanged` means: shown to be smaller than this."""
+
+    @classmethod
+    def of(cls, pairs: Mapping[str, int]) -> Self:
+        """The rule of something measured with these numbers of pairs, `screen` and `confirm`."""
+        return cls(screen_pairs=pairs["screen"], confirm_pairs=pairs["confirm"])
 
     def __post_init__(self) -> None:
         for name in ("screen_pairs", "confirm_pairs"):

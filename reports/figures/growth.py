@@ -8,7 +8,7 @@ from attnbench.reports.figures import panels, ticks
 from attnbench.reports.figures.looks import GUIDE_COLOUR
 from attnbench.reports.frame import Run
 from attnbench.reports.settings import attempted
-from attnbench.reports.statistics import FEWEST_PROCESSES
+from attnbench.reports.statistics import FEWEST_PROCESSES, floats
 
 
 def time(run: Run) -> Figure:
@@ -16,11 +16,8 @@ def time(run: Run) -> Figure:
     drawn = panels.sheet(run, "Time of one call", _bands(run))
     for setting, axes in drawn.panels:
         for name, part in attempted(setting.frame):
-            look = drawn.looks[name]
-            axes.plot(part["seq_len"], part["time_ns"], **look.options())
-            ends = part["time_low_ns"], part["time_high_ns"]
-            axes.fill_between(part["seq_len"], *ends, color=look.colour, alpha=0.2, linewidth=0)
-    panels.share_y(drawn, "time_ns", ticks.times, "time_low_ns", "time_high_ns")
+            panels.line(axes, part, panels.LENGTH, panels.TIME, drawn.looks[name])
+    panels.share_y(drawn, ticks.times, *panels.TIME)
     panels.label_y(drawn, "time of one call")
     return _finished(drawn)
 
@@ -30,9 +27,8 @@ def memory(run: Run) -> Figure:
     drawn = panels.sheet(run, "Peak memory of one call", "Peak of the allocator, inputs apart.")
     for setting, axes in drawn.panels:
         for name, part in attempted(setting.frame):
-            peak = part["peak_bytes"].to_numpy(np.float64, na_value=np.nan)
-            axes.plot(part["seq_len"], peak, **drawn.looks[name].options())
-    panels.share_y(drawn, "peak_bytes", ticks.sizes)
+            axes.plot(part["seq_len"], floats(part["peak_bytes"]), **drawn.looks[name].options())
+    panels.share_y(drawn, ticks.sizes, "peak_bytes")
     panels.label_y(drawn, "peak memory of one call")
     return _finished(drawn)
 

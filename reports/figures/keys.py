@@ -36,14 +36,13 @@ def time(run: Run) -> Figure:
         own = {each.name for each in found}
         for name, part in _lines(setting):
             look = drawn.looks[name]
-            low, high = part["time_low_ns"], part["time_high_ns"]
             if name in own:
-                axes.plot(part["keys"], part["time_ns"], **look.options())
-                axes.fill_between(part["keys"], low, high, color=look.colour, alpha=0.2, linewidth=0)
+                panels.line(axes, part, ACROSS, panels.TIME, look)
             else:
-                axes.axhline(part["time_ns"].iloc[0], color=look.colour, linewidth=look.width, linestyle=look.line)
-                axes.axhspan(low.iloc[0], high.iloc[0], color=look.colour, alpha=0.2, linewidth=0)
-    panels.share_y(drawn, "time_ns", ticks.times, "time_low_ns", "time_high_ns")
+                middle, low, high = (part[each].iloc[0] for each in panels.TIME)
+                axes.axhline(middle, color=look.colour, linewidth=look.width, linestyle=look.line)
+                axes.axhspan(low, high, color=look.colour, alpha=panels.BAND, linewidth=0)
+    panels.share_y(drawn, ticks.times, *panels.TIME)
     panels.label_y(drawn, "time of one call")
     _densities(drawn)
     panels.legend(drawn)
@@ -61,13 +60,10 @@ def speedup(run: Run) -> Figure:
         own = {each.name for each in found}
         for name, part in _lines(setting):
             if name in own:
-                look = drawn.looks[name]
-                axes.plot(part["keys"], part["speedup"], **look.options())
-                ends = part["speedup_low"], part["speedup_high"]
-                axes.fill_between(part["keys"], *ends, color=look.colour, alpha=0.2, linewidth=0)
+                panels.line(axes, part, ACROSS, panels.SPEEDUP, drawn.looks[name])
         bound = setting.frame.sort_values("keys")
         axes.plot(bound["keys"], bound["bound_speedup"], color=NOTE_COLOUR, linestyle="--", linewidth=0.9)
-    panels.share_y(drawn, "speedup", ticks.ratios, "speedup_low", "speedup_high", "bound_speedup")
+    panels.share_y(drawn, ticks.ratios, *panels.SPEEDUP, "bound_speedup")
     panels.label_y(drawn, "speed-up")
     _densities(drawn)
     panels.legend(drawn, [Line2D([], [], color=NOTE_COLOUR, linestyle="--", linewidth=0.9, label="bound by work")])

@@ -15,17 +15,14 @@ def overlay(a: Run, b: Run) -> Figure:
     drawn = panels.sheet(b, "Time of one call, before and after", note)
     for setting, axes in drawn.panels:
         for name, part in attempted(setting.frame):
-            look = drawn.looks[name]
-            axes.plot(part["seq_len"], part["time_ns"], **look.options())
-            ends = part["time_low_ns"], part["time_high_ns"]
-            axes.fill_between(part["seq_len"], *ends, color=look.colour, alpha=0.2, linewidth=0)
+            panels.line(axes, part, panels.LENGTH, panels.TIME, drawn.looks[name])
         same = (a.frame[list(SETTING)] == setting.frame[list(SETTING)].iloc[0]).all(axis=1)
         for name, part in series(a.frame[same]):
             if name in drawn.looks:
                 axes.plot(
                     part["seq_len"], part["time_ns"], color=drawn.looks[name].colour, linestyle="--", linewidth=0.9
                 )
-    panels.share_y(drawn, "time_ns", ticks.times, "time_low_ns", "time_high_ns")
+    panels.share_y(drawn, ticks.times, *panels.TIME)
     panels.label_y(drawn, "time of one call")
     panels.mark_failures(drawn)
     before = Line2D([], [], color=NOTE_COLOUR, linestyle="--", linewidth=0.9, label="A")

@@ -18,6 +18,7 @@ from attnbench.reports.figures.ticks import Places, Ticks
 from attnbench.reports.figures.ticks import lengths as ticks_of_length
 from attnbench.reports.frame import Run
 from attnbench.reports.settings import SHAPE, Setting, attempted, settings, shape
+from attnbench.reports.statistics import floats
 
 WIDTH, HEIGHT = 3.9, 3.0
 """Inches of a panel, the strip of what did not pass apart."""
@@ -37,6 +38,20 @@ class Across(NamedTuple):
 
 
 LENGTH = Across("seq_len", "sequence length N", ticks_of_length)
+
+
+class Banded(NamedTuple):
+    """The columns of a number that has an interval."""
+
+    middle: str
+    low: str
+    high: str
+
+
+TIME = Banded("time_ns", "time_low_ns", "time_high_ns")
+SPEEDUP = Banded("speedup", "speedup_low", "speedup_high")
+BAND = 0.2
+"""How opaque a band is."""
 
 
 class Panel(NamedTuple):
@@ -130,11 +145,18 @@ def mark_failures(drawn: Sheet) -> None:
                 axes.text(n, y, cells.SHORT[status], transform=axes.get_xaxis_transform(), **options)
 
 
-def share_y(drawn: Sheet, name: str, ticks: Ticks, *also: str) -> None:
-    """The same logarithmic y axis for the panels of each row, its data below their strips."""
+def line(axes: Axes, part: pd.DataFrame, across: Across, banded: Banded, look: Look) -> None:
+    """A series and its band."""
+    x, (middle, low, high) = part[across.column], (part[name] for name in banded)
+    axes.plot(x, middle, **look.options())
+    axes.fill_between(x, low, high, color=look.colour, alpha=BAND, linewidth=0)
+
+
+def share_y(drawn: Sheet, ticks: Ticks, *names: str) -> None:
+    """The same logarithmic y axis for the panels of each row, the columns' data below their strips."""
     for setting, axes in drawn.panels:
-        beside = [each.setting.frame[[name, *also]] for each in drawn.panels if each.setting.row == setting.row]
-        values = pd.concat(beside).to_numpy(np.float64, na_value=np.nan)
+        beside = [each.setting.frame[[*names]] for each in drawn.panels if each.setting.row == setting.row]
+        values = floats(pd.concat(beside))
         values = values[values > 0]
         axes.set_yscale("log")
         axes.yaxis.set_minor_locator(NullLocator())

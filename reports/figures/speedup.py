@@ -21,12 +21,10 @@ def speedup(run: Run) -> Figure:
         axes.axhline(1, color=NOTE_COLOUR, linewidth=0.8, zorder=1)
         for name, part in attempted(setting.frame):
             look = drawn.looks[name]
-            axes.plot(part["seq_len"], part["speedup"], **look.options())
-            ends = part["speedup_low"], part["speedup_high"]
-            axes.fill_between(part["seq_len"], *ends, color=look.colour, alpha=0.2, linewidth=0)
+            panels.line(axes, part, panels.LENGTH, panels.SPEEDUP, look)
             if name not in baselines:
                 axes.plot(part["seq_len"], part["bound_speedup"], color=look.colour, linestyle="--", linewidth=0.9)
-    panels.share_y(drawn, "speedup", ticks.ratios, "speedup_low", "speedup_high", "bound_speedup")
+    panels.share_y(drawn, ticks.ratios, *panels.SPEEDUP, "bound_speedup")
     panels.label_y(drawn, f"speed-up against {against}")
     panels.mark_failures(drawn)
     measured = Line2D([], [], color=NOTE_COLOUR, label="measured")

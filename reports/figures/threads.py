@@ -20,12 +20,10 @@ def time(run: Run) -> Figure:
     drawn = panels.sheet(run, "Time of one call against threads", note, ACROSS, shown)
     for setting, axes in drawn.panels:
         for name, cases in attempted(setting.frame):
-            look, part = drawn.looks[name], cases.sort_values("count")
-            ends = part["time_low_ns"], part["time_high_ns"]
+            part = cases.sort_values("count")
             axes.plot(part["count"], part["ideal_ns"], color=GUIDE_COLOUR, linewidth=0.7, zorder=1)
-            axes.plot(part["count"], part["time_ns"], **look.options())
-            axes.fill_between(part["count"], *ends, color=look.colour, alpha=0.2, linewidth=0)
-    panels.share_y(drawn, "time_ns", ticks.times, "time_low_ns", "time_high_ns", "ideal_ns")
+            panels.line(axes, part, ACROSS, panels.TIME, drawn.looks[name])
+    panels.share_y(drawn, ticks.times, *panels.TIME, "ideal_ns")
     panels.label_y(drawn, "time of one call")
     panels.legend(drawn, [Line2D([], [], color=GUIDE_COLOUR, linewidth=0.7, label="by threads alone")])
     return drawn.figure

@@ -1,18 +1,15 @@
 """The verb that measures two revisions in one go."""
 
+import shlex
 import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from attnbench.runner.cli.common import VARIANTS, command_line, load_suite, new_folder, say, told
+from attnbench.runner.cli.common import VARIANTS, command_line, decided_by, load_suite, new_folder, say, told
 from attnbench.runner.cli.compare import FORMAT, STRICT, publish
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @click.command()
@@ -62,8 +59,8 @@ def ab(
     case is lost; 4 some time is inconclusive (--strict); 5 nothing was comparable; 130 interrupted.
     """
     with told():
-        from attnbench.reports import decision
         from attnbench.reports.comparison import ab as reading
+        from attnbench.reports.decision import Rule
         from attnbench.reports.gate import STRICT as POLICY
         from attnbench.reports.gate import findings
         from attnbench.runner import ab as measuring
@@ -76,13 +73,8 @@ def ab(
         journal.make_folder(folder)
         if head == "HEAD" and revisions.changed(repository):
             say("what is not committed is not measured: HEAD is the last commit", quiet=False)
-        rule = decision.Rule()
-
-        def flag(screen: "Mapping[str, list[float]]") -> list[str]:
-            import numpy as np
-
-            return decision.flagged({key: np.array(values) for key, values in screen.items()}, rule)
-
+        rule = Rule()
+        stages, flag = decided_by(rule)
         trees = Path(tempfile.mkdtemp(prefix="attnbench-"))
         try:
             laid_out = revisions.lay_out(repository, (base, head), trees)
@@ -95,18 +87,17 @@ def ab(
             sides = tuple(
                 measuring.Side(name, each, each.tree / root) for name, each in zip("AB", laid_out, strict=True)
             )
-            pairs = measuring.Pairs(rule.screen_pairs, rule.confirm_pairs)
-            book = Book(folder, measuring.ROWS)
+            book = Book(folder, reading.ROWS)
             measuring.measure(
                 loaded,
                 (sides[0], sides[1]),
                 book,
-                pairs,
+                stages,
                 flag,
                 lambda text: say(text, quiet=quiet),
                 folders=folders,
                 same_too=aa,
-                command=" ".join(command_line()),
+                command=shlex.join(command_line()),
             )
         except KeyboardInterrupt:
             say("interrupted; what was finished is kept", quiet=quiet)

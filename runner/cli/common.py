@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from attnbench.reports.decision import Rule
+    from attnbench.runner.arms import Flag, Stages
     from attnbench.suites.suite import Suite
 
 VARIANTS = click.option(
@@ -70,6 +72,17 @@ def extend(folders: tuple[Path, ...]) -> None:
             variants.extend(folder)
         except ValueError as error:
             raise click.UsageError(f"--variants {error}") from error
+
+
+def decided_by(rule: "Rule") -> "tuple[Stages, Flag]":
+    """What measures two arms must know of a rule: the pairs of its stages, and which cases it flags after the first."""
+    import numpy as np
+
+    from attnbench.reports import decision
+    from attnbench.runner.arms import Stages
+
+    stages = Stages(rule.screen_pairs, rule.confirm_pairs)
+    return stages, lambda screen: decision.flagged({key: np.array(told) for key, told in screen.items()}, rule)
 
 
 def new_folder(name: str) -> Path:

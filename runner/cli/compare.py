@@ -1,6 +1,7 @@
 """The verbs that compare what was measured."""
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -236,7 +237,7 @@ def publish(
     where = None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        where = page.write(comparison, folder, runs, " ".join(command_line()))
+        where = page.write(comparison, folder, runs, shlex.join(command_line()))
     if form == "text":
         _print(comparison, found)
     elif form == "github":

@@ -2,14 +2,10 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from attnbench.runner.cli.common import SUITE, VARIANTS, load_suite, new_folder, say, told
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from attnbench.runner.cli.common import SUITE, VARIANTS, decided_by, load_suite, new_folder, say, told
 
 
 @click.command()
@@ -65,30 +61,23 @@ def selftest(suite: Path, runs: int, out: Path, quiet: bool) -> None:
     suite or unusable folder; 130 interrupted.
     """
     with told():
-        from attnbench.reports import decision
         from attnbench.reports import selftest as figures
+        from attnbench.reports.decision import Rule
         from attnbench.runner import exit_code
         from attnbench.runner import selftest as measuring
+        from attnbench.runner.book import Book
 
         loaded = load_suite(suite, ())
-        rule = decision.Rule()
-        pairs = measuring.Pairs(rule.screen_pairs, rule.confirm_pairs)
-
-        def flag(screen: "Mapping[str, list[float]]") -> list[str]:
-            import numpy as np
-
-            return decision.flagged({key: np.array(values) for key, values in screen.items()}, rule)
-
+        stages, flag = decided_by(Rule())
         try:
-            measuring.measure(loaded, out, runs, pairs, flag, lambda text: say(text, quiet=quiet))
+            measuring.measure(loaded, Book(out, figures.ROWS), runs, stages, flag, lambda text: say(text, quiet=quiet))
         except KeyboardInterrupt:
             say("interrupted; what was finished is kept, the same command goes on", quiet=quiet)
             if (out / figures.ROWS).exists():
-                figures.write(out)
+                figures.write(figures.load(out), out)
             sys.exit(exit_code.INTERRUPTED)
-        page = figures.write(out)
         found = figures.load(out)
-        click.echo("\n".join([*figures.lines(found), f"page: {page}"]))
+        click.echo("\n".join([*figures.lines(found), f"page: {figures.write(found, out)}"]))
     sys.exit(0 if found.trusted else 1)
 
 

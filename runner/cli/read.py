@@ -24,10 +24,10 @@ def report(runs: tuple[Path, ...]) -> None:
     Exit codes: 0 written; 2 usage or unreadable folder.
     """
     with told():
-        from attnbench.reports import page, profile
+        from attnbench.reports import load, page, profile
 
         for folder in runs:
-            click.echo(profile.write(folder) if profile.alone(folder) else page.write(folder))
+            click.echo(profile.write(folder) if profile.alone(folder) else page.write(load(folder)))
 
 
 @click.command()
@@ -48,8 +48,9 @@ def export(folder: Path, form: str, out: Path | None) -> None:
         from attnbench.reports import frame, journal
         from attnbench.runner import exit_code
 
-        run = frame.load(folder)
-        _put(formats.FORMATS[form](run, journal.read(folder)), out)
+        kept = journal.read(folder)
+        run = frame.judged(folder, kept)
+        _put(formats.FORMATS[form](run, kept), out)
         passed, cases = int((run.frame["status"] == "passed").sum()), len(run.frame)
         if passed < cases and form in formats.PASSED_ONLY:
             click.echo(f"left out: {cases - passed} of {cases} cases, which did not pass", err=True)

@@ -173,23 +173,23 @@ def _foretell(suite: "Suite", cases: "Sequence[Case]", folders: tuple[Path, ...]
 
 def _report(folder: Path, *, quiet: bool, as_json: bool) -> None:
     """Write the report, and show its table."""
-    from attnbench.reports import page
+    from attnbench.reports import load, page
 
-    written = page.write(folder)
+    run = load(folder)
+    written = page.write(run)
     if as_json:
-        from attnbench.reports import export, frame
+        from attnbench.reports import export
         from attnbench.runner import progress
 
-        for row in export.cases(frame.load(folder)):
+        for row in export.cases(run):
             progress.event("result", **row)
         progress.event("report", path=str(written))
         return
     if not quiet:
         from rich.console import Console
 
-        from attnbench.reports import answer, frame, tables
+        from attnbench.reports import answer, tables
 
-        run = frame.load(folder)
         console = Console()
         console.print(tables.terminal(run))
         for sentence in answer.answer(run):
