@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from attnbench.reports.comparison import ab
+from attnbench.reports.comparison import ab, tables
 from attnbench.reports.journal import RunError
 from attnbench.reports.verdict import Verdict
 from attnbench.runner import revisions
@@ -265,6 +265,11 @@ def test_a_confirmed_change_is_called(tmp_path: Path) -> None:
     assert row["processes"] == 12
     assert found.noise == pytest.approx(0.0006, abs=1e-4)
     assert (found.a, found.b) == ("main (000000000000)", "HEAD (111111111111)")
+
+
+def test_columns_in_which_nothing_stands_are_left_out(tmp_path: Path) -> None:
+    told = tables.markdown(ab.load(written(tmp_path / "ab", SLOWER)))
+    assert told.splitlines()[0] == "| time | case | ratio | detectable | memory | work | error |", "times are not told"
 
 
 def test_noise_demotes_what_would_be_called(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def _together(comparison: Comparison) -> list[str]:
         if comparison.frame["minimum_detectable"].notna().any()
         else np.nan
     )
-    told = f"over all cases together the time changed {mean:.3f} times"
+    told = f"over all cases together B takes {mean:.3f} times as long as A"
     return [
         told + (f"; for the median case a change of {detectable:.1%} could be found" if np.isfinite(detectable) else "")
     ]

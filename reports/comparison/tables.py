@@ -45,11 +45,13 @@ def rows(comparison: Comparison, most: int | None = None) -> list[list[str]]:
 
 
 def markdown(comparison: Comparison, most: int | None = None) -> str:
-    """The table; with `most`, so many rows of it and how many are left out."""
+    """The table, without columns in which nothing stands; with `most`, so many rows and how many are left out."""
     shown = [[escape.text(each) for each in row] for row in rows(comparison, most)]
+    told = [place for place in range(len(HEADER)) if not shown or any(row[place] for row in shown)]
+    header, aligned = ([each[place] for place in told] for each in (HEADER, "llrrrrllll"))
     left_out = len(comparison.frame) - len(shown)
     more = f"\n\n{left_out} more cases, none of them worse, are left out." if left_out else ""
-    return escape.table(list(HEADER), shown, "llrrrrllll") + more
+    return escape.table(header, [[row[place] for place in told] for row in shown], "".join(aligned)) + more
 
 
 def csv(comparison: Comparison) -> str:
