@@ -128,7 +128,7 @@ def test_rows_that_are_none_are_one_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="found none"):
         selftest.load(tmp_path)
     (tmp_path / "selftest.jsonl").write_text("[1, 2\n")
-    with pytest.raises(RunError, match="found something else"):
+    with pytest.raises(RunError, match="jsonl:1: expected a row of a kind, found no valid JSON"):
         selftest.load(tmp_path)
 
 
