@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from attnbench.runner.clocks import Clock
+from attnbench.runner.worker.clocks import Clock
 
 LONG_CALL_NS = 1_000_000_000
 """A call longer than this warms up once, and one call makes a value."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar
 
-from attnbench.runner import entry, outcome
+from attnbench.runner.worker import entry, outcome
 from attnbench.suites import Case, Status
 
 START_S = 120.0
@@ -90,7 +90,7 @@ class Worker:
         prepare_environment()
         context: Any = multiprocessing.get_context(start)
         if start == "forkserver":
-            context.set_forkserver_preload(["attnbench.runner.preload"])
+            context.set_forkserver_preload(["attnbench.runner.worker.preload"])
         self._log = tempfile.NamedTemporaryFile(  # noqa: SIM115  # closed by close()
             prefix="attnbench-", suffix=".log", delete=False
         )

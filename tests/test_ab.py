@@ -192,7 +192,7 @@ def test_the_projects_own_variants_come_from_the_revision_and_what_measures_does
 import sys
 from pathlib import Path
 import attnbench.variants
-from attnbench.runner import entry
+from attnbench.runner.worker import entry
 sys.modules.pop("attnbench.suites", None)
 try:
     entry.put_first(Path(sys.argv[1]))

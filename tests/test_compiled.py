@@ -23,11 +23,12 @@ from test_kernels import any_spans, pattern_of
 from test_run import bench
 from torch import Tensor
 
-from attnbench.runner import calls, clocks, memory, probe, workers
-from attnbench.runner.calls import inputs
-from attnbench.runner.timing import Bench
-from attnbench.runner.verification import check
-from attnbench.runner.worker import _Desk
+from attnbench.runner import memory, workers
+from attnbench.runner.worker import calls, clocks, probe
+from attnbench.runner.worker.calls import inputs
+from attnbench.runner.worker.desk import _Desk
+from attnbench.runner.worker.timing import Bench
+from attnbench.runner.worker.verification import check
 from attnbench.runner.workers import Worker, WorkerEnded
 from attnbench.suites import Direction, Status
 from attnbench.suites.load import parse

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from attnbench.runner import calls, clocks, cuda_phases, environment, launches, nvml, outcome, roof, timing
+from attnbench.runner import environment, nvml
 from attnbench.runner.doctor import gpu
 from attnbench.runner.doctor.gpu import Gpu
-from attnbench.runner.launches import Value
 from attnbench.runner.sampling import Plan
-from attnbench.runner.timing import Bench
+from attnbench.runner.worker import calls, clocks, cuda_phases, launches, outcome, roof, timing
+from attnbench.runner.worker.launches import Value
+from attnbench.runner.worker.timing import Bench
 from attnbench.suites import Sample, Status
 from attnbench.suites.load import parse
 
@@ -242,7 +243,7 @@ def test_an_error_that_takes_the_device_with_it_ends_the_process(monkeypatch: py
 
 
 LOSE = """
-from attnbench.runner import outcome, worker
+from attnbench.runner.worker import desk, outcome
 
 class Pipe:
     def send_bytes(self, message): assert message == b'{"ready": true}'
@@ -250,9 +251,9 @@ class Pipe:
 
 def answer(self, what, request): raise outcome.DeviceLost("AcceleratorError: CUDA error: gone")
 
-worker._detach = lambda log: None
-worker._Desk.answer = answer
-worker.serve(Pipe(), "", [0, 0], None, [], None)
+desk._detach = lambda log: None
+desk._Desk.answer = answer
+desk.serve(Pipe(), "", [0, 0], None, [], None)
 """
 
 

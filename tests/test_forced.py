@@ -6,8 +6,8 @@ from definitions import FORCED
 from test_kernels import pattern_of
 from torch.nn.attention import SDPBackend
 
-from attnbench.runner.calls import inputs
-from attnbench.runner.verification import check
+from attnbench.runner.worker.calls import inputs
+from attnbench.runner.worker.verification import check
 from attnbench.variants import Shape, kernels
 from attnbench.variants.kernels._forced import Forced, reason
 

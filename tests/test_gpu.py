@@ -14,10 +14,11 @@ import torch
 from definitions import COMPILED, FORCED, label, points
 
 from attnbench import variants
-from attnbench.runner import arms, clocks, environment, launches, memory, outcome
+from attnbench.runner import arms, environment, memory
 from attnbench.runner.arms import Arm, Setting
 from attnbench.runner.sampling import Plan
-from attnbench.runner.verification import check
+from attnbench.runner.worker import clocks, launches, outcome
+from attnbench.runner.worker.verification import check
 from attnbench.suites import Status
 from attnbench.suites.load import parse
 from attnbench.variants import Shape, kernels

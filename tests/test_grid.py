@@ -14,8 +14,8 @@ from plans import covered
 from attnbench import variants
 from attnbench.reports.closed_forms import flops
 from attnbench.runner import memory, thumbnails
-from attnbench.runner.calls import inputs
-from attnbench.runner.verification import check, check_rows
+from attnbench.runner.worker.calls import inputs
+from attnbench.runner.worker.verification import check, check_rows
 from attnbench.suites import Case
 from attnbench.suites.pick import pick
 from attnbench.suites.suite import Suite

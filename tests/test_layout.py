@@ -18,9 +18,10 @@ from attnbench import variants
 from attnbench.reports.figures.panels import context
 from attnbench.reports.frame import Run, load
 from attnbench.reports.settings import settings
-from attnbench.runner import calls, memory, probe
-from attnbench.runner.timing import Bench
-from attnbench.runner.verification import check
+from attnbench.runner import memory
+from attnbench.runner.worker import calls, probe
+from attnbench.runner.worker.timing import Bench
+from attnbench.runner.worker.verification import check
 from attnbench.suites import Case, Direction, Status
 from attnbench.suites.names import names
 from attnbench.suites.suite import Suite

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from attnbench import variants
-from attnbench.runner.calls import inputs
-from attnbench.runner.verification import Attend, Verdict, check, check_rows, small
+from attnbench.runner.worker.calls import inputs
+from attnbench.runner.worker.verification import Attend, Verdict, check, check_rows, small
 from attnbench.variants import Shape, Spans
 from attnbench.variants.kernels import _oracle
 from attnbench.variants.local_window_2d import LocalWindow2d

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from attnbench.runner import outcome
+from attnbench.runner.worker import outcome
 from attnbench.suites import Status
 
 

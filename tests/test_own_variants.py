@@ -18,11 +18,11 @@ from stages import unheard
 from torch import Tensor
 
 from attnbench import variants
-from attnbench.runner import calls
-from attnbench.runner.calls import inputs
 from attnbench.runner.cli import main
-from attnbench.runner.probe import probe
-from attnbench.runner.verification import Attend, check, check_rows
+from attnbench.runner.worker import calls
+from attnbench.runner.worker.calls import inputs
+from attnbench.runner.worker.probe import probe
+from attnbench.runner.worker.verification import Attend, check, check_rows
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.load import SuiteError, parse
 from attnbench.variants import (

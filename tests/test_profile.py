@@ -118,8 +118,9 @@ def untold(name: str, *, anew: bool = False) -> None:
 
 
 def test_a_recording_accounts_for_all_time_and_memory(tmp_path: Path) -> None:
-    from attnbench.runner import calls, memory
-    from attnbench.runner import profile as recorder
+    from attnbench.runner import memory
+    from attnbench.runner.worker import calls
+    from attnbench.runner.worker import profile as recorder
 
     for case in cases():
         trace = tmp_path / f"{case.key}.json.gz"
@@ -152,7 +153,7 @@ def check_trace(path: Path, calls: int) -> None:
 
 
 def test_memory_goes_to_the_operator_that_asked_for_it(tmp_path: Path) -> None:
-    from attnbench.runner import profile as recorder
+    from attnbench.runner.worker import profile as recorder
 
     eager = next(case for case in cases() if case.implementation == "eager" and case.direction == "forward")
     found = recorder.profile(eager, tmp_path / "it.json.gz", untold)
@@ -174,13 +175,13 @@ def test_memory_goes_to_the_operator_that_asked_for_it(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_compiler_made_has_the_same_name_every_time(name: str, expected: str) -> None:
-    from attnbench.runner import profile as recorder
+    from attnbench.runner.worker import profile as recorder
 
     assert recorder._name(SimpleNamespace(name=name)) == expected
 
 
 def test_a_case_that_raises_is_told(tmp_path: Path) -> None:
-    from attnbench.runner import profile as recorder
+    from attnbench.runner.worker import profile as recorder
 
     case = replace(cases()[0], dtype="float33")
     found = recorder.profile(case, tmp_path / "it.json.gz", untold)
@@ -191,7 +192,7 @@ def test_a_case_that_raises_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("call_ns", "recorded"), [(1e6, 5), (3e8, 3), (9e8, 1), (2e9, 1)])
 def test_long_calls_are_recorded_less_often(call_ns: float, recorded: int) -> None:
-    from attnbench.runner.profile import warmed_up
+    from attnbench.runner.worker.profile import warmed_up
 
     made: list[int] = []
 
@@ -205,7 +206,7 @@ def test_long_calls_are_recorded_less_often(call_ns: float, recorded: int) -> No
 
 @pytest.mark.parametrize("count", [1, 2, 7, 9, 10, 5001])
 def test_decimated_points_keep_ends_and_peak(count: int) -> None:
-    from attnbench.runner.profile import decimated
+    from attnbench.runner.worker.profile import decimated
 
     points = [(float(i), (i * 7919) % 1009) for i in range(count)]
     points[count // 2] = (count // 2, 5000)

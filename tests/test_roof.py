@@ -11,7 +11,7 @@ import torch
 
 from attnbench.reports import tables
 from attnbench.reports.frame import load
-from attnbench.runner import roof
+from attnbench.runner.worker import roof
 
 
 def clock(*times_ns: float) -> Callable[[Callable[[], object], int], float]:

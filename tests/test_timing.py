@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from attnbench.runner import calls, clocks
-from attnbench.runner.timing import Bench
+from attnbench.runner.worker import calls, clocks
+from attnbench.runner.worker.timing import Bench
 from attnbench.suites.load import parse
 
 SUITE = """

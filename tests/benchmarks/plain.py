@@ -8,7 +8,7 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from attnbench.runner import calls
+from attnbench.runner.worker import calls
 from attnbench.suites import Case, shipped
 from attnbench.suites.load import load
 

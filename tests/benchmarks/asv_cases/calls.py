@@ -2,7 +2,7 @@
 
 import torch
 
-from attnbench.runner import calls
+from attnbench.runner.worker import calls
 from attnbench.suites import shipped
 from attnbench.suites.load import load
 

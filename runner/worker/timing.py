@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from attnbench.runner import calls, clocks, cuda_phases, outcome, roof, sampling
-from attnbench.runner.launches import EventClock, Value
-from attnbench.runner.roof import Roofs
+from attnbench.runner import sampling
 from attnbench.runner.sampling import Plan, WarmUp
+from attnbench.runner.worker import calls, clocks, cuda_phases, outcome, roof
+from attnbench.runner.worker.launches import EventClock, Value
+from attnbench.runner.worker.roof import Roofs
 from attnbench.suites import Case, Sample, Status
 
 Mark = Callable[[int], None]

@@ -11,18 +11,18 @@ _HARNESS = ("attnbench.runner", "attnbench.suites")
 
 
 def serve(root: str | None, *given: Any) -> None:
-    """Become a worker (see `attnbench.runner.worker.serve`) whose imports look under `root` first, if there is one."""
+    """Become a worker (`attnbench.runner.worker.desk`) whose imports look under `root` first, if there is one."""
     if root is not None:
         put_first(Path(root))
-    from attnbench.runner import worker
+    from attnbench.runner.worker import desk
 
-    worker.serve(*given)
+    desk.serve(*given)
 
 
 def put_first(root: Path) -> None:
     """Import from `root` first what is imported from now on, attnbench's own variants among it; not what measures."""
     harness = {name: _spec(name) for name in _HARNESS}
-    for name in [each for each in sys.modules if each.startswith("attnbench.") and each != "attnbench.runner.entry"]:
+    for name in [each for each in sys.modules if each.startswith("attnbench.") and each != __name__]:
         del sys.modules[name]
     vars(sys.modules["attnbench"]).pop("variants", None)
     sys.path.insert(0, str(root))

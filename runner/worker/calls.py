@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from attnbench import variants
-from attnbench.runner import compilation
+from attnbench.runner.worker import compilation
 from attnbench.suites import Case, Direction
 from attnbench.variants import OWN, Shape, kernels
 from attnbench.variants.kernels import Kernel

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attnbench.runner.calls import inputs
+from attnbench.runner.worker.calls import inputs
 from attnbench.variants._pattern import IntArray, Pattern, Spans
 from attnbench.variants._shape import Shape
 from attnbench.variants.kernels import _oracle

@@ -6,7 +6,7 @@ worker would pay a second for its first.
 
 import os
 
-from attnbench.runner import orphan
+from attnbench.runner.worker import orphan
 
 # Before torch, which takes seconds: a server looks for its parent only once it has loaded everything.
 orphan.prevent()
@@ -14,7 +14,7 @@ orphan.prevent()
 import torch  # noqa: E402  # see above
 from torch.profiler import ProfilerActivity, profile  # noqa: E402  # see above
 
-from attnbench.runner import probe as probe  # noqa: E402  # see above
+from attnbench.runner.worker import probe as probe  # noqa: E402  # see above
 
 _stderr = os.dup(2)
 _null = os.open(os.devnull, os.O_WRONLY)

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
-from attnbench.runner import calls, clocks, compilation, memory, outcome, sampling, verification
-from attnbench.runner.calls import Inputs
-from attnbench.runner.stage import Stage
-from attnbench.runner.verification import Verdict
+from attnbench.runner import memory, sampling
+from attnbench.runner.worker import calls, clocks, compilation, outcome, verification
+from attnbench.runner.worker.calls import Inputs
+from attnbench.runner.worker.stage import Stage
+from attnbench.runner.worker.verification import Verdict
 from attnbench.suites import Case, Probe, Status
 from attnbench.variants import OWN, Pattern, Shape, Spans, TooManySpans, flaw, forget, kernels
 from attnbench.variants.kernels import Kernel

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from attnbench.runner.clocks import Clock
+from attnbench.runner.worker.clocks import Clock
 
 _SIDE = {"cpu": 1024, "cuda": 8192}
 """Rows and columns of the product: long enough to run at full speed, short beside a group's values."""

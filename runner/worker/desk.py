@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnbench import variants
-from attnbench.runner import orphan, outcome
+from attnbench.runner.worker import orphan, outcome
 from attnbench.suites import Case
 
 if TYPE_CHECKING:
-    from attnbench.runner.timing import Bench
+    from attnbench.runner.worker.timing import Bench
 
 Marks = Any
 """A shared array of two integers: the case in flight, and a count that moves as long as work goes on."""
@@ -101,14 +101,14 @@ class _Desk:
 
     def _foresee(self, case: dict[str, Any], threads: int, budget_bytes: int) -> object:
         """What is known of a case before it is tried."""
-        from attnbench.runner import probe
+        from attnbench.runner.worker import probe
 
         _set_threads(threads)
         return probe.foresee(Case.from_json(case), budget_bytes)
 
     def _rate(self, dtype: str, device: str, threads: int) -> float | None:
         """FLOP/s of the fastest matrix product, here and now."""
-        from attnbench.runner import clocks, roof
+        from attnbench.runner.worker import clocks, roof
 
         _set_threads(threads)
         roofs = roof.measure(dtype, device, clocks.of(device))
@@ -116,7 +116,7 @@ class _Desk:
 
     def _probe(self, case: dict[str, Any], threads: int, budget_bytes: int) -> object:
         """One careful look at a case."""
-        from attnbench.runner import probe
+        from attnbench.runner.worker import probe
 
         _set_threads(threads)
         return probe.probe(Case.from_json(case), budget_bytes, self._stage).to_json()
@@ -125,8 +125,8 @@ class _Desk:
         self, cases: list[dict[str, Any]], threads: int, replicate: int, seed: str, value_ns: float
     ) -> list[dict[str, Any]]:
         """The samples of a group in one replicate."""
-        from attnbench.runner import timing
         from attnbench.runner.sampling import Plan
+        from attnbench.runner.worker import timing
 
         _set_threads(threads)
         planned = [(Case.from_json(each["case"]), Plan(**each["plan"])) for each in cases]
@@ -140,7 +140,7 @@ class _Desk:
 
     def _ready(self, cases: list[dict[str, Any]], threads: int, value_ns: float) -> dict[str, list[str]]:
         """Make the cases of a group ready, to take turns on them; status and reason of those that failed, by index."""
-        from attnbench.runner.timing import Bench
+        from attnbench.runner.worker.timing import Bench
 
         _set_threads(threads)
         self._bench = None
@@ -179,13 +179,13 @@ class _Desk:
 
     def _overhead(self, calls: int) -> float:
         """What the clock adds to each call, in nanoseconds: the least of a hundred values of an empty call."""
-        from attnbench.runner import clocks
+        from attnbench.runner.worker import clocks
 
         return min(clocks.cpu(_nothing, calls) for _ in range(100))
 
     def _profile(self, case: dict[str, Any], threads: int, trace: str) -> object:
         """Where the time and the memory of a case go; its Chrome trace is written to `trace`."""
-        from attnbench.runner import profile
+        from attnbench.runner.worker import profile
 
         _set_threads(threads)
         return profile.profile(Case.from_json(case), Path(trace), self._stage).to_json()

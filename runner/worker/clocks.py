@@ -31,7 +31,7 @@ def of(device: str) -> Clock:
     """The clock of a device; on CUDA that of a cold cache."""
     if device == "cpu":
         return cpu
-    from attnbench.runner import launches
+    from attnbench.runner.worker import launches
 
     return launches.cold()
 

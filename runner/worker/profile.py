@@ -12,9 +12,10 @@ import torch
 from torch.profiler import ProfilerActivity, record_function
 from torch.profiler import profile as recording
 
-from attnbench.runner import calls, clocks, compilation, memory, outcome, sampling
-from attnbench.runner.clocks import Clock
-from attnbench.runner.stage import Stage
+from attnbench.runner import memory, sampling
+from attnbench.runner.worker import calls, clocks, compilation, outcome
+from attnbench.runner.worker.clocks import Clock
+from attnbench.runner.worker.stage import Stage
 from attnbench.suites import Case, Status
 from attnbench.suites.profile import OUTSIDE, Held, Operator, Profile, Step
 

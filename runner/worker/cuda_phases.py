@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from attnbench.runner import launches, nvml, sampling
+from attnbench.runner import nvml, sampling
 from attnbench.runner.doctor.gpu import Gpu
-from attnbench.runner.launches import EventClock, Value
 from attnbench.runner.sampling import Plan
+from attnbench.runner.worker import launches
+from attnbench.runner.worker.launches import EventClock, Value
 
 if TYPE_CHECKING:
-    from attnbench.runner.timing import Bench
+    from attnbench.runner.worker.timing import Bench
 
 
 @dataclass
