@@ -89,6 +89,10 @@ QUICK = Plan(
 )
 
 
+QUIET = Plan((FULL, LOCAL), (512, 1024), processes=10, process_sd=0.004, value_sd=0.002)
+"""Two runs of it can be compared."""
+
+
 def cases(plan: Plan) -> list[tuple[Series, Case]]:
     """All cases of a run, in order."""
     points = product(plan.devices, plan.threads, plan.directions, plan.lengths, plan.series)
@@ -205,6 +209,14 @@ def write(folder: Path, plan: Plan, *extra: Probe | Sample, drop: int = 0) -> Pa
     """A run's folder; `extra` rows follow the others, the last `drop` of which are missing."""
     told = [*rows(plan)]
     return write_rows(folder, meta(plan), [*told[: len(told) - drop], *extra])
+
+
+def write_on(folder: Path, plan: Plan, policy: Mapping[str, Any] | None = None, **environment: Any) -> Path:
+    """A run's folder, from a machine that has `environment` otherwise; `policy` is its suite's."""
+    run = meta(plan)
+    run["environment"] |= environment
+    run["suite"] |= {"check": policy} if policy else {}
+    return write_rows(folder, run, rows(plan))
 
 
 def write_rows(folder: Path, run: Mapping[str, Any], told: Iterable[Probe | Sample]) -> Path:

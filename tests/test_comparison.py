@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import rows
 from click.testing import CliRunner
-from rows import FULL, LOCAL, OOM, Plan, Series
+from commands import bench
+from rows import FULL, LOCAL, OOM, QUIET, Plan, Series
+from rows import write_on as run
 
 from attnbench.reports import frame
 from attnbench.reports.comparison import COLUMNS, Comparison, page, tables
@@ -19,14 +20,6 @@ from attnbench.reports.comparison.runs import compare
 from attnbench.reports.comparison.within import within
 from attnbench.reports.decision.pairs import unpaired
 from attnbench.runner.cli import main
-
-QUIET = Plan((FULL, LOCAL), (512, 1024), processes=10, process_sd=0.004, value_sd=0.002)
-
-
-def run(folder: Path, plan: Plan, **environment: Any) -> Path:
-    meta = rows.meta(plan)
-    meta["environment"] |= environment
-    return rows.write_rows(folder, meta, rows.rows(plan))
 
 
 def compared(
@@ -215,12 +208,6 @@ def test_the_page_and_its_files(tmp_path: Path) -> None:
     assert told["counts"] == {"regressed": 2, "unchanged": 2}
     assert len(told["cases"]) == 4
     assert tables.csv(found).count("\n") == 5
-
-
-def bench(*words: str | Path) -> tuple[int, str]:
-    done = CliRunner().invoke(main, [str(word) for word in words])
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    return done.exit_code, done.output
 
 
 def test_the_verb_and_its_exit_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,26 +4,23 @@ import json
 import tarfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-import rows
-from click.testing import CliRunner
-from rows import FULL, LOCAL, OOM, Plan
+from commands import bench
+from rows import FULL, LOCAL, OOM, QUIET, Plan
+from rows import write_on as run
 
 from attnbench.reports import baseline, frame
 from attnbench.reports.comparison import Comparison, forms
 from attnbench.reports.comparison.runs import compare
 from attnbench.reports.gate import STRICT, findings
 from attnbench.reports.journal import RunError
-from attnbench.runner.cli import main
 from attnbench.suites import Status
 from attnbench.suites.check import Check, MemoryLimit, TimeLimit
 from attnbench.suites.load import SuiteError, parse
 from attnbench.suites.profile import Operator, Profile
 
-QUIET = Plan((FULL, LOCAL), (512, 1024), processes=10, process_sd=0.004, value_sd=0.002)
 SLOW = replace(QUIET, seed=1, series=(FULL, replace(LOCAL, at_1024_ns=1.3e6)))
 SLIGHTLY = replace(QUIET, seed=1, series=(FULL, replace(LOCAL, at_1024_ns=1.1e6)))
 FAT = replace(QUIET, seed=1, series=(FULL, replace(LOCAL, bytes_at_1024=2**23 + 2**16)))
@@ -32,17 +29,8 @@ LOST = replace(QUIET, seed=1, series=(FULL, replace(LOCAL, endings={1024: OOM}))
 GONE = replace(QUIET, seed=1, lengths=(512,))
 
 
-def run(folder: Path, plan: Plan, policy: dict[str, Any] | None = None, **environment: Any) -> Path:
-    meta = rows.meta(plan)
-    meta["environment"] |= environment
-    meta["suite"] |= {"check": policy} if policy else {}
-    return rows.write_rows(folder, meta, rows.rows(plan))
-
-
 def check(*words: str | Path) -> tuple[int, str]:
-    done = CliRunner().invoke(main, ["check", *map(str, words)])
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    return done.exit_code, done.output
+    return bench("check", *words)
 
 
 def compared(tmp_path: Path, b: Plan) -> Comparison:
@@ -153,12 +141,6 @@ def test_operators_are_compared_where_both_were_profiled(tmp_path: Path) -> None
 
 
 # --- baselines
-
-
-def bench(*words: str | Path) -> tuple[int, str]:
-    done = CliRunner().invoke(main, [str(word) for word in words])
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    return done.exit_code, done.output
 
 
 def test_a_baseline_is_saved_listed_shown_checked_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
