@@ -37,5 +37,5 @@ def _by_process(timed: Sequence[tuple[int, Sample]], name: str, shape: tuple[int
     for row, sample in timed:
         value = getattr(sample, name)
         if value is not None:
-            found[row, columns[sample.replicate]] = np.log(value)
-    return found
+            found[row, columns[sample.replicate]] = value
+    return np.log(found)

@@ -67,7 +67,7 @@ class Comparison:
     how: str
     """How times were compared, in a sentence."""
     noise: float | None = None
-    """The largest ratio minus 1 that the same code showed against itself, where that was measured."""
+    """The largest ratio minus 1 that the same code is shown to have against itself, where that was measured."""
 
     @property
     def worst_first(self) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pandas as pd
 from attnbench.reports.comparison import COLUMNS, NUMBERS, Comparison, Ending, lost_or_new, metrics
 from attnbench.reports.decision import Decision, Rule, decide
 from attnbench.reports.journal import book
+from attnbench.reports.statistics import interval
 from attnbench.reports.verdict import Verdict
 from attnbench.suites import Case, Probe, Status
 
@@ -105,12 +106,18 @@ def _probe(row: _Row | None, case: Case) -> Probe:
 
 
 def _noise(same: Sequence[_Row]) -> float | None:
-    """The largest mean change that the same code showed against itself, over the cases that were tried."""
+    """The largest mean change that the same code is shown to have against itself, over the cases that were tried.
+
+    What the spread of the pairs explains counts as none: the interval of every case holds it already.
+    """
     told: dict[str, list[float]] = {}
     for row in same:
         for key, ratio in row["ratios"].items():
             told.setdefault(key, []).append(ratio)
-    return max((float(np.expm1(abs(np.mean(values)))) for values in told.values()), default=None)
+    if not told:
+        return None
+    found = [interval(np.array(ratios)) for ratios in told.values()]
+    return max(0.0 if each.low <= 0 <= each.high else float(np.expm1(abs(each.mean))) for each in found)
 
 
 def _ratios(pairs: Sequence[_Row], stage: str, keys: set[str]) -> dict[str, np.ndarray]:

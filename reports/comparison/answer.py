@@ -76,7 +76,8 @@ def _together(comparison: Comparison) -> list[str]:
 def _noise(comparison: Comparison) -> list[str]:
     if comparison.noise is None:
         return []
-    return [f"the same code against itself differed by {comparison.noise:.1%} at most"]
+    told = f"differed by {comparison.noise:.1%} at most" if comparison.noise else "is not shown to differ"
+    return [f"the same code against itself {told}"]
 
 
 def _machines(comparison: Comparison) -> list[str]:

@@ -51,7 +51,7 @@ def ab(
     Both are laid out and made ready first. Then two live workers take turns on each case, in pairs of fresh processes;
     each imports from its own revision first (--path), the suite and what measures come from this installation. Variants
     of --variants come from the folder as it is; what they import comes from each revision. In every run BASE is also
-    measured against itself: where that differs by more than 3 %, no change is called.
+    measured against itself: where that is shown to differ by more than 3 %, no change is called.
 
     DIR (by default runs/ab-DATE-TIME) gets ab.jsonl, comparison.md, comparison.csv, comparison.json and figures/.
 
