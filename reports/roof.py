@@ -38,4 +38,4 @@ def _by_process(timed: Sequence[tuple[int, Sample]], name: str, shape: tuple[int
         value = getattr(sample, name)
         if value is not None:
             found[row, columns[sample.replicate]] = value
-    return np.log(found)
+    return np.asarray(np.log(found))

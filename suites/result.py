@@ -31,7 +31,8 @@ class Result:
     def from_json(cls, row: Mapping[str, Any]) -> Self:
         """The row that `to_json` wrote."""
         told = {name: row[name] for name in cls.__match_args__ if name in row}
-        return cls(**{**told, "status": Status(row["status"])})
+        told["status"] = Status(row["status"])
+        return cls(**told)
 
 
 @dataclass(frozen=True)
