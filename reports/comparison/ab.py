@@ -9,8 +9,8 @@ import pandas as pd
 
 from attnbench.reports.comparison import COLUMNS, NUMBERS, Comparison, Ending, lost_or_new, metrics
 from attnbench.reports.decision import Decision, Rule, decide
+from attnbench.reports.decision.pairs import largest_shown
 from attnbench.reports.journal import book
-from attnbench.reports.statistics import interval
 from attnbench.reports.verdict import Verdict
 from attnbench.suites import Case, Probe, Status
 
@@ -35,7 +35,8 @@ def load(folder: Path) -> Comparison:
     rule = Rule.of(environment["pairs"])
     probes = {(row["arm"], row["probe"]["case"]): row for row in rows if row["kind"] == "probe"}
     pairs = [row for row in rows if row["kind"] == "pair"]
-    noise = _noise([row for row in pairs if row["stage"] == "same"])
+    same = _ratios(pairs, "same", set())
+    noise = largest_shown(same) if same else None
     timed = {key for row in pairs for key in [*row["ratios"], *row["ended"]]}
     screen, confirm = (_ratios(pairs, stage, timed if stage == "screen" else set()) for stage in ("screen", "confirm"))
     decisions = decide(screen, confirm, rule)
@@ -103,21 +104,6 @@ def _verdict(
 
 def _probe(row: _Row | None, case: Case) -> Probe:
     return Probe(case.key, Status.SKIPPED, "not reached") if row is None else Probe.from_json(row["probe"])
-
-
-def _noise(same: Sequence[_Row]) -> float | None:
-    """The largest mean change that the same code is shown to have against itself, over the cases that were tried.
-
-    What the spread of the pairs explains counts as none: the interval of every case holds it already.
-    """
-    told: dict[str, list[float]] = {}
-    for row in same:
-        for key, ratio in row["ratios"].items():
-            told.setdefault(key, []).append(ratio)
-    if not told:
-        return None
-    found = [interval(np.array(ratios)) for ratios in told.values()]
-    return max(0.0 if each.low <= 0 <= each.high else float(np.expm1(abs(each.mean))) for each in found)
 
 
 def _ratios(pairs: Sequence[_Row], stage: str, keys: set[str]) -> dict[str, np.ndarray]:

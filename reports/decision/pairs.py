@@ -60,6 +60,17 @@ def estimates(pairs: Mapping[str, FloatArray], stage: str) -> Estimates:
     return paired(padded)
 
 
+def largest_shown(same: Mapping[str, FloatArray]) -> float:
+    """The largest change, a ratio minus 1, that pairs of the same code show: 0 where every interval holds none.
+
+    A mean that the spread of its pairs explains does not count: the interval of every case holds that already. Where
+    pairs are too few for an interval, the mean does.
+    """
+    found = estimates(same, "same")
+    explained = (found.low <= 0) & (found.high >= 0)
+    return float(np.expm1(np.abs(np.where(explained, 0.0, found.mean)).max()))
+
+
 def paired(differences: FloatArray) -> Estimates:
     """What differences `[C, P]` of log times say, each from one pair; a NaN is a pair that is not there."""
     mean, low, high, count = statistics.interval(differences)

@@ -1,4 +1,4 @@
-"""What the rule of an A/B comparison promises, from simulated runs with a known truth: the table of docs/trust.md.
+"""What the rule of an A/B comparison promises, from simulated runs with a known truth: two tables of docs/trust.md.
 
 python tests/benchmarks/promises.py
 """
@@ -6,9 +6,12 @@ python tests/benchmarks/promises.py
 import numpy as np
 
 from attnbench.reports.decision import Rule, Verdict, decide, flagged
+from attnbench.reports.decision.pairs import largest_shown
 
 RUNS = 1000
 CASES = 30
+SAME = 4
+"""Cases that are measured against themselves too, of so many."""
 RULE = Rule()
 
 
@@ -25,6 +28,18 @@ def main() -> None:
             runs = (_called(rng, spread, truth) for _ in range(RUNS))
             found.append(sum(called[0] is Verdict.REGRESSED for called in runs))
         print(f"| {spread:.1%} | {alarms / RUNS:.1%} | {found[0] / RUNS:.1%} | {found[1] / RUNS:.1%} |")
+    print("| spread of a pair | no change is called, arms alike | one case favours an arm by 4 % | by 6 % |")
+    for spread in (0.01, 0.017, 0.03, 0.05):
+        rng = np.random.default_rng(0)
+        shares = [sum(_loud(rng, spread, np.log1p(bias)) for _ in range(RUNS)) / RUNS for bias in (0.0, 0.04, 0.06)]
+        print(f"| {spread:.1%} | {' | '.join(f'{share:.1%}' for share in shares)} |")
+
+
+def _loud(rng: np.random.Generator, spread: float, bias: float) -> bool:
+    """Whether the same code, measured against itself on some cases, forbids a run to call a change."""
+    pairs = spread * rng.standard_normal((SAME, RULE.screen_pairs))
+    pairs[0] += bias
+    return largest_shown(dict(zip(map(str, range(SAME)), pairs, strict=True))) > RULE.floor
 
 
 def _called(rng: np.random.Generator, spread: float, truth: np.ndarray) -> list[Verdict | None]:
