@@ -5,6 +5,7 @@ import io
 import re
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,16 +80,16 @@ def remove(name: str, store: Path) -> Path:
 
 @contextmanager
 def opened(name: str, store: Path) -> Iterator[Run]:
-    """The run of a baseline: one of the store by name, the path of its file, or the folder of a run.
+    """The run of a baseline: one of the store by name, else the path of its file, or the folder of a run.
 
     Raises:
         RunError: there is none, or it cannot be read.
     """
-    folder = Path(name)
-    if folder.is_dir():
-        yield load(folder)
+    stored = re.fullmatch(_NAME, name) is not None and _path(name, store).exists()
+    if not stored and Path(name).is_dir():
+        yield load(Path(name))
         return
-    path = folder if folder.is_file() else _found(name, store)
+    path = Path(name) if not stored and Path(name).is_file() else _found(name, store)
     with tempfile.TemporaryDirectory(prefix="attnbench-") as unpacked:
         where = Path(unpacked) / path.name.removesuffix(_SUFFIX)
         where.mkdir()
@@ -104,7 +105,7 @@ def _unpack(path: Path, folder: Path) -> None:
                 stream = archive.extractfile(entry) if entry.name in _FILES and entry.size <= _LARGEST else None
                 if stream is not None:
                     (folder / entry.name).write_bytes(stream.read())
-    except (OSError, EOFError, tarfile.TarError) as error:
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise RunError(f"{path}: expected a baseline, found something else ({error})") from None
 
 

@@ -157,6 +157,8 @@ def share(found: Interval) -> str:
 def ratio(found: Interval) -> str:
     """A ratio known by its logarithm, to three digits at most: `3.12x [3.05, 3.18]`."""
     value, low, high = (math.exp(each) for each in found[:3])
+    if math.isnan(value):
+        return NONE
     return f"{units.number(value, min(units.digits(value, low, high), 3))}x{brackets(low, high)}"
 
 

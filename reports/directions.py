@@ -45,9 +45,11 @@ def ratios(run: Run) -> list[Ratio]:
 
 
 def _length(part: pd.DataFrame) -> int:
-    """The longest length at which every direction is compared."""
-    lengths = [comparison_length(each) for _, each in part.groupby("direction", sort=False)]
-    return min(lengths)
+    """The longest length at which every direction is compared, or else passed at all; -1 where there is none."""
+    directions = [each for _, each in part.groupby("direction", sort=False)]
+    shared = set.intersection(*(set(each["seq_len"]) for each in directions))
+    compared = min(map(comparison_length, directions))
+    return int(max((n for n in shared if n <= compared), default=max(shared, default=-1)))
 
 
 def _ratios(run: Run, part: pd.DataFrame, title: str, direction: str) -> list[Ratio]:
@@ -60,6 +62,8 @@ def _ratios(run: Run, part: pd.DataFrame, title: str, direction: str) -> list[Ra
             peaks = floats(rows["peak_bytes"])
             peak_of = dict(zip(rows.index, peaks, strict=True))
             time = interval(run.log_ns[over] - run.log_ns[under])
+            if not time.processes:
+                continue
             peak = peak_of[over] / peak_of[under] if peak_of[under] > 0 else np.nan
             first = rows.iloc[0]
             name = "/".join(first[list(SERIES)])

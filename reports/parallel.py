@@ -57,7 +57,8 @@ def gains(run: Run) -> list[Gain]:
                 first = rows.iloc[0]
                 time = interval(run.log_ns[ends[0][0]] - run.log_ns[ends[1][0]])
                 name = "/".join(first[list(SERIES)])
-                found.append(Gain(title, name, int(first["seq_len"]), fewest, most, time))
+                if time.processes:
+                    found.append(Gain(title, name, int(first["seq_len"]), fewest, most, time))
     return found
 
 

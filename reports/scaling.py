@@ -44,7 +44,7 @@ def scaling(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) ->
             {
                 **dict(zip((*SERIES, *SETTING), cast(tuple[object, ...], key), strict=True)),
                 **_growth(n[rows], log_ns[rows], peak_bytes[rows]),
-                "baseline": names[rows[0]],
+                "baseline": next(filter(None, names[rows]), ""),
                 **_crossover(n[rows], rows, log_ns, baseline_rows[rows]),
             }
         )

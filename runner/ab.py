@@ -10,7 +10,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from attnbench.runner import arms, memory, prober
+from attnbench.runner import arms, prober
 from attnbench.runner.arms import Arm, Flag, Partner, Say, Setting, Stages
 from attnbench.runner.book import Book
 from attnbench.runner.progress import told
@@ -51,7 +51,7 @@ def measure(
 
     A case for which both sides import the same files is not timed, unless `same_too`.
     """
-    budget_bytes = suite.budget.bytes_of(memory.available_bytes())
+    budget_bytes = arms.share_bytes(suite.budget)
     cases = suite.cases()
     revisions = {side.name: {"name": side.revision.name, "commit": side.revision.commit} for side in sides}
     book.write(

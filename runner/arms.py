@@ -16,10 +16,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from attnbench.runner import memory
 from attnbench.runner.prober import threads
 from attnbench.runner.sampling import Plan
 from attnbench.runner.workers import Worker, WorkerEnded
 from attnbench.suites import Case, Status, grouped
+from attnbench.suites.budget import Budget
 
 TURN_NS = 1_000_000
 """About how long a value is in a turn. What disturbs a shared machine lasts for milliseconds: in the same time, many
@@ -29,6 +31,8 @@ PAIR_NS = 150_000_000
 VISITS = 9
 """A case takes its turns in so many visits, so that one bad moment does not spoil all of them; at least one in each."""
 MOST_TURNS = 63
+_GRACE_S = 10.0
+"""A worker that waits for another which is gone says so before this."""
 ENVIRONMENT = {
     "OMP_PROC_BIND": "close",
     "OMP_PLACES": "cores",
@@ -51,6 +55,11 @@ Flag = Callable[[Mapping[str, list[float]]], list[str]]
 def environment() -> dict[str, str]:
     """What holds both arms still, as it is here."""
     return {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}
+
+
+def share_bytes(budget: Budget) -> int:
+    """What each of two live workers may allocate: both are there at once, and keep what they had."""
+    return budget.bytes_of(memory.available_bytes() // 2)
 
 
 class Partner(Protocol):
@@ -244,13 +253,31 @@ class _Live:
         sides = range(len(self._arms))
         for side in sides:
             self._tell(side, {"do": "turns", "index": index, "calls": made[side], "side": side, "order": order})
-        told = [self._reply(side) for side in sides]
+        told = self._replies()
         for side in sides:
             if "ended" in told[side]:
                 status, reason = told[side]["ended"]
                 return Ended(self._arms[side].name, Status(status), reason)
         a, b = ([value * made[side] for value in told[side]["values"]] for side in (self._base, 1 - self._base))
         return [math.log(slow / fast) for fast, slow in zip(a, b, strict=True)]
+
+    def _replies(self) -> list[dict[str, Any]]:
+        """What both sides reply; where the first hangs, it may be that it waits for the other."""
+        try:
+            return [self._reply(0), self._reply(1)]
+        except _ArmLost as lost:
+            waited = lost.end.status is Status.TIMED_OUT and lost.arm == self._arms[0].name
+            if waited and not self._answers(1):
+                raise _ArmLost(self._arms[1].name, lost.end) from None
+            raise
+
+    def _answers(self, side: int) -> bool:
+        """Whether a worker replies now that the other is gone, as one does that only waited for it."""
+        try:
+            self._workers[side].reply(_GRACE_S)
+        except WorkerEnded:
+            return False
+        return True
 
     def _ask(self, side: int, request: dict[str, Any]) -> Any:
         self._tell(side, request)

@@ -103,7 +103,8 @@ def resume(
         stopped = resumption.read(folder)
         suite = stopped.suite if suite is None else suite.with_processes(stopped.suite.measure.processes)
         renewed = suite.to_json() != stopped.suite.to_json()
-        cases = narrow(suite.cases() if renewed else stopped.cases)
+        every = suite.cases() if renewed else stopped.cases
+        cases = narrow(every)
         processes = _enough(folder, processes or stopped.processes, stopped)
         facts = prober.machine(cases, suite.budget, folders, start_worker)
         changed = resumption.changes(stopped, suite, facts)
@@ -118,7 +119,7 @@ def resume(
         }
         profile = profile or bool(stopped.meta.get("profile"))
         news = {"finished": None, "profile": profile, "resumed": [*stopped.meta.get("resumed", ()), part]}
-        book.tell(**{**stopped.meta, **(_renewed(suite, cases, stopped) if renewed else {}), **news})
+        book.tell(**{**stopped.meta, **(_renewed(suite, every, stopped) if renewed else {}), **news})
         budget_bytes = min(stopped.meta["budget_bytes"], suite.budget.bytes_of(memory.available_bytes()))
         task = Task(suite, cases, processes, budget_bytes, stopped.meta["seed"], profile, stopped.kept)
         progress.resumed(len(stopped.kept.probes), sum(map(len, stopped.kept.samples.values())))

@@ -16,7 +16,7 @@ from attnbench.runner.doctor.finding import Unread
 
 
 def threads() -> int:
-    """What `threads: auto` means here: the physical cores that this process may use, by affinity and by quota."""
+    """What `threads: auto` means here: the machine's physical cores, or the CPUs that affinity and quota leave."""
     here = machine.here(Path("/"))
     allowed = len(here.cpus)
     try:

@@ -21,13 +21,13 @@ COMPILER_BYTES = 2 * 2**30
 
 
 def available_bytes() -> int:
-    """What a run may count on: the smaller of the system's available memory and the cgroup's limit."""
+    """What a run may count on: the smaller of the system's available memory and what the cgroup's limit leaves."""
     available = int(psutil.virtual_memory().available)
     try:
-        limit_bytes = cgroup.memory_limit_bytes(machine.here(Path("/")))
+        left_bytes = cgroup.memory_left_bytes(machine.here(Path("/")))
     except Unread:
         return available
-    return available if limit_bytes is None else min(available, limit_bytes)
+    return available if left_bytes is None else min(available, left_bytes)
 
 
 def limit(budget_bytes: int) -> None:

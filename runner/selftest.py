@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 
-from attnbench.runner import arms, memory, prober
+from attnbench.runner import arms, prober
 from attnbench.runner.arms import Arm, Flag, Say, Setting, Stages
 from attnbench.runner.book import Book
 from attnbench.runner.journal import FolderError
@@ -37,7 +37,7 @@ def measure(suite: Suite, book: Book, runs: int, stages: Stages, flag: Flag, say
     Raises:
         FolderError: the book holds a self-test of another suite.
     """
-    budget_bytes = suite.budget.bytes_of(memory.available_bytes())
+    budget_bytes = arms.share_bytes(suite.budget)
     if not book.of("environment"):
         facts = prober.machine(suite.cases(), suite.budget) | arms.environment()
         book.write("environment", facts=facts, suite=suite.to_json(), source=suite.source, pairs=vars(stages))
@@ -96,8 +96,8 @@ def _agreement(book: Book, cases: Sequence[Case], plans: Mapping[str, Plan], set
     with Worker("spawn", setting.budget_bytes, environment=arms.ENVIRONMENT) as worker:
         for group in grouped(cases):
             say(f"agreement with torch's timer: {group[0].title}")
-            worker.ask(arms.ready_request(group, setting), setting.patience_s)
-            for index, case in enumerate(group):
+            failed = worker.ask(arms.ready_request(group, setting), setting.patience_s)
+            for index, case in ((i, each) for i, each in enumerate(group) if str(i) not in failed):
                 plan = plans[case.key]
                 asked = {
                     "index": index,

@@ -28,6 +28,8 @@ LONGEST_BYTES = 2**28
 
 _KINDS = {"ready", "stage", "reply"}
 """What a message holds one of."""
+_DOING = {"ready": "being made ready", "time": "being timed", "turns": "taking turns"}
+"""What a worker does that does not say so itself."""
 _RUBBISH = "its process sent rubbish instead of a reply"
 
 T = TypeVar("T")
@@ -103,6 +105,7 @@ class Worker:
             self._process.start()
         theirs.close()
         self._ready = False
+        self._doing = "starting"
 
     def ask(self, request: dict[str, Any], patience_s: float) -> Any:
         """The reply to a request.
@@ -124,6 +127,7 @@ class Worker:
         self.wait()
         # Who dies before the first piece of work is marked was at this one.
         self._marks[0] = request.get("index", 0)
+        self._doing = _DOING.get(request["do"], "beginning")
         try:
             self._pipe.send_bytes(json.dumps(request).encode())
         except OSError:
@@ -166,7 +170,7 @@ class Worker:
 
     def _receive(self, patience_s: float) -> dict[str, Any]:
         """The next message that is no stage."""
-        doing, count, deadline = "starting", self._marks[1], time.monotonic() + patience_s
+        doing, count, deadline = self._doing, self._marks[1], time.monotonic() + patience_s
         while True:
             if self._pipe.poll(min(GLANCE_S, max(deadline - time.monotonic(), 0))):
                 message = self._message(patience_s)
@@ -177,7 +181,8 @@ class Worker:
                 count, deadline = self._marks[1], time.monotonic() + patience_s
             elif time.monotonic() >= deadline:
                 self._process.kill()
-                reason = f"no result within {patience_s:g} s (budget.case_s), while {doing}"
+                limit = f"{patience_s:g} s (budget.case_s)" if self._ready else f"{patience_s:g} s"
+                reason = f"no result within {limit}, while {doing}"
                 raise WorkerEnded(Status.TIMED_OUT, reason, self._marks[0])
 
     def _message(self, patience_s: float) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Budget(Model):
     """What the suite may use up."""
 
     case_s: Annotated[float, As(_SECONDS)] = 60.0
-    """Seconds for one case, over all replicates."""
+    """Seconds to time one case, over all replicates; also for its probe, and for any single call or value."""
     suite_s: Annotated[float, As(_SECONDS)] = 1800.0
     """Seconds for the whole suite."""
     memory: Annotated[int | str, As(scalar(_PERCENT, _SIZE, integer(1, 2**53)))] = "80%"

@@ -46,7 +46,7 @@ class Suite(Model):
     direction: Annotated[tuple[Direction, ...], As(one_or_more(choices.DIRECTION))] = ("forward",)
     """Without gradients, the gradients alone, or both."""
     threads: Annotated[tuple[int | Literal["auto"], ...], As(one_or_more(*choices.THREADS))] = ("auto",)
-    """CPU threads of one call; auto: as many as the library underneath chooses."""
+    """CPU threads of one call; auto: as many as there are physical cores, or fewer where the process may use fewer."""
     variants: Annotated[tuple[Entry, ...], Late(choices.entries)]
     """Each a name, or a name with parameters; a list of values makes a grid."""
     baseline: Annotated[str | None, Late(choices.baselines)] = Field(default_factory=_usual)

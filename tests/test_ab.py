@@ -313,6 +313,15 @@ def test_an_interrupted_comparison_says_so(tmp_path: Path) -> None:
     assert ab.load(folder).how.startswith("It was interrupted")
 
 
+def test_what_was_not_reached_is_not_said_to_be_the_same(tmp_path: Path) -> None:
+    def others(row: dict[str, Any]) -> None:
+        if row.get("arm") == "B":
+            row["imports"] = {"library.py": "1" * 64}
+
+    row = ab.load(written(tmp_path / "ab", [], others)).frame.iloc[0]
+    assert (row["verdict"], row["reason"]) == ("incomparable", "not reached: the run ended before")
+
+
 def test_rows_that_are_none_are_one_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="found none"):
         ab.load(tmp_path)

@@ -36,6 +36,8 @@ class Bench:
         self.started: list[int] = []
         self.alive = 0
         self.visits: list[tuple[int, str, int, list[int]]] = []
+        self.hangs: int | None = None
+        """The side that never replies to turns; the other waits for it until it is gone."""
 
     def arms(self, slowdown: float) -> tuple[Arm, Arm]:
         return Arm("A", start=partial(self.start, 0)), Arm("B", slowdown, partial(self.start, 1))
@@ -67,8 +69,10 @@ class Taker:
         self.request = json.loads(json.dumps(request))
 
     def reply(self, patience_s: float) -> Any:
-        assert patience_s == 60
         request = self.request
+        if request["do"] == "turns" and self.bench.hangs is not None:
+            return self.hang(patience_s)
+        assert patience_s == 60
         if request["do"] == "ready":
             self.cases = [Case.from_json(case) for case in request["cases"]]
             return {}
@@ -78,6 +82,12 @@ class Taker:
         slots = request["order"].count(request["side"])
         values = [self.bench.takes(self.side, case, calls) for _ in range(slots)]
         return {"ended": ["failed", "cannot"]} if None in values else {"values": values}
+
+    def hang(self, patience_s: float) -> Any:
+        """Both are killed when they took too long, the one that only waits among them."""
+        if self.side != self.bench.hangs and patience_s != 60:
+            return {"values": []}
+        raise WorkerEnded(Status.TIMED_OUT, "no result", self.request["index"])
 
 
 def measure(bench: Bench, slowdown: float = 0.0, seed: str = "0", turns: int = 9) -> arms.Pair:
@@ -129,6 +139,17 @@ def test_which_arm_starts_first_is_drawn() -> None:
     firsts = bench.started[::2]
     assert 0 < sum(firsts) < len(firsts)
     assert all(value == pytest.approx(math.log(2)) for each in found for value in each.ratios.values())
+
+
+@pytest.mark.parametrize("hanging", [0, 1])
+def test_the_arm_that_hangs_is_blamed_not_the_one_that_waits_for_it(hanging: int) -> None:
+    bench = Bench(lambda side, case, calls: 1e6)
+    bench.hangs = hanging
+    found = [measure(bench, seed=str(seed)) for seed in range(8)]
+    ended = [end for each in found for end in each.ended.values()]
+    assert len(ended) == 8 * 4
+    assert {(end.arm, end.status) for end in ended} == {("AB"[hanging], Status.TIMED_OUT)}
+    assert bench.alive == 0
 
 
 def test_a_slow_down_is_real_work_divided_by_the_plan() -> None:

@@ -120,7 +120,7 @@ def test_a_clock_or_a_host_name_does_not_matter(tmp_path: Path) -> None:
 def test_across_machines_ratios_to_the_baseline_are_compared(tmp_path: Path) -> None:
     all_slower = replace(QUIET, series=(slower(FULL, 3.0), slower(LOCAL, 3.3)))
     found = compared(tmp_path, all_slower, across_machines=True, cpu="Another CPU")
-    assert verdicts(found, "full") == {"unchanged"}, "the baseline is 1 by itself"
+    assert verdicts(found, "full") == {"incomparable"}, "the baseline is 1 by itself: that says nothing"
     assert verdicts(found, "local_window") == {"regressed"}
     assert found.frame[found.frame["label"] != "full"]["ratio"].between(1.07, 1.13).all()
     assert "advice" in found.how
@@ -188,9 +188,44 @@ def test_one_run_is_compared_with_itself(tmp_path: Path, axis: Any, label: str, 
         assert set(part["implementation"]) == {"eager"}
         assert part["ratio"].between(1.9, 2.1).all()
         assert set(part["verdict"]) == {"regressed"}
+    if axis == "variant":
+        assert (part["ratio"] < 1.05).all()
+        assert set(part["work"]) == {"improved"}, "another pattern may allow fewer pairs"
     if axis == "direction":
         assert set(part["direction"]) == {"training"}
         assert part["ratio"].between(2.8, 3.2).all()
+
+
+def test_what_regressed_in_anything_comes_first(tmp_path: Path) -> None:
+    fat = replace(LOCAL, bytes_at_1024=LOCAL.bytes_at_1024 * 2)
+    found = compared(tmp_path, replace(QUIET, series=(FULL, fat), process_sd=0.2))
+    assert "inconclusive" in set(found.frame["verdict"])
+    assert list(found.worst_first["memory"]) == ["regressed"] * 2 + ["unchanged"] * 2
+
+
+def test_a_run_with_nothing_to_compare_in_it_is_5_and_no_policy_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    alone = run(tmp_path / "alone", replace(QUIET, series=(FULL,)))
+    assert bench("compare", alone, "--by", "implementation", "--out", "1")[0] == 5
+    two = run(tmp_path / "two", QUIET)
+    for form in ("text", "markdown"):
+        code, output = bench("compare", two, "--by", "variant", "--out", form, "--format", form)
+        assert code == 0
+        assert "worse than allowed" not in output
+
+
+def test_across_machines_only_times_are_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    a = run(tmp_path / "a", QUIET)
+    worse = replace(QUIET, seed=1, series=(FULL, slower(LOCAL, 1.3)))
+    lost = replace(worse, series=(FULL, replace(LOCAL, endings={1024: OOM})))
+    for name, plan, expected in (("worse", worse, 0), ("lost", lost, 3)):
+        b = run(tmp_path / name, plan, cpu="Another CPU")
+        code, output = bench("compare", a, b, "--across-machines", "--out", f"out-{name}")
+        assert code == expected
+        assert ("1 finding that fails" in output) == (expected == 3)
 
 
 def test_the_page_and_its_files(tmp_path: Path) -> None:
@@ -201,6 +236,7 @@ def test_the_page_and_its_files(tmp_path: Path) -> None:
     text = written.read_text()
     assert text.index("slower: ") < text.index("| regressed |") < text.index("| unchanged |")
     assert "bench <compare>" in text
+    assert "estimated to by 3% at least. **unchanged**: shown to differ by less\n  than 5%." in text
     names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
     figures = [f"figures/{name}.{kind}" for name in ("overlay", "ratios") for kind in ("png", "svg")]
     assert names == ["comparison.csv", "comparison.json", "comparison.md", *figures]

@@ -474,6 +474,22 @@ def test_the_memory_limit_of_version_1_is_the_tightest(
     assert doctor_cgroup.memory_limit_bytes(machine) == 4 * GIB
 
 
+def test_what_the_group_holds_already_is_not_left(machine: Machine, plant: Callable[[dict[str, str]], None]) -> None:
+    plant({"proc/self/cgroup": "0::/job"})
+    assert doctor_cgroup.memory_left_bytes(machine) is None
+    plant(
+        {
+            "sys/fs/cgroup/memory.max": str(8 * GIB),
+            "sys/fs/cgroup/memory.current": str(5 * GIB),
+            "sys/fs/cgroup/memory.stat": f"anon {3 * GIB}\ninactive_file {GIB}\nfile {2 * GIB}",
+            "sys/fs/cgroup/job/memory.max": "max",
+        }
+    )
+    assert doctor_cgroup.memory_left_bytes(machine) == 4 * GIB
+    plant({"sys/fs/cgroup/job/memory.max": str(GIB)})
+    assert doctor_cgroup.memory_left_bytes(machine) == GIB, "what is used is not told there"
+
+
 def test_memory_of_this_machine() -> None:
     found = doctor_memory.memory()
     assert 0 < found.available_bytes <= found.total_bytes

@@ -1,6 +1,7 @@
 """Checking a run against a stored one: the policy, the store, and the exit codes."""
 
 import json
+import re
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +65,21 @@ def test_on_another_machine_work_is_hard_and_times_are_not_compared(tmp_path: Pa
     slow, wasteful = (run(tmp_path / name, plan, cpu="Another") for name, plan in (("slow", SLOW), ("more", WASTEFUL)))
     assert check(slow, "--baseline", stored, "--severity", "time=fail")[0] == 0
     assert check(wasteful, "--baseline", stored)[0] == 1
+
+
+@pytest.mark.parametrize("limit", ["100%", "9999%"])
+def test_a_limit_may_be_as_large_as_one_likes(tmp_path: Path, limit: str) -> None:
+    stored, now = run(tmp_path / "stored", QUIET), run(tmp_path / "now", SLOW)
+    code, output = check(now, "--baseline", stored, "--severity", "time=fail", "--limit", f"time={limit}")
+    assert code == 0, output
+
+
+def test_the_page_of_a_check_tells_its_own_limits(tmp_path: Path) -> None:
+    stored, now = run(tmp_path / "stored", QUIET), run(tmp_path / "now", SLIGHTLY)
+    assert check(now, "--baseline", stored, "--out", tmp_path / "out")[0] == 0
+    text = (tmp_path / "out" / "comparison.md").read_text()
+    assert "estimated to by 15% at least" in text
+    assert "**unchanged**: shown to differ by less\n  than 15%." in text
 
 
 def test_strict_asks_for_certainty(tmp_path: Path) -> None:
@@ -192,8 +208,23 @@ def test_nothing_else_is_unpacked(tmp_path: Path) -> None:
         assert not (back.folder.parent.parent / "escaped").exists()
 
 
-def test_a_file_that_is_no_baseline_is_one_clear_error(tmp_path: Path) -> None:
-    (tmp_path / "bad.tar.gz").write_bytes(b"no archive")
+def test_a_name_means_the_store_whatever_lies_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    stored = run(tmp_path / "stored", QUIET)
+    assert bench("baseline", "save", "main", stored)[0] == 0
+    (tmp_path / "main").mkdir()
+    assert check(stored, "--baseline", "main")[0] == 0
+
+
+@pytest.mark.parametrize("spoil", ["rubbish", "damage"])
+def test_a_file_that_is_no_baseline_is_one_clear_error(tmp_path: Path, spoil: str) -> None:
+    content = bytearray(b"no archive")
+    if spoil == "damage":
+        saved = baseline.save(run(tmp_path / "stored", QUIET), "main", tmp_path / "store", replace=False).path
+        content = bytearray(saved.read_bytes())
+        middle = slice(len(content) // 2, len(content) // 2 + 64)
+        content[middle] = bytes(255 - each for each in content[middle])
+    (tmp_path / "bad.tar.gz").write_bytes(content)
     code, output = check(run(tmp_path / "run", QUIET), "--baseline", tmp_path / "bad.tar.gz")
     assert code == 2
     assert "expected a baseline, found something else" in output
@@ -228,7 +259,25 @@ def test_a_summary_and_a_comment_fit_and_lead_with_what_failed(tmp_path: Path) -
     assert len(forms.comment(huge, findings(huge, STRICT))) < forms.COMMENT_CHARACTERS
     summary = forms.summary(huge, findings(huge, STRICT))
     assert len(summary.encode()) < forms.SUMMARY_BYTES
-    assert "more cases, none of them worse, are left out" in summary
+    assert "more cases, none worse than these, are left out" in summary
+    assert re.search(r"^- and \d+ more$", summary, re.MULTILINE), "so are findings"
+
+
+def test_every_finding_of_a_case_is_named(tmp_path: Path) -> None:
+    one = replace(QUIET, lengths=(1024,), series=(LOCAL,))
+    both = replace(one, seed=1, series=(replace(LOCAL, at_1024_ns=1.3e6, bytes_at_1024=2**24),))
+    found = compare(frame.load(run(tmp_path / "a", one)), frame.load(run(tmp_path / "b", both)))
+    text = forms.summary(found, findings(found, STRICT))
+    assert text.startswith("### attnbench: 2 findings that fail, 0 that warn.")
+    assert text.count("- **fail**") == 2
+
+
+def test_junit_skips_what_has_nothing_to_compare(tmp_path: Path) -> None:
+    fat = run(tmp_path / "b", replace(FAT, lengths=(1024,)), cpu="Another")
+    found = compare(frame.load(run(tmp_path / "a", replace(QUIET, lengths=(1024,)))), frame.load(fat))
+    assert set(found.frame["verdict"]) == {"incomparable"}
+    suite = ElementTree.fromstring(forms.junit(found, findings(found, STRICT)))
+    assert suite.attrib == {"name": "attnbench", "tests": "2", "failures": "1", "errors": "0", "skipped": "0"}
 
 
 def test_junit_counts_failures_and_errors(tmp_path: Path) -> None:

@@ -205,6 +205,7 @@ def test_bfloat16_may_be_as_wrong_as_its_plain_computation() -> None:
         ("truncated", {"left": 1000, "right": 1000}, 700, [1, 5, 61, 97]),
         ("truncated", {"left": 128, "right": 0}, 4096, [1, 5, 61, 389]),
         ("full", {"causal": True}, 4096, [1, 5, 61, 97]),
+        ("local_window", {"window": 2049}, 4096, [1, 5, 61, 1553]),
         ("strided", {}, 4096, [1, 5, 61, 389]),
         ("fixed", {}, 4096, [1, 5, 61, 193]),
         ("local_window_2d", {"window": (7, 7)}, 3136, [1, 4, 49, 81]),

@@ -42,4 +42,5 @@ def test_deaths() -> None:
     status, reason = outcome.of_exit(-signal.SIGSEGV, "")
     assert (status, reason) == (Status.CRASHED, "its process was killed by SIGSEGV")
     assert "out-of-memory killer" in outcome.of_exit(-signal.SIGKILL, "")[1]
+    assert outcome.of_exit(-35, "")[1] == "its process was killed by signal 35", "those for real time have no name"
     assert outcome.of_exit(3, "boom")[1] == "its process ended with exit code 3; last words: boom"

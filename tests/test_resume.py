@@ -363,6 +363,15 @@ def test_a_run_goes_on_with_another_suite_if_told_to(tmp_path: Path) -> None:
     assert "Changed since: suite.shape.seq_len[0] was 16, then 32;" in unescaped(frame.load(tmp_path / "run"))
 
 
+def test_another_suite_that_is_narrowed_keeps_its_other_cases_for_another_time(tmp_path: Path) -> None:
+    run(Machine(), tmp_path / "run")
+    other = parse(SUITE.replace("values: 2", "values: 3").replace("[16, 32, 64]", "[16, 128, 256]"), "tiny.yaml")
+    resume(Machine(), tmp_path / "run", suite=other, anyway=True, narrow=Narrowing(seq_len=(128,)).of)
+    assert {each.case.shape.seq_len for each in read(tmp_path / "run").planned} == {16, 32, 64, 128, 256}
+    resume(Machine(), tmp_path / "run")
+    assert set(frame.load(tmp_path / "run").frame["status"]) == {"passed"}
+
+
 def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
     stopped(tmp_path / "run", 5)
     with journal.reopen(tmp_path / "run"):

@@ -38,6 +38,7 @@ def _failed(frame: pd.DataFrame) -> list[str]:
     told = []
     for status, part in frame[frame["status"] != "passed"].groupby("status", sort=False):
         reasons = [escape.plain(reason, _LONGEST_REASON) for reason in part["reason"].unique()]
-        more = f", and {len(reasons) - 1} other reasons" if len(reasons) > 1 else ""
+        others = len(reasons) - 1
+        more = f", and {others} other reason{'s' if others > 1 else ''}" if others else ""
         told.append(f"{status} ({reasons[0]}{more}): {which(frame, part)}.")
     return told

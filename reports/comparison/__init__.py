@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from attnbench.reports.decision import Rule
 from attnbench.reports.verdict import COMPARED, ORDER, Verdict
 from attnbench.suites import Status
 
@@ -66,17 +67,19 @@ class Comparison:
     """What differs between the machines, as A and B have it; empty where they are alike."""
     how: str
     """How times were compared, in a sentence."""
+    rule: Rule
+    """By which times were judged."""
     noise: float | None = None
     """The largest ratio minus 1 that the same code is shown to have against itself, where that was measured."""
 
     @property
     def worst_first(self) -> pd.DataFrame:
-        """The rows, the worst verdict on time first, then the largest change."""
+        """The rows: first what regressed in anything, then by the verdict on time, then by the size of the change."""
+        worse = (self.frame[["verdict", *METRICS]] == Verdict.REGRESSED).any(axis=1)
         order = self.frame["verdict"].map(lambda verdict: ORDER[Verdict(verdict)])
         change = (self.frame["ratio"].fillna(1.0) - 1).abs()
-        return self.frame.assign(_order=order, _change=-change).sort_values(["_order", "_change"], kind="stable")[
-            list(COLUMNS)
-        ]
+        told = self.frame.assign(_fine=~worse, _order=order, _change=-change)
+        return told.sort_values(["_fine", "_order", "_change"], kind="stable")[list(COLUMNS)]
 
     def counts(self, metric: str = "verdict") -> dict[str, int]:
         """How many cases have each verdict, the worst first."""
@@ -86,4 +89,9 @@ class Comparison:
     @property
     def compared(self) -> bool:
         """Whether any number of a case was compared with another."""
-        return any(self.frame[metric].isin(COMPARED).any() for metric in ("verdict", *METRICS))
+        return bool(self.compared_rows.any())
+
+    @property
+    def compared_rows(self) -> "pd.Series[bool]":
+        """Of which cases any number was."""
+        return self.frame[["verdict", *METRICS]].isin(COMPARED).any(axis=1)

@@ -20,6 +20,7 @@ _HOW = (
     "processes; what looked changed was confirmed on new pairs, with Holm's correction over what was flagged."
 )
 IDENTICAL = "both revisions import the same files for it: not timed"
+UNREACHED = "not reached: the run ended before"
 
 _Row = Mapping[str, Any]
 
@@ -50,7 +51,7 @@ def load(folder: Path) -> Comparison:
     names = [f"{each['name']} ({each['commit'][:12]})" for each in (revisions["A"], revisions["B"])]
     finished = any(row["kind"] == "finished" for row in rows)
     how = _HOW if finished else f"It was interrupted: what follows is not the whole. {_HOW}"
-    return Comparison(names[0], names[1], frame[list(COLUMNS)], {}, how, noise)
+    return Comparison(names[0], names[1], frame[list(COLUMNS)], {}, how, rule, noise)
 
 
 def _told(
@@ -62,13 +63,16 @@ def _told(
     rule: Rule,
 ) -> dict[str, Any]:
     """One row of the comparison, its other metrics still open."""
-    a, b = (_probe(probes.get((arm, case.key)), case) for arm in "AB")
+    probed = [probes.get((arm, case.key)) for arm in "AB"]
+    a, b = (_probe(each, case) for each in probed)
     row: dict[str, Any] = {
         name: getattr(case, name) for name in ("label", "implementation", "dtype", "device", "direction")
     }
     row |= {name: getattr(case.shape, name) for name in ("batch", "heads", "kv_heads", "seq_len", "head_dim", "layout")}
     row |= {"case": case.key, "threads": str(case.threads), "against": "", "a_ns": np.nan, "b_ns": np.nan}
     verdict, reason = _verdict(a, b, decision, ended, noise, rule)
+    if None in probed or (decision is None and verdict is Verdict.UNCHANGED and not _identical(*probed)):
+        verdict, reason = Verdict.INCOMPARABLE, UNREACHED
     open_ = decision is None or verdict in (Verdict.ERROR, Verdict.NEW, Verdict.INCOMPARABLE)
     numbers = (
         (np.nan, np.nan, np.nan, np.nan, np.nan, 0)
@@ -100,6 +104,11 @@ def _verdict(
     if decision.verdict in (Verdict.REGRESSED, Verdict.IMPROVED) and noise is not None and noise > rule.floor:
         return Verdict.INCONCLUSIVE, f"{decision.verdict}, but the same code against itself differed by {noise:.1%}"
     return decision.verdict, decision.reason
+
+
+def _identical(a: _Row | None, b: _Row | None) -> bool:
+    """Whether both sides imported the same files."""
+    return a is not None and b is not None and a["imports"] == b["imports"]
 
 
 def _probe(row: _Row | None, case: Case) -> Probe:

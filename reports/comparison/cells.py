@@ -49,6 +49,13 @@ def work(row: pd.Series) -> str:
     return " ".join([str(row["work"]), *told[:1]])
 
 
+def operators(row: pd.Series) -> str:
+    """`unchanged`, or the verdict with the operators that differ; nothing where not both were profiled."""
+    if row["operators"] == "incomparable":
+        return ""
+    return f"{row['operators']} {row['operators_changed']}".rstrip()
+
+
 def error(row: pd.Series) -> str:
     """`unchanged`, or the verdict with both errors."""
     if row["error"] == "unchanged" or pd.isna(row["a_max_abs_error"]) or pd.isna(row["b_max_abs_error"]):

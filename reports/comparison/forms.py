@@ -24,12 +24,13 @@ _UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]|[\ud800-\
 
 
 def headline(found: Sequence[Finding]) -> str:
-    """`2 findings fail, 1 is a warning`, or that there is none."""
-    fails = len(failed(list(found)))
+    """`2 findings that fail, 1 that warns`, or that there is none."""
+    fails = len(failed(found))
     warns = len(found) - fails
     if not found:
         return "Nothing is worse than allowed."
-    return f"{fails} finding{'s' if fails != 1 else ''} that fail, {warns} that warn."
+    failing = "1 finding that fails" if fails == 1 else f"{fails} findings that fail"
+    return f"{failing}, {warns} that warn{'s' if warns == 1 else ''}."
 
 
 def annotations(found: Sequence[Finding]) -> str:
@@ -38,12 +39,12 @@ def annotations(found: Sequence[Finding]) -> str:
     return "".join(f"{line}\n" for line in lines[:MOST_ANNOTATIONS])
 
 
-def summary(comparison: Comparison, found: Sequence[Finding]) -> str:
+def summary(comparison: Comparison, found: Sequence[Finding] | None) -> str:
     """A step summary: what was found, in words and as a table, cut off below GitHub's limit."""
     return _fitting(comparison, found, lambda text: len(text.encode()) < SUMMARY_BYTES)
 
 
-def comment(comparison: Comparison, found: Sequence[Finding]) -> str:
+def comment(comparison: Comparison, found: Sequence[Finding] | None) -> str:
     """The body of a comment on a pull request, with its marker, cut off below GitHub's limit."""
     return _fitting(comparison, found, lambda text: len(f"{MARKER}\n{text}") < COMMENT_CHARACTERS, f"{MARKER}\n")
 
@@ -51,13 +52,13 @@ def comment(comparison: Comparison, found: Sequence[Finding]) -> str:
 def junit(comparison: Comparison, found: Sequence[Finding]) -> str:
     """JUnit's XML: a test case for each case. What fails the check is a failure, a case that is lost an error."""
     by_case: dict[str, list[Finding]] = {}
-    for each in failed(list(found)):
+    for each in failed(found):
         by_case.setdefault(each.case, []).append(each)
     frame = comparison.worst_first
     named = varied(frame)
     lost = sum(any(each.metric == "ended" for each in told) for told in by_case.values())
-    nothing = (frame["verdict"] == Verdict.INCOMPARABLE).sum()
-    counts = {"tests": len(frame), "failures": len(by_case) - lost, "errors": lost, "skipped": int(nothing)}
+    idle = set(frame.loc[~comparison.compared_rows & (frame["verdict"] == Verdict.INCOMPARABLE), "case"]) - set(by_case)
+    counts = {"tests": len(frame), "failures": len(by_case) - lost, "errors": lost, "skipped": len(idle)}
     suite = ElementTree.Element(
         "testsuite", {"name": "attnbench", **{name: str(each) for name, each in counts.items()}}
     )
@@ -69,15 +70,17 @@ def junit(comparison: Comparison, found: Sequence[Finding]) -> str:
             kind = "error" if told[0].metric == "ended" else "failure"
             text = "; ".join(f"{each.metric}: {each.told}" for each in told)
             ElementTree.SubElement(case, kind, {"message": _readable(text), "type": told[0].verdict.value})
-        elif row["verdict"] == Verdict.INCOMPARABLE:
+        elif row["case"] in idle:
             ElementTree.SubElement(case, "skipped", {"message": _readable(str(row["reason"]))})
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _fitting(comparison: Comparison, found: Sequence[Finding], fits: Callable[[str], bool], first: str = "") -> str:
-    """The longest page that fits: with the whole table, or with fewer of its rows, the worst ones."""
-    most = len(comparison.frame)
+def _fitting(
+    comparison: Comparison, found: Sequence[Finding] | None, fits: Callable[[str], bool], first: str = ""
+) -> str:
+    """The longest page that fits: with all findings and the whole table, or with fewer rows of both, the worst ones."""
+    most = max(len(comparison.frame), len(found or []))
     text = _page(comparison, found, most)
     while most > 0 and not fits(text):
         most //= 2
@@ -85,13 +88,17 @@ def _fitting(comparison: Comparison, found: Sequence[Finding], fits: Callable[[s
     return first + text
 
 
-def _page(comparison: Comparison, found: Sequence[Finding], most: int) -> str:
+def _page(comparison: Comparison, found: Sequence[Finding] | None, most: int) -> str:
+    """A page; None is found where nothing is held to a policy."""
+    title = "### attnbench" if found is None else f"### attnbench: {headline(found)}"
+    found = found or []
     words = "\n".join(f"- {escape.text(each)}" for each in answer(comparison))
     named = "\n".join(
         f"- **{each.severity}** {escape.text(each.title)}: {each.metric} {escape.text(each.told)}"
         for each in found[:most]
     )
-    parts = [f"### attnbench: {headline(found)}", named, words, tables.markdown(comparison, most) if most else ""]
+    named += f"\n- and {len(found) - most} more" if len(found) > most else ""
+    parts = [title, named, words, tables.markdown(comparison, most) if most else ""]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -16,10 +16,11 @@ _ERROR_FLOORS = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-3, "bfloat16":
 """Below this, errors are rounding: the floors that the oracle grants outputs of about 1."""
 
 
-def add(frame: pd.DataFrame, *, same_memory: bool) -> None:
+def add(frame: pd.DataFrame, *, same_memory: bool, same_pattern: bool = True) -> None:
     """Fill in the verdicts on memory, work and error of a joined frame.
 
-    Peaks are the same integer on every machine with the same torch, instruction set and threads, and only there.
+    Peaks are the same integer on every machine with the same torch, instruction set and threads, and only there. Where
+    a case is compared with itself its pattern must allow the same pairs; of another pattern, fewer are less work.
     """
     a, b = (floats(frame[f"{side}_peak_bytes"]) for side in "ab")
     frame["memory_ratio"] = np.divide(b, a, out=np.full_like(a, np.nan), where=a > 0)
@@ -27,7 +28,8 @@ def add(frame: pd.DataFrame, *, same_memory: bool) -> None:
     allowed, computed = (
         exact(*(floats(frame[f"{side}_{kind}_pairs"]) for side in "ab")) for kind in ("allowed", "computed")
     )
-    frame["work"] = [worse(one, other) for one, other in zip(allowed, computed, strict=True)]
+    judged = worse if same_pattern else fewer
+    frame["work"] = [judged(one, other) for one, other in zip(allowed, computed, strict=True)]
     frame["error"] = _errors(frame)
     frame["operators"], frame["operators_changed"] = Verdict.INCOMPARABLE.value, ""
 
@@ -67,6 +69,11 @@ def worse(allowed: str, computed: str) -> str:
     """
     if allowed in (Verdict.REGRESSED, Verdict.IMPROVED):
         return Verdict.REGRESSED.value
+    return fewer(allowed, computed)
+
+
+def fewer(allowed: str, computed: str) -> str:
+    """The verdict on the pairs computed; on those allowed where a library does not tell the others."""
     return allowed if computed == Verdict.INCOMPARABLE else computed
 
 

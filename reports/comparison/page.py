@@ -16,8 +16,9 @@ from attnbench.reports.frame import Run
 _HOW_TO_READ = """\
 - **Ratio**: time of B over time of A, with its 95 % interval; above 1 is slower. **Detectable**: the smallest slow-down
   that would have been found with a power of 80 %: an `unchanged` beside 20 % says little.
-- **regressed, improved**: shown to differ, by 3 % at least. **unchanged**: shown to differ by less than 5 %.
-  **inconclusive**: neither. **unstable**: a difference, but a run is flagged bimodal, drifting or throttled there.
+- **regressed, improved**: shown to differ, and estimated to by {floor} at least. **unchanged**: shown to differ by less
+  than {equivalence}. **inconclusive**: neither. **unstable**: a difference, but a run is flagged bimodal, drifting or
+  throttled there.
 - **error**: passed in A and not in B. **missing**, **new**: only in A, only in B. **incomparable**: not to be compared.
 - **Memory** is the allocator's peak, exact for the same torch, instruction set and threads. **Work** is the pairs that
   are allowed and computed. **Error** is that against the oracle; it may double before it counts."""
@@ -42,7 +43,7 @@ def page(comparison: Comparison, drawn: Sequence[str], source: str = "") -> str:
         *(f"![{name}](figures/{name}.svg)" for name in drawn),
         tables.markdown(comparison),
         "## How to read this",
-        _HOW_TO_READ,
+        _HOW_TO_READ.format(floor=f"{comparison.rule.floor:.0%}", equivalence=f"{comparison.rule.equivalence:.0%}"),
         *_machines(comparison.differences),
         *(["## Command", escape.fenced(source, "sh")] if source else []),
     ]

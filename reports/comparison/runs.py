@@ -1,5 +1,6 @@
 """Two runs compared: cases joined by their identity, times by Welch's t over processes, counts exactly."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,13 +40,16 @@ def compare(a: Run, b: Run, rule: Rule | None = None, *, across_machines: bool =
     else:
         found = unpaired(_taken(a.log_ns, at_a), _taken(b.log_ns, at_b))
     _add_times(frame, found, rule)
-    _override(frame, (a, at_a), (b, at_b), comparable=not differences or relative)
+    apart = {} if relative or not differences else dict.fromkeys(frame["case"], "the machines differ")
+    if relative:
+        apart = dict.fromkeys(_baselines(a) | _baselines(b), "it is what the others are compared with")
+    _override(frame, (a, at_a), (b, at_b), apart)
     same = not differences.keys() & set(fingerprint.MEMORY)
     metrics.add(frame, same_memory=same)
     if same:
         metrics.add_operators(frame, journal.profiles(a.folder), journal.profiles(b.folder))
     how = _RELATIVE if relative else _APART if differences else _ABSOLUTE
-    return Comparison(str(a.folder), str(b.folder), frame[list(COLUMNS)], differences, how)
+    return Comparison(str(a.folder), str(b.folder), frame[list(COLUMNS)], differences, how, rule)
 
 
 def _joined(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, IntArray, IntArray]:
@@ -76,6 +80,11 @@ def _relative(run: Run) -> FloatArray:
     return run.log_ns - _taken(run.log_ns, at)
 
 
+def _baselines(run: Run) -> set[str]:
+    """The cases that others are compared with, and so themselves."""
+    return {each["key"] for each in run.meta["cases"] if each["baseline"] == each["key"]}
+
+
 def _add_times(frame: pd.DataFrame, found: Estimates, rule: Rule) -> None:
     verdicts, adjusted = judge(found, rule)
     frame["verdict"] = [verdict.value for verdict in verdicts]
@@ -89,17 +98,21 @@ def _add_times(frame: pd.DataFrame, found: Estimates, rule: Rule) -> None:
     frame["reason"] = np.where(frame["verdict"] == Verdict.INCONCLUSIVE, reasons, "")
 
 
-def _override(frame: pd.DataFrame, a: tuple[Run, IntArray], b: tuple[Run, IntArray], *, comparable: bool) -> None:
-    """Verdicts and reasons where there are not two times to compare, or they are not to be trusted."""
+def _override(frame: pd.DataFrame, a: tuple[Run, IntArray], b: tuple[Run, IntArray], apart: Mapping[str, str]) -> None:
+    """Verdicts and reasons where there are not two times to compare, or they are not to be trusted.
+
+    `apart` says of cases why their times are not to be compared.
+    """
     doubts = [one | other for one, other in zip(_doubts(*a), _doubts(*b), strict=True)]
-    rows = zip(frame["verdict"], frame["reason"], _endings(*a), _endings(*b), doubts, strict=True)
-    told = [_told(Verdict(verdict), reason, was, now, doubt, comparable) for verdict, reason, was, now, doubt in rows]
+    reasons = [apart.get(case, "") for case in frame["case"]]
+    rows = zip(frame["verdict"], frame["reason"], _endings(*a), _endings(*b), doubts, reasons, strict=True)
+    told = [_told(Verdict(verdict), *rest) for verdict, *rest in rows]
     frame["verdict"], frame["reason"] = [verdict.value for verdict, _ in told], [reason for _, reason in told]
     frame.loc[~frame["verdict"].isin(COMPARED), ["ratio", "low", "high", "minimum_detectable", "p_value"]] = np.nan
 
 
 def _told(
-    verdict: Verdict, reason: str, was: Ending | None, now: Ending | None, doubts: set[str], comparable: bool
+    verdict: Verdict, reason: str, was: Ending | None, now: Ending | None, doubts: set[str], apart: str
 ) -> tuple[Verdict, str]:
     """The verdict on a case that ended so in A and in B, if its times say `verdict`."""
     if was is None:
@@ -109,8 +122,8 @@ def _told(
     untimed = lost_or_new(was, now)
     if untimed:
         return untimed
-    if not comparable:
-        return Verdict.INCOMPARABLE, "the machines differ"
+    if apart:
+        return Verdict.INCOMPARABLE, apart
     if verdict in (Verdict.REGRESSED, Verdict.IMPROVED) and doubts:
         return Verdict.UNSTABLE, f"flagged {', '.join(sorted(doubts))}"
     return verdict, reason

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from attnbench.reports import escape
 from attnbench.reports.benchmarks import finite
-from attnbench.reports.comparison import COLUMNS, Comparison, cells
+from attnbench.reports.comparison import COLUMNS, METRICS, Comparison, cells
 from attnbench.reports.comparison.answer import answer
 from attnbench.reports.settings import varied
 from attnbench.reports.verdict import Verdict
@@ -13,7 +13,7 @@ from attnbench.reports.verdict import Verdict
 if TYPE_CHECKING:
     from rich.table import Table
 
-HEADER = ("time", "case", "ratio", "detectable", "A", "B", "memory", "work", "error", "why")
+HEADER = ("time", "case", "ratio", "detectable", "A", "B", *METRICS, "why")
 _COLOURS = {
     **dict.fromkeys((Verdict.REGRESSED, Verdict.ERROR, Verdict.MISSING), "red"),
     **dict.fromkeys((Verdict.UNSTABLE, Verdict.INCONCLUSIVE, Verdict.INCOMPARABLE), "yellow"),
@@ -37,6 +37,7 @@ def rows(comparison: Comparison, most: int | None = None) -> list[list[str]]:
             cells.time(row["b_ns"]),
             cells.memory(row),
             cells.work(row),
+            cells.operators(row),
             cells.error(row),
             str(row["reason"]),
         ]
@@ -48,9 +49,9 @@ def markdown(comparison: Comparison, most: int | None = None) -> str:
     """The table, without columns in which nothing stands; with `most`, so many rows and how many are left out."""
     shown = [[escape.text(each) for each in row] for row in rows(comparison, most)]
     told = [place for place in range(len(HEADER)) if not shown or any(row[place] for row in shown)]
-    header, aligned = ([each[place] for place in told] for each in (HEADER, "llrrrrllll"))
+    header, aligned = ([each[place] for place in told] for each in (HEADER, "llrrrrlllll"))
     left_out = len(comparison.frame) - len(shown)
-    more = f"\n\n{left_out} more cases, none of them worse, are left out." if left_out else ""
+    more = f"\n\n{left_out} more cases, none worse than these, are left out." if left_out else ""
     return escape.table(header, [[row[place] for place in told] for row in shown], "".join(aligned)) + more
 
 
@@ -87,7 +88,7 @@ def terminal(comparison: Comparison) -> "Table":
     told = [(row, others) for row in every if (others := _others(row)) or row[0] != Verdict.UNCHANGED]
     shown = told[:_MOST_IN_TERMINAL]
     hidden = [f"{len(every) - len(told)} unchanged"] if len(told) < len(every) else []
-    hidden += [f"{len(told) - len(shown)} more, none of them worse"] if len(shown) < len(told) else []
+    hidden += [f"{len(told) - len(shown)} more, none worse than these"] if len(shown) < len(told) else []
     caption = f"not shown: {', '.join(hidden)}" if hidden else None
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left", show_header=bool(shown))
     for name in ("time", "case", "ratio"):
@@ -100,7 +101,7 @@ def terminal(comparison: Comparison) -> "Table":
 
 
 def _others(row: list[str]) -> str:
-    """The verdicts on memory, work and error of a row of the table, where they say anything."""
+    """The verdicts on what is not time of a row of the table, where they say anything."""
     named = dict(zip(HEADER, row, strict=True))
-    quiet = (Verdict.UNCHANGED, Verdict.INCOMPARABLE)
-    return ", ".join(f"{name} {named[name]}" for name in ("memory", "work", "error") if named[name] not in quiet)
+    quiet = (Verdict.UNCHANGED, Verdict.INCOMPARABLE, "")
+    return ", ".join(f"{name} {named[name]}" for name in METRICS if named[name] not in quiet)

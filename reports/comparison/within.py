@@ -49,8 +49,8 @@ def within(run: Run, axis: Axis, rule: Rule | None = None) -> Comparison:
     frame["a_ns"], frame["b_ns"] = theirs["time_ns"], mine["time_ns"]
     for name in NUMBERS:
         frame[f"a_{name}"], frame[f"b_{name}"] = theirs[name], mine[name]
-    metrics.add(frame, same_memory=True)
-    return Comparison(str(run.folder), str(run.folder), frame[list(COLUMNS)], {}, _HOW)
+    metrics.add(frame, same_memory=True, same_pattern=False)
+    return Comparison(str(run.folder), str(run.folder), frame[list(COLUMNS)], {}, _HOW, rule)
 
 
 def _references(passed: pd.DataFrame, alike: Sequence[str]) -> tuple[IntArray, IntArray]:

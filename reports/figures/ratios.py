@@ -26,20 +26,21 @@ _COLOURS = {
 
 
 def ratios(comparison: Comparison) -> Figure:
-    """Ratios of the time of B to that of A on a logarithmic axis, the worst case on top; a band marks +-5 %."""
+    """Ratios of the time of B to that of A on a logarithmic axis, the worst on top; a band marks what is unchanged."""
     heading = "Time of B over time of A"
     frame = comparison.worst_first
     named = varied(frame)
     drawn = frame[frame["ratio"].notna()].head(MOST)
-    note = f"A: {comparison.a}. B: {comparison.b}. Bars: 95 % intervals. Band: 5 % either way."
+    margin = comparison.rule.equivalence
+    note = f"A: {comparison.a}. B: {comparison.b}. Bars: 95 % intervals. Band: {margin:.0%} either way."
     if not len(drawn):
         return panels.blank(heading, note, "Nothing to draw: no two times were compared.")
     left_out = int(frame["ratio"].notna().sum()) - len(drawn)
-    note += f" {left_out} more cases, none of them worse, are left out." if left_out else ""
+    note += f" {left_out} more cases, none worse than these, are left out." if left_out else ""
     height = 1.2 + 0.17 * len(drawn)
     figure = Figure(figsize=(8.6, height))
     axes = figure.add_axes((0.47, 0.45 / height, 0.36, 1 - 1.2 / height))
-    axes.axvspan(1 / 1.05, 1.05, color="#f2f2f2", zorder=0)
+    axes.axvspan(1 / (1 + margin), 1 + margin, color="#f2f2f2", zorder=0)
     axes.axvline(1, color=NOTE_COLOUR, linewidth=0.8, zorder=1)
     places = range(len(drawn) - 1, -1, -1)
     for place, (_, row) in zip(places, drawn.iterrows(), strict=True):
@@ -51,7 +52,7 @@ def ratios(comparison: Comparison) -> Figure:
     axes.set_yticks(list(places), [title(row, named) for _, row in drawn.iterrows()], fontsize=6.5)
     axes.set_ylim(-0.8, len(drawn) - 0.2)
     ends = drawn[["ratio", "low", "high"]].to_numpy(np.float64)
-    reach = max(1.08, float(np.nanmax(np.maximum(ends, 1 / ends))) * 1.03)
+    reach = max(1.03 * (1 + margin), float(np.nanmax(np.maximum(ends, 1 / ends))) * 1.03)
     axes.set_xlim(1 / reach, reach)
     ticks = _ticks(reach)
     axes.set_xticks(ticks, [f"{each:.2g}" if each < 1 else f"{each:g}" for each in ticks])

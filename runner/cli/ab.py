@@ -101,6 +101,9 @@ def ab(
             )
         except KeyboardInterrupt:
             say("interrupted; what was finished is kept", quiet=quiet)
+            if (folder / reading.ROWS).exists():
+                comparison = reading.load(folder)
+                publish(comparison, findings(comparison, POLICY), form, folder)
             sys.exit(exit_code.INTERRUPTED)
         finally:
             shutil.rmtree(trees)

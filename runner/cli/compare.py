@@ -21,6 +21,8 @@ _AXES = ("implementation", "variant", "direction")
 _FORMATS = ("text", "markdown", "csv", "json", "github", "junit")
 _METRICS = ("time", "memory", "work", "operators", "error")
 _SEVERITIES = ("fail", "warn", "ignore")
+_LARGEST_FLOOR = 0.99
+"""A rule knows no larger one; the policy's own limit is held afterwards."""
 _STORE = click.option(
     "--store",
     type=click.Path(path_type=Path),
@@ -55,7 +57,7 @@ def compare(runs: tuple[Path, ...], by: str | None, across_machines: bool, form:
     there are several comparisons, each has a folder in it.
 
     Exit codes: 0 compared; 1 a case regressed; 2 usage or unreadable folder; 3 a case is lost; 5 nothing comparable.
-    With --by, and with --across-machines where machines differ, what is slower is a finding: never 1.
+    With --by, and with --across-machines where machines differ, what is slower is a finding: never 1 for that.
     """
     if by is None and len(runs) < 2:
         raise click.UsageError("expected two RUNs or more, or one with --by, found one; name what to compare it with")
@@ -73,16 +75,17 @@ def compare(runs: tuple[Path, ...], by: str | None, across_machines: bool, form:
         folder = out or new_folder("compare")
         journal.make_folder(folder)
         if by is not None:
-            publish(within(loaded[0], by), [], form, folder)  # type: ignore[arg-type]  # click has checked it
-            sys.exit(exit_code.OK)
+            comparison = within(loaded[0], by)  # type: ignore[arg-type]  # click has checked it
+            publish(comparison, None, form, folder)
+            sys.exit(exit_code.of_comparison(comparison, []))
         codes = []
         for place, other in enumerate(loaded[1:], 1):
             comparison = compare_runs(loaded[0], other, across_machines=across_machines)
             into = folder if len(loaded) == 2 else folder / f"{place}-{other.folder.name}"
-            found = findings(comparison, POLICY)
-            publish(comparison, found, form, into, (loaded[0], other))
             advice = across_machines and bool(comparison.differences)
-            codes.append(exit_code.of_comparison(comparison, [] if advice else found))
+            found = [each for each in findings(comparison, POLICY) if each.metric != "time" or not advice]
+            publish(comparison, found, form, into, (loaded[0], other))
+            codes.append(exit_code.of_comparison(comparison, found))
     sys.exit(exit_code.worst(codes))
 
 
@@ -141,9 +144,9 @@ def check(
 
         loaded = frame.load(run)
         policy = _policy(loaded.meta["suite"].get("check", {}), limits, severities)
-        floor = share(policy.time.relative)
+        floor = min(share(policy.time.relative), _LARGEST_FLOOR)
         with baselines.opened(baseline, store) as stored:
-            comparison = compare_runs(stored, loaded, Rule(floor=min(floor, 0.99), equivalence=max(floor, 0.05)))
+            comparison = compare_runs(stored, loaded, Rule(floor=floor, equivalence=max(floor, 0.05)))
             found = findings(comparison, policy)
             if out is not None:
                 journal.make_folder(out)
@@ -226,12 +229,15 @@ def remove(name: str, store: Path) -> None:
 
 def publish(
     comparison: "Comparison",
-    found: "Sequence[Finding]",
+    found: "Sequence[Finding] | None",
     form: str,
     folder: Path | None,
     runs: "tuple[Run, Run] | None" = None,
 ) -> None:
-    """Write a comparison into a folder, where one is given, and print it in the form that was asked for."""
+    """Write a comparison into a folder, where one is given, and print it in the form that was asked for.
+
+    `found` is None where nothing is held to a policy.
+    """
     from attnbench.reports.comparison import forms, page, tables
 
     where = None
@@ -241,7 +247,7 @@ def publish(
     if form == "text":
         _print(comparison, found)
     elif form == "github":
-        click.echo(forms.annotations(found), nl=False)
+        click.echo(forms.annotations(found or []), nl=False)
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if summary:
             with Path(summary).open("a", encoding="utf-8") as file:
@@ -253,14 +259,14 @@ def publish(
             "markdown": lambda: forms.summary(comparison, found),
             "csv": lambda: tables.csv(comparison),
             "json": lambda: tables.as_json(comparison),
-            "junit": lambda: forms.junit(comparison, found),
+            "junit": lambda: forms.junit(comparison, found or []),
         }
         click.echo(written[form](), nl=False)
     if where is not None:
         click.echo(f"comparison: {where}", err=form != "text")
 
 
-def _print(comparison: "Comparison", found: "Sequence[Finding]") -> None:
+def _print(comparison: "Comparison", found: "Sequence[Finding] | None") -> None:
     """The table and the answer, for the terminal."""
     from rich.console import Console
 
@@ -270,10 +276,11 @@ def _print(comparison: "Comparison", found: "Sequence[Finding]") -> None:
     console.print(tables.terminal(comparison))
     for sentence in answer.answer(comparison):
         console.print(sentence, markup=False, highlight=False)
-    for each in found:
+    for each in found or []:
         if each.metric not in ("time", "ended"):
             console.print(f"{each.severity}: {each.title}: {each.metric} {each.told}", markup=False, highlight=False)
-    console.print(forms.headline(found))
+    if found is not None:
+        console.print(forms.headline(found))
 
 
 def _policy(told_by_suite: dict[str, Any], limits: Sequence[str], severities: Sequence[str]) -> "Check":

@@ -37,6 +37,37 @@ def memory_limit_bytes(machine: Machine) -> int | None:
     return min((int(text) for text in texts if text != "max"), default=None)
 
 
+def memory_left_bytes(machine: Machine) -> int | None:
+    """What may still be taken within the tightest limit, or nothing where none is set.
+
+    Pages of files that nobody uses count as free.
+
+    Raises:
+        Unread: the system tells no cgroup.
+    """
+    version_2 = "", "memory.max", "memory.current", "inactive_file"
+    version_1 = "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+    left = []
+    for controller, limit, used, idle in (version_2, version_1):
+        for folder in _folders(machine, controller):
+            try:
+                told = machine.read(f"{folder}/{limit}")
+            except Unread:
+                continue
+            if told != "max":
+                left.append(int(told) - _used_bytes(machine, f"{folder}/{used}", f"{folder}/memory.stat", idle))
+    return max(min(left), 0) if left else None
+
+
+def _used_bytes(machine: Machine, used: str, stat: str, idle: str) -> int:
+    """What a group holds apart from idle pages of files; 0 where it does not tell."""
+    try:
+        told = dict(line.split(maxsplit=1) for line in machine.read(stat).splitlines())
+        return max(int(machine.read(used)) - int(told.get(idle, 0)), 0)
+    except Unread:
+        return 0
+
+
 def _texts(machine: Machine, controller: str, file: str) -> Iterator[str]:
     """The texts of `file` in the process's cgroup and those above it; no controller means version 2."""
     for folder in _folders(machine, controller):

@@ -28,13 +28,20 @@ def of_exception(error: BaseException) -> tuple[Status, str]:
 def of_exit(exitcode: int | None, last_words: str) -> tuple[Status, str]:
     """The status and reason of a case whose process ended with `exitcode` (negative: a signal)."""
     if exitcode is not None and exitcode < 0:
-        name = signal.Signals(-exitcode).name
-        how = f"its process was killed by {name}"
+        how = f"its process was killed by {_signal(-exitcode)}"
         if -exitcode == signal.SIGKILL:
             how += " (the system's out-of-memory killer does that)"
     else:
         how = f"its process ended with exit code {exitcode}"
     return Status.CRASHED, f"{how}; last words: {last_words}" if last_words else how
+
+
+def _signal(number: int) -> str:
+    """The name of a signal; those for real time have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _first_line(text: str) -> str:

@@ -37,11 +37,11 @@ def measure(dtype: str, device: str, clock: Clock) -> Roofs | None:
         a, b, c = (torch.randn(side, side, device=device).to(number) for _ in range(3))
         source = torch.ones(_COPY_BYTES[device] // number.itemsize, dtype=number, device=device)
         target = torch.empty_like(source)
+        with torch.no_grad():
+            product_ns = _best_ns(lambda: torch.mm(a, b, out=c), clock)
+            copy_ns = _best_ns(lambda: target.copy_(source), clock)
     except (RuntimeError, MemoryError):
         return None
-    with torch.no_grad():
-        product_ns = _best_ns(lambda: torch.mm(a, b, out=c), clock)
-        copy_ns = _best_ns(lambda: target.copy_(source), clock)
     return Roofs(2 * side**3 / product_ns * 1e9, 2 * source.nbytes / copy_ns * 1e9)
 
 

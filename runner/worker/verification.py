@@ -9,7 +9,7 @@ terms that cancel in it do not. Anything not finite is wrong, and so is another 
 Where a variant brings a `reference`, that is the oracle in float64, and the plain computation in the case's dtype.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,18 +44,18 @@ def small(pattern: Pattern, shape: Shape) -> list[tuple[Pattern, Shape]]:
     """Up to four small shapes at which to `check` an implementation of a case's pattern and shape.
 
     Odd lengths no longer than the case's own, at which the pattern exists: 1, 5, 61, and the first of 97, 193,
-    389, ... at which fewer than three in four pairs are allowed (of those that are not after the query, for a causal
-    pattern), so that there is structure to get wrong. A pattern that exists at few lengths is replaced by one `near`
-    each of these. One batch entry, and at most two key heads with their query heads.
+    389, ... 1553 at which fewer than three in four pairs are allowed (of those that are not after the query, for a
+    causal pattern), or the one with the smallest share, so that there is structure to get wrong. A pattern that exists
+    at few lengths is replaced by one `near` each of these. One batch entry, and at most two key heads with their query
+    heads.
     """
     n = shape.seq_len
     below, above = (
         [(kind, m) for kind, m in map(pattern.near, lengths) if m <= n and kind.unsupported(m) is None]
         for lengths in (_BELOW, _ABOVE)
     )
-    sparse = (each for each in above if _is_sparse(each[0].spans(each[1])))
     longest = (pattern, n) if n <= _ABOVE[-1] else pattern.near(_ABOVE[-1])
-    last = next(sparse, above[0] if above else longest)
+    last = _sparse(above) if above else longest
     kv_heads = min(shape.kv_heads, 2)
     heads = kv_heads * (shape.heads // shape.kv_heads)
     few = replace(shape, batch=1, heads=heads, kv_heads=kv_heads)
@@ -63,11 +63,21 @@ def small(pattern: Pattern, shape: Shape) -> list[tuple[Pattern, Shape]]:
     return [(kind, few.at(m)) for kind, m in found if kind.unsupported(m) is None]
 
 
-def _is_sparse(spans: Spans) -> bool:
-    """Whether a pattern leaves out a good share of the pairs that it could allow."""
+def _sparse(found: Sequence[tuple[Pattern, int]]) -> tuple[Pattern, int]:
+    """The first that leaves out a good share of the pairs that it could allow; where none does, the one with most."""
+    shares = []
+    for kind, n in found:
+        shares.append(_share(kind.spans(n)))
+        if shares[-1] < _DENSITY:
+            break
+    return found[shares.index(min(shares))]
+
+
+def _share(spans: Spans) -> float:
+    """The pairs that a pattern allows over those that it could."""
     pairs, n = spans.pairs(), spans.n
     causal = spans.causal().pairs() == pairs
-    return pairs < _DENSITY * (n * (n + 1) // 2 if causal else n**2)
+    return pairs / (n * (n + 1) // 2 if causal else n**2)
 
 
 def check(
@@ -135,8 +145,7 @@ def _judge(
     found: tuple[Tensor, ...], args: tuple[Tensor, ...], dout: Tensor | None, rows: IntArray, n: int, oracle: Oracle
 ) -> Verdict:
     """The verdict on an output, and on as many of dQ, dK, dV as were found."""
-    exact = _expected(tuple(each.double() if each.is_floating_point() else each for each in args), dout, oracle)
-    plain = _expected(args, dout, oracle)
+    exact, plain = (_expected(args, dout, oracle, exact=each, whole=len(found) == 4) for each in (True, False))
     error = float("inf")
     for place, (name, got) in enumerate(zip(("output", "dQ", "dK", "dV"), found, strict=False)):
         want = exact[place]
@@ -154,12 +163,38 @@ def _judge(
     return Verdict(error, None)
 
 
-def _expected(args: tuple[Tensor, ...], dout: Tensor | None, oracle: Oracle) -> tuple[Tensor, ...]:
-    """The output, and its gradients where `dout` is given."""
+def _expected(
+    args: tuple[Tensor, ...], dout: Tensor | None, oracle: Oracle, *, exact: bool, whole: bool
+) -> tuple[Tensor, ...]:
+    """The output, and its gradients where `dout` is given: `exact` in float64, else in the dtype of the inputs.
+
+    Key head by key head, so that a long sequence is never held in float64 at once. Where not the `whole` sequence is
+    asked for, of dK and dV there is only the largest value of each head.
+    """
     q, k, v, where = args
+    if oracle is not _oracle.attention:
+        return _answered((q, k, v, where), dout, oracle, exact=exact)
+    group = q.shape[1] // k.shape[1]
+    batches = []
+    for entry in (slice(b, b + 1) for b in range(len(q))):
+        heads = []
+        for head in range(k.shape[1]):
+            many, few = (entry, slice(head * group, (head + 1) * group)), (entry, slice(head, head + 1))
+            given = q[many], k[few], v[few], where
+            out, *grads = _answered(given, None if dout is None else dout[many], oracle, exact=exact)
+            if not whole:
+                grads[1:] = [each.abs().amax(dim=(2, 3), keepdim=True) for each in grads[1:]]
+            heads.append((out, *grads))
+        batches.append([torch.cat(each, dim=1) for each in zip(*heads, strict=True)])
+    return tuple(torch.cat(each) for each in zip(*batches, strict=True))
+
+
+def _answered(args: tuple[Tensor, ...], dout: Tensor | None, oracle: Oracle, *, exact: bool) -> tuple[Tensor, ...]:
+    """What an oracle says."""
+    q, k, v = (each.double() if exact else each for each in args[:3])
     if dout is None:
-        return (oracle(q, k, v, where),)
-    return _oracle.gradients(q, k, v, where, dout.to(q.dtype), oracle)
+        return (oracle(q, k, v, args[3]),)
+    return _oracle.gradients(q, k, v, args[3], dout.to(q.dtype), oracle)
 
 
 def _problem(name: str, got: Tensor, distance: Tensor, allowed: float, rows: IntArray, n: int) -> str | None:

@@ -25,7 +25,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     `mask` is boolean `[R, N]`: whether a query may see a key. Query head h reads key head `h // (H / K)`.
     """
     group = q.shape[1] // k.shape[1]
-    k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
+    if group > 1:
+        k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
     scores = torch.einsum("bhid,bhjd->bhij", q, k) / q.shape[-1] ** 0.5
     weights = torch.softmax(scores.masked_fill(~mask, -torch.inf), dim=-1)
     return torch.einsum("bhij,bhjd->bhid", weights, v)
