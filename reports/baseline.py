@@ -100,11 +100,14 @@ def opened(name: str, store: Path) -> Iterator[Run]:
 def _unpack(path: Path, folder: Path) -> None:
     """Write the known files of a baseline, and nothing else, into a folder."""
     try:
-        with tarfile.open(path, "r:gz") as archive:
+        with gzip.open(path) as packed, tarfile.open(fileobj=packed, mode="r:") as archive:
             for entry in archive:
                 stream = archive.extractfile(entry) if entry.name in _FILES and entry.size <= _LARGEST else None
                 if stream is not None:
                     (folder / entry.name).write_bytes(stream.read())
+            # The check sum stands at the end.
+            while packed.read(2**20):
+                pass
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise RunError(f"{path}: expected a baseline, found something else ({error})") from None
 

@@ -193,6 +193,7 @@ class Worker:
         """
         # Rubbish may announce bytes that never come: the end of the process ends the waiting for them.
         late = threading.Timer(patience_s, self._process.kill)
+        late.daemon = True  # Ctrl-C may come before it can be cancelled
         late.start()
         try:
             message = json.loads(self._pipe.recv_bytes(LONGEST_BYTES))

@@ -92,7 +92,7 @@ def _live(found: Found, folder: Path, out: Path, rng: random.Random, *, done: bo
                 found.wrong.append(f"{' '.join(words)} ended with {process.returncode}: {said.strip()}")
             return True
         finally:
-            found.left_behind += len(_left_of(process.pid))
+            found.left_behind += len(left_of(process.pid))
     return False
 
 
@@ -139,7 +139,7 @@ def _size(out: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _left_of(session: int) -> list[int]:
+def left_of(session: int) -> list[int]:
     """Processes of a session that still live, once they had time to end."""
     deadline = time.monotonic() + GONE_S
     while True:

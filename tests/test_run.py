@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from killing import left_of
 
 HERE = Path(__file__).parent
 
@@ -171,7 +171,14 @@ def test_ctrl_c_keeps_what_was_finished(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(SUITE)
     command = [sys.executable, "-m", "attnbench.runner", "run", "tiny.yaml", "--out", "out"]
     with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell that runs these tests in the background has all of its children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         assert process.stderr is not None
         for _ in range(5):
@@ -199,23 +206,5 @@ def test_workers_end_with_a_killed_run(tmp_path: Path) -> None:
         process.kill()
         # The pipe of the standard error closes when the last process that holds it is gone.
         process.stderr.read()
-    assert _left_of(process.pid) == []
+    assert left_of(process.pid) == []
     assert all(row["case"] for row in rows(tmp_path / "out"))
-
-
-def _left_of(session: int) -> list[str]:
-    """Commands of the processes of a session, once they had a moment to end."""
-    import psutil
-
-    for _ in range(50):
-        left = []
-        for process in psutil.process_iter():
-            try:
-                if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
-                    left.append(" ".join(process.cmdline()))
-            except (psutil.Error, ProcessLookupError):
-                continue
-        if not left:
-            break
-        time.sleep(0.1)
-    return left
