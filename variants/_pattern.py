@@ -17,7 +17,7 @@ _BATCH = 2**22
 MOST_SPANS = 2**21
 """Spans, empty ones among them, of a pattern that says only which pairs it allows: enough for any up to N = 2048."""
 _ASKED_AT_ONCE = 2**20
-"""Pairs that such a pattern is asked for at a time."""
+"""Pairs that a pattern is asked for at a time: what that takes is eight times as large as the answer, and more."""
 
 
 class TooManySpans(ValueError):
@@ -117,8 +117,12 @@ class Spans:
         return seen
 
     def mask(self) -> BoolArray:
-        """The whole pattern as a boolean matrix `[N, N]`, rows are queries. Quadratic: for small N."""
-        return self.allowed(np.arange(self.n)[:, None], np.arange(self.n)[None, :])
+        """The whole pattern as a boolean matrix `[N, N]`, rows are queries. Quadratic: for small N, a byte a pair."""
+        seen, height = np.empty((self.n, self.n), np.bool_), max(1, _ASKED_AT_ONCE // self.n)
+        for first in range(0, self.n, height):
+            i = np.arange(first, min(first + height, self.n))
+            seen[i] = self.allowed(i[:, None], np.arange(self.n)[None, :])
+        return seen
 
     def causal(self) -> Self:
         """The same spans without the keys after the query."""
