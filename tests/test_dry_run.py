@@ -11,9 +11,11 @@ from test_run import bench
 from attnbench.runner import foresight
 from attnbench.runner.forecast import READY_S, START_S, probe_s
 from attnbench.runner.foresight import Foresight
+from attnbench.runner.worker import calls, probe
 from attnbench.runner.workers import WorkerEnded
 from attnbench.suites import Case, Status
 from attnbench.suites.load import parse
+from attnbench.variants import kernels
 
 SUITE = """
 name: tiny
@@ -153,3 +155,15 @@ def test_a_real_one_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert full["least_ns"] > here["local_window(window=9, edges=slide)/blockwise N=8192"]["least_ns"] > 0
     assert 0 < estimate["least_s"] < estimate["suite_s"] == 1800
     assert estimate["processes"] == 5
+
+
+def test_what_a_backward_needs_kept_must_fit_too() -> None:
+    text = SUITE.replace("implementation: [eager, sdpa]", "implementation: eager").replace("[64, 128]", "1024")
+    (case,) = parse(text + "direction: backward\n", "tiny.yaml").cases()
+    asked = case.pattern, case.shape, case.dtype, case.device
+    eager = kernels.load(case.implementation)
+    call, kept = (eager.predict_bytes(*asked, direction, 2) for direction in ("backward", "training"))
+    inputs = calls.input_bytes(case.shape, case.dtype)
+    assert call < kept
+    assert probe.foresee(case, kept + inputs)["status"] is None
+    assert probe.foresee(case, (call + kept) // 2 + inputs)["status"] is Status.OUT_OF_MEMORY

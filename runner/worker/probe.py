@@ -138,9 +138,12 @@ def _admit(case: Case, budget_bytes: int) -> int | None:
     if case.implementation == OWN:
         return None
     implementation = kernels.load(case.implementation)
-    asked = case.pattern, case.shape, case.dtype, case.device, case.direction
-    predicted = implementation.predict_bytes(*asked, torch.get_num_threads())
-    needed = predicted + calls.input_bytes(case.shape, case.dtype)
+    asked = case.pattern, case.shape, case.dtype, case.device
+    threads = torch.get_num_threads()
+    predicted = implementation.predict_bytes(*asked, case.direction, threads)
+    # What the forward pass keeps for `backward` is there before the call, and must fit too.
+    held = implementation.predict_bytes(*asked, "training", threads) if case.direction == "backward" else predicted
+    needed = max(predicted, held) + calls.input_bytes(case.shape, case.dtype)
     if needed > budget_bytes:
         reason = f"predicted: needs {_gib(needed)} with its inputs, the budget is {_gib(budget_bytes)}"
         raise _Ended(Status.OUT_OF_MEMORY, reason, predicted=True)
