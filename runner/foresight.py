@@ -101,11 +101,11 @@ def _cells(each: Foreseen) -> tuple[str, ...]:
 
 def _least_s(suite: Suite, found: Sequence[Foreseen]) -> float:
     """Seconds of a run in which every call takes its least."""
-    calls_ns = [each.least_ns for each in found if each.least_ns]
+    tried = [(each.case, each.least_ns) for each in found if each.least_ns]
     replicate_s = START_S
-    for call_ns in calls_ns:
-        replicate_s += READY_S + timing_ns(planned(suite, call_ns), call_ns, suite.measure.value_ms * 1e6) / 1e9
-    return START_S + sum(map(probe_s, calls_ns)) + suite.measure.processes * replicate_s
+    for case, call_ns in tried:
+        replicate_s += READY_S + timing_ns(planned(suite, case, call_ns), call_ns, suite.measure.value_ms * 1e6) / 1e9
+    return START_S + sum(probe_s(call_ns) for _, call_ns in tried) + suite.measure.processes * replicate_s
 
 
 class _Asker:

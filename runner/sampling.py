@@ -23,6 +23,8 @@ STEADY = 0.02
 CUDA_WARMUP_CALLS = 25
 CUDA_WARMUP_NS = 200_000_000
 ESTIMATE_NS = 30_000_000
+_TAKEN = {"cpu": 1, "cuda": 2}
+"""How often every value is taken: on CUDA with a cold cache, and again with a hot one."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,16 @@ class Plan:
     values: int
 
 
-def plan(call_ns: float, values: int, value_ns: float, share_ns: float) -> Plan:
+def plan(call_ns: float, values: int, value_ns: float, share_ns: float, device: str = "cpu") -> Plan:
     """At least one and at most `values` values of about `value_ns` or one call, as many as fit `share_ns`."""
     calls = max(1, round(value_ns / call_ns))
-    affordable = int(share_ns / (calls * call_ns))
+    affordable = int(share_ns / (_TAKEN[device] * (calls + _leads(call_ns, device)) * call_ns))
     return Plan(calls, max(1, min(values, affordable)))
+
+
+def _leads(call_ns: float, device: str) -> int:
+    """Calls before each value that are not timed."""
+    return 0 if device == "cpu" and call_ns > SLOW_CALL_NS else 1
 
 
 def estimate(call: Callable[[], object], clock: Clock, first_call_ns: float) -> float:
@@ -86,8 +93,7 @@ def warm_up(call: Callable[[], object], clock: Clock, device: str, value_ns: flo
 
 def timing_ns(plan: Plan, call_ns: float, value_ns: float) -> float:
     """About how long a steady case takes in a process on the CPU, for planning: warm-up, values and their leads."""
-    leads = 0 if call_ns > SLOW_CALL_NS else 1
-    return _warm_up_ns(call_ns, value_ns) + plan.values * (plan.calls + leads) * call_ns
+    return _warm_up_ns(call_ns, value_ns) + plan.values * (plan.calls + _leads(call_ns, "cpu")) * call_ns
 
 
 def _warm_up_ns(call_ns: float, value_ns: float) -> float:

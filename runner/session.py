@@ -99,7 +99,7 @@ class Session:
         assert probe.call_ns is not None
         self.passed.append(case)
         if not self.kept.failed(case.key):
-            self.plans[case.key] = planned(self.suite, probe.call_ns)
+            self.plans[case.key] = planned(self.suite, case, probe.call_ns)
 
     # Time
 
@@ -238,8 +238,8 @@ def _samples(cases: Sequence[Case], reply: list[dict[str, Any]]) -> list[Sample]
     return samples
 
 
-def planned(suite: Suite, call_ns: float) -> sampling.Plan:
-    """How a case is timed whose call takes about `call_ns`: all processes of the suite share the case's budget."""
+def planned(suite: Suite, case: Case, call_ns: float) -> sampling.Plan:
+    """How a case is timed whose call takes about `call_ns`: all processes of the suite share its budget."""
     measure = suite.measure
     share_ns = suite.budget.case_s * 1e9 / measure.processes
-    return sampling.plan(call_ns, measure.values, measure.value_ms * 1e6, share_ns)
+    return sampling.plan(call_ns, measure.values, measure.value_ms * 1e6, share_ns, case.device)

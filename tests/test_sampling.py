@@ -39,10 +39,16 @@ def nothing() -> None:
         pytest.param(400, 12, Plan(1, 10), id="a-long-call-is-a-value"),
         pytest.param(4000, 12, Plan(1, 3), id="as-many-as-the-case-can-afford"),
         pytest.param(40000, 12, Plan(1, 1), id="at-least-one"),
+        pytest.param(5, 0.075, Plan(2, 5), id="the-call-before-a-value-costs-too"),
     ],
 )
 def test_plan(call_ms: float, share_s: float, expected: Plan) -> None:
     assert sampling.plan(call_ms * MS, values=10, value_ns=10 * MS, share_ns=share_s * 1e9) == expected
+
+
+def test_on_cuda_every_value_is_taken_twice_with_a_call_before() -> None:
+    assert sampling.plan(1000 * MS, 10, 10 * MS, 12e9, "cuda") == Plan(1, 3), "of two calls each, cold and hot"
+    assert sampling.plan(0.01 * MS, 10, 10 * MS, 12e9, "cuda") == Plan(1000, 10)
 
 
 def test_estimate_is_the_median_over_30_ms() -> None:
