@@ -73,10 +73,11 @@ def _taken(log_ns: FloatArray, at: IntArray) -> FloatArray:
 
 
 def _relative(run: Run) -> FloatArray:
-    """Log times less those of each case's baseline in the same process; NaN where there is none."""
+    """Log times less those of each case's baseline in the same process; NaN where there is no other."""
     rows = {case: row for row, case in enumerate(run.frame["case"])}
     baselines = {each["key"]: each["baseline"] for each in run.meta["cases"]}
     at = np.array([rows.get(baselines[case] or "", -1) for case in run.frame["case"]], np.int64)
+    at[at == np.arange(len(at))] = -1
     return run.log_ns - _taken(run.log_ns, at)
 
 
