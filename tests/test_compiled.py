@@ -323,7 +323,7 @@ def test_a_compiler_has_time_of_its_own(monkeypatch: pytest.MonkeyPatch, anew: b
     pipe = Told({4.0: b'{"stage": "compiling it"}', 9.0: b'{"reply": 1}'}, begin)
     monkeypatch.setattr(time, "monotonic", lambda: pipe.now)
     worker = Worker.__new__(Worker)
-    vars(worker).update(_pipe=pipe, _marks=marks, _process=Killed(), _ready=True)
+    vars(worker).update(_pipe=pipe, _marks=marks, _process=Killed(), _ready=True, _doing="beginning")
     if anew:
         assert worker._receive(6)["reply"] == 1
     else:
