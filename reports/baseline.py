@@ -15,7 +15,7 @@ from attnbench.reports.frame import Run, load
 from attnbench.reports.journal import PROFILE, RUN, SAMPLES, RunError, read
 
 _SUFFIX = ".tar.gz"
-_FILES = (PROFILE, RUN, SAMPLES)
+_FILES = (RUN, SAMPLES, PROFILE)
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _LARGEST = 2**30
 """Bytes of a file within a baseline."""
@@ -85,11 +85,12 @@ def opened(name: str, store: Path) -> Iterator[Run]:
     Raises:
         RunError: there is none, or it cannot be read.
     """
-    stored = re.fullmatch(_NAME, name) is not None and _path(name, store).exists()
-    if not stored and Path(name).is_dir():
-        yield load(Path(name))
+    path = Path(name)
+    if not path.exists() or any(each.name == name for each in listed(store)):
+        path = _found(name, store)
+    if path.is_dir():
+        yield load(path)
         return
-    path = Path(name) if not stored and Path(name).is_file() else _found(name, store)
     with tempfile.TemporaryDirectory(prefix="attnbench-") as unpacked:
         where = Path(unpacked) / path.name.removesuffix(_SUFFIX)
         where.mkdir()

@@ -1,4 +1,4 @@
-"""Probing as the parent does it: each case in a worker of its own, whatever becomes of that worker."""
+"""Asking workers, as the parent does: about this machine, and about each case in a worker of its own."""
 
 from collections.abc import Sequence
 from pathlib import Path

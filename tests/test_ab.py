@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
 from click.testing import CliRunner
 
@@ -14,7 +15,9 @@ from attnbench.reports.comparison import ab, tables
 from attnbench.reports.comparison.answer import answer
 from attnbench.reports.journal import RunError
 from attnbench.reports.verdict import Verdict
+from attnbench.runner import ab as measuring
 from attnbench.runner import revisions
+from attnbench.runner.book import Book
 from attnbench.runner.cli import main
 from attnbench.runner.revisions import RevisionError
 from attnbench.suites import Case, Probe, Status
@@ -311,6 +314,23 @@ def test_an_interrupted_comparison_says_so(tmp_path: Path) -> None:
     lines = (folder / ab.ROWS).read_text().splitlines(keepends=True)
     (folder / ab.ROWS).write_text("".join(lines[:-1]) + '{"kind": "pa')
     assert ab.load(folder).how.startswith("It was interrupted")
+
+
+def test_ctrl_c_leaves_a_comparison_of_what_was_reached(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(suite: object, sides: object, book: Book, *given: object, **more: object) -> None:
+        written(book.path.parent, SLOWER)
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(repository)
+    monkeypatch.setattr(measuring, "measure", interrupted)
+    (tmp_path / "full.yaml").write_text(SUITE.replace("[mine, full]", "[full]"))
+    files = "--suite", tmp_path / "full.yaml", "--out", tmp_path / "out"
+    code, output = commands.bench("ab", "main", "slow", "--path", "src", *files)
+    assert code == 130
+    assert "interrupted; what was finished is kept" in output
+    assert (tmp_path / "out" / "comparison.md").exists()
 
 
 def test_what_was_not_reached_is_not_said_to_be_the_same(tmp_path: Path) -> None:

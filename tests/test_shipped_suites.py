@@ -9,6 +9,7 @@ from attnbench.suites.load import load
 from attnbench.variants import kernels
 
 NAMES = sorted(shipped())
+OWN = sorted((Path(__file__).parent / "benchmarks").glob("*.yaml"))
 MEASURED = ("window", "sparsity", "training", "threads")
 """Suites that hold the length or ask another question than where a pattern starts to pay."""
 
@@ -29,6 +30,12 @@ def test_a_suite_opens_with_what_it_is_and_its_question(name: str) -> None:
     assert head.startswith("# ")
     assert head.endswith(".") or suite.source.splitlines()[2].startswith("# ")
     assert "MINUTES" not in suite.source
+
+
+@pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
+def test_the_projects_own_benchmarks_are_suites(path: Path) -> None:
+    for case in load(path).cases():
+        assert case.pattern.unsupported(case.shape.seq_len) is None
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -70,9 +70,7 @@ def _told(
     }
     row |= {name: getattr(case.shape, name) for name in ("batch", "heads", "kv_heads", "seq_len", "head_dim", "layout")}
     row |= {"case": case.key, "threads": str(case.threads), "against": "", "a_ns": np.nan, "b_ns": np.nan}
-    verdict, reason = _verdict(a, b, decision, ended, noise, rule)
-    if None in probed or (decision is None and verdict is Verdict.UNCHANGED and not _identical(*probed)):
-        verdict, reason = Verdict.INCOMPARABLE, UNREACHED
+    verdict, reason = _verdict(probed, a, b, decision, ended, noise, rule)
     open_ = decision is None or verdict in (Verdict.ERROR, Verdict.NEW, Verdict.INCOMPARABLE)
     numbers = (
         (np.nan, np.nan, np.nan, np.nan, np.nan, 0)
@@ -90,9 +88,18 @@ def _told(
 
 
 def _verdict(
-    a: Probe, b: Probe, decision: Decision | None, ended: Sequence[str] | None, noise: float | None, rule: Rule
+    probed: Sequence[_Row | None],
+    a: Probe,
+    b: Probe,
+    decision: Decision | None,
+    ended: Sequence[str] | None,
+    noise: float | None,
+    rule: Rule,
 ) -> tuple[Verdict, str]:
     """The verdict on a case, and why."""
+    imports = [row["imports"] for row in probed if row is not None]
+    if len(imports) < len(probed):
+        return Verdict.INCOMPARABLE, UNREACHED
     untimed = lost_or_new(Ending(a.status, a.reason), Ending(b.status, b.reason))
     if untimed:
         return untimed
@@ -100,15 +107,10 @@ def _verdict(
         arm, status, reason = ended
         return Verdict.ERROR if arm == "B" else Verdict.INCONCLUSIVE, f"while {arm} was timed: {status}: {reason}"
     if decision is None:
-        return Verdict.UNCHANGED, IDENTICAL
+        return (Verdict.UNCHANGED, IDENTICAL) if imports[0] == imports[1] else (Verdict.INCOMPARABLE, UNREACHED)
     if decision.verdict in (Verdict.REGRESSED, Verdict.IMPROVED) and noise is not None and noise > rule.floor:
         return Verdict.INCONCLUSIVE, f"{decision.verdict}, but the same code against itself differed by {noise:.1%}"
     return decision.verdict, decision.reason
-
-
-def _identical(a: _Row | None, b: _Row | None) -> bool:
-    """Whether both sides imported the same files."""
-    return a is not None and b is not None and a["imports"] == b["imports"]
 
 
 def _probe(row: _Row | None, case: Case) -> Probe:

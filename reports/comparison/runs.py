@@ -40,9 +40,11 @@ def compare(a: Run, b: Run, rule: Rule | None = None, *, across_machines: bool =
     else:
         found = unpaired(_taken(a.log_ns, at_a), _taken(b.log_ns, at_b))
     _add_times(frame, found, rule)
-    apart = {} if relative or not differences else dict.fromkeys(frame["case"], "the machines differ")
+    apart: dict[str, str] = {}
     if relative:
         apart = dict.fromkeys(_baselines(a) | _baselines(b), "it is what the others are compared with")
+    elif differences:
+        apart = dict.fromkeys(frame["case"], "the machines differ")
     _override(frame, (a, at_a), (b, at_b), apart)
     same = not differences.keys() & set(fingerprint.MEMORY)
     metrics.add(frame, same_memory=same)

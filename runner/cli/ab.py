@@ -75,6 +75,7 @@ def ab(
             say("what is not committed is not measured: HEAD is the last commit", quiet=False)
         rule = Rule()
         stages, flag = decided_by(rule)
+        interrupted = False
         trees = Path(tempfile.mkdtemp(prefix="attnbench-"))
         try:
             laid_out = revisions.lay_out(repository, (base, head), trees)
@@ -100,17 +101,16 @@ def ab(
                 command=shlex.join(command_line()),
             )
         except KeyboardInterrupt:
+            interrupted = True
             say("interrupted; what was finished is kept", quiet=quiet)
-            if (folder / reading.ROWS).exists():
-                comparison = reading.load(folder)
-                publish(comparison, findings(comparison, POLICY), form, folder)
-            sys.exit(exit_code.INTERRUPTED)
+            if not (folder / reading.ROWS).exists():
+                sys.exit(exit_code.INTERRUPTED)
         finally:
             shutil.rmtree(trees)
         comparison = reading.load(folder)
         found = findings(comparison, POLICY)
         publish(comparison, found, form, folder)
-        code = exit_code.of_comparison(comparison, found, strict=strict)
+        code = exit_code.INTERRUPTED if interrupted else exit_code.of_comparison(comparison, found, strict=strict)
         if comparison.noise is not None and comparison.noise > rule.floor:
             say(
                 f"this machine is too noisy to call a change: the same code differed by {comparison.noise:.1%}",

@@ -33,30 +33,32 @@ def memory_limit_bytes(machine: Machine) -> int | None:
     Raises:
         Unread: the system tells no cgroup.
     """
-    texts = [*_texts(machine, "", "memory.max"), *_texts(machine, "memory", "memory.limit_in_bytes")]
-    return min((int(text) for text in texts if text != "max"), default=None)
+    return min((limit for limit, _ in _memory(machine)), default=None)
 
 
 def memory_left_bytes(machine: Machine) -> int | None:
-    """What may still be taken within the tightest limit, or nothing where none is set.
+    """What may still be taken within these limits, or nothing where none is set.
 
     Pages of files that nobody uses count as free.
 
     Raises:
         Unread: the system tells no cgroup.
     """
+    return min((max(limit - used, 0) for limit, used in _memory(machine)), default=None)
+
+
+def _memory(machine: Machine) -> Iterator[tuple[int, int]]:
+    """The limit of each group that has one, and what it holds, in bytes."""
     version_2 = "", "memory.max", "memory.current", "inactive_file"
     version_1 = "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
-    left = []
     for controller, limit, used, idle in (version_2, version_1):
         for folder in _folders(machine, controller):
             try:
                 told = machine.read(f"{folder}/{limit}")
             except Unread:
                 continue
-            if told != "max":
-                left.append(int(told) - _used_bytes(machine, f"{folder}/{used}", f"{folder}/memory.stat", idle))
-    return max(min(left), 0) if left else None
+            if told not in _UNLIMITED:
+                yield int(told), _used_bytes(machine, f"{folder}/{used}", f"{folder}/memory.stat", idle)
 
 
 def _used_bytes(machine: Machine, used: str, stat: str, idle: str) -> int:

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import psutil
@@ -36,9 +37,9 @@ def memory() -> Memory:
 
 def available(machine: Machine) -> Answer:
     """How much of the memory that this process may use is left."""
-    system, limit_bytes = memory(), _limit_bytes(machine)
-    total_bytes = min(system.total_bytes, limit_bytes or system.total_bytes)
-    left_bytes = min(system.available_bytes, total_bytes)
+    system = memory()
+    total_bytes = _of_cgroup(cgroup.memory_limit_bytes, machine, system.total_bytes)
+    left_bytes = _of_cgroup(cgroup.memory_left_bytes, machine, system.available_bytes)
     found = f"{_gib(left_bytes)} available of {_gib(total_bytes)}"
     if total_bytes < system.total_bytes:
         found += f" (the cgroup's limit; the machine has {_gib(system.total_bytes)})"
@@ -67,12 +68,13 @@ def huge_pages(machine: Machine) -> Answer:
     return Answer("fact", chosen[1])
 
 
-def _limit_bytes(machine: Machine) -> int | None:
-    """The cgroup's limit, or nothing where there are no cgroups."""
+def _of_cgroup(told: Callable[[Machine], int | None], machine: Machine, otherwise: int) -> int:
+    """What the cgroup tells of its memory, at most `otherwise`; that where there is none."""
     try:
-        return cgroup.memory_limit_bytes(machine)
+        found = told(machine)
     except Unread:
-        return None
+        return otherwise
+    return otherwise if found is None else min(found, otherwise)
 
 
 def _gib(count_bytes: int) -> str:

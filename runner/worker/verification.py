@@ -175,18 +175,15 @@ def _expected(
     if oracle is not _oracle.attention:
         return _answered((q, k, v, where), dout, oracle, exact=exact)
     group = q.shape[1] // k.shape[1]
-    batches = []
-    for entry in (slice(b, b + 1) for b in range(len(q))):
-        heads = []
-        for head in range(k.shape[1]):
-            many, few = (entry, slice(head * group, (head + 1) * group)), (entry, slice(head, head + 1))
-            given = q[many], k[few], v[few], where
-            out, *grads = _answered(given, None if dout is None else dout[many], oracle, exact=exact)
-            if not whole:
-                grads[1:] = [each.abs().amax(dim=(2, 3), keepdim=True) for each in grads[1:]]
-            heads.append((out, *grads))
-        batches.append([torch.cat(each, dim=1) for each in zip(*heads, strict=True)])
-    return tuple(torch.cat(each) for each in zip(*batches, strict=True))
+    heads = []
+    for head in range(k.shape[1]):
+        many, few = slice(head * group, (head + 1) * group), slice(head, head + 1)
+        given = q[:, many], k[:, few], v[:, few], where
+        out, *grads = _answered(given, None if dout is None else dout[:, many], oracle, exact=exact)
+        if not whole:
+            grads[1:] = [each.abs().amax(dim=(2, 3), keepdim=True) for each in grads[1:]]
+        heads.append((out, *grads))
+    return tuple(torch.cat(each, dim=1) for each in zip(*heads, strict=True))
 
 
 def _answered(args: tuple[Tensor, ...], dout: Tensor | None, oracle: Oracle, *, exact: bool) -> tuple[Tensor, ...]:
