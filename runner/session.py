@@ -138,7 +138,10 @@ class Session:
         self._drop_worker()
 
     def _time_group(self, group: list[Case], replicate: int) -> None:
-        """Time a group; a case that kills the process is written down, and the rest goes on in another."""
+        """Time a group; a case that kills the process is written down, and the rest goes on in another.
+
+        What finds no room beside the others, which are all held ready at once, is timed after them, alone.
+        """
         left = list(group)
         while left:
             try:
@@ -148,9 +151,13 @@ class Session:
             except WorkerEnded as end:
                 self._drop_worker()
                 struck = left.pop(end.index)
-                self._sampled([struck], [Sample(struck.key, end.status, end.reason, replicate=replicate)])
+                self._sampled([(struck, Sample(struck.key, end.status, end.reason, replicate=replicate))])
             else:
-                self._sampled(left, samples)
+                told = list(zip(left, samples, strict=True))
+                crowded = [case for case, sample in told if sample.status is Status.OUT_OF_MEMORY and len(left) > 1]
+                self._sampled([(case, sample) for case, sample in told if case not in crowded])
+                for case in crowded:
+                    self._time_group([case], replicate)
                 return
 
     def _time_request(self, cases: list[Case], replicate: int) -> dict[str, Any]:
@@ -164,15 +171,15 @@ class Session:
             "threads": prober.threads(cases[0]),
         }
 
-    def _sampled(self, cases: list[Case], samples: list[Sample]) -> None:
+    def _sampled(self, told: list[tuple[Case, Sample]]) -> None:
         """Write samples with their places in the replicate; a case that failed once is not timed again.
 
         Those of a group are written at once, so that a run that is killed rarely tears it apart.
         """
-        placed = [replace(sample, order=self._order + place) for place, sample in enumerate(samples)]
+        placed = [(case, replace(sample, order=self._order + place)) for place, (case, sample) in enumerate(told)]
         self._order += len(placed)
-        self._write(*placed)
-        for case, sample in zip(cases, placed, strict=True):
+        self._write(*(sample for _, sample in placed))
+        for case, sample in placed:
             self.progress.sampled(case, sample)
             if sample.status is not Status.PASSED:
                 del self.plans[case.key]

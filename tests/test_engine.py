@@ -40,12 +40,19 @@ def passed(case: Case) -> Probe:
 class Machine:
     """A machine whose workers answer at once: `answer` for probes, a time of 5 ms for values.
 
-    `kills` names the cases that kill a timing worker. Each request moves the clock by `request_s`.
+    `kills` names the cases that kill a timing worker, `crowded` those that have no room there beside others. Each
+    request moves the clock by `request_s`.
     """
 
-    def __init__(self, answer: Answer = passed, kills: Callable[[Case], bool] = lambda case: False) -> None:
+    def __init__(
+        self,
+        answer: Answer = passed,
+        kills: Callable[[Case], bool] = lambda case: False,
+        crowded: Callable[[Case], bool] = lambda case: False,
+    ) -> None:
         self.answer = answer
         self.kills = kills
+        self.crowded = crowded
         self.request_s = 0.0
         self.clock_s = 0.0
         self.started: list[str] = []
@@ -101,10 +108,13 @@ class FakeWorker:
         plan = request["cases"][0]["plan"]
         values = (5e6,) * plan["values"]
         replicate = request["replicate"]
-        return [
-            Sample(case.key, Status.PASSED, "", replicate=replicate, calls=plan["calls"], values_ns=values).to_json()
-            for case in cases
-        ]
+
+        def sample(case: Case) -> Sample:
+            if len(cases) > 1 and self.machine.crowded(case):
+                return Sample(case.key, Status.OUT_OF_MEMORY, "MemoryError", replicate=replicate)
+            return Sample(case.key, Status.PASSED, "", replicate=replicate, calls=plan["calls"], values_ns=values)
+
+        return [sample(case).to_json() for case in cases]
 
 
 def run(machine: Machine, folder: Path, suite: Suite | None = None) -> Finished:
@@ -233,6 +243,19 @@ def test_a_case_that_kills_its_process_costs_only_itself(tmp_path: Path) -> None
     assert all(sum(row.case == key for row in samples) == 3 for key in good)
     assert machine.started.count("spawn") in (3, 4), "another process takes over, unless it was the last group"
     assert machine.alive == 0
+
+
+@pytest.mark.parametrize("crowded", [("eager",), ("eager", "sdpa", "blockwise")], ids=["one", "all"])
+def test_a_case_without_room_beside_the_others_is_timed_after_them(tmp_path: Path, crowded: tuple[str, ...]) -> None:
+    machine = Machine(crowded=lambda case: case.implementation in crowded)
+    finished = run(machine, tmp_path / "run")
+    samples = [row for row in finished.rows if isinstance(row, Sample)]
+    assert len(samples) == 27
+    assert {row.status for row in samples} == {Status.PASSED}
+    groups = [keys for replicate, keys in machine.timed if replicate == 0]
+    assert [len(keys) for keys in groups] == [3, *[1] * len(crowded)] * 3
+    for replicate in range(3):
+        assert [row.order for row in samples if row.replicate == replicate] == list(range(9))
 
 
 def test_the_suite_budget_ends_the_probes(tmp_path: Path) -> None:
