@@ -17,6 +17,8 @@ _READINGS = {
     "memory": "Lower is leaner. A pattern can save time and yet need more memory than a fused full attention.",
     "speedup": "Above 1 is faster than the baseline. The room between a solid line and the dashed one of its colour "
     "is work that was saved and time that was not.",
+    "ranking": "The fastest on top. Left is faster and leaner, but right of 1 is a speed-up: the stroke is where it "
+    "would be if time followed work.",
     "time_by_keys": "Lower is faster. Both axes are logarithmic: a straight line is a power of the keys that a query "
     "sees, and a level one costs the same for few keys as for many. The line across is the baseline: where another "
     "meets it, its pattern stops paying.",

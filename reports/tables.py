@@ -25,12 +25,9 @@ def csv(frame: pd.DataFrame) -> str:
 def markdown(run: Run) -> str:
     """All tables: time and memory, growth, keys per query, work, first values, directions, threads, flags, failures."""
     found = settings(run.frame)
-    swept = {each.title: table for each in found if (table := swept_keys(run, each))}
     parts = [lengths(each) for each in found] or [NOTHING]
-    parts += [
-        growth(run.scaling, each) for each in found if each.title not in swept or each.frame["seq_len"].nunique() > 1
-    ]
-    parts += swept.values()
+    parts += [growth(run.scaling, each) for each in found if each.frame["seq_len"].nunique() > 1]
+    parts += [table for each in found if (table := swept_keys(run, each))]
     for told in (work, before):
         parts += [told(each) for each in found if (each.frame["status"] == "passed").any()]
     parts += [*gradients(run), *threads(run)]

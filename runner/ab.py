@@ -14,7 +14,7 @@ from attnbench.runner import arms, prober
 from attnbench.runner.arms import Arm, Flag, Partner, Say, Setting, Stages
 from attnbench.runner.book import Book
 from attnbench.runner.progress import told
-from attnbench.runner.revisions import Revision
+from attnbench.runner.revisions import Revision, RevisionError
 from attnbench.runner.workers import Worker, WorkerEnded, kind_for, limit_for, understood
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.budget import Budget
@@ -50,6 +50,9 @@ def measure(
     """Measure all cases of a suite on both sides.
 
     A case for which both sides import the same files is not timed, unless `same_too`.
+
+    Raises:
+        RevisionError: cases passed, and none imported anything of either side.
     """
     budget_bytes = arms.share_bytes(suite.budget)
     cases = suite.cases()
@@ -115,8 +118,13 @@ def _probe_all(
     same_too: bool,
     say: Say,
 ) -> dict[str, float]:
-    """Probe every case on both sides: the keys of those to be timed, with about how long a call takes."""
+    """Probe every case on both sides: the keys of those to be timed, with about how long a call takes.
+
+    Raises:
+        RevisionError: cases passed, and none imported anything of either side: the installation's code was probed.
+    """
     timed: dict[str, float] = {}
+    passed = reached = False
     for case in suite.cases():
         probes, imports = [], []
         for side in sides:
@@ -125,8 +133,16 @@ def _probe_all(
             say(f"{side.name} {told(case, probe)}")
             probes.append(probe)
             imports.append(imported)
+            passed = passed or probe.status is Status.PASSED
+            reached = reached or bool(imported)
         if all(each.status is Status.PASSED for each in probes) and (same_too or imports[0] != imports[1]):
             timed[case.key] = max(each.call_ns or 0.0 for each in probes)
+    if passed and not reached:
+        root = sides[0].root.relative_to(sides[0].revision.tree)
+        raise RevisionError(
+            f"--path {root}: expected the folder that the code under test is imported from, found that no case imports "
+            "anything from there; name another"
+        )
     return timed
 
 

@@ -60,6 +60,18 @@ def top(folder: Path) -> Path:
     return Path(_git(folder, "rev-parse", "--show-toplevel"))
 
 
+def import_root(revision: Revision, path: str) -> Path:
+    """The folder of a revision that `path` names, seen from the repository's top.
+
+    Raises:
+        RevisionError: it has no such folder.
+    """
+    root = revision.tree / path
+    if not root.is_dir() or not root.resolve().is_relative_to(revision.tree.resolve()):
+        raise RevisionError(f"--path {path}: expected a folder of {revision.name}, seen from its top, found none")
+    return root
+
+
 def prepare(revision: Revision, command: str) -> None:
     """Run a command in the revision's folder: to build what is imported from there.
 

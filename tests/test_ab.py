@@ -172,7 +172,8 @@ def test_the_same_revision_twice_is_not_timed(repository: Path) -> None:
     ("words", "told"),
     [
         (("nowhere", "main"), "nowhere: expected a revision"),
-        (("main", "slow", "--path", "lib"), "--path lib: expected a folder of main, found none"),
+        (("main", "slow", "--path", "lib"), "--path lib: expected a folder of main, seen from its top, found none"),
+        (("main", "slow", "--path", ".."), "--path ..: expected a folder of main, seen from its top, found none"),
         (("main", "slow", "--suite", "none.yaml"), "none.yaml: expected the file of a suite"),
     ],
 )
@@ -180,6 +181,15 @@ def test_a_mistake_is_one_line(repository: Path, words: tuple[str, ...], told: s
     done = bench("ab", *words, cwd=repository)
     assert done.returncode == 2
     assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_code_that_no_case_imports_is_not_compared(repository: Path) -> None:
+    """Else the installation would be measured against itself, and found unchanged."""
+    (repository / "full.yaml").write_text(SUITE.replace("[mine, full]", "[full]"))
+    done = bench("ab", "main", "slow", "--suite", "full.yaml", "--path", "src", cwd=repository)
+    assert done.returncode == 2
+    assert "--path src: expected the folder that the code under test is imported from" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -19,6 +19,7 @@ from attnbench.reports.comparison.answer import answer
 from attnbench.reports.comparison.runs import compare
 from attnbench.reports.comparison.within import within
 from attnbench.reports.decision.pairs import unpaired
+from attnbench.reports.figures.overlay import overlay
 from attnbench.runner.cli import main
 
 
@@ -287,3 +288,29 @@ def test_every_form_is_printed_alone(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert done.stdout.startswith(starts[form])
     assert "comparison: " in done.stderr
     assert "comparison: " not in done.stdout
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "junit"])
+def test_two_documents_are_none(tmp_path: Path, form: str) -> None:
+    runs = [run(tmp_path / name, QUIET) for name in "abc"]
+    code, output = bench("compare", *runs, "--format", form)
+    assert code == 2
+    assert f"--format {form}: expected two RUNs, found 3" in output
+
+
+def test_one_run_has_one_machine(tmp_path: Path) -> None:
+    code, output = bench("compare", run(tmp_path / "a", QUIET), "--by", "variant", "--across-machines")
+    assert code == 2
+    assert "expected no --across-machines" in output
+
+
+def test_a_figure_of_both_runs_holds_both(tmp_path: Path) -> None:
+    """Also where A is far from B: the axis has room for it."""
+    a = frame.load(run(tmp_path / "a", QUIET))
+    b = frame.load(run(tmp_path / "b", replace(QUIET, seed=1, series=(slower(FULL, 40.0), slower(LOCAL, 40.0)))))
+    axes = overlay(a, b).axes[0]
+    low, high = axes.get_ylim()
+    shown = [float(ns) for line in axes.lines if line.get_marker() == "x" for ns in np.asarray(line.get_ydata())]
+    assert sorted(shown) == sorted(a.frame["time_ns"])
+    assert low < min(shown)
+    assert max(shown) < high

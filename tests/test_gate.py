@@ -46,6 +46,15 @@ def compared(tmp_path: Path, b: Plan) -> Comparison:
         pytest.param(SLOW, ("--severity", "time=fail"), 1, id="and-fail-where-asked"),
         pytest.param(SLIGHTLY, ("--severity", "time=fail"), 0, id="below-the-limit"),
         pytest.param(SLIGHTLY, ("--severity", "time=fail", "--limit", "time=5%"), 1, id="above-a-narrower-one"),
+        pytest.param(
+            SLIGHTLY, ("--severity", "time=fail", "--limit", "time=50us"), 1, id="an-amount-replaces-the-share"
+        ),
+        pytest.param(
+            SLIGHTLY,
+            ("--severity", "time=fail", "--limit", "time=50us", "--limit", "time=20%"),
+            0,
+            id="or-stands-beside-it",
+        ),
         pytest.param(FAT, (), 1, id="one-byte-more-fails"),
         pytest.param(FAT, ("--limit", "memory=1MiB"), 0, id="unless-it-is-allowed"),
         pytest.param(FAT, ("--limit", "memory=5%"), 0, id="as-a-share-too"),

@@ -287,6 +287,7 @@ def test_what_threads_buy(tmp_path: Path) -> None:
         "forward, float32, cpu: from 1 to 2 threads at N = 2048 a call gets faster by 2.00x [2.000, 2.000] for full "
         "and 1.41x [1.414, 1.414] for local_window(window=129)."
     ) in answer(run)
+    assert {str(each) for group in parallel.groups(run) for each in group.frame["threads"]} == {"1", "2"}, "auto is 2"
     table = cells(tables.markdown(run), "forward, float32, cpu: faster with 2 threads than with 1")
     assert table["full/sdpa"] == ["2.00x [2.000, 2.000]"] * 3
     assert figures.of(run) == ["time", "memory", "speedup", "time_by_threads", "patterns"]
@@ -371,4 +372,4 @@ def test_a_status_stays_a_status(tmp_path: Path) -> None:
     gone = {N: (Status.FAILED, "it raised")}
     run = load(rows.write(tmp_path, replace(SWEPT, series=tuple(replace(each, endings=gone) for each in LINEAR))))
     assert answer(run)[0] == "0 of 6 cases passed."
-    assert figures.of(run) == ["time", "memory", "speedup", "patterns"]
+    assert figures.of(run) == ["ranking", "patterns"]

@@ -26,14 +26,25 @@ PLANS = {
     "quick": rows.QUICK,
     "failing": rows.Plan((replace(rows.FULL, endings=BROKEN), rows.LOCAL), (512, 1024), ("forward", "training")),
     "one_case": rows.Plan((rows.FULL,), (512,)),
+    "one_length": rows.Plan(
+        (rows.FULL, rows.LOCAL, replace(rows.QUICK.series[-1], endings={512: rows.OOM})), (512,), threads=(1, 2)
+    ),
     "one_process": rows.Plan((rows.FULL, rows.LOCAL), (512, 1024), processes=1),
     "unsupported": rows.Plan((replace(rows.FULL, endings=GONE),), (512, 1024), devices=("cuda",)),
-    "none_passed": rows.Plan((replace(rows.FULL, endings={512: rows.OOM}),), (512,)),
+    "none_passed": rows.Plan((replace(rows.FULL, endings=dict.fromkeys((512, 1024), rows.OOM)),), (512, 1024)),
+    "none_at_one_length": rows.Plan((replace(rows.FULL, endings={512: rows.OOM}),), (512,)),
+    "baseline_failed": rows.Plan(
+        (replace(rows.FULL, endings=dict.fromkeys((512, 1024), rows.OOM)), rows.LOCAL), (512, 1024)
+    ),
     "gpu": rows.Plan((rows.FULL, rows.LOCAL), (512, 1024), devices=("cuda",), dtype="bfloat16"),
     "no_baseline": rows.Plan((rows.FULL, rows.LOCAL), (512, 1024), baseline=None),
+    "no_baseline_at_one_length": rows.Plan((rows.FULL, rows.LOCAL), (512,), baseline=None),
     "two_devices": rows.Plan((rows.FULL, rows.LOCAL), (512, 1024), devices=("cpu", "cuda"), threads=(1, 2)),
 }
-FILES = sorted(f"{name}.{kind}" for name in ("time", "memory", "speedup", "patterns") for kind in ("svg", "png"))
+FILES, ONE_LENGTH = (
+    sorted(f"{name}.{kind}" for name in names for kind in ("svg", "png"))
+    for names in (("time", "memory", "speedup", "patterns"), ("ranking", "patterns"))
+)
 
 
 def words(path: Path) -> str:
@@ -46,8 +57,9 @@ def test_every_kind_of_run_has_its_files(tmp_path: Path, name: str) -> None:
     folder = rows.write(tmp_path, PLANS[name])
     assert page.write(load(folder)) == folder / "report.md"
     assert sorted(os.listdir(folder)) == ["figures", "report.md", "run.json", "samples.jsonl", "table.csv", "table.md"]
-    extra = [f"time_by_threads.{kind}" for kind in ("svg", "png")] if name == "two_devices" else []
-    assert sorted(os.listdir(folder / "figures")) == sorted([*FILES, *extra])
+    by_threads = [f"time_by_threads.{kind}" for kind in ("svg", "png")] if len(PLANS[name].threads) > 1 else []
+    files = FILES if len(PLANS[name].lengths) > 1 else ONE_LENGTH
+    assert sorted(os.listdir(folder / "figures")) == sorted([*files, *by_threads])
     for file in (folder / "figures").glob("*.png"):
         assert file.read_bytes().startswith(b"\x89PNG")
         assert file.stat().st_size > 5000
@@ -75,7 +87,13 @@ def test_what_figures_say(tmp_path: Path) -> None:
     [
         ("unsupported", "time", "Nothing to draw: no case is supported here."),
         ("none_passed", "time", "no case passed"),
-        ("no_baseline", "speedup", "Nothing to draw: the suite names no baseline."),
+        ("no_baseline", "speedup", "Nothing to draw: no case has a baseline in this run."),
+        ("baseline_failed", "speedup", "no baseline passed"),
+        ("one_length", "ranking", "Time, speed-up and memory at N = 512"),
+        ("one_length", "ranking", "forward, float32, cpu, 2 threads"),
+        ("one_length", "ranking", "OOM"),
+        ("no_baseline_at_one_length", "ranking", "peak memory of one call"),
+        ("none_at_one_length", "ranking", "Nothing to draw: no case passed."),
         ("one_process", "time", "Too few processes for intervals."),
         ("gpu", "time", "cuda: Example GPU 80GB · bfloat16"),
         ("two_devices", "time", "forward, float32, cuda, 2 threads"),
@@ -164,7 +182,7 @@ def test_an_empty_run(tmp_path: Path) -> None:
     text = page.write(load(folder)).read_text(encoding="utf-8")
     assert "The run has no cases." in text
     assert "0 of 0 cases passed." in text
-    assert sorted(os.listdir(folder / "figures")) == FILES
+    assert sorted(os.listdir(folder / "figures")) == ONE_LENGTH
 
 
 def test_no_run_is_one_clear_error(tmp_path: Path) -> None:

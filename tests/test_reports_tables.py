@@ -186,6 +186,37 @@ def test_an_answer_that_is_true(tmp_path: Path) -> None:
     ]
 
 
+def test_an_answer_at_one_length(tmp_path: Path) -> None:
+    """Of one length no growth is told; of many series how many are faster, and the ends."""
+    patterns = (
+        ("local_window", {"window": 33}),
+        ("truncated", {"left": 9, "right": 9}),
+        ("bigbird", {}),
+        ("block_local", {"block": 64}),
+        ("strided", {"stride": 32}),
+        ("fixed", {}),
+        ("longformer", {"window": 65}),
+    )
+    found = [
+        rows.Series(name, "blockwise", parameters, at_1024_ns=1e6 * place)
+        for place, (name, parameters) in enumerate(patterns, 1)
+    ]
+    slower = rows.Series("longformer", "blockwise", {"window": 129}, at_1024_ns=4e6)
+    plan = replace(EXACT, series=(rows.FULL, found[0], slower), lengths=(1024,))
+    told = answer(load(rows.write(tmp_path / "few", plan)))
+    head = "forward, float32, cpu: at N = 1024, faster than full: local_window(window=33)"
+    assert told[0] == f"{head} (2.00x); slower: longformer(window=129) (0.500x)."
+    many = load(rows.write(tmp_path / "many", replace(plan, series=(replace(rows.FULL, at_1024_ns=1e7), *found))))
+    assert answer(many)[0] == (
+        "forward, float32, cpu: at N = 1024, faster than full: 7, from local_window(window=33) (10.0x) to "
+        "longformer(window=65) (1.43x)."
+    )
+    assert not any("grows" in each for each in answer(many))
+    assert "growth" not in tables.markdown(many)
+    few = replace(plan, processes=2)
+    assert "at N = 1024, faster" not in "\n".join(answer(load(rows.write(tmp_path / "short", few))))
+
+
 def test_an_answer_that_cannot_tell(tmp_path: Path) -> None:
     twin = replace(rows.FULL, variant="truncated", parameters={"left": 512, "right": 512}, implementation="blockwise")
     plan = rows.Plan((rows.FULL, twin), (256, 512, 1024), process_sd=0.1, processes=7)

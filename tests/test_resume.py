@@ -472,6 +472,7 @@ def test_variants_outside_the_package_are_asked_for(tmp_path: Path) -> None:
         ([], "expected SUITE, or --resume RUN, found neither; name a suite"),
         (["--resume", "run", "--out", "out"], "expected one of --resume and --out, found both; leave one"),
         (["--resume", "run", "--dry-run"], "expected one of --resume and --dry-run, found both; leave one"),
+        (["tiny.yaml", "--dry-run", "--profile"], "expected one of --dry-run and --profile, found both; leave one"),
         (["tiny.yaml", "--anyway"], "--anyway: expected --resume RUN beside it, found none; leave it out"),
     ],
 )

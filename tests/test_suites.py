@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 import attnbench.variants
 from attnbench import variants
+from attnbench.runner.cli.common import load_suite
 from attnbench.suites import shipped
 from attnbench.suites.budget import Budget
 from attnbench.suites.load import load, parse
@@ -273,3 +274,9 @@ def test_a_variant_with_its_own_kernel(folder: Path) -> None:
 def test_importing_suites_does_not_import_what_reading_them_takes() -> None:
     code = "import sys, attnbench.suites; print({'pydantic', 'yaml', 'torch', 'pandas', 'scipy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_a_folder_does_not_hide_a_suite_that_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ci").mkdir()
+    assert load_suite(Path("ci"), ()).name == "ci"

@@ -205,6 +205,16 @@ def test_what_the_system_refuses_is_one_line(error: OSError, line: str) -> None:
     assert (done.exit_code, done.output) == (2, line)
 
 
+def test_an_interruption_is_no_regression() -> None:
+    @click.command()
+    def verb() -> None:
+        with told():
+            raise KeyboardInterrupt
+
+    done = CliRunner().invoke(verb)
+    assert (done.exit_code, done.output) == (130, "interrupted\n")
+
+
 def test_a_reader_that_has_gone_is_no_mistake() -> None:
     @click.command()
     def verb() -> None:

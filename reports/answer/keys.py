@@ -33,8 +33,10 @@ def _limits(named: dict[str, Sweep]) -> str:
     told = [
         f"{name} {cells.limit(limits[name], named[name].seq_len)}"
         for name in compared
-        if limits[name].kind in (ALWAYS, CROSSES, UNCLEAR)
+        if limits[name].kind in (CROSSES, UNCLEAR)
     ]
+    always = [name for name in compared if limits[name].kind == ALWAYS]
+    told += [f"{listed(always)} {cells.limit(limits[always[0]], named[always[0]].seq_len)}"] if always else []
     never = [name for name in compared if limits[name].kind == NEVER]
     told += [f"none in range for {listed(never)}"] if never else []
     return f"faster than {named[compared[0]].baseline}: {'; '.join(told)}"

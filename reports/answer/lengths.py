@@ -2,12 +2,14 @@
 
 import math
 
+import pandas as pd
+
 from attnbench.reports import cells, units
 from attnbench.reports.crossover import ALWAYS, CROSSES, NEVER, UNCLEAR
 from attnbench.reports.frame import Run
 from attnbench.reports.settings import Setting, comparison_length, names, scaled
 from attnbench.reports.statistics import FEWEST_PROCESSES, interval
-from attnbench.reports.words import brackets, ends, listed
+from attnbench.reports.words import brackets, ends, listed, summed
 
 _SAME = 0.005
 """Peaks closer than this share of the baseline's are called as much."""
@@ -15,7 +17,8 @@ _SAME = 0.005
 
 def sentences(run: Run, setting: Setting, *, detailed: bool) -> list[str]:
     """Who beats the baseline and who is fastest; in detail also how time and memory grow and what was realised."""
-    told = [_crossings(run, setting), _fastest(run, setting)]
+    several = setting.frame["seq_len"].nunique() > 1
+    told = [_crossings(run, setting) if several else _faster(setting), _fastest(run, setting)]
     if detailed:
         told += [_growth(run, setting), _memory(run, setting), _realised(setting)]
     return [each for each in told if each]
@@ -48,7 +51,9 @@ def _crossings(run: Run, setting: Setting) -> str:
     rows = [(name, row) for name, row in scaled(run.scaling, setting) if row["crossover"]]
     if not rows:
         return ""
-    told = [f"{name} {cells.crossover(row)}" for name, row in rows if row["crossover"] in (ALWAYS, CROSSES, UNCLEAR)]
+    told = [f"{name} {cells.crossover(row)}" for name, row in rows if row["crossover"] in (CROSSES, UNCLEAR)]
+    always = [(name, row) for name, row in rows if row["crossover"] == ALWAYS]
+    told += [f"{listed([name for name, _ in always])} {cells.crossover(always[0][1])}"] if always else []
     never = [name for name, row in rows if row["crossover"] == NEVER]
     told += [f"none in range for {listed(never)}"] if never else []
     n = comparison_length(setting.frame)
@@ -56,6 +61,25 @@ def _crossings(run: Run, setting: Setting) -> str:
     close = names(at[(at["speedup_low"] <= 1) & (at["speedup_high"] >= 1)])
     told += [f"not distinguishable from it at N = {n}: {listed(list(close))}"] if len(close) else []
     return f"faster than {rows[0][1]['baseline']}: {'; '.join(told)}."
+
+
+def _faster(setting: Setting) -> str:
+    """Who is faster than the baseline at the one length, who is slower, and who cannot be told from it."""
+    at = setting.frame[(setting.frame["status"] == "passed") & (names(setting.frame) != setting.frame["baseline"])]
+    at = at[at["speedup_low"].notna()].sort_values("speedup", ascending=False, kind="stable")
+    faster, slower = at["speedup_low"] > 1, at["speedup_high"] < 1
+    found = {
+        f"faster than {setting.frame['baseline'].iloc[0]}": at[faster],
+        "slower": at[slower],
+        "not distinguishable from it": at[~faster & ~slower],
+    }
+    told = [f"{words}: {summed(_with_times(part))}" for words, part in found.items() if len(part)]
+    return f"at N = {setting.frame['seq_len'].iloc[0]}, {'; '.join(told)}." if told else ""
+
+
+def _with_times(frame: pd.DataFrame) -> list[str]:
+    """Each series with its speed-up: `local_window/blockwise (16x)`."""
+    return [f"{name} ({cells.times(row)})" for name, (_, row) in zip(names(frame), frame.iterrows(), strict=True)]
 
 
 def _growth(run: Run, setting: Setting) -> str:
@@ -79,12 +103,13 @@ def _memory(run: Run, setting: Setting) -> str:
     if not len(own):
         return f"{grows.removeprefix('; ')}." if grows else ""
     told: dict[str, list[str]] = {"less for": [], "as much for": [], "more for": []}
+    at = at.sort_values("peak_fraction", kind="stable")
     for name, share in zip(names(at), at["peak_fraction"], strict=True):
         if name not in set(at["baseline"]):
             kind = "as much for" if abs(share - 1) < _SAME else "less for" if share < 1 else "more for"
             told[kind].append(name if kind == "as much for" else f"{name} ({units.number(share, 2)} times)")
     peak = f"peak memory at N = {n} is {units.size(own['peak_bytes'].iloc[0])} for {own['baseline'].iloc[0]}"
-    return "; ".join([peak, *(f"{kind} {listed(them)}" for kind, them in told.items() if them)]) + f"{grows}."
+    return "; ".join([peak, *(f"{kind} {summed(them)}" for kind, them in told.items() if them)]) + f"{grows}."
 
 
 def _realised(setting: Setting) -> str:

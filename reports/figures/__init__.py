@@ -9,7 +9,7 @@ from typing import Any, cast
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from attnbench.reports.figures import growth, keys, patterns, speedup, threads
+from attnbench.reports.figures import growth, keys, patterns, ranking, speedup, threads
 from attnbench.reports.figures.looks import STYLE
 from attnbench.reports.frame import Run
 from attnbench.reports.parallel import groups
@@ -19,9 +19,10 @@ LENGTHS: dict[str, Callable[[Run], Figure]] = {
     "memory": growth.memory,
     "speedup": speedup.speedup,
 }
+ONE_LENGTH: dict[str, Callable[[Run], Figure]] = {"ranking": ranking.ranking}
 KEYS: dict[str, Callable[[Run], Figure]] = {"time_by_keys": keys.time, "speedup_by_keys": keys.speedup}
 THREADS: dict[str, Callable[[Run], Figure]] = {"time_by_threads": threads.time}
-FIGURES = {**LENGTHS, **KEYS, **THREADS, "patterns": patterns.patterns}
+FIGURES = {**LENGTHS, **ONE_LENGTH, **KEYS, **THREADS, "patterns": patterns.patterns}
 """Every figure by the name of its files."""
 
 _METADATA = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
@@ -29,10 +30,11 @@ _METADATA = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
 
 
 def of(run: Run) -> list[str]:
-    """The figures of a run: against lengths, unless it varies keys per query alone; against what else it varies."""
+    """The figures of a run: against lengths, against what else it varies; where that is nothing, at the one length."""
     by_keys = bool(keys.swept(run))
-    by_length = not by_keys or run.frame["seq_len"].nunique() > 1
-    told = [*(LENGTHS if by_length else ()), *(KEYS if by_keys else ()), *(THREADS if groups(run) else ())]
+    several = run.frame["seq_len"].nunique() > 1
+    plain = LENGTHS if several else () if by_keys else ONE_LENGTH
+    told = [*plain, *(KEYS if by_keys else ()), *(THREADS if groups(run) else ())]
     return [*told, "patterns"]
 
 

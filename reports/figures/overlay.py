@@ -1,30 +1,31 @@
 """Two runs in one figure: time of one call against the sequence length, A dashed and B solid."""
 
+from dataclasses import replace
+from typing import Any
+
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from attnbench.reports.figures import panels, ticks
 from attnbench.reports.figures.looks import NOTE_COLOUR
 from attnbench.reports.frame import Run
-from attnbench.reports.settings import SETTING, attempted, series
+from attnbench.reports.settings import attempted
 
 
 def overlay(a: Run, b: Run) -> Figure:
-    """Times of both runs; a panel for every setting of B, with A's where it has the same."""
+    """Times of both runs, case by case of B, with A's where it measured the same."""
     note = f"Solid: B ({b.folder}), with its 95 % band. Dashed: A ({a.folder})."
-    drawn = panels.sheet(b, "Time of one call, before and after", note)
+    before_ns = b.frame["case"].map(a.frame.set_index("case")["time_ns"])
+    both = replace(b, frame=b.frame.assign(before_ns=before_ns))
+    drawn = panels.sheet(both, "Time of one call, before and after", note)
+    before: dict[str, Any] = {"linestyle": "--", "linewidth": 0.9, "marker": "x", "markersize": 3.5}
     for setting, axes in drawn.panels:
         for name, part in attempted(setting.frame):
             panels.line(axes, part, panels.LENGTH, panels.TIME, drawn.looks[name])
-        same = (a.frame[list(SETTING)] == setting.frame[list(SETTING)].iloc[0]).all(axis=1)
-        for name, part in series(a.frame[same]):
-            if name in drawn.looks:
-                axes.plot(
-                    part["seq_len"], part["time_ns"], color=drawn.looks[name].colour, linestyle="--", linewidth=0.9
-                )
-    panels.share_y(drawn, ticks.times, *panels.TIME)
+            axes.plot(part["seq_len"], part["before_ns"], color=drawn.looks[name].colour, **before)
+    panels.share_y(drawn, ticks.times, *panels.TIME, "before_ns")
     panels.label_y(drawn, "time of one call")
     panels.mark_failures(drawn)
-    before = Line2D([], [], color=NOTE_COLOUR, linestyle="--", linewidth=0.9, label="A")
-    panels.legend(drawn, [Line2D([], [], color=NOTE_COLOUR, label="B"), before])
+    named = (Line2D([], [], color=NOTE_COLOUR, label="B"), Line2D([], [], color=NOTE_COLOUR, label="A", **before))
+    panels.legend(drawn, named)
     return drawn.figure

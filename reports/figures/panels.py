@@ -152,8 +152,11 @@ def line(axes: Axes, part: pd.DataFrame, across: Across, banded: Banded, look: L
     axes.fill_between(x, low, high, color=look.colour, alpha=BAND, linewidth=0)
 
 
-def share_y(drawn: Sheet, ticks: Ticks, *names: str) -> None:
-    """The same logarithmic y axis for the panels of each row, the columns' data below their strips."""
+def share_y(drawn: Sheet, ticks: Ticks, *names: str, missing: str = "no case passed") -> None:
+    """The same logarithmic y axis for the panels of each row, the columns' data below their strips.
+
+    `missing` is said where the columns hold no number.
+    """
     for setting, axes in drawn.panels:
         beside = [each.setting.frame[[*names]] for each in drawn.panels if each.setting.row == setting.row]
         values = floats(pd.concat(beside))
@@ -162,7 +165,7 @@ def share_y(drawn: Sheet, ticks: Ticks, *names: str) -> None:
         axes.yaxis.set_minor_locator(NullLocator())
         if not len(values):
             axes.set_yticks([])
-            axes.text(0.5, 0.4, "no case passed", transform=axes.transAxes, ha="center", color=NOTE_COLOUR)
+            axes.text(0.5, 0.4, missing, transform=axes.transAxes, ha="center", color=NOTE_COLOUR)
             continue
         low, high = np.log(values.min()), np.log(values.max())
         pad = max(0.06 * (high - low), 0.3)

@@ -10,10 +10,10 @@ from attnbench.reports.settings import attempted
 
 
 def speedup(run: Run) -> Figure:
-    """Speed-ups; a note where the run has no baseline."""
+    """Speed-ups; a note where no case has a baseline."""
     baselines = [name for name in run.frame["baseline"].unique() if name]
     if not baselines:
-        return panels.blank("Speed-up", panels.context(run), "Nothing to draw: the suite names no baseline.")
+        return panels.blank("Speed-up", panels.context(run), "Nothing to draw: no case has a baseline in this run.")
     against = " and ".join(baselines)
     note = "Solid: measured, with 95 % interval. Dashed: bound by work, the baseline's allowed pairs over one's own."
     drawn = panels.sheet(run, f"Speed-up against {against}", note)
@@ -24,7 +24,7 @@ def speedup(run: Run) -> Figure:
             panels.line(axes, part, panels.LENGTH, panels.SPEEDUP, look)
             if name not in baselines:
                 axes.plot(part["seq_len"], part["bound_speedup"], color=look.colour, linestyle="--", linewidth=0.9)
-    panels.share_y(drawn, ticks.ratios, *panels.SPEEDUP, "bound_speedup")
+    panels.share_y(drawn, ticks.ratios, *panels.SPEEDUP, "bound_speedup", missing="no baseline passed")
     panels.label_y(drawn, f"speed-up against {against}")
     panels.mark_failures(drawn)
     measured = Line2D([], [], color=NOTE_COLOUR, label="measured")

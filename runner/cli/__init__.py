@@ -8,7 +8,10 @@ from attnbench.runner.cli import ab, compare, measure, read, run
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="attnbench", prog_name="bench")
 def main() -> None:
-    """What self-attention costs: time, memory and work, checked before it is timed."""
+    """What self-attention costs: time, memory and work, checked before it is timed.
+
+    `bench VERB --help` says how a verb exits; all of them exit with 2 for a mistake and with 130 where interrupted.
+    """
 
 
 for verb in (

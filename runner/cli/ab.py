@@ -79,15 +79,12 @@ def ab(
         trees = Path(tempfile.mkdtemp(prefix="attnbench-"))
         try:
             laid_out = revisions.lay_out(repository, (base, head), trees)
-            for each in laid_out:
-                if not (each.tree / root).is_dir():
-                    raise revisions.RevisionError(f"--path {root}: expected a folder of {each.name}, found none")
+            sides = []
+            for name, each in zip("AB", laid_out, strict=True):
                 if prepare is not None:
                     say(f"preparing {each.name}", quiet=quiet)
                     revisions.prepare(each, prepare)
-            sides = tuple(
-                measuring.Side(name, each, each.tree / root) for name, each in zip("AB", laid_out, strict=True)
-            )
+                sides.append(measuring.Side(name, each, revisions.import_root(each, root)))
             book = Book(folder, reading.ROWS)
             measuring.measure(
                 loaded,
@@ -106,7 +103,7 @@ def ab(
             if not (folder / reading.ROWS).exists():
                 sys.exit(exit_code.INTERRUPTED)
         finally:
-            shutil.rmtree(trees)
+            shutil.rmtree(trees, ignore_errors=True)
         comparison = reading.load(folder)
         found = findings(comparison, POLICY)
         publish(comparison, found, form, folder)

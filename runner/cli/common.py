@@ -27,7 +27,7 @@ SUITE = click.argument("suite", type=click.Path(path_type=Path))
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Tell a user's mistake in plain lines, and exit with 2."""
+    """Tell a user's mistake in plain lines, and exit with 2; with 130 where the user interrupts."""
     from attnbench.reports.journal import RunError
     from attnbench.runner import exit_code
     from attnbench.runner.journal import FolderError
@@ -49,6 +49,9 @@ def told() -> Iterator[None]:
             raise
         where = error.filename or "this system"
         click.echo(f"{where}: expected to be able to read and write there, found: {error.strerror}", err=True)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(exit_code.INTERRUPTED)
     else:
         return
     sys.exit(exit_code.USAGE)
@@ -60,7 +63,7 @@ def load_suite(path: Path, folders: tuple[Path, ...]) -> "Suite":
     from attnbench.suites.load import load
 
     extend(folders)
-    return load(path if path.exists() else shipped().get(str(path), path))
+    return load(path if path.is_file() else shipped().get(str(path), path))
 
 
 def extend(folders: tuple[Path, ...]) -> None:

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 _AXES = ("implementation", "variant", "direction")
 _FORMATS = ("text", "markdown", "csv", "json", "github", "junit")
+_ONE_DOCUMENT = ("csv", "json", "junit")
+"""Forms of which two after each other are none."""
 _METRICS = ("time", "memory", "work", "operators", "error")
 _SEVERITIES = ("fail", "warn", "ignore")
+_NO_LIMIT = {"time": {"relative": "0%", "absolute": "0ns"}, "memory": {"relative": "0%", "absolute": "0B"}}
 _LARGEST_FLOOR = 0.99
 """A rule knows no larger one; the policy's own limit is held afterwards."""
 _STORE = click.option(
@@ -63,6 +66,12 @@ def compare(runs: tuple[Path, ...], by: str | None, across_machines: bool, form:
         raise click.UsageError("expected two RUNs or more, or one with --by, found one; name what to compare it with")
     if by is not None and len(runs) != 1:
         raise click.UsageError(f"--by: expected one RUN, found {len(runs)}; name one")
+    if by is not None and across_machines:
+        raise click.UsageError("--by: expected no --across-machines: one run has one machine")
+    if len(runs) > 2 and form in _ONE_DOCUMENT:
+        raise click.UsageError(
+            f"--format {form}: expected two RUNs, found {len(runs)}; --out DIR gets a folder for each comparison"
+        )
     with told():
         from attnbench.reports import frame
         from attnbench.reports.comparison.runs import compare as compare_runs
@@ -99,7 +108,8 @@ def compare(runs: tuple[Path, ...], by: str | None, across_machines: bool, form:
     "limits",
     multiple=True,
     metavar="METRIC=LIMIT",
-    help="How much worse time or memory may be: a share (time=20%) or an amount (memory=1MiB). Instead of the suite's.",
+    help="How much worse time or memory may be: a share (time=20%) or an amount (memory=1MiB). Of both, either "
+    "is enough. Instead of the suite's limits of that metric.",
 )
 @click.option(
     "--severity",
@@ -290,14 +300,17 @@ def _policy(told_by_suite: dict[str, Any], limits: Sequence[str], severities: Se
     from attnbench.suites.check import Check
 
     changes: dict[str, dict[str, str]] = {}
-    for option, given, metrics in (("--limit", limits, _METRICS[:2]), ("--severity", severities, _METRICS)):
-        for each in given:
+    for option, words, metrics in (("--limit", limits, _METRICS[:2]), ("--severity", severities, _METRICS)):
+        for each in words:
             metric, _, value = each.partition("=")
             if metric not in metrics or not value:
                 wanted = f"METRIC={option.removeprefix('--').upper()} with one of {', '.join(metrics)}"
                 raise click.UsageError(f"{option}: expected {wanted}, found {each}")
             key = "severity" if option == "--severity" else "relative" if value.endswith("%") else "absolute"
             changes.setdefault(metric, {})[key] = value
+    for metric, given in changes.items():
+        if "relative" in given or "absolute" in given:
+            changes[metric] = {**_NO_LIMIT[metric], **given}
     try:
         return Check.model_validate(told_by_suite).changed(changes)
     except ValidationError as error:

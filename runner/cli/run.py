@@ -78,7 +78,9 @@ def run(
     interrupted.
     """
     wanted = _processes(processes, quick=quick, rigorous=rigorous)
-    _check(suite, resumed, anyway=anyway, out=out is not None, dry_run=dry_run)
+    _check(suite, resumed, anyway=anyway)
+    _one_of("--resume", resumed is not None, {"--out": out is not None, "--dry-run": dry_run})
+    _one_of("--dry-run", dry_run, {"--out": out is not None, "--profile": profile, "--quiet": quiet})
     with told():
         from attnbench.runner import engine, exit_code, progress
         from attnbench.suites.narrow import Narrowing
@@ -120,15 +122,19 @@ def run(
     sys.exit(code)
 
 
-def _check(suite: Path | None, resumed: Path | None, *, anyway: bool, out: bool, dry_run: bool) -> None:
-    """Refuse options that make no sense together."""
+def _check(suite: Path | None, resumed: Path | None, *, anyway: bool) -> None:
+    """Refuse a command that does not say what to measure."""
     if suite is None and resumed is None:
         raise click.UsageError("expected SUITE, or --resume RUN, found neither; name a suite")
     if anyway and resumed is None:
         raise click.UsageError("--anyway: expected --resume RUN beside it, found none; leave it out")
-    for name, given in (("--out", out), ("--dry-run", dry_run)):
-        if given and resumed is not None:
-            raise click.UsageError(f"expected one of --resume and {name}, found both; leave one")
+
+
+def _one_of(option: str, given: bool, others: dict[str, bool]) -> None:
+    """Refuse options that mean nothing beside `option`."""
+    for name, too in others.items():
+        if given and too:
+            raise click.UsageError(f"expected one of {option} and {name}, found both; leave one")
 
 
 def _processes(processes: int | None, *, quick: bool, rigorous: bool) -> int | None:

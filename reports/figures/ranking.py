@@ -1,0 +1,125 @@
+"""Series at the one length that a run has, the fastest on top: time of one call, speed-up and peak memory."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from attnbench.reports import cells
+from attnbench.reports.figures import panels, ticks
+from attnbench.reports.figures.looks import NOTE_COLOUR, Look, looks
+from attnbench.reports.figures.panels import Banded
+from attnbench.reports.figures.ticks import Ticks
+from attnbench.reports.frame import Run
+from attnbench.reports.settings import Setting, attempted, names, settings
+from attnbench.reports.statistics import floats
+
+_WIDTH, _ROW, _GAP_X, _GAP_Y, _HEADER = 2.4, 0.19, 0.25, 0.75, 0.9
+"""Inches: of a panel, of a series, between panels, below each and above the first."""
+_CHARACTER = 0.062
+"""Inches that a letter of a name takes."""
+
+_TICKS = 5
+"""At most, along a panel."""
+
+
+class _Quantity(NamedTuple):
+    """What a column of panels shows."""
+
+    words: str
+    columns: Banded
+    bound: str
+    """The column of what the work alone would allow, empty where there is none."""
+    ticks: Ticks
+
+
+_QUANTITIES = (
+    _Quantity("time of one call", panels.TIME, "", ticks.times),
+    _Quantity("speed-up against the baseline", panels.SPEEDUP, "bound_speedup", ticks.ratios),
+    _Quantity("peak memory of one call", Banded("peak_bytes", "peak_bytes", "peak_bytes"), "", ticks.sizes),
+)
+
+
+def ranking(run: Run) -> Figure:
+    """A row per series, a column per quantity, settings below each other; how those ended that have no number."""
+    found = settings(run.frame)
+    shown = [each for each in _QUANTITIES if run.frame[each.columns.middle].notna().any()]
+    title = " at N = ".join(["Time, speed-up and memory", *map(str, run.frame["seq_len"].unique())])
+    if not shown:
+        return panels.blank(title, panels.context(run), "Nothing to draw: no case passed.")
+    looked = looks(run.frame)
+    ranked = [_ranked(each) for each in found]
+    left = 0.3 + _CHARACTER * max(len(name) for rows in ranked for name in names(rows))
+    width = left + len(shown) * (_WIDTH + _GAP_X)
+    height = _HEADER + sum(_ROW * (len(rows) + 1) + _GAP_Y for rows in ranked)
+    figure = Figure(figsize=(width, height))
+    top = height - _HEADER
+    for setting, rows in zip(found, ranked, strict=True):
+        tall = _ROW * (len(rows) + 1)
+        for column, quantity in enumerate(shown):
+            x = left + column * (_WIDTH + _GAP_X)
+            axes = figure.add_axes((x / width, (top - tall) / height, _WIDTH / width, tall / height))
+            _draw(axes, rows, quantity, looked)
+            _across(axes, run.frame, quantity)
+            axes.set_yticks(range(len(rows)), [] if column else list(names(rows)), fontsize=7)
+            axes.set_ylim(len(rows) - 0.2, -0.8)
+            if not column:
+                _title(axes, setting, len(found))
+                _endings(axes, rows, looked)
+        top -= tall + _GAP_Y
+    bound = any(each.bound for each in shown)
+    note = f"Bars: 95 % intervals over processes.{' Strokes: bound by work.' if bound else ''}"
+    panels.header(figure, title, f"{panels.context(run)}. {note}")
+    return figure
+
+
+def _ranked(setting: Setting) -> pd.DataFrame:
+    """The series of a setting, the fastest first, those without a time last."""
+    return pd.concat([part for _, part in attempted(setting.frame)]).sort_values("time_ns", kind="stable")
+
+
+def _draw(axes: Axes, rows: pd.DataFrame, quantity: _Quantity, looked: dict[str, Look]) -> None:
+    """A point and its interval for each series."""
+    columns = [*quantity.columns, *filter(None, [quantity.bound])]
+    for place, (name, values) in enumerate(zip(names(rows), floats(rows[columns]), strict=True)):
+        look, (middle, low, high, *bound) = looked[name], values
+        axes.plot([low, high], [place, place], color=look.colour, linewidth=1.2)
+        axes.plot([middle], [place], **{**look.options(), "linestyle": "none", "markersize": 4.5})
+        axes.plot(bound, [place] * len(bound), "|", color=look.colour, markersize=7)
+    if quantity.bound:
+        axes.axvline(1, color=NOTE_COLOUR, linewidth=0.8, zorder=1)
+
+
+def _across(axes: Axes, frame: pd.DataFrame, quantity: _Quantity) -> None:
+    """The same logarithmic axis for all panels of a quantity."""
+    values = floats(frame[[*quantity.columns, *filter(None, [quantity.bound])]])
+    values = values[values > 0]
+    low, high = np.log(values.min()), np.log(values.max())
+    pad = max(0.06 * (high - low), 0.3)
+    ends = float(np.exp(low - pad)), float(np.exp(high + pad))
+    axes.set_xscale("log")
+    axes.set_xlim(*ends)
+    axes.xaxis.set_minor_locator(NullLocator())
+    places = quantity.ticks(*ends)
+    places = places[:: -(-len(places) // _TICKS)]
+    axes.set_xticks([place for place, _ in places], [text for _, text in places], fontsize=7)
+    axes.set_xlabel(quantity.words)
+    axes.grid(axis="both", color="#ececec", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _title(axes: Axes, setting: Setting, many: int) -> None:
+    """What tells the setting from the others, where there are others."""
+    if many > 1:
+        axes.set_title(setting.title, loc="left")
+
+
+def _endings(axes: Axes, rows: pd.DataFrame, looked: dict[str, Look]) -> None:
+    """How the series ended that have no time."""
+    for place, (name, status) in enumerate(zip(names(rows), rows["status"], strict=True)):
+        if status != "passed":
+            options: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 6.5}
+            axes.text(0.02, place, cells.SHORT[status], color=looked[name].colour, **options)
