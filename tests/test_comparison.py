@@ -1,5 +1,6 @@
 """Two runs compared, and one with itself: verdicts from synthetic runs with a known truth."""
 
+import io
 import json
 import math
 from dataclasses import replace
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from commands import bench
+from rich.console import Console
 from rows import FULL, LOCAL, OOM, QUIET, Plan, Series
 from rows import write_on as run
 
@@ -112,6 +114,15 @@ def test_other_machines_are_incomparable_in_time_and_memory_but_not_in_work(tmp_
 
 def test_another_cpu_alone_leaves_memory_comparable(tmp_path: Path) -> None:
     assert set(compared(tmp_path, QUIET, cpu="Another CPU").frame["memory"]) == {"unchanged"}
+
+
+def test_incomparable_memory_is_said_once_and_not_under_every_case(tmp_path: Path) -> None:
+    found = compared(tmp_path, QUIET, torch="2.14.0")
+    assert {row[tables.HEADER.index("memory")] for row in tables.rows(found)} == {"incomparable"}
+    shown = io.StringIO()
+    Console(file=shown, width=120).print(tables.terminal(found))
+    assert "the machines differ" in shown.getvalue()
+    assert "memory" not in shown.getvalue()
 
 
 def test_a_clock_or_a_host_name_does_not_matter(tmp_path: Path) -> None:

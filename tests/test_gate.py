@@ -281,6 +281,12 @@ def test_every_finding_of_a_case_is_named(tmp_path: Path) -> None:
     assert text.count("- **fail**") == 2
 
 
+def test_peaks_that_read_alike_are_told_in_bytes(tmp_path: Path) -> None:
+    more = replace(QUIET, seed=1, series=(FULL, replace(LOCAL, bytes_at_1024=2**23 + 64)))
+    told = [each.told for each in findings(compared(tmp_path, more), STRICT) if each.metric == "memory"]
+    assert sorted(told) == ["4,194,304 B to 4,194,336 B", "8,388,608 B to 8,388,672 B"]
+
+
 def test_junit_skips_what_has_nothing_to_compare(tmp_path: Path) -> None:
     fat = run(tmp_path / "b", replace(FAT, lengths=(1024,)), cpu="Another")
     found = compare(frame.load(run(tmp_path / "a", replace(QUIET, lengths=(1024,)))), frame.load(fat))

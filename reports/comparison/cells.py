@@ -36,10 +36,14 @@ def time(ns: float) -> str:
 
 
 def memory(row: pd.Series) -> str:
-    """`unchanged`, or the verdict with both peaks."""
-    if row["memory"] == "unchanged" or pd.isna(row["a_peak_bytes"]) or pd.isna(row["b_peak_bytes"]):
+    """The verdict, with both peaks where they differ: in bytes where three digits do not tell them apart."""
+    if row["memory"] not in ("regressed", "improved"):
         return str(row["memory"])
-    return f"{row['memory']} {units.size(row['a_peak_bytes'])} to {units.size(row['b_peak_bytes'])}"
+    peaks = row["a_peak_bytes"], row["b_peak_bytes"]
+    a, b = (units.size(each) for each in peaks)
+    if a == b:
+        a, b = (f"{int(each):,} B" for each in peaks)
+    return f"{row['memory']} {a} to {b}"
 
 
 def work(row: pd.Series) -> str:
