@@ -85,8 +85,10 @@ def crossover(row: pd.Series) -> str:
     if row["crossover"] == CROSSES:
         value, low, high = row["crossover_seq_len"], row["crossover_low"], row["crossover_high"]
         return f"from N = {units.honest(value, low, high).replace(',', '')}{brackets(low, high)}"
-    unclear = f"unclear: from a length on in {row['crossing_processes']} of {row['processes']} processes"
-    return {ALWAYS: "at every length measured", NEVER: "none in range", UNCLEAR: unclear}.get(row["crossover"], "")
+    if row["crossover"] == UNCLEAR:
+        words = ("at every length", "from a length on", "none in range")
+        return _unclear(words, row["always_processes"], row["crossing_processes"], row["processes"])
+    return {ALWAYS: "at every length measured", NEVER: "none in range"}.get(row["crossover"], "")
 
 
 def limit(found: Crossover, seq_len: int) -> str:
@@ -94,9 +96,17 @@ def limit(found: Crossover, seq_len: int) -> str:
     if found.kind == CROSSES:
         told = units.honest(found.at, found.low, found.high).replace(",", "")
         return f"up to {told}{brackets(found.low, found.high)} keys per query ({density(found.at / seq_len)} of N)"
-    unclear = f"unclear: up to a number of keys in {found.crossing_processes} of {found.processes} processes"
-    words = {ALWAYS: "at every number of keys measured", NEVER: "none in range", UNCLEAR: unclear}
-    return words.get(found.kind, "")
+    if found.kind == UNCLEAR:
+        words = ("at every number of keys", "up to a number of keys", "none in range")
+        return _unclear(words, found.always_processes, found.crossing_processes, found.processes)
+    return {ALWAYS: "at every number of keys measured", NEVER: "none in range"}.get(found.kind, "")
+
+
+def _unclear(words: tuple[str, str, str], always: int, crossing: int, processes: int) -> str:
+    """`unclear: at every length in 4, none in range in 1 of 5 processes`."""
+    counts = (always, crossing, processes - always - crossing)
+    told = ", ".join(f"{word} in {count}" for word, count in zip(words, counts, strict=True) if count)
+    return f"unclear: {told} of {processes} processes"
 
 
 def power(found: Interval) -> str:

@@ -22,6 +22,8 @@ class Crossover(NamedTuple):
     high: float = math.nan
     processes: int = 0
     crossing_processes: int = 0
+    always_processes: int = 0
+    """Processes in which it is faster at every point; in those that neither counts it is not faster at the last."""
 
 
 def crossover(x: FloatArray, difference: FloatArray) -> Crossover:
@@ -38,8 +40,11 @@ def crossover(x: FloatArray, difference: FloatArray) -> Crossover:
     if crossed.all():
         at, low, high = (float(np.exp(each)) for each in interval(log_x)[:3])
         return Crossover(CROSSES, at, low, high, len(log_x), len(log_x))
-    kind = ALWAYS if (log_x == -np.inf).all() else NEVER if (log_x == np.inf).all() else UNCLEAR
-    return Crossover(kind, processes=len(log_x), crossing_processes=int(crossed.sum()))
+    always = log_x == -np.inf
+    kind = ALWAYS if always.all() else NEVER if (log_x == np.inf).all() else UNCLEAR
+    return Crossover(
+        kind, processes=len(log_x), crossing_processes=int(crossed.sum()), always_processes=int(always.sum())
+    )
 
 
 def limit(x: FloatArray, difference: FloatArray) -> Crossover:

@@ -25,6 +25,7 @@ COLUMNS = (
     "crossover_high",
     "processes",
     "crossing_processes",
+    "always_processes",
 )
 
 
@@ -48,7 +49,7 @@ def scaling(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) ->
                 **_crossover(n[rows], rows, log_ns, baseline_rows[rows]),
             }
         )
-    counts = ("fitted_from", "fitted_to", "processes", "crossing_processes")
+    counts = ("fitted_from", "fitted_to", "processes", "crossing_processes", "always_processes")
     return pd.DataFrame(found, columns=list(COLUMNS)).astype(dict.fromkeys(counts, "Int64"))
 
 
@@ -88,4 +89,5 @@ def _crossover(n: IntArray, rows: IntArray, log_ns: FloatArray, baseline_rows: I
         "crossover_high": found.high,
         "processes": found.processes,
         "crossing_processes": found.crossing_processes,
+        "always_processes": found.always_processes,
     }

@@ -14,6 +14,7 @@ import rows
 from test_reports_tables import cells
 
 from attnbench import variants
+from attnbench.reports import cells as written
 from attnbench.reports import crossover, directions, figures, page, parallel, tables
 from attnbench.reports.answer import answer
 from attnbench.reports.crossover import ALWAYS, CROSSES, NEVER, UNCLEAR
@@ -157,6 +158,16 @@ def test_processes_that_disagree_are_unclear() -> None:
     assert crossover.limit(x, -agreed).kind == NEVER
     assert crossover.crossover(x, -agreed).at == pytest.approx(np.sqrt(8))
     assert crossover.crossover(x, np.full((3, 2), np.nan)).kind == ""
+
+
+def test_processes_that_disagree_are_counted_by_what_they_say() -> None:
+    x = np.array([1.0, 2.0, 4.0])
+    always, until, never = [-1.0, -1.0, -1.0], [-1.0, -1.0, 1.0], [1.0, 1.0, 1.0]
+    found = crossover.limit(x, np.array([always, always, always, until, never]).T)
+    expected = "at every number of keys in 3, up to a number of keys in 1, none in range in 1 of 5 processes"
+    assert written.limit(found, 4) == f"unclear: {expected}"
+    found = crossover.limit(x, np.array([always, always, always, always, until]).T)
+    assert (found.always_processes, found.crossing_processes, found.processes) == (4, 1, 5)
 
 
 def test_an_interval_holds_the_truth(tmp_path: Path) -> None:
