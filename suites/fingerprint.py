@@ -43,12 +43,17 @@ def within(meta: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
 
 def between(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The facts that differ between two runs, by their `run.json`, or that one of them mixes."""
-    one, other = _of_run(a), _of_run(b)
     mixed = within(a).keys() | within(b).keys()
-    pairs = {name: (one.get(name), other.get(name)) for name in {**one, **other}}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] or name in mixed}
+    one, other = (_of_run(each, mixed) for each in (a, b))
+    return {name: (one[name], other[name]) for name in one if one[name] != other[name] or name in mixed}
 
 
-def _of_run(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts of a run, and both of what it mixes."""
-    return of(meta["environment"]) | {name: f"{was}, then {now}" for name, (was, now) in within(meta).items()}
+def what_differs(found: Mapping[str, object]) -> str:
+    """`machines`, or `runs` where all that differs is code that one of them mixes."""
+    return "runs" if found.keys() <= set(CODE) else "machines"
+
+
+def _of_run(meta: Mapping[str, Any], mixed: set[str]) -> dict[str, Any]:
+    """The facts of a run, its code where either run mixes that, and both of what it mixes itself."""
+    told = of(meta["environment"]) | {name: meta["environment"].get(name) for name in CODE if name in mixed}
+    return told | {name: f"{was}, then {now}" for name, (was, now) in within(meta).items()}

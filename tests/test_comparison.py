@@ -112,6 +112,19 @@ def test_other_machines_are_incomparable_in_time_and_memory_but_not_in_work(tmp_
     assert any("the machines differ in cpu: " in each for each in answer(found))
 
 
+def test_a_run_of_two_commits_differs_as_a_run_and_not_by_its_machine(tmp_path: Path) -> None:
+    a, b = run(tmp_path / "a", QUIET, commit="aaa"), run(tmp_path / "b", replace(QUIET, seed=1), commit="aaa")
+    meta = json.loads((a / "run.json").read_text())
+    later = meta["environment"] | {"commit": "bbb"}
+    meta["resumed"] = [{"started": meta["started"], "processes": 10, "environment": later, "changed": {}}]
+    (a / "run.json").write_text(json.dumps(meta))
+    found = compare(frame.load(a), frame.load(b))
+    assert set(found.frame["reason"]) == {"the runs differ"}
+    assert found.how.startswith("The runs differ, so times are not compared")
+    assert "the runs differ in commit: aaa, then bbb and aaa" in answer(found)
+    assert "## The runs differ\n" in page.page(found, [])
+
+
 def test_another_cpu_alone_leaves_memory_comparable(tmp_path: Path) -> None:
     assert set(compared(tmp_path, QUIET, cpu="Another CPU").frame["memory"]) == {"unchanged"}
 

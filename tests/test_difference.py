@@ -54,6 +54,10 @@ def test_a_run_that_mixes_machines_is_like_none() -> None:
     assert fingerprint.between(plain, mixed) == {"torch": ("2.13", "2.13, then 2.14")}
     assert fingerprint.between(mixed, mixed) == {"torch": ("2.13, then 2.14", "2.13, then 2.14")}
     coded = {"environment": HERE, "resumed": [{"environment": HERE | {"commit": "bbb"}}]}
-    assert fingerprint.between(coded, plain) == {"commit": ("aaa, then bbb", None)}
+    assert fingerprint.between(coded, plain) == {"commit": ("aaa, then bbb", "aaa")}
+    other = {"environment": HERE | {"commit": "ccc"}}
+    assert fingerprint.between(other, coded) == {"commit": ("ccc", "aaa, then bbb")}
+    assert fingerprint.what_differs(fingerprint.between(coded, plain)) == "runs"
     elsewhere = {"environment": HERE | {"cpu": "two", "commit": "ccc"}}
     assert fingerprint.between(plain, elsewhere) == {"cpu": ("one", "two")}
+    assert fingerprint.what_differs(fingerprint.between(coded, elsewhere)) == "machines"

@@ -64,7 +64,7 @@ class Comparison:
     frame: pd.DataFrame
     """A row for each case of either; see `COLUMNS`."""
     differences: Mapping[str, tuple[Any, Any]]
-    """What differs between the machines, as A and B have it; empty where they are alike."""
+    """What differs between the machines, or what code a run mixes, as A and B have it; empty where they are alike."""
     how: str
     """How times were compared, in a sentence."""
     rule: Rule

@@ -7,6 +7,7 @@ from attnbench.reports.comparison import Comparison
 from attnbench.reports.comparison.cells import change, title
 from attnbench.reports.settings import varied
 from attnbench.reports.verdict import COMPARED, Verdict
+from attnbench.suites import fingerprint
 
 _MOST_NAMED = 5
 _METRICS = {"verdict": "time", "memory": "peak memory", "work": "work", "operators": "operators", "error": "error"}
@@ -84,4 +85,4 @@ def _machines(comparison: Comparison) -> list[str]:
     if not comparison.differences:
         return []
     told = [f"{name}: {escape.plain(a)} and {escape.plain(b)}" for name, (a, b) in comparison.differences.items()]
-    return [f"the machines differ in {'; '.join(told)}"]
+    return [f"the {fingerprint.what_differs(comparison.differences)} differ in {'; '.join(told)}"]

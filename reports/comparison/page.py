@@ -12,6 +12,7 @@ from attnbench.reports.figures.overlay import overlay
 from attnbench.reports.figures.ratios import ratios
 from attnbench.reports.files import put
 from attnbench.reports.frame import Run
+from attnbench.suites import fingerprint
 
 _HOW_TO_READ = """\
 - **Ratio**: time of B over time of A, with its 95 % interval; above 1 is slower. **Detectable**: the smallest slow-down
@@ -51,8 +52,9 @@ def page(comparison: Comparison, drawn: Sequence[str], source: str = "") -> str:
 
 
 def _machines(differences: Mapping[str, tuple[Any, Any]]) -> list[str]:
-    """What differs between the machines, as a table."""
+    """What differs between the machines or the runs, as a table."""
     if not differences:
         return []
     rows = [[escape.text(name), escape.text(a), escape.text(b)] for name, (a, b) in differences.items()]
-    return ["## The machines differ", escape.table(["", "A", "B"], rows, "lll")]
+    title = f"## The {fingerprint.what_differs(differences)} differ"
+    return [title, escape.table(["", "A", "B"], rows, "lll")]

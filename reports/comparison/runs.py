@@ -23,10 +23,10 @@ _ABSOLUTE = (
     "that were made one after the other also differ by what else the machine did: `bench ab` measures both at once."
 )
 _RELATIVE = (
-    "The machines differ, so only ratios to the baseline within each run are compared, by Welch's t test over "
+    "The {what} differ, so only ratios to the baseline within each run are compared, by Welch's t test over "
     "processes. Such ratios depend on the machine too: take them as advice."
 )
-_APART = "The machines differ, so times are not compared; --across-machines compares ratios within each run, as advice."
+_APART = "The {what} differ, so times are not compared; --across-machines compares ratios within each run, as advice."
 
 
 def compare(a: Run, b: Run, rule: Rule | None = None, *, across_machines: bool = False) -> Comparison:
@@ -40,17 +40,18 @@ def compare(a: Run, b: Run, rule: Rule | None = None, *, across_machines: bool =
     else:
         found = unpaired(_taken(a.log_ns, at_a), _taken(b.log_ns, at_b))
     _add_times(frame, found, rule)
+    what = fingerprint.what_differs(differences)
     apart: dict[str, str] = {}
     if relative:
         apart = dict.fromkeys(_baselines(a) | _baselines(b), "it is what the others are compared with")
     elif differences:
-        apart = dict.fromkeys(frame["case"], "the machines differ")
+        apart = dict.fromkeys(frame["case"], f"the {what} differ")
     _override(frame, (a, at_a), (b, at_b), apart)
     same = not differences.keys() & set(fingerprint.MEMORY)
     metrics.add(frame, same_memory=same)
     if same:
         metrics.add_operators(frame, journal.profiles(a.folder), journal.profiles(b.folder))
-    how = _RELATIVE if relative else _APART if differences else _ABSOLUTE
+    how = (_RELATIVE if relative else _APART if differences else _ABSOLUTE).format(what=what)
     return Comparison(str(a.folder), str(b.folder), frame[list(COLUMNS)], differences, how, rule)
 
 
