@@ -151,6 +151,22 @@ def test_across_machines_ratios_to_the_baseline_are_compared(tmp_path: Path) -> 
     assert "advice" in found.how
 
 
+def test_across_machines_a_case_without_a_baseline_is_incomparable(tmp_path: Path) -> None:
+    ended = replace(QUIET, series=(replace(FULL, endings={1024: OOM}), LOCAL))
+    found = compared(tmp_path / "ended", ended, ended, across_machines=True, cpu="Another CPU")
+    told = {(row["label"].split("(")[0], row["seq_len"]): row for _, row in found.frame.iterrows()}
+    assert told["local_window", 512]["verdict"] == "unchanged"
+    alone = told["local_window", 1024]
+    assert (alone["verdict"], alone["reason"]) == ("incomparable", "no baseline passed beside it")
+    assert told["full", 512]["reason"] == "it is what the others are compared with"
+    none = replace(QUIET, baseline=None)
+    one_side = compared(tmp_path / "one-side", QUIET, none, across_machines=True, cpu="Another CPU")
+    assert verdicts(one_side, "local_window") == {"incomparable"}
+    without = compared(tmp_path / "none", none, none, across_machines=True, cpu="Another CPU")
+    assert set(without.frame["verdict"]) == {"incomparable"}
+    assert set(without.frame["reason"]) == {"no baseline passed beside it"}
+
+
 @pytest.mark.parametrize(("factor", "verdict"), [(1.5, "regressed"), (0.5, "improved")])
 def test_memory_is_exact(tmp_path: Path, factor: float, verdict: str) -> None:
     more = replace(LOCAL, bytes_at_1024=LOCAL.bytes_at_1024 * factor)

@@ -27,6 +27,8 @@ _RELATIVE = (
     "processes. Such ratios depend on the machine too: take them as advice."
 )
 _APART = "The {what} differ, so times are not compared; --across-machines compares ratios within each run, as advice."
+_IS_BASELINE = "it is what the others are compared with"
+_NO_BASELINE = "no baseline passed beside it"
 
 
 def compare(a: Run, b: Run, rule: Rule | None = None, *, across_machines: bool = False) -> Comparison:
@@ -34,18 +36,16 @@ def compare(a: Run, b: Run, rule: Rule | None = None, *, across_machines: bool =
     rule = rule or Rule()
     differences = fingerprint.between(a.meta, b.meta)
     frame, at_a, at_b = _joined(a.frame, b.frame)
-    relative = bool(differences) and across_machines
-    if relative:
-        found = unpaired(_taken(_relative(a), at_a), _taken(_relative(b), at_b))
-    else:
-        found = unpaired(_taken(a.log_ns, at_a), _taken(b.log_ns, at_b))
-    _add_times(frame, found, rule)
     what = fingerprint.what_differs(differences)
+    relative = bool(differences) and across_machines
     apart: dict[str, str] = {}
+    log_a, log_b = a.log_ns, b.log_ns
     if relative:
-        apart = dict.fromkeys(_baselines(a) | _baselines(b), "it is what the others are compared with")
+        log_a, log_b = _relative(a), _relative(b)
+        apart = _without_ratio(a, log_a) | _without_ratio(b, log_b)
     elif differences:
         apart = dict.fromkeys(frame["case"], f"the {what} differ")
+    _add_times(frame, unpaired(_taken(log_a, at_a), _taken(log_b, at_b)), rule)
     _override(frame, (a, at_a), (b, at_b), apart)
     same = not differences.keys() & set(fingerprint.MEMORY)
     metrics.add(frame, same_memory=same)
@@ -84,9 +84,11 @@ def _relative(run: Run) -> FloatArray:
     return run.log_ns - _taken(run.log_ns, at)
 
 
-def _baselines(run: Run) -> set[str]:
-    """The cases that others are compared with, and so themselves."""
-    return {each["key"] for each in run.meta["cases"] if each["baseline"] == each["key"]}
+def _without_ratio(run: Run, ratios: FloatArray) -> dict[str, str]:
+    """Why cases have no ratio to a baseline within their run: each is one itself, or none passed beside it."""
+    baselines = {each["key"] for each in run.meta["cases"] if each["baseline"] == each["key"]}
+    told = zip(run.frame["case"], np.isfinite(ratios).any(axis=1), strict=True)
+    return {case: _IS_BASELINE if case in baselines else _NO_BASELINE for case, known in told if not known}
 
 
 def _add_times(frame: pd.DataFrame, found: Estimates, rule: Rule) -> None:
