@@ -15,13 +15,14 @@ from rich.console import Console
 from rows import FULL, LOCAL, OOM, QUIET, Plan, Series
 from rows import write_on as run
 
-from attnbench.reports import frame
+from attnbench.reports import escape, frame
 from attnbench.reports.comparison import COLUMNS, Comparison, page, tables
 from attnbench.reports.comparison.answer import answer
 from attnbench.reports.comparison.runs import compare
 from attnbench.reports.comparison.within import within
 from attnbench.reports.decision.pairs import unpaired
 from attnbench.reports.figures.overlay import overlay
+from attnbench.reports.figures.ratios import ratios
 from attnbench.runner.cli import main
 
 
@@ -235,6 +236,25 @@ def test_one_run_is_compared_with_itself(tmp_path: Path, axis: Any, label: str, 
     if axis == "direction":
         assert set(part["direction"]) == {"training"}
         assert part["ratio"].between(2.8, 3.2).all()
+
+
+def test_a_ratio_is_called_what_it_is(tmp_path: Path) -> None:
+    plain = compared(tmp_path / "plain", QUIET)
+    across = compared(tmp_path / "across", QUIET, across_machines=True, cpu="Another CPU")
+    alone = within(frame.load(tmp_path / "plain" / "a"), "variant")
+    for found, words in (
+        (plain, "time of B over time of A"),
+        (across, "time over that of the baseline in the same run, B over A"),
+        (alone, "time of a case (B) over time of the one it is against (A)"),
+    ):
+        assert found.frame["ratio"].notna().sum() >= 2
+        assert any("B takes" in each for each in answer(found)) == (found is plain)
+        assert f"\n- **Ratio**: {words}, with its 95 % interval" in page.page(found, [])
+        shown = [each.get_text() for each in ratios(found).texts]
+        assert shown[0] == f"T{words[1:]}"
+        assert shown[1].startswith("Cases of " if found is alone else "A: ")
+        assert json.loads(tables.as_json(found))["ratio"] == words
+    assert page.page(alone, []).startswith(f"# Cases of {escape.text(tmp_path / 'plain' / 'a')} against each other\n")
 
 
 def test_what_regressed_in_anything_comes_first(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import pandas as pd
@@ -26,14 +27,22 @@ COLUMNS = (
     *("error", "a_max_abs_error", "b_max_abs_error"),
 )
 """The columns of a comparison. `against` names the other case where one run is compared with itself. `verdict` is on
-time; `ratio` is the time of B over that of A with its 95 % interval
-`low`, `high`; `minimum_detectable` the smallest slow-down (a ratio minus 1) that would be found with a power of 80 %;
-`p_value` is adjusted for the number of cases; `processes` are those behind the ratio. `memory`, `work` and `error` are
-verdicts of their own: on the peak, on the pairs allowed and computed, and on the error against the oracle. `operators`
-is one on the calls of each operator, where both were profiled, and `operators_changed` names those that differ."""
+time; `ratio` is what the comparison's `Ratio` says, with its 95 % interval `low`, `high`; `minimum_detectable` the
+smallest slow-down (a ratio minus 1) that would be found with a power of 80 %; `p_value` is adjusted for the number of
+cases; `processes` are those behind the ratio. `memory`, `work` and `error` are verdicts of their own: on the peak, on
+the pairs allowed and computed, and on the error against the oracle. `operators` is one on the calls of each operator,
+where both were profiled, and `operators_changed` names those that differ."""
 
 NUMBERS = ("peak_bytes", "allowed_pairs", "computed_pairs", "max_abs_error")
 """What is compared besides time, as columns of A (`a_peak_bytes`) and of B."""
+
+
+class Ratio(StrEnum):
+    """What the ratios of a comparison are; above 1 is slower in each."""
+
+    TIMES = "time of B over time of A"
+    TO_BASELINES = "time over that of the baseline in the same run, B over A"
+    CASES = "time of a case (B) over time of the one it is against (A)"
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,12 @@ class Comparison:
     """By which times were judged."""
     noise: float | None = None
     """The largest ratio minus 1 that the same code is shown to have against itself, where that was measured."""
+    ratio: Ratio = Ratio.TIMES
+
+    @property
+    def title(self) -> str:
+        """What is compared with what."""
+        return f"Cases of {self.b} against each other" if self.ratio is Ratio.CASES else f"{self.b} against {self.a}"
 
     @property
     def worst_first(self) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from attnbench.reports import escape
-from attnbench.reports.comparison import Comparison
+from attnbench.reports.comparison import Comparison, Ratio
 from attnbench.reports.comparison.cells import change, title
 from attnbench.reports.settings import varied
 from attnbench.reports.verdict import COMPARED, Verdict
@@ -58,9 +58,9 @@ def _changes(comparison: Comparison) -> list[str]:
 
 
 def _together(comparison: Comparison) -> list[str]:
-    """The mean change of all cases: what a busy machine changes in all of them alike."""
+    """The mean change of all cases of two runs: what a busy machine changes in all of them alike."""
     ratios = comparison.frame["ratio"].dropna()
-    if len(ratios) < 2:
+    if len(ratios) < 2 or comparison.ratio is not Ratio.TIMES:
         return []
     mean = float(np.exp(np.log(ratios).mean()))
     detectable = (

@@ -15,8 +15,9 @@ from attnbench.reports.frame import Run
 from attnbench.suites import fingerprint
 
 _HOW_TO_READ = """\
-- **Ratio**: time of B over time of A, with its 95 % interval; above 1 is slower. **Detectable**: the smallest slow-down
-  that would have been found with a power of 80 %: an `unchanged` beside 20 % says little.
+- **Ratio**: {ratio}, with its 95 % interval; above 1 is slower.
+- **Detectable**: the smallest slow-down that would have been found with a power of 80 %: an `unchanged` beside 20 %
+  says little.
 - **regressed, improved**: shown to differ, and estimated to by {floor} at least. **unchanged**: shown to differ by less
   than {equivalence}. **inconclusive**: neither. **unstable**: a difference, but a run is flagged bimodal, drifting or
   throttled there.
@@ -38,13 +39,15 @@ def write(comparison: Comparison, folder: Path, runs: tuple[Run, Run] | None = N
 
 def page(comparison: Comparison, drawn: Sequence[str], source: str = "") -> str:
     """The page as Markdown; `source` is the command that made it."""
+    floor, equivalence = (f"{margin:.0%}" for margin in (comparison.rule.floor, comparison.rule.equivalence))
+    how_to_read = _HOW_TO_READ.format(ratio=comparison.ratio, floor=floor, equivalence=equivalence)
     parts = [
-        f"# {escape.text(comparison.b)} against {escape.text(comparison.a)}",
+        f"# {escape.text(comparison.title, longest=None)}",
         "\n".join(f"- {escape.text(each, longest=None)}" for each in answer(comparison)),
         *(f"![{name}](figures/{name}.svg)" for name in drawn),
         tables.markdown(comparison),
         "## How to read this",
-        _HOW_TO_READ.format(floor=f"{comparison.rule.floor:.0%}", equivalence=f"{comparison.rule.equivalence:.0%}"),
+        how_to_read,
         *_machines(comparison.differences),
         *(["## Command", escape.fenced(source, "sh")] if source else []),
     ]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from attnbench.reports import journal
-from attnbench.reports.comparison import COLUMNS, IDENTITY, NUMBERS, Comparison, Ending, lost_or_new, metrics
+from attnbench.reports.comparison import COLUMNS, IDENTITY, NUMBERS, Comparison, Ending, Ratio, lost_or_new, metrics
 from attnbench.reports.decision import Rule, judge
 from attnbench.reports.decision.pairs import Estimates, unpaired
 from attnbench.reports.decision.power import detectable_at_once
@@ -52,7 +52,8 @@ def compare(a: Run, b: Run, rule: Rule | None = None, *, across_machines: bool =
     if same:
         metrics.add_operators(frame, journal.profiles(a.folder), journal.profiles(b.folder))
     how = (_RELATIVE if relative else _APART if differences else _ABSOLUTE).format(what=what)
-    return Comparison(str(a.folder), str(b.folder), frame[list(COLUMNS)], differences, how, rule)
+    ratio = Ratio.TO_BASELINES if relative else Ratio.TIMES
+    return Comparison(str(a.folder), str(b.folder), frame[list(COLUMNS)], differences, how, rule, ratio=ratio)
 
 
 def _joined(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, IntArray, IntArray]:

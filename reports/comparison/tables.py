@@ -66,6 +66,7 @@ def as_json(comparison: Comparison) -> str:
         "format": 1,
         "a": comparison.a,
         "b": comparison.b,
+        "ratio": comparison.ratio.value,
         "answer": answer(comparison),
         "counts": comparison.counts(),
         "noise": comparison.noise,

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from attnbench.reports.comparison import COLUMNS, IDENTITY, NUMBERS, Comparison, metrics
+from attnbench.reports.comparison import COLUMNS, IDENTITY, NUMBERS, Comparison, Ratio, metrics
 from attnbench.reports.decision import Rule, judge
 from attnbench.reports.decision.pairs import paired
 from attnbench.reports.decision.power import detectable_at_once
@@ -50,7 +50,8 @@ def within(run: Run, axis: Axis, rule: Rule | None = None) -> Comparison:
     for name in NUMBERS:
         frame[f"a_{name}"], frame[f"b_{name}"] = theirs[name], mine[name]
     metrics.add(frame, same_memory=True, same_pattern=False)
-    return Comparison(str(run.folder), str(run.folder), frame[list(COLUMNS)], {}, _HOW, rule)
+    folder = str(run.folder)
+    return Comparison(folder, folder, frame[list(COLUMNS)], {}, _HOW, rule, ratio=Ratio.CASES)
 
 
 def _references(passed: pd.DataFrame, alike: Sequence[str]) -> tuple[IntArray, IntArray]:

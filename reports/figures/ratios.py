@@ -1,4 +1,4 @@
-"""A comparison as a forest plot: each case's ratio of times with its interval."""
+"""A comparison as a forest plot: each case's ratio with its interval."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from attnbench.reports.comparison import Comparison
+from attnbench.reports.comparison import Comparison, Ratio
 from attnbench.reports.comparison.cells import title
 from attnbench.reports.figures import panels
 from attnbench.reports.figures.looks import BASELINE_COLOUR, GUIDE_COLOUR, NOTE_COLOUR
@@ -26,13 +26,15 @@ _COLOURS = {
 
 
 def ratios(comparison: Comparison) -> Figure:
-    """Ratios of the time of B to that of A on a logarithmic axis, the worst on top; a band marks what is unchanged."""
-    heading = "Time of B over time of A"
+    """Ratios on a logarithmic axis, the worst on top; a band marks what is unchanged."""
+    heading = f"{comparison.ratio[0].upper()}{comparison.ratio[1:]}"
     frame = comparison.worst_first
     named = varied(frame)
     drawn = frame[frame["ratio"].notna()].head(MOST)
     margin = comparison.rule.equivalence
-    note = f"A: {comparison.a}. B: {comparison.b}. Bars: 95 % intervals. Band: {margin:.0%} either way."
+    within = comparison.ratio is Ratio.CASES
+    sides = f"Cases of {comparison.b}" if within else f"A: {comparison.a}. B: {comparison.b}"
+    note = f"{sides}. Bars: 95 % intervals. Band: {margin:.0%} either way."
     if not len(drawn):
         return panels.blank(heading, note, "Nothing to draw: no two times were compared.")
     left_out = int(frame["ratio"].notna().sum()) - len(drawn)
@@ -57,7 +59,7 @@ def ratios(comparison: Comparison) -> Figure:
     ticks = _ticks(reach)
     axes.set_xticks(ticks, [f"{each:.2g}" if each < 1 else f"{each:g}" for each in ticks])
     axes.minorticks_off()
-    axes.set_xlabel("ratio of times; right is slower")
+    axes.set_xlabel("ratio; right is slower")
     seen = [verdict for verdict in _COLOURS if (drawn["verdict"] == verdict).any()]
     handles = [Line2D([], [], marker="o", markersize=4, color=_COLOURS[each], label=each.value) for each in seen]
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.0))
