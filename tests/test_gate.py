@@ -189,6 +189,23 @@ def test_a_baseline_is_saved_listed_shown_checked_and_removed(tmp_path: Path, mo
     assert "expected a baseline or the folder of a run, found none; there are: none" in output
 
 
+@pytest.mark.parametrize("name", ["main", "baselines/main.tar.gz"])
+def test_a_check_calls_the_baseline_what_the_user_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(Path("stored"), QUIET)
+    run(Path("now"), SLOW)
+    assert bench("baseline", "save", "main", "stored")[0] == 0
+    assert check("now", "--baseline", name, "--out", "out")[0] == 0
+    told = json.loads(Path("out/comparison.json").read_text())
+    assert (told["a"], told["b"]) == (name, "now")
+    assert Path("out/comparison.md").read_text().startswith(f"# now against {name}\n")
+    drawn = "".join(path.read_text() for path in Path("out/figures").glob("*.svg"))
+    assert f"A: {name}. B: now." in drawn
+    assert "attnbench-" not in drawn
+
+
 def test_the_same_run_gives_the_same_bytes_and_comes_back_whole(tmp_path: Path) -> None:
     folder = run(tmp_path / "run", QUIET)
     one, other = (baseline.save(folder, name, tmp_path / "store") for name in ("one", "other"))

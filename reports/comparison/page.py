@@ -1,6 +1,7 @@
 """A comparison as a folder: `comparison.md`, `comparison.csv`, `comparison.json` and figures."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ def write(comparison: Comparison, folder: Path, runs: tuple[Run, Run] | None = N
     """Write everything; returns the path of `comparison.md`. With two `runs`, their times share a figure too."""
     drawn = {"ratios": partial(ratios, comparison)}
     if runs is not None:
-        drawn["overlay"] = partial(overlay, *runs)
+        a, b = runs
+        named = replace(a, folder=Path(comparison.a)), replace(b, folder=Path(comparison.b))
+        drawn["overlay"] = partial(overlay, *named)
     figures.save(drawn, folder)
     put(folder / "comparison.csv", tables.csv(comparison))
     put(folder / "comparison.json", tables.as_json(comparison))

@@ -31,8 +31,15 @@ _IS_BASELINE = "it is what the others are compared with"
 _NO_BASELINE = "no baseline passed beside it"
 
 
-def compare(a: Run, b: Run, rule: Rule | None = None, *, across_machines: bool = False) -> Comparison:
-    """Run B compared with run A."""
+def compare(
+    a: Run,
+    b: Run,
+    rule: Rule | None = None,
+    *,
+    across_machines: bool = False,
+    names: tuple[str, str] | None = None,
+) -> Comparison:
+    """Run B compared with run A; `names` are what they are called, their folders where that is not told."""
     rule = rule or Rule()
     differences = fingerprint.between(a.meta, b.meta)
     frame, at_a, at_b = _joined(a.frame, b.frame)
@@ -53,7 +60,8 @@ def compare(a: Run, b: Run, rule: Rule | None = None, *, across_machines: bool =
         metrics.add_operators(frame, journal.profiles(a.folder), journal.profiles(b.folder))
     how = (_RELATIVE if relative else _APART if differences else _ABSOLUTE).format(what=what)
     ratio = Ratio.TO_BASELINES if relative else Ratio.TIMES
-    return Comparison(str(a.folder), str(b.folder), frame[list(COLUMNS)], differences, how, rule, ratio=ratio)
+    one, other = names or (str(a.folder), str(b.folder))
+    return Comparison(one, other, frame[list(COLUMNS)], differences, how, rule, ratio=ratio)
 
 
 def _joined(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, IntArray, IntArray]:

@@ -155,8 +155,9 @@ def check(
         loaded = frame.load(run)
         policy = _policy(loaded.meta["suite"].get("check", {}), limits, severities)
         floor = min(share(policy.time.relative), _LARGEST_FLOOR)
+        rule = Rule(floor=floor, equivalence=max(floor, 0.05))
         with baselines.opened(baseline, store) as stored:
-            comparison = compare_runs(stored, loaded, Rule(floor=floor, equivalence=max(floor, 0.05)))
+            comparison = compare_runs(stored, loaded, rule, names=(baseline, str(run)))
             found = findings(comparison, policy)
             if out is not None:
                 journal.make_folder(out)
