@@ -13,7 +13,7 @@ from rows import FULL, LOCAL, OOM, QUIET, Plan
 from rows import write_on as run
 
 from attnbench.reports import baseline, frame
-from attnbench.reports.comparison import Comparison, forms
+from attnbench.reports.comparison import Comparison, forms, tables
 from attnbench.reports.comparison.runs import compare
 from attnbench.reports.gate import STRICT, findings
 from attnbench.reports.journal import RunError
@@ -89,6 +89,29 @@ def test_the_page_of_a_check_tells_its_own_limits(tmp_path: Path) -> None:
     text = (tmp_path / "out" / "comparison.md").read_text()
     assert "estimated to by 15% at least" in text
     assert "**unchanged**: shown to differ by less\n  than 15%." in text
+
+
+def test_what_fails_a_check_stands_in_its_files(tmp_path: Path) -> None:
+    stored, now = run(tmp_path / "stored", QUIET), run(tmp_path / "now", FAT)
+    assert check(now, "--baseline", stored, "--out", tmp_path / "out")[0] == 1
+    told = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert [set(each) for each in told["findings"]] == [{"case", "metric", "verdict", "severity", "told"}] * 2
+    assert {each["case"] for each in told["findings"]} < {each["case"] for each in told["cases"]}
+    found = {(each["metric"], each["verdict"], each["severity"], each["told"]) for each in told["findings"]}
+    assert ("memory", "regressed", "fail", "8.00 MiB to 8.06 MiB") in found
+    assert told["how"].startswith("Times of two runs are compared")
+    text = (tmp_path / "out" / "comparison.md").read_text()
+    assert "\n\n2 findings that fail, 0 that warn.\n\n- **fail** " in text
+    assert text.count("- **fail** ") == 2
+
+
+def test_json_says_how_and_what_was_found_where_nothing_was_compared(tmp_path: Path) -> None:
+    none = replace(QUIET, series=(replace(FULL, endings={512: OOM, 1024: OOM}),))
+    found = compare(frame.load(run(tmp_path / "a", none)), frame.load(run(tmp_path / "b", none)))
+    told = json.loads(tables.as_json(found, findings(found, STRICT)))
+    assert told["findings"] == []
+    assert told["how"] == found.how
+    assert json.loads(tables.as_json(found))["findings"] is None, "nothing is held to a policy"
 
 
 def test_strict_asks_for_certainty(tmp_path: Path) -> None:

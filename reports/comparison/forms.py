@@ -33,6 +33,16 @@ def headline(found: Sequence[Finding]) -> str:
     return f"{failing}, {warns} that warn{'s' if warns == 1 else ''}."
 
 
+def listed(found: Sequence[Finding], most: int | None = None) -> str:
+    """The findings as a list in Markdown; with `most`, so many of them and how many more there are."""
+    shown = found[:most]
+    lines = [
+        f"- **{each.severity}** {escape.text(each.title)}: {each.metric} {escape.text(each.told)}" for each in shown
+    ]
+    left_out = len(found) - len(shown)
+    return "\n".join([*lines, *([f"- and {left_out} more"] if left_out else [])])
+
+
 def annotations(found: Sequence[Finding]) -> str:
     """Workflow commands, an error or a warning for each finding, the worst first and at most ten."""
     lines = [f"::{_kind(each)} title={_property(f'{each.metric} {each.verdict}')}::{_message(each)}" for each in found]
@@ -91,14 +101,8 @@ def _fitting(
 def _page(comparison: Comparison, found: Sequence[Finding] | None, most: int) -> str:
     """A page; None is found where nothing is held to a policy."""
     title = "### attnbench" if found is None else f"### attnbench: {headline(found)}"
-    found = found or []
     words = "\n".join(f"- {escape.text(each)}" for each in answer(comparison))
-    named = "\n".join(
-        f"- **{each.severity}** {escape.text(each.title)}: {each.metric} {escape.text(each.told)}"
-        for each in found[:most]
-    )
-    named += f"\n- and {len(found) - most} more" if len(found) > most else ""
-    parts = [title, named, words, tables.markdown(comparison, most) if most else ""]
+    parts = [title, listed(found or [], most), words, tables.markdown(comparison, most) if most else ""]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

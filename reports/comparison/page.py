@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.reports import escape, figures
-from attnbench.reports.comparison import Comparison, tables
+from attnbench.reports.comparison import Comparison, forms, tables
 from attnbench.reports.comparison.answer import answer
 from attnbench.reports.figures.overlay import overlay
 from attnbench.reports.figures.ratios import ratios
 from attnbench.reports.files import put
 from attnbench.reports.frame import Run
+from attnbench.reports.gate import Finding
 from attnbench.suites import fingerprint
 
 _HOW_TO_READ = """\
@@ -27,8 +28,17 @@ _HOW_TO_READ = """\
   are allowed and computed. **Error** is that against the oracle; it may double before it counts."""
 
 
-def write(comparison: Comparison, folder: Path, runs: tuple[Run, Run] | None = None, source: str = "") -> Path:
-    """Write everything; returns the path of `comparison.md`. With two `runs`, their times share a figure too."""
+def write(
+    comparison: Comparison,
+    folder: Path,
+    runs: tuple[Run, Run] | None = None,
+    source: str = "",
+    found: Sequence[Finding] | None = None,
+) -> Path:
+    """Write everything; returns the path of `comparison.md`. With two `runs`, their times share a figure too.
+
+    `source` is the command that made it; `found` is None where nothing is held to a policy.
+    """
     drawn = {"ratios": partial(ratios, comparison)}
     if runs is not None:
         a, b = runs
@@ -36,16 +46,17 @@ def write(comparison: Comparison, folder: Path, runs: tuple[Run, Run] | None = N
         drawn["overlay"] = partial(overlay, *named)
     figures.save(drawn, folder)
     put(folder / "comparison.csv", tables.csv(comparison))
-    put(folder / "comparison.json", tables.as_json(comparison))
-    return put(folder / "comparison.md", page(comparison, list(drawn), source))
+    put(folder / "comparison.json", tables.as_json(comparison, found))
+    return put(folder / "comparison.md", page(comparison, list(drawn), source, found))
 
 
-def page(comparison: Comparison, drawn: Sequence[str], source: str = "") -> str:
-    """The page as Markdown; `source` is the command that made it."""
+def page(comparison: Comparison, drawn: Sequence[str], source: str = "", found: Sequence[Finding] | None = None) -> str:
+    """The page as Markdown; `source` and `found` as in `write`."""
     floor, equivalence = (f"{margin:.0%}" for margin in (comparison.rule.floor, comparison.rule.equivalence))
     how_to_read = _HOW_TO_READ.format(ratio=comparison.ratio, floor=floor, equivalence=equivalence)
     parts = [
         f"# {escape.text(comparison.title, longest=None)}",
+        *([] if found is None else [forms.headline(found), forms.listed(found)]),
         "\n".join(f"- {escape.text(each, longest=None)}" for each in answer(comparison)),
         *(f"![{name}](figures/{name}.svg)" for name in drawn),
         tables.markdown(comparison),
@@ -54,7 +65,7 @@ def page(comparison: Comparison, drawn: Sequence[str], source: str = "") -> str:
         *_machines(comparison.differences),
         *(["## Command", escape.fenced(source, "sh")] if source else []),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _machines(differences: Mapping[str, tuple[Any, Any]]) -> list[str]:

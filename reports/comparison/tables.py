@@ -1,12 +1,14 @@
 """Tables of a comparison, the worst case first: for the terminal, as Markdown, CSV and JSON."""
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from attnbench.reports import escape
 from attnbench.reports.benchmarks import finite
 from attnbench.reports.comparison import COLUMNS, METRICS, Comparison, cells
 from attnbench.reports.comparison.answer import answer
+from attnbench.reports.gate import Finding
 from attnbench.reports.settings import varied
 from attnbench.reports.verdict import Verdict
 
@@ -60,14 +62,17 @@ def csv(comparison: Comparison) -> str:
     return comparison.worst_first.to_csv(index=False, lineterminator="\n")
 
 
-def as_json(comparison: Comparison) -> str:
-    """Everything, for programs; null where there is no number."""
+def as_json(comparison: Comparison, found: Sequence[Finding] | None = None) -> str:
+    """Everything, for programs; null where there is no number, and for `findings` where nothing is held to a policy."""
+    named = ("case", "metric", "verdict", "severity", "told")
     told = {
         "format": 1,
         "a": comparison.a,
         "b": comparison.b,
         "ratio": comparison.ratio.value,
         "answer": answer(comparison),
+        "how": comparison.how,
+        "findings": None if found is None else [{name: getattr(each, name) for name in named} for each in found],
         "counts": comparison.counts(),
         "noise": comparison.noise,
         "differences": {name: list(pair) for name, pair in comparison.differences.items()},

@@ -254,7 +254,7 @@ def publish(
     where = None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        where = page.write(comparison, folder, runs, shlex.join(command_line()))
+        where = page.write(comparison, folder, runs, shlex.join(command_line()), found)
     if form == "text":
         _print(comparison, found)
     elif form == "github":
@@ -269,7 +269,7 @@ def publish(
         written: dict[str, Callable[[], str]] = {
             "markdown": lambda: forms.summary(comparison, found),
             "csv": lambda: tables.csv(comparison),
-            "json": lambda: tables.as_json(comparison),
+            "json": lambda: tables.as_json(comparison, found),
             "junit": lambda: forms.junit(comparison, found or []),
         }
         click.echo(written[form](), nl=False)
