@@ -368,7 +368,7 @@ def test_a_figure_of_both_runs_holds_both(tmp_path: Path) -> None:
     """Also where A is far from B: the axis has room for it."""
     a = frame.load(run(tmp_path / "a", QUIET))
     b = frame.load(run(tmp_path / "b", replace(QUIET, seed=1, series=(slower(FULL, 40.0), slower(LOCAL, 40.0)))))
-    axes = overlay(a, b).axes[0]
+    axes = overlay(compare(a, b), a, b).axes[0]
     low, high = axes.get_ylim()
     shown = [float(ns) for line in axes.lines if line.get_marker() == "x" for ns in np.asarray(line.get_ydata())]
     assert sorted(shown) == sorted(a.frame["time_ns"])

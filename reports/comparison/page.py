@@ -1,7 +1,6 @@
 """A comparison as a folder: `comparison.md`, `comparison.csv`, `comparison.json` and figures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,9 +40,7 @@ def write(
     """
     drawn = {"ratios": partial(ratios, comparison)}
     if runs is not None:
-        a, b = runs
-        named = replace(a, folder=Path(comparison.a)), replace(b, folder=Path(comparison.b))
-        drawn["overlay"] = partial(overlay, *named)
+        drawn["overlay"] = partial(overlay, comparison, *runs)
     figures.save(drawn, folder)
     put(folder / "comparison.csv", tables.csv(comparison))
     put(folder / "comparison.json", tables.as_json(comparison, found))

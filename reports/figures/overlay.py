@@ -6,15 +6,16 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from attnbench.reports.comparison import Comparison
 from attnbench.reports.figures import panels, ticks
 from attnbench.reports.figures.looks import NOTE_COLOUR
 from attnbench.reports.frame import Run
 from attnbench.reports.settings import attempted
 
 
-def overlay(a: Run, b: Run) -> Figure:
+def overlay(comparison: Comparison, a: Run, b: Run) -> Figure:
     """Times of both runs, case by case of B, with A's where it measured the same."""
-    note = f"Solid: B ({b.folder}), with its 95 % band. Dashed: A ({a.folder})."
+    note = f"Solid: B ({comparison.b}), with its 95 % band. Dashed: A ({comparison.a})."
     before_ns = b.frame["case"].map(a.frame.set_index("case")["time_ns"])
     both = replace(b, frame=b.frame.assign(before_ns=before_ns))
     drawn = panels.sheet(both, "Time of one call, before and after", note)

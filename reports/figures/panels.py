@@ -22,7 +22,9 @@ from attnbench.reports.statistics import floats
 
 WIDTH, HEIGHT = 3.9, 3.0
 """Inches of a panel, the strip of what did not pass apart."""
-_LEFT, _BOTTOM, _GAP_X, _GAP_Y, _HEADER = 0.8, 0.55, 0.3, 0.8, 0.9
+_LEFT, _BOTTOM, _GAP_X, _GAP_Y = 0.8, 0.55, 0.3, 0.8
+_HEADER, _LINE = 0.76, 0.14
+"""Inches of a header, and of each line of its note."""
 _STRIP_ROW = 0.15
 _LEGEND = 2.9
 _MARGIN = 0.12
@@ -82,19 +84,21 @@ def sheet(run: Run, title: str, note: str, across: Across = LENGTH, shown: Seque
     columns = 1 + max(each.column for each in found)
     height = HEIGHT + strip
     width_all = _LEFT + columns * (WIDTH + _GAP_X) + _LEGEND
-    height_all = _HEADER + rows * height + (rows - 1) * _GAP_Y + _BOTTOM
+    note = f"{context(run)}. {note}"
+    above = header_height(note, width_all)
+    height_all = above + rows * height + (rows - 1) * _GAP_Y + _BOTTOM
     figure = Figure(figsize=(width_all, height_all))
     frame = run.frame if shown is None else pd.concat([each.frame for each in shown])
     panels = []
     for each in found:
         left = _LEFT + each.column * (WIDTH + _GAP_X)
-        bottom = height_all - _HEADER - (each.row + 1) * height - each.row * _GAP_Y
+        bottom = height_all - above - (each.row + 1) * height - each.row * _GAP_Y
         box = (left / width_all, bottom / height_all, WIDTH / width_all, height / height_all)
         axes = figure.add_axes(box)
         axes.set_title(each.title if rows > 1 else str(each.frame["direction"].iloc[0]), loc="left")
         _axis(axes, across, np.unique(frame[across.column].to_numpy(np.float64)).tolist())
         panels.append(Panel(each, axes))
-    header(figure, title, f"{context(run)}. {note}")
+    header(figure, title, note)
     return Sheet(figure, panels, looks(frame), strip / height)
 
 
@@ -207,8 +211,19 @@ def header(figure: Figure, title: str, note: str) -> None:
     width, height = figure.get_size_inches()
     left = 0.1 / width
     figure.text(left, 1 - 0.1 / height, title, va="top", fontsize=11, fontweight="bold")
-    lines = "\n".join(textwrap.wrap(note, int((width - 0.2) / 0.075)))
-    figure.text(left, 1 - 0.34 / height, lines, va="top", color=NOTE_COLOUR, fontsize=7.5, linespacing=1.3)
+    figure.text(
+        left, 1 - 0.34 / height, _wrapped(note, width), va="top", color=NOTE_COLOUR, fontsize=7.5, linespacing=1.3
+    )
+
+
+def header_height(note: str, width: float) -> float:
+    """Inches that title and note take above the panels of a figure."""
+    return _HEADER + _LINE * (1 + _wrapped(note, width).count("\n"))
+
+
+def _wrapped(note: str, width: float) -> str:
+    """A note in lines that fit a figure."""
+    return "\n".join(textwrap.wrap(note, int((width - 0.2) / 0.075)))
 
 
 def _axis(axes: Axes, across: Across, values: list[float]) -> None:

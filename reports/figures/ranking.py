@@ -17,8 +17,8 @@ from attnbench.reports.frame import Run
 from attnbench.reports.settings import Setting, attempted, names, settings
 from attnbench.reports.statistics import floats
 
-_WIDTH, _ROW, _GAP_X, _GAP_Y, _HEADER = 2.4, 0.19, 0.25, 0.75, 0.9
-"""Inches: of a panel, of a series, between panels, below each and above the first."""
+_WIDTH, _ROW, _GAP_X, _GAP_Y = 2.4, 0.19, 0.25, 0.75
+"""Inches: of a panel, of a series, between panels and below each."""
 _CHARACTER = 0.062
 """Inches that a letter of a name takes."""
 
@@ -54,9 +54,12 @@ def ranking(run: Run) -> Figure:
     ranked = [_ranked(each) for each in found]
     left = 0.3 + _CHARACTER * max(len(name) for rows in ranked for name in names(rows))
     width = left + len(shown) * (_WIDTH + _GAP_X)
-    height = _HEADER + sum(_ROW * (len(rows) + 1) + _GAP_Y for rows in ranked)
+    bound = any(each.bound for each in shown)
+    note = f"{panels.context(run)}. Bars: 95 % intervals over processes.{' Strokes: bound by work.' if bound else ''}"
+    above = panels.header_height(note, width)
+    height = above + sum(_ROW * (len(rows) + 1) + _GAP_Y for rows in ranked)
     figure = Figure(figsize=(width, height))
-    top = height - _HEADER
+    top = height - above
     for setting, rows in zip(found, ranked, strict=True):
         tall = _ROW * (len(rows) + 1)
         for column, quantity in enumerate(shown):
@@ -70,9 +73,7 @@ def ranking(run: Run) -> Figure:
                 _title(axes, setting, len(found))
                 _endings(axes, rows, looked)
         top -= tall + _GAP_Y
-    bound = any(each.bound for each in shown)
-    note = f"Bars: 95 % intervals over processes.{' Strokes: bound by work.' if bound else ''}"
-    panels.header(figure, title, f"{panels.context(run)}. {note}")
+    panels.header(figure, title, note)
     return figure
 
 
