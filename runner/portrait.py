@@ -6,6 +6,7 @@ from typing import Any
 
 from attnbench import variants
 from attnbench.reports import picture
+from attnbench.runner.lengths import POWERS, existing
 from attnbench.suites import Case, Problem
 from attnbench.suites.catalog import broken, leaves
 from attnbench.suites.problem import near, shown
@@ -16,8 +17,6 @@ SIDE = 64
 """Cells of a picture in the terminal, a side."""
 _FILE_SIDE = 256
 _SMALL = (1, 2, 3, 5, 7, 61, 97, 193, 389)
-_LENGTHS = tuple(2**power for power in range(6, 12))
-"""Lengths to draw at."""
 _DENSITY = 1 / 2
 
 
@@ -41,7 +40,7 @@ def head(name: str) -> str:
 
 def flaw(case: Case, n: int | None) -> str | None:
     """What is wrong with the case's pattern itself, at small odd lengths, at those to draw at, or at n; or nothing."""
-    for each in (*_SMALL, *_LENGTHS, *([n] if n else [])):
+    for each in (*_SMALL, *POWERS, *([n] if n else [])):
         try:
             found = None if case.pattern.unsupported(each) else variants.flaw(case.pattern, each)
         except TooManySpans:
@@ -63,7 +62,7 @@ def spans(pattern: Pattern, n: int | None) -> Spans:
     """
     n = n or length(pattern)
     if n is None:
-        raise Missing(f"it exists at no length up to {_LENGTHS[-1]}; at N=1: {pattern.unsupported(1)}")
+        raise Missing(f"it exists at no length up to {POWERS[-1]}; at N=1: {pattern.unsupported(1)}")
     reason = pattern.unsupported(n)
     if reason:
         raise Missing(reason)
@@ -75,8 +74,8 @@ def spans(pattern: Pattern, n: int | None) -> Spans:
 
 def length(pattern: Pattern) -> int | None:
     """A length to draw at: one at which the pattern hides half of the pairs, else the first at which it exists."""
-    there = [n for n in (*_LENGTHS, *range(1, _LENGTHS[-1])) if pattern.unsupported(n) is None]
-    sparse = (n for n in there if n in _LENGTHS and pattern.spans(n).pairs() < _DENSITY * n**2)
+    there = [n for _, n in existing((pattern, n) for n in (*POWERS, *range(1, POWERS[-1])))]
+    sparse = (n for n in there if n in POWERS and pattern.spans(n).pairs() < _DENSITY * n**2)
     return next(sparse, there[0] if there else None)
 
 

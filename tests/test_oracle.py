@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from torch import Tensor
 from attnbench import variants
 from attnbench.runner.worker.calls import inputs
 from attnbench.runner.worker.verification import Attend, Verdict, check, check_rows, small
-from attnbench.variants import Shape, Spans
+from attnbench.variants import Pattern, Shape, Spans, parameter
 from attnbench.variants.kernels import _oracle
+from attnbench.variants.local_window import LocalWindow
 from attnbench.variants.local_window_2d import LocalWindow2d
 from attnbench.variants.truncated import Truncated
 
@@ -230,6 +232,48 @@ def test_a_pattern_that_exists_at_one_length_is_checked_as_others_near_small_len
     assert found == [({**vars(pattern), "grid": grid}, n) for n, grid in grids.items()]
     short = LocalWindow2d(window=(3, 3), grid=(5, 7))
     assert small(short, Shape(1, 1, 1, 35, 8))[-1] == (short, Shape(1, 1, 1, 35, 8))
+
+
+@dataclass(frozen=True)
+class Blocks(Pattern):
+    """A window that exists in whole blocks of 64 alone."""
+
+    reach: int = parameter("keys on either side of the query")
+
+    def spans(self, n: int) -> Spans:
+        return Truncated(left=self.reach, right=self.reach).spans(n)
+
+    def unsupported(self, n: int) -> str | None:
+        return f"no whole blocks, found {n}" if n % 64 else None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "n", "expected"),
+    [
+        (LocalWindow(window=65, dilation=32, edges="slide"), 4096, 2080),
+        (LocalWindow2d(window=(7, 7), dilation=(8, 8), edges="slide"), 4096, 56 * 56),
+        (Blocks(reach=5), 4096, 64),
+        (Blocks(reach=64), 4096, 256),
+        (Blocks(reach=2000), 4096, 2048),
+        (Blocks(reach=5), 1024, 1024),
+    ],
+    ids=repr,
+)
+def test_what_exists_at_no_small_length_is_checked_where_it_exists(pattern: Pattern, n: int, expected: int) -> None:
+    ((kind, shape),) = small(pattern, Shape(3, 12, 4, n, 64))
+    assert (kind, shape.seq_len) == (pattern, expected)
+    heads = (6, 2) if expected <= 1553 else (2, 1)
+    assert (shape.batch, shape.heads, shape.kv_heads, shape.head_dim) == (1, *heads, 64)
+
+
+def test_another_grid_is_looked_for_too() -> None:
+    pattern = LocalWindow2d(window=(7, 7), grid=(128, 128), dilation=(8, 8), edges="slide")
+    ((kind, shape),) = small(pattern, Shape(1, 1, 1, 128 * 128, 8))
+    assert (kind, shape.seq_len) == (replace(pattern, grid=(57, 56)), 57 * 56)
+
+
+def test_what_exists_at_long_lengths_alone_is_not_checked_at_any() -> None:
+    assert small(LocalWindow(window=129, dilation=64, edges="slide"), Shape(1, 1, 1, 8256, 8)) == []
 
 
 def test_inputs_are_the_same_every_time() -> None:

@@ -23,7 +23,7 @@ from attnbench.runner.worker import calls
 from attnbench.runner.worker.calls import inputs
 from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.verification import Attend, check, check_rows
-from attnbench.suites import Case, Probe, Status
+from attnbench.suites import Case, Direction, Probe, Status
 from attnbench.suites.load import SuiteError, parse
 from attnbench.variants import (
     BoolArray,
@@ -275,12 +275,19 @@ def test_what_ships_has_no_flaw(name: str, parameters: dict[str, Any]) -> None:
         assert flaw(variants.load(name).pattern(**parameters), n) is None
 
 
-def probed(folder: Path, name: str, source: str, n: int = 61, implementation: str = "blockwise") -> Probe:
+def probed(
+    folder: Path,
+    name: str,
+    source: str,
+    n: int = 61,
+    implementation: str = "blockwise",
+    direction: Direction = "training",
+) -> Probe:
     """The probe of a variant that is written into the folder, in this process."""
     (folder / f"{name}.py").write_text(source)
     variants.extend(folder)
     shape = Shape(1, 2, 1, n, 8)
-    return probe(Case(name, {}, implementation, shape, "float32", "cpu", "training", 1), 2**30, unheard)
+    return probe(Case(name, {}, implementation, shape, "float32", "cpu", direction, 1), 2**30, unheard)
 
 
 PATTERN = """
@@ -345,6 +352,27 @@ def test_a_kernel_may_refuse(folder: Path, error: str, status: Status) -> None:
     build = f"def build(pattern, shape, dtype, device):\n    raise {error}\n\n"
     found = probed(folder, "mine", source.replace("VARIANT", build + "VARIANT"), implementation="own")
     assert (found.status, found.reason) == (status, f"{error.partition('(')[0]}: no")
+
+
+ALONE = """    def spans(self, n): return Spans.of(n, (np.arange(n), np.arange(n) + 1))
+    def unsupported(self, n): return None if n == 9999 else "another length"
+"""
+
+
+@pytest.mark.parametrize(
+    ("direction", "status", "reason"),
+    [
+        ("forward", Status.PASSED, ""),
+        ("backward", Status.UNSUPPORTED, "no gradient was proved: "),
+        ("training", Status.UNSUPPORTED, "no gradient was proved: "),
+    ],
+)
+def test_gradients_that_nothing_proves_get_no_number(
+    folder: Path, direction: Direction, status: Status, reason: str
+) -> None:
+    found = probed(folder, "mine", PATTERN.format(body=ALONE, more=""), 9999, direction=direction)
+    assert found.status is status, found.reason
+    assert found.reason.startswith(reason)
 
 
 # A reference

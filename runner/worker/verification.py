@@ -9,13 +9,16 @@ terms that cancel in it do not. Anything not finite is wrong, and so is another 
 Where a variant brings a `reference`, that is the oracle in float64, and the plain computation in the case's dtype.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain, islice
+from math import inf, isqrt
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from attnbench.runner.lengths import POWERS, existing
 from attnbench.runner.worker.calls import inputs
 from attnbench.variants._pattern import IntArray, Pattern, Spans
 from attnbench.variants._shape import Shape
@@ -29,6 +32,8 @@ _GRADIENT_FLOOR = 4
 _BELOW = (1, 5, 61)
 _ABOVE = (97, 193, 389, 777, 1553)
 _DENSITY = 3 / 4
+_MOST_SCORES = 2**25
+"""Of all heads, at lengths beyond these: the oracle holds about four such arrays in float64, 1 GiB in all."""
 _ROWS = 16
 
 
@@ -48,29 +53,52 @@ def small(pattern: Pattern, shape: Shape) -> list[tuple[Pattern, Shape]]:
     causal pattern), or the one with the smallest share, so that there is structure to get wrong. A pattern that exists
     at few lengths is replaced by one `near` each of these. One batch entry, and at most two key heads with their query
     heads.
+
+    A pattern that exists at none of the longer ones is checked at the case's own length, up to 1553; else, by the same
+    rule, at one of 64, 128, ... 2048; else at the shortest at which it exists, or at the case's own. Beyond 1553 that
+    is with one key head and at most two query heads, and as far as the oracle's scores are few enough. There may be
+    no such length.
     """
     n = shape.seq_len
-    below, above = (
-        [(kind, m) for kind, m in map(pattern.near, lengths) if m <= n and kind.unsupported(m) is None]
-        for lengths in (_BELOW, _ABOVE)
+    shortest = islice(existing(map(pattern.near, range(1, min(n, isqrt(_MOST_SCORES)) + 1))), 1)
+    longer: tuple[Iterable[tuple[Pattern, int]], ...] = (
+        map(pattern.near, _ABOVE),
+        [(pattern, n)] if n <= _ABOVE[-1] else [],
+        map(pattern.near, POWERS),
+        chain(shortest, [(pattern, n)]),
     )
-    longest = (pattern, n) if n <= _ABOVE[-1] else pattern.near(_ABOVE[-1])
-    last = _sparse(above) if above else longest
-    kv_heads = min(shape.kv_heads, 2)
-    heads = kv_heads * (shape.heads // shape.kv_heads)
-    few = replace(shape, batch=1, heads=heads, kv_heads=kv_heads)
-    found = sorted({*below, last}, key=lambda each: each[1])
-    return [(kind, few.at(m)) for kind, m in found if kind.unsupported(m) is None]
+    below = list(_there(map(pattern.near, _BELOW), shape))
+    last = next(filter(None, (_sparse(_there(each, shape)) for each in longer)), None)
+    return sorted({*below, *([last] if last else [])}, key=lambda each: each[1].seq_len)
 
 
-def _sparse(found: Sequence[tuple[Pattern, int]]) -> tuple[Pattern, int]:
+def _there(patterns: Iterable[tuple[Pattern, int]], shape: Shape) -> Iterator[tuple[Pattern, Shape]]:
+    """Those that exist and can be checked, no longer than the case's own shape, with their small shapes."""
+    for kind, n in existing(each for each in patterns if each[1] <= shape.seq_len):
+        few = _few(shape, n)
+        if n <= _ABOVE[-1] or few.heads * n**2 <= _MOST_SCORES:
+            yield kind, few
+
+
+def _few(shape: Shape, n: int) -> Shape:
+    """A shape at another length, with one batch entry and few heads; with fewer where the oracle has more to do."""
+    kv_heads, group = min(shape.kv_heads, 2), shape.heads // shape.kv_heads
+    if n > _ABOVE[-1]:
+        kv_heads, group = 1, min(group, 2)
+    return replace(shape, batch=1, heads=kv_heads * group, kv_heads=kv_heads, seq_len=n)
+
+
+def _sparse(found: Iterable[tuple[Pattern, Shape]]) -> tuple[Pattern, Shape] | None:
     """The first that leaves out a good share of the pairs that it could allow; where none does, the one with most."""
-    shares = []
-    for kind, n in found:
-        shares.append(_share(kind.spans(n)))
-        if shares[-1] < _DENSITY:
+    sparsest: tuple[Pattern, Shape] | None = None
+    least = inf
+    for kind, shape in found:
+        share = _share(kind.spans(shape.seq_len))
+        if share < least:
+            sparsest, least = (kind, shape), share
+        if share < _DENSITY:
             break
-    return found[shares.index(min(shares))]
+    return sparsest
 
 
 def _share(spans: Spans) -> float:
