@@ -10,13 +10,15 @@ from definitions import label
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plans import covered
+from stages import unheard
 
 from attnbench import variants
 from attnbench.reports.closed_forms import flops
 from attnbench.runner import memory, thumbnails
 from attnbench.runner.worker.calls import inputs
+from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.verification import check, check_rows
-from attnbench.suites import Case
+from attnbench.suites import Case, Status
 from attnbench.suites.pick import pick
 from attnbench.suites.suite import Suite
 from attnbench.variants import Shape, Spans, kernels
@@ -287,3 +289,11 @@ def test_closed_forms_count_what_the_pattern_allows(parameters: dict[str, Any], 
     case = Case("local_window_2d", vars(pattern), "blockwise", Shape(1, 2, 2, n, 8), "float32", "cpu", "forward", 1)
     known = pattern.dilation == (1, 1) and not pattern.causal
     assert flops(case) == (4 * pattern.spans(n).pairs() * 2 * 8 if known else None)
+
+
+def test_small_grids_that_an_implementation_does_not_take_are_left_out() -> None:
+    """A window over all of a single row needs no mask; on a grid of several rows it does."""
+    parameters = {"window": (1, 511), "grid": (1, 256)}
+    case = Case("local_window_2d", parameters, "sdpa", Shape(1, 2, 1, 256, 8), "float32", "cpu", "training", 1)
+    found = probe(case, 2**30, unheard)
+    assert (found.status, found.reason) == (Status.PASSED, "")

@@ -276,6 +276,22 @@ def test_what_exists_at_long_lengths_alone_is_not_checked_at_any() -> None:
     assert small(LocalWindow(window=129, dilation=64, edges="slide"), Shape(1, 1, 1, 8256, 8)) == []
 
 
+@pytest.mark.parametrize(
+    ("taken", "n", "expected"),
+    [
+        (lambda n: n >= 5, 4096, [5, 61, 97]),
+        (lambda n: n in (1, 389), 4096, [1, 389]),
+        (lambda n: n % 64 == 0, 1024, [1024]),
+        (lambda n: n % 64 == 0, 4096, [64]),
+        (lambda n: n == 4096, 4096, [4096]),
+        (lambda n: n == 9999, 9999, []),
+    ],
+)
+def test_lengths_that_are_not_taken_are_left_out(taken: Callable[[int], bool], n: int, expected: list[int]) -> None:
+    found = small(Truncated(left=9, right=4), Shape(1, 1, 1, n, 8), lambda kind, shape: taken(shape.seq_len))
+    assert [shape.seq_len for _, shape in found] == expected
+
+
 def test_inputs_are_the_same_every_time() -> None:
     first, second, other = (inputs(SHAPE, "float32", "cpu", seed) for seed in (3, 3, 4))
     assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))

@@ -339,19 +339,62 @@ def test_a_flawed_pattern_ends_its_case(folder: Path, body: str, n: int, status:
     assert reason in found.reason
 
 
+FULL = "    def spans(self, n): return Spans.of(n, (0, n))"
+BUILD = """
+def build(pattern, shape, dtype, device):
+    from attnbench.variants.kernels import Kernel, eager
+    {first}
+    attend = eager.build(pattern, shape, dtype, device).attend
+    return Kernel({attend}, None)
+
+"""
+BLOCKS = "if shape.seq_len % 64: raise NotImplementedError('N must be a multiple of 64')"
+
+
+def with_kernel(first: str, attend: str = "attend") -> str:
+    """The source of full attention with a kernel of its own, which does something else first."""
+    source = PATTERN.format(body=FULL, more=", build=build")
+    return source.replace("VARIANT", BUILD.format(first=first, attend=attend) + "VARIANT")
+
+
 @pytest.mark.parametrize(
-    ("error", "status"),
+    ("error", "status", "reason"),
     [
-        ("NotImplementedError('no')", Status.UNSUPPORTED),
-        ("ImportError('no')", Status.UNSUPPORTED),
-        ("ValueError('no')", Status.FAILED),
+        ("NotImplementedError('no')", Status.UNSUPPORTED, "NotImplementedError: no"),
+        ("ImportError('no')", Status.UNSUPPORTED, "ImportError: no"),
+        ("ValueError('no')", Status.FAILED, "at N=1: ValueError: no"),
     ],
 )
-def test_a_kernel_may_refuse(folder: Path, error: str, status: Status) -> None:
-    source = PATTERN.format(body="    def spans(self, n): return Spans.of(n, (0, n))", more=", build=build")
-    build = f"def build(pattern, shape, dtype, device):\n    raise {error}\n\n"
-    found = probed(folder, "mine", source.replace("VARIANT", build + "VARIANT"), implementation="own")
-    assert (found.status, found.reason) == (status, f"{error.partition('(')[0]}: no")
+def test_a_kernel_may_refuse(folder: Path, error: str, status: Status, reason: str) -> None:
+    found = probed(folder, "mine", with_kernel(f"raise {error}"), implementation="own")
+    assert (found.status, found.reason) == (status, reason)
+
+
+@pytest.mark.parametrize(
+    ("attend", "status", "reason"),
+    [
+        ("attend", Status.PASSED, ""),
+        ("lambda q, k, v: attend(q, k, v - 0.5 * (v - v.detach()))", Status.WRONG, "dV differs from the oracle by "),
+    ],
+    ids=["right", "half of dV"],
+)
+def test_lengths_that_a_kernel_refuses_are_left_out(folder: Path, attend: str, status: Status, reason: str) -> None:
+    found = probed(folder, "mine", with_kernel(BLOCKS, attend), 128, "own")
+    assert found.status is status, found.reason
+    assert found.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("first", "attend", "reason"),
+    [
+        ("assert shape.seq_len % 64 == 0, 'whole blocks alone'", "attend", "AssertionError: whole blocks alone"),
+        ("pass", "lambda q, k, v: 1 / 0", "ZeroDivisionError: division by zero"),
+    ],
+    ids=["built", "called"],
+)
+def test_a_fault_at_a_small_length_is_told_with_it(folder: Path, first: str, attend: str, reason: str) -> None:
+    found = probed(folder, "mine", with_kernel(first, attend), 128, "own")
+    assert (found.status, found.reason) == (Status.FAILED, f"at N=1: {reason}")
 
 
 ALONE = """    def spans(self, n): return Spans.of(n, (np.arange(n), np.arange(n) + 1))

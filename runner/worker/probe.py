@@ -1,8 +1,10 @@
 """Probe, in a worker: one careful look at a case. Nothing is timed before it is proved right."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -72,18 +74,18 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
     spans = case.pattern.spans(case.shape.seq_len)
 
     stage("checking it against the oracle at small lengths")
-    small = verification.small(case.pattern, case.shape)
+    small = verification.small(case.pattern, case.shape, partial(_takes, case))
     errors = [_verify_small(case, pattern, shape, stage) for pattern, shape in small]
 
     stage("building layouts and masks")
     forget()
     start = time.perf_counter_ns()
-    kernel = _build(case, case.shape)
+    kernel = _build(case)
     _wait(case.device)
     prepare_ns = time.perf_counter_ns() - start
     compiles = compilation.needed(kernel)
     if case.direction != "forward" and not small:
-        reason = "no gradient was proved: it exists at no length short enough for the oracle; measure forward"
+        reason = "no gradient was proved: it can be computed at no length short enough for the oracle; measure forward"
         raise _Ended(Status.UNSUPPORTED, reason)
 
     given = calls.inputs(case.shape, case.dtype, case.device)
@@ -179,10 +181,10 @@ def _sound(pattern: Pattern, n: int) -> Spans:
     return pattern.spans(n)
 
 
-def _build(case: Case, shape: Shape) -> Kernel:
-    """The case's kernel; a variant's own may refuse, or need what is not installed."""
+def _build(case: Case) -> Kernel:
+    """The kernel of the case itself; a variant's own may refuse, or need what is not installed."""
     try:
-        return calls.build(case, shape)
+        return calls.build(case, case.shape)
     except (ImportError, NotImplementedError) as error:
         if case.implementation != OWN:
             raise
@@ -204,16 +206,48 @@ def _begun(kernel: Kernel, given: Inputs, case: Case) -> tuple[Callable[[], obje
     return call, result, _First(ended - start, ended - begun, cached)
 
 
+def _takes(case: Case, pattern: Pattern, shape: Shape) -> bool:
+    """Whether the case's implementation computes a pattern like the case's at a small shape."""
+    _sound(pattern, shape.seq_len)
+    with _told_at(shape.seq_len):
+        if case.implementation != OWN:
+            implementation = kernels.load(case.implementation)
+            return implementation.supports(pattern, shape, case.dtype, case.device, case.direction) is None
+        try:
+            calls.build(_like(case, pattern), shape)
+        except (ImportError, NotImplementedError):
+            return False
+        return True
+
+
 def _verify_small(case: Case, pattern: Pattern, shape: Shape, stage: Stage) -> float:
     """The error of the output of a pattern like the case's at a small shape; the gradients are checked too."""
     spans = _sound(pattern, shape.seq_len)
-    kernel = _build(replace(case, parameters=asdict(pattern)), shape)
-    asked = kernel.attend, spans, shape, case.dtype, case.device
     gradients = case.direction != "forward"
-    if compilation.needed(kernel):
-        stage(f"compiling it at N={shape.seq_len}, to check it against the oracle there", anew=True)
-    with compilation.room(kernel):
-        return _passed(verification.check(*asked, gradients=gradients, reference=calls.reference(case)))
+    with _told_at(shape.seq_len):
+        kernel = calls.build(_like(case, pattern), shape)
+        asked = kernel.attend, spans, shape, case.dtype, case.device
+        if compilation.needed(kernel):
+            stage(f"compiling it at N={shape.seq_len}, to check it against the oracle there", anew=True)
+        with compilation.room(kernel):
+            return _passed(verification.check(*asked, gradients=gradients, reference=calls.reference(case)))
+
+
+@contextmanager
+def _told_at(n: int) -> Iterator[None]:
+    """What is raised in here ends the case, and is told with the length, which need not be the case's own."""
+    try:
+        yield
+    except _Ended:
+        raise
+    except Exception as error:  # whatever a kernel raises, it ends its own case alone, with a status
+        status, reason = outcome.of_exception(error)
+        raise _Ended(status, f"at N={n}: {reason}") from None
+
+
+def _like(case: Case, pattern: Pattern) -> Case:
+    """The case with another pattern of its kind."""
+    return replace(case, parameters=asdict(pattern))
 
 
 def _verify_rows(case: Case, kernel: Kernel, given: Inputs, result: Any, spans: Spans) -> float:

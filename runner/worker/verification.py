@@ -26,6 +26,8 @@ from attnbench.variants.kernels import _oracle
 from attnbench.variants.kernels._oracle import Oracle
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+Takes = Callable[[Pattern, Shape], bool]
+"""Whether an implementation computes a pattern at a shape."""
 
 _FLOORS = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 _GRADIENT_FLOOR = 4
@@ -45,7 +47,7 @@ class Verdict:
     problem: str | None
 
 
-def small(pattern: Pattern, shape: Shape) -> list[tuple[Pattern, Shape]]:
+def small(pattern: Pattern, shape: Shape, takes: Takes | None = None) -> list[tuple[Pattern, Shape]]:
     """Up to four small shapes at which to `check` an implementation of a case's pattern and shape.
 
     Odd lengths no longer than the case's own, at which the pattern exists: 1, 5, 61, and the first of 97, 193,
@@ -54,10 +56,10 @@ def small(pattern: Pattern, shape: Shape) -> list[tuple[Pattern, Shape]]:
     at few lengths is replaced by one `near` each of these. One batch entry, and at most two key heads with their query
     heads.
 
-    A pattern that exists at none of the longer ones is checked at the case's own length, up to 1553; else, by the same
+    Where none from 97 on is left, the pattern is checked at the case's own length, up to 1553; else, by the same
     rule, at one of 64, 128, ... 2048; else at the shortest at which it exists, or at the case's own. Beyond 1553 that
-    is with one key head and at most two query heads, and as far as the oracle's scores are few enough. There may be
-    no such length.
+    is with one key head and at most two query heads, and as far as the oracle's scores are few enough. Shapes that the
+    implementation does not take are left out. There may be none that is left.
     """
     n = shape.seq_len
     shortest = islice(existing(map(pattern.near, range(1, min(n, isqrt(_MOST_SCORES)) + 1))), 1)
@@ -67,16 +69,19 @@ def small(pattern: Pattern, shape: Shape) -> list[tuple[Pattern, Shape]]:
         map(pattern.near, POWERS),
         chain(shortest, [(pattern, n)]),
     )
-    below = list(_there(map(pattern.near, _BELOW), shape))
-    last = next(filter(None, (_sparse(_there(each, shape)) for each in longer)), None)
+    below = list(_there(map(pattern.near, _BELOW), shape, takes))
+    last = next(filter(None, (_sparse(_there(each, shape, takes)) for each in longer)), None)
     return sorted({*below, *([last] if last else [])}, key=lambda each: each[1].seq_len)
 
 
-def _there(patterns: Iterable[tuple[Pattern, int]], shape: Shape) -> Iterator[tuple[Pattern, Shape]]:
-    """Those that exist and can be checked, no longer than the case's own shape, with their small shapes."""
+def _there(
+    patterns: Iterable[tuple[Pattern, int]], shape: Shape, takes: Takes | None
+) -> Iterator[tuple[Pattern, Shape]]:
+    """Those that exist, can be checked and are taken, no longer than the case's own shape, with their small shapes."""
     for kind, n in existing(each for each in patterns if each[1] <= shape.seq_len):
         few = _few(shape, n)
-        if n <= _ABOVE[-1] or few.heads * n**2 <= _MOST_SCORES:
+        affordable = n <= _ABOVE[-1] or few.heads * n**2 <= _MOST_SCORES
+        if affordable and (takes is None or takes(kind, few)):
             yield kind, few
 
 
