@@ -40,7 +40,7 @@ def text(findings: Sequence[Finding]) -> str:
 
 
 def to_json(findings: Sequence[Finding]) -> list[dict[str, str]]:
-    """The findings as plain objects, for run.json."""
+    """The findings as plain objects, for `bench doctor --json`."""
     return [asdict(finding) for finding in findings]
 
 
