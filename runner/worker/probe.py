@@ -224,13 +224,14 @@ def _verify_small(case: Case, pattern: Pattern, shape: Shape, stage: Stage) -> f
     """The error of the output of a pattern like the case's at a small shape; the gradients are checked too."""
     spans = _sound(pattern, shape.seq_len)
     gradients = case.direction != "forward"
+    like = _like(case, pattern)
     with _told_at(shape.seq_len):
-        kernel = calls.build(_like(case, pattern), shape)
+        kernel = calls.build(like, shape)
         asked = kernel.attend, spans, shape, case.dtype, case.device
         if compilation.needed(kernel):
             stage(f"compiling it at N={shape.seq_len}, to check it against the oracle there", anew=True)
         with compilation.room(kernel):
-            return _passed(verification.check(*asked, gradients=gradients, reference=calls.reference(case)))
+            return _passed(verification.check(*asked, gradients=gradients, reference=calls.reference(like)))
 
 
 @contextmanager
