@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.runner import environment
-from attnbench.runner.workers import Asked, StartWorker, Worker, WorkerEnded, kind_for, understood
+from attnbench.runner.workers import Asked, NotStarted, StartWorker, Worker, WorkerEnded, kind_for, started, understood
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.budget import Budget
 
@@ -33,15 +33,21 @@ class Prober:
         self._lasting: Asked | None = None
 
     def probe(self, case: Case) -> Probe:
-        """Probe a case in a process of its own; on CUDA, where a start is dear, in one that lasts until it dies."""
+        """Probe a case in a process of its own; on CUDA, where a start is dear, in one that lasts until it dies.
+
+        Raises:
+            NotStarted: there could be no such process; the case has nothing to do with it.
+        """
         try:
             if case.device == "cpu":
-                with self._start_worker("forkserver", self._budget_bytes, self._folders) as worker:
+                with started(lambda: self._start_worker("forkserver", self._budget_bytes, self._folders)) as worker:
                     return ask(worker, case, self._budget, self._budget_bytes)
             probe = self._probe_on_cuda(case)
             if probe.status in _SPOILS and not probe.predicted:
                 self.close()
             return probe
+        except NotStarted:
+            raise
         except WorkerEnded as end:
             if case.device == "cuda":
                 self.close()
@@ -50,7 +56,7 @@ class Prober:
     def _probe_on_cuda(self, case: Case) -> Probe:
         """Probe a case in the lasting worker: a fresh interpreter, for nothing of CUDA survives a fork."""
         if self._lasting is None:
-            self._lasting = self._start_worker("spawn", None, self._folders)
+            self._lasting = started(lambda: self._start_worker("spawn", None, self._folders))
         return ask(self._lasting, case, self._budget, self._budget_bytes)
 
     def close(self) -> None:

@@ -6,7 +6,16 @@ from pathlib import Path
 from attnbench.runner import memory
 from attnbench.runner.journal import append_profile
 from attnbench.runner.prober import Prober, threads
-from attnbench.runner.workers import StartWorker, Worker, WorkerEnded, kind_for, limit_for, understood
+from attnbench.runner.workers import (
+    NotStarted,
+    StartWorker,
+    Worker,
+    WorkerEnded,
+    kind_for,
+    limit_for,
+    started,
+    understood,
+)
 from attnbench.suites import Case, Status
 from attnbench.suites.budget import Budget
 from attnbench.suites.profile import Profile
@@ -25,12 +34,19 @@ class Profiler:
     start_worker: StartWorker = Worker
 
     def profile(self, case: Case) -> Profile:
-        """The profile of a case, or how its worker ended."""
+        """The profile of a case, or how its worker ended.
+
+        Raises:
+            NotStarted: there could be no worker; the case has nothing to do with it.
+        """
+        limit = limit_for(self.budget_bytes, case)
         trace = (self.folder / TRACES / f"{case.key}.json.gz").resolve()
         request = {"do": "profile", "case": case.to_json(), "threads": threads(case), "trace": str(trace)}
         try:
-            with self.start_worker(kind_for(case), limit_for(self.budget_bytes, case), self.folders) as worker:
+            with started(lambda: self.start_worker(kind_for(case), limit, self.folders)) as worker:
                 return understood(Profile.from_json, worker.ask(request, self.patience_s))
+        except NotStarted:
+            raise
         except WorkerEnded as end:
             return Profile(case.key, end.status, end.reason, case.title)
 

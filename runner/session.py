@@ -14,7 +14,7 @@ from attnbench.runner.prober import Prober
 from attnbench.runner.profiler import Profiler
 from attnbench.runner.progress import Progress
 from attnbench.runner.resumption import SPENT, Kept
-from attnbench.runner.workers import Asked, StartWorker, WorkerEnded, limit_for, understood
+from attnbench.runner.workers import Asked, StartWorker, WorkerEnded, limit_for, started, understood
 from attnbench.suites import Case, Probe, Result, Sample, Status, grouped
 from attnbench.suites.profile import Profile
 from attnbench.suites.suite import Suite
@@ -144,8 +144,8 @@ class Session:
         """
         left = list(group)
         while left:
+            worker = self._worker(left[0])
             try:
-                worker = self._worker(left[0])
                 reply = worker.ask(self._time_request(left, replicate), self.suite.budget.case_s)
                 samples = understood(partial(_samples, left), reply)
             except WorkerEnded as end:
@@ -210,11 +210,15 @@ class Session:
         self._drop_worker()
 
     def _worker(self, case: Case) -> Asked:
-        """The replicate's worker, if it is alive and for the case's device; else a new one."""
+        """The replicate's worker, if it is alive and for the case's device; else a new one that is ready.
+
+        Raises:
+            NotStarted: there could be none; the run ends, and no case is blamed.
+        """
         if self._alive is None or self._alive[0] != case.device:
             self._drop_worker()
             limit = limit_for(self.task.budget_bytes, case)
-            self._alive = (case.device, self.start_worker("spawn", limit, self.folders))
+            self._alive = (case.device, started(lambda: self.start_worker("spawn", limit, self.folders)))
         return self._alive[1]
 
     def _drop_worker(self) -> None:

@@ -46,6 +46,10 @@ class WorkerEnded(Exception):
         """The case in flight, as marked."""
 
 
+class NotStarted(WorkerEnded):
+    """A worker died or had to be killed before it was ready: that says nothing of any case."""
+
+
 class Asked(Protocol):
     """A worker as those see it who ask it; a test's stand-in is one too."""
 
@@ -145,11 +149,15 @@ class Worker:
         """Wait until it is ready.
 
         Raises:
-            WorkerEnded: it died before.
+            NotStarted: it died before, or it was killed because it took too long.
         """
-        if not self._ready:
+        if self._ready:
+            return
+        try:
             self._receive(START_S)
-            self._ready = True
+        except WorkerEnded as end:
+            raise NotStarted(end.status, end.reason, end.index) from None
+        self._ready = True
 
     def close(self) -> None:
         """End the process."""
@@ -223,6 +231,28 @@ class Worker:
         lines = self._log.read().decode(errors="replace").splitlines()
         said = [line.strip() for line in lines if line.strip() and not line.startswith("USDT:")]
         return said[-1][:300] if said else ""
+
+
+def started(start: Callable[[], Asked]) -> Asked:
+    """A worker that is ready; where it could not be started, another is tried, once.
+
+    Raises:
+        NotStarted: neither could.
+    """
+    try:
+        return _ready(start())
+    except NotStarted:
+        return _ready(start())
+
+
+def _ready(worker: Asked) -> Asked:
+    """The worker, once it is ready."""
+    try:
+        worker.wait()
+    except BaseException:  # Ctrl-C too: no process is left behind
+        worker.close()
+        raise
+    return worker
 
 
 def kind_for(*cases: Case) -> StartKind:

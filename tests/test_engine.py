@@ -14,7 +14,7 @@ from attnbench.runner.doctor.machine import here
 from attnbench.runner.engine import Finished
 from attnbench.runner.journal import FolderError
 from attnbench.runner.progress import Quiet
-from attnbench.runner.workers import WorkerEnded
+from attnbench.runner.workers import NotStarted, WorkerEnded
 from attnbench.suites import Case, Probe, Result, Sample, Status
 from attnbench.suites.load import parse
 from attnbench.suites.suite import Suite
@@ -60,6 +60,8 @@ class Machine:
         self.free_bytes: int | None = None
         self.budgets: set[int] = set()
         self.timed: list[tuple[int, list[str]]] = []
+        self.broken: set[int] = set()
+        """Which of the workers that are started, from 0, are never ready."""
 
     def now(self) -> float:
         return self.clock_s
@@ -76,6 +78,7 @@ class FakeWorker:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
+        self.number = len(machine.started) - 1
 
     def __enter__(self) -> "FakeWorker":
         return self
@@ -87,7 +90,9 @@ class FakeWorker:
         self.machine.alive -= 1
 
     def wait(self) -> None:
-        """It is ready at once."""
+        """It is ready at once, or never."""
+        if self.number in self.machine.broken:
+            raise NotStarted(Status.TIMED_OUT, "no result within 120 s, while starting", 0)
 
     def ask(self, request: dict[str, Any], patience_s: float) -> Any:
         assert patience_s == 60
@@ -242,6 +247,16 @@ def test_a_case_that_kills_its_process_costs_only_itself(tmp_path: Path) -> None
     assert len(good) == 8
     assert all(sum(row.case == key for row in samples) == 3 for key in good)
     assert machine.started.count("spawn") in (3, 4), "another process takes over, unless it was the last group"
+    assert machine.alive == 0
+
+
+def test_a_worker_that_cannot_be_started_is_tried_once_more(tmp_path: Path) -> None:
+    machine = Machine()
+    machine.broken = {1, 11}
+    finished = run(machine, tmp_path / "run")
+    assert len(finished.rows) == 9 + 27
+    assert {row.status for row in finished.rows} == {Status.PASSED}
+    assert machine.started == ["forkserver"] * (1 + 9 + 1) + ["spawn"] * (3 + 1)
     assert machine.alive == 0
 
 

@@ -21,7 +21,7 @@ from attnbench.runner.cli import main
 from attnbench.runner.engine import Finished
 from attnbench.runner.journal import FolderError
 from attnbench.runner.progress import Quiet
-from attnbench.runner.workers import WorkerEnded
+from attnbench.runner.workers import NotStarted, WorkerEnded
 from attnbench.suites import Case, Probe, Sample, Status
 from attnbench.suites.load import parse
 from attnbench.suites.narrow import Narrowing
@@ -607,6 +607,19 @@ def test_an_environment_that_is_rubbish_ends_the_run(tmp_path: Path, reply: Any)
     with pytest.raises(WorkerEnded, match="rubbish"):
         run(Rubbish("environment", reply), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("first", [1, 4, 10, 12])
+def test_a_run_that_finds_no_worker_ends_and_goes_on(tmp_path: Path, whole: tuple[Path, Stopping], first: int) -> None:
+    """Two in a row that cannot be started, for a probe or for a replicate."""
+    machine = Machine()
+    machine.broken = {first, first + 1}
+    with pytest.raises(NotStarted, match="while starting"):
+        run(machine, tmp_path / "run")
+    assert machine.alive == 0
+    assert {row["status"] for row in lines(tmp_path / "run")} <= {"passed"}
+    resume(Machine(), tmp_path / "run")
+    assert units(tmp_path / "run") == units(whole[0])
 
 
 # For real

@@ -17,7 +17,7 @@ from attnbench.runner import engine
 from attnbench.runner.cli import main
 from attnbench.runner.cli.common import told
 from attnbench.runner.prober import Prober
-from attnbench.runner.workers import StartKind, Worker, WorkerEnded
+from attnbench.runner.workers import NotStarted, StartKind, Worker, WorkerEnded
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.budget import Budget
 from attnbench.variants import Shape
@@ -131,7 +131,7 @@ def test_the_log_of_a_worker_has_no_name_once_it_is_ready(worker: Worker) -> Non
 def test_the_log_of_a_worker_that_never_came_to_it_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     with Worker("spawn") as started:
         os.kill(started._process.pid, signal.SIGKILL)
-        with pytest.raises(WorkerEnded):
+        with pytest.raises(NotStarted):
             started.wait()
     assert not Path(started._log.name).exists()
 
