@@ -108,8 +108,13 @@ class Session:
         waiting = [replicate for replicate in range(self.task.processes) if self._missing(replicate)]
         self.forecast.to_time(len(waiting))
         for replicate in waiting:
+            if not self._missing(replicate):
+                # Its last case failed in a replicate before.
+                continue
             begun = self.now()
             self._replicate(replicate)
+            if self.out_of_time:
+                return
             self.forecast.replicated(self.now() - begun)
             self.progress.replicated(replicate + 1, self.task.processes, self.forecast.left_s())
 
@@ -118,7 +123,7 @@ class Session:
         return {key for key in self.plans if replicate not in self.kept.samples.get(key, {})}
 
     def _replicate(self, replicate: int) -> None:
-        """One replicate: the groups in random order, through one process as long as it lives."""
+        """One replicate: the groups in random order, through one process as long as it lives, or until time is out."""
         # All that passed its probe is put in order, done or not: so a replicate is the same however often it was cut.
         groups = grouped(self.passed)
         random.Random(f"{self.task.seed}:{replicate}").shuffle(groups)

@@ -13,7 +13,7 @@ from attnbench.runner import engine, exit_code
 from attnbench.runner.doctor.machine import here
 from attnbench.runner.engine import Finished
 from attnbench.runner.journal import FolderError
-from attnbench.runner.progress import Quiet
+from attnbench.runner.progress import Progress, Quiet
 from attnbench.runner.workers import NotStarted, WorkerEnded
 from attnbench.suites import Case, Probe, Result, Sample, Status
 from attnbench.suites.load import parse
@@ -122,9 +122,19 @@ class FakeWorker:
         return [sample(case).to_json() for case in cases]
 
 
-def run(machine: Machine, folder: Path, suite: Suite | None = None) -> Finished:
+class Counting(Quiet):
+    """Counts the replicates that are told to be over."""
+
+    def __init__(self) -> None:
+        self.over: list[int] = []
+
+    def replicated(self, done: int, total: int, left_s: float | None) -> None:
+        self.over.append(done)
+
+
+def run(machine: Machine, folder: Path, suite: Suite | None = None, progress: Progress | None = None) -> Finished:
     suite = suite or parse(SUITE, "tiny.yaml")
-    return engine.run(suite, folder, Quiet(), start_worker=machine.start, now=machine.now)
+    return engine.run(suite, folder, progress or Quiet(), start_worker=machine.start, now=machine.now)
 
 
 def statuses(rows: tuple[Result, ...], variant: str, implementation: str) -> list[Status]:
@@ -288,11 +298,19 @@ def test_the_suite_budget_ends_the_probes(tmp_path: Path) -> None:
 def test_the_suite_budget_ends_the_replicates_between_groups(tmp_path: Path) -> None:
     machine = Machine()
     machine.request_s = 80
-    finished = run(machine, tmp_path / "run")
+    progress = Counting()
+    finished = run(machine, tmp_path / "run", progress=progress)
     assert finished.out_of_time
     samples = [row for row in finished.rows if isinstance(row, Sample)]
-    assert 0 < len(samples) < 27
-    assert len(samples) % 3 == 0, "a group is finished or not begun"
+    assert len(samples) == 4 * 3, "a group is finished or not begun"
+    assert progress.over == [1], "the second was cut short, the third not begun"
+
+
+def test_a_replicate_in_which_nothing_is_left_to_time_is_none(tmp_path: Path) -> None:
+    progress = Counting()
+    finished = run(Machine(kills=lambda case: True), tmp_path / "run", progress=progress)
+    assert [row.status for row in finished.rows if isinstance(row, Sample)] == [Status.CRASHED] * 9
+    assert progress.over == [1]
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
