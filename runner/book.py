@@ -1,42 +1,65 @@
 """Rows of JSON that are read once and appended to, each on disk before the next is made."""
 
 import json
-import os
+from io import FileIO
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
-from attnbench.reports.journal import of_a_kind, rows
-from attnbench.runner.journal import FolderError, mend
+from attnbench.reports.journal import RunError, of_a_kind, rows
+from attnbench.runner.journal import FolderError, alone, append, mend
 
 
 class Book:
-    """The rows of a file in a folder, which is made if it is not there.
+    """The rows of a file in a folder, which is made if it is not there; who writes the file, does so alone.
 
     Raises:
-        FolderError: the folder cannot be used.
+        FolderError: the folder cannot be used, or another process writes the file.
         RunError: what the file holds cannot be read.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self.path = folder / name
         self.rows: list[dict[str, Any]] = []
+        self._file: FileIO | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if self.path.exists():
+                self._file = alone(self.path, "ab")
                 mend(self.path)
                 self.rows = [*rows(self.path, of_a_kind, "a row of a kind")]
         except OSError as error:
+            self.close()
             raise FolderError(f"{folder}: cannot be used: {error.strerror}") from error
+        except RunError:
+            self.close()
+            raise
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """The rows of a kind."""
         return [row for row in self.rows if row["kind"] == kind]
 
     def write(self, kind: str, **facts: Any) -> None:
-        """Add a row and wait until it is on disk."""
+        """Add a row and wait until it is on disk. The first row makes the file.
+
+        Raises:
+            FolderError: another process has made it meanwhile.
+        """
+        if self._file is None:
+            self._file = alone(self.path, "xb")
         row = {"kind": kind, **facts}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append(self._file, json.dumps(row) + "\n")
         self.rows.append(row)
+
+    def close(self) -> None:
+        """Let others write."""
+        if self._file is not None:
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from attnbench.reports.journal import PROFILE, RUN, SAMPLES
 from attnbench.suites import Result
@@ -32,17 +32,7 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._meta: dict[str, Any] = {}
-        try:
-            self._samples = (folder / SAMPLES).open("ab", buffering=0)
-        except OSError as error:
-            raise _unwritable(folder / SAMPLES, error) from error
-        try:
-            fcntl.flock(self._samples, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._samples.close()
-            if isinstance(error, BlockingIOError):
-                raise FolderError(f"{folder}: expected no run under way in it, found one; wait for its end") from None
-            raise _unwritable(folder / SAMPLES, error) from error
+        self._samples = alone(folder / SAMPLES, "ab")
 
     def append(self, *rows: Result) -> None:
         """Add rows and wait until they are on disk."""
@@ -152,12 +142,40 @@ def append_profile(folder: Path, profile: Profile) -> None:
         raise _unwritable(folder / PROFILE, error) from error
 
 
+def alone(path: Path, mode: Literal["ab", "xb"]) -> FileIO:
+    """A file to add rows to, which no other process writes as long as it is open; `xb`: there must be none yet.
+
+    Raises:
+        FolderError: another process writes it, or it cannot be written.
+    """
+    busy = FolderError(f"{path.parent}: expected no run under way in it, found one; wait for its end")
+    try:
+        file = path.open(mode, buffering=0)
+    except FileExistsError:
+        raise busy from None
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        if isinstance(error, BlockingIOError):
+            raise busy from None
+        raise _unwritable(path, error) from error
+    return file
+
+
+def append(file: FileIO, text: str) -> None:
+    """Add text to a file and wait until it is on disk."""
+    left = text.encode()
+    while left:
+        left = left[file.write(left) :]
+    os.fsync(file.fileno())
+
+
 def _append(file: FileIO, rows: Collection[Result]) -> None:
     """Add rows to a file and wait until they are on disk."""
-    lines = "".join(json.dumps(row.to_json(), separators=(",", ":")) + "\n" for row in rows).encode()
-    while lines:
-        lines = lines[file.write(lines) :]
-    os.fsync(file.fileno())
+    append(file, "".join(json.dumps(row.to_json(), separators=(",", ":")) + "\n" for row in rows))
 
 
 def mend(path: Path) -> None:

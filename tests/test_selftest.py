@@ -12,6 +12,8 @@ import pytest
 from attnbench.reports import selftest
 from attnbench.reports.closed_forms import flops
 from attnbench.reports.journal import RunError
+from attnbench.runner.book import Book
+from attnbench.runner.journal import FolderError
 from attnbench.suites import Case
 from attnbench.suites.load import parse
 
@@ -130,6 +132,20 @@ def test_rows_that_are_none_are_one_error(tmp_path: Path) -> None:
     (tmp_path / "selftest.jsonl").write_text("[1, 2\n")
     with pytest.raises(RunError, match="jsonl:1: expected a row of a kind, found no valid JSON"):
         selftest.load(tmp_path)
+
+
+def test_two_self_tests_in_one_folder_are_refused(tmp_path: Path) -> None:
+    told = "expected no run under way in it, found one; wait for its end$"
+    with Book(tmp_path, selftest.ROWS) as first, Book(tmp_path, selftest.ROWS) as second:
+        first.write("environment", facts={})
+        with pytest.raises(FolderError, match=told):
+            second.write("environment", facts={})
+        with pytest.raises(FolderError, match=told):
+            Book(tmp_path, selftest.ROWS)
+    with Book(tmp_path, selftest.ROWS) as again:
+        assert again.of("environment") == [{"kind": "environment", "facts": {}}]
+        again.write("overhead", calls=40)
+    assert len((tmp_path / selftest.ROWS).read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.title)
