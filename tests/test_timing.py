@@ -32,3 +32,18 @@ def test_a_short_call_leads_each_value(monkeypatch: pytest.MonkeyPatch, call_ms:
     log.clear()
     assert bench.take(0, 3) == call_ms * 1e6
     assert len(log) == made
+
+
+def test_each_value_of_a_roof_is_a_sign_that_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a slow device all of them together may take longer than a case has."""
+
+    def clock(call: Callable[[], object], many: int) -> float:
+        return 1e6
+
+    monkeypatch.setattr(clocks, "of", lambda device: clock)
+    monkeypatch.setattr(clocks, "for_warm_up", lambda device: clock)
+    marks: list[int] = []
+    bench = Bench(parse(SUITE).cases(), 1e6, marks.append)
+    marks.clear()
+    assert bench.roofs() is not None
+    assert marks == [0] * 8, "four of the product, four of the copy"

@@ -54,8 +54,13 @@ class Bench:
         return taken[0] if taken else None
 
     def roofs(self) -> Roofs | None:
-        """The roofs of the group's dtype, device and threads, here and now."""
-        return roof.measure(self.cases[0].dtype, self.cases[0].device, self._clock)
+        """The roofs of the group's dtype, device and threads, here and now; each of their values is marked."""
+
+        def clock(call: Callable[[], object], many: int) -> float:
+            self._mark(0)
+            return self._clock(call, many)
+
+        return roof.measure(self.cases[0].dtype, self.cases[0].device, clock)
 
     def agreement(self, index: int, many: int, threads: int, values: int, seed: str) -> list[list[float]]:
         """Pairs of values of `many` calls by this clock and by torch.utils.benchmark.Timer, in nanoseconds per call."""
