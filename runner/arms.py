@@ -31,6 +31,8 @@ PAIR_NS = 150_000_000
 VISITS = 9
 """A case takes its turns in so many visits, so that one bad moment does not spoil all of them; at least one in each."""
 MOST_TURNS = 63
+ARMS = 2
+"""Live workers that share the memory."""
 _GRACE_S = 10.0
 """A worker that waits for another which is gone says so before this."""
 ENVIRONMENT = {
@@ -59,7 +61,7 @@ def environment() -> dict[str, str]:
 
 def share_bytes(budget: Budget) -> int:
     """What each of two live workers may allocate: both are there at once, and keep what they had."""
-    return budget.bytes_of(memory.available_bytes() // 2)
+    return budget.bytes_of(memory.available_bytes() // ARMS)
 
 
 class Partner(Protocol):
@@ -154,7 +156,10 @@ class Pair:
 def measure_pair(
     arms: tuple[Arm, Arm], cases: Sequence[Case], plans: Mapping[str, Plan], setting: Setting, seed: str
 ) -> Pair:
-    """Measure cases in one new pair of processes. After a case that kills one, the others go on in new processes."""
+    """Measure cases in one new pair of processes. After a case that kills one, the others go on in new processes.
+
+    What finds no room beside the others of its group, which are all held ready at once, is measured after them, alone.
+    """
     rng = random.Random(seed)
     order = grouped(cases)
     rng.shuffle(order)
@@ -162,8 +167,8 @@ def measure_pair(
     ended: dict[str, Ended] = {}
     live: _Live | None = None
     try:
-        for group in order:
-            left = list(group)
+        while order:
+            left = order.pop(0)
             while left:
                 live = live or _Live(arms, setting, rng)
                 try:
@@ -174,8 +179,11 @@ def measure_pair(
                     struck = left.pop(lost.end.index)
                     ended[struck.key] = Ended(lost.arm, lost.end.status, lost.end.reason)
                 else:
+                    lacking = {key for key, end in found.ended.items() if end.status is Status.OUT_OF_MEMORY}
+                    crowded = lacking if len(left) > 1 else set()
                     ratios |= found.ratios
-                    ended |= found.ended
+                    ended |= {key: end for key, end in found.ended.items() if key not in crowded}
+                    order[:0] = [[case] for case in left if case.key in crowded]
                     break
     finally:
         if live is not None:
@@ -221,7 +229,7 @@ class _Live:
             worker.close()
 
     def measure(self, cases: list[Case], plans: Mapping[str, Plan], rng: random.Random) -> Pair:
-        """Each case of a group in turns.
+        """Each case of a group in turns. What ends in both arms is told of the base: it says nothing against the other.
 
         Raises:
             _ArmLost: a worker died; what it was doing is lost, and so is the group.
@@ -229,7 +237,8 @@ class _Live:
         ended: dict[int, Ended] = {}
         for side, arm in enumerate(self._arms):
             for index, (status, reason) in self._ask(side, ready_request(cases, self._setting)).items():
-                ended[int(index)] = Ended(arm.name, Status(status), reason)
+                if side == self._base or int(index) not in ended:
+                    ended[int(index)] = Ended(arm.name, Status(status), reason)
         ratios: dict[int, list[float]] = {index: [] for index in range(len(cases)) if index not in ended}
         for _ in range(VISITS):
             order = list(ratios)
@@ -254,7 +263,7 @@ class _Live:
         for side in sides:
             self._tell(side, {"do": "turns", "index": index, "calls": made[side], "side": side, "order": order})
         told = self._replies()
-        for side in sides:
+        for side in (self._base, 1 - self._base):
             if "ended" in told[side]:
                 status, reason = told[side]["ended"]
                 return Ended(self._arms[side].name, Status(status), reason)

@@ -16,7 +16,8 @@ _SPOILS = (Status.FAILED, Status.OUT_OF_MEMORY)
 class Prober:
     """Probes cases, one at a time.
 
-    `budget_bytes` is what a case may allocate on the CPU; on CUDA it is `budget` of what is free there.
+    `budget_bytes` is what a case may allocate on the CPU; on CUDA it is `budget` of what is free there, shared by the
+    `live` workers that are to be there at once.
     """
 
     def __init__(
@@ -25,11 +26,13 @@ class Prober:
         budget_bytes: int,
         folders: tuple[Path, ...] = (),
         start_worker: StartWorker = Worker,
+        live: int = 1,
     ) -> None:
         self._budget = budget
         self._budget_bytes = budget_bytes
         self._folders = folders
         self._start_worker = start_worker
+        self._live = live
         self._lasting: Asked | None = None
 
     def probe(self, case: Case) -> Probe:
@@ -41,7 +44,7 @@ class Prober:
         try:
             if case.device == "cpu":
                 with started(lambda: self._start_worker("forkserver", self._budget_bytes, self._folders)) as worker:
-                    return ask(worker, case, self._budget, self._budget_bytes)
+                    return ask(worker, case, self._budget, self._budget_bytes, self._live)
             probe = self._probe_on_cuda(case)
             if probe.status in _SPOILS and not probe.predicted:
                 self.close()
@@ -57,7 +60,7 @@ class Prober:
         """Probe a case in the lasting worker: a fresh interpreter, for nothing of CUDA survives a fork."""
         if self._lasting is None:
             self._lasting = started(lambda: self._start_worker("spawn", None, self._folders))
-        return ask(self._lasting, case, self._budget, self._budget_bytes)
+        return ask(self._lasting, case, self._budget, self._budget_bytes, self._live)
 
     def close(self) -> None:
         """End the lasting worker, if there is one."""
@@ -66,21 +69,24 @@ class Prober:
             self._lasting = None
 
 
-def ask(worker: Asked, case: Case, budget: Budget, budget_bytes: int) -> Probe:
-    """Have a worker probe a case, within the bytes that it may allocate.
+def ask(worker: Asked, case: Case, budget: Budget, budget_bytes: int, live: int = 1) -> Probe:
+    """Have a worker probe a case, within the bytes that it may allocate; `live` as in `allowance`.
 
     Raises:
         WorkerEnded: it died of it, took too long, or sent no probe.
     """
-    budget_bytes = allowance(worker, case, budget, budget_bytes)
+    budget_bytes = allowance(worker, case, budget, budget_bytes, live)
     request = {"do": "probe", "case": case.to_json(), "threads": threads(case), "budget_bytes": budget_bytes}
     return understood(Probe.from_json, worker.ask(request, budget.case_s))
 
 
-def allowance(worker: Asked, case: Case, budget: Budget, budget_bytes: int) -> int:
-    """The bytes that a case may allocate: `budget_bytes` on the CPU, on CUDA `budget` of what is free there."""
+def allowance(worker: Asked, case: Case, budget: Budget, budget_bytes: int, live: int = 1) -> int:
+    """The bytes that a case may allocate: `budget_bytes` on the CPU, on CUDA `budget` of what is free there.
+
+    `live` workers share what is free; `budget_bytes` is a share already.
+    """
     free_bytes = None if case.device == "cpu" else worker.ask({"do": "free_bytes"}, budget.case_s)
-    return budget_bytes if free_bytes is None else budget.bytes_of(free_bytes)
+    return budget_bytes if free_bytes is None else budget.bytes_of(free_bytes // live)
 
 
 def machine(

@@ -38,6 +38,8 @@ class Bench:
         self.visits: list[tuple[int, str, int, list[int]]] = []
         self.hangs: int | None = None
         """The side that never replies to turns; the other waits for it until it is gone."""
+        self.lacks_room: Callable[[Case, int], bool] = lambda case, many: False
+        """Whether either side finds no room for a case that is made ready with so many."""
 
     def arms(self, slowdown: float) -> tuple[Arm, Arm]:
         return Arm("A", start=partial(self.start, 0)), Arm("B", slowdown, partial(self.start, 1))
@@ -75,7 +77,8 @@ class Taker:
         assert patience_s == 60
         if request["do"] == "ready":
             self.cases = [Case.from_json(case) for case in request["cases"]]
-            return {}
+            lacking = [i for i, case in enumerate(self.cases) if self.bench.lacks_room(case, len(self.cases))]
+            return {str(i): ["out_of_memory", "no room"] for i in lacking}
         assert request["do"] == "turns"
         case, calls = self.cases[request["index"]], request["calls"]
         self.bench.visits.append((self.side, case.key, calls, request["order"]))
@@ -165,6 +168,32 @@ def test_a_case_that_fails_in_one_arm_is_left_out() -> None:
     found = measure(bench)
     assert set(found.ratios) == cases_of("local_window")
     assert found.ended == dict.fromkeys(bad, Ended("B", Status.FAILED, "cannot"))
+
+
+def test_a_case_that_fails_in_both_arms_is_told_of_the_base() -> None:
+    bench = Bench(lambda side, case, calls: None)
+    found = [measure(bench, seed=str(seed)) for seed in range(8)]
+    assert {end.arm for each in found for end in each.ended.values()} == {"A"}
+
+
+@pytest.mark.parametrize("variants", [("full",), ("full", "local_window")], ids=["one", "all"])
+def test_a_case_without_room_beside_the_others_is_measured_after_them(variants: tuple[str, ...]) -> None:
+    bench = Bench(lambda side, case, calls: (5e5, 6e5)[side])
+    bench.lacks_room = lambda case, many: case.variant in variants and many > 1
+    found = measure(bench)
+    assert set(found.ratios) == cases_of("full") | cases_of("local_window")
+    assert found.ended == {}
+    assert len(bench.started) == 2, "in the same pair"
+
+
+def test_a_case_without_room_for_itself_is_told_of_the_base() -> None:
+    bad = cases_of("full")
+    bench = Bench(lambda side, case, calls: 1e6)
+    bench.lacks_room = lambda case, many: case.key in bad
+    for seed in range(8):
+        found = measure(bench, seed=str(seed))
+        assert set(found.ratios) == cases_of("local_window")
+        assert found.ended == dict.fromkeys(bad, Ended("A", Status.OUT_OF_MEMORY, "no room"))
 
 
 def test_a_case_that_kills_an_arm_is_left_out_and_the_others_go_on() -> None:

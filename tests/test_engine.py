@@ -13,9 +13,11 @@ from attnbench.runner import engine, exit_code
 from attnbench.runner.doctor.machine import here
 from attnbench.runner.engine import Finished
 from attnbench.runner.journal import FolderError
+from attnbench.runner.prober import Prober
 from attnbench.runner.progress import Progress, Quiet
 from attnbench.runner.workers import NotStarted, WorkerEnded
 from attnbench.suites import Case, Probe, Result, Sample, Status
+from attnbench.suites.budget import Budget
 from attnbench.suites.load import parse
 from attnbench.suites.suite import Suite
 
@@ -377,6 +379,15 @@ def test_the_budget_of_a_cuda_case_is_of_the_memory_free_there(tmp_path: Path) -
         suite = parse(CUDA_SUITE.replace("memory: 1GiB", f"memory: {memory}"), "tiny.yaml")
         run(machine, tmp_path / memory, suite)
         assert machine.budgets == {budget_bytes}
+
+
+def test_two_live_workers_share_what_is_free_on_a_device() -> None:
+    machine = Machine()
+    machine.free_bytes = 1000
+    prober = Prober(Budget(memory="80%"), 2**30, start_worker=machine.start, live=2)
+    prober.probe(parse(CUDA_SUITE, "tiny.yaml").cases()[0])
+    prober.close()
+    assert machine.budgets == {400}
 
 
 def test_threads_are_resolved_for_the_worker_and_kept_as_written(tmp_path: Path) -> None:
