@@ -4,7 +4,7 @@ import gc
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def load(folder: Path) -> Run:
 def judged(folder: Path, journal: Journal) -> Run:
     """The run in `folder`, which left this journal."""
     endings = [_ending(journal.probes.get(each.key), journal.samples.get(each.key, {})) for each in journal.planned]
-    timed = _timed(journal, [status is Status.PASSED for status, _ in endings])
+    timed = _apart(_timed(journal, [status is Status.PASSED for status, _ in endings]))
     log_ns = _log_ns(timed, len(endings))
     rows = {each.key: i for i, each in enumerate(journal.planned)}
     baseline_rows = np.array([rows.get(each.baseline or "", -1) for each in journal.planned], np.int64)
@@ -132,6 +132,18 @@ def _timed(journal: Journal, passed: list[bool]) -> list[tuple[int, Sample]]:
         for sample in journal.samples[each.key].values()
         if sample.status is Status.PASSED
     ]
+
+
+def _apart(timed: list[tuple[int, Sample]]) -> list[tuple[int, Sample]]:
+    """The samples, those of a replicate that several parts of a run have timed as if of several replicates.
+
+    Each part has processes of its own, perhaps days apart: what is paired by process is not paired across them.
+    """
+    processes = sorted({(sample.replicate, sample.part) for _, sample in timed})
+    if len(processes) == len({replicate for replicate, _ in processes}):
+        return timed
+    number = {process: p for p, process in enumerate(processes)}
+    return [(i, replace(sample, replicate=number[sample.replicate, sample.part])) for i, sample in timed]
 
 
 def _log_ns(timed: list[tuple[int, Sample]], cases: int) -> FloatArray:

@@ -118,10 +118,12 @@ def resume(
             "changed": {name: list(pair) for name, pair in changed.items()},
         }
         profile = profile or bool(stopped.meta.get("profile"))
-        news = {"finished": None, "profile": profile, "resumed": [*stopped.meta.get("resumed", ()), part]}
+        resumed = [*stopped.meta.get("resumed", ()), part]
+        news = {"finished": None, "profile": profile, "resumed": resumed}
         book.tell(**{**stopped.meta, **(_renewed(suite, every, stopped) if renewed else {}), **news})
         budget_bytes = min(stopped.meta["budget_bytes"], suite.budget.bytes_of(memory.available_bytes()))
-        task = Task(suite, cases, processes, budget_bytes, stopped.meta["seed"], profile, stopped.kept)
+        seed = stopped.meta["seed"]
+        task = Task(suite, cases, processes, budget_bytes, seed, profile, stopped.kept, len(resumed))
         progress.resumed(len(stopped.kept.probes), sum(map(len, stopped.kept.samples.values())))
         return _finished(Session(task, book, progress, folders, start_worker, now))
 

@@ -34,6 +34,8 @@ class Task:
     seed: int
     profile: bool
     kept: Kept = field(default_factory=Kept)
+    part: int = 0
+    """Which part of the run this is: a run that goes on is in another."""
 
 
 class Session:
@@ -177,11 +179,12 @@ class Session:
         }
 
     def _sampled(self, told: list[tuple[Case, Sample]]) -> None:
-        """Write samples with their places in the replicate; a case that failed once is not timed again.
+        """Write samples with their part of the run and their places in the replicate; what failed is not timed again.
 
         Those of a group are written at once, so that a run that is killed rarely tears it apart.
         """
-        placed = [(case, replace(sample, order=self._order + place)) for place, (case, sample) in enumerate(told)]
+        part, first = self.task.part, self._order
+        placed = [(case, replace(sample, order=first + i, part=part)) for i, (case, sample) in enumerate(told)]
         self._order += len(placed)
         self._write(*(sample for _, sample in placed))
         for case, sample in placed:

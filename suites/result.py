@@ -92,6 +92,8 @@ class Sample(Result):
     """Whether its calls had settled when warm-up ended; true where a call is too long to be judged."""
     order: int = 0
     """Its place among the samples of its replicate, from 0: groups of cases come in random order."""
+    part: int = 0
+    """The part of the run that timed it: 0, and one more each time that the run went on."""
 
     roof_flops_per_s: float | None = None
     """The fastest matrix product seen beside the case's values, at its dtype and threads; None: no room for one."""
@@ -119,7 +121,10 @@ class Sample(Result):
     def from_json(cls, row: Mapping[str, Any]) -> Self:
         """The row that `to_json` wrote."""
         several = ("values_ns", "hot_values_ns", "throttle_reasons")
-        return super().from_json({**row, **{name: tuple(row.get(name, ())) for name in several}})
+        sample = super().from_json({**row, **{name: tuple(row.get(name, ())) for name in several}})
+        if not isinstance(sample.part, int):
+            raise ValueError(f"part {sample.part!r}")
+        return sample
 
 
 def from_json(row: Mapping[str, Any]) -> Probe | Sample:

@@ -135,6 +135,46 @@ def test_speedups_are_paired_by_replicate(tmp_path: Path) -> None:
     assert row["processes"] == 4
 
 
+def test_what_another_part_of_a_run_has_timed_is_not_paired(tmp_path: Path) -> None:
+    plan = rows.Plan((rows.FULL, rows.LOCAL), (512,), process_sd=0, value_sd=0)
+    (_, base), (_, own) = rows.cases(plan)
+    told: list[Probe | Sample] = [rows.probe(each, series, Status.PASSED, "") for series, each in rows.cases(plan)]
+    told += [Sample(base.key, Status.PASSED, "", p, 1, (2e6,), roof_flops_per_s=1e13) for p in range(3)]
+    told += [Sample(own.key, Status.PASSED, "", p, 1, (1e6,), part=p, roof_flops_per_s=1e13) for p in range(3)]
+    run = load(rows.write_rows(tmp_path, rows.meta(plan), told))
+    row = one(run, "local_window", 512)
+    assert row["speedup"] == pytest.approx(2)
+    assert np.isnan(row["speedup_low"]), "one process is shared"
+    assert (row["processes"], row["time_low_ns"]) == (3, pytest.approx(1e6))
+    assert row["roof_share_low"] == pytest.approx(row["roof_share"])
+    assert run.log_ns.shape == (2, 5)
+
+
+def test_a_replicate_of_several_parts_tells_nothing_across_lengths(tmp_path: Path) -> None:
+    later = {case.key for _, case in rows.cases(EXACT) if case.shape.seq_len > 512}
+    told: list[Probe | Sample] = [
+        replace(row, part=1) if isinstance(row, Sample) and row.replicate == 0 and row.case in later else row
+        for row in rows.rows(EXACT)
+    ]
+    run = load(rows.write_rows(tmp_path, rows.meta(EXACT), told))
+    local = one(run, "local_window")
+    assert (local["crossover"], local["processes"]) == ("crosses", 4)
+    assert local["time_exponent"] == pytest.approx(1)
+    assert set(run.frame["processes"]) == {5}
+    assert run.frame["speedup"].notna().all()
+
+
+def test_rows_of_older_runs_are_of_one_part(tmp_path: Path) -> None:
+    folder = rows.write(tmp_path, rows.QUICK)
+    whole = load(folder).frame
+    path = folder / "samples.jsonl"
+    told = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in told:
+        row.pop("part", None)
+    path.write_text("".join(json.dumps(row) + "\n" for row in told))
+    assert load(folder).frame.equals(whole)
+
+
 def test_no_baseline(tmp_path: Path) -> None:
     frame = load(rows.write(tmp_path, replace(rows.QUICK, baseline=None))).frame
     assert frame["speedup"].isna().all()
@@ -227,6 +267,7 @@ SAMPLE = '{"kind": "sample", "case": "KEY", "status": "passed", "reason": "", '
         ('{"kind": "probe", "case": "nobody", "status": "passed", "reason": ""}', "'nobody'"),
         (SAMPLE + '"replicate": 0}', "the times"),
         (SAMPLE + '"replicate": "x"}', "replicate 'x'"),
+        (SAMPLE + '"replicate": 0, "values_ns": [1], "part": "x"}', "part 'x'"),
         (SAMPLE + '"replicate": 0, "values_ns": [1, 0]}', "the times"),
         (SAMPLE + '"replicate": 0, "values_ns": [1, NaN]}', "the times"),
         (SAMPLE + '"replicate": 0, "values_ns": ["1"]}', "found"),

@@ -297,6 +297,22 @@ def test_a_narrowed_run_stays_narrowed_and_can_be_narrowed_further(tmp_path: Pat
     assert units(tmp_path / "run") == sorted((case.key, at) for case in chosen for at in range(-1, 3))
 
 
+def test_what_was_timed_in_different_parts_is_not_compared(tmp_path: Path) -> None:
+    stopped(tmp_path / "run", 1 + 9)
+    resume(Machine(), tmp_path / "run", narrow=Narrowing(variant=("full",)).of)
+    resume(Machine(), tmp_path / "run")
+    parts = {(row["replicate"], row["part"]) for row in lines(tmp_path / "run") if row["kind"] == "sample"}
+    assert parts == {(replicate, part) for replicate in range(3) for part in (1, 2)}
+    table = frame.load(tmp_path / "run").frame
+    assert set(table["processes"]) == {3}
+    assert set(table.loc[table["speedup"].isna(), "variant"]) == {"local_window"}
+    assert set(table.loc[table["speedup"].notna(), "variant"]) == {"full"}
+
+
+def test_a_run_that_was_not_stopped_has_one_part(whole: tuple[Path, Stopping]) -> None:
+    assert {row["part"] for row in lines(whole[0]) if row["kind"] == "sample"} == {0}
+
+
 # What is refused
 
 
