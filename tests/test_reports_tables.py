@@ -188,7 +188,7 @@ def test_an_answer_that_is_true(tmp_path: Path) -> None:
 
 def test_an_answer_at_one_length(tmp_path: Path) -> None:
     """Of one length no growth is told; of many series how many are faster, and the ends."""
-    patterns = (
+    patterns: tuple[tuple[str, dict[str, int]], ...] = (
         ("local_window", {"window": 33}),
         ("truncated", {"left": 9, "right": 9}),
         ("bigbird", {}),

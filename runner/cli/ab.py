@@ -85,18 +85,18 @@ def ab(
                     say(f"preparing {each.name}", quiet=quiet)
                     revisions.prepare(each, prepare)
                 sides.append(measuring.Side(name, each, revisions.import_root(each, root)))
-            book = Book(folder, reading.ROWS)
-            measuring.measure(
-                loaded,
-                (sides[0], sides[1]),
-                book,
-                stages,
-                flag,
-                lambda text: say(text, quiet=quiet),
-                folders=folders,
-                same_too=aa,
-                command=shlex.join(command_line()),
-            )
+            with Book(folder, reading.ROWS) as book:
+                measuring.measure(
+                    loaded,
+                    (sides[0], sides[1]),
+                    book,
+                    stages,
+                    flag,
+                    lambda text: say(text, quiet=quiet),
+                    folders=folders,
+                    same_too=aa,
+                    command=shlex.join(command_line()),
+                )
         except KeyboardInterrupt:
             interrupted = True
             say("interrupted; what was finished is kept", quiet=quiet)

@@ -70,7 +70,8 @@ def selftest(suite: Path, runs: int, out: Path, quiet: bool) -> None:
         loaded = load_suite(suite, ())
         stages, flag = decided_by(Rule())
         try:
-            measuring.measure(loaded, Book(out, figures.ROWS), runs, stages, flag, lambda text: say(text, quiet=quiet))
+            with Book(out, figures.ROWS) as book:
+                measuring.measure(loaded, book, runs, stages, flag, lambda text: say(text, quiet=quiet))
         except KeyboardInterrupt:
             say("interrupted; what was finished is kept, the same command goes on", quiet=quiet)
             if (out / figures.ROWS).exists():
