@@ -96,8 +96,8 @@ def _relative(run: Run) -> FloatArray:
 def _without_ratio(run: Run, ratios: FloatArray) -> dict[str, str]:
     """Why cases have no ratio to a baseline within their run: each is one itself, or none passed beside it."""
     baselines = {each["key"] for each in run.meta["cases"] if each["baseline"] == each["key"]}
-    lacking = run.frame.loc[np.isnan(ratios).all(axis=1), "case"]
-    return {case: _IS_BASELINE if case in baselines else _NO_BASELINE for case in lacking}
+    known = np.asarray(np.isfinite(ratios).any(axis=1))
+    return {case: _IS_BASELINE if case in baselines else _NO_BASELINE for case in run.frame["case"][~known]}
 
 
 def _add_times(frame: pd.DataFrame, found: Estimates, rule: Rule) -> None:
