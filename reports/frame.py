@@ -4,7 +4,7 @@ import gc
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def load(folder: Path) -> Run:
 def judged(folder: Path, journal: Journal) -> Run:
     """The run in `folder`, which left this journal."""
     endings = [_ending(journal.probes.get(each.key), journal.samples.get(each.key, {})) for each in journal.planned]
-    timed = _apart(_timed(journal, [status is Status.PASSED for status, _ in endings]))
+    timed = _timed(journal, [status is Status.PASSED for status, _ in endings])
     log_ns = _log_ns(timed, len(endings))
     rows = {each.key: i for i, each in enumerate(journal.planned)}
     baseline_rows = np.array([rows.get(each.baseline or "", -1) for each in journal.planned], np.int64)
@@ -134,24 +134,12 @@ def _timed(journal: Journal, passed: list[bool]) -> list[tuple[int, Sample]]:
     ]
 
 
-def _apart(timed: list[tuple[int, Sample]]) -> list[tuple[int, Sample]]:
-    """The samples, those of a replicate that several parts of a run have timed as if of several replicates.
-
-    Each part has processes of its own, perhaps days apart: what is paired by process is not paired across them.
-    """
-    processes = sorted({(sample.replicate, sample.part) for _, sample in timed})
-    if len(processes) == len({replicate for replicate, _ in processes}):
-        return timed
-    number = {process: p for p, process in enumerate(processes)}
-    return [(i, replace(sample, replicate=number[sample.replicate, sample.part])) for i, sample in timed]
-
-
 def _log_ns(timed: list[tuple[int, Sample]], cases: int) -> FloatArray:
     """Median log times `[cases, P]`."""
-    columns = {name: p for p, name in enumerate(sorted({sample.replicate for _, sample in timed}))}
+    columns = {name: p for p, name in enumerate(sorted({sample.process for _, sample in timed}))}
     log_ns = np.full((cases, len(columns)), np.nan)
     if timed:
-        at = [i for i, _ in timed], [columns[sample.replicate] for _, sample in timed]
+        at = [i for i, _ in timed], [columns[sample.process] for _, sample in timed]
         log_ns[at] = log_medians([sample.values_ns for _, sample in timed])
     return log_ns
 
@@ -164,7 +152,7 @@ def _told(journal: Journal, endings: list[tuple[Status, str]]) -> pd.DataFrame:
         case = each.case
         parameters = json.dumps(dict(case.parameters), sort_keys=True, separators=(",", ":"))
         if (case.variant, parameters) not in labels:
-            labels[case.variant, parameters] = _label(case)
+            labels[case.variant, parameters] = each.label or _label(case)
         probe = journal.probes[each.key] if status is Status.PASSED else None
         row = {name: getattr(case, name) for name in ("variant", "implementation", "dtype", "device", "direction")}
         row |= {name: getattr(case.shape, name) for name in (*_SIZES, "layout")} | {"threads": str(case.threads)}
@@ -178,7 +166,7 @@ def _told(journal: Journal, endings: list[tuple[Status, str]]) -> pd.DataFrame:
 
 
 def _label(case: Case) -> str:
-    """The case's label; where its variant is not installed here, every parameter is told."""
+    """The case's label, of a run that does not tell it; where its variant is not here, every parameter is told."""
     try:
         return case.label
     except (KeyError, TypeError, ValueError, ImportError):

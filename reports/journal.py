@@ -29,11 +29,12 @@ class RunError(ValueError):
 
 @dataclass(frozen=True)
 class Planned:
-    """A case of the run, its key, and the key of its baseline."""
+    """A case of the run, its key, the key of its baseline, and its label as it was where it ran."""
 
     key: str
     case: Case
     baseline: str | None
+    label: str | None
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,9 @@ def _planned(path: Path, cases: list[Any]) -> tuple[Planned, ...]:
     planned = []
     for i, row in enumerate(cases):
         try:
-            planned.append(Planned(str(row["key"]), Case.from_json(row), row["baseline"]))
+            planned.append(Planned(str(row["key"]), Case.from_json(row), row["baseline"], row.get("label")))
+            if not isinstance(planned[-1].label, str | None):
+                raise ValueError(f"the label {planned[-1].label!r}")
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{path}: cases[{i}]: expected a case, found {_problem(error)}") from None
     if len({each.key for each in planned}) < len(planned):
@@ -186,8 +189,9 @@ def _row(keys: set[str], told: Any) -> Probe | Sample:
     if row.case not in keys:
         raise ValueError(f"case {row.case!r}, which run.json does not hold")
     if isinstance(row, Sample):
-        if not isinstance(row.replicate, int):
-            raise ValueError(f"replicate {row.replicate!r}")
+        for name in ("replicate", "part"):
+            if not isinstance(getattr(row, name), int):
+                raise ValueError(f"{name} {getattr(row, name)!r}")
         times = row.values_ns
         if row.status is Status.PASSED and not (times and min(times) > 0 and sum(times) < math.inf):
             raise ValueError(f"the times {list(times)}")

@@ -41,9 +41,9 @@ def groups(run: Run) -> list[Group]:
     count = [int(each) if each.isdigit() else auto for each in run.frame["threads"]]
     frame = run.frame.assign(count=pd.Series(count, run.frame.index, "int64"))
     frame = frame[(frame["status"] == "passed") & (frame["device"] == "cpu") & (frame["count"] > 0)]
-    # Where `auto` stands for a number that the suite names too, that one is enough.
-    named_too = (frame["threads"] == "auto") & frame["count"].isin(frame.loc[frame["threads"] != "auto", "count"])
-    frame = frame[~named_too]
+    # Where a case passed with the number that `auto` stands for too, that one is enough.
+    twice = frame.duplicated([*_REST, "seq_len", *SERIES, "count"], keep=False)
+    frame = frame[~(twice & (frame["threads"] == "auto"))]
     named = {"direction", "dtype", "device", *varied(run.frame)} - {"threads"}
     parts = [part for _, part in frame.groupby(list(_REST), sort=False) if part["count"].nunique() > 1]
     return [Group(", ".join(told(part.iloc[0], named)), part) for part in parts]

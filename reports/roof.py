@@ -33,9 +33,9 @@ def above(frame: pd.DataFrame) -> "pd.Series[bool]":
 def _by_process(timed: Sequence[tuple[int, Sample]], name: str, shape: tuple[int, ...]) -> FloatArray:
     """The logarithm of a rate of each sample `[cases, P]`, NaN where there is none."""
     found = np.full(shape, np.nan)
-    columns = {replicate: p for p, replicate in enumerate(sorted({sample.replicate for _, sample in timed}))}
+    columns = {process: p for p, process in enumerate(sorted({sample.process for _, sample in timed}))}
     for row, sample in timed:
         value = getattr(sample, name)
         if value is not None:
-            found[row, columns[sample.replicate]] = value
+            found[row, columns[sample.process]] = value
     return np.asarray(np.log(found))

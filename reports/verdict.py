@@ -9,7 +9,7 @@ class Verdict(StrEnum):
     REGRESSED = "regressed"
     """B is slower, or needs more."""
     ERROR = "error"
-    """B did not pass where A did."""
+    """B did not pass where A did; or what is new in B is wrong, crashed, failed or timed out."""
     MISSING = "missing"
     """Only A has the case."""
     UNSTABLE = "unstable"
@@ -21,7 +21,7 @@ class Verdict(StrEnum):
     IMPROVED = "improved"
     """B is faster, or needs less."""
     NEW = "new"
-    """Only B has the case, or only there it passed."""
+    """Only B has the case, or only there it passed; it did pass."""
     UNCHANGED = "unchanged"
     """Shown to be the same: for times, the difference is smaller than the margin of equivalence."""
 

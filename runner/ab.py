@@ -15,7 +15,7 @@ from attnbench.runner.arms import Arm, Flag, Partner, Say, Setting, Stages
 from attnbench.runner.book import Book
 from attnbench.runner.progress import told
 from attnbench.runner.revisions import Revision, RevisionError
-from attnbench.runner.workers import NotStarted, Worker, WorkerEnded, kind_for, limit_for, started, understood
+from attnbench.runner.workers import Worker, WorkerEnded, kind_for, limit_for, started, understood
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.budget import Budget
 from attnbench.suites.suite import Suite
@@ -155,14 +155,12 @@ def _probe(
         NotStarted: there could be no worker; the case has nothing to do with it.
     """
     limit = limit_for(budget_bytes, case)
-    try:
-        with started(lambda: Worker(kind_for(case), limit, folders, root=side.root)) as worker:
+    with started(lambda: Worker(kind_for(case), limit, folders, root=side.root)) as worker:
+        try:
             probe = prober.ask(worker, case, budget, budget_bytes, arms.ARMS)
             return probe, understood(dict, worker.ask({"do": "imports", "root": str(side.root)}, budget.case_s))
-    except NotStarted:
-        raise
-    except WorkerEnded as end:
-        return Probe(case.key, end.status, end.reason), {}
+        except WorkerEnded as end:
+            return Probe(case.key, end.status, end.reason), {}
 
 
 def _start(root: Path, budget_bytes: int | None, folders: tuple[Path, ...], link: Connection) -> Partner:

@@ -12,6 +12,7 @@ import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 from attnbench.runner import memory
 from attnbench.runner.prober import threads
 from attnbench.runner.sampling import Plan
-from attnbench.runner.workers import Worker, WorkerEnded
+from attnbench.runner.workers import Worker, WorkerEnded, started
 from attnbench.suites import Case, Status, grouped
 from attnbench.suites.budget import Budget
 
@@ -212,9 +213,7 @@ class _Live:
         try:
             for arm, link in zip(self._arms, links, strict=True):
                 # One after the other: what imports beside something else may keep the layout that it got there.
-                worker = arm.start(setting.budget_bytes, setting.folders, link)
-                self._workers.append(worker)
-                worker.wait()
+                self._workers.append(started(partial(arm.start, setting.budget_bytes, setting.folders, link)))
         except BaseException:  # Ctrl-C too: no process is left behind
             self.close()
             raise

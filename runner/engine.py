@@ -164,7 +164,9 @@ def _measured(suite: Suite, cases: Sequence[Case]) -> dict[str, Any]:
         "question": suite.question,
         "suite": suite.to_json(),
         "source": suite.source,
-        "cases": [{"key": case.key, "baseline": baseline(case), **case.to_json()} for case in cases],
+        "cases": [
+            {"key": case.key, "label": case.label, "baseline": baseline(case), **case.to_json()} for case in cases
+        ],
         "patterns": thumbnails.of(list(cases)),
     }
 

@@ -26,10 +26,18 @@ def threads() -> int:
     return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed, int(quota)))
 
 
+def version() -> str:
+    """The version of the installation; that of code which runs without one is not known."""
+    try:
+        return metadata.version("attnbench")
+    except metadata.PackageNotFoundError:
+        return "from source"
+
+
 def of_machine() -> dict[str, Any]:
     """Facts that need no torch."""
     return {
-        "attnbench": metadata.version("attnbench") if _installed() else "from source",
+        "attnbench": version(),
         "commit": _commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -81,14 +89,6 @@ def of_gpu(properties: Any) -> dict[str, Any]:
         "gpu_l2_bytes": properties.L2_cache_size,
         **nvml.facts(nvml.find(properties)),
     }
-
-
-def _installed() -> bool:
-    try:
-        metadata.version("attnbench")
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _commit() -> str | None:

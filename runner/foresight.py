@@ -12,7 +12,7 @@ from attnbench.runner.forecast import READY_S, START_S, probe_s
 from attnbench.runner.progress import clock, event
 from attnbench.runner.sampling import timing_ns
 from attnbench.runner.session import planned
-from attnbench.runner.workers import Asked, StartWorker, Worker, WorkerEnded, kind_for, limit_for, understood
+from attnbench.runner.workers import Asked, StartWorker, Worker, WorkerEnded, kind_for, limit_for, started, understood
 from attnbench.suites import Case, Status
 from attnbench.suites.suite import Suite
 
@@ -121,10 +121,15 @@ class _Asker:
         self._rates: dict[tuple[str, str, int], float | None] = {}
 
     def foresee(self, case: Case) -> Foreseen:
-        """One case, whatever becomes of the worker that is asked."""
+        """One case, whatever becomes of the worker that is asked.
+
+        Raises:
+            NotStarted: there could be none.
+        """
         threads = prober.threads(case)
+        worker = self._worker()
         try:
-            budget_bytes = prober.allowance(self._worker(), case, self._budget, self._budget_bytes)
+            budget_bytes = prober.allowance(worker, case, self._budget, self._budget_bytes)
             request = {"do": "foresee", "case": case.to_json(), "threads": threads, "budget_bytes": budget_bytes}
             told: dict[str, Any] = understood(dict, self._ask(request))
             if told["status"] is not None:
@@ -156,5 +161,5 @@ class _Asker:
     def _worker(self) -> Asked:
         """The worker, if it is alive; else a new one."""
         if self._alive is None:
-            self._alive = self._start()
+            self._alive = started(self._start)
         return self._alive

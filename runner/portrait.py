@@ -6,7 +6,7 @@ from typing import Any
 
 from attnbench import variants
 from attnbench.reports import picture
-from attnbench.runner.lengths import POWERS, existing
+from attnbench.runner.lengths import POWERS
 from attnbench.suites import Case, Problem
 from attnbench.suites.catalog import broken, leaves
 from attnbench.suites.problem import near, shown
@@ -74,7 +74,7 @@ def spans(pattern: Pattern, n: int | None) -> Spans:
 
 def length(pattern: Pattern) -> int | None:
     """A length to draw at: one at which the pattern hides half of the pairs, else the first at which it exists."""
-    there = [n for _, n in existing((pattern, n) for n in (*POWERS, *range(1, POWERS[-1])))]
+    there = [n for n in (*POWERS, *range(1, POWERS[-1])) if pattern.unsupported(n) is None]
     sparse = (n for n in there if n in POWERS and pattern.spans(n).pairs() < _DENSITY * n**2)
     return next(sparse, there[0] if there else None)
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.runner import environment
-from attnbench.runner.workers import Asked, NotStarted, StartWorker, Worker, WorkerEnded, kind_for, started, understood
+from attnbench.runner.workers import Asked, StartWorker, Worker, WorkerEnded, kind_for, started, understood
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.budget import Budget
 
-_SPOILS = (Status.FAILED, Status.OUT_OF_MEMORY)
-"""After these a CUDA worker is replaced: its context may be lost, or its memory in pieces."""
+_SPOILS = (Status.FAILED, Status.OUT_OF_MEMORY, Status.CRASHED, Status.TIMED_OUT)
+"""After these a CUDA worker is replaced: it may be gone, its context lost, or its memory in pieces."""
 
 
 class Prober:
@@ -41,26 +41,23 @@ class Prober:
         Raises:
             NotStarted: there could be no such process; the case has nothing to do with it.
         """
-        try:
-            if case.device == "cpu":
-                with started(lambda: self._start_worker("forkserver", self._budget_bytes, self._folders)) as worker:
-                    return ask(worker, case, self._budget, self._budget_bytes, self._live)
-            probe = self._probe_on_cuda(case)
-            if probe.status in _SPOILS and not probe.predicted:
-                self.close()
-            return probe
-        except NotStarted:
-            raise
-        except WorkerEnded as end:
-            if case.device == "cuda":
-                self.close()
-            return Probe(case.key, end.status, end.reason)
-
-    def _probe_on_cuda(self, case: Case) -> Probe:
-        """Probe a case in the lasting worker: a fresh interpreter, for nothing of CUDA survives a fork."""
+        if case.device == "cpu":
+            with started(lambda: self._start_worker("forkserver", self._budget_bytes, self._folders)) as worker:
+                return self._asked(worker, case)
         if self._lasting is None:
+            # A fresh interpreter, for nothing of CUDA survives a fork.
             self._lasting = started(lambda: self._start_worker("spawn", None, self._folders))
-        return ask(self._lasting, case, self._budget, self._budget_bytes, self._live)
+        probe = self._asked(self._lasting, case)
+        if probe.status in _SPOILS and not probe.predicted:
+            self.close()
+        return probe
+
+    def _asked(self, worker: Asked, case: Case) -> Probe:
+        """What a worker says of a case, or how it ended of it."""
+        try:
+            return ask(worker, case, self._budget, self._budget_bytes, self._live)
+        except WorkerEnded as end:
+            return Probe(case.key, end.status, end.reason)
 
     def close(self) -> None:
         """End the lasting worker, if there is one."""
@@ -97,7 +94,7 @@ def machine(
     Raises:
         WorkerEnded: no worker could tell.
     """
-    with start_worker(kind_for(*cases), None, folders) as worker:
+    with started(lambda: start_worker(kind_for(*cases), None, folders)) as worker:
         told: dict[str, Any] = understood(dict, worker.ask({"do": "environment"}, budget.case_s))
     return environment.of_machine() | told
 

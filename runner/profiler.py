@@ -7,7 +7,6 @@ from attnbench.runner import memory
 from attnbench.runner.journal import append_profile
 from attnbench.runner.prober import Prober, threads
 from attnbench.runner.workers import (
-    NotStarted,
     StartWorker,
     Worker,
     WorkerEnded,
@@ -42,13 +41,11 @@ class Profiler:
         limit = limit_for(self.budget_bytes, case)
         trace = (self.folder / TRACES / f"{case.key}.json.gz").resolve()
         request = {"do": "profile", "case": case.to_json(), "threads": threads(case), "trace": str(trace)}
-        try:
-            with started(lambda: self.start_worker(kind_for(case), limit, self.folders)) as worker:
+        with started(lambda: self.start_worker(kind_for(case), limit, self.folders)) as worker:
+            try:
                 return understood(Profile.from_json, worker.ask(request, self.patience_s))
-        except NotStarted:
-            raise
-        except WorkerEnded as end:
-            return Profile(case.key, end.status, end.reason, case.title)
+            except WorkerEnded as end:
+                return Profile(case.key, end.status, end.reason, case.title)
 
 
 def checked(case: Case, folder: Path, budget: Budget, folders: tuple[Path, ...] = ()) -> Profile:

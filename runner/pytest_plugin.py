@@ -53,17 +53,22 @@ class SuiteFile(pytest.Module):
             yield CaseTest.from_parent(self, name=name, case=case, group=group)
 
     @cached_property
-    def measured(self) -> Mapping[str, "Benchmark"]:
-        """What the engine measured of the selected cases of this file, in one run for all of them; by key."""
+    def measured(self) -> Mapping[str, "Benchmark"] | str:
+        """What the engine measured of the selected cases of this file, in one run, by key; or why it did not."""
         from attnbench.reports import frame, journal
         from attnbench.reports.benchmarks import benchmarks
         from attnbench.runner import engine
+        from attnbench.runner.journal import FolderError
         from attnbench.runner.progress import Plain
+        from attnbench.runner.workers import WorkerEnded
 
         chosen = [test.case for test in self.session.items if isinstance(test, CaseTest) and test.file is self]
         command = ["pytest", *map(str, self.config.invocation_params.args)]
         with self._folder() as folder:
-            engine.run(self.suite, folder, Plain(), cases=chosen, command=command, folders=_folders(self.config))
+            try:
+                engine.run(self.suite, folder, Plain(), cases=chosen, command=command, folders=_folders(self.config))
+            except (FolderError, WorkerEnded) as error:
+                return str(error)
             kept = journal.read(folder)
             return {each.case: each for each in benchmarks(frame.judged(folder, kept), kept)}
 
@@ -72,7 +77,7 @@ class SuiteFile(pytest.Module):
         """Where the run is written: in a folder of its own that is kept, or one that is gone once it was read."""
         out: Path | None = self.config.getoption("bench_out")
         if out is not None:
-            yield out / self.nodeid.removesuffix(ENDING).replace("/", "-")
+            yield out / self.nodeid.removesuffix(".yaml")
             return
         with tempfile.TemporaryDirectory(prefix="attnbench-") as folder:
             yield Path(folder)
@@ -117,7 +122,10 @@ def attention(benchmark: Any, request: pytest.FixtureRequest) -> None:
     from attnbench.suites import Status
 
     test: CaseTest = request.node
-    measured = test.file.measured[test.case.key] if benchmark.enabled else None
+    found = test.file.measured if benchmark.enabled else {}
+    if isinstance(found, str):
+        _fail(benchmark, found)
+    measured = found.get(test.case.key)
     ended = measured or test.file.prober.probe(test.case)
     told = f"{ended.status}: {ended.reason}"
     if exit_code.is_fault(ended.status, predicted=ended.predicted):

@@ -181,7 +181,7 @@ class Session:
     def _sampled(self, told: list[tuple[Case, Sample]]) -> None:
         """Write samples with their part of the run and their places in the replicate; what failed is not timed again.
 
-        Those of a group are written at once, so that a run that is killed rarely tears it apart.
+        Those of a group that found room together are written at once: a run that is killed rarely tears them apart.
         """
         part, first = self.task.part, self._order
         placed = [(case, replace(sample, order=first + i, part=part)) for i, (case, sample) in enumerate(told)]

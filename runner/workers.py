@@ -233,7 +233,20 @@ class Worker:
         return said[-1][:300] if said else ""
 
 
-def started(start: Callable[[], Asked]) -> Asked:
+class _Starting(Protocol):
+    """What is started."""
+
+    def wait(self) -> None:
+        """Wait until it is ready."""
+
+    def close(self) -> None:
+        """End the process."""
+
+
+_Started = TypeVar("_Started", bound=_Starting)
+
+
+def started(start: Callable[[], _Started]) -> _Started:
     """A worker that is ready; where it could not be started, another is tried, once.
 
     Raises:
@@ -245,7 +258,7 @@ def started(start: Callable[[], Asked]) -> Asked:
         return _ready(start())
 
 
-def _ready(worker: Asked) -> Asked:
+def _ready(worker: _Started) -> _Started:
     """The worker, once it is ready."""
     try:
         worker.wait()

@@ -121,10 +121,12 @@ class Sample(Result):
     def from_json(cls, row: Mapping[str, Any]) -> Self:
         """The row that `to_json` wrote."""
         several = ("values_ns", "hot_values_ns", "throttle_reasons")
-        sample = super().from_json({**row, **{name: tuple(row.get(name, ())) for name in several}})
-        if not isinstance(sample.part, int):
-            raise ValueError(f"part {sample.part!r}")
-        return sample
+        return super().from_json({**row, **{name: tuple(row.get(name, ())) for name in several}})
+
+    @property
+    def process(self) -> tuple[int, int]:
+        """What it shares with the samples that it is paired with: parts of a run have processes of their own."""
+        return self.replicate, self.part
 
 
 def from_json(row: Mapping[str, Any]) -> Probe | Sample:

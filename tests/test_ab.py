@@ -13,13 +13,16 @@ from click.testing import CliRunner
 
 from attnbench.reports.comparison import ab, tables
 from attnbench.reports.comparison.answer import answer
+from attnbench.reports.gate import STRICT as EVERYTHING
 from attnbench.reports.journal import RunError
 from attnbench.reports.verdict import Verdict
 from attnbench.runner import ab as measuring
 from attnbench.runner import revisions
 from attnbench.runner.book import Book
 from attnbench.runner.cli import main
+from attnbench.runner.cli.compare import policy_of
 from attnbench.runner.revisions import RevisionError
+from attnbench.runner.workers import NotStarted
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.load import parse
 
@@ -217,6 +220,70 @@ print(attnbench.variants.__file__.startswith(sys.argv[1]), sys.modules["attnbenc
     done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=False)
     assert "of the revision'" not in done.stdout
     assert done.stdout.splitlines()[-1].endswith("revision"), done.stdout + done.stderr
+
+
+class Stand:
+    """A worker that answers at once, or cannot be started."""
+
+    def __init__(self, *, ready: bool) -> None:
+        self.ready = ready
+        self.asked: list[dict[str, Any]] = []
+
+    def __enter__(self) -> "Stand":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing is left behind."""
+
+    def wait(self) -> None:
+        if not self.ready:
+            raise NotStarted(Status.CRASHED, "killed while starting", 0)
+
+    def ask(self, request: dict[str, Any], patience_s: float) -> Any:
+        del patience_s
+        self.asked.append(request)
+        if request["do"] == "probe":
+            return Probe(Case.from_json(request["case"]).key, Status.PASSED, "", call_ns=1e6).to_json()
+        return 1000 if request["do"] == "free_bytes" else {"mylib.py": "00"}
+
+
+def side(tmp_path: Path) -> measuring.Side:
+    return measuring.Side("A", revisions.Revision("main", "0" * 40, tmp_path), tmp_path)
+
+
+def test_two_sides_share_the_memory_of_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand = Stand(ready=True)
+    monkeypatch.setattr(measuring, "Worker", lambda *given, **named: stand)
+    suite = parse(SUITE.replace("[mine, full]", "[full]") + "device: cuda\n", "mine.yaml")
+    measuring._probe(side(tmp_path), suite.cases()[0], suite.budget, 0, ())
+    asked = next(each for each in stand.asked if each["do"] == "probe")
+    assert asked["budget_bytes"] == 0.8 * 1000 / 2
+
+
+def test_a_worker_that_cannot_start_blames_no_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Stand] = []
+
+    def start(*given: Any, **named: Any) -> Stand:
+        del given, named
+        tried.append(Stand(ready=False))
+        return tried[-1]
+
+    monkeypatch.setattr(measuring, "Worker", start)
+    suite = parse(SUITE.replace("[mine, full]", "[full]"), "mine.yaml")
+    with pytest.raises(NotStarted):
+        measuring._probe(side(tmp_path), suite.cases()[0], suite.budget, 0, ())
+    assert len(tried) == 2
+
+
+def test_an_intended_change_is_let_through() -> None:
+    policy = policy_of(EVERYTHING.model_dump(), ("memory=10%",), ("work=warn",))
+    assert policy.memory.allows(109, 100)
+    assert not EVERYTHING.memory.allows(109, 100)
+    assert policy.severity("work") == "warn"
+    assert policy.severity("time") == "fail"
 
 
 # --- what is made of the rows

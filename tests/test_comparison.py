@@ -24,6 +24,7 @@ from attnbench.reports.decision.pairs import unpaired
 from attnbench.reports.figures.overlay import overlay
 from attnbench.reports.figures.ratios import ratios
 from attnbench.runner.cli import main
+from attnbench.suites import Status
 
 
 def compared(
@@ -97,6 +98,29 @@ def test_what_passed_in_neither_is_incomparable(tmp_path: Path) -> None:
     row = found.frame[(found.frame["seq_len"] == 1024) & found.frame["label"].str.startswith("local")].iloc[0]
     assert row["verdict"] == "incomparable"
     assert row["reason"].startswith("passed in neither")
+
+
+def test_what_is_new_and_at_fault_is_an_error(tmp_path: Path) -> None:
+    """A kernel that a pull request adds must be right."""
+    wrong = (Status.WRONG, "off by 0.1")
+    alone = replace(QUIET, series=(FULL,))
+    for ending, verdict in ((wrong, "error"), (OOM, "incomparable")):
+        added = replace(QUIET, series=(FULL, replace(LOCAL, endings=dict.fromkeys((512, 1024), ending))))
+        assert verdicts(compared(tmp_path / ending[0], added, alone), "local_window") == {verdict}
+    absent = dict.fromkeys((512, 1024), (Status.UNSUPPORTED, "no module named mine"))
+    before = replace(QUIET, series=(FULL, replace(LOCAL, endings=absent)))
+    after = replace(QUIET, series=(FULL, replace(LOCAL, endings=dict.fromkeys((512, 1024), wrong))))
+    assert verdicts(compared(tmp_path / "wrong", after, before), "local_window") == {"error"}
+
+
+def test_memory_depends_on_what_a_case_uses(tmp_path: Path) -> None:
+    """A GPU is nothing to a case on the CPU, nor the machine's own threads to one whose threads are told."""
+    assert set(compared(tmp_path / "gpu", QUIET, gpu="Another GPU").frame["memory"]) == {"unchanged"}
+    assert set(compared(tmp_path / "auto", QUIET, threads=64).frame["memory"]) == {"incomparable"}
+    told = replace(QUIET, threads=(2,))
+    assert set(compared(tmp_path / "told", told, told, threads=64).frame["memory"]) == {"unchanged"}
+    cuda = replace(QUIET, devices=("cuda",))
+    assert set(compared(tmp_path / "cuda", cuda, cuda, gpu="Another GPU").frame["memory"]) == {"incomparable"}
 
 
 def test_a_drifting_run_is_unstable(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
 from attnbench.runner import doctor
+from attnbench.runner.cli import main
 from attnbench.runner.doctor import Finding
 from attnbench.runner.doctor import (
     cgroup as doctor_cgroup,
@@ -832,3 +834,12 @@ def test_a_check_turns_trouble_into_a_fact() -> None:
     assert check.finding(ValueError("bad 1")).found == "cannot be read: its content is not as expected (bad 1)"
     with pytest.raises(ZeroDivisionError):
         check.finding(ZeroDivisionError())
+
+
+def test_an_interruption_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doctor, "examine", interrupt)
+    done = CliRunner().invoke(main, ["doctor"])
+    assert (done.exit_code, done.output) == (130, "interrupted\n")

@@ -111,7 +111,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_benchmark_replays_the_values_of_its_case(measured: Path) -> None:
     found = {each["name"]: each for each in read(measured / "out.json")["benchmarks"]}
     assert list(found) == TITLES
-    rows = [json.loads(line) for line in (measured / "kept/tiny/samples.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (measured / "kept/tiny.bench/samples.jsonl").read_text().splitlines()]
     for name, each in found.items():
         samples = [row for row in rows if row["kind"] == "sample" and row["case"] == each["extra_info"]["case"]]
         values_s = [ns / 1e9 for row in sorted(samples, key=lambda row: row["replicate"]) for ns in row["values_ns"]]
@@ -131,7 +131,7 @@ def test_a_benchmark_replays_the_values_of_its_case(measured: Path) -> None:
 
 
 def test_an_export_of_the_run_is_what_pytest_wrote(measured: Path) -> None:
-    command = [sys.executable, "-m", "attnbench.runner", "export", "kept/tiny", "--format", "pytest-benchmark"]
+    command = [sys.executable, "-m", "attnbench.runner", "export", "kept/tiny.bench", "--format", "pytest-benchmark"]
     done = subprocess.run(command, cwd=measured, capture_output=True, text=True, check=True)
     exported, written = json.loads(done.stdout), read(measured / "out.json")
     assert set(exported) == set(written)
@@ -153,17 +153,17 @@ def test_a_file_is_measured_once_and_only_what_is_selected(tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 passed, 2 deselected" in done.stdout
     assert "timed in process 3 of 3" in done.stderr, "-s shows how far it is"
-    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["sub-tiny"]
-    meta = read(tmp_path / "kept/sub-tiny/run.json")
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["sub"]
+    meta = read(tmp_path / "kept/sub/tiny.bench/run.json")
     assert [case["variant"] for case in meta["cases"]] == ["local_window"] * 2
     assert meta["command"].startswith("pytest ")
     assert meta["command"].endswith(shlex.join(words))
-    samples = (tmp_path / "kept/sub-tiny/samples.jsonl").read_text().splitlines()
+    samples = (tmp_path / "kept/sub/tiny.bench/samples.jsonl").read_text().splitlines()
     assert len(samples) == 2 + 2 * 3
     assert [each["name"] for each in read(tmp_path / "out.json")["benchmarks"]] == TITLES[1::2]
     again = run_pytest("--benchmark-only", "--bench-out=kept", cwd=tmp_path)
     assert again.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "--bench-out kept: expected a new or empty folder, found sub-tiny in it; name another" in again.stderr
+    assert "--bench-out kept: expected a new or empty folder, found sub in it; name another" in again.stderr
     assert "Traceback" not in again.stderr
 
 
@@ -195,6 +195,24 @@ def test_what_did_not_pass_fails_or_skips_its_test(faults: Path) -> None:
     check_faults(done, "FAILED Failed: crashed: ")
     names = [each["name"] for each in read(faults / "out.json")["benchmarks"]]
     assert names == [f"full/{how} N=64 float32 cpu forward" for how in ("sdpa", "eager")]
+
+
+def test_what_ends_a_run_is_told_by_each_of_its_tests(faults: Path) -> None:
+    (faults / "conftest.py").write_text(
+        """
+from attnbench.runner import engine
+from attnbench.runner.journal import FolderError
+
+def full(*given, **named):
+    raise FolderError("no space left")
+
+engine.run = full
+"""
+    )
+    done = run_pytest("-rA", "--benchmark-only", f"--bench-variants={VARIANTS}", cwd=faults)
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert set(outcomes(done).values()) == {"FAILED Failed: no space left"}
+    assert "Traceback" not in done.stdout
 
 
 def test_disabled_each_case_is_checked_once_and_nothing_is_timed(faults: Path) -> None:

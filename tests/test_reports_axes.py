@@ -304,6 +304,17 @@ def test_what_threads_buy(tmp_path: Path) -> None:
     assert figures.of(run) == ["time", "memory", "speedup", "time_by_threads", "patterns"]
 
 
+def test_auto_counts_where_its_number_did_not_pass(tmp_path: Path) -> None:
+    meta = rows.meta(THREADS)
+    lost = {each["key"] for each in meta["cases"] if (each["variant"], each["threads"]) == ("full", 2)}
+    told = [row for row in rows.rows(THREADS) if row.case not in lost]
+    run = load(rows.write_rows(tmp_path, meta, told))
+    assert {(each.name, each.most) for each in parallel.gains(run)} == {
+        ("full/sdpa", 2),
+        ("local_window(window=129)/blockwise", 2),
+    }
+
+
 @pytest.mark.parametrize(
     "plan",
     [

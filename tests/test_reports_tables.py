@@ -204,17 +204,19 @@ def test_an_answer_at_one_length(tmp_path: Path) -> None:
     slower = rows.Series("longformer", "blockwise", {"window": 129}, at_1024_ns=4e6)
     plan = replace(EXACT, series=(rows.FULL, found[0], slower), lengths=(1024,))
     told = answer(load(rows.write(tmp_path / "few", plan)))
-    head = "forward, float32, cpu: at N = 1024, faster than full: local_window(window=33)"
+    head = "forward, float32, cpu: at N = 1024, against full, faster: local_window(window=33)"
     assert told[0] == f"{head} (2.00x); slower: longformer(window=129) (0.500x)."
     many = load(rows.write(tmp_path / "many", replace(plan, series=(replace(rows.FULL, at_1024_ns=1e7), *found))))
     assert answer(many)[0] == (
-        "forward, float32, cpu: at N = 1024, faster than full: 7, from local_window(window=33) (10.0x) to "
+        "forward, float32, cpu: at N = 1024, against full, faster: 7, from local_window(window=33) (10.0x) to "
         "longformer(window=65) (1.43x)."
     )
     assert not any("grows" in each for each in answer(many))
     assert "growth" not in tables.markdown(many)
     few = replace(plan, processes=2)
-    assert "at N = 1024, faster" not in "\n".join(answer(load(rows.write(tmp_path / "short", few))))
+    none = load(rows.write(tmp_path / "none", replace(plan, series=(rows.FULL, slower))))
+    assert answer(none)[0] == "forward, float32, cpu: at N = 1024, against full, slower: longformer(window=129) (0.500x)."
+    assert "at N = 1024, against" not in "\n".join(answer(load(rows.write(tmp_path / "short", few))))
 
 
 def test_an_answer_that_cannot_tell(tmp_path: Path) -> None:

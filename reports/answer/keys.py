@@ -6,7 +6,8 @@ from collections import Counter
 import numpy as np
 
 from attnbench.reports import cells, units
-from attnbench.reports.crossover import ALWAYS, CROSSES, NEVER, UNCLEAR
+from attnbench.reports.answer.faster import Where, phrases
+from attnbench.reports.crossover import CROSSES, NEVER
 from attnbench.reports.frame import Run
 from attnbench.reports.settings import Setting
 from attnbench.reports.sweeps import Sweep, common_density, doubling, exponent, limit, line, realised, rises, sweeps
@@ -30,15 +31,9 @@ def _limits(named: dict[str, Sweep]) -> str:
     compared = [name for name in named if limits[name].kind]
     if not compared:
         return ""
-    told = [
-        f"{name} {cells.limit(limits[name], named[name].seq_len)}"
-        for name in compared
-        if limits[name].kind in (CROSSES, UNCLEAR)
-    ]
-    always = [name for name in compared if limits[name].kind == ALWAYS]
-    told += [f"{listed(always)} {cells.limit(limits[always[0]], named[always[0]].seq_len)}"] if always else []
-    never = [name for name in compared if limits[name].kind == NEVER]
-    told += [f"none in range for {listed(never)}"] if never else []
+    told = phrases(
+        [Where(name, limits[name].kind, cells.limit(limits[name], named[name].seq_len)) for name in compared]
+    )
     return f"faster than {named[compared[0]].baseline}: {'; '.join(told)}"
 
 

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from attnbench.reports import cells, units
-from attnbench.reports.crossover import ALWAYS, CROSSES, NEVER, UNCLEAR
+from attnbench.reports.answer.faster import Where, phrases
 from attnbench.reports.frame import Run
 from attnbench.reports.settings import Setting, comparison_length, names, scaled
 from attnbench.reports.statistics import FEWEST_PROCESSES, interval
@@ -51,11 +51,7 @@ def _crossings(run: Run, setting: Setting) -> str:
     rows = [(name, row) for name, row in scaled(run.scaling, setting) if row["crossover"]]
     if not rows:
         return ""
-    told = [f"{name} {cells.crossover(row)}" for name, row in rows if row["crossover"] in (CROSSES, UNCLEAR)]
-    always = [(name, row) for name, row in rows if row["crossover"] == ALWAYS]
-    told += [f"{listed([name for name, _ in always])} {cells.crossover(always[0][1])}"] if always else []
-    never = [name for name, row in rows if row["crossover"] == NEVER]
-    told += [f"none in range for {listed(never)}"] if never else []
+    told = phrases([Where(name, row["crossover"], cells.crossover(row)) for name, row in rows])
     n = comparison_length(setting.frame)
     at = setting.frame[(setting.frame["seq_len"] == n) & (names(setting.frame) != setting.frame["baseline"])]
     close = names(at[(at["speedup_low"] <= 1) & (at["speedup_high"] >= 1)])
@@ -68,13 +64,10 @@ def _faster(setting: Setting) -> str:
     at = setting.frame[(setting.frame["status"] == "passed") & (names(setting.frame) != setting.frame["baseline"])]
     at = at[at["speedup_low"].notna()].sort_values("speedup", ascending=False, kind="stable")
     faster, slower = at["speedup_low"] > 1, at["speedup_high"] < 1
-    found = {
-        f"faster than {setting.frame['baseline'].iloc[0]}": at[faster],
-        "slower": at[slower],
-        "not distinguishable from it": at[~faster & ~slower],
-    }
+    found = {"faster": at[faster], "slower": at[slower], "not distinguishable": at[~faster & ~slower]}
     told = [f"{words}: {summed(_with_times(part))}" for words, part in found.items() if len(part)]
-    return f"at N = {setting.frame['seq_len'].iloc[0]}, {'; '.join(told)}." if told else ""
+    against = setting.frame["baseline"].iloc[0]
+    return f"at N = {setting.frame['seq_len'].iloc[0]}, against {against}, {'; '.join(told)}." if told else ""
 
 
 def _with_times(frame: pd.DataFrame) -> list[str]:

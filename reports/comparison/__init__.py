@@ -53,15 +53,29 @@ class Ending:
     reason: str
 
 
+_FAULTS = (Status.WRONG, Status.CRASHED, Status.FAILED, Status.TIMED_OUT)
+
+
 def lost_or_new(a: Ending, b: Ending) -> tuple[Verdict, str] | None:
     """The verdict on a case that did not pass on both sides, and why; None where it did."""
     if b.status is not Status.PASSED:
         told = f"{b.status}: {b.reason}"
-        lost = a.status is Status.PASSED
-        return (Verdict.ERROR, told) if lost else (Verdict.INCOMPARABLE, f"passed in neither; B {told}")
+        if a.status is Status.PASSED:
+            return Verdict.ERROR, told
+        if a.status is Status.UNSUPPORTED and b.status in _FAULTS:
+            return Verdict.ERROR, f"new in B, and {told}"
+        return Verdict.INCOMPARABLE, f"passed in neither; B {told}"
     if a.status is not Status.PASSED:
         return Verdict.NEW, f"passed only in B; A {a.status}: {a.reason}"
     return None
+
+
+def only_in_b(b: Ending) -> tuple[Verdict, str]:
+    """The verdict on a case that A has not, and why."""
+    if b.status is Status.PASSED:
+        return Verdict.NEW, "only B has it"
+    verdict = Verdict.ERROR if b.status in _FAULTS else Verdict.INCOMPARABLE
+    return verdict, f"only B has it; {b.status}: {b.reason}"
 
 
 @dataclass(frozen=True, eq=False)

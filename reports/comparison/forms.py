@@ -33,7 +33,7 @@ def headline(found: Sequence[Finding]) -> str:
     return f"{failing}, {warns} that warn{'s' if warns == 1 else ''}."
 
 
-def listed(found: Sequence[Finding], most: int | None = None) -> str:
+def bullets(found: Sequence[Finding], most: int | None = None) -> str:
     """The findings as a list in Markdown; with `most`, so many of them and how many more there are."""
     shown = found[:most]
     lines = [
@@ -102,7 +102,7 @@ def _page(comparison: Comparison, found: Sequence[Finding] | None, most: int) ->
     """A page; None is found where nothing is held to a policy."""
     title = "### attnbench" if found is None else f"### attnbench: {headline(found)}"
     words = "\n".join(f"- {escape.text(each)}" for each in answer(comparison))
-    parts = [title, listed(found or [], most), words, tables.markdown(comparison, most) if most else ""]
+    parts = [title, bullets(found or [], most), words, tables.markdown(comparison, most) if most else ""]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from attnbench.reports.statistics import FloatArray, floats
+from attnbench.reports.statistics import BoolArray, FloatArray, floats
 from attnbench.reports.verdict import Verdict
 from attnbench.suites import Status
 from attnbench.suites.profile import Profile
@@ -16,15 +16,16 @@ _ERROR_FLOORS = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-3, "bfloat16":
 """Below this, errors are rounding: the floors that the oracle grants outputs of about 1."""
 
 
-def add(frame: pd.DataFrame, *, same_memory: bool, same_pattern: bool = True) -> None:
+def add(frame: pd.DataFrame, *, same_memory: BoolArray | bool, same_pattern: bool = True) -> None:
     """Fill in the verdicts on memory, work and error of a joined frame.
 
-    Peaks are the same integer on every machine with the same torch, instruction set and threads, and only there. Where
+    Peaks are the same integer on every machine with the same torch, instruction set and threads, and only there:
+    `same_memory` says of which cases, or of all. Where
     a case is compared with itself its pattern must allow the same pairs; of another pattern, fewer are less work.
     """
     a, b = (floats(frame[f"{side}_peak_bytes"]) for side in "ab")
     frame["memory_ratio"] = np.divide(b, a, out=np.full_like(a, np.nan), where=a > 0)
-    frame["memory"] = exact(a, b) if same_memory else [Verdict.INCOMPARABLE.value] * len(frame)
+    frame["memory"] = np.where(same_memory, exact(a, b), Verdict.INCOMPARABLE.value)
     allowed, computed = (
         exact(*(floats(frame[f"{side}_{kind}_pairs"]) for side in "ab")) for kind in ("allowed", "computed")
     )
@@ -34,9 +35,13 @@ def add(frame: pd.DataFrame, *, same_memory: bool, same_pattern: bool = True) ->
     frame["operators"], frame["operators_changed"] = Verdict.INCOMPARABLE.value, ""
 
 
-def add_operators(frame: pd.DataFrame, a: Mapping[str, Profile], b: Mapping[str, Profile]) -> None:
-    """Fill in the verdicts on operators, from profiles by case: more calls of any are worse, fewer of all better."""
-    told = [_operators(a.get(case), b.get(case)) for case in frame["case"]]
+def add_operators(frame: pd.DataFrame, same: BoolArray, a: Mapping[str, Profile], b: Mapping[str, Profile]) -> None:
+    """Fill in the verdicts on operators, from profiles by case: more calls of any are worse, fewer of all better.
+
+    `same` says which cases may be compared.
+    """
+    cases = zip(frame["case"], same, strict=True)
+    told = [_operators(a.get(case) if alike else None, b.get(case)) for case, alike in cases]
     frame["operators"], frame["operators_changed"] = [each[0] for each in told], [each[1] for each in told]
 
 

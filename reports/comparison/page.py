@@ -53,7 +53,7 @@ def page(comparison: Comparison, drawn: Sequence[str], source: str = "", found: 
     how_to_read = _HOW_TO_READ.format(ratio=comparison.ratio, floor=floor, equivalence=equivalence)
     parts = [
         f"# {escape.text(comparison.title, longest=None)}",
-        *([] if found is None else [forms.headline(found), forms.listed(found)]),
+        *([] if found is None else [forms.headline(found), forms.bullets(found)]),
         "\n".join(f"- {escape.text(each, longest=None)}" for each in answer(comparison)),
         *(f"![{name}](figures/{name}.svg)" for name in drawn),
         tables.markdown(comparison),

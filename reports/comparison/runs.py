@@ -7,12 +7,22 @@ import numpy as np
 import pandas as pd
 
 from attnbench.reports import journal
-from attnbench.reports.comparison import COLUMNS, IDENTITY, NUMBERS, Comparison, Ending, Ratio, lost_or_new, metrics
+from attnbench.reports.comparison import (
+    COLUMNS,
+    IDENTITY,
+    NUMBERS,
+    Comparison,
+    Ending,
+    Ratio,
+    lost_or_new,
+    metrics,
+    only_in_b,
+)
 from attnbench.reports.decision import Rule, judge
 from attnbench.reports.decision.pairs import Estimates, unpaired
 from attnbench.reports.decision.power import detectable_at_once
 from attnbench.reports.frame import Run
-from attnbench.reports.statistics import FEWEST_PROCESSES, FloatArray, IntArray
+from attnbench.reports.statistics import FEWEST_PROCESSES, BoolArray, FloatArray, IntArray
 from attnbench.reports.verdict import COMPARED, Verdict
 from attnbench.suites import Status, fingerprint
 
@@ -37,9 +47,9 @@ def compare(
     rule: Rule | None = None,
     *,
     across_machines: bool = False,
-    names: tuple[str, str] | None = None,
+    name: str | None = None,
 ) -> Comparison:
-    """Run B compared with run A; `names` are what they are called, their folders where that is not told."""
+    """Run B compared with run A, which is called `name`, or by its folder."""
     rule = rule or Rule()
     differences = fingerprint.between(a.meta, b.meta)
     frame, at_a, at_b = _joined(a.frame, b.frame)
@@ -54,14 +64,26 @@ def compare(
         apart = dict.fromkeys(frame["case"], f"the {what} differ")
     _add_times(frame, unpaired(_taken(log_a, at_a), _taken(log_b, at_b)), rule)
     _override(frame, (a, at_a), (b, at_b), apart)
-    same = not differences.keys() & set(fingerprint.MEMORY)
+    same = _same_memory(frame, differences.keys() & set(fingerprint.MEMORY))
     metrics.add(frame, same_memory=same)
-    if same:
-        metrics.add_operators(frame, journal.profiles(a.folder), journal.profiles(b.folder))
+    if same.any():
+        metrics.add_operators(frame, same, journal.profiles(a.folder), journal.profiles(b.folder))
     how = (_RELATIVE if relative else _APART if differences else _ABSOLUTE).format(what=what)
     ratio = Ratio.TO_BASELINES if relative else Ratio.TIMES
-    one, other = names or (str(a.folder), str(b.folder))
-    return Comparison(one, other, frame[list(COLUMNS)], differences, how, rule, ratio=ratio)
+    return Comparison(name or str(a.folder), str(b.folder), frame[list(COLUMNS)], differences, how, rule, ratio=ratio)
+
+
+def _same_memory(frame: pd.DataFrame, different: set[str]) -> BoolArray:
+    """Whether the peaks of each case may be compared, `[cases]`, where these facts of the machines differ.
+
+    A case on the CPU does not depend on the GPU; the threads that `auto` stands for are those of such cases alone.
+    """
+    on_cuda = (frame["device"] == "cuda").to_numpy(bool)
+    auto = (frame["threads"] == "auto").to_numpy(bool)
+    apart = np.full(len(frame), bool(different - {"gpu", "threads"}))
+    apart |= on_cuda & ("gpu" in different)
+    apart |= auto & ~on_cuda & ("threads" in different)
+    return ~apart
 
 
 def _joined(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, IntArray, IntArray]:
@@ -130,10 +152,10 @@ def _told(
     verdict: Verdict, reason: str, was: Ending | None, now: Ending | None, doubts: set[str], apart: str
 ) -> tuple[Verdict, str]:
     """The verdict on a case that ended so in A and in B, if its times say `verdict`."""
-    if was is None:
-        return Verdict.NEW, "only B has it"
     if now is None:
         return Verdict.MISSING, "only A has it"
+    if was is None:
+        return only_in_b(now)
     untimed = lost_or_new(was, now)
     if untimed:
         return untimed

@@ -8,12 +8,12 @@ from attnbench.reports.figures import panels, ticks
 from attnbench.reports.figures.looks import GUIDE_COLOUR
 from attnbench.reports.frame import Run
 from attnbench.reports.settings import attempted
-from attnbench.reports.statistics import FEWEST_PROCESSES, floats
+from attnbench.reports.statistics import floats
 
 
 def time(run: Run) -> Figure:
     """Time of one call."""
-    drawn = panels.sheet(run, "Time of one call", _bands(run))
+    drawn = panels.sheet(run, "Time of one call", panels.intervals(run, "Bands"))
     for setting, axes in drawn.panels:
         for name, part in attempted(setting.frame):
             panels.line(axes, part, panels.LENGTH, panels.TIME, drawn.looks[name])
@@ -53,9 +53,3 @@ def _slopes(axes: Axes, top: float) -> None:
         end = np.exp(x + run), np.exp(y + power * run)
         axes.plot([np.exp(x), end[0]], [np.exp(y), end[1]], color=GUIDE_COLOUR, linewidth=0.8, zorder=1)
         axes.annotate(text, end, (3, 0), textcoords="offset points", va="center", fontsize=7, color=GUIDE_COLOUR)
-
-
-def _bands(run: Run) -> str:
-    """What the bands are."""
-    enough = len(run.frame) and run.frame["processes"].max() >= FEWEST_PROCESSES
-    return "Bands: 95 % intervals over processes." if enough else "Too few processes for intervals."

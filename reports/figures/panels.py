@@ -18,7 +18,7 @@ from attnbench.reports.figures.ticks import Places, Ticks
 from attnbench.reports.figures.ticks import lengths as ticks_of_length
 from attnbench.reports.frame import Run
 from attnbench.reports.settings import SHAPE, Setting, attempted, settings, shape
-from attnbench.reports.statistics import floats
+from attnbench.reports.statistics import FEWEST_PROCESSES, FloatArray, floats
 
 WIDTH, HEIGHT = 3.9, 3.0
 """Inches of a panel, the strip of what did not pass apart."""
@@ -119,6 +119,12 @@ def context(run: Run) -> str:
     return " · ".join(filter(None, told))
 
 
+def intervals(run: Run, words: str) -> str:
+    """What shows the intervals, `Bands` or `Bars`; or that there are none."""
+    enough = len(run.frame) and run.frame["processes"].max() >= FEWEST_PROCESSES
+    return f"{words}: 95 % intervals over processes." if enough else "Too few processes for intervals."
+
+
 def _threads(frame: pd.DataFrame, environment: Mapping[str, Any]) -> str:
     """How many threads, where all cases have as many."""
     told = set(frame["threads"])
@@ -164,21 +170,26 @@ def share_y(drawn: Sheet, ticks: Ticks, *names: str, missing: str = "no case pas
     for setting, axes in drawn.panels:
         beside = [each.setting.frame[[*names]] for each in drawn.panels if each.setting.row == setting.row]
         values = floats(pd.concat(beside))
-        values = values[values > 0]
         axes.set_yscale("log")
         axes.yaxis.set_minor_locator(NullLocator())
-        if not len(values):
+        if not (values > 0).any():
             axes.set_yticks([])
             axes.text(0.5, 0.4, missing, transform=axes.transAxes, ha="center", color=NOTE_COLOUR)
             continue
-        low, high = np.log(values.min()), np.log(values.max())
-        pad = max(0.06 * (high - low), 0.3)
-        low, high = low - pad, high + pad
+        low, high = reach(values)
         axes.set_ylim(np.exp(low), np.exp(low + (high - low) / (1 - drawn.strip)))
         places = ticks(float(np.exp(low)), float(np.exp(high)))
         axes.set_yticks([place for place, _ in places], ["" if setting.column else text for _, text in places])
         axes.grid(axis="y", color="#e8e8e8", linewidth=0.6)
         axes.set_axisbelow(True)
+
+
+def reach(values: FloatArray) -> tuple[float, float]:
+    """The ends of a logarithmic axis that holds what is positive of the values, as logarithms."""
+    inside = np.log(values[values > 0])
+    low, high = float(inside.min()), float(inside.max())
+    pad = max(0.06 * (high - low), 0.3)
+    return low - pad, high + pad
 
 
 def label_y(drawn: Sheet, text: str) -> None:

@@ -31,15 +31,15 @@ class _Quantity(NamedTuple):
 
     words: str
     columns: Banded
-    bound: str
-    """The column of what the work alone would allow, empty where there is none."""
+    bound: tuple[str, ...]
+    """The column of what the work alone would allow, where there is one."""
     ticks: Ticks
 
 
 _QUANTITIES = (
-    _Quantity("time of one call", panels.TIME, "", ticks.times),
-    _Quantity("speed-up against the baseline", panels.SPEEDUP, "bound_speedup", ticks.ratios),
-    _Quantity("peak memory of one call", Banded("peak_bytes", "peak_bytes", "peak_bytes"), "", ticks.sizes),
+    _Quantity("time of one call", panels.TIME, (), ticks.times),
+    _Quantity("speed-up against the baseline", panels.SPEEDUP, ("bound_speedup",), ticks.ratios),
+    _Quantity("peak memory of one call", Banded("peak_bytes", "peak_bytes", "peak_bytes"), (), ticks.sizes),
 )
 
 
@@ -55,7 +55,7 @@ def ranking(run: Run) -> Figure:
     left = 0.3 + _CHARACTER * max(len(name) for rows in ranked for name in names(rows))
     width = left + len(shown) * (_WIDTH + _GAP_X)
     bound = any(each.bound for each in shown)
-    note = f"{panels.context(run)}. Bars: 95 % intervals over processes.{' Strokes: bound by work.' if bound else ''}"
+    note = f"{panels.context(run)}. {panels.intervals(run, 'Bars')}{' Strokes: bound by work.' if bound else ''}"
     above = panels.header_height(note, width)
     height = above + sum(_ROW * (len(rows) + 1) + _GAP_Y for rows in ranked)
     figure = Figure(figsize=(width, height))
@@ -70,7 +70,7 @@ def ranking(run: Run) -> Figure:
             axes.set_yticks(range(len(rows)), [] if column else list(names(rows)), fontsize=7)
             axes.set_ylim(len(rows) - 0.2, -0.8)
             if not column:
-                _title(axes, setting, len(found))
+                axes.set_title(setting.title if len(found) > 1 else "", loc="left")
                 _endings(axes, rows, looked)
         top -= tall + _GAP_Y
     panels.header(figure, title, note)
@@ -84,8 +84,8 @@ def _ranked(setting: Setting) -> pd.DataFrame:
 
 def _draw(axes: Axes, rows: pd.DataFrame, quantity: _Quantity, looked: dict[str, Look]) -> None:
     """A point and its interval for each series."""
-    columns = [*quantity.columns, *filter(None, [quantity.bound])]
-    for place, (name, values) in enumerate(zip(names(rows), floats(rows[columns]), strict=True)):
+    numbers = floats(rows[[*quantity.columns, *quantity.bound]])
+    for place, (name, values) in enumerate(zip(names(rows), numbers, strict=True)):
         look, (middle, low, high, *bound) = looked[name], values
         axes.plot([low, high], [place, place], color=look.colour, linewidth=1.2)
         axes.plot([middle], [place], **{**look.options(), "linestyle": "none", "markersize": 4.5})
@@ -96,11 +96,8 @@ def _draw(axes: Axes, rows: pd.DataFrame, quantity: _Quantity, looked: dict[str,
 
 def _across(axes: Axes, frame: pd.DataFrame, quantity: _Quantity) -> None:
     """The same logarithmic axis for all panels of a quantity."""
-    values = floats(frame[[*quantity.columns, *filter(None, [quantity.bound])]])
-    values = values[values > 0]
-    low, high = np.log(values.min()), np.log(values.max())
-    pad = max(0.06 * (high - low), 0.3)
-    ends = float(np.exp(low - pad)), float(np.exp(high + pad))
+    low, high = panels.reach(floats(frame[[*quantity.columns, *quantity.bound]]))
+    ends = float(np.exp(low)), float(np.exp(high))
     axes.set_xscale("log")
     axes.set_xlim(*ends)
     axes.xaxis.set_minor_locator(NullLocator())
@@ -110,12 +107,6 @@ def _across(axes: Axes, frame: pd.DataFrame, quantity: _Quantity) -> None:
     axes.set_xlabel(quantity.words)
     axes.grid(axis="both", color="#ececec", linewidth=0.6)
     axes.set_axisbelow(True)
-
-
-def _title(axes: Axes, setting: Setting, many: int) -> None:
-    """What tells the setting from the others, where there are others."""
-    if many > 1:
-        axes.set_title(setting.title, loc="left")
 
 
 def _endings(axes: Axes, rows: pd.DataFrame, looked: dict[str, Look]) -> None:

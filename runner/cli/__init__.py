@@ -5,8 +5,18 @@ import click
 from attnbench.runner.cli import ab, compare, measure, read, run
 
 
+def _version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    """Show the version and exit."""
+    del option
+    if wanted:
+        from attnbench.runner import environment
+
+        click.echo(f"bench, version {environment.version()}")
+        context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="attnbench", prog_name="bench")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def main() -> None:
     """What self-attention costs: time, memory and work, checked before it is timed.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from attnbench.runner.cli.common import VARIANTS, command_line, decided_by, load_suite, new_folder, say, told
-from attnbench.runner.cli.compare import FORMAT, STRICT, publish
+from attnbench.runner.cli.compare import FORMAT, LIMITS, SEVERITIES, STRICT, policy_of, publish
 
 
 @click.command()
@@ -28,6 +28,8 @@ from attnbench.runner.cli.compare import FORMAT, STRICT, publish
 )
 @click.option("--prepare", metavar="COMMAND", help="Run in each revision's folder first, to build what is imported.")
 @click.option("--aa", is_flag=True, help="Time cases too for which both revisions import the same files.")
+@LIMITS
+@SEVERITIES
 @STRICT
 @FORMAT
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder to write; new or empty.")
@@ -40,6 +42,8 @@ def ab(
     root: str,
     prepare: str | None,
     aa: bool,
+    limits: tuple[str, ...],
+    severities: tuple[str, ...],
     strict: bool,
     form: str,
     out: Path | None,
@@ -51,22 +55,26 @@ def ab(
     Both are laid out and made ready first. Then two live workers take turns on each case, in pairs of fresh processes;
     each imports from its own revision first (--path), the suite and what measures come from this installation. Variants
     of --variants come from the folder as it is; what they import comes from each revision. In every run BASE is also
-    measured against itself: where that is shown to differ by more than 3 %, no change is called.
+    measured against itself: where that is shown to differ by more than 3 %, no change is called. Whatever is shown to
+    be worse counts (one byte of peak memory too), unless --limit and --severity let it pass; check: of the suite is for
+    bench check.
 
     DIR (by default runs/ab-DATE-TIME) gets ab.jsonl, comparison.md, comparison.csv, comparison.json and figures/.
 
-    Exit codes: 0 nothing got worse; 1 something did; 2 usage, invalid suite, no such revision or unusable folder; 3 a
+    Exit codes: 0 nothing got worse; 1 something did; 2 usage, invalid suite, no such revision, nothing
+    imported from --path, or unusable folder; 3 a
     case is lost; 4 some time is inconclusive (--strict); 5 nothing was comparable; 130 interrupted.
     """
     with told():
         from attnbench.reports.comparison import ab as reading
         from attnbench.reports.decision import Rule
-        from attnbench.reports.gate import STRICT as POLICY
+        from attnbench.reports.gate import STRICT as EVERYTHING
         from attnbench.reports.gate import findings
         from attnbench.runner import ab as measuring
         from attnbench.runner import exit_code, journal, revisions
         from attnbench.runner.book import Book
 
+        policy = policy_of(EVERYTHING.model_dump(), limits, severities)
         repository = revisions.top(Path.cwd())
         loaded = load_suite(suite, folders)
         folder = out or new_folder("ab")
@@ -97,6 +105,10 @@ def ab(
                     same_too=aa,
                     command=shlex.join(command_line()),
                 )
+        except revisions.RevisionError:
+            # Nothing was compared, and the folder is wanted for the next try.
+            (folder / reading.ROWS).unlink(missing_ok=True)
+            raise
         except KeyboardInterrupt:
             interrupted = True
             say("interrupted; what was finished is kept", quiet=quiet)
@@ -105,7 +117,7 @@ def ab(
         finally:
             shutil.rmtree(trees, ignore_errors=True)
         comparison = reading.load(folder)
-        found = findings(comparison, POLICY)
+        found = findings(comparison, policy)
         publish(comparison, found, form, folder)
         code = exit_code.INTERRUPTED if interrupted else exit_code.of_comparison(comparison, found, strict=strict)
         if comparison.noise is not None and comparison.noise > rule.floor:

@@ -23,7 +23,7 @@ _ONE_DOCUMENT = ("csv", "json", "junit")
 """Forms of which two after each other are none."""
 _METRICS = ("time", "memory", "work", "operators", "error")
 _SEVERITIES = ("fail", "warn", "ignore")
-_NO_LIMIT = {"time": {"relative": "0%", "absolute": "0ns"}, "memory": {"relative": "0%", "absolute": "0B"}}
+_NOTHING_MORE = {"time": {"relative": "0%", "absolute": "0ns"}, "memory": {"relative": "0%", "absolute": "0B"}}
 _LARGEST_FLOOR = 0.99
 """A rule knows no larger one; the policy's own limit is held afterwards."""
 _STORE = click.option(
@@ -41,6 +41,21 @@ FORMAT = click.option(
     default="text",
     show_default=True,
     help="What is printed. github: annotations, and the step summary where GITHUB_STEP_SUMMARY names its file.",
+)
+LIMITS = click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="METRIC=LIMIT",
+    help="How much worse time or memory may be: a share (time=20%) or an amount (memory=1MiB). Of both, either "
+    "is enough. Instead of the limits of that metric.",
+)
+SEVERITIES = click.option(
+    "--severity",
+    "severities",
+    multiple=True,
+    metavar="METRIC=SEVERITY",
+    help=f"Of {', '.join(_METRICS)}: one of {', '.join(_SEVERITIES)}. Instead of that of the metric.",
 )
 STRICT = click.option("--strict", is_flag=True, help="Exit with 4 where some time is inconclusive or unstable.")
 
@@ -103,21 +118,8 @@ def compare(runs: tuple[Path, ...], by: str | None, across_machines: bool, form:
 @click.option(
     "--baseline", required=True, metavar="NAME|PATH", help="A stored baseline, its file, or the folder of a run."
 )
-@click.option(
-    "--limit",
-    "limits",
-    multiple=True,
-    metavar="METRIC=LIMIT",
-    help="How much worse time or memory may be: a share (time=20%) or an amount (memory=1MiB). Of both, either "
-    "is enough. Instead of the suite's limits of that metric.",
-)
-@click.option(
-    "--severity",
-    "severities",
-    multiple=True,
-    metavar="METRIC=SEVERITY",
-    help=f"Of {', '.join(_METRICS)}: one of {', '.join(_SEVERITIES)}. Instead of the suite's.",
-)
+@LIMITS
+@SEVERITIES
 @STRICT
 @FORMAT
 @_STORE
@@ -153,11 +155,11 @@ def check(
         from attnbench.suites.check import share
 
         loaded = frame.load(run)
-        policy = _policy(loaded.meta["suite"].get("check", {}), limits, severities)
+        policy = policy_of(loaded.meta["suite"].get("check", {}), limits, severities)
         floor = min(share(policy.time.relative), _LARGEST_FLOOR)
         rule = Rule(floor=floor, equivalence=max(floor, 0.05))
         with baselines.opened(baseline, store) as stored:
-            comparison = compare_runs(stored, loaded, rule, names=(baseline, str(run)))
+            comparison = compare_runs(stored, loaded, rule, name=baseline)
             found = findings(comparison, policy)
             if out is not None:
                 journal.make_folder(out)
@@ -294,8 +296,8 @@ def _print(comparison: "Comparison", found: "Sequence[Finding] | None") -> None:
         console.print(forms.headline(found))
 
 
-def _policy(told_by_suite: dict[str, Any], limits: Sequence[str], severities: Sequence[str]) -> "Check":
-    """The policy of a suite, as the command line changes it."""
+def policy_of(keys: dict[str, Any], limits: Sequence[str], severities: Sequence[str]) -> "Check":
+    """A policy, as the command line changes it."""
     from pydantic import ValidationError
 
     from attnbench.suites.check import Check
@@ -311,9 +313,9 @@ def _policy(told_by_suite: dict[str, Any], limits: Sequence[str], severities: Se
             changes.setdefault(metric, {})[key] = value
     for metric, given in changes.items():
         if "relative" in given or "absolute" in given:
-            changes[metric] = {**_NO_LIMIT[metric], **given}
+            changes[metric] = {**_NOTHING_MORE[metric], **given}
     try:
-        return Check.model_validate(told_by_suite).changed(changes)
+        return Check.model_validate(keys).changed(changes)
     except ValidationError as error:
         first = error.errors()[0]
         raise click.UsageError(

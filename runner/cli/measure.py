@@ -34,11 +34,7 @@ def profile(suite: Path, case: str, out: Path | None, folders: tuple[Path, ...])
         folder = out or new_folder(f"{loaded.name}-profile")
         journal.make_folder(folder)
         click.echo(f"profiling {picked.title}", err=True)
-        try:
-            found = profiler.checked(picked, folder, loaded.budget, folders)
-        except KeyboardInterrupt:
-            say("interrupted", quiet=False)
-            sys.exit(exit_code.INTERRUPTED)
+        found = profiler.checked(picked, folder, loaded.budget, folders)
         if found.status != "passed":
             click.echo(f"{found.status}: {found.reason}", err=True)
             sys.exit(exit_code.NOTHING if found.status == "unsupported" else exit_code.NOT_PASSED)
@@ -89,9 +85,10 @@ def doctor(as_json: bool) -> None:
 
     Exit codes: 0 examined; 2 usage.
     """
-    import json
+    with told():
+        import json
 
-    from attnbench.runner import doctor as examination
+        from attnbench.runner import doctor as examination
 
-    found = examination.examine()
-    click.echo(json.dumps(examination.to_json(found), indent=2) if as_json else examination.text(found))
+        found = examination.examine()
+        click.echo(json.dumps(examination.to_json(found), indent=2) if as_json else examination.text(found))

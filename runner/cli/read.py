@@ -153,13 +153,9 @@ def _try_out(cases: "Sequence[Case]", n: int, folders: tuple[Path, ...]) -> int:
     click.echo(f"\n{trial.heading(tried[0])}")
     width = max(len(case.implementation) for case in tried)
     code = exit_code.OK
-    try:
-        for each in trial.trials(tried, folders):
-            click.echo(f"  {each.case.implementation:<{width}}  {each}")
-            code = exit_code.NOT_PASSED if each.is_fault else code
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        return exit_code.INTERRUPTED
+    for each in trial.trials(tried, folders):
+        click.echo(f"  {each.case.implementation:<{width}}  {each}")
+        code = exit_code.NOT_PASSED if each.is_fault else code
     return code
 
 

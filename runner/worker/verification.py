@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attnbench.runner.lengths import POWERS, existing
+from attnbench.runner.lengths import POWERS
 from attnbench.runner.worker.calls import inputs
 from attnbench.variants._pattern import IntArray, Pattern, Spans
 from attnbench.variants._shape import Shape
@@ -62,7 +62,8 @@ def small(pattern: Pattern, shape: Shape, takes: Takes | None = None) -> list[tu
     implementation does not take are left out. There may be none that is left.
     """
     n = shape.seq_len
-    shortest = islice(existing(map(pattern.near, range(1, min(n, isqrt(_MOST_SCORES)) + 1))), 1)
+    near = map(pattern.near, range(1, min(n, isqrt(_MOST_SCORES)) + 1))
+    shortest = islice((each for each in near if each[0].unsupported(each[1]) is None), 1)
     longer: tuple[Iterable[tuple[Pattern, int]], ...] = (
         map(pattern.near, _ABOVE),
         [(pattern, n)] if n <= _ABOVE[-1] else [],
@@ -78,7 +79,9 @@ def _there(
     patterns: Iterable[tuple[Pattern, int]], shape: Shape, takes: Takes | None
 ) -> Iterator[tuple[Pattern, Shape]]:
     """Those that exist, can be checked and are taken, no longer than the case's own shape, with their small shapes."""
-    for kind, n in existing(each for each in patterns if each[1] <= shape.seq_len):
+    for kind, n in patterns:
+        if n > shape.seq_len or kind.unsupported(n) is not None:
+            continue
         few = _few(shape, n)
         affordable = n <= _ABOVE[-1] or few.heads * n**2 <= _MOST_SCORES
         if affordable and (takes is None or takes(kind, few)):

@@ -1,8 +1,11 @@
-"""Write every page that is made from the code, and its pictures: `PYTHONPATH=tests python -m pages`, as `make docs`."""
+"""Write what is made from the code: pages, pictures, the schema. `PYTHONPATH=tests python -m pages`, as `make docs`."""
 
 from attnbench.reports.files import put
-from pages import pages, pictures
+from attnbench.suites import schema
+from pages import DOCS, pages, pictures
 
-for path, content in {**{path: text() for path, text in pages().items()}, **pictures()}.items():
+# The schema first: a page is made from it.
+made = {DOCS.parent / "suites" / "schema.json": schema.as_text()}
+for path, content in {**made, **{path: text() for path, text in pages().items()}, **pictures()}.items():
     path.parent.mkdir(parents=True, exist_ok=True)
     print(put(path, content))
