@@ -88,6 +88,8 @@ class Session:
             self.forecast.probed(case, took_s, self.plans.get(case.key), probe.call_ns, compiled=compiled)
             if not kept:
                 self.progress.probed(case, probe, done + 1, len(self.cases), self.forecast.left_s())
+        # It holds memory of the device, which those that time shall have.
+        self.prober.close()
 
     def _probe(self, case: Case, done: int, too_long: str | None) -> Probe:
         """Probe a case, unless a shorter one was `too_long` already, and write down how it ended."""

@@ -225,6 +225,11 @@ def test_small_lengths_show_structure(name: str, parameters: dict[str, Any], n: 
     assert {(shape.batch, shape.heads, shape.kv_heads, shape.head_dim) for shape in shapes} == {(1, 6, 2, 64)}
 
 
+def test_a_kernel_for_a_gpu_is_checked_beyond_one_tile() -> None:
+    found = small(variants.load("full").pattern(), Shape(1, 8, 8, 65_536, 64), device="cuda")
+    assert [shape.seq_len for _, shape in found] == [1, 5, 61, 389]
+
+
 def test_a_pattern_that_exists_at_one_length_is_checked_as_others_near_small_lengths() -> None:
     pattern = LocalWindow2d(window=(7, 5), grid=(32, 98))
     found = [(vars(kind), shape.seq_len) for kind, shape in small(pattern, Shape(1, 1, 1, 3136, 8))]

@@ -215,7 +215,9 @@ def test_an_answer_at_one_length(tmp_path: Path) -> None:
     assert "growth" not in tables.markdown(many)
     few = replace(plan, processes=2)
     none = load(rows.write(tmp_path / "none", replace(plan, series=(rows.FULL, slower))))
-    assert answer(none)[0] == "forward, float32, cpu: at N = 1024, against full, slower: longformer(window=129) (0.500x)."
+    assert (
+        answer(none)[0] == "forward, float32, cpu: at N = 1024, against full, slower: longformer(window=129) (0.500x)."
+    )
     assert "at N = 1024, against" not in "\n".join(answer(load(rows.write(tmp_path / "short", few))))
 
 

@@ -74,7 +74,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
     spans = case.pattern.spans(case.shape.seq_len)
 
     stage("checking it against the oracle at small lengths")
-    small = verification.small(case.pattern, case.shape, partial(_takes, case))
+    small = verification.small(case.pattern, case.shape, partial(_takes, case), case.device)
     errors = [_verify_small(case, pattern, shape, stage) for pattern, shape in small]
 
     stage("building layouts and masks")
@@ -100,7 +100,9 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
     peaks = memory.cuda_peaks(call) if case.device == "cuda" else memory.cpu_peaks(call)
 
     stage("estimating its duration")
-    settled_ns = clocks.for_warm_up(case.device)(call, 1) if compiles else first.call_ns
+    # What the first call makes, kernels or the plans of libraries on CUDA, is no part of a call.
+    settled = compiles or case.device == "cuda"
+    settled_ns = clocks.for_warm_up(case.device)(call, 1) if settled else first.call_ns
     call_ns = sampling.estimate(call, clocks.of(case.device), settled_ns)
     allowed_pairs, flops = _work(case, spans)
     return Probe(
@@ -144,7 +146,7 @@ def _admit(case: Case, budget_bytes: int) -> int | None:
         return None
     implementation = kernels.load(case.implementation)
     asked = case.pattern, case.shape, case.dtype, case.device
-    threads = torch.get_num_threads()
+    threads = torch.get_num_threads() if case.device == "cpu" else 0
     predicted = implementation.predict_bytes(*asked, case.direction, threads)
     # What the forward pass keeps for `backward` is there before the call, and must fit too.
     held = implementation.predict_bytes(*asked, "training", threads) if case.direction == "backward" else predicted

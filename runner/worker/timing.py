@@ -79,6 +79,8 @@ class Bench:
     def _ready(self, index: int, case: Case, given: calls.Inputs, value_ns: float) -> None:
         call = calls.ready(calls.build(case, case.shape), given, case.direction)
         clock = clocks.for_warm_up(case.device)
+        if case.device == "cuda":
+            clock(call, 1)  # libraries plan in the first call, which may take longer than all others
         self.warm_ups[index] = sampling.warm_up(call, clock, case.device, value_ns)
         self._calls[index] = call
 

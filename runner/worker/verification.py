@@ -33,6 +33,8 @@ _FLOORS = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 1e-3, torch
 _GRADIENT_FLOOR = 4
 _BELOW = (1, 5, 61)
 _ABOVE = (97, 193, 389, 777, 1553)
+_ABOVE_ON_CUDA = _ABOVE[2:]
+"""Kernels for a GPU work on tiles of 128 and more: what goes wrong between tiles does not show within one."""
 _DENSITY = 3 / 4
 _MOST_SCORES = 2**25
 """Of all heads, at lengths beyond these: the oracle holds about four such arrays in float64, 1 GiB in all."""
@@ -47,14 +49,16 @@ class Verdict:
     problem: str | None
 
 
-def small(pattern: Pattern, shape: Shape, takes: Takes | None = None) -> list[tuple[Pattern, Shape]]:
+def small(
+    pattern: Pattern, shape: Shape, takes: Takes | None = None, device: str = "cpu"
+) -> list[tuple[Pattern, Shape]]:
     """Up to four small shapes at which to `check` an implementation of a case's pattern and shape.
 
     Odd lengths no longer than the case's own, at which the pattern exists: 1, 5, 61, and the first of 97, 193,
     389, ... 1553 at which fewer than three in four pairs are allowed (of those that are not after the query, for a
     causal pattern), or the one with the smallest share, so that there is structure to get wrong. A pattern that exists
     at few lengths is replaced by one `near` each of these. One batch entry, and at most two key heads with their query
-    heads.
+    heads. On CUDA 97 and 193 are left out.
 
     Where none from 97 on is left, the pattern is checked at the case's own length, up to 1553; else, by the same
     rule, at one of 64, 128, ... 2048; else at the shortest at which it exists, or at the case's own. Beyond 1553 that
@@ -65,7 +69,7 @@ def small(pattern: Pattern, shape: Shape, takes: Takes | None = None) -> list[tu
     near = map(pattern.near, range(1, min(n, isqrt(_MOST_SCORES)) + 1))
     shortest = islice((each for each in near if each[0].unsupported(each[1]) is None), 1)
     longer: tuple[Iterable[tuple[Pattern, int]], ...] = (
-        map(pattern.near, _ABOVE),
+        map(pattern.near, _ABOVE_ON_CUDA if device == "cuda" else _ABOVE),
         [(pattern, n)] if n <= _ABOVE[-1] else [],
         map(pattern.near, POWERS),
         chain(shortest, [(pattern, n)]),

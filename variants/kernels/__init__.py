@@ -5,7 +5,7 @@ An implementation module has three functions; `dtype` is torch's name for it ("f
 
 - `supports(pattern, shape, dtype, device, direction) -> str | None`: why it cannot compute this, or nothing.
 - `predict_bytes(pattern, shape, dtype, device, direction, threads) -> int`: the peak bytes that one call will
-  allocate.
+  allocate; `threads` are those of the CPU that have a workspace each, 0 on CUDA.
 - `build(pattern, shape, dtype, device) -> Kernel`: layouts and masks made ready; this is preparation, never timed
   with the call.
 

@@ -14,6 +14,9 @@ from attnbench.variants.kernels import Kernel, eager, sdpa
 from attnbench.variants.kernels._bytes import fused_bytes
 from attnbench.variants.kernels._support import DTYPES, itemsize
 
+_NO_REFUSAL = (torch.OutOfMemoryError, getattr(torch, "AcceleratorError", torch.OutOfMemoryError))
+"""Errors that say nothing of a kernel's limits: no room, or a device that is lost (so called since torch 2.8)."""
+
 
 @dataclass(frozen=True)
 class Forced:
@@ -68,7 +71,8 @@ class Forced:
             warnings.simplefilter("always")
             try:
                 self.build(pattern, one, dtype, "cuda").attend(q.requires_grad_(direction != "forward"), k, v)
-            except torch.OutOfMemoryError:
+                torch.cuda.synchronize()
+            except _NO_REFUSAL:
                 raise
             except RuntimeError as error:
                 return reason([str(each.message) for each in said], self.called) or " ".join(str(error).split())

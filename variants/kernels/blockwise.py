@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._shape import Shape
@@ -86,9 +87,14 @@ def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
         """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         return _steps.attend(q, k, v, pieces[0].steps) if len(pieces) == 1 else _merge.attend(q, k, v, pieces)
 
+    def without_cudnn(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """The same. cuDNN, which torch may prefer, plans anew for every shape of a call, and there are many."""
+        with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+            return attend(q, k, v)
+
     pairs = shape.batch * shape.heads * sum(group.pairs for part in planned for group in part.groups)
     prepared_bytes = sum(piece.held_bytes for piece in pieces) + sum(mask.nbytes for mask in masks.values())
-    return Kernel(attend, pairs, prepared_bytes)
+    return Kernel(without_cudnn if device == "cuda" else attend, pairs, prepared_bytes)
 
 
 def _pieces(planned: list[Part], masks: Masks, shape: Shape, dtype: str, most_bytes: int, device: str) -> list[Piece]:
