@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from importlib import metadata
 from pathlib import Path
 
 import click
@@ -52,6 +53,17 @@ def test_every_verb_explains_itself_and_its_exit_codes(verb: list[str]) -> None:
 @pytest.mark.parametrize("verb", sorted(main.commands))
 def test_every_verb_is_in_the_readme(verb: str) -> None:
     assert f"bench {verb}" in (ROOT / "README.md").read_text()
+
+
+def test_the_version_is_told_without_an_install_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = CliRunner().invoke(main, ["--version"])
+    assert (done.exit_code, done.output) == (0, f"bench, version {metadata.version('attnbench')}\n")
+
+    def version(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    assert CliRunner().invoke(main, ["--version"]).output == "bench, version from source\n"
 
 
 def test_a_wrong_verb_is_one_line() -> None:

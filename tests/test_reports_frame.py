@@ -351,3 +351,16 @@ def test_what_only_a_gpu_has_is_empty_on_a_cpu(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, EXACT))
     only = ["hot_time_ns", "host_ns", "launch_bound", "throttled", "reserved_bytes"]
     assert run.frame[only].isna().all(axis=None)
+
+
+def test_a_label_stays_as_it_was_where_it_ran(tmp_path: Path) -> None:
+    """A variant of one's own need not be there when its report is made again."""
+    meta = rows.meta(rows.QUICK)
+    for each in meta["cases"]:
+        each["label"] = f"mine({each['variant']})"
+    found = load(rows.write_rows(tmp_path / "told", meta, rows.rows(rows.QUICK))).frame
+    assert (found["label"] == "mine(" + found["variant"] + ")").all()
+    for label in (3, ["mine"]):
+        meta["cases"][0]["label"] = label
+        with pytest.raises(RunError, match=r"cases.0.: expected a case, found the label"):
+            load(rows.write_rows(tmp_path / str(label), meta, []))
