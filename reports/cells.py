@@ -120,7 +120,7 @@ def power(found: Interval) -> str:
 def line(found: Line) -> str:
     """A straight line that rises: `3.1 ms + 9.1 us ±1.2%`, without what is fixed where that is below one key's."""
     fixed, per_key = ([float(each) for each in part[:3]] for part in (found.fixed_ns, found.per_key_ns))
-    slope = f"{units.time(*per_key)} {units.spread(per_key[1], per_key[2])}".rstrip()
+    slope = f"{units.time(*per_key)} {units.linear_spread(*per_key)}".rstrip()
     return f"{units.time(*fixed)} + {slope}" if fixed[0] > per_key[0] and not fixed[1] <= 0 else slope
 
 
@@ -161,15 +161,15 @@ def share(found: Interval) -> str:
     value, low, high = (math.exp(each) for each in found[:3])
     if math.isnan(value):
         return NONE
-    return f"{value:.0%}" + ("" if math.isnan(low) else f" [{low:.0%}, {high:.0%}]")
+    return units.percent(value) + ("" if math.isnan(low) else f" [{units.percent(low)}, {units.percent(high)}]")
 
 
 def ratio(found: Interval) -> str:
-    """A ratio known by its logarithm, to three digits at most: `3.12x [3.05, 3.18]`."""
+    """A ratio known by its logarithm: `3.12x [3.05, 3.18]`."""
     value, low, high = (math.exp(each) for each in found[:3])
     if math.isnan(value):
         return NONE
-    return f"{units.number(value, min(units.digits(value, low, high), 3))}x{brackets(low, high)}"
+    return f"{units.honest(value, low, high)}x{brackets(low, high)}"
 
 
 def multiple(value: float) -> str:
@@ -185,10 +185,10 @@ def work(row: pd.Series) -> list[str]:
         *(NONE if pd.isna(row[name]) else f"{row[name]:,}" for name in ("allowed_pairs", "computed_pairs")),
         _or_none(row["waste"], "{:.2f}"),
         _rate(row),
-        _or_none(row["roof_share"], "{:.0%}"),
+        _percent(row["roof_share"]),
         NONE if math.isnan(row["bound_speedup"]) else f"{units.number(row['bound_speedup'], 3)}x",
         times(row) or NONE,
-        _or_none(row["realised"], "{:.0%}"),
+        _percent(row["realised"]),
         _or_none(row["max_abs_error"], "{:.1e}"),
     ]
 
@@ -220,6 +220,11 @@ def before(row: pd.Series) -> list[str]:
 def _time(ns: Any) -> str:
     """A time taken once, or the cell of one that does not exist."""
     return NONE if pd.isna(ns) else units.time(ns)
+
+
+def _percent(share: float) -> str:
+    """A share, or the cell of one that does not exist."""
+    return NONE if math.isnan(share) else units.percent(share)
 
 
 def _or_none(value: float, form: str) -> str:

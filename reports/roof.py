@@ -26,8 +26,8 @@ def add(frame: pd.DataFrame, log_ns: FloatArray, timed: Sequence[tuple[int, Samp
 
 
 def above(frame: pd.DataFrame) -> "pd.Series[bool]":
-    """Cases that would be faster than the machine's roof, even at the lower end of their interval."""
-    return frame["roof_share_low"] > ABOVE
+    """Cases that would be faster than the machine's roof, even at the lower end of their interval, if they have one."""
+    return frame["roof_share_low"].fillna(frame["roof_share"]) > ABOVE
 
 
 def _by_process(timed: Sequence[tuple[int, Sample]], name: str, shape: tuple[int, ...]) -> FloatArray:

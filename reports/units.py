@@ -33,8 +33,9 @@ def honest(value: float, low: float, high: float) -> str:
 
 def bounds(low: float, high: float) -> str:
     """An interval's ends to the digits that `honest` gives the value between them: `[660, 830]`."""
-    half = (high - low) / 2
-    ends = (number(end, max(_place(end) - _place(half) + 1, 1) if half > 0 else _MOST_DIGITS) for end in (low, high))
+    half, least = (high - low) / 2, _place((low + high) / 2) - _MOST_DIGITS + 1
+    last = max(_place(half), least) if half > 0 else least
+    ends = (number(end, max(_place(end) - last + 1, 1)) for end in (low, high))
     return f"[{', '.join(end.replace(',', '') for end in ends)}]"
 
 
@@ -51,11 +52,18 @@ def size(count: float) -> str:
 
 
 def spread(low: float, high: float) -> str:
-    """Half an interval's width in percent, or nothing where there is no interval: `±1.2%`."""
-    if math.isnan(low):
-        return ""
-    percent = (math.sqrt(high / low) - 1) * 100
-    return f"±{number(percent, 2)}%" if percent >= 0.1 else "±<0.1%"
+    """Half the width of an interval on the log scale, or nothing where there is none: `±1.2%`."""
+    return "" if math.isnan(low) else _either_way(math.sqrt(high / low) - 1)
+
+
+def linear_spread(value: float, low: float, high: float) -> str:
+    """The same of an interval that is not on the log scale, as a share of its value."""
+    return "" if math.isnan(low) else _either_way((high - low) / 2 / value)
+
+
+def percent(share: float) -> str:
+    """A share in whole percent, or to one digit where that would be none: `61%`, `0.3%`."""
+    return f"{share:.0%}" if share >= 0.005 or share <= 0 else f"{number(100 * share, 1)}%"
 
 
 def length(n: float) -> str:
@@ -65,6 +73,11 @@ def length(n: float) -> str:
         if whole >= scale and whole % scale == 0:
             return f"{whole // scale}{unit}"
     return str(whole)
+
+
+def _either_way(share: float) -> str:
+    """`±1.2%`."""
+    return f"±{number(100 * share, 2)}%" if share >= 0.001 else "±<0.1%"
 
 
 def _place(value: float) -> int:

@@ -4,6 +4,7 @@ What is found is appended to `ab.jsonl`; `attnbench.reports.comparison.ab` reads
 from the installation, the code under test from each revision's import root, which comes first on its arm's path.
 """
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -56,6 +57,8 @@ def measure(
     """
     budget_bytes = arms.share_bytes(suite.budget)
     cases = suite.cases()
+    # Another one for each run: whatever an order favours, it favours once.
+    seed = secrets.randbits(32)
     revisions = {side.name: {"name": side.revision.name, "commit": side.revision.commit} for side in sides}
     book.write(
         "environment",
@@ -63,6 +66,7 @@ def measure(
         suite=suite.to_json(),
         source=suite.source,
         pairs=vars(stages),
+        seed=seed,
         revisions=revisions,
         command=command,
         cases=[{"key": case.key, **case.to_json()} for case in cases],
@@ -71,7 +75,7 @@ def measure(
     timed = [case for case in cases if case.key in calls_ns]
     limit = limit_for(budget_bytes, *cases)
     setting = Setting(suite.measure.value_ms * 1e6, suite.budget.case_s, limit, folders)
-    measuring = _Measuring(book, calls_ns, setting, say)
+    measuring = _Measuring(book, calls_ns, setting, seed, say)
     a, b = (Arm(side.name, start=partial(_start, side.root)) for side in sides)
     step = max(1, min(SAME_SHARE, len(timed) // SAME_FEWEST))
     screened: dict[str, list[float]] = {case.key: [] for case in timed}
@@ -94,6 +98,8 @@ class _Measuring:
     calls_ns: Mapping[str, float]
     """About how long a call of each case takes, by its key."""
     setting: Setting
+    seed: int
+    """From which all orders come."""
     say: Say
 
     def pair(
@@ -102,7 +108,7 @@ class _Measuring:
         """One pair, written down: the log ratios by case key."""
         self.say(f"{stage} pair {number + 1} of {many}, {len(cases)} cases")
         plans = {case.key: arms.plan(self.calls_ns[case.key]) for case in cases}
-        found = arms.measure_pair(both, cases, plans, self.setting, f"{stage}:{number}")
+        found = arms.measure_pair(both, cases, plans, self.setting, f"{self.seed}:{stage}:{number}")
         turns = sum(plans[key].values for key in found.ratios)
         ended = {key: list(end) for key, end in found.ended.items()}
         self.book.write("pair", stage=stage, pair=number, ratios=dict(found.ratios), ended=ended, turns=turns)

@@ -25,7 +25,8 @@ class Budget(Model):
     """What the suite may use up."""
 
     case_s: Annotated[float, As(_SECONDS)] = 60.0
-    """Seconds to time one case, over all replicates; also for its probe, and for any single call or value."""
+    """Seconds for the values of one case, over all replicates, the first value and the warm-up in each apart; also for
+    its probe, and for any single call or value."""
     suite_s: Annotated[float, As(_SECONDS)] = 1800.0
     """Seconds for the whole suite."""
     memory: Annotated[int | str, As(scalar(_PERCENT, _SIZE, integer(1, 2**53)))] = "80%"

@@ -255,12 +255,12 @@ def test_what_gradients_cost(tmp_path: Path) -> None:
     }
     told = answer(run)
     assert (
-        "float32, cpu: against forward, training at N = 2048 takes 5.00x [5.000, 5.000] for local_window(window=129) "
-        "and 3.20x [3.200, 3.200] for full; its peak memory is 1.0 times as large, its work 3 times."
+        "float32, cpu: against forward, training at N = 2048 takes 5.000x [5.000, 5.000] for local_window(window=129) "
+        "and 3.200x [3.200, 3.200] for full; its peak memory is 1.0 times as large, its work 3 times."
     ) in told
     table = cells(tables.markdown(run), "float32, cpu: against forward at N = 2048")
     assert table[""] == ["backward", "training", "peak memory of backward", "peak memory of training"]
-    assert table["full/sdpa"] == ["2.00x [2.000, 2.000]", "3.20x [3.200, 3.200]", "1.0x", "1.0x"]
+    assert table["full/sdpa"] == ["2.000x [2.000, 2.000]", "3.200x [3.200, 3.200]", "1.0x", "1.0x"]
 
 
 def test_one_direction_is_compared_with_nothing(tmp_path: Path) -> None:
@@ -295,12 +295,12 @@ def test_what_threads_buy(tmp_path: Path) -> None:
         assert (gain.fewest, gain.most) == (1, 2)
         assert float(np.exp(gain.time.mean)) == pytest.approx(2 if name == "full/sdpa" else np.sqrt(2))
     assert (
-        "forward, float32, cpu: from 1 to 2 threads at N = 2048 a call gets faster by 2.00x [2.000, 2.000] for full "
-        "and 1.41x [1.414, 1.414] for local_window(window=129)."
+        "forward, float32, cpu: from 1 to 2 threads at N = 2048 a call gets faster by 2.000x [2.000, 2.000] for full "
+        "and 1.414x [1.414, 1.414] for local_window(window=129)."
     ) in answer(run)
     assert {str(each) for group in parallel.groups(run) for each in group.frame["threads"]} == {"1", "2"}, "auto is 2"
     table = cells(tables.markdown(run), "forward, float32, cpu: faster with 2 threads than with 1")
-    assert table["full/sdpa"] == ["2.00x [2.000, 2.000]"] * 3
+    assert table["full/sdpa"] == ["2.000x [2.000, 2.000]"] * 3
     assert figures.of(run) == ["time", "memory", "speedup", "time_by_threads", "patterns"]
 
 

@@ -155,6 +155,11 @@ def test_units() -> None:
     assert [units.length(each) for each in (512, 1000, 2048, 3000, 2**20)] == ["512", "1000", "2K", "3000", "1M"]
     assert units.spread(0.98, 1.02) == "±2.0%"
     assert units.bounds(664.3, 831.9) == "[660, 830]"
+    assert units.bounds(1.043, 1.049) == "[1.043, 1.049]"
+    assert units.honest(1.046, 1.043, 1.049) == "1.046"
+    assert units.bounds(0.999999, 1.000001) == "[1.000, 1.000]", "no more digits than `honest` gives the value"
+    assert units.linear_spread(10, 5, 15) == "±50%"
+    assert [units.percent(share) for share in (0.61, 0.034, 0.0033, 0.0)] == ["61%", "3%", "0.3%", "0%"]
 
 
 def test_the_terminals_colours(tmp_path: Path) -> None:
@@ -175,7 +180,7 @@ def test_an_answer_that_is_true(tmp_path: Path) -> None:
     assert told == [
         "forward, float32, cpu: faster than full: local_window(window=129) from N = 409.6 [409.6, 409.6].",
         "forward, float32, cpu: fastest from N = 512 on is local_window(window=129), 1.600 ms a call at N = 2048, "
-        "5.00x [5.000, 5.000] the speed of full.",
+        "5.000x [5.000, 5.000] the speed of full.",
         "forward, float32, cpu: time grows as N^2.00 [2.00, 2.00] for full and N^1.00 [1.00, 1.00] for "
         "local_window(window=129).",
         "forward, float32, cpu: peak memory at N = 2048 is 8.00 MiB for full; more for local_window(window=129) "
@@ -234,6 +239,7 @@ def test_an_answer_without_intervals(tmp_path: Path) -> None:
     told = "\n".join(answer(load(rows.write(tmp_path, replace(EXACT, processes=2)))))
     assert "too few processes (2) to say what differs" in told
     assert "[" not in told
+    assert "faster than" not in told
 
 
 def test_an_answer_says_what_did_not_pass_and_why(tmp_path: Path) -> None:

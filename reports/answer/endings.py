@@ -4,6 +4,8 @@ import pandas as pd
 
 from attnbench.reports import escape, flags
 from attnbench.reports.settings import which
+from attnbench.reports.statistics import FEWEST_PROCESSES
+from attnbench.reports.words import ends
 
 _LONGEST_REASON = 160
 _MANY_FLAGGED = 0.2
@@ -18,8 +20,11 @@ def sentences(frame: pd.DataFrame) -> list[str]:
 def _passed(frame: pd.DataFrame) -> str:
     """How many cases passed, and what the brackets are."""
     told = f"{(frame['status'] == 'passed').sum()} of {len(frame)} cases passed"
-    processes = frame["processes"].max() if len(frame) else 0
-    return f"{told}; brackets hold 95 % intervals over {processes} processes." if processes > 2 else f"{told}."
+    passed = frame.loc[frame["status"] == "passed", "processes"]
+    if not len(passed) or passed.max() < FEWEST_PROCESSES:
+        return f"{told}."
+    processes = ends([str(passed.min()), str(passed.max())])
+    return f"{told}; brackets hold 95 % intervals over {processes} processes."
 
 
 def _flagged(frame: pd.DataFrame) -> list[str]:

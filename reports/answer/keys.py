@@ -10,6 +10,7 @@ from attnbench.reports.answer.faster import Where, phrases
 from attnbench.reports.crossover import CROSSES, NEVER
 from attnbench.reports.frame import Run
 from attnbench.reports.settings import Setting
+from attnbench.reports.statistics import FEWEST_PROCESSES
 from attnbench.reports.sweeps import Sweep, common_density, doubling, exponent, limit, line, realised, rises, sweeps
 from attnbench.reports.words import ends, listed
 
@@ -28,7 +29,7 @@ def sentences(run: Run, setting: Setting) -> list[str]:
 def _limits(named: dict[str, Sweep]) -> str:
     """Up to how many keys per query each sweep is faster than the baseline."""
     limits = {name: limit(sweep) for name, sweep in named.items()}
-    compared = [name for name in named if limits[name].kind]
+    compared = [name for name in named if limits[name].kind and limits[name].processes >= FEWEST_PROCESSES]
     if not compared:
         return ""
     told = phrases(

@@ -11,6 +11,7 @@ from attnbench.reports.settings import Setting, comparison_length, names, scaled
 from attnbench.reports.statistics import FEWEST_PROCESSES, interval
 from attnbench.reports.words import brackets, ends, listed, summed
 
+_SPEEDUP = ("speedup", "speedup_low", "speedup_high")
 _SAME = 0.005
 """Peaks closer than this share of the baseline's are called as much."""
 
@@ -37,7 +38,7 @@ def _fastest(run: Run, setting: Setting) -> str:
     told += f" at N = {n}" if since < n else ""
     if best["baseline"] not in ("", name) and not math.isnan(best["speedup"]):
         between = brackets(best["speedup_low"], best["speedup_high"])
-        told += f", {cells.times(best)}{between} the speed of {best['baseline']}"
+        told += f", {units.honest(*(best[name] for name in _SPEEDUP))}x{between} the speed of {best['baseline']}"
     if best["processes"] < FEWEST_PROCESSES:
         return f"{told}; too few processes ({best['processes']}) to say what differs."
     rivals = passed[(passed["seq_len"] == n) & (passed.index != winners.iloc[-1])]
@@ -48,7 +49,11 @@ def _fastest(run: Run, setting: Setting) -> str:
 
 def _crossings(run: Run, setting: Setting) -> str:
     """From which length on each series is faster than its baseline."""
-    rows = [(name, row) for name, row in scaled(run.scaling, setting) if row["crossover"]]
+    rows = [
+        (name, row)
+        for name, row in scaled(run.scaling, setting)
+        if row["crossover"] and row["processes"] >= FEWEST_PROCESSES
+    ]
     if not rows:
         return ""
     told = phrases([Where(name, row["crossover"], cells.crossover(row)) for name, row in rows])
@@ -115,5 +120,8 @@ def _realised(setting: Setting) -> str:
         return ""
     ordered = at.sort_values("realised", kind="stable")
     both = ordered.iloc[[0, -1]] if len(at) > 1 else ordered
-    told = [f"{row['realised']:.0%} ({name})" for name, (_, row) in zip(names(both), both.iterrows(), strict=True)]
+    told = [
+        f"{units.percent(row['realised'])} ({name})"
+        for name, (_, row) in zip(names(both), both.iterrows(), strict=True)
+    ]
     return f"of the speed-up that the saved work allows at N = {n}, {ends(told)} was realised."

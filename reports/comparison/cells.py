@@ -7,6 +7,9 @@ import pandas as pd
 from attnbench.reports import units
 from attnbench.reports.settings import told
 
+_SMALL = 0.1
+"""Ratios below this are told to as many digits as their intervals bear out, not to three decimals."""
+
 
 def title(row: pd.Series, named: set[str]) -> str:
     """`local_window(window=257)/blockwise N=4096 (training)`: with those of its settings that are `named`."""
@@ -22,6 +25,8 @@ def change(row: pd.Series) -> str:
         return ""
     if math.isnan(low):
         return f"{units.number(ratio, 3)}x"
+    if ratio < _SMALL:
+        return f"{units.honest(ratio, low, high)}x {units.bounds(low, high)}"
     return f"{ratio:.3f}x [{low:.3f}, {high:.3f}]"
 
 
