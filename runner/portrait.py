@@ -62,7 +62,7 @@ def spans(pattern: Pattern, n: int | None) -> Spans:
     """
     n = n or length(pattern)
     if n is None:
-        raise Missing(f"it exists at no length up to {POWERS[-1]}; at N=1: {pattern.unsupported(1)}")
+        raise Missing(f"it exists at no length up to {POWERS[-1]}; at N=1: {pattern.unsupported(1)}; give --seq-len")
     reason = pattern.unsupported(n)
     if reason:
         raise Missing(reason)

@@ -62,7 +62,11 @@ def shown(value: object) -> str:
         return json.dumps(text, ensure_ascii=not text.isprintable())
     if isinstance(value, bool | int | float):
         return json.dumps(value)
-    if isinstance(value, list) and 0 < len(value) <= _MOST_SHOWN and all(isinstance(each, int) for each in value):
+    if (
+        isinstance(value, list | tuple)
+        and 0 < len(value) <= _MOST_SHOWN
+        and all(isinstance(each, int) for each in value)
+    ):
         return json.dumps(value)
     return "a mapping" if isinstance(value, dict) else "a list"
 

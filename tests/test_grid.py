@@ -297,3 +297,9 @@ def test_small_grids_that_an_implementation_does_not_take_are_left_out() -> None
     case = Case("local_window_2d", parameters, "sdpa", Shape(1, 2, 1, 256, 8), "float32", "cpu", "training", 1)
     found = probe(case, 2**30, unheard)
     assert (found.status, found.reason) == (Status.PASSED, "")
+
+
+def test_spans_that_lie_above_each_other_by_chance_are_no_grid() -> None:
+    i = np.arange(8)
+    spans = Spans.of(8, (i, i + 1), (np.where(i == 4, 6, 0), np.where(i == 4, 7, 0)))
+    assert [group.rows.tolist() for group in _grid.plan(spans)] == [group.rows.tolist() for group in _plan.plan(spans)]

@@ -205,3 +205,20 @@ def test_bounds_are_cut_without_moving_the_progression() -> None:
 def test_an_unknown_variant_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         variants.load("no_such_variant")
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("fixed", {"block": 2**31 - 1, "summary": 2**31 - 1}),
+        ("fixed", {"block": 2**31 - 1, "summary": 2**30}),
+        ("fixed", {"block": 2**31 - 1, "summary": 2**31 - 1, "causal": False}),
+        ("bigbird", {"random": 2**31 - 1}),
+    ],
+)
+def test_large_parameters_cost_nothing_at_a_short_length(name: str, parameters: dict[str, Any]) -> None:
+    """The spans of a pattern are as many as its keys at most, whatever its parameters say."""
+    pattern, n = pattern_of(name, parameters), 16
+    i, j = np.indices((n, n))
+    every = i >= j if parameters.get("causal", name == "fixed") else np.ones((n, n), bool)
+    assert (pattern.spans(n).mask() == every).all()

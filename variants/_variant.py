@@ -109,7 +109,7 @@ def extend(folder: Path) -> None:
     for each in sorted(each for each in folder.glob("*.py") if not each.name.startswith(".")):
         if not each.stem.isidentifier():
             raise ValueError(f"{each}: expected a name of letters, digits and _, found {each.stem}; rename the file")
-        if each.stem in taken:
+        if each.stem in taken or callable(getattr(attnbench.variants, each.stem, None)):
             raise ValueError(f"{each}: expected a name that is free, found {each.stem}, which is taken; rename it")
     attnbench.variants.__path__.append(path)
     importlib.invalidate_caches()

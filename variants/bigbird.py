@@ -50,13 +50,13 @@ class BigBird(Pattern):
                 np.where(is_global, 0, np.minimum(r + reach + 1, trailing) * b),
             ),
             (trailing * b, np.where(is_global, 0, n)),
-            *((drawn[:, s] * b, np.where(drawn[:, s] < 0, 0, (drawn[:, s] + 1) * b)) for s in range(self.random)),
+            *((drawn[:, s] * b, np.where(drawn[:, s] < 0, 0, (drawn[:, s] + 1) * b)) for s in range(drawn.shape[1])),
         )
         return spans.causal() if self.causal else spans
 
     def _drawn(self, rows: int, leading: int, trailing: int) -> IntArray:
-        """The random blocks `[rows, random]` of each row of blocks, -1 where there are no more to draw."""
-        drawn = np.full((rows, self.random), -1, np.int64)
+        """The random blocks `[rows, R]` of each row of blocks, R at most `random`; -1 where there are no more to draw."""
+        drawn = np.full((rows, min(self.random, trailing - leading)), -1, np.int64)
         for r in range(leading, trailing):
             low, high = max(r - self.window // 2, leading), min(r + self.window // 2 + 1, trailing)
             unseen = trailing - leading - (high - low)

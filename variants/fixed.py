@@ -30,9 +30,11 @@ class Fixed(Pattern):
 
     def spans(self, n: int) -> Spans:
         """One span for the own block, and one for each place in a block that is a summary key."""
+        if self.summary >= self.block:
+            return Spans.of(n, (0, n)).causal() if self.causal else Spans.of(n, (0, n))
         first = np.arange(n) // self.block * self.block
-        plain = max(self.block - self.summary, 0)
-        places = range(plain, self.block)
+        plain = self.block - self.summary
+        places = range(min(plain, n), min(self.block, n))
         if self.causal:
             return Spans.of(n, (first, first + self.block), *((place, first, self.block) for place in places)).causal()
         # The own block's summary keys are among those of all blocks, which every query sees.

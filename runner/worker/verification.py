@@ -37,7 +37,7 @@ _ABOVE_ON_CUDA = _ABOVE[2:]
 """Kernels for a GPU work on tiles of 128 and more: what goes wrong between tiles does not show within one."""
 _DENSITY = 3 / 4
 _MOST_SCORES = 2**25
-"""Of all heads, at lengths beyond these: the oracle holds about four such arrays in float64, 1 GiB in all."""
+"""Of all heads: the oracle holds about four such arrays in float64, 1 GiB in all."""
 _ROWS = 16
 
 
@@ -94,7 +94,8 @@ def _there(
 
 def _few(shape: Shape, n: int) -> Shape:
     """A shape at another length, with one batch entry and few heads; with fewer where the oracle has more to do."""
-    kv_heads, group = min(shape.kv_heads, 2), shape.heads // shape.kv_heads
+    kv_heads = min(shape.kv_heads, 2)
+    group = min(shape.heads // shape.kv_heads, max(2, _MOST_SCORES // (kv_heads * n * n)))
     if n > _ABOVE[-1]:
         kv_heads, group = 1, min(group, 2)
     return replace(shape, batch=1, heads=kv_heads * group, kv_heads=kv_heads, seq_len=n)

@@ -16,6 +16,8 @@ from attnbench.variants.kernels._plan import Group
 
 _ROWS, _COLUMNS = 4, 8
 """Queries of a tile, down and across."""
+_LEAST = 1 / 2
+"""The share of queries that must have spans above each other."""
 
 
 def plan(spans: Spans) -> list[Group]:
@@ -29,9 +31,13 @@ def _width(spans: Spans) -> int | None:
     held = spans.stop > spans.start
     if not held.any(axis=1).all():
         return None  # a part of a pattern: on a grid every query sees itself
-    apart = np.unique(np.diff(spans.start, axis=1)[held[:, 1:] & held[:, :-1]])
+    together = held[:, 1:] & held[:, :-1]
+    several = held.sum(axis=1) > 1
+    if several.mean() < _LEAST or (together.sum(axis=1) < held.sum(axis=1) - 1).any():
+        return None  # a few queries whose spans happen to lie so
+    apart = np.unique(np.diff(spans.start, axis=1)[together])
     longest = int((spans.stop - spans.start).max())
-    return int(apart[0]) if len(apart) == 1 and apart[0] >= longest else None
+    return int(apart[0]) if len(apart) == 1 and apart[0] > 1 and apart[0] >= longest else None
 
 
 def _groups(spans: Spans, width: int) -> list[Group]:
