@@ -55,7 +55,7 @@ class BigBird(Pattern):
         return spans.causal() if self.causal else spans
 
     def _drawn(self, rows: int, leading: int, trailing: int) -> IntArray:
-        """The random blocks `[rows, R]` of each row of blocks, R at most `random`; -1 where there are no more to draw."""
+        """The random blocks `[rows, R]` of each row of blocks, R at most `random`; -1 where there are no more."""
         drawn = np.full((rows, min(self.random, trailing - leading)), -1, np.int64)
         for r in range(leading, trailing):
             low, high = max(r - self.window // 2, leading), min(r + self.window // 2 + 1, trailing)
