@@ -65,9 +65,9 @@ def ab(
     imported from --path, or unusable folder; 3 a
     case is lost; 4 some time is inconclusive (--strict); 5 nothing was comparable; 130 interrupted.
     """
-    for each in limits:
-        if each.startswith("time=") and not each.endswith("%"):
-            raise click.UsageError(f"--limit {each}: expected a share such as time=5%; only ratios are measured here")
+    for limit in limits:
+        if limit.startswith("time=") and not limit.endswith("%"):
+            raise click.UsageError(f"--limit {limit}: expected a share such as time=5%; only ratios are measured here")
     with told():
         from attnbench.reports.comparison import ab as reading
         from attnbench.reports.decision import Rule
