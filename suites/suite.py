@@ -92,8 +92,13 @@ class Suite(Model):
             error = expected("an entry that matches some case", instead="none; correct or remove it")
             lines = [InitErrorDetails(type=error, loc=(index,), input=exclude[index]) for index in idle]
             raise ValidationError.from_exception_data("exclude", lines)
-        if len(set().union(*dropped)) == len(cases):
+        gone = set().union(*dropped)
+        if len(gone) == len(cases):
             raise expected("some case to be left", instead=f"all {len(cases)} excluded")
+        baseline = info.data.get("baseline")
+        against = {case.key for case in cases if f"{case.variant}/{case.implementation}" == baseline}
+        if against and against <= gone:
+            raise expected(f"some case of the baseline {baseline} to be left", instead="none; name another, or null")
         return exclude
 
     @field_serializer("variants")

@@ -100,6 +100,10 @@ name: again
         ),
         (REST + "exclude: [seq_len: 64]", "5:10: exclude: expected some case to be left, found all 1 excluded"),
         (
+            "shape: {seq_len: 64}\nvariants: [full, bigbird]\nbaseline: full/sdpa\nexclude: [variant: full]",
+            "6:10: exclude: expected some case of the baseline full/sdpa to be left, found none; name another, or null",
+        ),
+        (
             "shape: {seq_len: {pow2: [0, 24]}, batch: [1, 2, 3, 4]}\nvariants: [bigbird: {seed: [SEEDS]}]",
             "4:11: variants: expected at most 10000 cases, found 12000 combinations",
         ),
