@@ -21,6 +21,7 @@ from attnbench.reports.comparison.answer import answer
 from attnbench.reports.comparison.runs import compare
 from attnbench.reports.comparison.within import within
 from attnbench.reports.decision.pairs import unpaired
+from attnbench.reports.decision.power import detectable_at_once
 from attnbench.reports.figures.overlay import overlay
 from attnbench.reports.figures.ratios import ratios
 from attnbench.runner.cli import main
@@ -398,3 +399,14 @@ def test_a_figure_of_both_runs_holds_both(tmp_path: Path) -> None:
     assert sorted(shown) == sorted(a.frame["time_ns"])
     assert low < min(shown)
     assert max(shown) < high
+
+
+def test_cases_without_times_cost_the_others_nothing() -> None:
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(0, 0.01, (10, 5)), rng.normal(0.02, 0.01, (10, 5))
+    nothing = np.full((10, 5), np.nan)
+    alone, beside = unpaired(a, b), unpaired(np.vstack([a, nothing]), np.vstack([b, nothing]))
+    assert judge(beside, Rule())[1][:10].tolist() == judge(alone, Rule())[1].tolist()
+    assert judge(beside, Rule())[0][:10] == judge(alone, Rule())[0]
+    told = [detectable_at_once(each.error, each.freedom, Rule())[:10].tolist() for each in (alone, beside)]
+    assert told[0] == told[1]

@@ -104,8 +104,10 @@ def decide(screen: Mapping[str, FloatArray], confirm: Mapping[str, FloatArray], 
 
 
 def judge(found: Estimates, rule: Rule) -> tuple[list[Verdict], FloatArray]:
-    """The verdicts on C cases from one stage, and Holm's adjusted p values `[C]`: every case counts as flagged."""
-    adjusted = holm(found.p_values())
+    """The verdicts on C cases from one stage, and Holm's adjusted p values `[C]`: every case with an estimate counts."""
+    tested = np.isfinite(found.error)
+    adjusted = np.full(len(tested), np.nan)
+    adjusted[tested] = holm(found.p_values()[tested])
     return _verdicts(found, adjusted, rule), adjusted
 
 

@@ -64,12 +64,12 @@ def minimum_detectable(spread: npt.ArrayLike, family: npt.ArrayLike, rule: Rule)
 
 
 def detectable_at_once(error: FloatArray, freedom: FloatArray, rule: Rule) -> FloatArray:
-    """The smallest true slow-down `[C]` that one stage over all C cases calls with a power of 80 %, roughly.
+    """The smallest true slow-down `[C]` that one stage over all cases with an estimate calls with a power of 80 %, roughly.
 
     The t test of Holm's first step and the floor are two thresholds on the estimate, of which the larger counts; the
     estimate exceeds it by the 80 % quantile of t times its standard error.
     """
-    level = rule.family_level / 2 / max(len(error), 1)
+    level = rule.family_level / 2 / max(np.isfinite(error).sum(), 1)
     threshold = np.maximum(np.log1p(rule.floor), -special.stdtrit(freedom, level) * error)
     return np.asarray(np.expm1(threshold + special.stdtrit(freedom, POWER) * error))
 
