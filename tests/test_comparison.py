@@ -20,6 +20,7 @@ from attnbench.reports.comparison import COLUMNS, Comparison, page, tables
 from attnbench.reports.comparison.answer import answer
 from attnbench.reports.comparison.runs import compare
 from attnbench.reports.comparison.within import within
+from attnbench.reports.decision import Rule, judge
 from attnbench.reports.decision.pairs import unpaired
 from attnbench.reports.decision.power import detectable_at_once
 from attnbench.reports.figures.overlay import overlay
@@ -227,7 +228,6 @@ def test_unpaired_is_welch() -> None:
 
 def test_a_false_call_is_rare(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    from attnbench.reports.decision import Rule, judge
 
     called = 0
     for _ in range(400):

@@ -104,7 +104,7 @@ def decide(screen: Mapping[str, FloatArray], confirm: Mapping[str, FloatArray], 
 
 
 def judge(found: Estimates, rule: Rule) -> tuple[list[Verdict], FloatArray]:
-    """The verdicts on C cases from one stage, and Holm's adjusted p values `[C]`: every case with an estimate counts."""
+    """The verdicts on C cases from one stage, and Holm's adjusted p values `[C]`, of all that have an estimate."""
     tested = np.isfinite(found.error)
     adjusted = np.full(len(tested), np.nan)
     adjusted[tested] = holm(found.p_values()[tested])

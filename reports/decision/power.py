@@ -64,7 +64,7 @@ def minimum_detectable(spread: npt.ArrayLike, family: npt.ArrayLike, rule: Rule)
 
 
 def detectable_at_once(error: FloatArray, freedom: FloatArray, rule: Rule) -> FloatArray:
-    """The smallest true slow-down `[C]` that one stage over all cases with an estimate calls with a power of 80 %, roughly.
+    """The smallest true slow-down `[C]` that one stage over all that have an error calls with a power of 80 %, roughly.
 
     The t test of Holm's first step and the floor are two thresholds on the estimate, of which the larger counts; the
     estimate exceeds it by the 80 % quantile of t times its standard error.
