@@ -3,8 +3,7 @@
 import json
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from attnbench.reports.journal import RunError, of_a_kind, rows
 from attnbench.runner.journal import FolderError, alone, append, mend
@@ -55,11 +54,3 @@ class Book:
         """Let others write."""
         if self._file is not None:
             self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

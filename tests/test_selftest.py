@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -136,13 +137,13 @@ def test_rows_that_are_none_are_one_error(tmp_path: Path) -> None:
 
 def test_two_self_tests_in_one_folder_are_refused(tmp_path: Path) -> None:
     told = "expected no run under way in it, found one; wait for its end$"
-    with Book(tmp_path, selftest.ROWS) as first, Book(tmp_path, selftest.ROWS) as second:
+    with closing(Book(tmp_path, selftest.ROWS)) as first, closing(Book(tmp_path, selftest.ROWS)) as second:
         first.write("environment", facts={})
         with pytest.raises(FolderError, match=told):
             second.write("environment", facts={})
         with pytest.raises(FolderError, match=told):
             Book(tmp_path, selftest.ROWS)
-    with Book(tmp_path, selftest.ROWS) as again:
+    with closing(Book(tmp_path, selftest.ROWS)) as again:
         assert again.of("environment") == [{"kind": "environment", "facts": {}}]
         again.write("overhead", calls=40)
     assert len((tmp_path / selftest.ROWS).read_text().splitlines()) == 2

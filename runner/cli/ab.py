@@ -4,6 +4,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -96,7 +97,7 @@ def ab(
                     say(f"preparing {each.name}", quiet=quiet)
                     revisions.prepare(each, prepare)
                 sides.append(measuring.Side(name, each, revisions.import_root(each, root)))
-            with Book(folder, reading.ROWS) as book:
+            with closing(Book(folder, reading.ROWS)) as book:
                 measuring.measure(
                     loaded,
                     (sides[0], sides[1]),

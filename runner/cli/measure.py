@@ -1,6 +1,7 @@
 """The verbs that measure, besides `run` and `ab`."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -66,7 +67,7 @@ def selftest(suite: Path, runs: int, out: Path, quiet: bool) -> None:
         loaded = load_suite(suite, ())
         stages, flag = decided_by(Rule())
         try:
-            with Book(out, figures.ROWS) as book:
+            with closing(Book(out, figures.ROWS)) as book:
                 measuring.measure(loaded, book, runs, stages, flag, lambda text: say(text, quiet=quiet))
         except KeyboardInterrupt:
             say("interrupted; what was finished is kept, the same command goes on", quiet=quiet)
