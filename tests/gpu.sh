@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, on a machine where nothing of attnbench is installed: `make gpu`.
 # Runs what PYTHON (python3) has; more packages may lie on PYTHONPATH. Needs no network, and at most nine minutes.
-# Usage: tests/gpu.sh [FOLDER]; leaves FOLDER/gpu-DATE and FOLDER/gpu-DATE.tar.gz. Exit codes: 0 all passed; 1 not.
+# Usage: tests/gpu.sh [FOLDER]; leaves FOLDER/gpu-DATE and FOLDER/gpu-DATE.tar.gz. Exit codes: 0 all passed, or
+# only the self-test was cut off, which can go on; 1 not.
 set -uo pipefail
 out="$(mkdir -p "${1:-runs}" && cd "${1:-runs}" && pwd)" || exit 1
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1

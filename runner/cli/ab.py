@@ -63,8 +63,8 @@ def ab(
     DIR (by default runs/ab-DATE-TIME) gets ab.jsonl, comparison.md, comparison.csv, comparison.json and figures/.
 
     Exit codes: 0 nothing got worse; 1 something did; 2 usage, invalid suite, no such revision, nothing
-    imported from --path, or unusable folder; 3 a
-    case is lost; 4 some time is inconclusive (--strict); 5 nothing was comparable; 130 interrupted.
+    imported from --path, or unusable folder; 3 a case is lost; 4 some time is inconclusive (--strict); 5 nothing was
+    comparable; 130 interrupted.
     """
     for limit in limits:
         if limit.startswith("time=") and not limit.endswith("%"):
