@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from attnbench.runner import memory
+from attnbench.runner import memory, sampling
 from attnbench.runner.prober import threads
 from attnbench.runner.sampling import Plan
 from attnbench.runner.workers import Worker, WorkerEnded, started
@@ -133,7 +133,7 @@ def plan(call_ns: float, slowdown: float = 0.0) -> Plan:
     step = 1 / slowdown if slowdown else 1.0
     calls = round(step * max(1, round(TURN_NS / (step * call_ns))))
     turns = min(PAIR_NS / (calls * call_ns), MOST_TURNS)
-    return Plan(calls, VISITS * max(1, round(turns / VISITS)))
+    return Plan(calls, VISITS * max(1, round(turns / VISITS)), sampling.led(call_ns))
 
 
 class Ended(NamedTuple):
@@ -260,7 +260,15 @@ class _Live:
         made = [arm.calls(plan.calls) for arm in self._arms]
         sides = range(len(self._arms))
         for side in sides:
-            self._tell(side, {"do": "turns", "index": index, "calls": made[side], "side": side, "order": order})
+            request = {
+                "do": "turns",
+                "index": index,
+                "calls": made[side],
+                "led": plan.led,
+                "side": side,
+                "order": order,
+            }
+            self._tell(side, request)
         told = self._replies()
         for side in (self._base, 1 - self._base):
             if "ended" in told[side]:

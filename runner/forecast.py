@@ -48,7 +48,7 @@ class Forecast:
         timing_s = 0.0
         if plan is not None and call_ns is not None:
             ready_s = READY_S + COMPILED_S * compiled
-            timing_s = ready_s + timing_ns(plan, call_ns, plan.calls * call_ns) / 1e9
+            timing_s = ready_s + timing_ns(plan, call_ns, plan.calls * call_ns, case.device) / 1e9
         self._left.pop(case.key, None)
         self._families.setdefault(case.family, []).append((case.shape.seq_len, _Cost(took_s, timing_s)))
 

@@ -104,7 +104,8 @@ def _least_s(suite: Suite, found: Sequence[Foreseen]) -> float:
     tried = [(each.case, each.least_ns) for each in found if each.least_ns]
     replicate_s = START_S
     for case, call_ns in tried:
-        replicate_s += READY_S + timing_ns(planned(suite, case, call_ns), call_ns, suite.measure.value_ms * 1e6) / 1e9
+        plan, value_ns = planned(suite, case, call_ns), suite.measure.value_ms * 1e6
+        replicate_s += READY_S + timing_ns(plan, call_ns, value_ns, case.device) / 1e9
     return START_S + sum(probe_s(call_ns) for _, call_ns in tried) + suite.measure.processes * replicate_s
 
 

@@ -23,6 +23,8 @@ STEADY = 0.02
 CUDA_WARMUP_CALLS = 25
 CUDA_WARMUP_NS = 200_000_000
 ESTIMATE_NS = 30_000_000
+ESTIMATE_CALLS = 1000
+"""On CUDA a call takes the host much longer than the device, where it is short."""
 _TAKEN = {"cpu": 1, "cuda": 2}
 """How often every value is taken: on CUDA with a cold cache, and again with a hot one."""
 
@@ -34,8 +36,6 @@ class WarmUp:
     calls: int
     steady: bool
     """Whether its last two windows agreed; true of a case that is too long to be judged."""
-    slow: bool
-    """Whether every call took longer than `SLOW_CALL_NS`."""
 
 
 @dataclass(frozen=True)
@@ -44,27 +44,39 @@ class Plan:
 
     calls: int
     values: int
+    led: bool = True
+    """Whether a call that is not timed goes before each value; on CUDA the clock makes its own, whatever this says.
+
+    It brings back the caches and the threads, so that a value does not depend on its neighbour. Part of the plan, for
+    processes that are compared must not decide it each for itself.
+    """
+
+
+def led(call_ns: float) -> bool:
+    """Whether a call that is not timed goes before each value: what takes long brings back the caches itself."""
+    return call_ns <= SLOW_CALL_NS
 
 
 def plan(call_ns: float, values: int, value_ns: float, share_ns: float, device: str = "cpu") -> Plan:
     """At least one and at most `values` values of about `value_ns` or one call, as many as fit `share_ns`."""
     calls = max(1, round(value_ns / call_ns))
-    affordable = int(share_ns / (_TAKEN[device] * (calls + _leads(call_ns, device)) * call_ns))
-    return Plan(calls, max(1, min(values, affordable)))
-
-
-def _leads(call_ns: float, device: str) -> int:
-    """Calls before each value that are not timed."""
-    return 0 if device == "cpu" and call_ns > SLOW_CALL_NS else 1
+    made = calls + (device == "cuda" or led(call_ns))
+    affordable = int(share_ns / (_TAKEN[device] * made * call_ns))
+    return Plan(calls, max(1, min(values, affordable)), led(call_ns))
 
 
 def estimate(call: Callable[[], object], clock: Clock, first_call_ns: float) -> float:
-    """About how long a call takes, for planning: the first call if that was long, else a median over 30 ms."""
+    """About how long a call takes, for planning: the first call if that was long, else a median over 30 ms.
+
+    Of at most 1,000 calls.
+    """
     if first_call_ns > LONG_CALL_NS:
         return first_call_ns
     times: list[float] = []
-    while len(times) < WARMUP_CALLS or sum(times) < ESTIMATE_NS:
+    spent_ns = 0.0
+    while len(times) < WARMUP_CALLS or (spent_ns < ESTIMATE_NS and len(times) < ESTIMATE_CALLS):
         times.append(clock(call, 1))
+        spent_ns += times[-1]
     return sorted(times)[len(times) // 2]
 
 
@@ -88,15 +100,21 @@ def warm_up(call: Callable[[], object], clock: Clock, device: str, value_ns: flo
             settled = slow or (spent_ns >= value_ns and _agree(times_ns))
             enough = spent_ns >= MOST_WARMUP_NS or (len(times_ns) >= WARMUP_CALLS and settled)
         if enough:
-            return WarmUp(len(times_ns), slow or _agree(times_ns), slow)
+            return WarmUp(len(times_ns), slow or _agree(times_ns))
 
 
-def timing_ns(plan: Plan, call_ns: float, value_ns: float) -> float:
-    """About how long a steady case takes in a process on the CPU, for planning: warm-up, values and their leads."""
-    return _warm_up_ns(call_ns, value_ns) + plan.values * (plan.calls + _leads(call_ns, "cpu")) * call_ns
+def timing_ns(plan: Plan, call_ns: float, value_ns: float, device: str = "cpu") -> float:
+    """About how long a steady case takes in a process, for planning: warm-up, values and their leads.
+
+    On CUDA without what the host takes, which may be more.
+    """
+    leads = plan.led if device == "cpu" else min(plan.calls, 2)
+    return _warm_up_ns(call_ns, value_ns, device) + _TAKEN[device] * plan.values * (plan.calls + leads) * call_ns
 
 
-def _warm_up_ns(call_ns: float, value_ns: float) -> float:
+def _warm_up_ns(call_ns: float, value_ns: float, device: str) -> float:
+    if device == "cuda":
+        return call_ns if call_ns > LONG_CALL_NS else max(CUDA_WARMUP_CALLS * call_ns, CUDA_WARMUP_NS)
     calls = WARMUP_CALLS if call_ns > SLOW_CALL_NS else 2 * WINDOW
     return max(call_ns, min(max(calls * call_ns, value_ns), MOST_WARMUP_NS))
 

@@ -7,6 +7,7 @@ interrupted, and a later one adds runs. `attnbench.reports.selftest` reads it.
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from attnbench.runner import arms, prober
 from attnbench.runner.arms import Arm, Flag, Say, Setting, Stages
@@ -99,13 +100,9 @@ def _agreement(book: Book, cases: Sequence[Case], plans: Mapping[str, Plan], set
             failed = worker.ask(arms.ready_request(group, setting), setting.patience_s)
             for index, case in ((i, each) for i, each in enumerate(group) if str(i) not in failed):
                 plan = plans[case.key]
-                asked = {
-                    "index": index,
-                    "calls": plan.calls,
-                    "values": AGREEMENT_TURNS * plan.values,
-                    "threads": prober.threads(case),
-                }
-                agreed[case.key] = worker.ask({"do": "agreement", **asked, "seed": case.key}, setting.patience_s)
+                longer = replace(plan, values=AGREEMENT_TURNS * plan.values)
+                asked = {"index": index, "plan": vars(longer), "threads": prober.threads(case), "seed": case.key}
+                agreed[case.key] = worker.ask({"do": "agreement", **asked}, setting.patience_s)
     book.write("agreement", pairs_ns=agreed)
 
 

@@ -36,6 +36,8 @@ class Bench:
         self.started: list[int] = []
         self.alive = 0
         self.visits: list[tuple[int, str, int, list[int]]] = []
+        self.led: list[bool] = []
+        """Whether turns were to be led by a call, in the order asked for."""
         self.hangs: int | None = None
         """The side that never replies to turns; the other waits for it until it is gone."""
         self.lacks_room: Callable[[Case, int], bool] = lambda case, many: False
@@ -82,6 +84,7 @@ class Taker:
         assert request["do"] == "turns"
         case, calls = self.cases[request["index"]], request["calls"]
         self.bench.visits.append((self.side, case.key, calls, request["order"]))
+        self.bench.led.append(request["led"])
         slots = request["order"].count(request["side"])
         values = [self.bench.takes(self.side, case, calls) for _ in range(slots)]
         return {"ended": ["failed", "cannot"]} if None in values else {"values": values}
@@ -93,9 +96,9 @@ class Taker:
         raise WorkerEnded(Status.TIMED_OUT, "no result", self.request["index"])
 
 
-def measure(bench: Bench, slowdown: float = 0.0, seed: str = "0", turns: int = 9) -> arms.Pair:
+def measure(bench: Bench, slowdown: float = 0.0, seed: str = "0", turns: int = 9, *, led: bool = True) -> arms.Pair:
     cases = parse(SUITE, "two.yaml").cases()
-    plans = {case.key: Plan(100, turns) for case in cases}
+    plans = {case.key: Plan(100, turns, led) for case in cases}
     setting = Setting(1e7, 60, 2**30)
     return arms.measure_pair(bench.arms(slowdown), cases, plans, setting, seed)
 
@@ -111,6 +114,13 @@ def test_a_pair_gives_the_log_ratio_of_every_case() -> None:
     assert all(value == pytest.approx(math.log(1.2)) for value in found.ratios.values())
     assert sorted(bench.started) == [0, 1]
     assert bench.alive == 0
+
+
+@pytest.mark.parametrize("led", [True, False])
+def test_both_arms_are_told_alike_whether_a_call_leads_their_values(led: bool) -> None:
+    bench = Bench(lambda side, case, calls: 1e6)
+    measure(bench, led=led)
+    assert set(bench.led) == {led}
 
 
 def test_the_ratio_is_the_median_over_turns() -> None:
@@ -235,7 +245,7 @@ def test_workers_end_when_the_run_is_interrupted() -> None:
     [
         pytest.param(10, 0.0, Plan(100, 63), id="a-turn-is-a-millisecond"),
         pytest.param(3000, 0.0, Plan(1, 54), id="or-one-call"),
-        pytest.param(500_000, 0.0, Plan(1, 9), id="once-a-visit-at-least"),
+        pytest.param(500_000, 0.0, Plan(1, 9, led=False), id="once-a-visit-at-least"),
         pytest.param(10, 0.05, Plan(100, 63), id="a-twentieth-of-a-hundred-is-whole"),
         pytest.param(30, 0.10, Plan(30, 63), id="calls-are-rounded-to-tens"),
         pytest.param(400, 0.05, Plan(20, 18), id="turns-get-longer-where-they-must"),
@@ -285,4 +295,6 @@ def test_a_real_worker_does_not_wait_for_a_dead_one() -> None:
             theirs.close()
             assert left.ask(arms.ready_request(real_cases(), REAL), 60) == {}
             right.wait()
-        assert left.ask({"do": "turns", "index": 0, "calls": 1, "side": 0, "order": [1, 0]}, 60) == {"values": []}
+        assert left.ask({"do": "turns", "index": 0, "calls": 1, "led": True, "side": 0, "order": [1, 0]}, 60) == {
+            "values": []
+        }

@@ -13,7 +13,7 @@ question: How long will it take?
 shape: {seq_len: [128, 256, 512, 1024]}
 variants: [full, {local_window: {window: 3}}]
 """
-PLAN = Plan(calls=1, values=4)
+PLAN = Plan(calls=1, values=4, led=False)
 
 
 def cases() -> list[Case]:

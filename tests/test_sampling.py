@@ -36,9 +36,9 @@ def nothing() -> None:
     [
         pytest.param(0.01, 12, Plan(1000, 10), id="short-calls-fill-a-value"),
         pytest.param(4, 12, Plan(2, 10), id="nearest-whole-number-of-calls"),
-        pytest.param(400, 12, Plan(1, 10), id="a-long-call-is-a-value"),
-        pytest.param(4000, 12, Plan(1, 3), id="as-many-as-the-case-can-afford"),
-        pytest.param(40000, 12, Plan(1, 1), id="at-least-one"),
+        pytest.param(400, 12, Plan(1, 10, led=False), id="a-long-call-is-a-value"),
+        pytest.param(4000, 12, Plan(1, 3, led=False), id="as-many-as-the-case-can-afford"),
+        pytest.param(40000, 12, Plan(1, 1, led=False), id="at-least-one"),
         pytest.param(5, 0.075, Plan(2, 5), id="the-call-before-a-value-costs-too"),
     ],
 )
@@ -47,7 +47,9 @@ def test_plan(call_ms: float, share_s: float, expected: Plan) -> None:
 
 
 def test_on_cuda_every_value_is_taken_twice_with_a_call_before() -> None:
-    assert sampling.plan(1000 * MS, 10, 10 * MS, 12e9, "cuda") == Plan(1, 3), "of two calls each, cold and hot"
+    assert sampling.plan(1000 * MS, 10, 10 * MS, 12e9, "cuda") == Plan(1, 3, led=False), (
+        "of two calls each, cold and hot"
+    )
     assert sampling.plan(0.01 * MS, 10, 10 * MS, 12e9, "cuda") == Plan(1000, 10)
 
 
@@ -59,6 +61,23 @@ def test_estimate_is_the_median_over_30_ms() -> None:
     clock = FakeClock(1 * MS)
     assert sampling.estimate(nothing, clock, first_call_ns=100) == 1 * MS
     assert clock.calls == 30
+
+
+def test_estimate_of_a_very_short_call_ends_after_a_thousand() -> None:
+    clock = FakeClock(0.002 * MS)
+    assert sampling.estimate(nothing, clock, first_call_ns=100) == 0.002 * MS
+    assert clock.calls == 1000
+
+
+@pytest.mark.parametrize(
+    ("call_ms", "plan", "expected_ms"),
+    [
+        pytest.param(1, Plan(5, 3), 200 + 2 * 3 * 7, id="two-looks-at-the-host"),
+        pytest.param(50, Plan(1, 3, led=False), 25 * 50 + 2 * 3 * 2 * 50, id="one-where-a-value-is-one-call"),
+    ],
+)
+def test_the_time_of_a_case_on_cuda_is_foreseen(call_ms: float, plan: Plan, expected_ms: float) -> None:
+    assert sampling.timing_ns(plan, call_ms * MS, 5 * MS, "cuda") / MS == pytest.approx(expected_ms)
 
 
 def test_estimate_does_not_repeat_a_long_call() -> None:
@@ -83,7 +102,7 @@ def test_estimate_does_not_repeat_a_long_call() -> None:
 )
 def test_warm_up(device: str, call_ms: float, calls: int) -> None:
     clock = FakeClock(call_ms * MS)
-    assert sampling.warm_up(nothing, clock, device, value_ns=10 * MS) == WarmUp(calls, steady=True, slow=call_ms > 10)
+    assert sampling.warm_up(nothing, clock, device, value_ns=10 * MS) == WarmUp(calls, steady=True)
     assert clock.calls == calls
 
 
@@ -91,21 +110,19 @@ def test_warm_up_goes_on_until_two_windows_agree() -> None:
     falling = [6 * MS * 0.9**call for call in range(13)]
     clock = FakeClock(*falling, 1.5 * MS)
     warm = sampling.warm_up(nothing, clock, "cpu", value_ns=10 * MS)
-    assert warm == WarmUp(len(falling) + 8, steady=True, slow=False), (
-        "the first window has three calls of the settled time"
-    )
+    assert warm == WarmUp(len(falling) + 8, steady=True), "the first window has three calls of the settled time"
     assert clock.calls == warm.calls
 
 
 @pytest.mark.parametrize(("after_ms", "calls"), [(4.9, 10), (4.89, 13), (5.1, 10), (5.11, 13)])
 def test_windows_agree_within_two_percent(after_ms: float, calls: int) -> None:
     clock = FakeClock(*[5 * MS] * 5, after_ms * MS)
-    assert sampling.warm_up(nothing, clock, "cpu", value_ns=10 * MS) == WarmUp(calls, steady=True, slow=False)
+    assert sampling.warm_up(nothing, clock, "cpu", value_ns=10 * MS) == WarmUp(calls, steady=True)
 
 
 def test_a_single_slow_call_does_not_unsettle() -> None:
     clock = FakeClock(*[5 * MS] * 7, 45 * MS, 5 * MS)
-    assert sampling.warm_up(nothing, clock, "cpu", value_ns=10 * MS) == WarmUp(10, steady=True, slow=False)
+    assert sampling.warm_up(nothing, clock, "cpu", value_ns=10 * MS) == WarmUp(10, steady=True)
 
 
 def test_warm_up_ends_unsteady_after_a_second() -> None:
@@ -117,12 +134,12 @@ def test_warm_up_ends_unsteady_after_a_second() -> None:
 
 def test_too_few_calls_within_the_second_to_compare_are_not_steady() -> None:
     clock = FakeClock(930 * MS, 9 * MS)
-    assert sampling.warm_up(nothing, clock, "cpu", value_ns=10 * MS) == WarmUp(9, steady=False, slow=False)
+    assert sampling.warm_up(nothing, clock, "cpu", value_ns=10 * MS) == WarmUp(9, steady=False)
 
 
 def test_cuda_is_judged_by_its_last_launches_and_not_kept_waiting() -> None:
     clock = FakeClock(*(8 * MS * 1.05**call for call in range(60)))
-    assert sampling.warm_up(nothing, clock, "cuda", value_ns=10 * MS) == WarmUp(25, steady=False, slow=False)
+    assert sampling.warm_up(nothing, clock, "cuda", value_ns=10 * MS) == WarmUp(25, steady=False)
 
 
 @pytest.mark.parametrize(
@@ -130,9 +147,9 @@ def test_cuda_is_judged_by_its_last_launches_and_not_kept_waiting() -> None:
     [
         pytest.param(0.1, Plan(100, 9), 10 + 9 * 10.1, id="a-call-leads-each-value"),
         pytest.param(5, Plan(1, 9), 50 + 9 * 10, id="also-where-a-value-is-one-call"),
-        pytest.param(150, Plan(1, 9), 450 + 9 * 150, id="but-not-where-calls-are-long"),
-        pytest.param(400, Plan(1, 2), 1000 + 800, id="a-second-at-most"),
-        pytest.param(7e3, Plan(1, 1), 14e3, id="or-one-call"),
+        pytest.param(150, Plan(1, 9, led=False), 450 + 9 * 150, id="but-not-where-calls-are-long"),
+        pytest.param(400, Plan(1, 2, led=False), 1000 + 800, id="a-second-at-most"),
+        pytest.param(7e3, Plan(1, 1, led=False), 14e3, id="or-one-call"),
     ],
 )
 def test_the_time_of_a_case_is_foreseen(call_ms: float, plan: Plan, expected_ms: float) -> None:

@@ -16,8 +16,12 @@ variants: [full]
 """
 
 
-@pytest.mark.parametrize(("call_ms", "made"), [(9, 4), (11, 3)])
-def test_a_short_call_leads_each_value(monkeypatch: pytest.MonkeyPatch, call_ms: float, made: int) -> None:
+@pytest.mark.parametrize(("led", "made"), [(True, 4), (False, 3)])
+@pytest.mark.parametrize("call_ms", [9, 11])
+def test_the_plan_says_whether_a_call_leads_each_value(
+    monkeypatch: pytest.MonkeyPatch, call_ms: float, led: bool, made: int
+) -> None:
+    """Whatever it took in this process: two that are compared could decide differently."""
     log: list[str] = []
 
     def clock(call: Callable[[], object], many: int) -> float:
@@ -30,7 +34,7 @@ def test_a_short_call_leads_each_value(monkeypatch: pytest.MonkeyPatch, call_ms:
     monkeypatch.setattr(calls, "call", lambda kernel, given, direction: lambda: log.append(direction))
     bench = Bench(parse(SUITE).cases(), 1e6, lambda index: None)
     log.clear()
-    assert bench.take(0, 3) == call_ms * 1e6
+    assert bench.take(0, 3, led=led) == call_ms * 1e6
     assert len(log) == made
 
 

@@ -150,7 +150,7 @@ class _Desk:
         self._bench = Bench([Case.from_json(case) for case in cases], value_ns, self._mark)
         return {str(index): [str(status), reason] for index, (status, reason) in self._bench.ended.items()}
 
-    def _turns(self, index: int, calls: int, side: int, order: list[int]) -> dict[str, Any]:
+    def _turns(self, index: int, calls: int, led: bool, side: int, order: list[int]) -> dict[str, Any]:
         """One value for each time that `order` names this side, while the other worker waits.
 
         `values`, or `ended` with status and reason where the case failed here.
@@ -161,7 +161,7 @@ class _Desk:
         try:
             for taker, slots in itertools.groupby(order):
                 if taker == side:
-                    values += [self._bench.take(index, calls) for _ in slots]
+                    values += [self._bench.take(index, calls, led=led) for _ in slots]
                     self._link.send_bytes(b"!")
                 else:
                     self._link.recv_bytes()
@@ -172,10 +172,12 @@ class _Desk:
         ended = self._bench.ended.get(index)
         return {"ended": ended} if ended else {"values": values}
 
-    def _agreement(self, index: int, calls: int, threads: int, values: int, seed: str) -> list[list[float]]:
+    def _agreement(self, index: int, plan: dict[str, Any], threads: int, seed: str) -> list[list[float]]:
         """Pairs of values of a case that is ready: by our clock and by torch's timer, in random order."""
+        from attnbench.runner.sampling import Plan
+
         assert self._bench is not None
-        return self._bench.agreement(index, calls, threads, values, seed)
+        return self._bench.agreement(index, Plan(**plan), threads, seed)
 
     def _overhead(self, calls: int) -> float:
         """What the clock adds to each call, in nanoseconds: the least of a hundred values of an empty call."""

@@ -33,16 +33,18 @@ class Bench:
         for index, case in enumerate(cases):
             self._attempt(index, partial(self._ready, index, case, given, value_ns))
 
-    def take(self, index: int, many: int) -> float | None:
-        """One value of `many` calls, in nanoseconds per call; nothing where the case has ended."""
+    def take(self, index: int, many: int, *, led: bool) -> float | None:
+        """One value of `many` calls, in nanoseconds per call, `led` by one that is not timed.
+
+        Nothing where the case has ended.
+        """
         taken: list[float] = []
         if index not in self.ended:
-            self._attempt(index, lambda: taken.append(self._led(index, many)))
+            self._attempt(index, lambda: taken.append(self._value(index, many, led=led)))
         return taken[0] if taken else None
 
-    def _led(self, index: int, many: int) -> float:
-        """A value that does not depend on its neighbour: a call before it brings back the caches and the threads."""
-        if not self.warm_ups[index].slow:
+    def _value(self, index: int, many: int, *, led: bool) -> float:
+        if led:
             self._calls[index]()
         return self._clock(self._calls[index], many)
 
@@ -62,15 +64,18 @@ class Bench:
 
         return roof.measure(self.cases[0].dtype, self.cases[0].device, clock)
 
-    def agreement(self, index: int, many: int, threads: int, values: int, seed: str) -> list[list[float]]:
-        """Pairs of values of `many` calls by this clock and by torch.utils.benchmark.Timer, in nanoseconds per call."""
+    def agreement(self, index: int, plan: Plan, threads: int, seed: str) -> list[list[float]]:
+        """Pairs of values by this clock and by torch.utils.benchmark.Timer, in nanoseconds per call."""
         from torch.utils.benchmark import Timer
 
         rng = random.Random(seed)
         timer = Timer("call()", globals={"call": self._calls[index]}, num_threads=threads)
-        clocks_ns = (lambda: self._led(index, many), lambda: timer.timeit(many).median * 1e9)
+        clocks_ns = (
+            lambda: self._value(index, plan.calls, led=plan.led),
+            lambda: timer.timeit(plan.calls).median * 1e9,
+        )
         pairs = []
-        for _ in range(values):
+        for _ in range(plan.values):
             self._mark(index)
             taken = {side: clocks_ns[side]() for side in rng.sample((0, 1), 2)}
             pairs.append([taken[0], taken[1]])
@@ -132,7 +137,7 @@ def _values(bench: Bench, plans: list[Plan], seed: str) -> list[list[float]]:
     values: list[list[float]] = [[] for _ in plans]
 
     def take(index: int) -> None:
-        value = bench.take(index, plans[index].calls)
+        value = bench.take(index, plans[index].calls, led=plans[index].led)
         if value is not None:
             values[index].append(round(value, 1))
 
