@@ -65,9 +65,9 @@ def write(run: Run) -> Path:
     folder = run.folder
     profiles = journal.profiles(folder)
     markdown = tables.markdown(run)
-    figures.write(run, folder)
     put(folder / "table.csv", tables.csv(run.frame))
     put(folder / "table.md", markdown)
+    figures.write(run, folder)
     if profiles:
         profile_summary.draw(run, profiles)
         profile.write_tables(profiles, folder)

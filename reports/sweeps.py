@@ -5,7 +5,7 @@ is keys per query over the length. K counts the cases of a sweep, P processes.
 """
 
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -71,7 +71,7 @@ def sweeps(run: Run, setting: Setting) -> list[Sweep]:
     passed = setting.frame[setting.frame["status"] == "passed"]
     for n in sorted(passed["seq_len"].unique(), reverse=True):
         part = passed[passed["seq_len"] == n]
-        found = [_sweep(run, part, rows) for rows in _groups(part)]
+        found = [_sweep(run, part, group) for group in _groups(part)]
         if found:
             return found
     return []
@@ -131,22 +131,67 @@ def realised(sweep: Sweep, density: float) -> Interval:
     return interval(np.array([np.interp(at, log_keys, each) for each in share.T]))
 
 
-def _groups(part: pd.DataFrame) -> list[IntArray]:
-    """The rows of each sweep among cases of one setting and length, keys ascending."""
+class _Group(NamedTuple):
+    """Cases that may be a sweep."""
+
+    kept: str
+    """The parameters that they share, as their labels tell them: `dilation=8, edges=slide`."""
+    rows: IntArray
+    """Keys ascending."""
+
+
+def _groups(part: pd.DataFrame) -> list[_Group]:
+    """The sweeps among cases of one setting and length."""
     kept = [_kept(parameters, label) for parameters, label in zip(part["parameters"], part["label"], strict=True)]
     alike = part.assign(kept=kept).groupby(["variant", "kept", "implementation"], sort=False)
+    return [found for _, each in alike for found in _along(each)]
+
+
+def _along(alike: pd.DataFrame) -> list[_Group]:
+    """The sweeps among cases of a variant and implementation that share all that is no number.
+
+    Where several numbers vary, and one of them while the others stand still makes sweeps, these are the sweeps: along
+    the one by which most cases are in one. Else all cases are one, as of a window that grows to both sides.
+    """
+    given = [json.loads(each) for each in alike["parameters"]]
+    vary = [name for name in given[0] if len({json.dumps(each.get(name)) for each in given}) > 1]
+    if len(vary) > 1:
+        along = [_enough([each for _, each in alike.groupby(_others(given, name), sort=False)], vary) for name in vary]
+        most = max(along, key=lambda found: sum(len(each.rows) for each in found))
+        if most:
+            return most
+    return _enough([alike], [])
+
+
+def _others(given: list[dict[str, Any]], name: str) -> list[str]:
+    """All parameters of each case but one."""
+    return [json.dumps({other: value for other, value in each.items() if other != name}) for each in given]
+
+
+def _enough(parts: list[pd.DataFrame], named: list[str]) -> list[_Group]:
+    """The groups that have enough different numbers of keys; what they share of the parameters `named` is told."""
     found = []
-    for _, each in alike:
+    for each in parts:
         keys = _keys(each)
         if np.unique(keys).size >= FEWEST_CASES:
-            found.append(each.index.to_numpy(np.int64)[np.argsort(keys, kind="stable")])
+            found.append(_Group(_shared(each, named), each.index.to_numpy(np.int64)[np.argsort(keys, kind="stable")]))
     return found
 
 
-def _sweep(run: Run, part: pd.DataFrame, rows: IntArray) -> Sweep:
-    """The sweep of these rows; `part` holds the cases of its setting and length."""
+def _shared(alike: pd.DataFrame, named: list[str]) -> str:
+    """The parameters that all of these cases share and that are no numbers, or named, as far as labels tell them."""
+    given = [json.loads(each) for each in alike["parameters"]]
+    same = {name: value for name, value in given[0].items() if all(each.get(name) == value for each in given)}
+    told = [
+        f"{name}={_written(value)}" for name, value in same.items() if isinstance(value, bool | str) or name in named
+    ]
+    return ", ".join(each for each in told if each in alike["label"].iloc[0])
+
+
+def _sweep(run: Run, part: pd.DataFrame, group: _Group) -> Sweep:
+    """The sweep of a group; `part` holds the cases of its setting and length."""
+    kept, rows = group
     first = run.frame.loc[rows[0]]
-    kept = _kept(first["parameters"], first["label"])
     same = part.index[names(part) == first["baseline"]] if first["baseline"] else part.index[:0]
     row = int(same[0]) if len(same) else -1
     return Sweep(
@@ -168,11 +213,14 @@ def _sweep(run: Run, part: pd.DataFrame, rows: IntArray) -> Sweep:
 def _kept(parameters: str, label: str) -> str:
     """The parameters of a label that are no numbers: `edges=slide`. Cases that differ in them are no one sweep."""
     written = [
-        f"{name}={json.dumps(value) if isinstance(value, bool) else value}"
-        for name, value in json.loads(parameters).items()
-        if isinstance(value, bool | str)
+        f"{name}={_written(value)}" for name, value in json.loads(parameters).items() if isinstance(value, bool | str)
     ]
     return ", ".join(each for each in written if each in label)
+
+
+def _written(value: Any) -> str:
+    """A parameter's value as labels have it."""
+    return str(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _keys(frame: pd.DataFrame) -> FloatArray:

@@ -65,6 +65,26 @@ def test_sweeps_are_what_varies_keys(tmp_path: Path) -> None:
     assert found["block_local/blockwise"].keys.tolist() == [32, 128, 512]
 
 
+def test_a_grid_of_two_numbers_is_a_sweep_for_each_value_of_the_one_that_moves_fewer_keys(tmp_path: Path) -> None:
+    """As one line, a slow dilated window with few keys would hide that the others are faster than the baseline."""
+    grid = [
+        replace(each, parameters={**each.parameters, "dilation": dilation}, at_1024_ns=each.at_1024_ns * factor)
+        for each in LINEAR[:4]
+        for dilation, factor in ((1, 1.0), (2, 40.0))
+    ]
+    _, found = swept(tmp_path, replace(SWEPT, series=(rows.FULL, *grid)))
+    assert list(found) == ["local_window/blockwise", "local_window(dilation=2)/blockwise"]
+    assert [limit(each).kind for each in found.values()] == [ALWAYS, NEVER]
+
+
+def test_a_window_that_grows_to_both_sides_is_one_sweep(tmp_path: Path) -> None:
+    both = [
+        rows.Series("truncated", "blockwise", {"left": side, "right": side}, at_1024_ns=1e6) for side in (16, 64, 256)
+    ]
+    _, found = swept(tmp_path, replace(SWEPT, series=(rows.FULL, *both)))
+    assert [len(each.rows) for each in found.values()] == [3]
+
+
 def test_the_limit_the_growth_the_doubling_and_what_is_realised(tmp_path: Path) -> None:
     _, found = swept(tmp_path)
     linear, level, blocks = found.values()

@@ -29,6 +29,13 @@ PLANS = {
     "one_length": rows.Plan(
         (rows.FULL, rows.LOCAL, replace(rows.QUICK.series[-1], endings={512: rows.OOM})), (512,), threads=(1, 2)
     ),
+    "between_round_numbers": rows.Plan(
+        (replace(rows.FULL, at_1024_ns=3e6, bytes_at_1024=2.9e6), replace(rows.LOCAL, parameters={"window": 65})),
+        (1024,),
+        baseline=None,
+        process_sd=0.0,
+        value_sd=0.0,
+    ),
     "one_process": rows.Plan((rows.FULL, rows.LOCAL), (512, 1024), processes=1),
     "unsupported": rows.Plan((replace(rows.FULL, endings=GONE),), (512, 1024), devices=("cuda",)),
     "none_passed": rows.Plan((replace(rows.FULL, endings=dict.fromkeys((512, 1024), rows.OOM)),), (512, 1024)),
@@ -113,6 +120,22 @@ def test_a_rebuild_gives_the_same_bytes(tmp_path: Path) -> None:
     first = {name: (folder / name).read_bytes() for name in files}
     page.write(load(folder))
     assert {name: (folder / name).read_bytes() for name in files} == first
+
+
+def test_a_figure_of_very_many_settings_says_what_it_leaves_out(tmp_path: Path) -> None:
+    plan = rows.Plan((rows.FULL,), (512, 1024), processes=1, threads=tuple(range(1, 25)))
+    folder = rows.write(tmp_path, plan)
+    figures.write(load(folder), folder)
+    for name in ("time", "memory"):
+        assert "4 more settings are left out; table.csv has them." in words(folder / "figures" / f"{name}.svg")
+
+
+def test_text_of_others_is_no_formula(tmp_path: Path) -> None:
+    folder = rows.write(tmp_path, rows.QUIET)
+    run = load(folder)
+    run.frame["label"] = run.frame["label"].replace("full", r"$\foo$")
+    figures.write(run, folder)
+    assert r"$\foo$/sdpa" in words(folder / "figures" / "time.svg")
 
 
 def test_drawing_leaves_the_settings_of_matplotlib_alone(tmp_path: Path) -> None:

@@ -25,19 +25,20 @@ _WIDTH, _HEIGHT = 8.6, 3.5
 
 def run(measured: Run, profiles: Mapping[str, Profile]) -> Figure:
     """A panel a series, a row a setting, at the length that series are compared at."""
-    rows = [(each, *compared(each, profiles)) for each in settings(measured.frame)]
+    found, more = panels.fitting(settings(measured.frame))
+    rows = [(each, *compared(each, profiles)) for each in found]
     rows = [each for each in rows if each[2]]
     if not rows:
         return panels.blank(_TITLE, panels.context(measured), "Nothing to draw: no case was profiled.")
-    width = max(_LEFT + max(len(found) for _, _, found in rows) * (_SIDE + _GAP_X), 5.0)
+    width = max(_LEFT + max(len(shown) for _, _, shown in rows) * (_SIDE + _GAP_X), 5.0)
     height = _HEADER + len(rows) * (_TALL + _GAP_Y) - 0.4
     figure = Figure(figsize=(width, height))
     colour_of = colours(measured.frame)
-    for row, (setting, n, found) in enumerate(rows):
+    for row, (setting, n, shown) in enumerate(rows):
         top = _HEADER + row * (_TALL + _GAP_Y)
         words = f"{setting.title}, N = {n}"
         figure.text(0.1 / width, 1 - (top - 0.42) / height, words, fontsize=9, fontweight="bold", va="bottom")
-        for column, (name, profile) in enumerate(found):
+        for column, (name, profile) in enumerate(shown):
             left = (_LEFT + column * (_SIDE + _GAP_X)) / width
             axes = figure.add_axes((left, 1 - (top + _TALL) / height, _SIDE / width, _TALL / height))
             _draw(axes, profile, colour_of.get(name.rpartition("/")[0], BASELINE_COLOUR), most=3)
@@ -45,7 +46,7 @@ def run(measured: Run, profiles: Mapping[str, Profile]) -> Figure:
             axes.set_title("\n".join(lines), fontsize=7, fontweight="normal", loc="left", pad=3)
             axes.tick_params(labelsize=6.5)
     note = f"{panels.context(measured)}. What the allocator holds beyond what was held before the call, inputs apart. "
-    panels.header(figure, _TITLE, note + "Each panel has scales of its own; recording stretches the time.")
+    panels.header(figure, _TITLE, note + f"Each panel has scales of its own; recording stretches the time.{more}")
     return figure
 
 

@@ -14,7 +14,7 @@ GUIDE_COLOUR = "#9a9a9a"
 Line = str | tuple[int, tuple[int, ...]]
 """A style of matplotlib's, by name or as an offset and lengths of dashes. The plain dashed one is the bound's."""
 
-_COLOURS = tuple(sns.color_palette("colorblind").as_hex()[i] for i in (0, 1, 2, 3, 4, 9, 5, 6))
+COLOURS = tuple(sns.color_palette("colorblind").as_hex()[i] for i in (0, 1, 2, 3, 4, 9, 5, 6))
 """Distinct to colour-blind eyes; the palette's yellow and grey are left out, too faint for lines on white."""
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">")
 _LINES: tuple[Line, ...] = ("-", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
@@ -40,6 +40,7 @@ STYLE: dict[str, Any] = {
     "legend.fontsize": 8,
     "legend.frameon": False,
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "svg.hashsalt": "attnbench",
 }
 """Settings of matplotlib, put on around a figure and taken off again."""
@@ -78,7 +79,7 @@ def looks(frame: pd.DataFrame) -> dict[str, Look]:
     names = list(frame[list(SERIES)].drop_duplicates().itertuples(index=False, name=None))
     dark = {label for label, implementation in names if f"{label}/{implementation}" in baselines}
     coloured = [label for label in labels if label not in dark]
-    colours = {label: _COLOURS[i % len(_COLOURS)] for i, label in enumerate(coloured)}
+    colours = {label: COLOURS[i % len(COLOURS)] for i, label in enumerate(coloured)}
     found = {}
     for i, (label, implementation) in enumerate(names):
         mine = [f"{label}/{name}" for other, name in names if other == label]

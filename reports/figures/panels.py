@@ -54,6 +54,8 @@ TIME = Banded("time_ns", "time_low_ns", "time_high_ns")
 SPEEDUP = Banded("speedup", "speedup_low", "speedup_high")
 BAND = 0.2
 """How opaque a band is."""
+MOST_ROWS = 20
+"""Settings below each other; a figure of more would be metres long."""
 
 
 class Panel(NamedTuple):
@@ -75,7 +77,7 @@ class Sheet(NamedTuple):
 
 def sheet(run: Run, title: str, note: str, across: Across = LENGTH, shown: Sequence[Setting] | None = None) -> Sheet:
     """Empty panels, under a title that says what is shown, for every setting of a run or for those in `shown`."""
-    found = settings(run.frame) if shown is None else shown
+    found, more = fitting(settings(run.frame) if shown is None else shown)
     if not found:
         return Sheet(blank(title, context(run), "Nothing to draw: no case is supported here."), [], {}, 0.0)
     failures = max(len(failing(each)) for each in found)
@@ -84,11 +86,11 @@ def sheet(run: Run, title: str, note: str, across: Across = LENGTH, shown: Seque
     columns = 1 + max(each.column for each in found)
     height = HEIGHT + strip
     width_all = _LEFT + columns * (WIDTH + _GAP_X) + _LEGEND
-    note = f"{context(run)}. {note}"
+    note = f"{context(run)}. {note}{more}"
     above = header_height(note, width_all)
     height_all = above + rows * height + (rows - 1) * _GAP_Y + _BOTTOM
     figure = Figure(figsize=(width_all, height_all))
-    frame = run.frame if shown is None else pd.concat([each.frame for each in shown])
+    frame = run.frame if shown is None else pd.concat([each.frame for each in found])
     panels = []
     for each in found:
         left = _LEFT + each.column * (WIDTH + _GAP_X)
@@ -100,6 +102,14 @@ def sheet(run: Run, title: str, note: str, across: Across = LENGTH, shown: Seque
         panels.append(Panel(each, axes))
     header(figure, title, note)
     return Sheet(figure, panels, looks(frame), strip / height)
+
+
+def fitting(found: Sequence[Setting]) -> tuple[list[Setting], str]:
+    """As many settings as a figure holds, and words for how many are left out."""
+    rows = list(dict.fromkeys(each.row for each in found))
+    kept = set(rows[:MOST_ROWS])
+    more = f" {len(rows) - MOST_ROWS} more settings are left out; table.csv has them." if len(rows) > MOST_ROWS else ""
+    return [each for each in found if each.row in kept], more
 
 
 def context(run: Run) -> str:

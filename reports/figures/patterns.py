@@ -14,21 +14,24 @@ from attnbench.reports.frame import Run
 
 _SIDE, _GAP_X, _GAP_Y, _EDGE, _HEADER = 1.5, 0.35, 0.55, 0.45, 0.95
 _MOST_COLUMNS = 5
+_MOST = 100
 _TITLE = "Which keys each query sees"
 _UNSEEN = "#f0f0f0"
 
 
 def patterns(run: Run) -> Figure:
     """A grid of thumbnails, queries down and keys across."""
-    told = run.meta["patterns"]
+    every = run.meta["patterns"]
+    told = every[:_MOST]
     if not told:
         return panels.blank(_TITLE, str(run.meta["name"]), "The run holds no patterns.")
+    more = f" {len(every) - _MOST} more are left out." if len(every) > _MOST else ""
     rows = -(-len(told) // _MOST_COLUMNS)
     columns = -(-len(told) // rows)
     width = max(2 * _EDGE + columns * _SIDE + (columns - 1) * _GAP_X, 5.0)
     height = _HEADER + rows * _SIDE + (rows - 1) * _GAP_Y + _EDGE
     figure = Figure(figsize=(width, height))
-    panels.header(figure, _TITLE, _note(told))
+    panels.header(figure, _TITLE, _note(told) + more)
     colour_of = colours(run.frame)
     for i, each in enumerate(told):
         row, column = divmod(i, columns)

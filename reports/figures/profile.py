@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from attnbench.reports import units
 from attnbench.reports.figures import panels
-from attnbench.reports.figures.looks import NOTE_COLOUR
+from attnbench.reports.figures.looks import COLOURS, NOTE_COLOUR
 from attnbench.reports.frame import Run
 from attnbench.reports.operators import profiled, short
 from attnbench.reports.settings import Setting, settings
@@ -20,7 +19,6 @@ MOST_OPERATORS = 8
 MOST_BARS = 48
 """Bars of a panel; beyond, lengths are thinned and the longest stays."""
 REST = "other operators"
-_COLOURS = tuple(sns.color_palette("colorblind").as_hex()[i] for i in (0, 1, 2, 3, 4, 9, 5, 6))
 _REST_COLOUR, _OUTSIDE_COLOUR = "#a8a8a8", "#e2e2e2"
 _WIDTH, _BAR, _NAME = 3.4, 0.14, 0.2
 _LEFT, _RIGHT, _LEGEND, _HEADER, _GAP_Y, _BOTTOM = 0.55, 0.75, 3.5, 0.95, 0.75, 0.5
@@ -38,7 +36,8 @@ class _Row(NamedTuple):
 def bars(run: Run, profiles: Mapping[str, Profile]) -> Figure:
     """What each operator takes of one call: a bar a case, a group of bars a series, a panel a setting."""
     title = "Where the time of one call goes"
-    sheets = [(each, rows) for each in settings(run.frame) if (rows := _rows(each, profiles))]
+    found, more = panels.fitting(settings(run.frame))
+    sheets = [(each, rows) for each in found if (rows := _rows(each, profiles))]
     if not sheets:
         return panels.blank(title, panels.context(run), "Nothing to draw: no case was profiled.")
     heights: dict[int, float] = {}
@@ -57,7 +56,7 @@ def bars(run: Run, profiles: Mapping[str, Profile]) -> Figure:
         axes.set_title(each.title, loc="left")
         _draw_bars(axes, rows, heights[each.row], colour_of)
     note = f"{panels.context(run)}. Shares of {_what(profiles)} within recorded calls; at the right the time of one "
-    panels.header(figure, title, note + "such call, which recording has slowed: not a result.")
+    panels.header(figure, title, note + f"such call, which recording has slowed: not a result.{more}")
     handles = [Patch(color=colour, label=short(name)) for name, colour in colour_of.items()]
     at = (1 - (_LEGEND - 0.1) / width, 1 - (_HEADER - 0.1) / height)
     figure.legend(
@@ -117,7 +116,7 @@ def _operator_colours(profiles: list[Profile]) -> dict[str, str]:
                 shares[each.operator] = shares.get(each.operator, 0) + profile.spent_ns(each) / profile.total_ns
     shares.pop(OUTSIDE, None)
     top = sorted(shares, key=lambda name: (-shares[name], name))[:MOST_OPERATORS]
-    return dict(zip(top, _COLOURS, strict=False)) | {REST: _REST_COLOUR, OUTSIDE: _OUTSIDE_COLOUR}
+    return dict(zip(top, COLOURS, strict=False)) | {REST: _REST_COLOUR, OUTSIDE: _OUTSIDE_COLOUR}
 
 
 def _shares(profile: Profile, names: list[str]) -> dict[str, float]:

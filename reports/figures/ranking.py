@@ -45,7 +45,7 @@ _QUANTITIES = (
 
 def ranking(run: Run) -> Figure:
     """A row per series, a column per quantity, settings below each other; how those ended that have no number."""
-    found = settings(run.frame)
+    found, more = panels.fitting(settings(run.frame))
     shown = [each for each in _QUANTITIES if run.frame[each.columns.middle].notna().any()]
     title = " at N = ".join(["Time, speed-up and memory", *map(str, run.frame["seq_len"].unique())])
     if not shown:
@@ -56,6 +56,7 @@ def ranking(run: Run) -> Figure:
     width = left + len(shown) * (_WIDTH + _GAP_X)
     bound = any(each.bound for each in shown)
     note = f"{panels.context(run)}. {panels.intervals(run, 'Bars')}{' Strokes: bound by work.' if bound else ''}"
+    note += more
     above = panels.header_height(note, width)
     height = above + sum(_ROW * (len(rows) + 1) + _GAP_Y for rows in ranked)
     figure = Figure(figsize=(width, height))
@@ -102,7 +103,7 @@ def _across(axes: Axes, frame: pd.DataFrame, quantity: _Quantity) -> None:
     axes.set_xlim(*ends)
     axes.xaxis.set_minor_locator(NullLocator())
     places = quantity.ticks(*ends)
-    places = places[:: -(-len(places) // _TICKS)]
+    places = places[:: len(places) // (_TICKS + 1) + 1]
     axes.set_xticks([place for place, _ in places], [text for _, text in places], fontsize=7)
     axes.set_xlabel(quantity.words)
     axes.grid(axis="both", color="#ececec", linewidth=0.6)

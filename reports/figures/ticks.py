@@ -18,7 +18,7 @@ def times(low: float, high: float) -> list[tuple[float, str]]:
     """Decades of nanoseconds, with twos and fives where decades are few."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     every = [lead * 10.0**decade for decade in decades for lead in (1, 2, 5)]
-    inside = [place for place in every if low <= place <= high]
+    inside = [place for place in every if low <= place <= high] or [_between(low, high)]
     tens = [place for place in inside if math.isclose(math.log10(place), round(math.log10(place)))]
     places = inside if len(inside) <= _MOST else tens if len(tens) > 2 else inside[:: len(inside) // _MOST + 1]
     return [(place, round_time(place)) for place in places]
@@ -63,7 +63,13 @@ def _powers(low: float, high: float) -> list[float]:
     step = 1
     while (last - first) // step + 1 > _MOST:
         step *= 2
-    return [2.0**power for power in range(first, last + 1) if power % step == 0]
+    return [2.0**power for power in range(first, last + 1) if power % step == 0] or [_between(low, high)]
+
+
+def _between(low: float, high: float) -> float:
+    """A number of two digits between two that hold no rounder one, else the first of them."""
+    middle = float(f"{math.sqrt(low * high):.1e}")
+    return middle if low <= middle <= high else low
 
 
 def round_time(ns: float) -> str:
@@ -78,5 +84,5 @@ def round_size(count: float) -> str:
     """A round size: `16 MiB`."""
     for scale, unit in ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB")):
         if count >= scale:
-            return f"{count / scale:g} {unit}"
+            return f"{count / scale:.4g} {unit}"
     return f"{count:g} B"
