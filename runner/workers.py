@@ -22,6 +22,8 @@ from attnbench.suites import Case, Status
 START_S = 120.0
 """A worker that is not ready after this long never will be."""
 GLANCE_S = 1.0
+_END_S = 10.0
+"""A process that has closed its pipe may take so long to end: with a lost CUDA context it takes seconds."""
 """How often a waiting parent looks whether work still goes on: rarely, for it shares the cores."""
 LONGEST_BYTES = 2**28
 """What announces a longer message is none."""
@@ -206,7 +208,7 @@ class Worker:
         try:
             message = json.loads(self._pipe.recv_bytes(LONGEST_BYTES))
         except (EOFError, OSError):
-            self._process.join(GLANCE_S)
+            self._process.join(min(_END_S, patience_s))
             if self._process.exitcode is not None and not late.finished.is_set():
                 raise self._died() from None
         except ValueError:

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, on a machine where nothing of attnbench is installed: `make gpu`.
 # Runs what PYTHON (python3) has; more packages may lie on PYTHONPATH. Needs no network, and at most nine minutes.
-# Usage: tests/gpu.sh [FOLDER]; leaves FOLDER/gpu-DATE and FOLDER/gpu-DATE.tar.gz. Exit codes: 0 all passed, or
-# only the self-test was cut off, which can go on; 1 not.
+# Usage: tests/gpu.sh [FOLDER [STEP...]]; leaves FOLDER/gpu-DATE and FOLDER/gpu-DATE.tar.gz, packed anew after each
+# step. The steps are doctor, tests, run and selftest, by default all. Exit codes: 0 all passed, or only the self-test
+# was cut off, which can go on; 1 not.
 set -uo pipefail
 out="$(mkdir -p "${1:-runs}" && cd "${1:-runs}" && pwd)" || exit 1
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+shift
+steps=" ${*:-doctor tests run selftest} "
 
 python="${PYTHON:-python3}"
 name="gpu-$(date +%Y%m%d-%H%M%S)"
@@ -19,27 +22,26 @@ say() { echo "$*" | tee -a "$summary"; }
 
 pack() {
     tar -czf "$folder.tar.gz" -C "$out" "$name"
-    echo "left $folder and $folder.tar.gz"
 }
-trap pack EXIT
+trap 'pack; echo "left $folder and $folder.tar.gz"' EXIT
 
 # step NAME LIMIT_S COMMAND...: its output goes to NAME.log; past its limit it is interrupted, then killed.
 step() {
     local step="$1" limit_s="$2" code begun=$SECONDS
     shift 2
+    case "$steps" in *" $step "*) ;; *) return ;; esac
     timeout --signal=INT --kill-after=15 "$limit_s" "$@" > "$folder/$step.log" 2>&1 < /dev/null
     code=$?
     if [ "$code" = 124 ] && [ "$step" = selftest ]; then
         say "unfinished $step ($((SECONDS - begun)) s): the same command goes on"
-        return
-    fi
-    if [ "$code" = 0 ]; then
+    elif [ "$code" = 0 ]; then
         say "passed $step ($((SECONDS - begun)) s)"
-        return
+    else
+        failed=1
+        say "failed $step (exit code $code, $((SECONDS - begun)) s); the end of $step.log:"
+        tail -n 12 "$folder/$step.log" | sed 's/^/    /'
     fi
-    failed=1
-    say "failed $step (exit code $code, $((SECONDS - begun)) s); the end of $step.log:"
-    tail -n 12 "$folder/$step.log" | sed 's/^/    /'
+    pack
 }
 
 # Modules among the arguments that this Python lacks.
@@ -64,12 +66,12 @@ step doctor 20 "$python" -m attnbench.runner doctor
 missing="$(lacking pytest pytest_timeout hypothesis)"
 if [ -z "$missing" ]; then
     # Warnings of another machine's packages are told, and fail nothing.
-    step tests 150 "$python" -m pytest -m gpu tests/test_gpu.py -q -p no:cacheprovider -W default \
+    step tests 160 "$python" -m pytest -m gpu tests/test_gpu.py -q -p no:cacheprovider -W default \
         --timeout 120 --junitxml "$folder/tests.xml"
 else
     say "not run tests: missing for $python: $missing"
 fi
-step run 220 "$python" -m attnbench.runner run suites/gpu.yaml --out "$folder/run"
+step run 240 "$python" -m attnbench.runner run suites/gpu.yaml --out "$folder/run"
 # It goes on where it was interrupted: `bench selftest suites/selftest_gpu.yaml --out FOLDER/selftest`.
-step selftest 140 "$python" -m attnbench.runner selftest suites/selftest_gpu.yaml --runs 1 --out "$folder/selftest"
+step selftest 110 "$python" -m attnbench.runner selftest suites/selftest_gpu.yaml --runs 1 --out "$folder/selftest"
 exit "$failed"

@@ -76,7 +76,7 @@ def test_a_held_device_runs_what_is_queued_without_a_gap(record_property: Callab
 
     value = launches.hot().value(forty, 50)
     record_property("forty_small_kernels", vars(value))
-    assert value.gaps < 50
+    assert value.gaps <= 5, "of 50"
 
 
 def test_the_peak_is_that_of_the_tensors_made() -> None:
@@ -158,21 +158,6 @@ def test_a_pair_of_processes_sees_twice_the_work(record_property: Callable[[str,
     assert all(twice[key] > same[key] for key in titles)
 
 
-# Last, for they are many: what is cut off for lack of time has said the rest.
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-@pytest.mark.parametrize(
-    ("name", "parameters", "implementation", "n"), points(PLAIN, LENGTHS, taken=True, device="cuda"), ids=label
-)
-def test_it_equals_the_oracle(name: str, parameters: dict[str, Any], implementation: str, n: int, dtype: str) -> None:
-    pattern, shape = variants.load(name).pattern(**parameters), Shape(1, 4, 2, n, 64)
-    assert kernels.load(implementation).supports(pattern, shape, dtype, "cuda", "training") is None
-    kernel = kernels.load(implementation).build(pattern, shape, dtype, "cuda")
-    assert check(kernel.attend, pattern.spans(n), shape, dtype, "cuda", gradients=True).problem is None
-    assert check(kernel.attend, pattern.spans(n), shape, dtype, "cuda").problem is None
-
-
 @pytest.mark.parametrize("parameters", [{}, {"causal": True}], ids=label)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("implementation", FORCED)
@@ -197,6 +182,21 @@ def test_what_a_compiler_makes_equals_the_oracle(implementation: str) -> None:
     assert kernels.load(implementation).supports(pattern, shape, "bfloat16", "cuda", "training") is None
     kernel = kernels.load(implementation).build(pattern, shape, "bfloat16", "cuda")
     assert check(kernel.attend, pattern.spans(259), shape, "bfloat16", "cuda", gradients=True).problem is None
+
+
+# Last, for they are many: what is cut off for lack of time has said the rest.
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize(
+    ("name", "parameters", "implementation", "n"), points(PLAIN, LENGTHS, taken=True, device="cuda"), ids=label
+)
+def test_it_equals_the_oracle(name: str, parameters: dict[str, Any], implementation: str, n: int, dtype: str) -> None:
+    pattern, shape = variants.load(name).pattern(**parameters), Shape(1, 4, 2, n, 64)
+    assert kernels.load(implementation).supports(pattern, shape, dtype, "cuda", "training") is None
+    kernel = kernels.load(implementation).build(pattern, shape, dtype, "cuda")
+    assert check(kernel.attend, pattern.spans(n), shape, dtype, "cuda", gradients=True).problem is None
+    assert check(kernel.attend, pattern.spans(n), shape, dtype, "cuda").problem is None
 
 
 def spin(cycles: int) -> Callable[[], None]:

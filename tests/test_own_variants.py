@@ -466,6 +466,20 @@ def test_a_reference_judges_rows_at_any_length(attend: Attend, right: bool) -> N
     assert "row 388" in str(check_rows(everything(389), q, k, v, mixed, reference=linear_rows).problem)
 
 
+@pytest.mark.parametrize("strange", [0.0, float("inf"), float("nan")])
+def test_a_reference_that_overflows_proves_nothing(strange: float) -> None:
+    """Held to such a yardstick zeros would pass, or nothing would."""
+
+    def overflows(q: Tensor, k: Tensor, v: Tensor, rows: Tensor) -> Tensor:
+        right = linear_rows(q, k, v, rows)
+        return right if q.dtype == torch.float64 else right * 0 + strange
+
+    shape = Shape(1, 2, 2, 61, 8)
+    verdict = check(linear, everything(61), shape, "float32", "cpu", reference=overflows)
+    assert "reference in float32 is off by" in str(verdict.problem)
+    assert "at N=61: it proves nothing" in str(verdict.problem)
+
+
 def test_of_a_reference_no_gradient_of_single_rows_is_asked() -> None:
     q, k, v, dout = inputs(Shape(1, 2, 2, 97, 8), "float32", "cpu", 0)
     nonsense = torch.full_like(q, 7.0)

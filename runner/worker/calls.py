@@ -1,6 +1,7 @@
 """The call that is measured: inputs, and what one direction does with them."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -28,14 +29,25 @@ def inputs(shape: Shape, dtype: str, device: str, seed: int = 0) -> Inputs:
 
     The layout changes where numbers lie, not which they are.
     """
+    # On the CPU a copy that is kept would count against the case's memory, and might be the tensors themselves.
+    drawn = _kept(shape, seed) if device == "cuda" else _drawn(shape, seed)
+
+    def made(tensor: Tensor) -> Tensor:
+        tensor = tensor.to(device=device, dtype=getattr(torch, dtype))
+        return tensor.transpose(1, 2).contiguous().transpose(1, 2) if shape.layout == "bnhd" else tensor
+
+    return Inputs(*map(made, drawn))
+
+
+def _drawn(shape: Shape, seed: int) -> tuple[Tensor, ...]:
+    """Standard normal float32 on the CPU: `B H N D`, twice `B K N D`, and `B H N D` again."""
     generator = torch.Generator().manual_seed(seed)
+    heads = (shape.heads, shape.kv_heads, shape.kv_heads, shape.heads)
+    return tuple(torch.randn(shape.batch, each, shape.seq_len, shape.head_dim, generator=generator) for each in heads)
 
-    def normal(heads: int) -> Tensor:
-        drawn = torch.randn(shape.batch, heads, shape.seq_len, shape.head_dim, generator=generator)
-        drawn = drawn.to(device=device, dtype=getattr(torch, dtype))
-        return drawn.transpose(1, 2).contiguous().transpose(1, 2) if shape.layout == "bnhd" else drawn
 
-    return Inputs(normal(shape.heads), normal(shape.kv_heads), normal(shape.kv_heads), normal(shape.heads))
+_kept = lru_cache(maxsize=1)(_drawn)
+"""The same, of the last shape kept: drawing takes longer than most that a GPU does with it."""
 
 
 def input_bytes(shape: Shape, dtype: str) -> int:

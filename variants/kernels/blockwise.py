@@ -98,7 +98,11 @@ def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
 
 
 def _pieces(planned: list[Part], masks: Masks, shape: Shape, dtype: str, most_bytes: int, device: str) -> list[Piece]:
-    """The parts made ready; none of their calls gathers more than `most_bytes`, and their indices lie on `device`."""
+    """The parts made ready; their indices lie on `device`.
+
+    No call gathers more than about `most_bytes`, but for a group of one block, which is not cut, and a block of one
+    head that is larger.
+    """
     pieces = []
     for part in planned:
         steps = []
