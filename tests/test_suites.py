@@ -230,6 +230,7 @@ class Every(Pattern):
     scale: float = parameter("a number", default=0.5)
     mode: Literal["a", 1] | None = parameter("a choice", default=None)
     depth: int | bool = parameter("a number or a flag", default=True)
+    size: int | Literal["auto"] = parameter("a number or a word", default="auto", minimum=1)
 
     def spans(self, n: int) -> Spans:
         """One span a row."""
@@ -243,10 +244,12 @@ VARIANT = Variant(Every, source="here"{own})
 def test_a_variant_of_ones_own(folder: Path) -> None:
     (folder / "every_other.py").write_text(OWN_VARIANT.replace("{own}", ""))
     variants.extend(folder)
-    it = suite(variants=["full", {"every_other": {"copy": [2, 3], "scale": 1, "mode": ["a", 1, None]}}])
+    it = suite(variants=["full", {"every_other": {"copy": [2, 3], "scale": 1, "mode": ["a", 1, None], "size": 5}}])
     parameters = [case.parameters for case in it.cases()[1:]]
     assert parameters == [
-        {"copy": copy, "scale": 1.0, "mode": mode, "depth": True} for copy in (2, 3) for mode in ("a", 1, None)
+        {"copy": copy, "scale": 1.0, "mode": mode, "depth": True, "size": 5}
+        for copy in (2, 3)
+        for mode in ("a", 1, None)
     ]
     assert it.cases()[1].implementation == "blockwise"
     assert "every_other" in Suite.model_json_schema()["$defs"]

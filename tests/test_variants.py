@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from attnbench import variants
 from attnbench.variants import Pattern, Spans
+from attnbench.variants.bigbird import BigBird, _mix
 
 LENGTHS = (1, 5, 61, 130)
 SHIPPED = sorted(path.stem for path in Path(variants.__path__[0]).glob("*.py") if not path.stem.startswith("_"))
@@ -190,6 +191,16 @@ def test_bigbird_draws_the_same_blocks_on_every_machine() -> None:
 def test_bigbird_rows_see_their_number_of_blocks(seed: int) -> None:
     counts = pattern_of("bigbird", {"block": 4, "seed": seed}).spans(400).counts()
     assert set(counts[8:-8].tolist()) == {(3 + 2 + 3) * 4}
+
+
+@pytest.mark.parametrize(("rows", "random"), [(1, 3), (9, 2), (40, 7), (40, 40)])
+def test_bigbird_draws_each_unseen_block_by_its_place_among_them(rows: int, random: int) -> None:
+    """As the slow, obvious way does: list what is not seen yet, and take one of that."""
+    drawn = BigBird(block=1, random=random, seed=3)._drawn(rows, 1, max(rows - 1, 1))
+    for r in range(1, max(rows - 1, 1)):
+        unseen = [block for block in range(1, rows - 1) if abs(block - r) > 1]
+        for draw in range(min(random, len(unseen))):
+            assert drawn[r, draw] == unseen.pop(_mix(3, r, draw) % len(unseen))
 
 
 def test_bigbird_seeds_differ() -> None:

@@ -262,14 +262,18 @@ def _problem(value: object, kind: Any, metadata: Any) -> str | None:
     if value is None and type(None) in kinds:
         return None
     choices = [choice for each in kinds if get_origin(each) is Literal for choice in get_args(each)]
-    if choices:
-        return None if value in choices else f"expected one of {', '.join(map(str, choices))}, found {value!r}"
+    others = [each for each in kinds if get_origin(each) is not Literal]
+    if any(type(value) is type(choice) and value == choice for choice in choices):
+        return None
+    if choices and type(value) not in others:
+        expected = [*map(str, choices), *(_name(each) for each in others if each is not type(None))]
+        return f"expected one of {', '.join(expected)}, found {value!r}"
     if type(value) is tuple and len(value) == 2 and tuple[int, int] in kinds:
         return next(filter(None, (_problem(each, int, metadata) for each in value)), None)
     if type(value) not in kinds:
         return f"expected {' or '.join(map(_name, kinds))}, found {value!r}"
     minimum = metadata.get("minimum")
-    if minimum is not None and isinstance(value, int) and value < minimum:
+    if minimum is not None and isinstance(value, int | float) and not value >= minimum:
         return f"expected at least {minimum}, found {value}"
     if metadata.get("odd") and isinstance(value, int) and value % 2 == 0:
         return f"expected an odd number, found {value}"

@@ -14,6 +14,7 @@ Source: Zaheer et al. 2020, "Big Bird: Transformers for Longer Sequences", arXiv
 appendix D, internal transformer construction.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,14 +61,13 @@ class BigBird(Pattern):
         for r in range(leading, trailing):
             low, high = max(r - self.window // 2, leading), min(r + self.window // 2 + 1, trailing)
             unseen = trailing - leading - (high - low)
-            taken: list[int] = []
+            seen = [*range(low, high)]
             for draw in range(min(self.random, unseen)):
-                # The draw-th of the unseen blocks left: every block is equally likely, and none is tried twice.
+                # One of the unseen blocks left, by its place among them: all are equally likely, none is tried twice.
                 place = leading + _mix(self.seed, r, draw) % (unseen - draw)
-                for block in sorted([*range(low, high), *taken]):
-                    place += block <= place
-                drawn[r, draw] = place
-                taken.append(place)
+                before = bisect_right(range(len(seen)), place, key=lambda i: seen[i] - i)
+                drawn[r, draw] = place + before
+                seen.insert(before, place + before)
         return drawn
 
 
