@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
-from attnbench.reports.frame import Run, load
-from attnbench.reports.journal import PROFILE, RUN, SAMPLES, RunError, read
+from attnbench.reports.files import put
+from attnbench.reports.frame import NOT_REACHED, NOT_TIMED, Run, load
+from attnbench.reports.journal import PROFILE, RUN, SAMPLES, RunError
+from attnbench.suites.status import SPENT
 
 _SUFFIX = ".tar.gz"
 _FILES = (RUN, SAMPLES, PROFILE)
@@ -35,12 +38,18 @@ def save(folder: Path, name: str, store: Path, *, replace: bool = False) -> Base
     """Store the run in `folder` under a name.
 
     Raises:
-        RunError: there is no such run, the name is none, or is taken.
+        RunError: there is no such run, it is not finished, the name is none, or is taken.
     """
     path = _path(name, store)
     if path.exists() and not replace:
         raise RunError(f"{path}: expected a new name, found a baseline; give another, or --replace")
-    read(folder)
+    frame = load(folder).frame
+    unreached = int(frame["reason"].isin([NOT_REACHED, NOT_TIMED]).sum() + frame["reason"].str.endswith(SPENT).sum())
+    if unreached:
+        raise RunError(
+            f"{folder}: expected a finished run, found {unreached} of {len(frame)} cases that were not reached; "
+            f"bench run --resume {folder} goes on"
+        )
     packed = io.BytesIO()
     # No time, owner or host in it: the same run gives the same bytes.
     with (
@@ -55,7 +64,7 @@ def save(folder: Path, name: str, store: Path, *, replace: bool = False) -> Base
                 archive.addfile(entry, io.BytesIO(content))
     try:
         store.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(packed.getvalue())
+        put(path, packed.getvalue())
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {error.strerror}") from None
     return Baseline(name, path, path.stat().st_size)
@@ -87,7 +96,7 @@ def opened(name: str, store: Path) -> Iterator[Run]:
     """
     path = Path(name)
     if not path.exists() or any(each.name == name for each in listed(store)):
-        path = _found(name, store)
+        path = _found(name, store) if re.fullmatch(_NAME, name) else _missing(path, store)
     if path.is_dir():
         yield load(path)
         return
@@ -103,9 +112,13 @@ def _unpack(path: Path, folder: Path) -> None:
     try:
         with gzip.open(path) as packed, tarfile.open(fileobj=packed, mode="r:") as archive:
             for entry in archive:
-                stream = archive.extractfile(entry) if entry.name in _FILES and entry.size <= _LARGEST else None
-                if stream is not None:
-                    (folder / entry.name).write_bytes(stream.read())
+                # A link would be followed, to any size.
+                stream = archive.extractfile(entry) if entry.name in _FILES and entry.isreg() else None
+                if stream is None:
+                    continue
+                if entry.size > _LARGEST:
+                    raise RunError(f"{path}: {entry.name}: expected at most {_LARGEST} bytes, found {entry.size}")
+                (folder / entry.name).write_bytes(stream.read())
             # The check sum stands at the end.
             while packed.read(2**20):
                 pass
@@ -116,10 +129,12 @@ def _unpack(path: Path, folder: Path) -> None:
 def _found(name: str, store: Path) -> Path:
     """The file of a baseline that there is."""
     path = _path(name, store)
-    if not path.exists():
-        there = ", ".join(each.name for each in listed(store)) or "none"
-        raise RunError(f"{path}: expected a baseline or the folder of a run, found none; there are: {there}")
-    return path
+    return path if path.exists() else _missing(path, store)
+
+
+def _missing(path: Path, store: Path) -> NoReturn:
+    there = ", ".join(each.name for each in listed(store)) or "none"
+    raise RunError(f"{path}: expected a baseline or the folder of a run, found none; in {store} there are: {there}")
 
 
 def _path(name: str, store: Path) -> Path:

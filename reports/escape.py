@@ -5,6 +5,8 @@ import re
 _LONGEST = 400
 _CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0e-\x1f\x7f]")
 _MARKUP = re.compile(r"[\\`*|\[\]~$]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
+_REFERENCE = re.compile(r"@(?=[0-9A-Za-z])|(?<!&)#(?=[0-9])")
+"""What GitHub would take for a person or an issue, and tell them."""
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -15,10 +17,11 @@ def plain(value: object, longest: int | None = _LONGEST) -> str:
 
 
 def text(value: object, longest: int | None = _LONGEST) -> str:
-    """One line of Markdown that reads as `plain` does: no markup, no HTML."""
+    """One line of Markdown that reads as `plain` does: no markup, no HTML, nobody named."""
     line = plain(value, longest)
     line = re.sub("[&<>]", lambda found: _ENTITIES[found.group()], line)
-    return _MARKUP.sub(lambda found: "\\" + found.group(), line)
+    line = _MARKUP.sub(lambda found: "\\" + found.group(), line)
+    return _REFERENCE.sub(r"\g<0><!-- -->", line)
 
 
 def fenced(body: str, language: str = "") -> str:

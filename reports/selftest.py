@@ -16,6 +16,7 @@ from attnbench.reports.decision import Decision, Rule, Verdict, decide
 from attnbench.reports.decision.rates import clopper_pearson_upper, clustered_interval
 from attnbench.reports.figures import save
 from attnbench.reports.figures import selftest as plots
+from attnbench.reports.files import put
 from attnbench.reports.journal import book
 from attnbench.reports.statistics import FloatArray
 from attnbench.suites import Case, Status
@@ -86,11 +87,9 @@ def write(found: Selftest, folder: Path) -> Path:
         "environment": dict(found.environment),
         "spread_of_a_pair": {found.cases[key].title: value for key, value in found.spreads.items()},
     }
-    (folder / "selftest.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    put(folder / "selftest.json", json.dumps(told, indent=1) + "\n")
     save({"noise": partial(plots.noise, found), "power": partial(plots.power, found)}, folder)
-    page = folder / "selftest.md"
-    page.write_text(_page(found), encoding="utf-8")
-    return page
+    return put(folder / "selftest.md", _page(found))
 
 
 def lines(found: Selftest) -> list[str]:
@@ -125,14 +124,14 @@ def _same_code(runs: Sequence[Mapping[str, Decision]]) -> list[Figure]:
             f"{alarms} of {len(runs)}, {judged} decisions; the true rate is below {upper:.1%} with 95 % confidence",
             "0",
             alarms == 0,
-            "Find out what else runs here (bench doctor), or ask for more pairs.",
+            "Find out what else runs here: bench doctor.",
         ),
         Figure(
             "95 % intervals that cover 1, A/A",
             covered,
             "at least 93 %",
             holds,
-            "The spread between processes is not what it seems: quiet the machine, then use more pairs.",
+            "The spread between processes is not what it seems: quiet the machine, see bench doctor.",
         ),
     ]
 
@@ -156,7 +155,7 @@ def _power(slowdown: float, runs: Sequence[Mapping[str, Decision]]) -> Figure:
         f"{found} of {of} ({found / of:.1%})" if of else "no case has enough calls in a value",
         f"at least {target:.0%}" if target else "reported, no target",
         found / of >= target if target and of else None,
-        "Use more confirming pairs, or a quieter machine.",
+        "At this spread no more is found: quiet the machine, see bench doctor.",
     )
 
 
@@ -184,11 +183,11 @@ def _costs(rows: Sequence[Mapping[str, Any]], same: Sequence[Mapping[str, Any]])
     for row in (row for row in rows if row["kind"] == "overhead"):
         share = row["empty_ns"] * row["calls"] / row["value_ns"]
         told = f"{share:.3%} of a value of {row['calls']} calls, the most that any case has"
-        otherwise = "Raise measure.value_ms: short calls need longer values."
+        otherwise = "Calls are too short beside the loop around them: give SUITE longer sequences."
         figures.append(Figure("overhead inside the timed region", told, "at most 0.1 %", share <= 0.001, otherwise))
     if same:
         share = sum(row["parent_cpu_s"] for row in same) / sum(row["wall_s"] for row in same)
-        otherwise = "The parent shares the cores with what it measures: use longer turns."
+        otherwise = "The parent takes time from what it measures: give SUITE fewer threads than there are cores."
         found = f"{share:.2%} of a core"
         figures.append(Figure("the parent's CPU while workers measure", found, "under 2 %", share < 0.02, otherwise))
     return figures
@@ -257,11 +256,15 @@ def _page(found: Selftest) -> str:
         else (f"{len(failed)} of {len(found.figures)} figures failed: numbers of this machine need care.")
     )
     noise = noise_floor(found)
-    floor = f"The spread of a pair is {np.median(noise):.1f} % for the median case, {noise[-1]:.1f} % for the worst."
+    floor = (
+        f" The spread of a pair is {np.median(noise):.1f} % for the median case, {noise[-1]:.1f} % for the worst."
+        if len(noise)
+        else ""
+    )
     environment = [[escape.text(name), escape.text(value)] for name, value in found.environment.items()]
     parts = [
         "# Self-test",
-        verdict + (f" {floor}" if len(noise) else ""),
+        verdict + floor,
         *(f"- {escape.text(figure.name)}: {escape.text(figure.otherwise, longest=None)}" for figure in failed),
         escape.table(
             ["figure", "found", "must be", "holds"], [[escape.text(c, longest=None) for c in r] for r in table], "llll"

@@ -14,10 +14,8 @@ from attnbench.suites import Case, Probe, Result, Sample, Status, fingerprint
 from attnbench.suites.catalog import catalog
 from attnbench.suites.difference import differences
 from attnbench.suites.profile import Profile
+from attnbench.suites.status import SPENT
 from attnbench.suites.suite import Suite
-
-SPENT = "(budget.suite_s) were spent"
-"""How the reason ends of what was not tried for lack of time: that counts as not done."""
 
 
 @dataclass(frozen=True)

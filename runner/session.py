@@ -13,10 +13,11 @@ from attnbench.runner.journal import Journal, append_profile
 from attnbench.runner.prober import Prober
 from attnbench.runner.profiler import Profiler
 from attnbench.runner.progress import Progress
-from attnbench.runner.resumption import SPENT, Kept
+from attnbench.runner.resumption import Kept
 from attnbench.runner.workers import Asked, StartWorker, WorkerEnded, limit_for, started, understood
 from attnbench.suites import Case, Probe, Result, Sample, Status, grouped
 from attnbench.suites.profile import Profile
+from attnbench.suites.status import SPENT
 from attnbench.suites.suite import Suite
 
 _BLOCKS_LONGER = (Status.OUT_OF_MEMORY, Status.TIMED_OUT)

@@ -33,7 +33,7 @@ def _drawable(case: Case) -> tuple[Pattern, int] | None:
     try:
         pattern, n = (case.pattern, n) if n <= LONGEST else case.pattern.near(LONGEST)
         return None if pattern.unsupported(n) else (pattern, n)
-    except Exception:  # see `of`
+    except (Exception, SystemExit):  # see `of`
         return None
 
 
@@ -41,7 +41,7 @@ def _picture(case: Case, pattern: Pattern, n: int) -> dict[str, Any] | None:
     """A bitmap: a pixel is set where any of its pairs is allowed; rows are queries, packed in hex."""
     try:
         seen = picture.bitmap(pattern.spans(n), SIDE)
-    except Exception:  # see `of`
+    except (Exception, SystemExit):  # see `of`
         return None
     rows = [np.packbits(row).tobytes().hex() for row in seen]
     return {"label": case.label, "variant": case.variant, "n": len(seen), "seq_len": n, "rows": rows}

@@ -2,6 +2,9 @@
 
 from enum import StrEnum
 
+SPENT = "(budget.suite_s) were spent"
+"""How the reason of a case ends that was skipped because the suite's time was."""
+
 
 class Status(StrEnum):
     """The end of a case. Each but `passed` comes with a reason; numbers exist only when `passed`."""

@@ -332,6 +332,7 @@ def test_timer_readings_advance() -> None:
             },
             2.5,
         ),
+        ({"proc/self/cgroup": "4:cpu:/", "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "250000"}, None),
         (
             {
                 "proc/self/cgroup": "4:cpu:/",

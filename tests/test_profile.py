@@ -373,8 +373,15 @@ def test_a_broken_row_is_one_clear_error(tmp_path: Path) -> None:
     whole = (folder / "profile.jsonl").read_text()
     (folder / "profile.jsonl").write_text(whole + whole[:50])
     assert len(journal.profiles(folder)) == 1, "a last line cut short is left out"
-    for broken in ("[]", "{}", "what", '{"case": "x", "status": "passed", "reason": "", "operators": 3}'):
-        (folder / "profile.jsonl").write_text(broken + "\n" + whole)
+    key = json.loads(whole)["case"]
+    for broken in (
+        "[]",
+        "{}",
+        "what",
+        whole.replace('"operators": [', '"operators": 3, "x": ['),
+        whole.replace(key, "../x"),
+    ):
+        (folder / "profile.jsonl").write_text(broken.rstrip() + "\n" + whole)
         with pytest.raises(RunError, match=r"profile\.jsonl:1: expected a profile"):
             page.write(load(folder))
     assert journal.profiles(tmp_path / "none") == {}

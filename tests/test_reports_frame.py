@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import rows
 
-from attnbench.reports import cells
+from attnbench.reports import cells, page
 from attnbench.reports import frame as frames
 from attnbench.reports.frame import Run, load
 from attnbench.reports.journal import RunError
@@ -364,3 +364,12 @@ def test_a_label_stays_as_it_was_where_it_ran(tmp_path: Path) -> None:
         meta["cases"][0]["label"] = label
         with pytest.raises(RunError, match=r"cases.0.: expected a case, found the label"):
             load(rows.write_rows(tmp_path / str(label), meta, []))
+
+
+def test_half_of_a_surrogate_pair_in_a_reason_is_read(tmp_path: Path) -> None:
+    """It stands for a byte that is no text, in the path that an error names."""
+    folder = rows.write(tmp_path, rows.Plan((replace(rows.FULL, endings={512: rows.OOM}),), (512, 1024)))
+    text = (folder / "samples.jsonl").read_text()
+    (folder / "samples.jsonl").write_text(text.replace("needs 16.0 GiB", "no such file \\udcff"))
+    assert load(folder).frame["reason"].iloc[0].startswith("no such file \udcff")
+    assert "no such file ?" in page.write(load(folder)).read_text()

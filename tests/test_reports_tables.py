@@ -115,6 +115,11 @@ def test_reasons_cannot_break_the_table(tmp_path: Path) -> None:
     )
 
 
+def test_nobody_is_called_by_a_reason() -> None:
+    told = escape.text("decorated with @torch.compile, see #12 and a@b, not # 3 or @ all")
+    assert told == "decorated with @<!-- -->torch.compile, see #<!-- -->12 and a@<!-- -->b, not # 3 or @ all"
+
+
 @pytest.mark.parametrize("body", ["plain", "a ``` b", "`````\n```", ""])
 def test_a_fence_is_longer_than_what_it_holds(body: str) -> None:
     first, *middle, last = escape.fenced(body, "yaml").split("\n")

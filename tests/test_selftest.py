@@ -127,6 +127,12 @@ def test_the_page_is_written_and_escaped(tmp_path: Path) -> None:
     assert len(told["figures"]) == 9
 
 
+def test_one_that_was_interrupted_before_its_first_pair_has_a_page(tmp_path: Path) -> None:
+    found = selftest.load(written(tmp_path, [row for row in rows() if row["kind"] != "decision"]))
+    page = selftest.write(found, tmp_path).read_text()
+    assert "The spread of a pair" not in page
+
+
 def test_rows_that_are_none_are_one_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="found none"):
         selftest.load(tmp_path)

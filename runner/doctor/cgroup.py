@@ -20,7 +20,7 @@ def cpu_quota(machine: Machine) -> float | None:
     """
     lines = [text.split() for text in _texts(machine, "", "cpu.max")]
     quotas, periods = (_texts(machine, "cpu", f"cpu.cfs_{word}_us") for word in ("quota", "period"))
-    lines += [list(pair) for pair in zip(quotas, periods, strict=True)]
+    lines += [list(pair) for pair in zip(quotas, periods, strict=False)]
     limited = [(quota, period) for quota, period in lines if quota not in _UNLIMITED]
     return min((int(quota) / int(period) for quota, period in limited), default=None)
 
