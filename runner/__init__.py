@@ -37,7 +37,7 @@ def run(
     from attnbench import variants
     from attnbench.reports import load, page
     from attnbench.runner import engine
-    from attnbench.runner.cli.common import new_folder
+    from attnbench.runner.journal import new_folder
     from attnbench.runner.progress import choose
 
     where = new_folder(suite.name) if folder is None else Path(folder)

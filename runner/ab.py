@@ -5,7 +5,8 @@ from the installation, the code under test from each revision's import root, whi
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -19,6 +20,7 @@ from attnbench.runner.revisions import Revision, RevisionError
 from attnbench.runner.workers import Worker, WorkerEnded, kind_for, limit_for, started, understood
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.budget import Budget
+from attnbench.suites.check import Check
 from attnbench.suites.suite import Suite
 
 SAME_SHARE = 10
@@ -44,17 +46,22 @@ def measure(
     flag: Flag,
     say: Say,
     *,
+    policy: Check,
     folders: tuple[Path, ...] = (),
     same_too: bool = False,
     command: str = "",
-) -> None:
-    """Measure all cases of a suite on both sides.
+    now: Callable[[], float] = time.monotonic,
+) -> bool:
+    """Measure all cases of a suite on both sides; whether that is done before the suite's time is spent.
 
-    A case for which both sides import the same files is not timed, unless `same_too`.
+    A case for which both sides import the same files is not timed, unless `same_too`, and never one for which one side
+    alone imports any. A probe or a pair that is begun
+    in time is finished. `policy` is written down for who reads it; nothing here depends on it.
 
     Raises:
         RevisionError: cases passed, and none imported anything of either side.
     """
+    deadline = now() + suite.budget.suite_s
     budget_bytes = arms.share_bytes(suite.budget)
     cases = suite.cases()
     # Another one for each run: whatever an order favours, it favours once.
@@ -68,26 +75,31 @@ def measure(
         pairs=vars(stages),
         seed=seed,
         revisions=revisions,
+        policy=policy.model_dump(mode="json"),
         command=command,
-        cases=[{"key": case.key, **case.to_json()} for case in cases],
+        cases=[{"key": case.key, "label": case.label, **case.to_json()} for case in cases],
     )
-    calls_ns = _probe_all(suite, sides, book, budget_bytes, folders, same_too, say)
-    timed = [case for case in cases if case.key in calls_ns]
-    limit = limit_for(budget_bytes, *cases)
-    setting = Setting(suite.measure.value_ms * 1e6, suite.budget.case_s, limit, folders)
-    measuring = _Measuring(book, calls_ns, setting, seed, say)
-    a, b = (Arm(side.name, start=partial(_start, side.root)) for side in sides)
-    step = max(1, min(SAME_SHARE, len(timed) // SAME_FEWEST))
-    screened: dict[str, list[float]] = {case.key: [] for case in timed}
-    for number in range(stages.screen if timed else 0):
-        measuring.pair("same", (a, Arm("A again", start=a.start)), number, timed[::step], stages.screen)
-        for key, ratio in measuring.pair("screen", (a, b), number, timed, stages.screen).items():
-            screened[key].append(ratio)
-    flagged = set(flag(screened)) if timed else set()
-    suspects = [case for case in timed if case.key in flagged]
-    for number in range(stages.confirm if suspects else 0):
-        measuring.pair("confirm", (a, b), number, suspects, stages.confirm)
+
+    def in_time() -> None:
+        if now() >= deadline:
+            raise _OutOfTime
+
+    try:
+        calls_ns = _probe_all(suite, sides, book, budget_bytes, folders, same_too, say, in_time)
+        limit = limit_for(budget_bytes, *cases)
+        setting = Setting(suite.measure.value_ms * 1e6, suite.budget.case_s, limit, folders)
+        measuring = _Measuring(book, calls_ns, setting, seed, say, in_time)
+        arm_a, arm_b = (Arm(side.name, start=partial(_start, side.root)) for side in sides)
+        _time_all(measuring, (arm_a, arm_b), [case for case in cases if case.key in calls_ns], stages, flag)
+    except _OutOfTime:
+        book.write("out_of_time", suite_s=suite.budget.suite_s)
+        return False
     book.write("finished")
+    return True
+
+
+class _OutOfTime(Exception):
+    """The suite's time is spent."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +113,18 @@ class _Measuring:
     seed: int
     """From which all orders come."""
     say: Say
+    in_time: Callable[[], None]
+    """Raises where the suite's time is spent."""
 
     def pair(
         self, stage: str, both: tuple[Arm, Arm], number: int, cases: Sequence[Case], many: int
     ) -> Mapping[str, float]:
-        """One pair, written down: the log ratios by case key."""
+        """One pair, written down: the log ratios by case key.
+
+        Raises:
+            _OutOfTime: the suite's time is spent.
+        """
+        self.in_time()
         self.say(f"{stage} pair {number + 1} of {many}, {len(cases)} cases")
         plans = {case.key: arms.plan(self.calls_ns[case.key]) for case in cases}
         found = arms.measure_pair(both, cases, plans, self.setting, f"{self.seed}:{stage}:{number}")
@@ -113,6 +132,23 @@ class _Measuring:
         ended = {key: list(end) for key, end in found.ended.items()}
         self.book.write("pair", stage=stage, pair=number, ratios=dict(found.ratios), ended=ended, turns=turns)
         return found.ratios
+
+
+def _time_all(measuring: _Measuring, both: tuple[Arm, Arm], cases: Sequence[Case], stages: Stages, flag: Flag) -> None:
+    """Screen every case, some of them against themselves too, and confirm what is flagged."""
+    if not cases:
+        return
+    a, _ = both
+    step = max(1, min(SAME_SHARE, len(cases) // SAME_FEWEST))
+    screened: dict[str, list[float]] = {case.key: [] for case in cases}
+    for number in range(stages.screen):
+        measuring.pair("same", (a, Arm("A again", start=a.start)), number, cases[::step], stages.screen)
+        for key, ratio in measuring.pair("screen", both, number, cases, stages.screen).items():
+            screened[key].append(ratio)
+    flagged = set(flag(screened))
+    suspects = [case for case in cases if case.key in flagged]
+    for number in range(stages.confirm if suspects else 0):
+        measuring.pair("confirm", both, number, suspects, stages.confirm)
 
 
 def _probe_all(
@@ -123,10 +159,12 @@ def _probe_all(
     folders: tuple[Path, ...],
     same_too: bool,
     say: Say,
+    in_time: Callable[[], None],
 ) -> dict[str, float]:
     """Probe every case on both sides: the keys of those to be timed, with about how long a call takes.
 
     Raises:
+        _OutOfTime: the suite's time is spent.
         RevisionError: cases passed, and none imported anything of either side: the installation's code was probed.
     """
     timed: dict[str, float] = {}
@@ -134,6 +172,7 @@ def _probe_all(
     for case in suite.cases():
         probes, imports = [], []
         for side in sides:
+            in_time()
             probe, imported = _probe(side, case, suite.budget, budget_bytes, folders)
             book.write("probe", arm=side.name, probe=probe.to_json(), imports=imported)
             say(f"{side.name} {told(case, probe)}")
@@ -141,7 +180,9 @@ def _probe_all(
             imports.append(imported)
             passed = passed or probe.status is Status.PASSED
             reached = reached or bool(imported)
-        if all(each.status is Status.PASSED for each in probes) and (same_too or imports[0] != imports[1]):
+        one_sided = any(imports) and not all(imports)
+        wanted = not one_sided and (same_too or imports[0] != imports[1])
+        if wanted and all(each.status is Status.PASSED for each in probes):
             timed[case.key] = max(each.call_ns or 0.0 for each in probes)
     if passed and not reached:
         root = sides[0].root.relative_to(sides[0].revision.tree)

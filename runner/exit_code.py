@@ -15,6 +15,8 @@ USAGE = 2
 NOT_PASSED = 3
 INCONCLUSIVE = 4
 NOTHING = 5
+FAULT = 70
+"""Of attnbench itself; sysexits.h calls it a software error."""
 OUT_OF_TIME = 124
 INTERRUPTED = 130
 
@@ -42,7 +44,7 @@ def of_comparison(comparison: "Comparison", found: "Sequence[Finding]", *, stric
     """The exit code of a comparison, from what it found.
 
     Nothing comparable is never 0. Something worse comes before a case that is lost, and both before what is open: times
-    that are `inconclusive` or `unstable`, which count under `strict` alone.
+    that are `inconclusive`, `unstable`, or there on both sides and `incomparable`, which count under `strict` alone.
     """
     fails = [each for each in found if each.severity == "fail"]
     if any(each.metric != "ended" for each in fails):
@@ -51,8 +53,10 @@ def of_comparison(comparison: "Comparison", found: "Sequence[Finding]", *, stric
         return NOT_PASSED
     if not comparison.compared:
         return NOTHING
-    is_open = comparison.frame["verdict"].isin(["inconclusive", "unstable"]).any()
-    return INCONCLUSIVE if strict and is_open else OK
+    frame = comparison.frame
+    is_open = frame["verdict"].isin(["inconclusive", "unstable"])
+    is_open |= (frame["verdict"] == "incomparable") & frame[["a_ns", "b_ns"]].notna().all(axis=1)
+    return INCONCLUSIVE if strict and is_open.any() else OK
 
 
 def worst(codes: Iterable[int]) -> int:

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 from collections.abc import Collection
+from datetime import datetime
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,11 @@ _BEFORE_RUN = (SAMPLES, _DRAFT)
 
 class FolderError(Exception):
     """A run folder cannot be used: expected, found, what to do."""
+
+
+def new_folder(name: str) -> Path:
+    """`runs/NAME-DATE-TIME`."""
+    return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 class Journal:

@@ -28,6 +28,8 @@ class SuiteFile(pytest.Module):
     """A suite as pytest collects it: a module without code, for fixtures of a module's scope need one."""
 
     suite: "Suite"
+    out_of_time = False
+    """Whether the suite's time was spent before all was measured."""
 
     def collect(self) -> Iterator["CaseTest"]:
         """A test for each case.
@@ -41,7 +43,7 @@ class SuiteFile(pytest.Module):
 
         path = os.path.relpath(self.path)
         if self.config.getoption("benchmark_only", None) is None:
-            raise self.CollectError(f"{path}: expected pytest-benchmark, found none; pip install 'attnbench[pytest]'")
+            raise self.CollectError(f"{path}: expected pytest-benchmark, found none; pip install pytest-benchmark")
         try:
             self.suite = load(path)
         except SuiteError as error:
@@ -66,9 +68,11 @@ class SuiteFile(pytest.Module):
         command = ["pytest", *map(str, self.config.invocation_params.args)]
         with self._folder() as folder:
             try:
-                engine.run(self.suite, folder, Plain(), cases=chosen, command=command, folders=_folders(self.config))
+                folders = _folders(self.config)
+                finished = engine.run(self.suite, folder, Plain(), cases=chosen, command=command, folders=folders)
             except (FolderError, WorkerEnded) as error:
                 return str(error)
+            self.out_of_time = finished.out_of_time
             kept = journal.read(folder)
             return {each.case: each for each in benchmarks(frame.judged(folder, kept), kept)}
 
@@ -129,6 +133,8 @@ def attention(benchmark: Any, request: pytest.FixtureRequest) -> None:
     ended = measured or test.file.prober.probe(test.case)
     told = f"{ended.status}: {ended.reason}"
     if exit_code.is_fault(ended.status, predicted=ended.predicted):
+        _fail(benchmark, told)
+    if ended.status is Status.SKIPPED and test.file.out_of_time:
         _fail(benchmark, told)
     if ended.status is not Status.PASSED:
         pytest.skip(told)

@@ -79,8 +79,17 @@ def prepare(revision: Revision, command: str) -> None:
         RevisionError: it failed.
     """
     try:
+        words = shlex.split(command)
+        if not words:
+            raise ValueError("no word")
         done = subprocess.run(
-            shlex.split(command), cwd=revision.tree, capture_output=True, text=True, check=False, timeout=_PREPARE_S
+            words,
+            cwd=revision.tree,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_PREPARE_S,
         )
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         raise RevisionError(f"--prepare {command}: expected a command that ends well, found: {error}") from None
@@ -105,6 +114,7 @@ def _git(folder: Path, *words: str, **environment: str) -> str:
             ["git", "-C", str(folder), *words],
             capture_output=True,
             text=True,
+            errors="surrogateescape",
             check=True,
             timeout=_GIT_S,
             env={**os.environ, **environment},

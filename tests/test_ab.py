@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,14 @@ import commands
 import pytest
 from click.testing import CliRunner
 
-from attnbench.reports.comparison import ab, tables
+from attnbench.reports.comparison import ab, forms, tables
 from attnbench.reports.comparison.answer import answer
 from attnbench.reports.gate import STRICT as EVERYTHING
 from attnbench.reports.journal import RunError
 from attnbench.reports.verdict import Verdict
 from attnbench.runner import ab as measuring
-from attnbench.runner import revisions
+from attnbench.runner import arms, prober, revisions
+from attnbench.runner.arms import Pair, Stages
 from attnbench.runner.book import Book
 from attnbench.runner.cli import main
 from attnbench.runner.cli.compare import policy_of
@@ -128,8 +131,10 @@ def test_prepare_runs_in_the_tree_and_a_failure_is_told(repository: Path, tmp_pa
     assert (a.tree / "built").exists()
     with pytest.raises(RevisionError, match="exit code 3 at main; it said:\nno compiler"):
         revisions.prepare(a, f"{sys.executable} -c \"print('no compiler'); raise SystemExit(3)\"")
-    with pytest.raises(RevisionError, match="expected a command that ends well"):
-        revisions.prepare(a, "no-such-program-anywhere")
+    for command in ("no-such-program-anywhere", "", "'unclosed"):
+        with pytest.raises(RevisionError, match="expected a command that ends well"):
+            revisions.prepare(a, command)
+    revisions.prepare(a, f'{sys.executable} -c "import os; os.write(1, bytes([255]))"')
 
 
 def bench(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -168,7 +173,7 @@ def test_a_broken_kernel_is_a_lost_case(repository: Path) -> None:
 def test_the_same_revision_twice_is_not_timed(repository: Path) -> None:
     code, rows, said = measured(repository, "main", "main")
     assert code == 0, said
-    assert {row["reason"] for row in rows.values()} == {ab.IDENTICAL}
+    assert {row["reason"] for row in rows.values()} == {ab.IDENTICAL, ab.UNTOUCHED}
 
 
 @pytest.mark.parametrize(
@@ -178,6 +183,7 @@ def test_the_same_revision_twice_is_not_timed(repository: Path) -> None:
         (("main", "slow", "--path", "lib"), "--path lib: expected a folder of main, seen from its top, found none"),
         (("main", "slow", "--path", ".."), "--path ..: expected a folder of main, seen from its top, found none"),
         (("main", "slow", "--suite", "none.yaml"), "none.yaml: expected the file of a suite"),
+        (("main", "slow", "--severity", "operators=warn"), "operators=warn: nothing is profiled here; bench check"),
     ],
 )
 def test_a_mistake_is_one_line(repository: Path, words: tuple[str, ...], told: str) -> None:
@@ -293,13 +299,9 @@ def case(variant: str = "full") -> Case:
     return parse(SUITE.replace("[mine, full]", f"[{variant}]")).cases()[0]
 
 
-def written(
-    folder: Path, pairs: list[dict[str, Any]], change: Callable[[dict[str, Any]], object] = lambda row: None
-) -> Path:
-    """The rows of a comparison of one case; `change` may alter any of them."""
-    key = case().key
-    probe = Probe(
-        key,
+def passed(each: Case) -> Probe:
+    return Probe(
+        each.key,
         Status.PASSED,
         "",
         call_ns=1000,
@@ -308,6 +310,14 @@ def written(
         computed_pairs=10,
         max_abs_error=1e-7,
     )
+
+
+def written(
+    folder: Path, pairs: list[dict[str, Any]], change: Callable[[dict[str, Any]], object] = lambda row: None
+) -> Path:
+    """The rows of a comparison of one case; `change` may alter any of them."""
+    key = case().key
+    probe = passed(case())
     names = {"A": {"name": "main", "commit": "0" * 40}, "B": {"name": "HEAD", "commit": "1" * 40}}
     told: list[dict[str, Any]] = [
         {
@@ -316,9 +326,10 @@ def written(
             "pairs": {"screen": 5, "confirm": 12},
             "revisions": names,
             "command": "bench ab main",
-            "cases": [{"key": key, **case().to_json()}],
+            "policy": EVERYTHING.model_dump(mode="json"),
+            "cases": [{"key": key, "label": "full", **case().to_json()}],
         },
-        *({"kind": "probe", "arm": arm, "probe": probe.to_json(), "imports": {}} for arm in "AB"),
+        *({"kind": "probe", "arm": arm, "probe": probe.to_json(), "imports": {"mylib.py": "0"}} for arm in "AB"),
         *({"kind": "pair", "ended": {}, **pair} for pair in pairs),
         {"kind": "finished"},
     ]
@@ -359,6 +370,8 @@ def test_noise_demotes_what_would_be_called(tmp_path: Path) -> None:
     found = ab.load(written(tmp_path / "ab", [*LOUD, *SLOWER]))
     assert found.frame.iloc[0]["verdict"] == "inconclusive"
     assert found.frame.iloc[0]["reason"] == "regressed, but the same code against itself differed by 5.1%"
+    assert forms.headline(found, []) == "Too noisy: the same code differed by 5.1%."
+    assert forms.annotations(found, []) == "::warning title=attnbench::Too noisy: the same code differed by 5.1%25.\n"
 
 
 def test_what_the_spread_explains_is_no_noise_of_the_machine(tmp_path: Path) -> None:
@@ -376,6 +389,30 @@ def test_a_case_that_dies_while_it_is_timed(tmp_path: Path, arm: str, verdict: V
     assert row["reason"] == f"while {arm} was timed: crashed: SIGSEGV"
 
 
+def test_what_a_met_does_not_hide_that_b_is_slower_or_died(tmp_path: Path) -> None:
+    def died(arm: str, stage: str) -> dict[str, Any]:
+        return {"stage": stage, "pair": 4, "ratios": {}, "ended": {case().key: [arm, "timed_out", "no answer"]}}
+
+    slow = ab.load(written(tmp_path / "slow", [*SLOWER, died("A", "confirm")])).frame.iloc[0]
+    assert slow["verdict"] == "regressed"
+    both = [died("B", "screen"), died("A", "screen"), died("A again", "same")]
+    assert ab.load(written(tmp_path / "both", both)).frame.iloc[0]["verdict"] == "error"
+    alone = ab.load(written(tmp_path / "alone", [*pairs("screen", *[0.0] * 5), died("A", "same")])).frame.iloc[0]
+    assert alone["verdict"] == "unchanged"
+
+
+@pytest.mark.parametrize(("sides", "reason"), [("AB", ab.UNTOUCHED), ("B", ab.ONE_SIDED)])
+def test_a_case_that_imports_nothing_of_a_revision_says_nothing_of_it(tmp_path: Path, sides: str, reason: str) -> None:
+    def without(row: dict[str, Any]) -> None:
+        if row.get("arm") in [*sides]:
+            row["imports"] = {}
+
+    found = ab.load(written(tmp_path / "ab", [], without))
+    row = found.frame.iloc[0]
+    assert (row["verdict"], row["reason"]) == ("incomparable", reason)
+    assert not found.compared, "what it needs and computes is the installation's"
+
+
 def test_more_memory_is_worse_whatever_the_time(tmp_path: Path) -> None:
     def more(row: dict[str, Any]) -> None:
         if row.get("arm") == "B":
@@ -390,7 +427,85 @@ def test_an_interrupted_comparison_says_so(tmp_path: Path) -> None:
     folder = written(tmp_path / "ab", SLOWER[:3])
     lines = (folder / ab.ROWS).read_text().splitlines(keepends=True)
     (folder / ab.ROWS).write_text("".join(lines[:-1]) + '{"kind": "pa')
-    assert ab.load(folder).how.startswith("It was interrupted")
+    found = ab.load(folder)
+    assert answer(found)[0] == "It was interrupted: what follows is not the whole."
+    assert forms.headline(found, []).startswith(answer(found)[0])
+
+
+def test_a_comparison_whose_time_ran_out_says_so(tmp_path: Path) -> None:
+    def cut(row: dict[str, Any]) -> None:
+        if row["kind"] == "finished":
+            row |= {"kind": "out_of_time", "suite_s": 90.0}
+
+    cut_off = "The suite's 90 s (budget.suite_s) were spent: what follows is not the whole."
+    assert ab.load(written(tmp_path / "ab", SLOWER[:3], cut)).cut == cut_off
+
+
+def test_time_that_runs_out_leaves_a_comparison_of_what_was_reached(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spent(suite: object, sides: object, book: Book, *given: object, **more: object) -> bool:
+        written(book.path.parent, SLOWER)
+        return False
+
+    monkeypatch.chdir(repository)
+    monkeypatch.setattr(measuring, "measure", spent)
+    (tmp_path / "full.yaml").write_text(SUITE.replace("[mine, full]", "[full]"))
+    files = "--suite", tmp_path / "full.yaml", "--out", tmp_path / "out"
+    code, output = commands.bench("ab", "main", "slow", "--path", "src", *files)
+    assert code == 124, "before what got slower"
+    assert "0 that warn" in output, "what was finished is judged all the same"
+    assert (tmp_path / "out" / "comparison.md").exists()
+
+
+def test_a_comparison_that_was_killed_is_made_from_its_rows(tmp_path: Path) -> None:
+    folder = written(tmp_path / "ab", [*QUIET, *SLOWER])
+    assert commands.bench("report", folder) == (0, f"{folder / 'comparison.md'}\n")
+    page = (folder / "comparison.md").read_text()
+    assert "1 finding that fails" in page
+    assert "bench ab main" in page
+    lines = (folder / ab.ROWS).read_text().splitlines(keepends=True)
+    (folder / ab.ROWS).write_text("".join([lines[0].replace('"policy"', '"polity"'), *lines[1:]]))
+    code, output = commands.bench("report", folder)
+    assert code == 2
+    assert "expected what bench ab of this version writes, found no 'policy'; measure anew" in output
+    (folder / ab.ROWS).unlink()
+    assert commands.bench("report", folder)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("suite_s", "kinds"),
+    [
+        pytest.param(0.5, ["environment", "out_of_time"], id="before-all"),
+        pytest.param(2.5, ["environment", "probe", "probe", "out_of_time"], id="after-a-case"),
+        pytest.param(5.5, ["environment", *["probe"] * 4, "pair", "out_of_time"], id="after-a-pair"),
+        pytest.param(99, ["environment", *["probe"] * 4, *["pair"] * 10, "finished"], id="enough"),
+    ],
+)
+def test_no_more_is_begun_when_the_suites_time_is_spent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suite_s: float, kinds: list[str]
+) -> None:
+    """Whatever is begun takes a second."""
+    clock = iter(range(1000))
+    monkeypatch.setattr(prober, "machine", lambda *given: {})
+    monkeypatch.setattr(measuring, "_probe", lambda side, case, *given: (passed(case), {"a.py": side.name}))
+    monkeypatch.setattr(arms, "measure_pair", lambda both, cases, *given: Pair({case.key: 0.0 for case in cases}, {}))
+    two = SUITE.replace("[mine, full]", "[full, {local_window: {window: 3}}]")
+    suite = parse(f"{two}budget: {{suite_s: {suite_s}}}\n", "mine.yaml")
+    both = side(tmp_path), replace(side(tmp_path), name="B")
+    with closing(Book(tmp_path / "out", ab.ROWS)) as book:
+        done = measuring.measure(
+            suite,
+            both,
+            book,
+            Stages(5, 12),
+            lambda screened: [],
+            lambda text: None,
+            policy=EVERYTHING,
+            now=lambda: float(next(clock)),
+        )
+    assert [row["kind"] for row in book.rows] == kinds
+    assert done == (kinds[-1] == "finished")
 
 
 def test_ctrl_c_leaves_a_comparison_of_what_was_reached(

@@ -289,6 +289,14 @@ def test_what_regressed_in_anything_comes_first(tmp_path: Path) -> None:
     assert list(found.worst_first["memory"]) == ["regressed"] * 2 + ["unchanged"] * 2
 
 
+@pytest.mark.parametrize("before", [OOM, (Status.SKIPPED, "too long"), (Status.UNSUPPORTED, "no such kernel")])
+def test_a_fault_where_nothing_was_tried_before_is_an_error(tmp_path: Path, before: tuple[Status, str]) -> None:
+    was = replace(QUIET, series=(FULL, replace(LOCAL, endings={1024: before})))
+    now = replace(QUIET, series=(FULL, replace(LOCAL, endings={1024: (Status.WRONG, "differs")})))
+    frame_ = compared(tmp_path, now, was).frame
+    assert frame_[frame_["verdict"] == "error"]["reason"].tolist() == ["new in B, and wrong: differs"]
+
+
 def test_a_run_with_nothing_to_compare_in_it_is_5_and_no_policy_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

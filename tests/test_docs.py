@@ -1,14 +1,19 @@
 """What the pages say of the command line is true."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner
 
+from attnbench.reports import comparison, frame
 from attnbench.runner.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,11 +71,32 @@ def test_the_version_is_told_without_an_install_too(monkeypatch: pytest.MonkeyPa
     assert CliRunner().invoke(main, ["--version"]).output == "bench, version from source\n"
 
 
+def test_a_fault_of_our_own_does_not_look_like_a_slow_down(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def broken(folder: Path) -> object:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(frame, "load", broken)
+    done = CliRunner().invoke(main, ["check", str(tmp_path), "--baseline", "main"])
+    assert done.exit_code == 70
+    assert "ZeroDivisionError: a bug" in done.output
+    assert done.output.splitlines()[-1] == "a fault of attnbench, not of yours: please report it"
+
+
 def test_a_wrong_verb_is_one_line() -> None:
     done = CliRunner().invoke(main, ["rum"])
     assert done.exit_code == 2
-    assert "No such command" in done.output
-    assert not isinstance(done.exception, click.ClickException)
+    assert done.output.splitlines()[-1].startswith("Error: No such command 'rum'")
+    assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("heading", "columns"), [("`table.csv`", frame.COLUMNS), ("`comparison.csv`", comparison.COLUMNS)]
+)
+def test_every_column_is_on_its_page_once(heading: str, columns: tuple[str, ...]) -> None:
+    text = (ROOT / "docs" / "columns.md").read_text()
+    (part,) = (each for each in text.split("\n## ") if each.startswith(heading))
+    told = [name for row in re.findall(r"^\| (`.*?) \|", part, re.MULTILINE) for name in re.findall("`(.*?)`", row)]
+    assert sorted(told) == sorted(columns)
 
 
 SUITES = re.findall(r"^```yaml\n(name:.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
@@ -98,12 +124,59 @@ def test_a_policy_of_the_page_is_valid(text: str) -> None:
     assert parse(suite + text, "docs/ci.md").check.time.severity == "fail"
 
 
-def test_the_workflow_of_the_page_is_yaml_and_runs_verbs_that_there_are() -> None:
-    import yaml
+def block(page: str, language: str, begins: str) -> str:
+    """The one block of a page that is in a language and begins so."""
+    text = (ROOT / "docs" / page).read_text()
+    (found,) = re.findall(rf"^```{language}\n({re.escape(begins)}.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return str(found)
 
-    (text,) = re.findall(
-        r"^```yaml\n(name: speed.*?)^```", (ROOT / "docs" / "ci.md").read_text(), re.MULTILINE | re.DOTALL
-    )
-    steps = yaml.safe_load(text)["jobs"]["speed"]["steps"]
+
+@pytest.mark.parametrize(
+    ("more", "code", "annotation"),
+    [
+        pytest.param("", 0, "", id="a-change-of-the-documentation"),
+        pytest.param("raise ValueError('no')\n", 3, "::error title=ended error::mine/own N=64", id="a-broken-kernel"),
+    ],
+)
+def test_the_pull_request_of_the_page(tmp_path: Path, more: str, code: int, annotation: str) -> None:
+    """The variant, the suite and the line of the workflow that are shown, in a clone as GitHub makes it."""
+    steps = yaml.safe_load(block("ci.md", "yaml", "name: speed"))["jobs"]["speed"]["steps"]
     (line,) = (step["run"] for step in steps if step.get("run", "").startswith("bench "))
     test_a_command_of_a_page_is_one(line)
+    origin = tmp_path / "origin"
+    library = origin / "src" / "mylib"
+    for folder in (library, origin / "bench"):
+        folder.mkdir(parents=True)
+    (library / "__init__.py").touch()
+    (library / "kernel.py").write_text("from torch.nn.functional import scaled_dot_product_attention as attend\n")
+    (origin / "bench" / "mine.py").write_text(block("ci.md", "python", '"""Attention of my library."""'))
+    suite = block("ci.md", "yaml", "name: ci").replace("[512, 2048]", "64")
+    (origin / "bench" / "ci.yaml").write_text(suite)
+    git(origin, "init", "-q", "-b", "main")
+    git(origin, "add", "-A")
+    git(origin, "commit", "-qm", "base")
+    git(tmp_path, "clone", "-q", str(origin), "clone")
+    clone = tmp_path / "clone"
+    (clone / "NEWS").write_text("new")
+    with (clone / "src" / "mylib" / "kernel.py").open("a") as file:
+        file.write(more)
+    git(clone, "add", "-A")
+    git(clone, "commit", "-qm", "head")
+    told = {"BASE": "main", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
+    done = subprocess.run(
+        ["bash", "-c", line],
+        cwd=clone,
+        env={**os.environ, **told, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert annotation in done.stdout
+    assert (tmp_path / "summary").read_text().startswith("### attnbench: ")
+    assert (clone / "ab" / "comment.md").read_text().startswith("<!-- attnbench -->")
+
+
+def git(folder: Path, *words: str) -> None:
+    names = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    subprocess.run(["git", "-C", str(folder), *names, *words], check=True)

@@ -209,7 +209,7 @@ def test_a_baseline_is_saved_listed_shown_checked_and_removed(tmp_path: Path, mo
     assert bench("baseline", "rm", "main")[0] == 0
     code, output = check(slow, "--baseline", "main")
     assert code == 2
-    assert "expected a baseline or the folder of a run, found none; there are: none" in output
+    assert "expected a baseline or the folder of a run, found none; in baselines there are: none" in output
 
 
 @pytest.mark.parametrize("name", ["main", "baselines/main.tar.gz"])
@@ -238,6 +238,27 @@ def test_the_same_run_gives_the_same_bytes_and_comes_back_whole(tmp_path: Path) 
         assert back.frame.equals(frame.load(folder).frame)
 
 
+@pytest.mark.parametrize("to", ["run.json", "nowhere", "/etc/passwd"])
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_links_of_an_archive_are_not_followed(tmp_path: Path, kind: bytes, to: str) -> None:
+    entry = tarfile.TarInfo("run.json")
+    entry.type, entry.linkname = kind, to
+    with tarfile.open(tmp_path / "bad.tar.gz", "w:gz") as archive:
+        archive.addfile(entry)
+    code, output = check(run(tmp_path / "run", QUIET), "--baseline", tmp_path / "bad.tar.gz")
+    assert code == 2
+    assert output.count("\n") == 1
+
+
+def test_what_was_not_finished_is_no_baseline(tmp_path: Path) -> None:
+    folder = run(tmp_path / "run", QUIET)
+    rows = (folder / "samples.jsonl").read_text().splitlines(keepends=True)
+    (folder / "samples.jsonl").write_text("".join(rows[:3]))
+    with pytest.raises(RunError, match=r"expected a finished run, found \d of 4 cases that were not reached"):
+        baseline.save(folder, "main", tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
 @pytest.mark.parametrize("name", ["../evil", "a/b", "", ".hidden", "x" * 65])
 def test_a_name_stays_within_the_store(tmp_path: Path, name: str) -> None:
     with pytest.raises(RunError, match="expected a name of letters"):
@@ -255,6 +276,13 @@ def test_nothing_else_is_unpacked(tmp_path: Path) -> None:
     with baseline.opened("good", tmp_path) as back:
         assert [path.name for path in back.folder.iterdir()] == ["run.json"]
         assert not (back.folder.parent.parent / "escaped").exists()
+
+
+@pytest.mark.parametrize("name", ["runs/befor", "befor"])
+def test_a_baseline_that_is_not_there_is_one_clear_error(tmp_path: Path, name: str) -> None:
+    baseline.save(run(tmp_path / "run", QUIET), "before", tmp_path / "store")
+    with pytest.raises(RunError, match="expected a baseline or the folder of a run, found none; .* are: before"):
+        baseline.opened(name, tmp_path / "store").__enter__()
 
 
 def test_a_name_means_the_store_whatever_lies_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,14 +315,22 @@ def test_annotations_are_the_worst_ten(tmp_path: Path) -> None:
     many = tuple(range(512, 512 + 64 * 12, 64))
     a, b = (replace(plan, lengths=many, series=plan.series[1:]) for plan in (QUIET, SLOW))
     found = compare(frame.load(run(tmp_path / "a", a)), frame.load(run(tmp_path / "b", b)))
-    lines = forms.annotations(findings(found, STRICT)).splitlines()
+    lines = forms.annotations(found, findings(found, STRICT)).splitlines()
     assert len(lines) == 10
     assert all(line.startswith("::error title=time regressed::local_window(window=129)/blockwise N=") for line in lines)
 
 
+def test_where_nothing_is_compared_nobody_reads_that_nothing_is_worse(tmp_path: Path) -> None:
+    gone = replace(QUIET, series=(replace(FULL, endings=dict.fromkeys(QUIET.lengths, (Status.FAILED, "no"))),))
+    found = compare(frame.load(run(tmp_path / "a", gone)), frame.load(run(tmp_path / "b", gone)))
+    assert forms.headline(found, []) == "Nothing could be compared."
+    assert forms.annotations(found, []) == "::warning title=attnbench::Nothing could be compared.\n"
+
+
 def test_annotations_are_escaped(tmp_path: Path) -> None:
     lost = replace(QUIET, series=(FULL, replace(LOCAL, endings={1024: (Status.CRASHED, "50% of\nit::error::died")})))
-    text = forms.annotations(findings(compared(tmp_path, lost), STRICT))
+    found = compared(tmp_path, lost)
+    text = forms.annotations(found, findings(found, STRICT))
     assert text.count("\n") == 1
     assert "50%25 of it::error::died" in text
 
@@ -325,6 +361,16 @@ def test_peaks_that_read_alike_are_told_in_bytes(tmp_path: Path) -> None:
     more = replace(QUIET, seed=1, series=(FULL, replace(LOCAL, bytes_at_1024=2**23 + 64)))
     told = [each.told for each in findings(compared(tmp_path, more), STRICT) if each.metric == "memory"]
     assert sorted(told) == ["4,194,304 B to 4,194,336 B", "8,388,608 B to 8,388,672 B"]
+
+
+def test_a_strict_check_wants_times_that_can_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    elsewhere = run(tmp_path / "elsewhere", QUIET, cpu="another")
+    here = run(tmp_path / "here", QUIET)
+    code, output = check(here, "--baseline", elsewhere)
+    assert code == 0
+    assert "No time was compared." in output
+    assert check(here, "--baseline", elsewhere, "--strict")[0] == 4
 
 
 def test_junit_skips_what_has_nothing_to_compare(tmp_path: Path) -> None:

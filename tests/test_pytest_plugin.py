@@ -197,6 +197,15 @@ def test_what_did_not_pass_fails_or_skips_its_test(faults: Path) -> None:
     assert names == [f"full/{how} N=64 float32 cpu forward" for how in ("sdpa", "eager")]
 
 
+def test_what_the_suites_time_does_not_reach_fails(tmp_path: Path) -> None:
+    (tmp_path / "tiny.bench.yaml").write_text(SUITE + "budget: {suite_s: 0.001}\n")
+    done = run_pytest("-W", "error", "-rA", "--benchmark-only", cwd=tmp_path)
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
+    told = outcomes(done)
+    assert all(each.startswith("FAILED Failed: skipped: ") for each in told.values()), told
+    assert told[TITLES[-1]].endswith("the suite's 0.001 s (budget.suite_s) were spent")
+
+
 def test_what_ends_a_run_is_told_by_each_of_its_tests(faults: Path) -> None:
     (faults / "conftest.py").write_text(
         """
@@ -247,7 +256,7 @@ def test_without_pytest_benchmark_a_suite_says_what_to_install(tmp_path: Path) -
     (tmp_path / "tiny.bench.yaml").write_text(SUITE)
     done = run_pytest(cwd=tmp_path, plugins=())
     assert done.returncode == pytest.ExitCode.INTERRUPTED
-    said = "tiny.bench.yaml: expected pytest-benchmark, found none; pip install 'attnbench[pytest]'"
+    said = "tiny.bench.yaml: expected pytest-benchmark, found none; pip install pytest-benchmark"
     assert said in done.stdout.splitlines()
     assert "Traceback" not in done.stdout + done.stderr
 

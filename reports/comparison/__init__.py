@@ -54,6 +54,7 @@ class Ending:
 
 
 _FAULTS = (Status.WRONG, Status.CRASHED, Status.FAILED, Status.TIMED_OUT)
+_NOT_TRIED = (Status.UNSUPPORTED, Status.SKIPPED, Status.OUT_OF_MEMORY)
 
 
 def lost_or_new(a: Ending, b: Ending) -> tuple[Verdict, str] | None:
@@ -62,7 +63,7 @@ def lost_or_new(a: Ending, b: Ending) -> tuple[Verdict, str] | None:
         told = f"{b.status}: {b.reason}"
         if a.status is Status.PASSED:
             return Verdict.ERROR, told
-        if a.status is Status.UNSUPPORTED and b.status in _FAULTS:
+        if a.status in _NOT_TRIED and b.status in _FAULTS:
             return Verdict.ERROR, f"new in B, and {told}"
         return Verdict.INCOMPARABLE, f"passed in neither; B {told}"
     if a.status is not Status.PASSED:
@@ -95,6 +96,13 @@ class Comparison:
     noise: float | None = None
     """The largest ratio minus 1 that the same code is shown to have against itself, where that was measured."""
     ratio: Ratio = Ratio.TIMES
+    cut: str = ""
+    """Why what was measured is not the whole, in a sentence; empty where it is."""
+
+    @property
+    def too_noisy(self) -> bool:
+        """Whether the same code is shown to differ from itself by more than counts as a change."""
+        return self.noise is not None and self.noise > self.rule.floor
 
     @property
     def title(self) -> str:

@@ -2,27 +2,43 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from attnbench.reports.comparison import COLUMNS, NUMBERS, Comparison, Ending, lost_or_new, metrics
+from attnbench.reports.comparison import COLUMNS, METRICS, NUMBERS, Comparison, Ending, lost_or_new, metrics
 from attnbench.reports.decision import Decision, Rule, decide
 from attnbench.reports.decision.pairs import largest_shown
-from attnbench.reports.journal import book
+from attnbench.reports.journal import RunError, book, problem
 from attnbench.reports.verdict import Verdict
 from attnbench.suites import Case, Probe, Status
+from attnbench.suites.check import Check
 
 ROWS = "ab.jsonl"
 _HOW = (
-    "Both revisions were measured together: two live workers took turns of about a millisecond, in pairs of fresh "
-    "processes; what looked changed was confirmed on new pairs, with Holm's correction over what was flagged."
+    "Both revisions were measured together: two live workers took turns of about a millisecond or a call, in pairs of "
+    "fresh processes; what looked changed was confirmed on new pairs, with Holm's correction over what was flagged."
 )
 IDENTICAL = "both revisions import the same files for it: not timed"
 UNREACHED = "not reached: the run ended before"
+UNTOUCHED = "imports nothing from --path on either side: it says nothing of them"
+ONE_SIDED = "imports something from --path on one side alone: the other may have measured what is installed"
+UNTESTED = (UNTOUCHED, ONE_SIDED)
 
 _Row = Mapping[str, Any]
+
+
+class Asked(NamedTuple):
+    """What was asked of a comparison."""
+
+    command: str
+    policy: Check
+    rule: Rule
+    sides: tuple[str, str]
+    """The names of both revisions, with their commits."""
+    cases: list[tuple[Case, str]]
+    """With their labels: the variants may not be here."""
 
 
 def load(folder: Path) -> Comparison:
@@ -31,9 +47,7 @@ def load(folder: Path) -> Comparison:
     Raises:
         RunError: its rows are missing or cannot be read.
     """
-    environment, rows = book(folder / ROWS)
-    cases = [Case.from_json(each) for each in environment["cases"]]
-    rule = Rule.of(environment["pairs"])
+    (_, _, rule, sides, cases), rows = _read(folder)
     probes = {(row["arm"], row["probe"]["case"]): row for row in rows if row["kind"] == "probe"}
     pairs = [row for row in rows if row["kind"] == "pair"]
     same = _ratios(pairs, "same", set())
@@ -41,21 +55,63 @@ def load(folder: Path) -> Comparison:
     timed = {key for row in pairs for key in [*row["ratios"], *row["ended"]]}
     screen, confirm = (_ratios(pairs, stage, timed if stage == "screen" else set()) for stage in ("screen", "confirm"))
     decisions = decide(screen, confirm, rule)
-    ended = {key: end for row in pairs for key, end in row["ended"].items()}
-    told = [_told(case, probes, decisions.get(case.key), ended.get(case.key), noise, rule) for case in cases]
+    ended = _ended(pairs)
+    told = [
+        _told(case, label, probes, decisions.get(case.key), ended.get(case.key), noise, rule) for case, label in cases
+    ]
     frame = pd.DataFrame(told)
     for name in [f"{side}_{each}" for side in "ab" for each in NUMBERS]:
         frame[name] = frame[name].astype("Float64")
     metrics.add(frame, same_memory=True)
-    revisions = environment["revisions"]
-    names = [f"{each['name']} ({each['commit'][:12]})" for each in (revisions["A"], revisions["B"])]
-    finished = any(row["kind"] == "finished" for row in rows)
-    how = _HOW if finished else f"It was interrupted: what follows is not the whole. {_HOW}"
-    return Comparison(names[0], names[1], frame[list(COLUMNS)], {}, how, rule, noise)
+    frame.loc[frame["reason"].isin(UNTESTED), list(METRICS)] = Verdict.INCOMPARABLE.value
+    return Comparison(*sides, frame[list(COLUMNS)], {}, _HOW, rule, noise, cut=_cut(rows))
+
+
+def asked(folder: Path) -> Asked:
+    """What was asked of the comparison in `folder`.
+
+    Raises:
+        RunError: its rows are missing or cannot be read.
+    """
+    return _read(folder)[0]
+
+
+def _read(folder: Path) -> tuple[Asked, list[dict[str, Any]]]:
+    """What was asked, and all rows."""
+    told, rows = book(folder / ROWS)
+    try:
+        a, b = (f"{each['name']} ({each['commit'][:12]})" for each in (told["revisions"][side] for side in "AB"))
+        cases = [(Case.from_json(each), str(each["label"])) for each in told["cases"]]
+        found = Asked(told["command"], Check.model_validate(told["policy"]), Rule.of(told["pairs"]), (a, b), cases)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{folder / ROWS}: expected what bench ab of this version writes, found {problem(error)}; measure anew"
+        ) from None
+    return found, rows
+
+
+def _ended(pairs: Sequence[_Row]) -> dict[str, Sequence[str]]:
+    """How cases ended while they were timed: in B, if they did there. What A against itself met says nothing of B."""
+    found: dict[str, Sequence[str]] = {}
+    for row in pairs:
+        if row["stage"] != "same":
+            found |= {key: end for key, end in row["ended"].items() if end[0] == "B" or key not in found}
+    return found
+
+
+def _cut(rows: Sequence[_Row]) -> str:
+    """Why what was measured is not the whole; nothing where it is."""
+    kinds = {row["kind"]: row for row in rows}
+    if "finished" in kinds:
+        return ""
+    spent = kinds.get("out_of_time")
+    why = "It was interrupted" if spent is None else f"The suite's {spent['suite_s']:g} s (budget.suite_s) were spent"
+    return f"{why}: what follows is not the whole."
 
 
 def _told(
     case: Case,
+    label: str,
     probes: Mapping[tuple[str, str], _Row],
     decision: Decision | None,
     ended: Sequence[str] | None,
@@ -65,11 +121,16 @@ def _told(
     """One row of the comparison, its other metrics still open."""
     probed = [probes.get((arm, case.key)) for arm in "AB"]
     a, b = (_probe(each, case) for each in probed)
-    row: dict[str, Any] = {
-        name: getattr(case, name) for name in ("label", "implementation", "dtype", "device", "direction")
-    }
+    row: dict[str, Any] = {name: getattr(case, name) for name in ("implementation", "dtype", "device", "direction")}
     row |= {name: getattr(case.shape, name) for name in ("batch", "heads", "kv_heads", "seq_len", "head_dim", "layout")}
-    row |= {"case": case.key, "threads": str(case.threads), "against": "", "a_ns": np.nan, "b_ns": np.nan}
+    row |= {
+        "case": case.key,
+        "label": label,
+        "threads": str(case.threads),
+        "against": "",
+        "a_ns": np.nan,
+        "b_ns": np.nan,
+    }
     verdict, reason = _verdict(probed, a, b, decision, ended, noise, rule)
     open_ = decision is None or verdict in (Verdict.ERROR, Verdict.NEW, Verdict.INCOMPARABLE)
     numbers = (
@@ -103,12 +164,15 @@ def _verdict(
     untimed = lost_or_new(Ending(a.status, a.reason), Ending(b.status, b.reason))
     if untimed:
         return untimed
-    if ended:
+    if not all(imports) and (any(imports) or decision is None):
+        return Verdict.INCOMPARABLE, ONE_SIDED if any(imports) else UNTOUCHED
+    called = decision is not None and decision.verdict in (Verdict.REGRESSED, Verdict.IMPROVED)
+    if ended and (ended[0] == "B" or not called):
         arm, status, reason = ended
         return Verdict.ERROR if arm == "B" else Verdict.INCONCLUSIVE, f"while {arm} was timed: {status}: {reason}"
     if decision is None:
         return (Verdict.UNCHANGED, IDENTICAL) if imports[0] == imports[1] else (Verdict.INCOMPARABLE, UNREACHED)
-    if decision.verdict in (Verdict.REGRESSED, Verdict.IMPROVED) and noise is not None and noise > rule.floor:
+    if called and noise is not None and noise > rule.floor:
         return Verdict.INCONCLUSIVE, f"{decision.verdict}, but the same code against itself differed by {noise:.1%}"
     return decision.verdict, decision.reason
 

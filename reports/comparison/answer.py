@@ -15,13 +15,16 @@ _METRICS = {"verdict": "time", "memory": "peak memory", "work": "work", "operato
 
 def answer(comparison: Comparison) -> list[str]:
     """Sentences: what changed, by how much, what could not be compared, and how far this can be trusted."""
+    cut = [comparison.cut] if comparison.cut else []
     if not comparison.compared:
         return [
+            *cut,
             f"Nothing could be compared: {_counts(comparison, 'verdict') or 'neither side has a case'}.",
             *_machines(comparison),
         ]
     told = [f"{word}: {_counts(comparison, metric)}" for metric, word in _METRICS.items() if _told(comparison, metric)]
     return [
+        *cut,
         *_changes(comparison),
         *told,
         *_together(comparison),

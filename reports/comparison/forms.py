@@ -13,7 +13,7 @@ from attnbench.reports.comparison import Comparison, cells, tables
 from attnbench.reports.comparison.answer import answer
 from attnbench.reports.gate import Finding, failed
 from attnbench.reports.settings import varied
-from attnbench.reports.verdict import Verdict
+from attnbench.reports.verdict import COMPARED, Verdict
 
 MARKER = "<!-- attnbench -->"
 """The first line of a comment, by which the next one finds it and replaces it."""
@@ -23,12 +23,27 @@ COMMENT_CHARACTERS = 65_536
 _UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]|[\ud800-\udfff]")
 
 
-def headline(found: Sequence[Finding]) -> str:
-    """`2 findings that fail, 1 that warns`, or that there is none."""
+def headline(comparison: Comparison, found: Sequence[Finding]) -> str:
+    """`2 findings that fail, 1 that warns.`, or that there is none; and what else keeps this from being an answer."""
+    told = [*doubts(comparison), *([_counted(found)] if found else [])] or [
+        "Nothing is shown to be worse than allowed."
+    ]
+    untimed = comparison.compared and not comparison.frame["verdict"].isin(COMPARED).any()
+    return " ".join([*told, *(["No time was compared."] if untimed else [])])
+
+
+def doubts(comparison: Comparison) -> list[str]:
+    """Why that nothing is found does not say that nothing is worse."""
+    return [
+        *([comparison.cut] if comparison.cut else []),
+        *([] if comparison.compared else ["Nothing could be compared."]),
+        *([f"Too noisy: the same code differed by {comparison.noise:.1%}."] if comparison.too_noisy else []),
+    ]
+
+
+def _counted(found: Sequence[Finding]) -> str:
     fails = len(failed(found))
     warns = len(found) - fails
-    if not found:
-        return "Nothing is worse than allowed."
     failing = "1 finding that fails" if fails == 1 else f"{fails} findings that fail"
     return f"{failing}, {warns} that warn{'s' if warns == 1 else ''}."
 
@@ -43,9 +58,11 @@ def bullets(found: Sequence[Finding], most: int | None = None) -> str:
     return "\n".join([*lines, *([f"- and {left_out} more"] if left_out else [])])
 
 
-def annotations(found: Sequence[Finding]) -> str:
-    """Workflow commands, an error or a warning for each finding, the worst first and at most ten."""
-    lines = [f"::{_kind(each)} title={_property(f'{each.metric} {each.verdict}')}::{_message(each)}" for each in found]
+def annotations(comparison: Comparison, found: Sequence[Finding]) -> str:
+    """Workflow commands, at most ten: a warning for each doubt, then an error or a warning for each finding."""
+    told = [("warning", "attnbench", each) for each in doubts(comparison)]
+    told += [(_kind(each), f"{each.metric} {each.verdict}", f"{each.title}: {each.told}") for each in found]
+    lines = [f"::{kind} title={_property(title)}::{_message(text)}" for kind, title, text in told]
     return "".join(f"{line}\n" for line in lines[:MOST_ANNOTATIONS])
 
 
@@ -100,7 +117,7 @@ def _fitting(
 
 def _page(comparison: Comparison, found: Sequence[Finding] | None, most: int) -> str:
     """A page; None is found where nothing is held to a policy."""
-    title = "### attnbench" if found is None else f"### attnbench: {headline(found)}"
+    title = "### attnbench" if found is None else f"### attnbench: {headline(comparison, found)}"
     words = "\n".join(f"- {escape.text(each)}" for each in answer(comparison))
     parts = [title, bullets(found or [], most), words, tables.markdown(comparison, most) if most else ""]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -110,10 +127,9 @@ def _kind(finding: Finding) -> str:
     return "error" if finding.severity == "fail" else "warning"
 
 
-def _message(finding: Finding) -> str:
+def _message(text: str) -> str:
     """A message of a workflow command: percent signs and line ends are escaped."""
-    text = escape.plain(f"{finding.title}: {finding.told}")
-    return text.replace("%", "%25")
+    return escape.plain(text).replace("%", "%25")
 
 
 def _property(text: str) -> str:

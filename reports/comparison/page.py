@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.reports import escape, figures
-from attnbench.reports.comparison import Comparison, forms, tables
+from attnbench.reports.comparison import Comparison, ab, forms, tables
 from attnbench.reports.comparison.answer import answer
 from attnbench.reports.figures.overlay import overlay
 from attnbench.reports.figures.ratios import ratios
 from attnbench.reports.files import put
 from attnbench.reports.frame import Run
-from attnbench.reports.gate import Finding
+from attnbench.reports.gate import Finding, findings
 from attnbench.suites import fingerprint
 
 _HOW_TO_READ = """\
@@ -22,7 +22,8 @@ _HOW_TO_READ = """\
 - **regressed, improved**: shown to differ, and estimated to by {floor} at least. **unchanged**: shown to differ by less
   than {equivalence}. **inconclusive**: neither. **unstable**: a difference, but a run is flagged bimodal, drifting or
   throttled there.
-- **error**: passed in A and not in B. **missing**, **new**: only in A, only in B. **incomparable**: not to be compared.
+- **error**: passed in A and not in B, or new in B and at fault. **missing**, **new**: only in A, only in B.
+  **incomparable**: not to be compared.
 - **Memory** is the allocator's peak, exact for the same torch, instruction set and threads. **Work** is the pairs that
   are allowed and computed. **Error** is that against the oracle; it may double before it counts."""
 
@@ -47,13 +48,23 @@ def write(
     return put(folder / "comparison.md", page(comparison, list(drawn), source, found))
 
 
+def rebuild(folder: Path) -> Path:
+    """Write what `bench ab` found into its folder anew, from its rows alone; returns the path of `comparison.md`.
+
+    Raises:
+        RunError: its rows are missing or cannot be read.
+    """
+    asked, comparison = ab.asked(folder), ab.load(folder)
+    return write(comparison, folder, source=asked.command, found=findings(comparison, asked.policy))
+
+
 def page(comparison: Comparison, drawn: Sequence[str], source: str = "", found: Sequence[Finding] | None = None) -> str:
     """The page as Markdown; `source` and `found` as in `write`."""
     floor, equivalence = (f"{margin:.0%}" for margin in (comparison.rule.floor, comparison.rule.equivalence))
     how_to_read = _HOW_TO_READ.format(ratio=comparison.ratio, floor=floor, equivalence=equivalence)
     parts = [
         f"# {escape.text(comparison.title, longest=None)}",
-        *([] if found is None else [forms.headline(found), forms.bullets(found)]),
+        *([] if found is None else [forms.headline(comparison, found), forms.bullets(found)]),
         "\n".join(f"- {escape.text(each, longest=None)}" for each in answer(comparison)),
         *(f"![{name}](figures/{name}.svg)" for name in drawn),
         tables.markdown(comparison),

@@ -71,6 +71,7 @@ def as_json(comparison: Comparison, found: Sequence[Finding] | None = None) -> s
         "b": comparison.b,
         "ratio": comparison.ratio.value,
         "answer": answer(comparison),
+        "cut": comparison.cut,
         "how": comparison.how,
         "findings": None if found is None else [{name: getattr(each, name) for name in named} for each in found],
         "counts": comparison.counts(),

@@ -57,7 +57,8 @@ class Decision:
     minimum_detectable: float
     """The smallest true slow-down, a ratio minus 1, that both stages find with a power of 80 %.
 
-    At this case's own spread, which few pairs estimate roughly: from 5 pairs it may be off by half.
+    At this case's own spread, which few pairs estimate roughly: from 5 pairs it may be off by half. NaN where there
+    are fewer pairs than the rule asks for.
     """
     pairs: int
     p_value: float | None
@@ -129,6 +130,7 @@ def _decisions(found: Estimates, suspect: BoolArray, adjusted: FloatArray, rule:
     verdicts = _verdicts(found, adjusted, rule)
     family = np.where(suspect, suspect.sum(), suspect.sum() + 1)
     detectable = minimum_detectable(found.spread(), family, rule)
+    detectable[found.pairs < np.where(suspect, rule.confirm_pairs, rule.screen_pairs)] = np.nan
     ratio, low, high = np.exp(found.mean), np.exp(found.low), np.exp(found.high)
     return [
         Decision(

@@ -20,7 +20,8 @@ def _version(context: click.Context, option: click.Parameter, wanted: bool) -> N
 def main() -> None:
     """What self-attention costs: time, memory and work, checked before it is timed.
 
-    `bench VERB --help` says how a verb exits; all of them exit with 2 for a mistake and with 130 where interrupted.
+    `bench VERB --help` says how a verb exits; all of them exit with 2 for a mistake, with 130 where interrupted, and
+    with 70 for a fault of attnbench.
     """
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from attnbench.runner.cli.common import VARIANTS, command_line, decided_by, load_suite, new_folder, say, told
+from attnbench.runner.cli.common import VARIANTS, command_line, decided_by, load_suite, say, told
 from attnbench.runner.cli.compare import FORMAT, LIMITS, SEVERITIES, STRICT, policy_of, publish
 
 
@@ -60,17 +60,22 @@ def ab(
     be worse counts (one byte of peak memory too), unless --limit and --severity let it pass; check: of the suite is for
     bench check.
 
-    DIR (by default runs/ab-DATE-TIME) gets ab.jsonl, comparison.md, comparison.csv, comparison.json and figures/.
+    DIR (by default runs/ab-DATE-TIME) gets ab.jsonl, comparison.md, comparison.csv, comparison.json, figures/ and with
+    --format github comment.md. All but ab.jsonl is made at the end; bench report DIR makes it of one that was killed.
 
-    Exit codes: 0 nothing got worse; 1 something did; 2 usage, invalid suite, no such revision, nothing
+    Exit codes: 0 nothing is shown to be worse; 1 something is; 2 usage, invalid suite, no such revision, nothing
     imported from --path, or unusable folder; 3 a case is lost; 4 some time is inconclusive (--strict); 5 nothing was
-    comparable; 130 interrupted.
+    comparable; 124 the suite's time ran out, and 130 interrupted, whatever was found till then.
     """
     for limit in limits:
         if limit.startswith("time=") and not limit.endswith("%"):
             raise click.UsageError(f"--limit {limit}: expected a share such as time=5%; only ratios are measured here")
+    for severity in severities:
+        if severity.startswith("operators="):
+            raise click.UsageError(f"--severity {severity}: nothing is profiled here; bench check compares operators")
     with told():
         from attnbench.reports.comparison import ab as reading
+        from attnbench.reports.comparison import forms
         from attnbench.reports.decision import Rule
         from attnbench.reports.gate import STRICT as EVERYTHING
         from attnbench.reports.gate import findings
@@ -81,13 +86,13 @@ def ab(
         policy = policy_of(EVERYTHING.model_dump(), limits, severities)
         repository = revisions.top(Path.cwd())
         loaded = load_suite(suite, folders)
-        folder = out or new_folder("ab")
+        folder = out or journal.new_folder("ab")
         journal.make_folder(folder)
         if head == "HEAD" and revisions.changed(repository):
             say("what is not committed is not measured: HEAD is the last commit", quiet=False)
         rule = Rule()
         stages, flag = decided_by(rule)
-        interrupted = False
+        early = exit_code.OK
         trees = Path(tempfile.mkdtemp(prefix="attnbench-"))
         try:
             laid_out = revisions.lay_out(repository, (base, head), trees)
@@ -98,7 +103,7 @@ def ab(
                     revisions.prepare(each, prepare)
                 sides.append(measuring.Side(name, each, revisions.import_root(each, root)))
             with closing(Book(folder, reading.ROWS)) as book:
-                measuring.measure(
+                in_time = measuring.measure(
                     loaded,
                     (sides[0], sides[1]),
                     book,
@@ -107,14 +112,17 @@ def ab(
                     lambda text: say(text, quiet=quiet),
                     folders=folders,
                     same_too=aa,
+                    policy=policy,
                     command=shlex.join(command_line()),
                 )
+            if not in_time:
+                early = exit_code.OUT_OF_TIME
         except revisions.RevisionError:
             # Nothing was compared, and the folder is wanted for the next try.
             (folder / reading.ROWS).unlink(missing_ok=True)
             raise
         except KeyboardInterrupt:
-            interrupted = True
+            early = exit_code.INTERRUPTED
             say("interrupted; what was finished is kept", quiet=quiet)
             if not (folder / reading.ROWS).exists():
                 sys.exit(exit_code.INTERRUPTED)
@@ -123,10 +131,7 @@ def ab(
         comparison = reading.load(folder)
         found = findings(comparison, policy)
         publish(comparison, found, form, folder)
-        code = exit_code.INTERRUPTED if interrupted else exit_code.of_comparison(comparison, found, strict=strict)
-        if comparison.noise is not None and comparison.noise > rule.floor:
-            say(
-                f"this machine is too noisy to call a change: the same code differed by {comparison.noise:.1%}",
-                quiet=False,
-            )
-    sys.exit(code)
+        if form != "text":
+            for doubt in forms.doubts(comparison):
+                say(doubt, quiet=False)
+    sys.exit(early or exit_code.of_comparison(comparison, found, strict=strict))

@@ -2,6 +2,7 @@
 
 import errno
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,10 @@ SUITE = click.argument("suite", type=click.Path(path_type=Path))
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Tell a user's mistake in plain lines, and exit with 2; with 130 where the user interrupts."""
+    """Tell a user's mistake in plain lines, and exit with 2; with 130 where the user interrupts.
+
+    With 70 for a fault of our own: 1 would say that something got slower.
+    """
     from attnbench.reports.journal import RunError
     from attnbench.runner import exit_code
     from attnbench.runner.journal import FolderError
@@ -52,6 +56,12 @@ def told() -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         sys.exit(exit_code.INTERRUPTED)
+    except click.ClickException:
+        raise
+    except Exception:  # whatever it is, it is no result
+        traceback.print_exc()
+        click.echo("a fault of attnbench, not of yours: please report it", err=True)
+        sys.exit(exit_code.FAULT)
     else:
         return
     sys.exit(exit_code.USAGE)
@@ -86,13 +96,6 @@ def decided_by(rule: "Rule") -> "tuple[Stages, Flag]":
 
     stages = Stages(rule.screen_pairs, rule.confirm_pairs)
     return stages, lambda screen: decision.flagged({key: np.array(told) for key, told in screen.items()}, rule)
-
-
-def new_folder(name: str) -> Path:
-    """`runs/NAME-DATE-TIME`."""
-    from datetime import datetime
-
-    return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def command_line() -> list[str]:

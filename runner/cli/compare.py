@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attnbench.runner.cli.common import command_line, new_folder, told
+from attnbench.runner.cli.common import command_line, told
 
 if TYPE_CHECKING:
     from attnbench.reports.comparison import Comparison
@@ -57,7 +57,9 @@ SEVERITIES = click.option(
     metavar="METRIC=SEVERITY",
     help=f"Of {', '.join(_METRICS)}: one of {', '.join(_SEVERITIES)}. Instead of that of the metric.",
 )
-STRICT = click.option("--strict", is_flag=True, help="Exit with 4 where some time is inconclusive or unstable.")
+STRICT = click.option(
+    "--strict", is_flag=True, help="Exit with 4 where some time is inconclusive, unstable or incomparable."
+)
 
 
 @click.command()
@@ -74,7 +76,10 @@ def compare(runs: tuple[Path, ...], by: str | None, across_machines: bool, form:
     DIR (by default runs/compare-DATE-TIME) gets comparison.md, comparison.csv, comparison.json and figures/; where
     there are several comparisons, each has a folder in it.
 
-    Exit codes: 0 compared; 1 a case regressed; 2 usage or unreadable folder; 3 a case is lost; 5 nothing comparable.
+    Whatever is shown to be worse counts, operators of profiled runs too; no suite's check: is asked. Times of two runs
+    also differ by what else the machine did: bench ab measures both at once.
+
+    Exit codes: 0 compared; 1 something is worse; 2 usage or unreadable folder; 3 a case is lost; 5 nothing comparable.
     With --by, and with --across-machines where machines differ, what is slower is a finding: never 1 for that.
     """
     if by is None and len(runs) < 2:
@@ -96,7 +101,7 @@ def compare(runs: tuple[Path, ...], by: str | None, across_machines: bool, form:
         from attnbench.runner import exit_code, journal
 
         loaded = [frame.load(folder) for folder in runs]
-        folder = out or new_folder("compare")
+        folder = out or journal.new_folder("compare")
         journal.make_folder(folder)
         if by is not None:
             comparison = within(loaded[0], by)  # type: ignore[arg-type]  # click has checked it
@@ -140,10 +145,10 @@ def check(
 
     Pairs allowed and computed count on any machine; peak memory and operators where torch, instruction set and threads
     are the same; times on the same machine alone, and by default only as a warning beyond 15 %: see bench ab. A case
-    that vanished, or passed before and does not now, fails the check.
+    that vanished, passed before and does not now, or is new and at fault, fails the check.
 
-    Exit codes: 0 passed; 1 something is worse than the policy allows; 2 usage or unreadable folder; 3 a case is lost; 4
-    some time is inconclusive (--strict); 5 nothing was comparable.
+    Exit codes: 0 nothing is shown to be worse than the policy allows; 1 something is; 2 usage or unreadable folder; 3 a
+    case is lost; 4 some time is inconclusive (--strict); 5 nothing was comparable.
     """
     with told():
         from attnbench.reports import baseline as baselines
@@ -260,7 +265,7 @@ def publish(
     if form == "text":
         _print(comparison, found)
     elif form == "github":
-        click.echo(forms.annotations(found or []), nl=False)
+        click.echo(forms.annotations(comparison, found or []), nl=False)
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if summary:
             with Path(summary).open("a", encoding="utf-8") as file:
@@ -293,7 +298,7 @@ def _print(comparison: "Comparison", found: "Sequence[Finding] | None") -> None:
         if each.metric not in ("time", "ended"):
             console.print(f"{each.severity}: {each.title}: {each.metric} {each.told}", markup=False, highlight=False)
     if found is not None:
-        console.print(forms.headline(found))
+        console.print(forms.headline(comparison, found), markup=False, highlight=False)
 
 
 def policy_of(keys: dict[str, Any], limits: Sequence[str], severities: Sequence[str]) -> "Check":

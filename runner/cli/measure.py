@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from attnbench.runner.cli.common import SUITE, VARIANTS, decided_by, load_suite, new_folder, say, told
+from attnbench.runner.cli.common import SUITE, VARIANTS, decided_by, load_suite, say, told
 
 
 @click.command()
@@ -32,7 +32,7 @@ def profile(suite: Path, case: str, out: Path | None, folders: tuple[Path, ...])
 
         loaded = load_suite(suite, folders)
         picked = pick(loaded.cases(), case)
-        folder = out or new_folder(f"{loaded.name}-profile")
+        folder = out or journal.new_folder(f"{loaded.name}-profile")
         journal.make_folder(folder)
         click.echo(f"profiling {picked.title}", err=True)
         found = profiler.checked(picked, folder, loaded.budget, folders)

@@ -21,13 +21,22 @@ _FORMATS = ("pytest-benchmark", "github-action-benchmark", "csv", "json", "markd
 def report(runs: tuple[Path, ...]) -> None:
     """Rebuild tables, figures and report of each RUN folder from its run.json, samples.jsonl and profile.jsonl alone.
 
+    A folder of bench ab gets its comparison again, from ab.jsonl, also where that ended early.
+
     Exit codes: 0 written; 2 usage or unreadable folder.
     """
     with told():
         from attnbench.reports import load, page, profile
+        from attnbench.reports.comparison import ab
+        from attnbench.reports.comparison import page as comparison
 
         for folder in runs:
-            click.echo(profile.write(folder) if profile.alone(folder) else page.write(load(folder)))
+            if profile.alone(folder):
+                click.echo(profile.write(folder))
+            elif (folder / ab.ROWS).is_file():
+                click.echo(comparison.rebuild(folder))
+            else:
+                click.echo(page.write(load(folder)))
 
 
 @click.command()

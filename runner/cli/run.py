@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from attnbench.runner.cli.common import VARIANTS, command_line, extend, load_suite, new_folder, say, told
+from attnbench.runner.cli.common import VARIANTS, command_line, extend, load_suite, say, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,7 +82,7 @@ def run(
     _one_of("--resume", resumed is not None, {"--out": out is not None, "--dry-run": dry_run})
     _one_of("--dry-run", dry_run, {"--out": out is not None, "--profile": profile, "--quiet": quiet})
     with told():
-        from attnbench.runner import engine, exit_code, progress
+        from attnbench.runner import engine, exit_code, journal, progress
         from attnbench.suites.narrow import Narrowing
 
         narrowing = Narrowing(variant, device, direction, seq_len, words)
@@ -100,7 +100,7 @@ def run(
                 _foretell(loaded, cases, folders, as_json=as_json)
                 return
             _say_what_has_no_baseline(loaded, cases, quiet=quiet or as_json)
-            folder = out or new_folder(loaded.name)
+            folder = out or journal.new_folder(loaded.name)
             measure = partial(engine.run, loaded, folder, cases=cases)
         display = progress.choose(quiet=quiet, as_json=as_json)
         if as_json:

@@ -26,7 +26,7 @@ from typing import Any
 
 import yaml
 
-from attnbench.runner.cli.common import new_folder
+from attnbench.runner.journal import new_folder
 from attnbench.suites import SuiteError, shipped
 from attnbench.suites.document import LONGEST
 from attnbench.suites.expand import MOST_CASES

@@ -54,9 +54,9 @@ _SHIPPED = """\
 ## Suites that ship
 
 `bench run NAME` finds them by name. Each opens with its question, and its report answers it; see
-[reading a report](reading-a-report.md). What ends `bench run` early is `budget.suite_s`;
-`bench ab` and `bench selftest` take pairs of processes as [they need them](trust.md), and of a suite's measure and
-budget only `value_ms`, `case_s` and `memory`.
+[reading a report](reading-a-report.md). What ends `bench run` and `bench ab` early is `budget.suite_s`.
+`bench ab` and `bench selftest` take pairs of processes as [they need them](trust.md); of a suite's `measure` they take
+`value_ms` alone, as the shortest warm-up.
 """
 
 _VARIANTS = """\
