@@ -440,23 +440,6 @@ def test_a_comparison_whose_time_ran_out_says_so(tmp_path: Path) -> None:
     assert ab.load(written(tmp_path / "ab", SLOWER[:3], cut)).cut == cut_off
 
 
-def test_time_that_runs_out_leaves_a_comparison_of_what_was_reached(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def spent(suite: object, sides: object, book: Book, *given: object, **more: object) -> bool:
-        written(book.path.parent, SLOWER)
-        return False
-
-    monkeypatch.chdir(repository)
-    monkeypatch.setattr(measuring, "measure", spent)
-    (tmp_path / "full.yaml").write_text(SUITE.replace("[mine, full]", "[full]"))
-    files = "--suite", tmp_path / "full.yaml", "--out", tmp_path / "out"
-    code, output = commands.bench("ab", "main", "slow", "--path", "src", *files)
-    assert code == 124, "before what got slower"
-    assert "0 that warn" in output, "what was finished is judged all the same"
-    assert (tmp_path / "out" / "comparison.md").exists()
-
-
 def test_a_comparison_that_was_killed_is_made_from_its_rows(tmp_path: Path) -> None:
     folder = written(tmp_path / "ab", [*QUIET, *SLOWER])
     assert commands.bench("report", folder) == (0, f"{folder / 'comparison.md'}\n")
@@ -507,20 +490,24 @@ def test_no_more_is_begun_when_the_suites_time_is_spent(
     assert done == (kinds[-1] == "finished")
 
 
-def test_ctrl_c_leaves_a_comparison_of_what_was_reached(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("ctrl_c", "ends"), [(True, 130), (False, 124)], ids=["ctrl-c", "out-of-time"])
+def test_an_early_end_leaves_a_comparison_of_what_was_reached(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ctrl_c: bool, ends: int
 ) -> None:
-    def interrupted(suite: object, sides: object, book: Book, *given: object, **more: object) -> None:
+    def early(suite: object, sides: object, book: Book, *given: object, **more: object) -> bool:
         written(book.path.parent, SLOWER)
-        raise KeyboardInterrupt
+        if ctrl_c:
+            raise KeyboardInterrupt
+        return False
 
     monkeypatch.chdir(repository)
-    monkeypatch.setattr(measuring, "measure", interrupted)
+    monkeypatch.setattr(measuring, "measure", early)
     (tmp_path / "full.yaml").write_text(SUITE.replace("[mine, full]", "[full]"))
     files = "--suite", tmp_path / "full.yaml", "--out", tmp_path / "out"
     code, output = commands.bench("ab", "main", "slow", "--path", "src", *files)
-    assert code == 130
-    assert "interrupted; what was finished is kept" in output
+    assert code == ends, "before what got slower"
+    assert "1 finding that fails, 0 that warn." in output, "what was finished is judged all the same"
+    assert ("interrupted; what was finished is kept" in output) == ctrl_c
     assert (tmp_path / "out" / "comparison.md").exists()
 
 
