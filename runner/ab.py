@@ -187,8 +187,8 @@ def _probe_all(
     if passed and not reached:
         root = sides[0].root.relative_to(sides[0].revision.tree)
         raise RevisionError(
-            f"--path {root}: expected the folder that the code under test is imported from, found that no case imports "
-            "anything from there; name another"
+            f"--path {root}: expected the folder that the code under test is imported from, found that no case of the "
+            f"suite {suite.name} imports anything from there; name another folder, or a --suite that measures it"
         )
     return timed
 

@@ -96,7 +96,8 @@ def prepare(revision: Revision, command: str) -> None:
     if done.returncode:
         last = [*f"{done.stdout}\n{done.stderr}".strip().splitlines(), ""][-10:]
         said = "\n".join(last).strip()
-        raise RevisionError(f"--prepare {command}: exit code {done.returncode} at {revision.name}; it said:\n{said}")
+        told = f"it said:\n{said}" if said else "it said nothing"
+        raise RevisionError(f"--prepare {command}: exit code {done.returncode} at {revision.name}; {told}")
 
 
 def _commit(repository: Path, name: str) -> str:

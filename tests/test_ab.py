@@ -129,6 +129,8 @@ def test_prepare_runs_in_the_tree_and_a_failure_is_told(repository: Path, tmp_pa
     a, _ = revisions.lay_out(repository, ("main", "main"), tmp_path / "trees")
     revisions.prepare(a, f"{sys.executable} -c \"open('built', 'w').close()\"")
     assert (a.tree / "built").exists()
+    with pytest.raises(RevisionError, match="exit code 1 at main; it said nothing"):
+        revisions.prepare(a, "false")
     with pytest.raises(RevisionError, match="exit code 3 at main; it said:\nno compiler"):
         revisions.prepare(a, f"{sys.executable} -c \"print('no compiler'); raise SystemExit(3)\"")
     for command in ("no-such-program-anywhere", "", "'unclosed"):
@@ -418,6 +420,7 @@ def test_more_memory_is_worse_whatever_the_time(tmp_path: Path) -> None:
             row["probe"]["peak_bytes"] = 101
 
     found = ab.load(written(tmp_path / "ab", [], more))
+    assert found.how.startswith("Both revisions were checked, and no case was timed")
     assert found.frame.iloc[0]["memory"] == "regressed"
     assert found.frame.iloc[0]["verdict"] == "unchanged"
 

@@ -302,7 +302,9 @@ def test_a_run_with_nothing_to_compare_in_it_is_5_and_no_policy_is_told(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     alone = run(tmp_path / "alone", replace(QUIET, series=(FULL,)))
-    assert bench("compare", alone, "--by", "implementation", "--out", "1")[0] == 5
+    code, output = bench("compare", alone, "--by", "implementation", "--out", "1")
+    assert code == 5
+    assert "Nothing could be compared: no two cases differ by that alone." in " ".join(output.split())
     two = run(tmp_path / "two", QUIET)
     for form in ("text", "markdown"):
         code, output = bench("compare", two, "--by", "variant", "--out", form, "--format", form)

@@ -370,7 +370,41 @@ def test_a_strict_check_wants_times_that_can_be_compared(tmp_path: Path, monkeyp
     code, output = check(here, "--baseline", elsewhere)
     assert code == 0
     assert "No time was compared." in output
-    assert check(here, "--baseline", elsewhere, "--strict")[0] == 4
+    code, output = check(here, "--baseline", elsewhere, "--strict")
+    assert code == 4
+    assert output.splitlines()[-1].endswith("which --strict does not let pass")
+    assert check(here, "--baseline", elsewhere, "--strict", "--format", "github")[1].startswith(
+        "::error title=attnbench::some"
+    )
+    assert check(here, "--baseline", elsewhere, "--strict", "--severity", "time=ignore")[0] == 0
+
+
+def test_every_finding_is_on_the_terminal_with_what_it_means(tmp_path: Path) -> None:
+    output = check(run(tmp_path / "b", SLOW), "--baseline", run(tmp_path / "a", QUIET))[1]
+    assert output.count("warn: local_window(window=129)/blockwise N=") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--severity", "time=boom"), "--severity time: expected one of fail, warn, ignore, found boom"),
+        (("--limit", "memory=1foo"), "--limit memory: expected a size"),
+        (("--limit", "time=-5%"), "--limit time: expected a percentage"),
+    ],
+)
+def test_a_mistake_in_a_policy_names_its_option(tmp_path: Path, words: tuple[str, str], told: str) -> None:
+    folder = run(tmp_path / "run", QUIET)
+    code, output = check(folder, "--baseline", folder, *words)
+    assert code == 2
+    assert told in output
+
+
+def test_junit_skips_what_is_open(tmp_path: Path) -> None:
+    found = compared(tmp_path, replace(QUIET, seed=1, process_sd=0.2))
+    (suite,) = ElementTree.fromstring(forms.junit(found, [])).iter("testsuite")
+    skipped = [each.get("message") for each in suite.iter("skipped")]
+    assert suite.get("skipped") == str(len(skipped)) == str((found.frame["verdict"] == "inconclusive").sum())
+    assert all(str(each).startswith("inconclusive: ") for each in skipped)
 
 
 def test_junit_skips_what_has_nothing_to_compare(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ _HOW = (
     "Both revisions were measured together: two live workers took turns of about a millisecond or a call, in pairs of "
     "fresh processes; what looked changed was confirmed on new pairs, with Holm's correction over what was flagged."
 )
+_UNTIMED = "Both revisions were checked, and no case was timed: why stands beside each."
 IDENTICAL = "both revisions import the same files for it: not timed"
 UNREACHED = "not reached: the run ended before"
 UNTOUCHED = "imports nothing from --path on either side: it says nothing of them"
@@ -64,7 +65,8 @@ def load(folder: Path) -> Comparison:
         frame[name] = frame[name].astype("Float64")
     metrics.add(frame, same_memory=True)
     frame.loc[frame["reason"].isin(UNTESTED), list(METRICS)] = Verdict.INCOMPARABLE.value
-    return Comparison(*sides, frame[list(COLUMNS)], {}, _HOW, rule, noise, cut=_cut(rows))
+    how = _HOW if any(row["stage"] == "screen" for row in pairs) else _UNTIMED
+    return Comparison(*sides, frame[list(COLUMNS)], {}, how, rule, noise, cut=_cut(rows))
 
 
 def asked(folder: Path) -> Asked:

@@ -19,7 +19,7 @@ def answer(comparison: Comparison) -> list[str]:
     if not comparison.compared:
         return [
             *cut,
-            f"Nothing could be compared: {_counts(comparison, 'verdict') or 'neither side has a case'}.",
+            f"Nothing could be compared: {_counts(comparison, 'verdict') or _none(comparison)}.",
             *_machines(comparison),
         ]
     told = [f"{word}: {_counts(comparison, metric)}" for metric, word in _METRICS.items() if _told(comparison, metric)]
@@ -32,6 +32,11 @@ def answer(comparison: Comparison) -> list[str]:
         *_machines(comparison),
         comparison.how,
     ]
+
+
+def _none(comparison: Comparison) -> str:
+    """Why a comparison has no case."""
+    return "no two cases differ by that alone" if comparison.ratio is Ratio.CASES else "neither side has a case"
 
 
 def _told(comparison: Comparison, metric: str) -> bool:

@@ -77,7 +77,11 @@ def comment(comparison: Comparison, found: Sequence[Finding] | None) -> str:
 
 
 def junit(comparison: Comparison, found: Sequence[Finding]) -> str:
-    """JUnit's XML: a test case for each case. What fails the check is a failure, a case that is lost an error."""
+    """JUnit's XML: a test case for each case.
+
+    What fails the check is a failure, a case that is lost an error; where the time is open or nothing was compared, it
+    is skipped.
+    """
     by_case: dict[str, list[Finding]] = {}
     for each in failed(found):
         by_case.setdefault(each.case, []).append(each)
@@ -85,6 +89,8 @@ def junit(comparison: Comparison, found: Sequence[Finding]) -> str:
     named = varied(frame)
     lost = sum(any(each.metric == "ended" for each in told) for told in by_case.values())
     idle = set(frame.loc[~comparison.compared_rows & (frame["verdict"] == Verdict.INCOMPARABLE), "case"]) - set(by_case)
+    undecided = frame["verdict"].isin([Verdict.INCONCLUSIVE, Verdict.UNSTABLE])
+    idle |= set(frame.loc[undecided, "case"]) - set(by_case)
     counts = {"tests": len(frame), "failures": len(by_case) - lost, "errors": lost, "skipped": len(idle)}
     suite = ElementTree.Element(
         "testsuite", {"name": "attnbench", **{name: str(each) for name, each in counts.items()}}
@@ -98,7 +104,7 @@ def junit(comparison: Comparison, found: Sequence[Finding]) -> str:
             text = "; ".join(f"{each.metric}: {each.told}" for each in told)
             ElementTree.SubElement(case, kind, {"message": _readable(text), "type": told[0].verdict.value})
         elif row["case"] in idle:
-            ElementTree.SubElement(case, "skipped", {"message": _readable(str(row["reason"]))})
+            ElementTree.SubElement(case, "skipped", {"message": _readable(f"{row['verdict']}: {row['reason']}")})
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from attnbench.runner.cli.common import VARIANTS, command_line, decided_by, load_suite, say, told
-from attnbench.runner.cli.compare import FORMAT, LIMITS, SEVERITIES, STRICT, policy_of, publish
+from attnbench.runner.cli.compare import FORMAT, LIMITS, SEVERITIES, STRICT, judged, policy_of, publish
 
 
 @click.command()
@@ -61,7 +61,8 @@ def ab(
     bench check.
 
     DIR (by default runs/ab-DATE-TIME) gets ab.jsonl, comparison.md, comparison.csv, comparison.json, figures/ and with
-    --format github comment.md. All but ab.jsonl is made at the end; bench report DIR makes it of one that was killed.
+    --format github comment.md. All but ab.jsonl is made at the end; bench report DIR makes all but the last of one that
+    was killed.
 
     Exit codes: 0 nothing is shown to be worse; 1 something is; 2 usage, invalid suite, no such revision, nothing
     imported from --path, or unusable folder; 3 a case is lost; 4 some time is inconclusive (--strict); 5 nothing was
@@ -134,4 +135,4 @@ def ab(
         if form != "text":
             for doubt in forms.doubts(comparison):
                 say(doubt, quiet=False)
-    sys.exit(early or exit_code.of_comparison(comparison, found, strict=strict))
+    sys.exit(early or judged(comparison, found, policy, form, strict=strict))

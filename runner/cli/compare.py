@@ -24,6 +24,8 @@ _ONE_DOCUMENT = ("csv", "json", "junit")
 _METRICS = ("time", "memory", "work", "operators", "error")
 _SEVERITIES = ("fail", "warn", "ignore")
 _NOTHING_MORE = {"time": {"relative": "0%", "absolute": "0ns"}, "memory": {"relative": "0%", "absolute": "0B"}}
+_MOST_FINDINGS = 40
+"""Told on the terminal; all of them are in the folder."""
 _LARGEST_FLOOR = 0.99
 """A rule knows no larger one; the policy's own limit is held afterwards."""
 _STORE = click.option(
@@ -156,7 +158,7 @@ def check(
         from attnbench.reports.comparison.runs import compare as compare_runs
         from attnbench.reports.decision import Rule
         from attnbench.reports.gate import findings
-        from attnbench.runner import exit_code, journal
+        from attnbench.runner import journal
         from attnbench.suites.check import share
 
         loaded = frame.load(run)
@@ -169,7 +171,7 @@ def check(
             if out is not None:
                 journal.make_folder(out)
             publish(comparison, found, form, out, (stored, loaded))
-    sys.exit(exit_code.of_comparison(comparison, found, strict=strict))
+    sys.exit(judged(comparison, found, policy, form, strict=strict))
 
 
 @click.group()
@@ -284,6 +286,17 @@ def publish(
         click.echo(f"comparison: {where}", err=form != "text")
 
 
+def judged(comparison: "Comparison", found: "Sequence[Finding]", policy: "Check", form: str, *, strict: bool) -> int:
+    """The exit code of a gate; that of --strict is explained, and does not look at times that are to be ignored."""
+    from attnbench.runner import exit_code
+
+    code = exit_code.of_comparison(comparison, found, strict=strict and policy.severity("time") != "ignore")
+    if code == exit_code.INCONCLUSIVE:
+        told = "some time is inconclusive, unstable or incomparable, which --strict does not let pass"
+        click.echo(f"::error title=attnbench::{told}" if form == "github" else told, err=form != "github")
+    return code
+
+
 def _print(comparison: "Comparison", found: "Sequence[Finding] | None") -> None:
     """The table and the answer, for the terminal."""
     from rich.console import Console
@@ -294,9 +307,11 @@ def _print(comparison: "Comparison", found: "Sequence[Finding] | None") -> None:
     console.print(tables.terminal(comparison))
     for sentence in answer.answer(comparison):
         console.print(sentence, markup=False, highlight=False)
-    for each in found or []:
-        if each.metric not in ("time", "ended"):
-            console.print(f"{each.severity}: {each.title}: {each.metric} {each.told}", markup=False, highlight=False)
+    shown = (found or [])[:_MOST_FINDINGS]
+    for each in shown:
+        console.print(f"{each.severity}: {each.title}: {each.metric} {each.told}", markup=False, highlight=False)
+    if len(shown) < len(found or []):
+        console.print(f"and {len(found or []) - len(shown)} more")
     if found is not None:
         console.print(forms.headline(comparison, found), markup=False, highlight=False)
 
@@ -323,6 +338,6 @@ def policy_of(keys: dict[str, Any], limits: Sequence[str], severities: Sequence[
         return Check.model_validate(keys).changed(changes)
     except ValidationError as error:
         first = error.errors()[0]
-        raise click.UsageError(
-            f"{'.'.join(map(str, first['loc'][:2]))}: {first['msg']}, found {first['input']}"
-        ) from None
+        metric, key = map(str, first["loc"][:2])
+        option = "--severity" if key == "severity" else "--limit"
+        raise click.UsageError(f"{option} {metric}: {first['msg']}, found {first['input']}") from None
