@@ -5,6 +5,7 @@ is keys per query over the length. K counts the cases of a sweep, P processes.
 """
 
 import json
+from collections.abc import Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -156,11 +157,14 @@ def _along(alike: pd.DataFrame) -> list[_Group]:
     given = [json.loads(each) for each in alike["parameters"]]
     vary = [name for name in given[0] if len({json.dumps(each.get(name)) for each in given}) > 1]
     if len(vary) > 1:
-        along = [_enough([each for _, each in alike.groupby(_others(given, name), sort=False)], vary) for name in vary]
+        along = [
+            _enough([each for _, each in alike.groupby(_others(given, name), sort=False)], {*vary} - {name})
+            for name in vary
+        ]
         most = max(along, key=lambda found: sum(len(each.rows) for each in found))
         if most:
             return most
-    return _enough([alike], [])
+    return _enough([alike])
 
 
 def _others(given: list[dict[str, Any]], name: str) -> list[str]:
@@ -168,24 +172,15 @@ def _others(given: list[dict[str, Any]], name: str) -> list[str]:
     return [json.dumps({other: value for other, value in each.items() if other != name}) for each in given]
 
 
-def _enough(parts: list[pd.DataFrame], named: list[str]) -> list[_Group]:
-    """The groups that have enough different numbers of keys; what they share of the parameters `named` is told."""
+def _enough(parts: list[pd.DataFrame], named: Set[str] = frozenset()) -> list[_Group]:
+    """The groups that have enough different numbers of keys; each shares the parameters `named`, which are told."""
     found = []
     for each in parts:
         keys = _keys(each)
         if np.unique(keys).size >= FEWEST_CASES:
-            found.append(_Group(_shared(each, named), each.index.to_numpy(np.int64)[np.argsort(keys, kind="stable")]))
+            kept = _kept(each["parameters"].iloc[0], each["label"].iloc[0], named)
+            found.append(_Group(kept, each.index.to_numpy(np.int64)[np.argsort(keys, kind="stable")]))
     return found
-
-
-def _shared(alike: pd.DataFrame, named: list[str]) -> str:
-    """The parameters that all of these cases share and that are no numbers, or named, as far as labels tell them."""
-    given = [json.loads(each) for each in alike["parameters"]]
-    same = {name: value for name, value in given[0].items() if all(each.get(name) == value for each in given)}
-    told = [
-        f"{name}={_written(value)}" for name, value in same.items() if isinstance(value, bool | str) or name in named
-    ]
-    return ", ".join(each for each in told if each in alike["label"].iloc[0])
 
 
 def _sweep(run: Run, part: pd.DataFrame, group: _Group) -> Sweep:
@@ -210,17 +205,14 @@ def _sweep(run: Run, part: pd.DataFrame, group: _Group) -> Sweep:
     )
 
 
-def _kept(parameters: str, label: str) -> str:
-    """The parameters of a label that are no numbers: `edges=slide`. Cases that differ in them are no one sweep."""
+def _kept(parameters: str, label: str, named: Set[str] = frozenset()) -> str:
+    """The parameters of a label that are no numbers, or `named`: `edges=slide`. Cases that differ in them are apart."""
     written = [
-        f"{name}={_written(value)}" for name, value in json.loads(parameters).items() if isinstance(value, bool | str)
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in json.loads(parameters).items()
+        if isinstance(value, bool | str) or name in named
     ]
     return ", ".join(each for each in written if each in label)
-
-
-def _written(value: Any) -> str:
-    """A parameter's value as labels have it."""
-    return str(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _keys(frame: pd.DataFrame) -> FloatArray:

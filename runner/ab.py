@@ -55,8 +55,8 @@ def measure(
     """Measure all cases of a suite on both sides; whether that is done before the suite's time is spent.
 
     A case for which both sides import the same files is not timed, unless `same_too`, and never one for which one side
-    alone imports any. A probe or a pair that is begun
-    in time is finished. `policy` is written down for who reads it; nothing here depends on it.
+    alone imports any. A probe or a pair that is begun in time is finished. `policy` is written down for who reads it;
+    nothing here depends on it.
 
     Raises:
         RevisionError: cases passed, and none imported anything of either side.

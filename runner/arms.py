@@ -258,17 +258,9 @@ class _Live:
         """log(B / A) of some turns, one value each in random order; how the case ended where it failed."""
         order = [side for _ in range(plan.values // VISITS) for side in rng.sample((0, 1), 2)]
         made = [arm.calls(plan.calls) for arm in self._arms]
-        sides = range(len(self._arms))
-        for side in sides:
-            request = {
-                "do": "turns",
-                "index": index,
-                "calls": made[side],
-                "led": plan.led,
-                "side": side,
-                "order": order,
-            }
-            self._tell(side, request)
+        request = {"do": "turns", "index": index, "led": plan.led, "order": order}
+        for side, calls in enumerate(made):
+            self._tell(side, {**request, "calls": calls, "side": side})
         told = self._replies()
         for side in (self._base, 1 - self._base):
             if "ended" in told[side]:

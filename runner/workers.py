@@ -22,9 +22,9 @@ from attnbench.suites import Case, Status
 START_S = 120.0
 """A worker that is not ready after this long never will be."""
 GLANCE_S = 1.0
+"""How often a waiting parent looks whether work still goes on: rarely, for it shares the cores."""
 _END_S = 10.0
 """A process that has closed its pipe may take so long to end: with a lost CUDA context it takes seconds."""
-"""How often a waiting parent looks whether work still goes on: rarely, for it shares the cores."""
 LONGEST_BYTES = 2**28
 """What announces a longer message is none."""
 

@@ -30,7 +30,7 @@ PLANS = {
         (rows.FULL, rows.LOCAL, replace(rows.QUICK.series[-1], endings={512: rows.OOM})), (512,), threads=(1, 2)
     ),
     "between_round_numbers": rows.Plan(
-        (replace(rows.FULL, at_1024_ns=3e6, bytes_at_1024=2.9e6), replace(rows.LOCAL, parameters={"window": 65})),
+        (replace(rows.FULL, at_1024_ns=3e6, bytes_at_1024=2.9e6),),
         (1024,),
         baseline=None,
         process_sd=0.0,

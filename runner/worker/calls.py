@@ -50,6 +50,12 @@ _kept = lru_cache(maxsize=1)(_drawn)
 """The same, of the last shape kept: drawing takes longer than most that a GPU does with it."""
 
 
+def wait(device: str) -> None:
+    """Until everything queued is done."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
 def input_bytes(shape: Shape, dtype: str) -> int:
     """Bytes that `inputs` holds."""
     rows = 2 * (shape.heads + shape.kv_heads) * shape.batch * shape.seq_len

@@ -81,7 +81,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
     forget()
     start = time.perf_counter_ns()
     kernel = _build(case)
-    _wait(case.device)
+    calls.wait(case.device)
     prepare_ns = time.perf_counter_ns() - start
     compiles = compilation.needed(kernel)
     if case.direction != "forward" and not small:
@@ -202,7 +202,7 @@ def _begun(kernel: Kernel, given: Inputs, case: Case) -> tuple[Callable[[], obje
         call = calls.call(kernel, given, case.direction)
         start = time.perf_counter_ns()
         result = call()
-        _wait(case.device)
+        calls.wait(case.device)
         ended = time.perf_counter_ns()
     cached = compilation.misses() == missed if compiles else None
     return call, result, _First(ended - start, ended - begun, cached)
@@ -268,12 +268,6 @@ def _passed(verdict: Verdict) -> float:
     if verdict.problem:
         raise _Ended(Status.WRONG, verdict.problem)
     return verdict.max_abs_error
-
-
-def _wait(device: str) -> None:
-    """Until everything queued is done."""
-    if device == "cuda":
-        torch.cuda.synchronize()
 
 
 def _gib(size: int) -> str:

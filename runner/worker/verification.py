@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from attnbench.runner.lengths import POWERS
-from attnbench.runner.worker.calls import inputs
+from attnbench.runner.worker.calls import inputs, wait
 from attnbench.variants._pattern import IntArray, Pattern, Spans
 from attnbench.variants._shape import Shape
 from attnbench.variants.kernels import _oracle
@@ -144,19 +144,14 @@ def check(
     if not gradients:
         with torch.no_grad():
             found: tuple[Tensor, ...] = (attend(q, k, v),)
-        _wait(device)
+        wait(device)
         return _judge(found, (q, k, v, where), None, rows, spans.n, oracle)
     leaves = [each.requires_grad_() for each in (q, k, v)]
     out = attend(*leaves)
     found = (out.detach(), *torch.autograd.grad(out, leaves, dout)) if _same(out, q) else (out.detach(),)
-    _wait(device)
+    # An error of the device is then the kernel's own, and not the oracle's.
+    wait(device)
     return _judge(found, (q.detach(), k.detach(), v.detach(), where), dout, rows, spans.n, oracle)
-
-
-def _wait(device: str) -> None:
-    """Until everything queued is done: an error of the device is then the kernel's own, and not the oracle's."""
-    if device == "cuda":
-        torch.cuda.synchronize()
 
 
 def check_rows(
