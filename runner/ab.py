@@ -7,7 +7,7 @@ from the installation, the code under test from each revision's import root, whi
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -85,11 +85,11 @@ def measure(
             raise _OutOfTime
 
     try:
-        calls_ns = _probe_all(suite, sides, book, budget_bytes, folders, same_too, say, in_time)
+        calls_ns, digests = _probe_all(suite, sides, book, budget_bytes, folders, same_too, say, in_time)
         limit = limit_for(budget_bytes, *cases)
         setting = Setting(suite.measure.value_ms * 1e6, suite.budget.case_s, limit, folders)
         measuring = _Measuring(book, calls_ns, setting, seed, say, in_time)
-        arm_a, arm_b = (Arm(side.name, start=partial(_start, side.root)) for side in sides)
+        arm_a, arm_b = (Arm(side.name, start=partial(_start, side.root), digests=digests[side.name]) for side in sides)
         _time_all(measuring, (arm_a, arm_b), [case for case in cases if case.key in calls_ns], stages, flag)
     except _OutOfTime:
         book.write("out_of_time", suite_s=suite.budget.suite_s)
@@ -142,7 +142,7 @@ def _time_all(measuring: _Measuring, both: tuple[Arm, Arm], cases: Sequence[Case
     step = max(1, min(SAME_SHARE, len(cases) // SAME_FEWEST))
     screened: dict[str, list[float]] = {case.key: [] for case in cases}
     for number in range(stages.screen):
-        measuring.pair("same", (a, Arm("A again", start=a.start)), number, cases[::step], stages.screen)
+        measuring.pair("same", (a, replace(a, name="A again")), number, cases[::step], stages.screen)
         for key, ratio in measuring.pair("screen", both, number, cases, stages.screen).items():
             screened[key].append(ratio)
     flagged = set(flag(screened))
@@ -160,14 +160,17 @@ def _probe_all(
     same_too: bool,
     say: Say,
     in_time: Callable[[], None],
-) -> dict[str, float]:
-    """Probe every case on both sides: the keys of those to be timed, with about how long a call takes.
+) -> tuple[dict[str, float], dict[str, dict[str, str | None]]]:
+    """Probe every case on both sides: about how long a call of those takes that are to be timed, by key.
+
+    And by side, the digests of what was proved there.
 
     Raises:
         _OutOfTime: the suite's time is spent.
         RevisionError: cases passed, and none imported anything of either side: the installation's code was probed.
     """
     timed: dict[str, float] = {}
+    digests: dict[str, dict[str, str | None]] = {side.name: {} for side in sides}
     passed = reached = False
     for case in suite.cases():
         probes, imports = [], []
@@ -177,6 +180,7 @@ def _probe_all(
             book.write("probe", arm=side.name, probe=probe.to_json(), imports=imported)
             say(f"{side.name} {told(case, probe)}")
             probes.append(probe)
+            digests[side.name][case.key] = probe.output_digest
             imports.append(imported)
             passed = passed or probe.status is Status.PASSED
             reached = reached or bool(imported)
@@ -190,7 +194,7 @@ def _probe_all(
             f"--path {root}: expected the folder that the code under test is imported from, found that no case of the "
             f"suite {suite.name} imports anything from there; name another folder, or a --suite that measures it"
         )
-    return timed
+    return timed, digests
 
 
 def _probe(

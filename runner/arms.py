@@ -11,7 +11,7 @@ import os
 import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -100,6 +100,8 @@ class Arm:
     name: str
     slowdown: float = 0.0
     start: Start = fresh
+    digests: Mapping[str, str | None] = field(default_factory=dict)
+    """Of what each case's probe proved, by key."""
 
     def calls(self, calls: int) -> int:
         """The calls that this arm makes for `calls`."""
@@ -239,11 +241,14 @@ class _Live:
                 if side == self._base or int(index) not in ended:
                     ended[int(index)] = Ended(arm.name, Status(status), reason)
         ratios: dict[int, list[float]] = {index: [] for index in range(len(cases)) if index not in ended}
-        for _ in range(VISITS):
+        for visit in range(VISITS):
+            last = visit == VISITS - 1
             order = list(ratios)
             rng.shuffle(order)
             for index in order:
-                turns = self._visit(index, plans[cases[index].key], rng)
+                turns = self._visit(index, plans[cases[index].key], rng, last=last)
+                if last and not isinstance(turns, Ended):
+                    turns = self._settled(index, cases[index].key) or turns
                 if isinstance(turns, Ended):
                     ended[index] = turns
                     del ratios[index]
@@ -254,11 +259,20 @@ class _Live:
             {cases[index].key: end for index, end in ended.items()},
         )
 
-    def _visit(self, index: int, plan: Plan, rng: random.Random) -> list[float] | Ended:
+    def _settled(self, index: int, key: str) -> Ended | None:
+        """How a case ended whose last value, in one of the arms, did not give what was proved."""
+        found: Ended | None = None
+        for side in (1 - self._base, self._base):
+            told = self._ask(side, {"do": "settle", "index": index, "digest": self._arms[side].digests.get(key)})
+            if told is not None:
+                found = Ended(self._arms[side].name, Status(told[0]), told[1])
+        return found
+
+    def _visit(self, index: int, plan: Plan, rng: random.Random, *, last: bool) -> list[float] | Ended:
         """log(B / A) of some turns, one value each in random order; how the case ended where it failed."""
         order = [side for _ in range(plan.values // VISITS) for side in rng.sample((0, 1), 2)]
         made = [arm.calls(plan.calls) for arm in self._arms]
-        request = {"do": "turns", "index": index, "led": plan.led, "order": order}
+        request = {"do": "turns", "index": index, "led": plan.led, "last": last, "order": order}
         for side, calls in enumerate(made):
             self._tell(side, {**request, "calls": calls, "side": side})
         told = self._replies()

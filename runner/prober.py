@@ -1,8 +1,10 @@
 """Asking workers, as the parent does: about this machine, and about each case in a worker of its own."""
 
+import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from attnbench.runner import environment
 from attnbench.runner.workers import Asked, StartWorker, Worker, WorkerEnded, kind_for, started, understood
@@ -34,6 +36,7 @@ class Prober:
         self._start_worker = start_worker
         self._live = live
         self._lasting: Asked | None = None
+        self._oracle: IO[bytes] | None = None
 
     def probe(self, case: Case) -> Probe:
         """Probe a case in a process of its own; on CUDA, where a start is dear, in one that lasts until it dies.
@@ -49,32 +52,57 @@ class Prober:
             self._lasting = started(lambda: self._start_worker("spawn", None, self._folders))
         probe = self._asked(self._lasting, case)
         if probe.status in _SPOILS and not probe.predicted:
-            self.close()
+            self._drop()
         return probe
 
     def _asked(self, worker: Asked, case: Case) -> Probe:
         """What a worker says of a case, or how it ended of it."""
+        self._oracle = self._oracle or _shared_file()
         try:
-            return ask(worker, case, self._budget, self._budget_bytes, self._live)
+            return ask(worker, case, self._budget, self._budget_bytes, self._live, self._oracle)
         except WorkerEnded as end:
             return Probe(case.key, end.status, end.reason)
 
     def close(self) -> None:
+        """End the lasting worker, and forget what the oracle said."""
+        self._drop()
+        if self._oracle is not None:
+            self._oracle.close()
+            self._oracle = None
+
+    def _drop(self) -> None:
         """End the lasting worker, if there is one."""
         if self._lasting is not None:
             self._lasting.close()
             self._lasting = None
 
 
-def ask(worker: Asked, case: Case, budget: Budget, budget_bytes: int, live: int = 1) -> Probe:
+def ask(
+    worker: Asked, case: Case, budget: Budget, budget_bytes: int, live: int = 1, oracle: IO[bytes] | None = None
+) -> Probe:
     """Have a worker probe a case, within the bytes that it may allocate; `live` as in `allowance`.
+
+    What the oracle says is shared with the cases before and after through the file `oracle`.
 
     Raises:
         WorkerEnded: it died of it, took too long, or sent no probe.
     """
     budget_bytes = allowance(worker, case, budget, budget_bytes, live)
+    # A file without a name is gone with this process, however it ends; its workers reach it through /proc.
+    path = None if oracle is None else f"/proc/{os.getpid()}/fd/{oracle.fileno()}"
     request = {"do": "probe", "case": case.to_json(), "threads": threads(case), "budget_bytes": budget_bytes}
+    request["oracle"] = path
     return understood(Probe.from_json, worker.ask(request, budget.case_s))
+
+
+def _shared_file() -> IO[bytes] | None:
+    """A file that workers can share, where the system lets them."""
+    if not Path("/proc/self/fd").exists():
+        return None
+    try:
+        return tempfile.TemporaryFile(prefix="attnbench-")
+    except OSError:
+        return None
 
 
 def allowance(worker: Asked, case: Case, budget: Budget, budget_bytes: int, live: int = 1) -> int:

@@ -127,10 +127,13 @@ def _agree(times_ns: Sequence[float]) -> bool:
     return abs(after - before) <= STEADY * before
 
 
-def interleave(plans: Sequence[Plan], rng: random.Random, take: Callable[[int], None]) -> None:
-    """Take every case's values in rounds: one value a case and round, in a new random order each round."""
+def interleave(plans: Sequence[Plan], rng: random.Random, take: Callable[[int, bool], None]) -> None:
+    """Take every case's values in rounds: one value a case and round, in a new random order each round.
+
+    `take(index, last)` is told which value is a case's last.
+    """
     for turn in range(max((each.values for each in plans), default=0)):
         order = [index for index, each in enumerate(plans) if turn < each.values]
         rng.shuffle(order)
         for index in order:
-            take(index)
+            take(index, turn == plans[index].values - 1)

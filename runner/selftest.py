@@ -52,7 +52,11 @@ def measure(suite: Suite, book: Book, runs: int, stages: Stages, flag: Flag, say
     if on_cpu:
         _overhead(book, suite.budget.case_s, plans[0.0])
         _agreement(book, on_cpu, plans[0.0], setting, say)
-        _memory(book, on_cpu, Prober(suite.budget, budget_bytes), say)
+        probes = Prober(suite.budget, budget_bytes)
+        try:
+            _memory(book, on_cpu, probes, say)
+        finally:
+            probes.close()
     for run in range(runs):
         for slowdown in SLOWDOWNS if run % POWER_EVERY == 0 else SLOWDOWNS[:1]:
             fit = [case for case in cases if plans[slowdown][case.key].calls * calls_ns[case.key] <= LONGEST_NS]
@@ -130,7 +134,8 @@ def _decision(
     """One run through both stages, the second arm slower by a known share."""
     if any(row["run"] == run and row["slowdown"] == slowdown for row in book.of("decision")):
         return
-    both = Arm("A"), Arm("B", slowdown)
+    digests = {row["key"]: row["probe"].get("output_digest") for row in book.of("case")}
+    both = Arm("A", digests=digests), Arm("B", slowdown, digests=digests)
     begun, cpu = time.monotonic(), time.process_time()
 
     def stage(name: str, chosen: Sequence[Case], many: int) -> dict[str, list[float]]:

@@ -54,7 +54,7 @@ class Session:
         self.task = task
         self.suite = task.suite
         self.kept = task.kept
-        self.cases = sorted(task.cases, key=lambda case: case.shape.seq_len)
+        self.cases = _in_order(task.cases)
         self.journal = book
         self.progress = progress
         self.folders = folders
@@ -65,6 +65,7 @@ class Session:
         self.profiles = list(self.kept.profiles.values())
         self.passed: list[Case] = []
         self.plans: dict[str, sampling.Plan] = {}
+        self.digests: dict[str, str | None] = {}
         self.out_of_time = False
         self.prober = Prober(self.suite.budget, task.budget_bytes, folders, start_worker)
         self.forecast = Forecast(self.cases, task.processes)
@@ -103,6 +104,7 @@ class Session:
     def _plan(self, case: Case, probe: Probe) -> None:
         assert probe.call_ns is not None
         self.passed.append(case)
+        self.digests[case.key] = probe.output_digest
         if not self.kept.failed(case.key):
             self.plans[case.key] = planned(self.suite, case, probe.call_ns)
 
@@ -171,10 +173,12 @@ class Session:
                 return
 
     def _time_request(self, cases: list[Case], replicate: int) -> dict[str, Any]:
-        plans = [self.plans[case.key] for case in cases]
         return {
             "do": "time",
-            "cases": [{"case": case.to_json(), "plan": vars(plan)} for case, plan in zip(cases, plans, strict=True)],
+            "cases": [
+                {"case": case.to_json(), "plan": vars(self.plans[case.key]), "digest": self.digests[case.key]}
+                for case in cases
+            ],
             "replicate": replicate,
             "seed": f"{self.task.seed}:{replicate}:{cases[0].key}",
             "value_ns": self.suite.measure.value_ms * 1e6,
@@ -246,6 +250,19 @@ class Session:
     def _write(self, *rows: Result) -> None:
         self.journal.append(*rows)
         self.rows += rows
+
+
+def _in_order(cases: Sequence[Case]) -> list[Case]:
+    """Short lengths first; of one length, cases follow each other that share what the oracle says."""
+    firsts: dict[str, int] = {}
+    for place, case in enumerate(cases):
+        firsts.setdefault(_mechanism(case), place)
+    return sorted(cases, key=lambda case: (case.shape.seq_len, firsts[_mechanism(case)]))
+
+
+def _mechanism(case: Case) -> str:
+    """What cases have in common that differ by their implementation alone."""
+    return replace(case, implementation="").key
 
 
 def _samples(cases: Sequence[Case], reply: list[dict[str, Any]]) -> list[Sample]:

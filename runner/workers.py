@@ -28,7 +28,7 @@ _END_S = 10.0
 LONGEST_BYTES = 2**28
 """What announces a longer message is none."""
 
-_KINDS = {"ready", "stage", "reply"}
+_KINDS = {"ready", "stage", "reply", "ended"}
 """What a message holds one of."""
 _DOING = {"ready": "being made ready", "time": "being timed", "turns": "taking turns"}
 """What a worker does that does not say so itself."""
@@ -181,12 +181,22 @@ class Worker:
     def _receive(self, patience_s: float) -> dict[str, Any]:
         """The next message that is no stage."""
         doing, count, deadline = self._doing, self._marks[1], time.monotonic() + patience_s
+        left_s: float | None = None
+        """What was left of the time when work began that takes nothing of it."""
         while True:
             if self._pipe.poll(min(GLANCE_S, max(deadline - time.monotonic(), 0))):
                 message = self._message(patience_s)
+                if "ended" in message:
+                    status, reason = understood(itemgetter(0, 1), message["ended"])
+                    raise WorkerEnded(understood(Status, status), reason, self._marks[0])
                 if "stage" not in message:
                     return message
-                doing = message["stage"]
+                doing, now_s = message["stage"], time.monotonic()
+                if message.get("aside"):
+                    left_s = deadline - now_s if left_s is None else left_s
+                    deadline = now_s + patience_s
+                elif left_s is not None:
+                    deadline, left_s = now_s + left_s, None
             elif self._marks[1] != count:
                 count, deadline = self._marks[1], time.monotonic() + patience_s
             elif time.monotonic() >= deadline:

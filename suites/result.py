@@ -70,7 +70,15 @@ class Probe(Result):
     flops: int | None = None
     """Of the allowed pairs: 4, 8 or 12 times pairs times head width."""
     max_abs_error: float | None = None
-    """Largest error of the output against the oracle, over all lengths checked."""
+    """Largest error of the output against the oracle in float64, over all lengths checked."""
+    proved: float | None = None
+    """The share of the elements of the output and the gradients, at the case's own length, that the proof looked at."""
+    repeats_exactly: bool | None = None
+    """Whether calls on the same inputs gave the same bits."""
+    output_digest: str | None = None
+    """Of what the first call gave; None where calls on the same inputs differ in their bits."""
+    proof_s: float | None = None
+    """Seconds that the proof took: oracles, comparisons, and calls that are made for them alone."""
 
     reserved_bytes: int | None = None
     """Growth of what the allocator holds of the device, used or not, over one call (CUDA)."""
@@ -94,6 +102,8 @@ class Sample(Result):
     """Its place among the samples of its replicate, from 0: groups of cases come in random order."""
     part: int = 0
     """The part of the run that timed it: 0, and one more each time that the run went on."""
+    proof_s: float | None = None
+    """Seconds of the proof in this process: other content before each value, and the check of the last result."""
 
     roof_flops_per_s: float | None = None
     """The fastest matrix product seen beside the case's values, at its dtype and threads; None: no room for one."""

@@ -28,7 +28,7 @@ from attnbench.runner.worker import calls, clocks, probe
 from attnbench.runner.worker.calls import inputs
 from attnbench.runner.worker.desk import _Desk
 from attnbench.runner.worker.timing import Bench
-from attnbench.runner.worker.verification import check
+from attnbench.runner.worker.proof.small import check
 from attnbench.runner.workers import Worker, WorkerEnded
 from attnbench.suites import Direction, Status
 from attnbench.suites.load import parse

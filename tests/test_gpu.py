@@ -18,7 +18,7 @@ from attnbench.runner import arms, environment, memory
 from attnbench.runner.arms import Arm, Setting
 from attnbench.runner.sampling import Plan
 from attnbench.runner.worker import clocks, launches, outcome
-from attnbench.runner.worker.verification import check
+from attnbench.runner.worker.proof.small import check
 from attnbench.suites import Status
 from attnbench.suites.load import parse
 from attnbench.variants import Shape, kernels

@@ -17,7 +17,7 @@ from attnbench.reports.closed_forms import flops
 from attnbench.runner import memory, thumbnails
 from attnbench.runner.worker.calls import inputs
 from attnbench.runner.worker.probe import probe
-from attnbench.runner.worker.verification import check, check_rows
+from attnbench.runner.worker.proof.small import check, check_rows
 from attnbench.suites import Case, Status
 from attnbench.suites.pick import pick
 from attnbench.suites.suite import Suite

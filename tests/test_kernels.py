@@ -18,7 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 from attnbench import variants
 from attnbench.runner import memory
 from attnbench.runner.worker.calls import inputs
-from attnbench.runner.worker.verification import check, check_rows
+from attnbench.runner.worker.proof.small import check, check_rows
 from attnbench.variants import Pattern, Shape, Spans, kernels
 from attnbench.variants.kernels import Kernel, _oracle, _parts, _plan
 

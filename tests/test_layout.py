@@ -21,7 +21,7 @@ from attnbench.reports.settings import settings
 from attnbench.runner import memory
 from attnbench.runner.worker import calls, probe
 from attnbench.runner.worker.timing import Bench
-from attnbench.runner.worker.verification import check
+from attnbench.runner.worker.proof.small import check
 from attnbench.suites import Case, Direction, Status
 from attnbench.suites.names import names
 from attnbench.suites.suite import Suite

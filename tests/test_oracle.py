@@ -13,7 +13,7 @@ from torch import Tensor
 
 from attnbench import variants
 from attnbench.runner.worker.calls import inputs
-from attnbench.runner.worker.verification import Attend, Verdict, check, check_rows, small
+from attnbench.runner.worker.proof.small import Attend, Verdict, check, check_rows, small
 from attnbench.variants import Pattern, Shape, Spans, parameter
 from attnbench.variants.kernels import _oracle
 from attnbench.variants.local_window import LocalWindow

@@ -22,7 +22,7 @@ from attnbench.runner.cli import main
 from attnbench.runner.worker import calls
 from attnbench.runner.worker.calls import inputs
 from attnbench.runner.worker.probe import probe
-from attnbench.runner.worker.verification import Attend, check, check_rows
+from attnbench.runner.worker.proof.small import Attend, check, check_rows
 from attnbench.suites import Case, Direction, Probe, Status
 from attnbench.suites.load import SuiteError, parse
 from attnbench.variants import (

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from attnbench import variants
 from attnbench.runner.worker.calls import inputs
-from attnbench.runner.worker.verification import check
+from attnbench.runner.worker.proof.small import check
 from attnbench.variants import IntArray, Pattern, Shape, Spans
 from attnbench.variants.kernels import Kernel, _partial, _parts, blockwise
 from attnbench.variants.kernels._rows import Gathered, Strided, rows

@@ -1,8 +1,9 @@
 """The call that is measured: inputs, and what one direction does with them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -90,10 +91,31 @@ def reference(case: Case) -> Oracle | None:
     return outputs
 
 
-def call(kernel: Kernel, given: Inputs, direction: Direction) -> Callable[[], object]:
-    """What is timed: one call in the given direction.
+@dataclass(frozen=True)
+class Call:
+    """What is timed: one call in a direction, on inputs that stay where they are and may get other content."""
 
-    Gradients are `torch.autograd.grad(out, (q, k, v), dout)`. The graph of `backward` is made here, once, and kept.
+    run: Callable[[], Any]
+    """`forward` gives the output; `training` the output, dQ, dK and dV; `backward` these three.
+
+    The gradient of an input that is ignored is None.
+    """
+    renew: Callable[[], None]
+    """To be called after the inputs got other content: `backward` makes its graph anew."""
+    output: Callable[[], Tensor] | None = None
+    """The output of the graph whose gradients `backward` computes."""
+
+    def found(self, result: Any) -> tuple[Any, ...]:
+        """What `run` gave, as a proof looks at it: the output, and dQ, dK, dV but in `forward`."""
+        if isinstance(result, tuple):
+            return result if self.output is None else (self.output(), *result)
+        return (result,)
+
+
+def call(kernel: Kernel, given: Inputs, direction: Direction) -> Call:
+    """One call in the given direction.
+
+    Gradients are `torch.autograd.grad(out, (q, k, v), dout)`. The graph of `backward` is made here, and kept.
     """
     attend = kernel.attend
     if direction == "forward":
@@ -102,19 +124,37 @@ def call(kernel: Kernel, given: Inputs, direction: Direction) -> Callable[[], ob
             with torch.no_grad():
                 return attend(given.q, given.k, given.v)
 
-        return forward
+        return Call(forward, _nothing)
     leaves = tuple(tensor.detach().requires_grad_() for tensor in (given.q, given.k, given.v))
-    if direction == "backward":
-        with compilation.kept_graph(kernel):
+    if direction == "training":
+
+        def training() -> object:
             out = attend(*leaves)
-        return lambda: torch.autograd.grad(out, leaves, given.dout, retain_graph=True)
-    return lambda: torch.autograd.grad(attend(*leaves), leaves, given.dout)
+            return out, *torch.autograd.grad(out, leaves, given.dout, allow_unused=True)
+
+        return Call(training, _nothing)
+    graph: list[Tensor] = []
+
+    def renew() -> None:
+        graph.clear()
+        with compilation.kept_graph(kernel):
+            graph.append(attend(*leaves))
+
+    def backward() -> object:
+        return torch.autograd.grad(graph[0], leaves, given.dout, retain_graph=True, allow_unused=True)
+
+    renew()
+    return Call(backward, renew, lambda: graph[0])
 
 
-def ready(kernel: Kernel, given: Inputs, direction: Direction) -> Callable[[], object]:
+def ready(kernel: Kernel, given: Inputs, direction: Direction) -> Call:
     """The same call; where the kernel is compiled, that is done here, and no call that is timed does it."""
     with compilation.room(kernel):
         made = call(kernel, given, direction)
         if compilation.needed(kernel):
-            made()
+            made.run()
     return made
+
+
+def _nothing() -> None:
+    """What need not be renewed."""

@@ -62,29 +62,37 @@ class Seen:
         }
 
 
-def take_all(bench: "Bench", plans: Sequence[Plan], seed: str) -> list[dict[str, Any]]:
+def take_all(bench: "Bench", plans: Sequence[Plan], digests: Sequence[str | None], seed: str) -> list[dict[str, Any]]:
     """The fields of every case's sample. The hot phase comes after the cold one is over, for all cases."""
     gpu = nvml.find(torch.cuda.get_device_properties(torch.cuda.current_device()))
-    seen = phases(bench, plans, seed, (launches.cold(), launches.hot()), gpu)
+    seen = phases(bench, plans, digests, seed, (launches.cold(), launches.hot()), gpu)
     return [each.fields() for each in seen]
 
 
 def phases(
-    bench: "Bench", plans: Sequence[Plan], seed: str, clocks: tuple[EventClock, EventClock], gpu: Gpu | None
+    bench: "Bench",
+    plans: Sequence[Plan],
+    digests: Sequence[str | None],
+    seed: str,
+    clocks: tuple[EventClock, EventClock],
+    gpu: Gpu | None,
 ) -> list[Seen]:
-    """Values of all cases by the first clock, interleaved, then by the second."""
+    """Values of all cases by the first clock, interleaved, then by the second; the last is held to what was proved."""
     seen = [Seen() for _ in plans]
     rng = random.Random(seed)
     for clock, values in zip(clocks, ([each.cold for each in seen], [each.hot for each in seen]), strict=True):
 
-        def take(index: int, clock: EventClock = clock, values: list[list[Value]] = values) -> None:
+        def take(index: int, last: bool, clock: EventClock = clock, values: list[list[Value]] = values) -> None:
+            last = last and clock is clocks[-1]
             if gpu is not None and not seen[index].clocks_mhz:
                 seen[index].look(gpu)
-            value = bench.value(index, plans[index].calls, clock)
+            value = bench.value(index, plans[index].calls, clock, last=last)
             if value is not None:
                 values[index].append(value)
                 if gpu is not None:
                     seen[index].look_after(gpu)
+            if last:
+                bench.settle(index, digests[index])
 
         sampling.interleave(plans, rng, take)
     return seen

@@ -58,6 +58,9 @@ def serve(
             # An orderly end would run CUDA's clean-up on a context that is lost, and may abort over it.
             os.write(2, f"{lost}\n".encode())
             os._exit(1)
+        except outcome.Spoiled as spoiled:
+            pipe.send_bytes(json.dumps({"ended": [spoiled.status, spoiled.reason]}).encode())
+            return
         pipe.send_bytes(json.dumps({"reply": reply}).encode())
 
 
@@ -81,6 +84,7 @@ class _Desk:
             "time": self._time,
             "ready": self._ready,
             "turns": self._turns,
+            "settle": self._settle,
             "agreement": self._agreement,
             "overhead": self._overhead,
             "profile": self._profile,
@@ -101,10 +105,10 @@ class _Desk:
 
     def _foresee(self, case: dict[str, Any], threads: int, budget_bytes: int) -> object:
         """What is known of a case before it is tried."""
-        from attnbench.runner.worker import probe
+        from attnbench.runner.worker import admission
 
         _set_threads(threads)
-        return probe.foresee(Case.from_json(case), budget_bytes)
+        return admission.foresee(Case.from_json(case), budget_bytes)
 
     def _rate(self, dtype: str, device: str, threads: int) -> float | None:
         """FLOP/s of the fastest matrix product, here and now."""
@@ -114,12 +118,12 @@ class _Desk:
         roofs = roof.measure(dtype, device, clocks.of(device))
         return None if roofs is None else roofs.flops_per_s
 
-    def _probe(self, case: dict[str, Any], threads: int, budget_bytes: int) -> object:
+    def _probe(self, case: dict[str, Any], threads: int, budget_bytes: int, oracle: str | None) -> object:
         """One careful look at a case."""
         from attnbench.runner.worker import probe
 
         _set_threads(threads)
-        return probe.probe(Case.from_json(case), budget_bytes, self._stage).to_json()
+        return probe.probe(Case.from_json(case), budget_bytes, self._stage, oracle).to_json()
 
     def _time(
         self, cases: list[dict[str, Any]], threads: int, replicate: int, seed: str, value_ns: float
@@ -129,7 +133,7 @@ class _Desk:
         from attnbench.runner.worker import timing
 
         _set_threads(threads)
-        planned = [(Case.from_json(each["case"]), Plan(**each["plan"])) for each in cases]
+        planned = [(Case.from_json(each["case"]), Plan(**each["plan"]), each["digest"]) for each in cases]
         return [sample.to_json() for sample in timing.group(planned, replicate, seed, value_ns, self._mark)]
 
     def _imports(self, root: str) -> dict[str, str]:
@@ -150,10 +154,11 @@ class _Desk:
         self._bench = Bench([Case.from_json(case) for case in cases], value_ns, self._mark)
         return {str(index): [str(status), reason] for index, (status, reason) in self._bench.ended.items()}
 
-    def _turns(self, index: int, calls: int, led: bool, side: int, order: list[int]) -> dict[str, Any]:
+    def _turns(self, index: int, calls: int, led: bool, last: bool, side: int, order: list[int]) -> dict[str, Any]:
         """One value for each time that `order` names this side, while the other worker waits.
 
-        `values`, or `ended` with status and reason where the case failed here.
+        `values`, or `ended` with status and reason where the case failed here. The result of a case's `last` value
+        stays until it is settled.
         """
         assert self._bench is not None
         assert self._link is not None
@@ -161,7 +166,9 @@ class _Desk:
         try:
             for taker, slots in itertools.groupby(order):
                 if taker == side:
-                    values += [self._bench.take(index, calls, led=led) for _ in slots]
+                    for _ in slots:
+                        ending = last and len(values) == order.count(side) - 1
+                        values.append(self._bench.take(index, calls, led=led, last=ending))
                     self._link.send_bytes(b"!")
                 else:
                     self._link.recv_bytes()
@@ -171,6 +178,13 @@ class _Desk:
             return {"values": []}
         ended = self._bench.ended.get(index)
         return {"ended": ended} if ended else {"values": values}
+
+    def _settle(self, index: int, digest: str | None) -> list[Any] | None:
+        """Hold the result of a case's last value to what was proved; status and reason where it is wrong."""
+        assert self._bench is not None
+        self._bench.settle(index, digest)
+        ended = self._bench.ended.get(index)
+        return None if ended is None else [*ended]
 
     def _agreement(self, index: int, plan: dict[str, Any], threads: int, seed: str) -> list[list[float]]:
         """Pairs of values of a case that is ready: by our clock and by torch's timer, in random order."""
@@ -196,10 +210,13 @@ class _Desk:
         self._marks[0] = index
         self._marks[1] += 1
 
-    def _stage(self, name: str, *, anew: bool = False) -> None:
-        """Tell the parent what is being done; `anew` is a sign that work goes on, and gives it all its time again."""
+    def _stage(self, name: str, *, anew: bool = False, aside: bool = False) -> None:
+        """Tell the parent what is being done; `anew` is a sign that work goes on, and gives it all its time again.
+
+        What is done `aside` takes nothing of that time.
+        """
         self._marks[1] += anew
-        self._pipe.send_bytes(json.dumps({"stage": name}).encode())
+        self._pipe.send_bytes(json.dumps({"stage": name, "aside": aside}).encode())
 
 
 def _nothing() -> None:

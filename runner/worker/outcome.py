@@ -17,6 +17,15 @@ class DeviceLost(Exception):
     """
 
 
+class Spoiled(Exception):
+    """A case left something in this process that would be measured with every other one; the process ends."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
 def of_exception(error: BaseException) -> tuple[Status, str]:
     """The status and reason of a case that raised `error`."""
     text = _first_line(str(error))

@@ -1,5 +1,7 @@
 """Probe, in a worker: one careful look at a case. Nothing is timed before it is proved right."""
 
+import json
+import operator
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,29 +9,19 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-import torch
-
 from attnbench.runner import memory, sampling
-from attnbench.runner.worker import calls, clocks, compilation, outcome, verification
-from attnbench.runner.worker.calls import Inputs
+from attnbench.runner.worker import admission, calls, clocks, compilation, outcome
+from attnbench.runner.worker.admission import Ended
+from attnbench.runner.worker.calls import Call, Inputs
+from attnbench.runner.worker.proof import contents, expected, process, recall, small, whole
+from attnbench.runner.worker.proof.expected import Expected, Useless
+from attnbench.runner.worker.proof.process import Lasting, State
+from attnbench.runner.worker.proof.stopwatch import Stopwatch
+from attnbench.runner.worker.proof.whole import Proof, Wrong
 from attnbench.runner.worker.stage import Stage
-from attnbench.runner.worker.verification import Verdict
 from attnbench.suites import Case, Probe, Status
-from attnbench.variants import OWN, Pattern, Shape, Spans, TooManySpans, flaw, forget, kernels
+from attnbench.variants import OWN, Pattern, Shape, Spans, forget, kernels
 from attnbench.variants.kernels import Kernel
-
-FLOPS_PER_PAIR = {"forward": 4, "backward": 8, "training": 12}
-"""Times the head width: two products forward, four backward, a multiplication and an addition each."""
-
-
-class _Ended(Exception):
-    """The case ended before its numbers."""
-
-    def __init__(self, status: Status, reason: str, predicted: bool = False) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
-        self.predicted = predicted
 
 
 @dataclass(frozen=True)
@@ -41,41 +33,40 @@ class _First:
     cached: bool | None
 
 
-def probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
-    """Verify a case, then take its memory, its work, its preparation and an estimate of its duration.
+def probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None = None) -> Probe:
+    """Prove a case, then take its memory, its work, its preparation and an estimate of its duration.
 
-    `budget_bytes` is what it may allocate; a case predicted to need more is not tried.
+    `budget_bytes` is what it may allocate; a case predicted to need more is not tried. What the oracle says is left in
+    the file `oracle`, if there is one, for the next case of the same mechanism.
     """
+    before = process.state()
     try:
-        return _probe(case, budget_bytes, stage)
-    except _Ended as end:
-        return Probe(case.key, end.status, end.reason, predicted=end.predicted)
+        found = _probe(case, budget_bytes, stage, oracle, before)
+    except Ended as end:
+        found = Probe(case.key, end.status, end.reason, predicted=end.predicted)
     except Exception as error:  # whatever a kernel raises, it ends its own case alone, with a status
-        status, reason = outcome.of_exception(error)
-        return Probe(case.key, status, reason)
-
-
-def foresee(case: Case, budget_bytes: int) -> dict[str, Any]:
-    """What is known of a case before it is tried: why it will not be (`status`, `reason`), or its memory and work."""
+        found = Probe(case.key, *outcome.of_exception(error))
     try:
-        predicted_bytes = _admit(case, budget_bytes)
-        allowed_pairs, flops = _work(case, case.pattern.spans(case.shape.seq_len))
-    except _Ended as end:
-        return {"status": end.status, "reason": end.reason}
-    except Exception as error:  # whatever a variant raises, it ends its own case alone, with a status
-        status, reason = outcome.of_exception(error)
-        return {"status": status, "reason": reason}
-    return {"status": None, "predicted_bytes": predicted_bytes, "allowed_pairs": allowed_pairs, "flops": flops}
+        process.restore(before)
+    except Lasting as lasting:
+        return Probe(case.key, Status.FAILED, f"it changes {lasting}, for good")
+    return found
 
 
-def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
+def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, before: State) -> Probe:
     stage("finding which keys each query sees")
-    predicted_bytes = _admit(case, budget_bytes)
+    predicted_bytes = admission.admit(case, budget_bytes)
     spans = case.pattern.spans(case.shape.seq_len)
+    watch = Stopwatch()
 
     stage("checking it against the oracle at small lengths")
-    small = verification.small(case.pattern, case.shape, partial(_takes, case), case.device)
-    errors = [_verify_small(case, pattern, shape, stage) for pattern, shape in small]
+    with watch:
+        shapes = small.small(case.pattern, case.shape, partial(_takes, case), case.device)
+        errors = [_verify_small(case, pattern, shape, stage) for pattern, shape in shapes]
+        _unchanged(before)
+        # Before anything of the case's kernel is there at this length.
+        both = contents.proved(case.shape, case.dtype, case.device)
+        wants = _expected(case, spans, both, stage, oracle)
 
     stage("building layouts and masks")
     forget()
@@ -83,28 +74,31 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
     kernel = _build(case)
     calls.wait(case.device)
     prepare_ns = time.perf_counter_ns() - start
+    _unchanged(before)
+    computed_pairs, prepared_bytes = _counts(case, kernel, spans)
     compiles = compilation.needed(kernel)
-    if case.direction != "forward" and not small:
-        reason = "no gradient was proved: it can be computed at no length short enough for the oracle; measure forward"
-        raise _Ended(Status.UNSUPPORTED, reason)
 
-    given = calls.inputs(case.shape, case.dtype, case.device)
+    given = Inputs(*(each.clone() for each in both[0]))
     stage("compiling it" if compiles else "its first call", anew=compiles)
     call, result, first = _begun(kernel, given, case)
 
-    stage("checking rows against the oracle at full length")
-    errors.append(_verify_rows(case, kernel, given, result, spans))
-    del result
+    with watch:
+        proof = _proved(case, call, given, (both, wants), spans, result, stage)
+    del result, wants
 
     stage("measuring its memory")
-    peaks = memory.cuda_peaks(call) if case.device == "cuda" else memory.cpu_peaks(call)
+    peaks = memory.cuda_peaks(call.run) if case.device == "cuda" else memory.cpu_peaks(call.run)
 
     stage("estimating its duration")
     # What the first call makes, kernels or the plans of libraries on CUDA, is no part of a call.
     settled = compiles or case.device == "cuda"
-    settled_ns = clocks.for_warm_up(case.device)(call, 1) if settled else first.call_ns
-    call_ns = sampling.estimate(call, clocks.of(case.device), settled_ns)
-    allowed_pairs, flops = _work(case, spans)
+    settled_ns = clocks.for_warm_up(case.device)(call.run, 1) if settled else first.call_ns
+    call_ns = sampling.estimate(call.run, clocks.of(case.device), settled_ns)
+
+    with watch:
+        _forgets(case, call, given, both, proof, stage)
+    _unchanged(before)
+    allowed_pairs, flops = admission.work(case, spans)
     return Probe(
         case.key,
         Status.PASSED,
@@ -114,73 +108,134 @@ def _probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
         compile_ns=max(0, round(first.made_ns - settled_ns)) if compiles else None,
         compile_cached=first.cached,
         prepare_ns=prepare_ns,
-        prepared_bytes=kernel.prepared_bytes,
+        prepared_bytes=prepared_bytes,
         peak_bytes=peaks.allocated_bytes,
         resident_bytes=peaks.resident_bytes,
         reserved_bytes=peaks.reserved_bytes,
         predicted_bytes=predicted_bytes,
         allowed_pairs=allowed_pairs,
-        computed_pairs=kernel.computed_pairs,
+        computed_pairs=computed_pairs,
         flops=flops,
-        max_abs_error=max(errors),
+        max_abs_error=max(*errors, proof.max_abs_error) if errors else proof.max_abs_error,
+        proved=proof.proved,
+        repeats_exactly=proof.digest is not None,
+        output_digest=proof.digest,
+        proof_s=round(watch.total_s, 4),
     )
 
 
-def _work(case: Case, spans: Spans) -> tuple[int | None, int | None]:
-    """The allowed pairs over batch and heads, and the FLOPs of one call on them.
+def expected_of(case: Case, spans: Spans, given: Inputs, step: Callable[[], None]) -> Expected:
+    """What a call of the case must give on some inputs.
 
-    Nothing where the variant brings its own reference: what is not attention over a pattern's keys has no such work.
+    Raises:
+        Useless: the variant's own reference proves nothing.
     """
-    if calls.reference(case):
-        return None, None
+    reference = calls.reference(case)
+    gradients = case.direction != "forward"
+    if reference is None:
+        return expected.of_pattern(spans, given, grads=gradients, step=step)
     pairs = spans.pairs() * case.shape.batch * case.shape.heads
-    return pairs, FLOPS_PER_PAIR[case.direction] * pairs * case.shape.head_dim
+    return expected.of_reference(reference, pairs, given, grads=gradients, step=step)
 
 
-def _admit(case: Case, budget_bytes: int) -> int | None:
-    """Turn away what does not exist here or will not fit; say what it is predicted to allocate."""
-    reason = _unsupported(case)
-    if reason:
-        raise _Ended(Status.UNSUPPORTED, reason)
-    if case.implementation == OWN:
-        return None
-    implementation = kernels.load(case.implementation)
-    asked = case.pattern, case.shape, case.dtype, case.device
-    threads = torch.get_num_threads() if case.device == "cpu" else 0
-    predicted = implementation.predict_bytes(*asked, case.direction, threads)
-    # What the forward pass keeps for `backward` is there before the call, and must fit too.
-    held = implementation.predict_bytes(*asked, "training", threads) if case.direction == "backward" else predicted
-    needed = max(predicted, held) + calls.input_bytes(case.shape, case.dtype)
-    if needed > budget_bytes:
-        reason = f"predicted: needs {_gib(needed)} with its inputs, the budget is {_gib(budget_bytes)}"
-        raise _Ended(Status.OUT_OF_MEMORY, reason, predicted=True)
-    return predicted
+def _expected(
+    case: Case, spans: Spans, both: tuple[Inputs, Inputs], stage: Stage, oracle: str | None
+) -> list[Expected]:
+    """What calls on the two contents must give."""
+    going_on = partial(stage, "computing what it must give", aside=True)
+    going_on()
+    told = replace(case, implementation="", direction="forward").to_json()
+    key = json.dumps([told, case.direction == "forward"], sort_keys=True)
 
+    def make() -> list[Expected]:
+        return [expected_of(case, spans, each, going_on) for each in both]
 
-def _unsupported(case: Case) -> str | None:
-    """Why the case does not exist here, or nothing; a pattern that exists must be sound before anyone computes it."""
-    if case.device == "cuda" and not torch.cuda.is_available():
-        return "no CUDA device here"
-    n = case.shape.seq_len
-    reason = case.pattern.unsupported(n)
-    if reason:
-        return reason
     try:
-        _sound(case.pattern, n)
-    except TooManySpans as error:
-        return str(error)
-    if case.implementation == OWN:
-        return None
-    implementation = kernels.load(case.implementation)
-    return implementation.supports(case.pattern, case.shape, case.dtype, case.device, case.direction)
+        with _ending("the oracle"):
+            return expected.shared(key, oracle, make, case.device)
+    except Useless as useless:
+        raise Ended(Status.WRONG, str(useless)) from None
 
 
-def _sound(pattern: Pattern, n: int) -> Spans:
-    """A pattern's spans at a length at which it exists; a flaw in them ends the case."""
-    found = flaw(pattern, n)
+def _proved(
+    case: Case,
+    call: Call,
+    given: Inputs,
+    known: tuple[tuple[Inputs, Inputs], list[Expected]],
+    spans: Spans,
+    first: Any,
+    stage: Stage,
+) -> Proof:
+    """The proof of the call on both contents; `known` are these, and what it must give on them."""
+    going_on = partial(stage, "proving it", aside=True)
+
+    def clock(run: Callable[[], Any]) -> tuple[Any, float]:
+        start = time.perf_counter_ns()
+        result = run()
+        calls.wait(case.device)
+        return result, float(time.perf_counter_ns() - start)
+
+    try:
+        exact = None if calls.reference(case) else spans
+        return whole.prove(call, given, known[0], known[1], exact, first, case.device, clock, going_on)
+    except Wrong as wrong:
+        raise Ended(Status.WRONG, str(wrong)) from None
+
+
+def _forgets(case: Case, call: Call, given: Inputs, both: tuple[Inputs, Inputs], proof: Proof, stage: Stage) -> None:
+    """End the case if its kernel remembers earlier calls."""
+    clock = clocks.for_warm_up(case.device)
+    spare = Inputs(*(each.clone() for each in given))
+    short = proof.new_ns <= recall.LONG_NS
+
+    def pair(number: int) -> tuple[float, float]:
+        stage("looking whether it remembers earlier calls", aside=True)
+        contents.mix(given, *both, number)
+        call.renew()
+        new_ns = clock(call.run, 1)
+        if short:
+            call.run()
+        # The same work before either call, so that neither finds the caches fuller.
+        contents.mix(spare, *both, number)
+        return new_ns, clock(call.run, 1)
+
+    found = recall.remembers(pair, (proof.new_ns, proof.again_ns))
     if found:
-        raise _Ended(Status.FAILED, found)
-    return pattern.spans(n)
+        raise Ended(Status.WRONG, found)
+
+
+def _counts(case: Case, kernel: Kernel, spans: Spans) -> tuple[int | None, int]:
+    """The pairs that a kernel says it computes and the bytes that its preparation holds, if it may say so."""
+    pairs, prepared = kernel.computed_pairs, _integer(kernel.prepared_bytes)
+    least = admission.work(case, spans)[0] or 0
+    known = None if pairs is None else _integer(pairs)
+    if pairs is not None and (known is None or known < least):
+        found = f"found {pairs!r}"
+        raise Ended(Status.FAILED, f"computed_pairs: expected None or an integer of at least {least}, {found}")
+    if prepared is None or prepared < 0:
+        found = f"found {kernel.prepared_bytes!r}"
+        raise Ended(Status.FAILED, f"prepared_bytes: expected an integer of at least 0, {found}")
+    return known, prepared
+
+
+def _integer(value: object) -> int | None:
+    """An integer of Python's or NumPy's as such; None of anything else."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]  # that is the question
+    except TypeError:
+        return None
+
+
+def _unchanged(before: State) -> None:
+    """End the case if it changed the process; everything is put back."""
+    try:
+        changed = process.restore(before)
+    except Lasting as lasting:
+        raise Ended(Status.FAILED, f"it changes {lasting}, for good") from None
+    if changed:
+        raise Ended(Status.FAILED, f"it changes {', '.join(changed)}")
 
 
 def _build(case: Case) -> Kernel:
@@ -190,10 +245,10 @@ def _build(case: Case) -> Kernel:
     except (ImportError, NotImplementedError) as error:
         if case.implementation != OWN:
             raise
-        raise _Ended(Status.UNSUPPORTED, outcome.of_exception(error)[1]) from None
+        raise Ended(Status.UNSUPPORTED, outcome.of_exception(error)[1]) from None
 
 
-def _begun(kernel: Kernel, given: Inputs, case: Case) -> tuple[Callable[[], object], Any, _First]:
+def _begun(kernel: Kernel, given: Inputs, case: Case) -> tuple[Call, Any, _First]:
     """The call, what it gave the first time, and how long that took."""
     compiles = compilation.needed(kernel)
     missed = compilation.misses() if compiles else 0
@@ -201,7 +256,7 @@ def _begun(kernel: Kernel, given: Inputs, case: Case) -> tuple[Callable[[], obje
         begun = time.perf_counter_ns()
         call = calls.call(kernel, given, case.direction)
         start = time.perf_counter_ns()
-        result = call()
+        result = call.run()
         calls.wait(case.device)
         ended = time.perf_counter_ns()
     cached = compilation.misses() == missed if compiles else None
@@ -210,8 +265,8 @@ def _begun(kernel: Kernel, given: Inputs, case: Case) -> tuple[Callable[[], obje
 
 def _takes(case: Case, pattern: Pattern, shape: Shape) -> bool:
     """Whether the case's implementation computes a pattern like the case's at a small shape."""
-    _sound(pattern, shape.seq_len)
-    with _told_at(shape.seq_len):
+    admission.sound(pattern, shape.seq_len)
+    with _ending(f"at N={shape.seq_len}"):
         if case.implementation != OWN:
             implementation = kernels.load(case.implementation)
             return implementation.supports(pattern, shape, case.dtype, case.device, case.direction) is None
@@ -224,51 +279,33 @@ def _takes(case: Case, pattern: Pattern, shape: Shape) -> bool:
 
 def _verify_small(case: Case, pattern: Pattern, shape: Shape, stage: Stage) -> float:
     """The error of the output of a pattern like the case's at a small shape; the gradients are checked too."""
-    spans = _sound(pattern, shape.seq_len)
+    spans = admission.sound(pattern, shape.seq_len)
     gradients = case.direction != "forward"
     like = _like(case, pattern)
-    with _told_at(shape.seq_len):
+    with _ending(f"at N={shape.seq_len}"):
         kernel = calls.build(like, shape)
         asked = kernel.attend, spans, shape, case.dtype, case.device
         if compilation.needed(kernel):
             stage(f"compiling it at N={shape.seq_len}, to check it against the oracle there", anew=True)
         with compilation.room(kernel):
-            return _passed(verification.check(*asked, gradients=gradients, reference=calls.reference(like)))
+            found = small.check(*asked, gradients=gradients, reference=calls.reference(like))
+    if found.problem:
+        raise Ended(Status.WRONG, found.problem)
+    return found.max_abs_error
 
 
 @contextmanager
-def _told_at(n: int) -> Iterator[None]:
-    """What is raised in here ends the case, and is told with the length, which need not be the case's own."""
+def _ending(where: str) -> Iterator[None]:
+    """What is raised in here ends the case, and is told with the place, which need not be the case's own."""
     try:
         yield
-    except _Ended:
+    except (Ended, Useless):
         raise
     except Exception as error:  # whatever a kernel raises, it ends its own case alone, with a status
         status, reason = outcome.of_exception(error)
-        raise _Ended(status, f"at N={n}: {reason}") from None
+        raise Ended(status, f"{where}: {reason}") from None
 
 
 def _like(case: Case, pattern: Pattern) -> Case:
     """The case with another pattern of its kind."""
     return replace(case, parameters=asdict(pattern))
-
-
-def _verify_rows(case: Case, kernel: Kernel, given: Inputs, result: Any, spans: Spans) -> float:
-    """The error of some rows of the output at the case's own length; their dQ, in `result`, is checked too."""
-    reference = calls.reference(case)
-    if case.direction == "forward":
-        return _passed(verification.check_rows(spans, given.q, given.k, given.v, result, reference=reference))
-    with torch.no_grad(), compilation.room(kernel):
-        out = kernel.attend(given.q, given.k, given.v)
-    asked = spans, given.q, given.k, given.v, out, given.dout, result[0]
-    return _passed(verification.check_rows(*asked, reference=reference))
-
-
-def _passed(verdict: Verdict) -> float:
-    if verdict.problem:
-        raise _Ended(Status.WRONG, verdict.problem)
-    return verdict.max_abs_error
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB"

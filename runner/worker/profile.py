@@ -45,7 +45,7 @@ def _profile(case: Case, trace: Path, stage: Stage) -> Profile:
     kernel = calls.build(case, case.shape)
     if compilation.needed(kernel):
         stage("compiling it", anew=True)
-    call = calls.ready(kernel, calls.inputs(case.shape, case.dtype, case.device), case.direction)
+    call = calls.ready(kernel, calls.inputs(case.shape, case.dtype, case.device), case.direction).run
     stage("warming up")
     clock = clocks.for_warm_up(case.device)
     if case.device == "cuda":

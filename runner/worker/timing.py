@@ -10,8 +10,12 @@ import torch
 
 from attnbench.runner import sampling
 from attnbench.runner.sampling import Plan, WarmUp
-from attnbench.runner.worker import calls, clocks, cuda_phases, outcome, roof
+from attnbench.runner.worker import calls, clocks, cuda_phases, outcome, probe, roof
+from attnbench.runner.worker.calls import Call, Inputs
 from attnbench.runner.worker.launches import EventClock, Value
+from attnbench.runner.worker.proof import contents, digest, process, verdict, whole
+from attnbench.runner.worker.proof.stopwatch import Stopwatch
+from attnbench.runner.worker.proof.whole import Wrong
 from attnbench.runner.worker.roof import Roofs
 from attnbench.suites import Case, Sample, Status
 
@@ -19,41 +23,99 @@ Mark = Callable[[int], None]
 """`mark(index)` before each piece of work: the parent knows which case was in flight, and that work goes on."""
 
 
-class Bench:
-    """The cases of a group, built, warmed up and waiting; one that raises has ended, the others go on."""
+class _Kept:
+    """A call whose last result stays, so that it can be held to what was proved."""
 
-    def __init__(self, cases: list[Case], value_ns: float, mark: Mark) -> None:
+    def __init__(self, run: Callable[[], object]) -> None:
+        self.result: object = None
+        self._run = run
+
+    def __call__(self) -> None:
+        # Two results at a time are more memory than the case has.
+        self.result = None
+        self.result = self._run()
+
+
+class Bench:
+    """The cases of a group, built, warmed up and waiting; one that raises has ended, the others go on.
+
+    Before each value the inputs, which all cases share, get other content: that which was proved, its rows rotated by a
+    number drawn with `seed`. The content of a case's last value is the proved one, and `settle` looks at its result.
+    """
+
+    def __init__(self, cases: list[Case], value_ns: float, mark: Mark, seed: str = "") -> None:
         self.cases = cases
         self.ended: dict[int, tuple[Status, str]] = {}
         self.warm_ups: dict[int, WarmUp] = {}
+        self.proofs = [Stopwatch() for _ in cases]
         self._mark = mark
         self._clock = clocks.of(cases[0].device)
-        self._calls: dict[int, Callable[[], object]] = {}
-        given = calls.inputs(cases[0].shape, cases[0].dtype, cases[0].device)
+        self._calls: dict[int, Call] = {}
+        self._kept: dict[int, _Kept] = {}
+        self._drawn = random.Random(f"{seed}:contents")
+        self._proved = calls.inputs(cases[0].shape, cases[0].dtype, cases[0].device)
+        self._given = Inputs(*(each.clone() for each in self._proved))
+        self._before = process.state()
         for index, case in enumerate(cases):
-            self._attempt(index, partial(self._ready, index, case, given, value_ns))
+            self._attempt(index, partial(self._ready, index, case, value_ns))
 
-    def take(self, index: int, many: int, *, led: bool) -> float | None:
+    def take(self, index: int, many: int, *, led: bool, last: bool = False) -> float | None:
         """One value of `many` calls, in nanoseconds per call, `led` by one that is not timed.
 
-        Nothing where the case has ended.
+        Nothing where the case has ended. The result of a case's `last` value stays until it is settled.
         """
         taken: list[float] = []
         if index not in self.ended:
-            self._attempt(index, lambda: taken.append(self._value(index, many, led=led)))
+            self._attempt(index, lambda: taken.append(self._value(index, many, led=led, last=last)))
         return taken[0] if taken else None
 
-    def _value(self, index: int, many: int, *, led: bool) -> float:
-        if led:
-            self._calls[index]()
-        return self._clock(self._calls[index], many)
-
-    def value(self, index: int, many: int, clock: EventClock) -> Value | None:
+    def value(self, index: int, many: int, clock: EventClock, *, last: bool = False) -> Value | None:
         """One value of `many` launches by a clock of events; nothing where the case has ended."""
         taken: list[Value] = []
         if index not in self.ended:
-            self._attempt(index, lambda: taken.append(clock.value(self._calls[index], many)))
+            self._attempt(index, lambda: taken.append(clock.value(self._fresh(index, last=last), many)))
         return taken[0] if taken else None
+
+    def settle(self, index: int, proved: str | None) -> None:
+        """Hold what a case's last value gave to what was proved: a digest, or where that is another, the oracle."""
+        if index not in self.ended:
+            self._attempt(index, partial(self._settle, index, proved))
+
+    def _settle(self, index: int, proved: str | None) -> None:
+        case, call = self.cases[index], self._calls[index]
+        with self.proofs[index]:
+            calls.wait(case.device)
+            found = whole.plain(call, self._kept.pop(index).result, self._given)
+            changed = contents.changed(self._given, self._proved)
+            if changed:
+                raise Wrong(f"a call changes its input {changed}")
+            if proved is not None and digest.of(found) == proved:
+                return
+            mark = partial(self._mark, index)
+            spans = case.pattern.spans(case.shape.seq_len)
+            want = probe.expected_of(case, spans, self._proved, mark)
+            exact = None if calls.reference(case) else spans
+            problem = verdict.judge(found, want, self._proved, exact, mark).problem
+            if problem:
+                raise Wrong(f"after its values were taken: {problem}")
+
+    def _value(self, index: int, many: int, *, led: bool, last: bool) -> float:
+        run = self._fresh(index, last=last)
+        if led:
+            run()
+        return self._clock(run, many)
+
+    def _fresh(self, index: int, *, last: bool) -> Callable[[], object]:
+        """What to time, after its inputs got other content."""
+        call = self._calls[index]
+        with self.proofs[index]:
+            n = self.cases[0].shape.seq_len
+            contents.rotate(self._given, self._proved, 0 if last or n == 1 else self._drawn.randrange(1, n))
+            call.renew()
+        if not last:
+            return call.run
+        self._kept[index] = _Kept(call.run)
+        return self._kept[index]
 
     def roofs(self) -> Roofs | None:
         """The roofs of the group's dtype, device and threads, here and now; each of their values is marked."""
@@ -69,9 +131,9 @@ class Bench:
         from torch.utils.benchmark import Timer
 
         rng = random.Random(seed)
-        timer = Timer("call()", globals={"call": self._calls[index]}, num_threads=threads)
+        timer = Timer("call()", globals={"call": self._calls[index].run}, num_threads=threads)
         clocks_ns = (
-            lambda: self._value(index, plan.calls, led=plan.led),
+            lambda: self._value(index, plan.calls, led=plan.led, last=False),
             lambda: timer.timeit(plan.calls).median * 1e9,
         )
         pairs = []
@@ -81,29 +143,44 @@ class Bench:
             pairs.append([taken[0], taken[1]])
         return pairs
 
-    def _ready(self, index: int, case: Case, given: calls.Inputs, value_ns: float) -> None:
-        call = calls.ready(calls.build(case, case.shape), given, case.direction)
+    def _ready(self, index: int, case: Case, value_ns: float) -> None:
+        call = calls.ready(calls.build(case, case.shape), self._given, case.direction)
+        self._calls[index] = call
+        run = self._fresh(index, last=False)
         clock = clocks.for_warm_up(case.device)
         if case.device == "cuda":
-            clock(call, 1)  # libraries plan in the first call, which may take longer than all others
-        self.warm_ups[index] = sampling.warm_up(call, clock, case.device, value_ns)
-        self._calls[index] = call
+            clock(run, 1)  # libraries plan in the first call, which may take longer than all others
+        self.warm_ups[index] = sampling.warm_up(run, clock, case.device, value_ns)
 
     def _attempt(self, index: int, work: Callable[[], None]) -> None:
-        """Work on a case; an error ends it.
+        """Work on a case; an error ends it, and so does a change of the process, which is put back.
 
         Raises:
             DeviceLost: the error took the CUDA context with it, so that no other case can be measured here.
+            Spoiled: a change cannot be put back.
         """
         self._mark(index)
         try:
             work()
+        except Wrong as wrong:
+            self._end(index, Status.WRONG, str(wrong))
         except Exception as error:  # whatever a kernel raises, it ends its own case alone, with a status
             status, reason = outcome.of_exception(error)
             if self.cases[index].device == "cuda" and not _device_answers():
                 raise outcome.DeviceLost(reason) from None
-            self.ended[index] = status, reason
-            self._calls.pop(index, None)
+            self._end(index, status, reason)
+        try:
+            changed = process.restore(self._before)
+        except process.Lasting as lasting:
+            raise outcome.Spoiled(Status.FAILED, f"it changes {lasting}, for good") from None
+        if changed:
+            self._end(index, Status.FAILED, f"it changes {', '.join(changed)}")
+
+    def _end(self, index: int, status: Status, reason: str) -> None:
+        """No more is taken from a case."""
+        self.ended[index] = status, reason
+        self._calls.pop(index, None)
+        self._kept.pop(index, None)
 
 
 def _device_answers() -> bool:
@@ -115,31 +192,37 @@ def _device_answers() -> bool:
     return True
 
 
-def group(cases: list[tuple[Case, Plan]], replicate: int, seed: str, value_ns: float, mark: Mark) -> list[Sample]:
+Timed = tuple[Case, Plan, str | None]
+"""A case, how it is timed, and the digest of what its probe proved."""
+
+
+def group(cases: list[Timed], replicate: int, seed: str, value_ns: float, mark: Mark) -> list[Sample]:
     """Samples of all cases of a group in one replicate, their values interleaved."""
-    plans = [plan for _, plan in cases]
+    plans, digests = [plan for _, plan, _ in cases], [proved for *_, proved in cases]
     gc.collect()
     gc.disable()
     try:
-        bench = Bench([case for case, _ in cases], value_ns, mark)
+        bench = Bench([case for case, *_ in cases], value_ns, mark, seed)
         if bench.cases[0].device == "cuda":
-            found = cuda_phases.take_all(bench, plans, seed)
+            found = cuda_phases.take_all(bench, plans, digests, seed)
         else:
-            found = [{"values_ns": tuple(each)} for each in _values(bench, plans, seed)]
+            found = [{"values_ns": tuple(each)} for each in _values(bench, plans, digests, seed)]
         beside = roof.fields(bench.roofs())
     finally:
         gc.enable()
     return [_sample(bench, index, plans[index], replicate, each | beside) for index, each in enumerate(found)]
 
 
-def _values(bench: Bench, plans: list[Plan], seed: str) -> list[list[float]]:
-    """The values of all cases, interleaved."""
+def _values(bench: Bench, plans: list[Plan], digests: list[str | None], seed: str) -> list[list[float]]:
+    """The values of all cases, interleaved; the last one of each is held to what was proved."""
     values: list[list[float]] = [[] for _ in plans]
 
-    def take(index: int) -> None:
-        value = bench.take(index, plans[index].calls, led=plans[index].led)
+    def take(index: int, last: bool) -> None:
+        value = bench.take(index, plans[index].calls, led=plans[index].led, last=last)
         if value is not None:
             values[index].append(round(value, 1))
+        if last:
+            bench.settle(index, digests[index])
 
     sampling.interleave(plans, random.Random(seed), take)
     return values
@@ -159,5 +242,6 @@ def _sample(bench: Bench, index: int, plan: Plan, replicate: int, found: dict[st
         calls=plan.calls,
         warmup_calls=bench.warm_ups[index].calls,
         steady=bench.warm_ups[index].steady,
+        proof_s=round(bench.proofs[index].total_s, 4),
         **found,
     )

@@ -35,7 +35,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
 def gradients(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor, dout: Tensor, oracle: Oracle = attention
 ) -> tuple[Tensor, ...]:
-    """The output and its gradients dQ, dK, dV for the gradient `dout` of the output."""
+    """The output and its gradients dQ, dK, dV for the gradient `dout` of the output; an ignored input has zero."""
     q, k, v = (each.detach().requires_grad_() for each in (q, k, v))
     out = oracle(q, k, v, mask)
-    return (out.detach(), *torch.autograd.grad(out, (q, k, v), dout))
+    return (out.detach(), *torch.autograd.grad(out, (q, k, v), dout, allow_unused=True, materialize_grads=True))

@@ -1,0 +1,106 @@
+"""Whether a case is tried here at all: it exists, its pattern is sound, and it is predicted to fit."""
+
+from typing import Any
+
+import torch
+
+from attnbench.runner.worker import calls, outcome
+from attnbench.suites import Case, Status
+from attnbench.variants import OWN, Pattern, Spans, TooManySpans, flaw, kernels
+
+FLOPS_PER_PAIR = {"forward": 4, "backward": 8, "training": 12}
+"""Times the head width: two products forward, four backward, a multiplication and an addition each."""
+_HELD = 8
+"""Times the inputs that a proof holds: three contents, what two calls gave with a copy, and what the oracle says."""
+
+
+class Ended(Exception):
+    """The case ended before its numbers."""
+
+    def __init__(self, status: Status, reason: str, predicted: bool = False) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.predicted = predicted
+
+
+def foresee(case: Case, budget_bytes: int) -> dict[str, Any]:
+    """What is known of a case before it is tried: why it will not be (`status`, `reason`), or its memory and work."""
+    try:
+        predicted_bytes = admit(case, budget_bytes)
+        allowed_pairs, flops = work(case, case.pattern.spans(case.shape.seq_len))
+    except Ended as end:
+        return {"status": end.status, "reason": end.reason}
+    except Exception as error:  # whatever a variant raises, it ends its own case alone, with a status
+        status, reason = outcome.of_exception(error)
+        return {"status": status, "reason": reason}
+    return {"status": None, "predicted_bytes": predicted_bytes, "allowed_pairs": allowed_pairs, "flops": flops}
+
+
+def work(case: Case, spans: Spans) -> tuple[int | None, int | None]:
+    """The allowed pairs over batch and heads, and the FLOPs of one call on them.
+
+    Nothing where the variant brings its own reference: what is not attention over a pattern's keys has no such work.
+    """
+    if calls.reference(case):
+        return None, None
+    pairs = spans.pairs() * case.shape.batch * case.shape.heads
+    return pairs, FLOPS_PER_PAIR[case.direction] * pairs * case.shape.head_dim
+
+
+def admit(case: Case, budget_bytes: int) -> int | None:
+    """Turn away what does not exist here or will not fit; say what a call is predicted to allocate.
+
+    Raises:
+        Ended: the case is not tried.
+    """
+    reason = _unsupported(case)
+    if reason:
+        raise Ended(Status.UNSUPPORTED, reason)
+    if case.implementation == OWN:
+        return None
+    implementation = kernels.load(case.implementation)
+    asked = case.pattern, case.shape, case.dtype, case.device
+    threads = torch.get_num_threads() if case.device == "cpu" else 0
+    predicted = implementation.predict_bytes(*asked, case.direction, threads)
+    # What the forward pass keeps for `backward` is there before the call, and must fit too.
+    held = implementation.predict_bytes(*asked, "training", threads) if case.direction == "backward" else predicted
+    needed = max(predicted, held) + _HELD * calls.input_bytes(case.shape, case.dtype)
+    if needed > budget_bytes:
+        reason = f"predicted: needs {_gib(needed)} with its inputs and its proof, the budget is {_gib(budget_bytes)}"
+        raise Ended(Status.OUT_OF_MEMORY, reason, predicted=True)
+    return predicted
+
+
+def sound(pattern: Pattern, n: int) -> Spans:
+    """A pattern's spans at a length at which it exists.
+
+    Raises:
+        Ended: there is a flaw in them.
+    """
+    found = flaw(pattern, n)
+    if found:
+        raise Ended(Status.FAILED, found)
+    return pattern.spans(n)
+
+
+def _unsupported(case: Case) -> str | None:
+    """Why the case does not exist here, or nothing; a pattern that exists must be sound before anyone computes it."""
+    if case.device == "cuda" and not torch.cuda.is_available():
+        return "no CUDA device here"
+    n = case.shape.seq_len
+    reason = case.pattern.unsupported(n)
+    if reason:
+        return reason
+    try:
+        sound(case.pattern, n)
+    except TooManySpans as error:
+        return str(error)
+    if case.implementation == OWN:
+        return None
+    implementation = kernels.load(case.implementation)
+    return implementation.supports(case.pattern, case.shape, case.dtype, case.device, case.direction)
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"

@@ -1,0 +1,174 @@
+"""What a call must give at its own length: the oracle at every element, and how far from it each tensor may be.
+
+Of a pattern, the oracle streams over its spans (`stream`), in float32 where the case's dtype is no wider. A variant's
+own reference is asked in float64, some rows at a time. Beyond `MOST_PAIRS` allowed pairs over batch and heads, whole
+key heads with their queries are computed up to that many pairs, or of one head an evenly spread share of its rows and
+keys; of the others a few rows and keys each. What is not computed is NaN.
+"""
+
+import pickle
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attnbench.runner.worker.calls import Inputs
+from attnbench.runner.worker.proof import stream, textbook, tolerance
+from attnbench.runner.worker.proof.stream import Step, Units
+from attnbench.runner.worker.proof.textbook import FEW, spread
+from attnbench.variants import IntArray, Spans
+from attnbench.variants.kernels import _oracle
+from attnbench.variants.kernels._oracle import Oracle
+
+MOST_PAIRS = 2**31
+_SCORES = 2**22
+"""Scores that a reference may compute at once: it may hold several such arrays."""
+_PRECISE = 1 / 8
+"""In float32 the oracle's own error may be this share of what is allowed; else it computes in float64."""
+_USELESS = 0.5
+"""Beyond this share of the largest value a reference's own error, in the case's dtype, is no yardstick."""
+
+
+class Useless(ValueError):
+    """A variant's reference is so inexact in the case's dtype that whatever is found would be near it."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The oracle's output, and dQ, dK and dV where gradients are proved, in the shapes of what is found."""
+
+    values: tuple[Tensor, ...]
+    """In float64, or in float32 and exact to a small share of what is allowed."""
+    allowed: tuple[float, ...]
+    """The largest error that each of them may have."""
+    proved: float
+    """The share of the elements that are known."""
+
+
+def of_pattern(spans: Spans, given: Inputs, *, grads: bool, step: Step) -> Expected:
+    """Softmax attention over a pattern's keys."""
+    dtype = given.q.dtype
+    looks = textbook.look(spans, given, grads=grads, step=step)
+    errors = [max((each.error for each in looks if each.place == place), default=0.0) for place in range(1 + 3 * grads)]
+    narrow = torch.promote_types(dtype, torch.float32)
+    values = _streamed(spans, given, narrow, grads, step)
+    allowed = tolerance.allowed(errors, [_largest(each) for each in values], dtype)
+    apart = (_largest(values[each.place][each.where] - each.exact) / allowed[each.place] for each in looks)
+    if narrow != torch.float64 and max(apart) > _PRECISE:
+        values = _streamed(spans, given, torch.float64, grads, step)
+    return Expected(values, allowed, _known(values))
+
+
+def of_reference(reference: Oracle, pairs: int, given: Inputs, *, grads: bool, step: Step) -> Expected:
+    """What a variant's own reference says; `pairs` are those that its pattern allows, over batch and heads.
+
+    Beyond `MOST_PAIRS` it is asked for the outputs of a few rows alone: the gradients need all of them.
+
+    Raises:
+        Useless: it proves nothing in the case's dtype.
+    """
+    n, dtype = given.q.shape[2], given.q.dtype
+    whole = pairs <= MOST_PAIRS
+    rows = np.arange(n) if whole else spread(n, FEW)
+    exact = _asked(reference, Inputs(*(each.double() for each in given)), rows, grads and whole, step)
+    plain = _asked(reference, given, rows, grads and whole, step)
+    errors = [_largest(near.double() - want) for near, want in zip(plain, exact, strict=True)]
+    scales = [_largest(want) for want in exact]
+    for name, error, scale in zip(tolerance.NAMES, errors, scales, strict=False):
+        if not error <= _USELESS * scale + tolerance.FLOORS[dtype]:
+            called = str(dtype).removeprefix("torch.")
+            raise Useless(
+                f"the variant's reference in {called} is off by {error:.1e} in the {name} at N={n}: it proves nothing"
+            )
+    allowed = tolerance.allowed(errors, scales, dtype)
+    if whole:
+        return Expected(exact, allowed, 1.0)
+    like = [given.q, *given[:3]] if grads else [given.q]
+    values = tuple(torch.full_like(each, torch.nan, dtype=torch.float64) for each in like)
+    values[0][:, :, torch.from_numpy(rows).to(given.q.device)] = exact[0]
+    return Expected(values, allowed + (torch.inf,) * (len(values) - 1), _known(values))
+
+
+def shared(key: str, path: str | None, make: Callable[[], Sequence[Expected]], device: str) -> list[Expected]:
+    """What `make` gives, or what an earlier process gave for the same key and left in the file at `path`."""
+    if path is None:
+        return [*make()]
+    try:
+        held = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
+        held = {}  # it is empty, or its writer died
+    if held.get("key") == key:
+        return [Expected(tuple(values), tuple(allowed), proved) for values, allowed, proved in held["expected"]]
+    made = [*make()]
+    try:
+        with open(path, "wb") as file:
+            torch.save(
+                {"key": key, "expected": [[*map(list, (one.values, one.allowed)), one.proved] for one in made]}, file
+            )
+    except (OSError, RuntimeError):
+        pass  # the next process computes it again
+    return made
+
+
+def _streamed(spans: Spans, given: Inputs, dtype: torch.dtype, grads: bool, step: Step) -> tuple[Tensor, ...]:
+    """The output, and its gradients, in a dtype, as far as they may cost."""
+    every = stream.units(given, dtype)
+    pairs = spans.pairs() * every.q.shape[1]
+    count = len(every.q)
+    whole = min(count, MOST_PAIRS // pairs)
+    if whole == count:
+        found = stream.whole(spans, every, grads=grads, step=step)
+    else:
+        found = tuple(torch.full_like(each, torch.nan) for each in ((every.q, *every[:3]) if grads else every[:1]))
+        if whole:
+            part = stream.whole(spans, Units(*(each[:whole] for each in every)), grads=grads, step=step)
+            for to, value in zip(found, part, strict=True):
+                to[:whole] = value
+        for unit in range(whole, count):
+            few = FEW if whole or unit else max(FEW, spans.n * MOST_PAIRS // pairs)
+            one, into = (tuple(each[unit : unit + 1] for each in side) for side in (every, found))
+            _partly(spans, spread(spans.n, few), Units(*one), into, step)
+    shapes = (given.q.shape, *(each.shape for each in given[:3]))
+    return tuple(each.reshape(shape) for each, shape in zip(found, shapes, strict=False))
+
+
+def _partly(spans: Spans, few: IntArray, given: Units, into: tuple[Tensor, ...], step: Step) -> None:
+    """Some rows of one head's output and dQ, and as many keys of its dK and dV."""
+    grads = len(into) > 1
+    where = torch.from_numpy(few).to(given.q.device)
+    for to, value in zip(into, stream.at_rows(spans, few, given, grads=grads, step=step), strict=False):
+        to[:, :, where] = value
+    if grads:
+        for to, value in zip(into[2:], stream.at_keys(spans, few, given, step), strict=True):
+            to[:, where] = value
+
+
+def _asked(reference: Oracle, given: Inputs, rows: IntArray, grads: bool, step: Step) -> tuple[Tensor, ...]:
+    """The outputs of some rows, in order, and the gradients of q, k and v, from a few rows at a time."""
+    height = max(1, _SCORES // given.q[..., 0].numel())
+    outs: list[Tensor] = []
+    sums = [torch.zeros_like(each) for each in given[:3]] if grads else []
+    for at in range(0, len(rows), height):
+        where = torch.from_numpy(rows[at : at + height]).to(given.q.device)
+        if grads:
+            out, *found = _oracle.gradients(*given[:3], where, given.dout[:, :, where], reference)
+            for total, part in zip(sums, found, strict=True):
+                total += part
+        else:
+            out = reference(*given[:3], where)
+        outs.append(out)
+        step()
+    return (torch.cat(outs, dim=2), *sums)
+
+
+def _largest(tensor: Tensor) -> float:
+    """The largest absolute value of those that are known."""
+    return float(tensor.abs().nan_to_num(nan=0.0, posinf=torch.inf).max())
+
+
+def _known(values: Iterable[Tensor]) -> float:
+    """The share of elements that are known."""
+    known, every = zip(*((int((~each.isnan()).sum()), each.numel()) for each in values), strict=True)
+    return float(sum(known) / sum(every))

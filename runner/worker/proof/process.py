@@ -1,0 +1,150 @@
+"""What a build or a call may not leave changed in the process: settings on which the numbers of other cases depend.
+
+What they do not depend on is put back without a word: random states, environment variables, filters of warnings.
+"""
+
+import gc
+import os
+import random
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+
+class Lasting(Exception):
+    """A setting that was changed cannot be put back: no other case can be measured in this process."""
+
+
+class _Setting(NamedTuple):
+    """A setting of the process: how it is called, read and put back."""
+
+    name: str
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+
+
+_BACKENDS = (
+    *("cuda.matmul.allow_tf32", "cudnn.allow_tf32", "cudnn.enabled", "cudnn.benchmark", "cudnn.deterministic"),
+    *("cuda.matmul.allow_fp16_reduced_precision_reduction", "cuda.matmul.allow_bf16_reduced_precision_reduction"),
+    *("mkldnn.enabled", "mkldnn.deterministic", "mkldnn.matmul.fp32_precision", "cuda.matmul.fp32_precision"),
+)
+_FUSED = ("flash", "mem_efficient", "math", "cudnn")
+
+
+def _settings() -> Iterator[_Setting]:
+    """All of them; those that this version of torch does not have are left out."""
+    yield _Setting("torch's threads", torch.get_num_threads, torch.set_num_threads)
+    yield _Setting("torch's interop threads", torch.get_num_interop_threads, torch.set_num_interop_threads)
+    yield _Setting("grad mode", torch.is_grad_enabled, torch.set_grad_enabled)
+    yield _Setting("the default dtype", torch.get_default_dtype, torch.set_default_dtype)
+    # None takes the default away, which is what a worker starts with.
+    yield _Setting("the default device", torch.get_default_device, lambda _: torch.set_default_device(None))
+    yield _Setting("deterministic algorithms", _deterministic, _set_deterministic)
+    yield _Setting("flushing of denormals", _flushes_denormals, torch.set_flush_denormal)
+    precision = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+    yield _Setting("float32 matmul precision", *precision)
+    yield _Setting("anomaly detection", torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly)
+    for path in _BACKENDS:
+        yield from _attribute(torch.backends, "torch.backends", path)
+    for kernel in _FUSED:
+        read, write = (
+            getattr(torch.backends.cuda, name.format(kernel)) for name in ("{}_sdp_enabled", "enable_{}_sdp")
+        )
+        yield _Setting(f"torch.backends.cuda.enable_{kernel}_sdp", read, write)
+    yield from _attribute(functional, "torch.nn.functional", "scaled_dot_product_attention")
+    yield from _attribute(torch.autograd, "torch.autograd", "grad")
+    yield from _attribute(time, "time", "perf_counter_ns")
+    yield _Setting("Python's garbage collector", gc.isenabled, lambda value: gc.enable() if value else gc.disable())
+    if hasattr(os, "sched_getaffinity"):
+        yield _Setting(
+            "the CPUs it may use", lambda: os.sched_getaffinity(0), lambda value: os.sched_setaffinity(0, value)
+        )
+
+
+def _attribute(owner: Any, name: str, path: str) -> Iterator[_Setting]:
+    """An attribute of a module, where there is one."""
+    *parents, last = path.split(".")
+    for each in parents:
+        owner = getattr(owner, each, None)
+    if hasattr(owner, last):
+        yield _Setting(f"{name}.{path}", lambda: getattr(owner, last), lambda value: setattr(owner, last, value))
+
+
+def _deterministic() -> tuple[bool, bool]:
+    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+
+
+def _set_deterministic(value: tuple[bool, bool]) -> None:
+    torch.use_deterministic_algorithms(value[0], warn_only=value[1])
+
+
+def _flushes_denormals() -> bool:
+    return sys.float_info.min * 0.5 == 0.0
+
+
+_SETTINGS = tuple(_settings())
+
+
+@dataclass(frozen=True)
+class State:
+    """The settings of the process, and what is put back without a word, as they were."""
+
+    settings: tuple[Any, ...]
+    environment: dict[str, str]
+    filters: list[Any]
+    drawn: tuple[Any, ...]
+
+
+def state() -> State:
+    """How the process is set now."""
+    drawn = torch.get_rng_state(), random.getstate(), np.random.get_state()
+    return State(tuple(map(_read, _SETTINGS)), dict(os.environ), [*warnings.filters], drawn)
+
+
+def restore(before: State) -> list[str]:
+    """Put everything back, and name the settings that were changed.
+
+    Raises:
+        Lasting: one of them cannot be put back.
+    """
+    if dict(os.environ) != before.environment:
+        os.environ.clear()
+        os.environ.update(before.environment)
+    if [*warnings.filters] != before.filters:
+        warnings.filters[:] = before.filters  # type: ignore[index]  # a list, whatever its declared type
+    torch.set_rng_state(before.drawn[0])
+    random.setstate(before.drawn[1])
+    np.random.set_state(before.drawn[2])
+    changed = []
+    for setting, was in zip(_SETTINGS, before.settings, strict=True):
+        now = _read(setting)
+        if now == was:
+            continue
+        changed.append(f"{setting.name} from {_told(was)} to {_told(now)}")
+        try:
+            setting.write(was)
+        except (RuntimeError, OSError) as error:
+            raise Lasting(", ".join(changed)) from error
+        if _read(setting) != was:
+            raise Lasting(", ".join(changed))
+    return changed
+
+
+def _read(setting: _Setting) -> Any:
+    """The value of a setting; torch refuses to tell of some that were set in two ways."""
+    try:
+        return setting.read()
+    except RuntimeError:
+        return "a mixture"
+
+
+def _told(value: Any) -> str:
+    """A value in a few words."""
+    return getattr(value, "__qualname__", None) or str(value)

@@ -1,0 +1,52 @@
+"""Whether a kernel remembers earlier calls: then a call that repeats one computes less, and a timed call always does.
+
+Calls on content that is new and calls that repeat it are timed in turns. Where repeating is faster by more than the
+spread of either, and by a fifth, in the medians of 20 pairs and once more in 20 fresh ones, the kernel remembers. Where
+a call takes more than 100 ms it is 3 pairs and a factor of 2. A kernel of which the first few pairs show nothing of the
+kind is not looked at further.
+"""
+
+from collections.abc import Callable
+from statistics import median, quantiles
+
+LONG_NS = 100_000_000
+_FIRST = 5
+
+Pair = Callable[[int], tuple[float, float]]
+"""The time of a call on new content, and of one that repeats it; the number is another one for each pair."""
+
+
+def remembers(pair: Pair, seen_ns: tuple[float, float]) -> str | None:
+    """What says that the kernel remembers, or nothing; `seen_ns` is a first pair, which tells how long a call takes."""
+    long = max(seen_ns) > LONG_NS
+    many, factor = (3, 2.0) if long else (20, 1.2)
+    taken = [seen_ns] if long else [pair(number) for number in range(_FIRST)]
+    if not _faster(taken, factor):
+        return None
+    taken += [pair(number) for number in range(len(taken), many)]
+    if not (_faster(taken, factor) and _clear(taken)):
+        return None
+    fresh = [pair(number) for number in range(many, 2 * many)]
+    if not (_faster(fresh, factor) and _clear(fresh)):
+        return None
+    new, again = _medians(fresh)
+    return f"it remembers earlier calls: {new / 1e6:.3g} ms on new inputs, {again / 1e6:.3g} ms where they repeat"
+
+
+def _faster(taken: list[tuple[float, float]], factor: float) -> bool:
+    """Whether repeating is faster by the factor."""
+    new, again = _medians(taken)
+    return new > factor * again
+
+
+def _clear(taken: list[tuple[float, float]]) -> bool:
+    """Whether the difference is larger than the spread of either: the distance of their quartiles."""
+    new, again = _medians(taken)
+    ends = [quantiles(side, n=4) for side in zip(*taken, strict=True)]
+    return bool(new - again > max(high - low for low, _, high in ends))
+
+
+def _medians(taken: list[tuple[float, float]]) -> tuple[float, float]:
+    """Of the times on new content, and of those that repeat."""
+    new, again = zip(*taken, strict=True)
+    return median(new), median(again)

@@ -1,0 +1,224 @@
+"""The oracle at any length: attention and its gradients over a pattern's spans, block by block.
+
+    s_ij = q_i . k_j / sqrt(D)    p_ij = exp(s_ij - lse_i)    o_i = sum_j p_ij v_j     for the keys j that query i sees
+    ds_ij = p_ij (do_i . v_j - do_i . o_i) / sqrt(D)
+    dq_i = sum_j ds_ij k_j        dk_j = sum_i ds_ij q_i      dv_j = sum_i p_ij do_i
+
+A block is a few queries and the union of their keys; every allowed pair lies in exactly one block. Keys at equal
+distances share a block with the queries that see the same ones, so the work is linear in the allowed pairs, and nothing
+has N x N elements. All of it computes in the dtype of its inputs, which are float32 or float64.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attnbench.runner.worker.calls import Inputs
+from attnbench.variants import BoolArray, IntArray, Spans
+
+HEIGHT = {"cpu": 64, "cuda": 256}
+"""Queries in a block. More of them waste pairs at the edges of a window, fewer make small matrix products."""
+_MOST_SCORES = {"cpu": 2**20, "cuda": 2**27}
+"""Scores held at once: on a CPU its caches hold them."""
+
+
+class Units(NamedTuple):
+    """Inputs by key head: queries and the output's gradient `U G N D`, keys and values `U N D`.
+
+    U is the batch times the key heads, G the query heads that read a key head.
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    dout: Tensor
+
+
+Step = Callable[[], None]
+"""Called after each block: a sign that work goes on."""
+
+
+class Block(NamedTuple):
+    """Some queries `[R]`, their keys `[C]`, and which of the pairs `[R, C]` are allowed; all of them where None."""
+
+    rows: IntArray
+    keys: IntArray
+    mask: BoolArray | None
+
+
+def blocks(spans: Spans, height: int) -> Iterator[Block]:
+    """Blocks that together hold every allowed pair once. Spans may be those of some queries only."""
+    lengths = spans.lengths() * (spans.stop > spans.start)
+    steps = np.where(lengths == 1, 1, spans.step)
+    for step in np.unique(steps[lengths > 0]):
+        residues = spans.start % step
+        held = (lengths > 0) & (steps == step)
+        for residue in np.unique(residues[held]):
+            inside = held & (residues == residue)
+            rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+            part = np.ix_(rows, columns)
+            first = np.where(inside[part], (spans.start[part] - residue) // step, 0)
+            last = first + np.where(inside[part], lengths[part], 0)
+            for at in range(0, len(rows), height):
+                few = slice(at, at + height)
+                numbers, mask = _union(first[few], last[few])
+                yield Block(rows[few], residue + step * numbers, mask)
+
+
+def _union(first: IntArray, last: IntArray) -> tuple[IntArray, BoolArray | None]:
+    """The union of the intervals `first <= t < last` of all rows, and which of its numbers lie in each row's own."""
+    filled = last > first
+    bounds = np.unique(np.stack([first[filled], last[filled]], axis=1), axis=0)
+    reach = np.maximum.accumulate(bounds[:, 1])
+    begins = np.flatnonzero(np.concatenate([[True], bounds[1:, 0] > reach[:-1]]))
+    ends = reach[np.append(begins[1:], len(reach)) - 1]
+    numbers = np.concatenate([np.arange(start, stop) for start, stop in zip(bounds[begins, 0], ends, strict=True)])
+    if ((last - first).sum(axis=1) == len(numbers)).all():
+        return numbers, None
+    seen = np.zeros((len(first), len(numbers)), np.bool_)
+    for begin, end in zip(first.T[:, :, None], last.T[:, :, None], strict=True):
+        seen |= (begin <= numbers) & (numbers < end)
+    return numbers, seen
+
+
+def units(given: Inputs, dtype: torch.dtype) -> Units:
+    """Inputs by key head, in a dtype."""
+    q, k, v, dout = (each.to(dtype) for each in given)
+    batch, kv_heads = k.shape[:2]
+
+    def by_head(tensor: Tensor) -> Tensor:
+        return tensor.reshape(batch * kv_heads, -1, *tensor.shape[2:])
+
+    return Units(by_head(q), k.flatten(0, 1), v.flatten(0, 1), by_head(dout))
+
+
+def attend(spans: Spans, given: Units, step: Step) -> tuple[Tensor, Tensor]:
+    """Outputs `U G R D` of the R queries that `spans` is of, and the log-sum-exp `U G R` of their scores."""
+    q, k, v, _ = given
+    out, lse = torch.zeros_like(q), torch.full(q.shape[:3], -torch.inf, dtype=q.dtype, device=q.device)
+    for part, rows, keys, mask in _pieces(spans, q):
+        scores = _scores(q[part, :, rows], k[part, keys], mask)
+        most = scores.amax(dim=-1, keepdim=True)
+        weights = scores.sub_(most).exp_()
+        total = weights.sum(dim=-1, keepdim=True)
+        found = _product(weights, v[part, keys]).div_(total)
+        here = (most + total.log()).squeeze(-1)
+        # The keys of a query may lie in several blocks.
+        before = lse[part, :, rows]
+        both = torch.logaddexp(before, here)
+        kept = out[part, :, rows] * (before - both).exp().unsqueeze(-1)
+        out[part, :, rows] = kept.add_(found.mul_((here - both).exp().unsqueeze(-1)))
+        lse[part, :, rows] = both
+        step()
+    return out, lse
+
+
+def gradients(spans: Spans, given: Units, out: Tensor, lse: Tensor, step: Step) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of queries `U G R D`, keys and values `U N D`, from what `attend` gave."""
+    q, k, v, dout = given
+    dq, dk, dv = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
+    inner = (dout * out).sum(dim=-1)
+    for part, rows, keys, mask in _pieces(spans, q):
+        queries, grads, near = q[part, :, rows], dout[part, :, rows], k[part, keys]
+        weights = _scores(queries, near, mask).sub_(lse[part, :, rows].unsqueeze(-1)).exp_()
+        _add(dv, part, keys, _transposed(weights, grads))
+        slopes = _slopes(weights, grads, v[part, keys], inner[part, :, rows])
+        dq[part, :, rows] += _product(slopes, near)
+        _add(dk, part, keys, _transposed(slopes, queries))
+        step()
+    return dq, dk, dv
+
+
+def whole(spans: Spans, given: Units, *, grads: bool, step: Step) -> tuple[Tensor, ...]:
+    """The output of all queries that `spans` is of, and with `grads` the gradients of queries, keys and values."""
+    out, lse = attend(spans, given, step)
+    return (out, *gradients(spans, given, out, lse, step)) if grads else (out,)
+
+
+def at_rows(spans: Spans, rows: IntArray, given: Units, *, grads: bool, step: Step) -> tuple[Tensor, ...]:
+    """The output of some queries `U G R D`, and with `grads` their gradients."""
+    where = torch.from_numpy(rows).to(given.q.device)
+    some = given._replace(q=given.q[:, :, where], dout=given.dout[:, :, where])
+    return whole(_of(spans, rows), some, grads=grads, step=step)[:2]
+
+
+def at_keys(spans: Spans, keys: IntArray, given: Units, step: Step) -> tuple[Tensor, Tensor]:
+    """The gradients of some keys and values `U C D`, from the queries that see any of them."""
+    rows = seeing(spans, keys)
+    where, few = (torch.from_numpy(each).to(given.q.device) for each in (rows, keys))
+    q, k, v, dout = given._replace(q=given.q[:, :, where], dout=given.dout[:, :, where])
+    out, lse = attend(_of(spans, rows), Units(q, k, v, dout), step)
+    inner = (dout * out).sum(dim=-1)
+    near, values = k[:, few], v[:, few]
+    dk, dv = torch.zeros_like(near), torch.zeros_like(values)
+    height = max(1, _MOST_SCORES[q.device.type] // (len(keys) * q.shape[1]))
+    for at in range(0, len(rows), height):
+        part = slice(at, at + height)
+        mask = torch.from_numpy(spans.allowed(rows[part, None], keys[None, :])).to(q.device)
+        queries, grads = q[:, :, part], dout[:, :, part]
+        weights = _scores(queries, near, mask).sub_(lse[:, :, part].unsqueeze(-1)).exp_()
+        dv += _transposed(weights, grads)
+        dk += _transposed(_slopes(weights, grads, values, inner[:, :, part]), queries)
+        step()
+    return dk, dv
+
+
+def _of(spans: Spans, rows: IntArray) -> Spans:
+    """The spans of some queries."""
+    return Spans(spans.start[rows], spans.stop[rows], spans.step[rows])
+
+
+def seeing(spans: Spans, keys: IntArray) -> IntArray:
+    """The queries that see any of some keys."""
+    found = [np.flatnonzero(spans.allowed(np.arange(spans.n), key)) for key in keys]
+    return np.unique(np.concatenate(found))
+
+
+def _pieces(spans: Spans, q: Tensor) -> Iterator[tuple[slice, slice | Tensor, slice | Tensor, Tensor | None]]:
+    """The blocks as indices on the device, for as many heads at once as the caches hold."""
+    device = q.device
+    for rows, keys, mask in blocks(spans, HEIGHT[device.type]):
+        many = max(1, _MOST_SCORES[device.type] // (q.shape[1] * len(rows) * len(keys)))
+        forbidden = None if mask is None else torch.from_numpy(mask).to(device)
+        for at in range(0, q.shape[0], many):
+            yield slice(at, at + many), _index(rows, device), _index(keys, device), forbidden
+
+
+def _index(numbers: IntArray, device: torch.device) -> slice | Tensor:
+    """Numbers as an index; a slice where they follow each other, for that copies nothing."""
+    if numbers[-1] - numbers[0] == len(numbers) - 1:
+        return slice(int(numbers[0]), int(numbers[-1]) + 1)
+    return torch.from_numpy(numbers).to(device)
+
+
+def _scores(queries: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
+    """`U G R C`; of pairs that are not allowed, minus infinity."""
+    scores = _product(queries, keys.transpose(1, 2)).mul_(queries.shape[-1] ** -0.5)
+    return scores if mask is None else scores.masked_fill_(~mask, -torch.inf)
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """`U G R X` times `U X Y`: one product for all query heads of a key head."""
+    return torch.bmm(left.flatten(1, 2), right).view(*left.shape[:3], right.shape[-1])
+
+
+def _slopes(weights: Tensor, grads: Tensor, values: Tensor, inner: Tensor) -> Tensor:
+    """The gradients of the products q . k, `U G R C`, in the place of the weights."""
+    found = _product(grads, values.transpose(1, 2)).sub_(inner.unsqueeze(-1))
+    return found.mul_(weights).mul_(grads.shape[-1] ** -0.5)
+
+
+def _transposed(left: Tensor, right: Tensor) -> Tensor:
+    """`U G R C`, transposed, times `U G R D`: summed over the query heads of a key head."""
+    return torch.bmm(left.flatten(1, 2).transpose(1, 2), right.flatten(1, 2))
+
+
+def _add(total: Tensor, part: slice, keys: slice | Tensor, found: Tensor) -> None:
+    """Add to some rows of some heads."""
+    if isinstance(keys, slice):
+        total[part, keys] += found
+    else:
+        total[part].index_add_(1, keys, found)

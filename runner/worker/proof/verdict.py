@@ -1,0 +1,136 @@
+"""The verdict on what a call gave: every element against the oracle, in float64 where the first look comes near."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attnbench.runner.worker.calls import Inputs
+from attnbench.runner.worker.proof import stream
+from attnbench.runner.worker.proof.expected import Expected
+from attnbench.runner.worker.proof.stream import Step
+from attnbench.runner.worker.proof.tolerance import NAMES
+from attnbench.variants import IntArray, Spans
+
+_NEAR = 3 / 4
+"""From this share of what is allowed on, an error is computed in float64 before it is judged."""
+_WORST = 16
+"""Rows whose error is computed in float64 first: those of the output give the number that is reported."""
+_REPEATED = 1 / 4
+"""A call on the same inputs may differ from the first by this share of what is allowed."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The largest error of an output against the oracle, and what is wrong with it or its gradients, if anything."""
+
+    max_abs_error: float
+    problem: str | None
+
+
+def judge(found: tuple[Tensor, ...], want: Expected, given: Inputs, spans: Spans | None, step: Step) -> Verdict:
+    """Compare every element that is known of what a call gave on `given`.
+
+    `spans` are those of the pattern, None where a variant's own reference was asked: that is in float64 already.
+    """
+    error = float("inf")
+    for place, got in enumerate(found):
+        allowed = want.allowed[place]
+        problem = not_finite(place, got)
+        if problem:
+            return Verdict(error, problem)
+        rows = _row_errors(got, want.values[place])
+        near = (rows > _NEAR * allowed) & (rows < torch.inf)
+        worst = torch.zeros_like(near)
+        worst.view(-1)[rows.flatten().topk(min(_WORST, rows.numel())).indices] = True
+        if place > 0:
+            worst &= near
+        for chosen in (worst, near & ~worst):
+            where = chosen.nonzero().cpu().numpy()
+            if not len(where):
+                continue
+            exact = rows[chosen].tolist() if spans is None else _exact(place, got, where, given, spans, step)
+            if place == 0 and chosen is worst:
+                error = max(exact)
+            if max(exact) > allowed:
+                at = where[int(np.argmax(exact))]
+                off = f"differs from the oracle by {max(exact):.1e}"
+                return Verdict(error, f"{NAMES[place]} {off} {_at(at.tolist(), got)}, allowed {allowed:.1e}")
+    return Verdict(error, None)
+
+
+def differs(first: tuple[Tensor, ...], again: tuple[Tensor, ...], want: Expected) -> str | None:
+    """In what a second call on the same inputs differs from the first by more than rounding, or nothing."""
+    for place, (one, other) in enumerate(zip(first, again, strict=True)):
+        problem = not_finite(place, other)
+        if problem:
+            return f"called again, its {problem}"
+        rows = (other - one).abs().amax(dim=-1)
+        allowed = _REPEATED * want.allowed[place]
+        if float(rows.max()) > allowed:
+            at = [int(each) for each in np.unravel_index(int(rows.argmax()), rows.shape)]
+            return (
+                f"called again on the same inputs, its {NAMES[place]} differs by {float(rows.max()):.1e} "
+                f"{_at(at, one)}, allowed {allowed:.1e}"
+            )
+    return None
+
+
+def unfit(place: int, got: object, given: Inputs) -> str | None:
+    """Why what a call returned is no plain, finished tensor like the inputs, or nothing."""
+    like = given[max(place - 1, 0)]
+    name, expected = NAMES[place], f"expected a torch.Tensor {like.dtype} {list(like.shape)} on {like.device.type}"
+    if type(got) is not torch.Tensor:
+        kind = type(got)
+        return f"{name}: {expected}, found {kind.__module__}.{kind.__qualname__} at N={given.q.shape[2]}"
+    lazy = got.layout is not torch.strided or got.is_conj() or got.is_neg()
+    if lazy or (got.shape, got.dtype, got.device) != (like.shape, like.dtype, like.device):
+        how = f"{got.dtype} {list(got.shape)} on {got.device.type}{', unfinished' if lazy else ''}"
+        return f"{name}: {expected}, found {how} at N={given.q.shape[2]}"
+    return None
+
+
+def not_finite(place: int, got: Tensor) -> str | None:
+    """Where a tensor is not finite, or nothing."""
+    finite = got.isfinite()
+    if bool(finite.all()):
+        return None
+    return f"{NAMES[place]} is not finite {_at((~finite.all(dim=-1)).nonzero()[0].tolist(), got)}"
+
+
+def _at(where: Sequence[int], got: Tensor) -> str:
+    """A row of a tensor, in words."""
+    batch, head, row = where
+    return f"at N={got.shape[2]}, batch {batch}, head {head}, row {row}"
+
+
+def _row_errors(got: Tensor, want: Tensor) -> Tensor:
+    """The largest error of each row `B H N`; 0 where nothing is known of it."""
+    return (got.to(want.dtype) - want).abs().nan_to_num(nan=0.0).amax(dim=-1)
+
+
+def _exact(place: int, got: Tensor, where: IntArray, given: Inputs, spans: Spans, step: Step) -> list[float]:
+    """The errors in float64 of some rows `(batch, head, row)` of a tensor."""
+    kv_heads = given.k.shape[1]
+    repeats, mine = given.q.shape[1] // kv_heads, got.shape[1] // kv_heads
+    by_head: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for index, (batch, head, _) in enumerate(where.tolist()):
+        by_head[batch, head // mine].append(index)
+    errors = [0.0] * len(where)
+    for (batch, kv_head), indices in by_head.items():
+        numbers = np.unique(where[indices, 2])
+        heads = [slice(kv_head * many, (kv_head + 1) * many) for many in (repeats, 1, 1, repeats)]
+        one = Inputs(*(each[batch : batch + 1, few] for each, few in zip(given, heads, strict=True)))
+        units = stream.units(one, torch.float64)
+        if place < 2:
+            want = stream.at_rows(spans, numbers, units, grads=place == 1, step=step)[place][0]
+        else:
+            want = stream.at_keys(spans, numbers, units, step)[place - 2]
+        for index in indices:
+            _, head, row = where[index].tolist()
+            off = got[batch, head, row].double() - want[head - kv_head * mine, int(np.searchsorted(numbers, row))]
+            errors[index] = float(off.abs().max())
+    return errors
