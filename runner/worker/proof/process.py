@@ -44,8 +44,8 @@ def _settings() -> Iterator[_Setting]:
     yield _Setting("torch's interop threads", torch.get_num_interop_threads, torch.set_num_interop_threads)
     yield _Setting("grad mode", torch.is_grad_enabled, torch.set_grad_enabled)
     yield _Setting("the default dtype", torch.get_default_dtype, torch.set_default_dtype)
-    # None takes the default away, which is what a worker starts with.
-    yield _Setting("the default device", torch.get_default_device, lambda _: torch.set_default_device(None))
+    # A default that is what it was slows every call down all the same. None takes it away: a worker starts with none.
+    yield _Setting("the default device", _default_device, lambda _: torch.set_default_device(None))
     yield _Setting("deterministic algorithms", _deterministic, _set_deterministic)
     yield _Setting("flushing of denormals", _flushes_denormals, torch.set_flush_denormal)
     precision = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
@@ -75,6 +75,11 @@ def _attribute(owner: Any, name: str, path: str) -> Iterator[_Setting]:
         owner = getattr(owner, each, None)
     if hasattr(owner, last):
         yield _Setting(f"{name}.{path}", lambda: getattr(owner, last), lambda value: setattr(owner, last, value))
+
+
+def _default_device() -> tuple[str, int]:
+    """The device, and how many modes there are that look at torch's calls: a default device is one."""
+    return str(torch.get_default_device()), torch._C._len_torch_function_stack()  # type: ignore[attr-defined]
 
 
 def _deterministic() -> tuple[bool, bool]:
