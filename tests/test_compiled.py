@@ -27,8 +27,8 @@ from attnbench.runner import memory, workers
 from attnbench.runner.worker import calls, clocks, probe
 from attnbench.runner.worker.calls import inputs
 from attnbench.runner.worker.desk import _Desk
-from attnbench.runner.worker.timing import Bench
 from attnbench.runner.worker.proof.small import check
+from attnbench.runner.worker.timing import Bench
 from attnbench.runner.workers import Worker, WorkerEnded
 from attnbench.suites import Direction, Status
 from attnbench.suites.load import parse
@@ -146,7 +146,7 @@ def test_flex_computes_the_pairs_that_it_says() -> None:
 )
 def test_predicted_bytes_are_those_allocated(implementation: str, direction: Direction) -> None:
     kernel, _ = kernel_of(implementation, *SPANS_OF_TWO, SHAPE)
-    call = calls.ready(kernel, inputs(SHAPE, "float32", "cpu"), direction)
+    call = calls.ready(kernel, inputs(SHAPE, "float32", "cpu"), direction).run
     name, parameters = SPANS_OF_TWO
     predicted = kernels.load(implementation).predict_bytes(
         pattern_of(name, parameters), SHAPE, "float32", "cpu", direction, torch.get_num_threads()
@@ -243,7 +243,7 @@ def test_it_never_runs_uncompiled(monkeypatch: pytest.MonkeyPatch, implementatio
 def test_a_probe_tells_compiling_from_calling() -> None:
     told: list[tuple[str, bool]] = []
 
-    def stage(name: str, *, anew: bool = False) -> None:
+    def stage(name: str, *, anew: bool = False, aside: bool = False) -> None:
         told.append((name, anew))
 
     (case,) = parse(SUITE).cases()

@@ -132,17 +132,23 @@ class FakeBench(Bench):
     def __init__(self, *values: list[Value | None]) -> None:
         self.values = values
         self.asked: list[tuple[int, Any]] = []
+        self.settled: list[int] = []
 
-    def value(self, index: int, many: int, clock: Any) -> Value | None:
+    def value(self, index: int, many: int, clock: Any, *, last: bool = False) -> Value | None:
         assert many == 3
+        assert last == (clock == "hot" and (index, clock) in self.asked)
         self.asked.append((index, clock))
         return self.values[index].pop(0)
+
+    def settle(self, index: int, proved: str | None) -> None:
+        assert self.asked[-1] == (index, "hot"), "after the last value"
+        self.settled.append(index)
 
 
 def phases(bench: FakeBench, gpu: Gpu | None) -> list[dict[str, Any]]:
     plans = [Plan(3, 2)] * len(bench.values)
     clocks: Any = ("cold", "hot")
-    return [each.fields() for each in cuda_phases.phases(bench, plans, "seed", clocks, gpu)]
+    return [each.fields() for each in cuda_phases.phases(bench, plans, [None] * len(plans), "seed", clocks, gpu)]
 
 
 def test_every_case_is_cold_before_any_is_hot() -> None:
@@ -205,9 +211,9 @@ def test_a_group_gives_a_sample_of_every_case(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(gpu, "load", lambda: None)
     monkeypatch.setattr(roof, "measure", lambda dtype, device, clock: roof.Roofs(7.0, 8.0))
     marks: list[int] = []
-    cases = [(case, Plan(3, 2)) for case in parse(SUITE, "two.yaml").cases()]
+    cases: list[timing.Timed] = [(case, Plan(3, 2), None) for case in parse(SUITE, "two.yaml").cases()]
     samples = timing.group(cases, 1, "seed", 1e6, marks.append)
-    assert [sample.case for sample in samples] == [case.key for case, _ in cases]
+    assert [sample.case for sample in samples] == [case.key for case, *_ in cases]
     for sample in samples:
         assert (sample.status, sample.replicate, sample.calls, sample.warmup_calls) == (Status.PASSED, 1, 3, 25)
         assert sample.values_ns == (5e3, 5e3)

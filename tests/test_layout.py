@@ -20,8 +20,8 @@ from attnbench.reports.frame import Run, load
 from attnbench.reports.settings import settings
 from attnbench.runner import memory
 from attnbench.runner.worker import calls, probe
-from attnbench.runner.worker.timing import Bench
 from attnbench.runner.worker.proof.small import check
+from attnbench.runner.worker.timing import Bench
 from attnbench.suites import Case, Direction, Status
 from attnbench.suites.names import names
 from attnbench.suites.suite import Suite
@@ -125,7 +125,7 @@ def test_predicted_bytes_are_those_allocated(
     implementation: str, name: str, parameters: dict[str, Any], direction: Direction, shape: Shape
 ) -> None:
     case = Case(name, parameters, implementation, shape, "float32", "cpu", direction, "auto")
-    call = calls.call(calls.build(case, shape), calls.inputs(shape, "float32", "cpu"), case.direction)
+    call = calls.call(calls.build(case, shape), calls.inputs(shape, "float32", "cpu"), case.direction).run
     call()
     asked = case.pattern, shape, "float32", "cpu", direction, torch.get_num_threads()
     predicted = kernels.load(implementation).predict_bytes(*asked)

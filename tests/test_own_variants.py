@@ -14,6 +14,7 @@ from definitions import CASES, defined, exists, label
 from folders import forgotten
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from proofs import check_whole, step
 from stages import unheard
 from torch import Tensor
 
@@ -22,7 +23,8 @@ from attnbench.runner.cli import main
 from attnbench.runner.worker import calls
 from attnbench.runner.worker.calls import inputs
 from attnbench.runner.worker.probe import probe
-from attnbench.runner.worker.proof.small import Attend, check, check_rows
+from attnbench.runner.worker.proof import expected, verdict
+from attnbench.runner.worker.proof.small import Attend, check
 from attnbench.suites import Case, Direction, Probe, Status
 from attnbench.suites.load import SuiteError, parse
 from attnbench.variants import (
@@ -458,12 +460,14 @@ def softmax(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 @pytest.mark.parametrize(("attend", "right"), [(linear, True), (softmax, False)])
 def test_a_reference_judges_rows_at_any_length(attend: Attend, right: bool) -> None:
-    q, k, v, dout = inputs(Shape(2, 4, 2, 389, 8), "float32", "cpu", 0)
-    verdict = check_rows(everything(389), q, k, v, attend(q, k, v), dout, None, reference=linear_rows)
-    assert (verdict.problem is None) is right
-    mixed = linear(q, k, v)
-    mixed[:, :, 388] += 1
-    assert "row 388" in str(check_rows(everything(389), q, k, v, mixed, reference=linear_rows).problem)
+    given = inputs(Shape(2, 4, 2, 389, 8), "float32", "cpu", 0)
+    assert (check_whole(attend, everything(389), given, reference=linear_rows).problem is None) is right
+
+    def mixed(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        out = linear(q, k, v)
+        return out + (torch.arange(389) == 388)[:, None]
+
+    assert "row 388" in str(check_whole(mixed, everything(389), given, reference=linear_rows).problem)
 
 
 @pytest.mark.parametrize("strange", [0.0, float("inf"), float("nan")])
@@ -475,15 +479,19 @@ def test_a_reference_that_overflows_proves_nothing(strange: float) -> None:
         return right if q.dtype == torch.float64 else right * 0 + strange
 
     shape = Shape(1, 2, 2, 61, 8)
-    verdict = check(linear, everything(61), shape, "float32", "cpu", reference=overflows)
-    assert "reference in float32 is off by" in str(verdict.problem)
-    assert "at N=61: it proves nothing" in str(verdict.problem)
+    found = check(linear, everything(61), shape, "float32", "cpu", reference=overflows)
+    assert "reference in float32 is off by" in str(found.problem)
+    assert "at N=61: it proves nothing" in str(found.problem)
 
 
-def test_of_a_reference_no_gradient_of_single_rows_is_asked() -> None:
-    q, k, v, dout = inputs(Shape(1, 2, 2, 97, 8), "float32", "cpu", 0)
-    nonsense = torch.full_like(q, 7.0)
-    assert check_rows(everything(97), q, k, v, linear(q, k, v), dout, nonsense, reference=linear_rows).problem is None
+def test_of_a_reference_beyond_the_most_pairs_a_few_rows_are_asked() -> None:
+    given = inputs(Shape(1, 2, 2, 97, 8), "float32", "cpu", 0)
+    want = expected.of_reference(linear_rows, 2**40, given, grads=True, step=step)
+    assert want.proved == pytest.approx(16 / 97 / 4)
+    found = (linear(*given[:3]), *(torch.full_like(each, 7.0) for each in given[:3]))
+    assert verdict.judge(found, want, given, None, step).problem is None
+    found[0][0, 0, 0] += 1
+    assert verdict.judge(found, want, given, None, step).problem is not None
 
 
 REFERENCE = """

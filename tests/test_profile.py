@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import rows
+from stages import unheard
 from test_engine import SUITE as ENGINE_SUITE
 from test_engine import FakeWorker, Machine, passed
 from test_reports_page import FILES, words
@@ -113,10 +114,6 @@ def test_what_picks_no_case_or_several_names_the_nearest() -> None:
 # The worker
 
 
-def untold(name: str, *, anew: bool = False) -> None:
-    """Nobody is told what is being done."""
-
-
 def test_a_recording_accounts_for_all_time_and_memory(tmp_path: Path) -> None:
     from attnbench.runner import memory
     from attnbench.runner.worker import calls
@@ -124,13 +121,13 @@ def test_a_recording_accounts_for_all_time_and_memory(tmp_path: Path) -> None:
 
     for case in cases():
         trace = tmp_path / f"{case.key}.json.gz"
-        found = recorder.profile(case, trace, untold)
+        found = recorder.profile(case, trace, unheard)
         assert found.status is Status.PASSED, found.reason
         assert 1 <= found.calls <= recorder.MOST_CALLS
         assert found.call_ns is not None
         assert found.total_ns == pytest.approx(found.call_ns, rel=1e-3), "self times add up to the call"
         assert min(each.self_ns for each in found.operators) >= 0
-        call = calls.call(calls.build(case, case.shape), calls.inputs(case.shape, "float32", "cpu"), case.direction)
+        call = calls.call(calls.build(case, case.shape), calls.inputs(case.shape, "float32", "cpu"), case.direction).run
         call()
         assert found.held is not None
         assert max(found.held.bytes) == memory.cpu_peaks(call).allocated_bytes, "the peak that a probe finds"
@@ -156,7 +153,7 @@ def test_memory_goes_to_the_operator_that_asked_for_it(tmp_path: Path) -> None:
     from attnbench.runner.worker import profile as recorder
 
     eager = next(case for case in cases() if case.implementation == "eager" and case.direction == "forward")
-    found = recorder.profile(eager, tmp_path / "it.json.gz", untold)
+    found = recorder.profile(eager, tmp_path / "it.json.gz", unheard)
     by_name = {each.operator: each for each in found.operators}
     n = eager.shape.seq_len
     assert by_name["aten::_softmax"].allocated_bytes == 2 * n * n * 4
@@ -184,7 +181,7 @@ def test_a_case_that_raises_is_told(tmp_path: Path) -> None:
     from attnbench.runner.worker import profile as recorder
 
     case = replace(cases()[0], dtype="float33")
-    found = recorder.profile(case, tmp_path / "it.json.gz", untold)
+    found = recorder.profile(case, tmp_path / "it.json.gz", unheard)
     assert found.status is Status.FAILED
     assert "float33" in found.reason
     assert list(tmp_path.iterdir()) == []

@@ -57,7 +57,7 @@ class _Bent(torch.autograd.Function):
 
 
 def bent(tensor: Tensor, bend: Callable[[Tensor], Tensor]) -> Tensor:
-    found: Tensor = _Bent.apply(tensor, bend)
+    found: Tensor = _Bent.apply(tensor, bend)  # type: ignore[no-untyped-call]
     return found
 
 
@@ -161,8 +161,8 @@ def kept_sums(right: Attend, n: int) -> Attend:
     return lambda q, k, v: right(q, k, bent(v, keep) if v.requires_grad else v)
 
 
-STATE = {"wrong from the second call on": later, "gradients that are added up": kept_sums}
-STATE_FORWARD = {"wrong from the second call on": later, "one buffer for all outputs": one_buffer}
+STATE: dict[str, Spoil] = {"wrong from the second call on": later, "gradients that are added up": kept_sums}
+STATE_FORWARD: dict[str, Spoil] = {"wrong from the second call on": later, "one buffer for all outputs": one_buffer}
 
 
 def remembered(key: Callable[[Tensor, Tensor, Tensor], object]) -> Spoil:
@@ -235,13 +235,17 @@ class _Eating(torch.autograd.Function):
 
 def zeroing_dout(right: Attend, n: int) -> Attend:
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        found: Tensor = _Eating.apply(right(q, k, v))
+        found: Tensor = _Eating.apply(right(q, k, v))  # type: ignore[no-untyped-call]
         return found
 
     return attend
 
 
-INPUTS_FORWARD = {"v of zeros": zeroing, "q of unit length": normalising, "v halved each time": halving}
+INPUTS_FORWARD: dict[str, Spoil] = {
+    "v of zeros": zeroing,
+    "q of unit length": normalising,
+    "v halved each time": halving,
+}
 
 
 class Lazy(torch.Tensor):
@@ -260,8 +264,8 @@ def elsewhere(right: Attend, n: int) -> Attend:
     return lambda q, k, v: right(q, k, v).to("meta") if long(n) else right(q, k, v)
 
 
-FORM = {"a subclass": lazy, "a view that is still to be negated": conjugate}
-FORM_FORWARD = {**FORM, "no numbers at all": elsewhere}
+FORM: dict[str, Spoil] = {"a subclass": lazy, "a view that is still to be negated": conjugate}
+FORM_FORWARD: dict[str, Spoil] = {**FORM, "no numbers at all": elsewhere}
 
 
 @pytest.fixture
@@ -463,7 +467,8 @@ def test_a_preparation_holds_a_number_of_bytes(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_counts_may_be_numpys(monkeypatch: pytest.MonkeyPatch) -> None:
-    build, pairs = calls.build, np.int64(2**33)
+    pairs: Any = np.int64(2**33)
+    build = calls.build
     monkeypatch.setattr(calls, "build", lambda case, shape: replace(build(case, shape), computed_pairs=pairs))
     found = probe(FORWARD, BUDGET, unheard)
     assert json.loads(json.dumps(found.to_json()))["computed_pairs"] == 2**33

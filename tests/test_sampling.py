@@ -157,10 +157,21 @@ def test_the_time_of_a_case_is_foreseen(call_ms: float, plan: Plan, expected_ms:
     assert found_ms == pytest.approx(expected_ms)
 
 
+def taking(taken: list[int], lasts: list[int] | None = None) -> Callable[[int, bool], None]:
+    """Notes whose values are taken, and whose last."""
+
+    def take(index: int, last: bool) -> None:
+        taken.append(index)
+        if last and lasts is not None:
+            lasts.append(index)
+
+    return take
+
+
 def test_interleave_takes_a_value_of_each_case_a_round() -> None:
     taken: list[int] = []
     plans = [Plan(1, 4), Plan(1, 4), Plan(1, 4)]
-    sampling.interleave(plans, random.Random("seed"), taken.append)
+    sampling.interleave(plans, random.Random("seed"), taking(taken))
     rounds = [taken[start : start + 3] for start in range(0, 12, 3)]
     assert all(sorted(each) == [0, 1, 2] for each in rounds)
     assert len({tuple(each) for each in rounds}) > 1, "the order is drawn anew each round"
@@ -168,7 +179,9 @@ def test_interleave_takes_a_value_of_each_case_a_round() -> None:
 
 def test_interleave_lets_cases_with_fewer_values_leave() -> None:
     taken: list[int] = []
-    sampling.interleave([Plan(1, 1), Plan(1, 5)], random.Random(0), taken.append)
+    lasts: list[int] = []
+    sampling.interleave([Plan(1, 1), Plan(1, 5)], random.Random(0), taking(taken, lasts))
+    assert lasts == [0, 1], "each is told which value is its last"
     assert Counter(taken) == {0: 1, 1: 5}
     assert set(taken[2:]) == {1}
 
@@ -177,6 +190,6 @@ def test_interleave_is_the_same_for_the_same_seed() -> None:
     runs = []
     for _ in range(2):
         taken: list[int] = []
-        sampling.interleave([Plan(1, 9)] * 5, random.Random("3:1:abc"), taken.append)
+        sampling.interleave([Plan(1, 9)] * 5, random.Random("3:1:abc"), taking(taken))
         runs.append(taken)
     assert runs[0] == runs[1]

@@ -35,7 +35,7 @@ def main() -> None:
     given = calls.inputs(SHAPE, "float32", "cpu")
     built = [_build(*pattern, "blockwise") for pattern in PATTERNS]
     dense = _build("full", {"causal": True}, "sdpa")
-    arms: list[Callable[[], object]] = [calls.call(kernel, given, "training") for kernel in (dense, *built)]
+    arms: list[Callable[[], object]] = [calls.call(kernel, given, "training").run for kernel in (dense, *built)]
     rounds = [_round(arms) for _ in range(ROUNDS + 1)][1:]  # the first is the warm-up
     dense_ms = statistics.median(each[0] for each in rounds)
     print(f"training at N={SHAPE.seq_len}: dense causal sdpa {dense_ms:.0f} ms")

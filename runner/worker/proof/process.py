@@ -79,7 +79,7 @@ def _attribute(owner: Any, name: str, path: str) -> Iterator[_Setting]:
 
 def _default_device() -> tuple[str, int]:
     """The device, and how many modes there are that look at torch's calls: a default device is one."""
-    return str(torch.get_default_device()), torch._C._len_torch_function_stack()  # type: ignore[attr-defined]
+    return str(torch.get_default_device()), torch._C._len_torch_function_stack()
 
 
 def _deterministic() -> tuple[bool, bool]:

@@ -36,7 +36,7 @@ def remembers(pair: Pair, seen_ns: tuple[float, float]) -> str | None:
 def _faster(taken: list[tuple[float, float]], factor: float) -> bool:
     """Whether repeating is faster by the factor."""
     new, again = _medians(taken)
-    return new > factor * again
+    return bool(new > factor * again)
 
 
 def _clear(taken: list[tuple[float, float]]) -> bool:

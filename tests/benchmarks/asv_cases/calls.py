@@ -20,7 +20,7 @@ class Call:
         torch.manual_seed(0)
         case = CASES[title]
         given = calls.inputs(case.shape, case.dtype, case.device)
-        self.call = calls.call(calls.build(case, case.shape), given, case.direction)
+        self.call = calls.call(calls.build(case, case.shape), given, case.direction).run
 
     def time_call(self, title: str) -> None:
         """What asv times."""
