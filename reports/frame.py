@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from attnbench.reports import conditions, memory, quality, roof
+from attnbench.reports import conditions, memory, proof, quality, roof
 from attnbench.reports.journal import Journal, read
 from attnbench.reports.scaling import scaling
 from attnbench.reports.settings import names
@@ -23,6 +23,10 @@ _SIZES = ("batch", "heads", "kv_heads", "seq_len", "head_dim")
 _COUNTS = ("peak_bytes", "allowed_pairs", "computed_pairs", "flops")
 _EXTRA_COUNTS = ("prepare_ns", "first_call_ns", "prepared_bytes", "resident_bytes", "predicted_bytes")
 _PROBED = (*_COUNTS, *_EXTRA_COUNTS, "reserved_bytes", "compile_ns")
+_OTHERS = dict.fromkeys(("max_abs_error", "proved", "proof_s"), "float64") | dict.fromkeys(
+    ("compile_cached", "repeats_exactly"), "boolean"
+)
+"""What else a frame takes from a probe, and as what."""
 
 COLUMNS = (
     *("case", "variant", "parameters", "implementation", "device", "dtype", "direction"),
@@ -31,7 +35,7 @@ COLUMNS = (
     *("label", "processes", "speedup_low", "speedup_high", "bound_speedup", "realised", "waste", *_EXTRA_COUNTS),
     "peak_fraction",
     *(*quality.COLUMNS, *memory.COLUMNS, *conditions.COLUMNS, "reserved_bytes", *roof.COLUMNS),
-    *("compile_ns", "compile_cached"),
+    *("compile_ns", "compile_cached", *proof.COLUMNS),
 )
 """The columns of a frame. Times are of one call; `speedup` is the baseline's time over the case's; `bound_speedup` the
 baseline's allowed pairs over the case's; `realised` their ratio; `waste` computed pairs over allowed ones;
@@ -42,8 +46,8 @@ baseline's allowed pairs over the case's; `realised` their ratio; `waste` comput
 whose interval is at most +-1 %; `flags` what makes the numbers doubtful, see `attnbench.reports.flags`; `gross_bytes`
 the peak with inputs and preparation, `net_bytes` the peak without the results; `roof_share` the FLOP/s of the case over
 those of the fastest matrix product seen beside it, see `attnbench.reports.roof`; `compile_ns` what the first call took
-beyond a later one, and `compile_cached` whether torch had that on disk, both only where it compiles; for the rest,
-which only CUDA has, see `attnbench.reports.conditions`."""
+beyond a later one, and `compile_cached` whether torch had that on disk, both only where it compiles; for what proofs
+looked at and took see `attnbench.reports.proof`; for the rest, which only CUDA has, `attnbench.reports.conditions`."""
 
 NOT_REACHED = "not reached"
 NOT_TIMED = "not timed: the run ended before"
@@ -88,6 +92,7 @@ def judged(folder: Path, journal: Journal) -> Run:
     roof.add(frame, log_ns, timed)
     quality.add(frame, log_ns, np.array([i for i, _ in timed], np.int64), [sample for _, sample in timed])
     conditions.add(frame, timed)
+    proof.add(frame, timed)
     frame["waste"] = _ratio(floats(frame["computed_pairs"]), floats(frame["allowed_pairs"]))
     frame = frame[list(COLUMNS)]
     return Run(folder, journal.meta, frame, log_ns, scaling(frame, log_ns, baseline_rows))
@@ -161,7 +166,7 @@ def _told(journal: Journal, endings: list[tuple[Status, str]]) -> pd.DataFrame:
         told.append(row | _numbers(probe))
     frame = pd.DataFrame(told, columns=list(COLUMNS))
     words = dict.fromkeys((*_WORDS, "layout", "reason", "baseline", "label"), "str")
-    numbers = dict.fromkeys(_PROBED, "Int64") | {"max_abs_error": "float64", "compile_cached": "boolean"}
+    numbers = dict.fromkeys(_PROBED, "Int64") | _OTHERS
     return frame.astype(words | dict.fromkeys(_SIZES, "int64") | numbers)
 
 
@@ -176,7 +181,7 @@ def _label(case: Case) -> str:
 
 def _numbers(probe: Probe | None) -> dict[str, Any]:
     """The probe's numbers, none where the case did not pass."""
-    return {name: getattr(probe, name) for name in (*_PROBED, "max_abs_error", "compile_cached")} if probe else {}
+    return {name: getattr(probe, name) for name in (*_PROBED, *_OTHERS)} if probe else {}
 
 
 def _add_times(frame: pd.DataFrame, log_ns: FloatArray) -> None:

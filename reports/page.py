@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attnbench.reports import escape, figures, journal, profile, profile_summary, tables, units
+from attnbench.reports import escape, figures, journal, profile, profile_summary, proof, tables, units
 from attnbench.reports.answer import answer
 from attnbench.reports.files import put
 from attnbench.reports.frame import NOT_REACHED, Run
@@ -50,6 +50,8 @@ _HOW_TO_READ = """\
   compilation is what the first call takes beyond a later one, *cached* where torch had it on disk. All of it is taken
   once, in the probe, and is in no time of a call.
 - **Error**: the largest difference of an output from a float64 reference, over all lengths checked.
+- **Proved**: every element of the output and the gradients is held to that reference before a case is timed, and the
+  last result of each process to the proved one. Where there is too much to look at, the answer says so.
 - **Flags** mark cases whose numbers are doubtful; nothing is left out for it. The terminal marks them with `!`.
 - **n/a**: unsupported. **skipped**: not tried. An empty cell: not in the suite."""
 
@@ -93,6 +95,7 @@ def report(run: Run, markdown: str, profiles: Mapping[str, Profile]) -> str:
         _environment(meta["environment"]),
         f"Started {escape.text(meta.get('started'))}, finished {escape.text(meta.get('finished') or 'not')}.",
         *(_resumed(part) for part in meta.get("resumed", ())),
+        *filter(None, [proof.price(run.frame, meta)]),
         "## Command",
         escape.fenced(meta["command"], "sh"),
         "## Suite",

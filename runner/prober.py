@@ -4,7 +4,8 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from types import TracebackType
+from typing import IO, Any, Self
 
 from attnbench.runner import environment
 from attnbench.runner.workers import Asked, StartWorker, Worker, WorkerEnded, kind_for, started, understood
@@ -69,6 +70,14 @@ class Prober:
         if self._oracle is not None:
             self._oracle.close()
             self._oracle = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def _drop(self) -> None:
         """End the lasting worker, if there is one."""

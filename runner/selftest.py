@@ -52,11 +52,8 @@ def measure(suite: Suite, book: Book, runs: int, stages: Stages, flag: Flag, say
     if on_cpu:
         _overhead(book, suite.budget.case_s, plans[0.0])
         _agreement(book, on_cpu, plans[0.0], setting, say)
-        probes = Prober(suite.budget, budget_bytes)
-        try:
+        with Prober(suite.budget, budget_bytes) as probes:
             _memory(book, on_cpu, probes, say)
-        finally:
-            probes.close()
     for run in range(runs):
         for slowdown in SLOWDOWNS if run % POWER_EVERY == 0 else SLOWDOWNS[:1]:
             fit = [case for case in cases if plans[slowdown][case.key].calls * calls_ns[case.key] <= LONGEST_NS]

@@ -38,13 +38,20 @@ class Bench:
         self.visits: list[tuple[int, str, int, list[int]]] = []
         self.led: list[bool] = []
         """Whether turns were to be led by a call, in the order asked for."""
+        self.last: list[bool] = []
+        """Whether a visit was told that it is the case's last."""
+        self.settled: list[tuple[int, str, str | None]] = []
+        """Which side was asked for the result of a case's last value, with the digest of its probe."""
+        self.wears: int | None = None
+        """The side whose last results are wrong."""
         self.hangs: int | None = None
         """The side that never replies to turns; the other waits for it until it is gone."""
         self.lacks_room: Callable[[Case, int], bool] = lambda case, many: False
         """Whether either side finds no room for a case that is made ready with so many."""
 
     def arms(self, slowdown: float) -> tuple[Arm, Arm]:
-        return Arm("A", start=partial(self.start, 0)), Arm("B", slowdown, partial(self.start, 1))
+        digests = {key: "of " + key for key in cases_of("full")}
+        return Arm("A", start=partial(self.start, 0)), Arm("B", slowdown, partial(self.start, 1), digests)
 
     def start(self, side: int, budget_bytes: int | None, folders: tuple[Path, ...], link: Connection) -> "Taker":
         assert not link.closed
@@ -81,10 +88,14 @@ class Taker:
             self.cases = [Case.from_json(case) for case in request["cases"]]
             lacking = [i for i, case in enumerate(self.cases) if self.bench.lacks_room(case, len(self.cases))]
             return {str(i): ["out_of_memory", "no room"] for i in lacking}
+        if request["do"] == "settle":
+            self.bench.settled.append((self.side, self.cases[request["index"]].key, request["digest"]))
+            return ["wrong", "it has worn"] if self.bench.wears == self.side else None
         assert request["do"] == "turns"
         case, calls = self.cases[request["index"]], request["calls"]
         self.bench.visits.append((self.side, case.key, calls, request["order"]))
         self.bench.led.append(request["led"])
+        self.bench.last.append(request["last"])
         slots = request["order"].count(request["side"])
         values = [self.bench.takes(self.side, case, calls) for _ in range(slots)]
         return {"ended": ["failed", "cannot"]} if None in values else {"values": values}
@@ -114,6 +125,24 @@ def test_a_pair_gives_the_log_ratio_of_every_case() -> None:
     assert all(value == pytest.approx(math.log(1.2)) for value in found.ratios.values())
     assert sorted(bench.started) == [0, 1]
     assert bench.alive == 0
+
+
+def test_the_last_value_of_each_case_is_held_to_what_its_own_arm_proved() -> None:
+    bench = Bench(lambda side, case, calls: 1e6)
+    found = measure(bench)
+    assert len(found.ratios) == 4
+    assert bench.last.count(True) == 8
+    assert len(bench.settled) == 8
+    assert {told for told in bench.settled if told[2]} == {(1, key, f"of {key}") for key in cases_of("full")}
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_case_that_goes_wrong_in_an_arm_has_no_ratio(side: int) -> None:
+    bench = Bench(lambda side, case, calls: 1e6)
+    bench.wears = side
+    found = measure(bench)
+    assert found.ratios == {}
+    assert {(end.arm, end.status) for end in found.ended.values()} == {("AB"[side], Status.WRONG)}
 
 
 @pytest.mark.parametrize("led", [True, False])
@@ -295,6 +324,5 @@ def test_a_real_worker_does_not_wait_for_a_dead_one() -> None:
             theirs.close()
             assert left.ask(arms.ready_request(real_cases(), REAL), 60) == {}
             right.wait()
-        assert left.ask({"do": "turns", "index": 0, "calls": 1, "led": True, "side": 0, "order": [1, 0]}, 60) == {
-            "values": []
-        }
+        turns = {"do": "turns", "index": 0, "calls": 1, "led": True, "last": False, "side": 0, "order": [1, 0]}
+        assert left.ask(turns, 60) == {"values": []}

@@ -16,6 +16,7 @@ from attnbench.runner.doctor.gpu import Gpu
 from attnbench.runner.sampling import Plan
 from attnbench.runner.worker import calls, clocks, cuda_phases, launches, outcome, roof, timing
 from attnbench.runner.worker.launches import Value
+from attnbench.runner.worker.proof import process
 from attnbench.runner.worker.timing import Bench
 from attnbench.suites import Sample, Status
 from attnbench.suites.load import parse
@@ -194,6 +195,7 @@ def test_a_group_gives_a_sample_of_every_case(monkeypatch: pytest.MonkeyPatch) -
     inputs, build = calls.inputs, calls.build
     monkeypatch.setattr(calls, "inputs", lambda shape, dtype, device: inputs(shape, dtype, "cpu"))
     monkeypatch.setattr(calls, "build", lambda case, shape: build(replace(case, device="cpu"), shape))
+    monkeypatch.setattr(calls, "wait", lambda device: None)
     monkeypatch.setattr(clocks, "cuda_wall", lambda call, many: (call(), 2e8)[1])
 
     class Device:
@@ -201,7 +203,7 @@ def test_a_group_gives_a_sample_of_every_case(monkeypatch: pytest.MonkeyPatch) -
             self.ns = ns
 
         def value(self, call: Callable[[], object], many: int) -> Value:
-            assert call() is not None
+            call()
             return Value(self.ns, 2e3, 0)
 
     monkeypatch.setattr(launches, "cold", lambda: Device(5e3))
@@ -220,7 +222,8 @@ def test_a_group_gives_a_sample_of_every_case(monkeypatch: pytest.MonkeyPatch) -
         assert sample.hot_values_ns == (4e3, 4e3)
         assert sample.launch_bound is False
         assert (sample.roof_flops_per_s, sample.copy_bytes_per_s) == (7, 8)
-    assert len(marks) == 2 + 2 * 2 * 2, "the parent sees which case is in flight: made ready, cold, hot"
+    assert marks[:2] == [0, 1], "the parent sees which case is in flight: made ready,"
+    assert len(marks) > 2 + 2 * 2 * 2, "cold, hot, and proved"
 
 
 def fail() -> None:
@@ -231,7 +234,8 @@ def bench_of_one(monkeypatch: pytest.MonkeyPatch, *, lost: bool) -> Bench:
     """A bench of one CUDA case that is not made ready, on a device that answers or is lost."""
     bench = Bench.__new__(Bench)
     bench.cases = parse(SUITE, "two.yaml").cases()[:1]
-    bench.ended, bench._calls, bench._mark = {}, {}, lambda index: None
+    bench.ended, bench._calls, bench._kept, bench._mark = {}, {}, {}, lambda index: None
+    bench._before = process.state()
     monkeypatch.setattr(timing, "_device_answers", lambda: not lost)
     return bench
 

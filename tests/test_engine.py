@@ -384,9 +384,8 @@ def test_the_budget_of_a_cuda_case_is_of_the_memory_free_there(tmp_path: Path) -
 def test_two_live_workers_share_what_is_free_on_a_device() -> None:
     machine = Machine()
     machine.free_bytes = 1000
-    prober = Prober(Budget(memory="80%"), 2**30, start_worker=machine.start, live=2)
-    prober.probe(parse(CUDA_SUITE, "tiny.yaml").cases()[0])
-    prober.close()
+    with Prober(Budget(memory="80%"), 2**30, start_worker=machine.start, live=2) as prober:
+        prober.probe(parse(CUDA_SUITE, "tiny.yaml").cases()[0])
     assert machine.budgets == {400}
 
 

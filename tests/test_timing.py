@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from attnbench.runner.worker import calls, clocks
+from attnbench.runner.worker.calls import Call
 from attnbench.runner.worker.timing import Bench
 from attnbench.suites.load import parse
 
@@ -31,7 +32,9 @@ def test_the_plan_says_whether_a_call_leads_each_value(
 
     monkeypatch.setattr(clocks, "of", lambda device: clock)
     monkeypatch.setattr(clocks, "for_warm_up", lambda device: clock)
-    monkeypatch.setattr(calls, "call", lambda kernel, given, direction: lambda: log.append(direction))
+    monkeypatch.setattr(
+        calls, "call", lambda kernel, given, direction: Call(lambda: log.append(direction), lambda: None)
+    )
     bench = Bench(parse(SUITE).cases(), 1e6, lambda index: None)
     log.clear()
     assert bench.take(0, 3, led=led) == call_ms * 1e6

@@ -71,7 +71,8 @@ def probed(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str, case_s: flo
     (folder / "strange.py").write_text(VARIANT.replace("BODY", body))
     variants.extend(folder)
     case = Case("strange", {}, "own", Shape(1, 1, 1, 16, 8), "float32", "cpu", "forward", 1)
-    return Prober(Budget(case_s=case_s), 2**30, (folder,)).probe(case)
+    with Prober(Budget(case_s=case_s), 2**30, (folder,)) as prober:
+        return prober.probe(case)
 
 
 def test_what_a_variant_prints_is_no_reply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from attnbench.reports import escape, flags
+from attnbench.reports import escape, flags, proof
 from attnbench.reports.settings import which
 from attnbench.reports.statistics import FEWEST_PROCESSES
 from attnbench.reports.words import ends
@@ -14,7 +14,7 @@ _MANY_FLAGGED = 0.2
 
 def sentences(frame: pd.DataFrame) -> list[str]:
     """How many passed, how many of them are flagged where they are many, and a sentence for each other status."""
-    return [_passed(frame), *_flagged(frame), *_failed(frame)]
+    return [_passed(frame), *filter(None, [proof.in_part(frame)]), *_flagged(frame), *_failed(frame)]
 
 
 def _passed(frame: pd.DataFrame) -> str:

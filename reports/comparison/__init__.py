@@ -24,7 +24,7 @@ COLUMNS = (
     *("memory", "memory_ratio", "a_peak_bytes", "b_peak_bytes"),
     *("work", "a_allowed_pairs", "b_allowed_pairs", "a_computed_pairs", "b_computed_pairs"),
     *("operators", "operators_changed"),
-    *("error", "a_max_abs_error", "b_max_abs_error"),
+    *("error", "a_max_abs_error", "b_max_abs_error", "a_proved", "b_proved"),
 )
 """The columns of a comparison. `against` names the other case where one run is compared with itself. `verdict` is on
 time; `ratio` is what the comparison's `Ratio` says, with its 95 % interval `low`, `high`; `minimum_detectable` the
@@ -33,7 +33,7 @@ cases; `processes` are those behind the ratio. `memory`, `work` and `error` are 
 the pairs allowed and computed, and on the error against the oracle. `operators` is one on the calls of each operator,
 where both were profiled, and `operators_changed` names those that differ."""
 
-NUMBERS = ("peak_bytes", "allowed_pairs", "computed_pairs", "max_abs_error")
+NUMBERS = ("peak_bytes", "allowed_pairs", "computed_pairs", "max_abs_error", "proved")
 """What is compared besides time, as columns of A (`a_peak_bytes`) and of B."""
 
 

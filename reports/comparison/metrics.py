@@ -83,9 +83,11 @@ def fewer(allowed: str, computed: str) -> str:
 
 
 def _errors(frame: pd.DataFrame) -> list[str]:
-    """Verdicts on the errors: one may double before it counts."""
+    """Verdicts on the errors: one may double before it counts, and each must be the largest of as many elements."""
     a, b = (floats(frame[f"{side}_max_abs_error"]) for side in "ab")
+    proved = (floats(frame[f"{side}_proved"]) for side in "ab")
+    alike = np.equal(*(np.nan_to_num(each, nan=-1.0) for each in proved))
     floor = frame["dtype"].map(_ERROR_FLOORS).to_numpy(np.float64)
     grown, shrunk = (np.where(to > ERROR_FACTOR * since + floor, 1.0, 0.0) for since, to in ((a, b), (b, a)))
-    there = np.where(np.isfinite(a) & np.isfinite(b), 0.0, np.nan)
+    there = np.where(np.isfinite(a) & np.isfinite(b) & alike, 0.0, np.nan)
     return exact(there, there + grown - shrunk)

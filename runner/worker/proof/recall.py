@@ -1,9 +1,9 @@
 """Whether a kernel remembers earlier calls: then a call that repeats one computes less, and a timed call always does.
 
 Calls on content that is new and calls that repeat it are timed in turns. Where repeating is faster by more than both
-spreads, and by a factor of 1.2 in the medians of 20 pairs, and once more in 20 fresh ones, the kernel remembers. Where a
-call takes more than 100 ms it is 3 pairs and a factor of 2. A kernel is not looked at further whose first few pairs show
-nothing of the kind.
+spreads, and by a factor of 1.2 in the medians of 20 pairs, and once more in 20 fresh ones, the kernel remembers. Where
+a call takes more than 100 ms it is 3 pairs and a factor of 2. A kernel is not looked at further whose first few pairs
+show nothing of the kind.
 """
 
 from collections.abc import Callable
@@ -41,11 +41,10 @@ def _faster(taken: list[tuple[float, float]], factor: float) -> bool:
 
 def _clear(taken: list[tuple[float, float]]) -> bool:
     """Whether the difference is larger than both spreads: the middle halves of the times do not meet."""
-    (low, *_), (*_, high) = (quantiles(side, n=4) for side in zip(*taken, strict=True))
-    return low > high
+    new, again = (quantiles((pair[side] for pair in taken), n=4) for side in (0, 1))
+    return new[0] > again[-1]
 
 
 def _medians(taken: list[tuple[float, float]]) -> tuple[float, float]:
     """Of the times on new content, and of those that repeat."""
-    new, again = zip(*taken, strict=True)
-    return median(new), median(again)
+    return median(new for new, _ in taken), median(again for _, again in taken)
