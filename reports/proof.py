@@ -19,7 +19,7 @@ processes."""
 
 def add(frame: pd.DataFrame, timed: Sequence[tuple[int, Sample]]) -> None:
     """Add to `proof_s`, which holds that of the probes, what the samples took; each comes with the row of its case."""
-    seconds = floats(frame["proof_s"])
+    seconds = floats(frame["proof_s"]).copy()
     for row, sample in timed:
         if sample.proof_s is not None:
             seconds[row] = np.nansum([seconds[row], sample.proof_s])

@@ -51,11 +51,8 @@ class Profiler:
 def checked(case: Case, folder: Path, budget: Budget, folders: tuple[Path, ...] = ()) -> Profile:
     """The profile of one case that was probed first, written into `folder`; or why there is none."""
     budget_bytes = budget.bytes_of(memory.available_bytes())
-    prober = Prober(budget, budget_bytes, folders)
-    try:
+    with Prober(budget, budget_bytes, folders) as prober:
         probe = prober.probe(case)
-    finally:
-        prober.close()
     if probe.status is Status.PASSED:
         found = Profiler(folder, budget.case_s, budget_bytes, folders).profile(case)
     else:

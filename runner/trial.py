@@ -65,8 +65,7 @@ def trials(
 ) -> Iterator[Trial]:
     """Try each case, one after another; without gradients where the implementation has none."""
     budget = Budget()
-    prober = Prober(budget, budget.bytes_of(memory.available_bytes()), folders, start_worker)
-    try:
+    with Prober(budget, budget.bytes_of(memory.available_bytes()), folders, start_worker) as prober:
         for case in cases:
             forward = replace(case, direction="forward")
             probe = prober.probe(case)
@@ -74,5 +73,3 @@ def trials(
                 yield Trial(forward, alone)
             else:
                 yield Trial(case, probe)
-    finally:
-        prober.close()
