@@ -6,7 +6,8 @@ The fused kernel works on tiles of R queries by C keys, one per thread: R is 256
 
 - forward: the output, a log-sum-exp of S bytes per query, and per thread (R C + 2 R + R D) S, and R C s where
   s < S for the weights as rounded;
-- backward: dQ, dK, dV, a copy like dQ, and per thread 2 R C S, and 2 R C s where s < S.
+- backward: dQ, dK, dV, a copy like dQ, and per thread 2 R C S, and where s < S also 2 R C s, and what the matrix
+  products take for themselves, which is learned (`_products`).
 
 On a CPU with a matrix unit (`_packing`: AMX for bfloat16, AMX-FP16 for float16) the forward kernel first packs keys
 and values, where there is enough to do: at least 64 queries and keys, and for each thread 4 queries or more to every
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from attnbench.variants._shape import Shape
 from attnbench.variants.kernels import _packing
 from attnbench.variants.kernels._merge import Piece
+from attnbench.variants.kernels._products import product_bytes
 from attnbench.variants.kernels._steps import Step
 from attnbench.variants.kernels._support import DTYPES, itemsize, sum_itemsize
 
@@ -75,11 +77,16 @@ def _packed_bytes(heads: int, key_heads: int, queries: int, keys: int, head_dim:
     return (packed + threads * (columns * head_dim + padded)) * itemsize(dtype)
 
 
-def backward_workspace(queries: int, keys: int, dtype: str, threads: int) -> int:
-    """Bytes of the fused kernel's tiles, backward."""
+def backward_workspace(key_heads: int, queries: int, keys: int, head_dim: int, dtype: str, threads: int) -> int:
+    """Bytes of the fused kernel's tiles, backward, and of their products; `key_heads` are over the batch."""
     rows, columns = _tile(queries, keys)
     rounded = itemsize(dtype) if itemsize(dtype) < sum_itemsize(dtype) else 0
-    return threads * 2 * rows * columns * (sum_itemsize(dtype) + rounded)
+    tiles = 2 * rows * columns * (sum_itemsize(dtype) + rounded)
+    if not threads or not rounded:
+        return threads * tiles
+    # As few queries as have tiles of this height.
+    few = next((least for least in (768, 192) if queries >= least), rows)
+    return threads * tiles + product_bytes(min(key_heads, 2), few, columns, head_dim, DTYPES[dtype], tiles)
 
 
 def fused_bytes(shape: Shape, dtype: str, direction: str, threads: int) -> int:
@@ -95,7 +102,8 @@ def fused_bytes(shape: Shape, dtype: str, direction: str, threads: int) -> int:
     workspace = forward_workspace(heads, key_heads, n, n, shape.head_dim, dtype, threads)
     if direction == "forward":
         return out + workspace
-    gradients = queries * (2 if shape.layout == "bhnd" else 1) + 2 * keys + backward_workspace(n, n, dtype, threads)
+    gradients = queries * (2 if shape.layout == "bhnd" else 1) + 2 * keys
+    gradients += backward_workspace(key_heads, n, n, shape.head_dim, dtype, threads)
     return gradients if direction == "backward" else out + max(workspace, gradients)
 
 
@@ -129,7 +137,7 @@ def call_bytes(step: Step, shape: Shape, dtype: str, threads: int) -> CallBytes:
     kept = queries + heads * height * group * sum_itemsize(dtype) + mask
     copied = step.heads * step.keys.copied * shape.head_dim * size
     kept += read + 2 * copied
-    workspace = backward_workspace(height * group, width, dtype, threads) + queries * part
+    workspace = backward_workspace(heads, height * group, width, shape.head_dim, dtype, threads) + queries * part
     added = copied or keys * step.keys.at_once // width
     widened = added // size * sum_itemsize(dtype) * (size < 4)
     gathered = 8 * step.heads * step.keys.copied + copied
@@ -210,11 +218,12 @@ def _merged_call_bytes(step: Step, shape: Shape, dtype: str, device: str, thread
     gathered = 2 * step.heads * step.keys.copied * shape.head_dim * size
     widened = 2 * rows * shape.head_dim * total * (size < total)
     scores = rows * width * total * (device != "cpu")
-    workspace = forward_workspace(heads, heads, height * group, width, shape.head_dim, dtype, threads)
-    forward = read + gathered + workspace + 2 * scores
-    backward = 3 * read + gathered + queries * part + backward_workspace(height * group, width, dtype, threads)
+    sizes = height * group, width, shape.head_dim
+    forward = read + gathered + forward_workspace(heads, heads, *sizes, dtype, threads) + 2 * scores
+    backward = 3 * read + gathered + queries * part + backward_workspace(heads, *sizes, dtype, threads)
     merging = 2 * rows * total + queries * (copied + (group > 1 and blocks > 1)) + widened
-    adding = 8 * step.heads * step.keys.copied + keys // size * total * (size < total)
+    at_once = keys * step.keys.at_once // width
+    adding = 8 * step.heads * step.keys.copied + at_once // size * total * (size < total)
     return CallBytes(
         kept=0,
         forward=queries + rows * total + max(forward, merging),
