@@ -354,6 +354,30 @@ def test_predicted_bytes_count_what_products_in_reduced_precision_take(
     assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.03)
 
 
+@pytest.mark.parametrize("direction", ["forward", "training", "backward"])
+@pytest.mark.parametrize(
+    ("implementation", "name", "parameters", "shape"),
+    [
+        ("eager", "full", {}, Shape(1, 4, 4, 1, 64)),
+        ("eager", "local_window", {"window": 17}, Shape(1, 4, 4, 61, 64)),
+        ("eager", "full", {}, Shape(2, 4, 2, 7, 33)),
+        ("blockwise", "local_window", {"window": 65}, Shape(1, 6, 1, 516, 32)),
+        ("blockwise", "longformer", {"window": 33}, Shape(1, 6, 1, 516, 32)),
+        ("blockwise", "local_window", {"window": 33, "dilation": 3}, Shape(2, 4, 2, 129, 33)),
+    ],
+    ids=label,
+)
+def test_predicted_bytes_hold_for_few_tokens_one_key_head_and_interleaved_blocks(
+    implementation: str, name: str, parameters: dict[str, Any], shape: Shape, direction: Direction
+) -> None:
+    case = Case(name, parameters, implementation, shape, "float32", "cpu", direction, 1)
+    call = calls.call(calls.build(case, shape), calls.inputs(shape, "float32", "cpu"), direction)
+    call()
+    asked = case.pattern, shape, "float32", "cpu", direction, torch.get_num_threads()
+    predicted = kernels.load(implementation).predict_bytes(*asked)
+    assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.1)
+
+
 @pytest.mark.parametrize(("threads", "expected"), [(1, 4_851_712), (2, 5_443_584), (4, 6_627_328)])
 def test_the_fused_kernel_takes_what_was_measured(threads: int, expected: int) -> None:
     shape = Shape(1, 8, 8, 2048, 64)

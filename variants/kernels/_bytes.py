@@ -23,6 +23,7 @@ from attnbench.variants._shape import Shape
 from attnbench.variants.kernels import _packing
 from attnbench.variants.kernels._merge import Piece
 from attnbench.variants.kernels._products import product_bytes
+from attnbench.variants.kernels._rows import Strided
 from attnbench.variants.kernels._steps import Step
 from attnbench.variants.kernels._support import DTYPES, itemsize, sum_itemsize
 
@@ -122,16 +123,18 @@ class CallBytes:
 def call_bytes(step: Step, shape: Shape, dtype: str, threads: int) -> CallBytes:
     """Bytes of one call of a step.
 
-    The queries are copied where they are gathered, or folded for several query heads a key head; a block that is
-    the whole sequence never is. The fused backward copies the output's gradient unless it is the whole sequence.
+    The queries are copied where they are gathered, or folded for several query heads a key head, and copied back
+    from that where there are several key heads and blocks; what lies like the whole sequence never is. The fused
+    backward copies the output's gradient unless it lies so.
     """
     size, group = itemsize(dtype), shape.heads // shape.kv_heads
     (blocks, height), (_, width) = step.queries.shape, step.keys.shape
     heads = step.heads * blocks
     queries = heads * height * group * shape.head_dim * size
     keys = heads * width * shape.head_dim * size
-    part = height < shape.seq_len
+    part = not _whole(step, shape)
     folded = queries * (group > 1 and part)
+    unfolded = folded * (step.heads > 1 and blocks > 1)
     read = max(queries * bool(step.queries.copied), folded)
     mask = 0 if step.mask is None else height * group * width * size
     kept = queries + heads * height * group * sum_itemsize(dtype) + mask
@@ -143,14 +146,22 @@ def call_bytes(step: Step, shape: Shape, dtype: str, threads: int) -> CallBytes:
     gathered = 8 * step.heads * step.keys.copied + copied
     return CallBytes(
         kept,
-        max(forward_workspace(heads, heads, height * group, width, shape.head_dim, dtype, threads), folded),
-        read + queries + 2 * keys + max(workspace, folded, gathered + widened),
+        max(forward_workspace(heads, heads, height * group, width, shape.head_dim, dtype, threads), unfolded),
+        read + queries + 2 * keys + max(workspace, unfolded, gathered + widened),
     )
+
+
+def _whole(step: Step, shape: Shape) -> bool:
+    """Whether the queries of a call lie like the whole sequence: one block, or all of the blocks that interleave."""
+    rows, n = step.queries, shape.seq_len
+    blocks, height = rows.shape
+    interleaved = isinstance(rows, Strided) and rows.step < rows.spacing
+    return height == n or (interleaved and blocks * height == n)
 
 
 def read_in_place(step: Step, shape: Shape) -> tuple[bool, bool]:
     """Whether a call reads queries, and keys, as views: what they are views of is then kept for its gradients."""
-    folded = shape.heads > shape.kv_heads and 1 < step.queries.shape[1] < shape.seq_len
+    folded = shape.heads > shape.kv_heads and step.queries.shape[1] > 1 and not _whole(step, shape)
     return not (step.queries.copied or folded), not step.keys.copied
 
 
@@ -212,7 +223,7 @@ def _merged_call_bytes(step: Step, shape: Shape, dtype: str, device: str, thread
     rows = heads * height * group
     queries = rows * shape.head_dim * size
     keys = heads * width * shape.head_dim * size
-    part = height < shape.seq_len
+    part = not _whole(step, shape)
     copied = bool(step.queries.copied)
     read = queries * (copied or (group > 1 and part))
     gathered = 2 * step.heads * step.keys.copied * shape.head_dim * size
@@ -221,7 +232,7 @@ def _merged_call_bytes(step: Step, shape: Shape, dtype: str, device: str, thread
     sizes = height * group, width, shape.head_dim
     forward = read + gathered + forward_workspace(heads, heads, *sizes, dtype, threads) + 2 * scores
     backward = 3 * read + gathered + queries * part + backward_workspace(heads, *sizes, dtype, threads)
-    merging = 2 * rows * total + queries * (copied + (group > 1 and blocks > 1)) + widened
+    merging = 2 * rows * total + queries * (copied + (group > 1 and step.heads > 1 and blocks > 1)) + widened
     at_once = keys * step.keys.at_once // width
     adding = 8 * step.heads * step.keys.copied + at_once // size * total * (size < total)
     return CallBytes(
