@@ -6,15 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from attnbench.runner.doctor import cgroup, machine
 from attnbench.runner.doctor.finding import Unread
-
-if TYPE_CHECKING:
-    from torch.profiler import profile
+from attnbench.variants.kernels._peak import peak_bytes
 
 COMPILER_BYTES = 2 * 2**30
 """What a compiler may take besides the budget of the case that it compiles."""
@@ -78,24 +75,9 @@ class Peaks:
 
 def cpu_peaks(call: Callable[[], object]) -> Peaks:
     """The peaks of one call on the CPU: the profiler's memory events, and the kernel's account of the process."""
-    from torch.profiler import ProfilerActivity, profile
-
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        resident_bytes = _resident_bytes(call)
-    held = peak = 0
-    for event in allocations(profiler, "cpu"):
-        held += event.nbytes()
-        peak = max(peak, held)
-    return Peaks(peak, resident_bytes)
-
-
-def allocations(profiler: "profile", device: str) -> list[Any]:
-    """The allocator's events on a device, in order of time; what is freed counts as negative `nbytes()`."""
-    assert profiler.profiler is not None
-    assert profiler.profiler.kineto_results is not None
-    found = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
-    mine = [event for event in found if event.device_type().name.lower() == device]
-    return sorted(mine, key=lambda event: event.start_ns())
+    resident_bytes: list[int | None] = []
+    allocated_bytes = peak_bytes(lambda: resident_bytes.append(_resident_bytes(call)))
+    return Peaks(allocated_bytes, resident_bytes[0])
 
 
 def cuda_peaks(call: Callable[[], object]) -> Peaks:

@@ -18,8 +18,10 @@ from torch.profiler import ProfilerActivity, profile
 
 from attnbench import variants
 from attnbench.runner import memory
+from attnbench.runner.worker import calls
 from attnbench.runner.worker.calls import inputs
 from attnbench.runner.worker.proof.small import check
+from attnbench.suites import Case, Direction
 from attnbench.variants import Pattern, Shape, Spans, kernels
 from attnbench.variants.kernels import Kernel, _oracle, _parts, _plan
 
@@ -322,6 +324,54 @@ def test_predicted_bytes_are_those_allocated(
     predicted = kernels.load(implementation).predict_bytes(
         pattern_of(name, parameters), shape, "float32", "cpu", direction, torch.get_num_threads()
     )
+    assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.1)
+
+
+@pytest.mark.parametrize("direction", ["training", "backward"])
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize(
+    ("implementation", "name", "parameters"),
+    [
+        ("sdpa", "full", {}),
+        ("sdpa_masked", "local_window", {"window": 65}),
+        ("blockwise", "local_window", {"window": 65}),
+        ("blockwise", "strided", {"stride": 64, "causal": False}),
+    ],
+    ids=label,
+)
+def test_predicted_bytes_count_what_products_in_reduced_precision_take(
+    implementation: str, name: str, parameters: dict[str, Any], heads: int, direction: Direction
+) -> None:
+    """Products that oneDNN computes are a sixth of the peak here, and keys that overlap are widened slice by slice."""
+    case = Case(name, parameters, implementation, Shape(1, heads, heads, 256, 64), "bfloat16", "cpu", direction, 1)
+    call = calls.call(calls.build(case, case.shape), calls.inputs(case.shape, case.dtype, "cpu"), direction).run
+    call()
+    asked = case.pattern, case.shape, case.dtype, "cpu", direction, torch.get_num_threads()
+    predicted = kernels.load(implementation).predict_bytes(*asked)
+    assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.03)
+
+
+@pytest.mark.parametrize("direction", ["forward", "training", "backward"])
+@pytest.mark.parametrize(
+    ("implementation", "name", "parameters", "shape"),
+    [
+        ("eager", "full", {}, Shape(1, 4, 4, 1, 64)),
+        ("eager", "local_window", {"window": 17}, Shape(1, 4, 4, 61, 64)),
+        ("eager", "full", {}, Shape(2, 4, 2, 7, 33)),
+        ("blockwise", "local_window", {"window": 65}, Shape(1, 6, 1, 516, 32)),
+        ("blockwise", "longformer", {"window": 33}, Shape(1, 6, 1, 516, 32)),
+        ("blockwise", "local_window", {"window": 33, "dilation": 3}, Shape(2, 4, 2, 129, 33)),
+    ],
+    ids=label,
+)
+def test_predicted_bytes_hold_for_few_tokens_one_key_head_and_interleaved_blocks(
+    implementation: str, name: str, parameters: dict[str, Any], shape: Shape, direction: Direction
+) -> None:
+    case = Case(name, parameters, implementation, shape, "float32", "cpu", direction, 1)
+    call = calls.call(calls.build(case, shape), calls.inputs(shape, "float32", "cpu"), direction).run
+    call()
+    asked = case.pattern, shape, "float32", "cpu", direction, torch.get_num_threads()
+    predicted = kernels.load(implementation).predict_bytes(*asked)
     assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.1)
 
 

@@ -12,12 +12,13 @@ import torch
 from torch.profiler import ProfilerActivity, record_function
 from torch.profiler import profile as recording
 
-from attnbench.runner import memory, sampling
+from attnbench.runner import sampling
 from attnbench.runner.worker import calls, clocks, compilation, outcome
 from attnbench.runner.worker.clocks import Clock
 from attnbench.runner.worker.stage import Stage
 from attnbench.suites import Case, Status
 from attnbench.suites.profile import OUTSIDE, Held, Operator, Profile, Step
+from attnbench.variants.kernels._peak import allocations
 
 MOST_CALLS = 5
 MOST_POINTS = 2000
@@ -144,7 +145,7 @@ def _changes(profiler: Any, device: str, inside: list[Any]) -> Iterator[tuple[fl
         threads.setdefault(event.thread, []).append(event)
     starts = {thread: [event.time_range.start for event in events] for thread, events in threads.items()}
     begun_ns = profiler.profiler.kineto_results.trace_start_ns()
-    for change in memory.allocations(profiler, device):
+    for change in allocations(profiler, device):
         us = (change.start_ns() - begun_ns) / 1e3
         thread = change.start_thread_id()
         place = bisect.bisect_right(starts.get(thread, []), us) - 1

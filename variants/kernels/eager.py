@@ -25,14 +25,18 @@ def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direc
     """Peak bytes of one call, with S the scores `B H N N`, T a query tensor and U a key tensor.
 
     Forward 2 S: scores and weights, or 2 S before a small T is needed. Backward 2 S + U: the gradients of both,
-    and dV. Training 3 S + 2 T + U: the weights, the scaled queries and the output live through it.
+    and dV. Training 3 S + 2 T + U: the weights, the scaled queries and the output live through it. Where scores are
+    small: backward S + T + 2 U while dK and dQ are made, or 2 T + 2 U at its end; training S + 3 T + 2 U.
     """
     del pattern, device, threads
     queries, keys = query_bytes(shape, dtype), key_bytes(shape, dtype)
     scores = shape.batch * shape.heads * shape.seq_len**2 * itemsize(dtype)
     if direction == "forward":
         return scores + max(scores, queries)
-    return 2 * scores + keys if direction == "backward" else 3 * scores + 2 * queries + keys
+    made = scores + queries + 2 * keys
+    if direction == "backward":
+        return max(2 * scores + keys, made, 2 * queries + 2 * keys)
+    return 2 * queries + max(3 * scores + keys, made)
 
 
 def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
