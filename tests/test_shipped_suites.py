@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from attnbench.runner.worker.proof.expected import MOST_PAIRS
 from attnbench.suites import Case, shipped
 from attnbench.suites.load import load
 from attnbench.variants import kernels
@@ -48,6 +49,14 @@ def test_every_case_exists_and_its_peak_is_foretold(name: str) -> None:
             assert case.pattern.unsupported(case.shape.seq_len) is None, case.title
             assert implementation.supports(*asked) is None, case.title
             assert implementation.predict_bytes(*asked, 2) < 4 * 2**30, case.title
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_case_on_a_cpu_is_proved_whole(name: str) -> None:
+    for case in cases(name):
+        if case.device == "cpu":
+            pairs = case.pattern.spans(case.shape.seq_len).pairs() * case.shape.batch * case.shape.heads
+            assert pairs <= MOST_PAIRS, case.title
 
 
 @pytest.mark.parametrize("name", MEASURED)
