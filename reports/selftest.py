@@ -19,9 +19,9 @@ from attnbench.reports.figures import selftest as plots
 from attnbench.reports.files import put
 from attnbench.reports.journal import book
 from attnbench.reports.statistics import FloatArray
-from attnbench.suites import Case, Status
+from attnbench.suites import Case, Status, books
 
-ROWS = "selftest.jsonl"
+ROWS = books.SELFTEST
 _CALLED = (Verdict.REGRESSED, Verdict.IMPROVED)
 
 
