@@ -54,7 +54,10 @@ class Thumbnail:
     seq_len: Count | None = None
 
     def __post_init__(self) -> None:
-        sizes = {len(bytes.fromhex(row)) for row in self.rows}
+        try:
+            sizes = {len(bytes.fromhex(row)) for row in self.rows}
+        except ValueError:
+            raise ValueError("rows: expected hexadecimal digits, found others") from None
         if len(self.rows) != self.n or sizes != {-(-self.n // 8)}:
             found = f"{len(self.rows)} rows of {sorted(sizes)} bytes for n = {self.n}"
             raise ValueError(f"expected a picture of n rows of n bits, found {found}")
