@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from attnbench.reports import conditions, memory, quality, roof
+from attnbench.reports.escape import plain
 from attnbench.reports.journal import Journal, read
 from attnbench.reports.scaling import scaling
 from attnbench.reports.settings import names
@@ -171,7 +172,7 @@ def _label(case: Case) -> str:
         return case.label
     except (KeyError, TypeError, ValueError, ImportError):
         told = ", ".join(f"{name}={json.dumps(value)}" for name, value in case.parameters.items())
-        return f"{case.variant}({told})" if told else case.variant
+        return plain(f"{case.variant}({told})" if told else case.variant)
 
 
 def _numbers(probe: Probe | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Range:
-    """The least and the most that a number may be, or a text or a list may be long."""
+    """The least and the most that a number may be, or a list may be long."""
 
     low: float
     high: float
@@ -26,10 +26,24 @@ class Range:
         from pydantic_core import core_schema
 
         schema: Any = handler(source)
-        low, high = ("min_length", "max_length") if schema["type"] in ("str", "tuple") else ("ge", "le")
+        low, high = ("min_length", "max_length") if schema["type"] == "tuple" else ("ge", "le")
         words = f"expected {_KINDS[schema['type']]} {self.low:g} to {self.high:g}"
         bounded = {**schema, low: self.low, high: self.high}
         return core_schema.custom_error_schema(bounded, "expected", custom_error_message=words)
+
+
+@dataclass(frozen=True)
+class Text:
+    """How long a text may be that stands in figures: their fonts have no control characters."""
+
+    longest: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        from pydantic_core import core_schema
+
+        schema: Any = {**handler(source), "max_length": self.longest, "pattern": r"^[^\x00-\x1f\x7f]*$"}
+        words = f"expected a text of at most {self.longest} characters, no control characters among them"
+        return core_schema.custom_error_schema(schema, "expected", custom_error_message=words)
 
 
 @dataclass(frozen=True)
@@ -59,7 +73,6 @@ class FromJson:
 _KINDS = {
     "int": "an integer from",
     "float": "a number from",
-    "str": "text of a length from",
     "tuple": "a list of a length from",
 }
 Count = Annotated[int, Range(0, 2**62)]
@@ -82,8 +95,8 @@ Rate = Annotated[float, Range(1.0, 1e24)]
 Error = Annotated[float, Range(0.0, 1e300)]
 LogRatio = Annotated[float, Range(-100.0, 100.0)]
 """Of two times: e to the 100 is 43 powers of ten."""
-Name = Annotated[str, Range(0, 1000)]
-Title = Annotated[str, Range(0, 2000)]
+Name = Annotated[str, Text(1000)]
+Title = Annotated[str, Text(2000)]
 """A few names together."""
 
 
