@@ -112,7 +112,7 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Selftested:
     """The row `environment` of a self-test."""
 
     facts: Environment
@@ -172,7 +172,7 @@ _KINDS: Mapping[str, Mapping[str, type]] = {
         "finished": Finished,
     },
     SELFTEST: {
-        "environment": Tested,
+        "environment": Selftested,
         "case": Tried,
         "overhead": Overhead,
         "agreement": Agreement,
