@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from attnbench.reports import conditions, memory, proof, quality, roof
+from attnbench.reports.escape import plain
 from attnbench.reports.journal import Journal, read
 from attnbench.reports.scaling import scaling
 from attnbench.reports.settings import names
-from attnbench.reports.statistics import FloatArray, IntArray, floats, interval, log_medians
+from attnbench.reports.statistics import FloatArray, IntArray, floats, interval, log_medians, positive
 from attnbench.suites import Case, Probe, Sample, Status
 
 _WORDS = ("case", "variant", "parameters", "implementation", "device", "dtype", "direction", "threads", "status")
@@ -176,7 +177,7 @@ def _label(case: Case) -> str:
         return case.label
     except (KeyError, TypeError, ValueError, ImportError):
         told = ", ".join(f"{name}={json.dumps(value)}" for name, value in case.parameters.items())
-        return f"{case.variant}({told})" if told else case.variant
+        return plain(f"{case.variant}({told})" if told else case.variant)
 
 
 def _numbers(probe: Probe | None) -> dict[str, Any]:
@@ -200,7 +201,7 @@ def _add_speedups(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArr
     frame["baseline"] = pd.Series(np.where(known, theirs, ""), frame.index, "str")
     speedup = interval(np.where(known[:, None], log_ns[at] - log_ns, np.nan))
     frame["speedup"], frame["speedup_low"], frame["speedup_high"] = (np.exp(each) for each in speedup[:3])
-    pairs, peak = floats(frame["allowed_pairs"]), floats(frame["peak_bytes"])
+    pairs, peak = positive(floats(frame["allowed_pairs"])), floats(frame["peak_bytes"])
     frame["bound_speedup"] = _ratio(np.where(known, pairs[at], np.nan), pairs)
     frame["realised"] = frame["speedup"] / frame["bound_speedup"]
     frame["peak_fraction"] = _ratio(peak, np.where(known, peak[at], np.nan))

@@ -55,7 +55,8 @@ def svg(seen: BoolArray, title: str) -> str:
 
 def png(seen: BoolArray) -> bytes:
     """Cells as squares of equally many pixels."""
-    from matplotlib.colors import to_rgb
+    from attnbench.reports import matplotlib_folder  # noqa: F401  # before matplotlib
+    from matplotlib.colors import to_rgb  # isort: skip
     from matplotlib.image import imsave
 
     size = max(1, _PNG_SIDE // len(seen))

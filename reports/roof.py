@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from attnbench.reports.statistics import FloatArray, floats, interval
+from attnbench.reports.statistics import FloatArray, floats, interval, positive
 from attnbench.suites import Sample
 
 COLUMNS = ("roof_flops_per_s", "copy_bytes_per_s", "roof_share", "roof_share_low", "roof_share_high")
@@ -19,7 +19,7 @@ def add(frame: pd.DataFrame, log_ns: FloatArray, timed: Sequence[tuple[int, Samp
     """Fill in `COLUMNS`; `timed` holds the samples that passed, each with the row of its case."""
     roof, copy = (_by_process(timed, name, log_ns.shape) for name in ("roof_flops_per_s", "copy_bytes_per_s"))
     frame["roof_flops_per_s"], frame["copy_bytes_per_s"] = (np.exp(interval(each).mean) for each in (roof, copy))
-    flops = floats(frame["flops"])
+    flops = positive(floats(frame["flops"]))
     share = interval(np.log(flops * 1e9)[:, None] - log_ns - roof)
     for name, value in zip(COLUMNS[2:], share[:3], strict=True):
         frame[name] = np.exp(value)

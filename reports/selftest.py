@@ -17,11 +17,12 @@ from attnbench.reports.decision.rates import clopper_pearson_upper, clustered_in
 from attnbench.reports.figures import save
 from attnbench.reports.figures import selftest as plots
 from attnbench.reports.files import put
-from attnbench.reports.journal import book
+from attnbench.reports.journal import RunError, book
 from attnbench.reports.statistics import FloatArray
-from attnbench.suites import Case, Status
+from attnbench.suites import Case, Status, books
+from attnbench.suites.problem import found as found_instead
 
-ROWS = "selftest.jsonl"
+ROWS = books.SELFTEST
 _CALLED = (Verdict.REGRESSED, Verdict.IMPROVED)
 
 
@@ -66,8 +67,12 @@ def load(folder: Path) -> Selftest:
     cases = {row["key"]: Case.from_json(row["case"]) for row in rows if row["kind"] == "case"}
     decided = [row for row in rows if row["kind"] == "decision"]
     decisions: dict[float, list[dict[str, Decision]]] = {}
-    for row in sorted(decided, key=lambda row: row["slowdown"]):
-        decisions.setdefault(row["slowdown"], []).append(_decide(row, Rule.of(environment["pairs"])))
+    try:
+        _refuse_others(cases, decided)
+        for row in sorted(decided, key=lambda row: row["slowdown"]):
+            decisions.setdefault(row["slowdown"], []).append(_decide(row, Rule.of(environment["pairs"])))
+    except ValueError as error:
+        raise RunError(f"{folder / ROWS}: {error}") from None
     same = [row for row in decided if row["slowdown"] == 0]
     figures = [
         *_same_code(decisions.get(0.0, [])),
@@ -101,6 +106,23 @@ def lines(found: Selftest) -> list[str]:
         if figure.holds is False:
             told.append(f"        {figure.otherwise}")
     return told
+
+
+def _refuse_others(cases: Mapping[str, Case], decided: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse cases that are none here, and decisions on others than the cases.
+
+    Raises:
+        ValueError: there are some.
+    """
+    for case in cases.values():
+        try:
+            flops(case), case.title
+        except (ArithmeticError, AttributeError, ImportError, LookupError, TypeError, ValueError):
+            told = f"expected a variant that is known here, with its parameters, {found_instead(case.variant)}"
+            raise ValueError(told) from None
+    others = {key for row in decided for stage in ("screen", "confirm") for key in row[stage]} - cases.keys()
+    if others:
+        raise ValueError(f"expected decisions on the cases of the self-test, {found_instead(min(others))}")
 
 
 def _decide(row: Mapping[str, Any], rule: Rule) -> dict[str, Decision]:
@@ -162,9 +184,9 @@ def _power(slowdown: float, runs: Sequence[Mapping[str, Decision]]) -> Figure:
 def _agreement(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
     """Our clock against torch's timer, interleaved in one process."""
     told = [row for row in rows if row["kind"] == "agreement"]
-    if not told:
-        return []
     ratios = [_median_ratio(pairs) for row in told for pairs in row["pairs_ns"].values()]
+    if not ratios:
+        return []
     close = sum(1 / 1.02 <= ratio <= 1.02 for ratio in ratios)
     return [
         Figure(
@@ -198,7 +220,7 @@ def _memory(rows: Sequence[Mapping[str, Any]], cases: Mapping[str, Case]) -> lis
     told = [row["peak_flops_pairs"] for row in rows if row["kind"] == "memory"]
     figures = []
     if told:
-        equal = sum(all(row[key] == told[0][key] for row in told) for key in told[0])
+        equal = sum(all(row.get(key) == told[0][key] for row in told) for key in told[0])
         found = f"{equal} of {len(told[0])} cases, {len(told)} processes each"
         otherwise = "Something allocates by chance: name the case in an issue."
         name = "cases whose peak bytes and work are bit-equal over processes"
@@ -208,13 +230,14 @@ def _memory(rows: Sequence[Mapping[str, Any]], cases: Mapping[str, Case]) -> lis
     expected = {key: flops(cases[key]) for key in probes}
     known = {key: value for key, value in expected.items() if value is not None}
     if known:
-        equal = sum(probes[key]["flops"] == value for key, value in known.items())
+        equal = sum(probes[key].get("flops") == value for key, value in known.items())
         otherwise = "A pattern counts other pairs than its formula: name the case in an issue."
         found = f"{equal} of {len(known)}"
         figures.append(Figure("FLOPs that equal the closed form", found, "all", equal == len(known), otherwise))
-    predicted = [probe for probe in probes.values() if probe["predicted_bytes"]]
+    predicted = [(probe.get("peak_bytes"), probe.get("predicted_bytes")) for probe in probes.values()]
+    predicted = [(peak, bytes_) for peak, bytes_ in predicted if bytes_ and peak is not None]
     if predicted:
-        near = sum(abs(probe["peak_bytes"] / probe["predicted_bytes"] - 1) <= 0.1 for probe in predicted)
+        near = sum(abs(peak / bytes_ - 1) <= 0.1 for peak, bytes_ in predicted)
         otherwise = (
             "An implementation's formula does not fit this version of torch: its prediction is off, not its peak."
         )

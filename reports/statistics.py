@@ -44,6 +44,11 @@ def floats(column: "pd.Series | pd.DataFrame") -> FloatArray:
     return column.to_numpy(np.float64, na_value=np.nan)
 
 
+def positive(values: FloatArray) -> FloatArray:
+    """The values that have a logarithm, NaN in place of the others."""
+    return np.where(values > 0, values, np.nan)
+
+
 def log_medians(values: Sequence[Sequence[float]]) -> FloatArray:
     """The median of the logarithms of each sequence of positive numbers; none may be empty."""
     lengths = np.array([len(each) for each in values], np.int64)

@@ -1,12 +1,14 @@
 """Rows of JSON that are read once and appended to, each on disk before the next is made."""
 
 import json
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from attnbench.reports.journal import RunError, of_a_kind, rows
+from attnbench.reports.journal import RunError, rows
 from attnbench.runner.journal import FolderError, alone, append, mend
+from attnbench.suites import books
 
 
 class Book:
@@ -26,7 +28,7 @@ class Book:
             if self.path.exists():
                 self._file = alone(self.path, "ab")
                 mend(self.path)
-                self.rows = [*rows(self.path, of_a_kind, "a row of a kind")]
+                self.rows = [*rows(self.path, partial(books.checked, name))]
         except OSError as error:
             self.close()
             raise FolderError(f"{folder}: cannot be used: {error.strerror}") from error

@@ -3,16 +3,20 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from itertools import groupby
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from attnbench import variants
+from attnbench.suites.fields import Choice, Name, Range, read
 from attnbench.variants import Pattern, Shape
 
 Direction = Literal["forward", "backward", "training"]
 """`forward` without gradients; `backward` alone; `training` is forward and backward."""
+DTYPES = ("float32", "float16", "bfloat16", "float64")
+DEVICES = ("cpu", "cuda")
+Threads = Annotated[int, Range(1, 4096)]
 
 
 @dataclass(frozen=True)
@@ -22,14 +26,14 @@ class Case:
     `parameters` holds every parameter of the variant, defaults included; pairs are tuples.
     """
 
-    variant: str
+    variant: Name
     parameters: Mapping[str, Any]
-    implementation: str
+    implementation: Name
     shape: Shape
-    dtype: str
-    device: str
+    dtype: Annotated[str, Choice(DTYPES)]
+    device: Annotated[str, Choice(DEVICES)]
     direction: Direction
-    threads: int | Literal["auto"]
+    threads: Threads | Literal["auto"]
 
     @cached_property
     def key(self) -> str:
@@ -91,6 +95,16 @@ class Case:
         row = {"layout": Shape.layout, **row, "parameters": _paired(row["parameters"])}
         shape = Shape(**{each.name: row[each.name] for each in fields(Shape)})
         return cls(shape=shape, **{each.name: row[each.name] for each in fields(cls) if each.name != "shape"})
+
+    @classmethod
+    def read(cls, row: Any) -> Self:
+        """The same of what others wrote.
+
+        Raises:
+            ValueError: it is none; the first field that is wrong is named.
+        """
+        case = read(cls, {**row, "shape": read(Shape, row)} if isinstance(row, dict) else row)
+        return replace(case, parameters=_paired(case.parameters))
 
 
 def grouped(cases: Iterable[Case]) -> list[list[Case]]:

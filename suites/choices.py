@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from attnbench import variants
-from attnbench.suites.case import Direction
+from attnbench.suites.case import DEVICES, DTYPES, Direction
 from attnbench.suites.catalog import LARGEST, SIZES, Catalog, catalog, kinds, leaves
 from attnbench.suites.expand import COMPARISON, MOST_CASES, Entry, Exclusion
 from attnbench.suites.values import (
@@ -40,8 +40,8 @@ from attnbench.suites.values import (
 )
 from attnbench.variants import OWN, Layout, Variant, kernels
 
-DTYPE = one_of(["float32", "float16", "bfloat16", "float64"])
-DEVICE = one_of(["cpu", "cuda"])
+DTYPE = one_of(DTYPES)
+DEVICE = one_of(DEVICES)
 DIRECTION = one_of(get_args(Direction))
 LAYOUT = one_of(get_args(Layout))
 THREADS = (one_of(["auto"]), integer(1, 4096))

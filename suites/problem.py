@@ -61,11 +61,12 @@ def shown(value: object) -> str:
         text = value if len(value) <= 40 else value[:37] + "..."
         return json.dumps(text, ensure_ascii=not text.isprintable())
     if isinstance(value, bool | int | float):
-        return json.dumps(value)
+        text = json.dumps(value)
+        return text if len(text) <= 40 else text[:37] + "..."
     if (
         isinstance(value, list | tuple)
         and 0 < len(value) <= _MOST_SHOWN
-        and all(isinstance(each, int) for each in value)
+        and all(isinstance(each, int) and abs(each) < 2**63 for each in value)
     ):
         return json.dumps(value)
     return "a mapping" if isinstance(value, dict) else "a list"

@@ -1,10 +1,12 @@
 """What a profile of a case found: the rows of `profile.jsonl`."""
 
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from itertools import pairwise
 
+from attnbench.suites.fields import Bytes, Change, Count, Difference, Moment, Nanoseconds, Title, Total
+from attnbench.suites.problem import found
 from attnbench.suites.result import Result
 
 OUTSIDE = "(outside operators)"
@@ -16,12 +18,12 @@ class Operator:
     """One operator over the recorded calls, per call."""
 
     operator: str
-    calls: float
-    self_ns: float
+    calls: Total
+    self_ns: Difference
     """CPU time in it, the operators that it calls left out."""
-    self_cuda_ns: float | None
+    self_cuda_ns: Difference | None
     """Time of the kernels that it launches itself; None on the CPU."""
-    allocated_bytes: float
+    allocated_bytes: Total
     """What it allocates, whether freed again or not."""
 
 
@@ -29,18 +31,24 @@ class Operator:
 class Held:
     """What the allocator held within one call, beyond what was held before it."""
 
-    ns: tuple[float, ...]
+    ns: tuple[Moment, ...]
     """Since the call began."""
-    bytes: tuple[int, ...]
+    bytes: tuple[Change, ...]
     """From that moment on; as many."""
+
+    def __post_init__(self) -> None:
+        if not self.ns or len(self.ns) != len(self.bytes):
+            raise ValueError(f"expected as many moments as bytes, found {len(self.ns)} and {len(self.bytes)}")
+        if any(after < before for before, after in pairwise(self.ns)):
+            raise ValueError("expected moments in order, found one before another")
 
 
 @dataclass(frozen=True)
 class Step:
     """A large allocation of that call."""
 
-    ns: float
-    bytes: int
+    ns: Moment
+    bytes: Bytes
     """Allocated by it."""
     operator: str
 
@@ -51,16 +59,22 @@ class Profile(Result):
 
     kind = "profile"
 
-    title: str
+    title: Title
     """The case, for people."""
-    calls: int = 0
+    calls: Count = 0
     """Calls recorded."""
-    call_ns: float | None = None
+    call_ns: Nanoseconds | None = None
     """Mean time of a recorded call on the CPU."""
     operators: tuple[Operator, ...] = ()
     held: Held | None = None
     steps: tuple[Step, ...] = ()
     """The largest allocations, in order of time."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not re.fullmatch("[0-9a-f]{12}", self.case):
+            # It is in names of files.
+            raise ValueError(f"case: expected a key of 12 hexadecimal digits, {found(self.case)}")
 
     @cached_property
     def on_cuda(self) -> bool:
@@ -75,14 +89,3 @@ class Profile(Result):
     def total_ns(self) -> float:
         """All operators' time that counts, in one call."""
         return sum(self.spent_ns(each) for each in self.operators)
-
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> Self:
-        """The row that `to_json` wrote."""
-        held = row.get("held")
-        told = {
-            "operators": tuple(Operator(**each) for each in row.get("operators", ())),
-            "held": Held(tuple(held["ns"]), tuple(held["bytes"])) if held else None,
-            "steps": tuple(Step(**each) for each in row.get("steps", ())),
-        }
-        return super().from_json({**row, **told})

@@ -453,7 +453,7 @@ def test_a_comparison_that_was_killed_is_made_from_its_rows(tmp_path: Path) -> N
     (folder / ab.ROWS).write_text("".join([lines[0].replace('"policy"', '"polity"'), *lines[1:]]))
     code, output = commands.bench("report", folder)
     assert code == 2
-    assert "expected what bench ab of this version writes, found no 'policy'; measure anew" in output
+    assert "ab.jsonl:1: policy: expected a value, found none" in output
     (folder / ab.ROWS).unlink()
     assert commands.bench("report", folder)[0] == 2
 
@@ -527,7 +527,7 @@ def test_rows_that_are_none_are_one_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="found none"):
         ab.load(tmp_path)
     (tmp_path / ab.ROWS).write_text("[]\n")
-    with pytest.raises(RunError, match="found something else"):
+    with pytest.raises(RunError, match="jsonl:1: expected a mapping, found a list"):
         ab.load(tmp_path)
 
 

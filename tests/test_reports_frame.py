@@ -252,25 +252,42 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
         assert load(folder).frame.equals(whole)
 
 
+PROBE = '{"kind": "probe", "case": "KEY", "status": "passed", "reason": "", '
 SAMPLE = '{"kind": "sample", "case": "KEY", "status": "passed", "reason": "", '
 
 
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("{", "no valid JSON"),
-        ("[1]", "found"),
-        ('{"kind": "sample"}', "found no '"),
-        ('{"kind": "other", "case": "a"}', "no 'other'"),
-        ('{"kind": "probe", "case": "KEY", "status": "fine", "reason": ""}', "'fine'"),
-        ('{"kind": "probe", "case": "KEY", "status": "passed", "reason": "why"}', "'why'"),
-        ('{"kind": "probe", "case": "nobody", "status": "passed", "reason": ""}', "'nobody'"),
-        (SAMPLE + '"replicate": 0}', "the times"),
-        (SAMPLE + '"replicate": "x"}', "replicate 'x'"),
-        (SAMPLE + '"replicate": 0, "values_ns": [1], "part": "x"}', "part 'x'"),
-        (SAMPLE + '"replicate": 0, "values_ns": [1, 0]}', "the times"),
-        (SAMPLE + '"replicate": 0, "values_ns": [1, NaN]}', "the times"),
-        (SAMPLE + '"replicate": 0, "values_ns": ["1"]}', "found"),
+        ("{", "expected a row of JSON, found no valid JSON"),
+        ("[1]", "expected a mapping, found .1."),
+        ("3", "expected a mapping, found 3"),
+        ('{"kind": "sample"}', "case: expected a value, found none"),
+        ('{"kind": "other", "case": "a"}', 'kind: expected one of probe, sample, found "other"'),
+        ('{"case": "a"}', "kind: expected one of probe, sample, found nothing"),
+        ('{"kind": "probe", "case": "KEY", "status": "fine", "reason": ""}', "status: expected 'passed', .* \"fine\""),
+        ('{"kind": "probe", "case": "KEY", "status": "passed", "reason": "why"}', 'reason: expected nothing .* "why"'),
+        ('{"kind": "probe", "case": "KEY", "status": "failed", "reason": ""}', "reason: expected why"),
+        ('{"kind": "probe", "case": "nobody", "status": "passed", "reason": ""}', 'case: expected .* found "nobody"'),
+        (PROBE + '"peak_bytes": "12 MB"}', 'peak_bytes: expected an integer from 0 .* found "12 MB"'),
+        (PROBE + '"peak_bytes": -1}', "peak_bytes: expected an integer from 0 .* found -1"),
+        (PROBE + '"peak_bytes": 1.5}', "peak_bytes: expected an integer from 0 .* found 1.5"),
+        (PROBE + '"peak_bytes": true}', "peak_bytes: expected an integer from 0 .* found true"),
+        (PROBE + f'"peak_bytes": 1{"0" * 400}}}', "peak_bytes: expected an integer from 0 .* found 10+..."),
+        (PROBE + '"max_abs_error": Infinity}', "max_abs_error: expected a number from 0 .* found Infinity"),
+        (PROBE + '"predicted": 1}', "predicted: expected true or false, found 1"),
+        (SAMPLE + '"replicate": 0}', "values_ns: expected the times of a case that passed, found none"),
+        (SAMPLE + '"replicate": "x"}', 'replicate: expected an integer from 0 .* found "x"'),
+        (SAMPLE + '"replicate": 0, "values_ns": [1], "part": "x"}', 'part: expected an integer from 0 .* found "x"'),
+        (SAMPLE + '"replicate": 0, "values_ns": [1, 0]}', r"values_ns.1.: expected a number from 0.001 .* found 0"),
+        (
+            SAMPLE + '"replicate": 0, "values_ns": [1e-320]}',
+            r"values_ns.0.: expected a number from 0.001 .* found 1e-320",
+        ),
+        (SAMPLE + '"replicate": 0, "values_ns": [1, NaN]}', r"values_ns.1.: expected a number from 0.001 .* found NaN"),
+        (SAMPLE + '"replicate": 0, "values_ns": ["1"]}', r'values_ns.0.: expected a number from 0.001 .* found "1"'),
+        (SAMPLE + '"replicate": 0, "values_ns": 3}', "values_ns: expected a list, found 3"),
+        (SAMPLE + '"replicate": 0, "values_ns": [1], "steady": "yes"}', 'steady: expected true or false, found "yes"'),
     ],
 )
 def test_an_unreadable_line_is_named(tmp_path: Path, line: str, problem: str) -> None:
@@ -290,12 +307,20 @@ def test_an_unreadable_line_is_named(tmp_path: Path, line: str, problem: str) ->
     [
         ({"format": 2}, "expected format 1, found 2"),
         ({"cases": {}}, "cases: expected a list"),
-        ({"name": None}, "name: expected a str"),
-        ({"cases": [{"key": "a"}]}, "cases"),
-        ({"cases": [3]}, "cases"),
+        ({"name": None}, "name: expected a text of at most 1000 .*, found nothing"),
+        ({"cases": [{"key": "a"}]}, r"cases.0.: batch: expected a value, found none"),
+        ({"cases": [3]}, r"cases.0.: expected a mapping, found 3"),
+        ({"environment": {"memory_bytes": "16 GB"}}, 'environment.memory_bytes: expected an integer .* "16 GB"'),
+        ({"name": "a\x07b"}, r"name: expected .* no control characters among them, found \"a.u0007b\""),
+        ({"environment": {"commit": 3}}, "environment.commit: expected a text"),
+        ({"suite": {"check": {"time": 5}}}, "suite.check.time: expected a mapping"),
+        ({"suite": {"check": {"time": {"relative": "much"}}}}, "suite.check.time.relative: expected a percentage"),
+        ({"resumed": [{}]}, r"resumed.0..started: expected a value, found none"),
+        ({"seed": float("nan")}, "expected JSON, found a mistake: NaN"),
+        ({"patterns": [{"label": "full", "n": 0, "rows": []}]}, r"patterns.0..n: expected an integer from 1"),
         ({"patterns": [{"label": "full", "n": 16, "rows": ["ffff"]}]}, "1 rows of .2. bytes for n = 16"),
-        ({"patterns": [{"label": "full", "n": 2, "rows": ["zz", "ff"]}]}, "patterns.0.: expected a thumbnail"),
-        ({"patterns": [None]}, "patterns.0.: expected a thumbnail"),
+        ({"patterns": [{"label": "full", "n": 2, "rows": ["zz", "ff"]}]}, "patterns.0.: "),
+        ({"patterns": [None]}, "patterns.0.: "),
     ],
 )
 def test_a_wrong_run_json(tmp_path: Path, change: dict[str, object], problem: str) -> None:
@@ -362,7 +387,7 @@ def test_a_label_stays_as_it_was_where_it_ran(tmp_path: Path) -> None:
     assert (found["label"] == "mine(" + found["variant"] + ")").all()
     for label in (3, ["mine"]):
         meta["cases"][0]["label"] = label
-        with pytest.raises(RunError, match=r"cases.0.: expected a case, found the label"):
+        with pytest.raises(RunError, match=r"cases.0.: label: expected a text"):
             load(rows.write_rows(tmp_path / str(label), meta, []))
 
 

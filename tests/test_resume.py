@@ -436,20 +436,20 @@ def spoil_a_row(folder: Path) -> None:
     ("spoil", "told"),
     [
         (cut, "run.json: expected JSON, found a mistake"),
-        (spoil_a_row, "samples.jsonl:1: expected a row of a run, found no valid JSON"),
+        (spoil_a_row, "samples.jsonl:1: expected a row of JSON, found no valid JSON"),
         (lambda folder: change(folder, suite={"name": 3}), "run.json: suite.name: expected a suite that is valid here"),
         (lambda folder: change(folder, seed=None), "run.json: seed: expected an integer, found None"),
         (lambda folder: change(folder, budget_bytes="all"), "run.json: budget_bytes: expected an integer, found 'all'"),
         (
             lambda folder: change(folder, cases=[{"key": "x"}]),
-            "run.json: cases[0]: expected a case, found no 'parameters'",
+            "run.json: cases[0]: batch: expected a value, found none",
         ),
         (
             lambda folder: change(folder, cases=[each | {"key": "x"} for each in meta(folder)["cases"][:1]]),
-            "samples.jsonl:1: expected a row of a run",
+            "samples.jsonl:1: case: expected the key of a case of run.json, found",
         ),
         (lambda folder: change(folder, resumed=3), "run.json: resumed: expected a list, found 3"),
-        (lambda folder: change(folder, resumed=[{}]), "run.json: resumed[0].started: expected a str, found None"),
+        (lambda folder: change(folder, resumed=[{}]), "run.json: resumed[0].started: expected a value, found none"),
         (lambda folder: (folder / "run.json").unlink(), "expected the folder of a run, found no run.json in it"),
     ],
 )

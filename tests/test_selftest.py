@@ -40,7 +40,14 @@ def rows(spread: float = 0.01, runs: int = 20, timer: float = 1.0, peak_varies: 
     ]
     for case in cases():
         work = flops(case) or 1
-        probe = {"status": "passed", "flops": work, "peak_bytes": 100, "predicted_bytes": 101}
+        probe = {
+            "case": case.key,
+            "status": "passed",
+            "reason": "",
+            "flops": work,
+            "peak_bytes": 100,
+            "predicted_bytes": 101,
+        }
         told.append({"kind": "case", "key": case.key, "case": case.to_json(), "probe": probe})
     told.append({"kind": "overhead", "calls": 40, "empty_ns": 100, "value_ns": 1e7})
     told.append({"kind": "agreement", "pairs_ns": {key: [[timer, 1.0], [timer, 1.0], [9.0, 1.0]] for key in keys}})
@@ -137,20 +144,21 @@ def test_rows_that_are_none_are_one_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="found none"):
         selftest.load(tmp_path)
     (tmp_path / "selftest.jsonl").write_text("[1, 2\n")
-    with pytest.raises(RunError, match="jsonl:1: expected a row of a kind, found no valid JSON"):
+    with pytest.raises(RunError, match="jsonl:1: expected a row of JSON, found no valid JSON"):
         selftest.load(tmp_path)
 
 
 def test_two_self_tests_in_one_folder_are_refused(tmp_path: Path) -> None:
     told = "expected no run under way in it, found one; wait for its end$"
+    facts = {"facts": {}, "pairs": {"screen": 5, "confirm": 12}}
     with closing(Book(tmp_path, selftest.ROWS)) as first, closing(Book(tmp_path, selftest.ROWS)) as second:
-        first.write("environment", facts={})
+        first.write("environment", **facts)
         with pytest.raises(FolderError, match=told):
-            second.write("environment", facts={})
+            second.write("environment", **facts)
         with pytest.raises(FolderError, match=told):
             Book(tmp_path, selftest.ROWS)
     with closing(Book(tmp_path, selftest.ROWS)) as again:
-        assert again.of("environment") == [{"kind": "environment", "facts": {}}]
+        assert again.of("environment") == [{"kind": "environment", **facts}]
         again.write("overhead", calls=40)
     assert len((tmp_path / selftest.ROWS).read_text().splitlines()) == 2
 

@@ -6,6 +6,9 @@ from typing import Literal, get_args
 Layout = Literal["bhnd", "bnhd"]
 """The order in which the numbers of a tensor lie in memory, the last axis closest together."""
 
+_MOST = 2**56
+"""Numbers of a tensor: what many of them take in bytes is still a 64-bit integer."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -19,7 +22,8 @@ class Shape:
     lie together, as the projections of a layer leave them.
 
     Raises:
-        ValueError: a size is below 1, `kv_heads` does not divide `heads`, or there is no such layout.
+        ValueError: a size is below 1, a tensor is larger than any memory, `kv_heads` does not divide `heads`, or there
+            is no such layout.
     """
 
     batch: int
@@ -33,6 +37,8 @@ class Shape:
         for name in ("batch", "heads", "kv_heads", "seq_len", "head_dim"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        if self.batch * self.heads * self.seq_len * self.head_dim > _MOST:
+            raise ValueError(f"expected sizes of a tensor of at most {_MOST} numbers, found larger ones")
         if self.heads % self.kv_heads:
             raise ValueError(f"kv_heads: expected a divisor of heads={self.heads}, found {self.kv_heads}")
         if self.layout not in get_args(Layout):

@@ -10,12 +10,12 @@ import pandas as pd
 from attnbench.reports.comparison import COLUMNS, METRICS, NUMBERS, Comparison, Ending, lost_or_new, metrics
 from attnbench.reports.decision import Decision, Rule, decide
 from attnbench.reports.decision.pairs import largest_shown
-from attnbench.reports.journal import RunError, book, problem
+from attnbench.reports.journal import RunError, book
 from attnbench.reports.verdict import Verdict
-from attnbench.suites import Case, Probe, Status
+from attnbench.suites import Case, Probe, Status, books
 from attnbench.suites.check import Check
 
-ROWS = "ab.jsonl"
+ROWS = books.AB
 _HOW = (
     "Both revisions were measured together: two live workers took turns of about a millisecond or a call, in pairs of "
     "fresh processes; what looked changed was confirmed on new pairs, with Holm's correction over what was flagged."
@@ -55,7 +55,10 @@ def load(folder: Path) -> Comparison:
     noise = largest_shown(same) if same else None
     timed = {key for row in pairs for key in [*row["ratios"], *row["ended"]]}
     screen, confirm = (_ratios(pairs, stage, timed if stage == "screen" else set()) for stage in ("screen", "confirm"))
-    decisions = decide(screen, confirm, rule)
+    try:
+        decisions = decide(screen, confirm, rule)
+    except ValueError as error:
+        raise RunError(f"{folder / ROWS}: {error}") from None
     ended = _ended(pairs)
     told = [
         _told(case, label, probes, decisions.get(case.key), ended.get(case.key), noise, rule) for case, label in cases
@@ -81,15 +84,10 @@ def asked(folder: Path) -> Asked:
 def _read(folder: Path) -> tuple[Asked, list[dict[str, Any]]]:
     """What was asked, and all rows."""
     told, rows = book(folder / ROWS)
-    try:
-        a, b = (f"{each['name']} ({each['commit'][:12]})" for each in (told["revisions"][side] for side in "AB"))
-        cases = [(Case.from_json(each), str(each["label"])) for each in told["cases"]]
-        found = Asked(told["command"], Check.model_validate(told["policy"]), Rule.of(told["pairs"]), (a, b), cases)
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(
-            f"{folder / ROWS}: expected what bench ab of this version writes, found {problem(error)}; measure anew"
-        ) from None
-    return found, rows
+    a, b = (f"{each['name']} ({each['commit'][:12]})" for each in (told["revisions"][side] for side in "AB"))
+    cases = [(Case.from_json(each), each["label"]) for each in told["cases"]]
+    asked = Asked(told["command"], Check.model_validate(told["policy"]), Rule.of(told["pairs"]), (a, b), cases)
+    return asked, rows
 
 
 def _ended(pairs: Sequence[_Row]) -> dict[str, Sequence[str]]:

@@ -1,5 +1,8 @@
 """The figures of a run, each as SVG and PNG."""
 
+# First: it says where matplotlib can write, before that is imported.
+from attnbench.reports import matplotlib_folder  # noqa: F401  # isort: skip
+
 import os
 from collections.abc import Callable, Mapping
 from functools import partial

@@ -8,7 +8,7 @@ from attnbench.reports.figures import panels, ticks
 from attnbench.reports.figures.looks import GUIDE_COLOUR
 from attnbench.reports.frame import Run
 from attnbench.reports.settings import attempted
-from attnbench.reports.statistics import floats
+from attnbench.reports.statistics import floats, positive
 
 
 def time(run: Run) -> Figure:
@@ -27,8 +27,8 @@ def memory(run: Run) -> Figure:
     drawn = panels.sheet(run, "Peak memory of one call", "Peak of the allocator, inputs apart.")
     for setting, axes in drawn.panels:
         for name, part in attempted(setting.frame):
-            axes.plot(part["seq_len"], floats(part["peak_bytes"]), **drawn.looks[name].options())
-    panels.share_y(drawn, ticks.sizes, "peak_bytes")
+            axes.plot(part["seq_len"], positive(floats(part["peak_bytes"])), **drawn.looks[name].options())
+    panels.share_y(drawn, ticks.sizes, "peak_bytes", missing="no peak above 0")
     panels.label_y(drawn, "peak memory of one call")
     return _finished(drawn)
 

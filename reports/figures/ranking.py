@@ -15,7 +15,7 @@ from attnbench.reports.figures.panels import Banded
 from attnbench.reports.figures.ticks import Ticks
 from attnbench.reports.frame import Run
 from attnbench.reports.settings import Setting, attempted, names, settings
-from attnbench.reports.statistics import floats
+from attnbench.reports.statistics import floats, positive
 
 _WIDTH, _ROW, _GAP_X, _GAP_Y = 2.4, 0.19, 0.25, 0.75
 """Inches: of a panel, of a series, between panels and below each."""
@@ -46,7 +46,7 @@ _QUANTITIES = (
 def ranking(run: Run) -> Figure:
     """A row per series, a column per quantity, settings below each other; how those ended that have no number."""
     found, more = panels.fitting(settings(run.frame))
-    shown = [each for each in _QUANTITIES if run.frame[each.columns.middle].notna().any()]
+    shown = [each for each in _QUANTITIES if (floats(run.frame[each.columns.middle]) > 0).any()]
     title = " at N = ".join(["Time, speed-up and memory", *map(str, run.frame["seq_len"].unique())])
     if not shown:
         return panels.blank(title, panels.context(run), "Nothing to draw: no case passed.")
@@ -85,7 +85,7 @@ def _ranked(setting: Setting) -> pd.DataFrame:
 
 def _draw(axes: Axes, rows: pd.DataFrame, quantity: _Quantity, looked: dict[str, Look]) -> None:
     """A point and its interval for each series."""
-    numbers = floats(rows[[*quantity.columns, *quantity.bound]])
+    numbers = positive(floats(rows[[*quantity.columns, *quantity.bound]]))
     for place, (name, values) in enumerate(zip(names(rows), numbers, strict=True)):
         look, (middle, low, high, *bound) = looked[name], values
         axes.plot([low, high], [place, place], color=look.colour, linewidth=1.2)

@@ -1,0 +1,201 @@
+"""Fields of what is written down: the numbers that each may hold, and reading them as they are declared."""
+
+import re
+from collections.abc import Callable, Collection, Hashable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+
+from attnbench.suites.problem import KeyPath, found, written
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, ValidationError
+    from pydantic_core import CoreSchema, SchemaValidator
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The least and the most that a number may be, or a list may be long."""
+
+    low: float
+    high: float
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        from pydantic_core import core_schema
+
+        schema: Any = handler(source)
+        low, high = ("min_length", "max_length") if schema["type"] == "tuple" else ("ge", "le")
+        words = f"expected {_KINDS[schema['type']]} {self.low:g} to {self.high:g}"
+        bounded = {**schema, low: self.low, high: self.high}
+        return core_schema.custom_error_schema(bounded, "expected", custom_error_message=words)
+
+
+@dataclass(frozen=True)
+class Text:
+    """How long a text may be that stands in figures: their fonts have no control characters."""
+
+    longest: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        from pydantic_core import core_schema
+
+        schema: Any = {**handler(source), "max_length": self.longest, "pattern": r"^[^\x00-\x1f\x7f]*$"}
+        words = f"expected a text of at most {self.longest} characters, no control characters among them"
+        return core_schema.custom_error_schema(schema, "expected", custom_error_message=words)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The texts that a field may be."""
+
+    choices: tuple[str, ...]
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        from pydantic_core import core_schema
+
+        return core_schema.literal_schema(list(self.choices))
+
+
+@dataclass(frozen=True)
+class FromJson:
+    """How a field is read that JSON has in another form; what reads it raises `ValueError`."""
+
+    read: Callable[[Any], Any]
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(self.read)
+
+
+_KINDS = {
+    "int": "an integer from",
+    "float": "a number from",
+    "tuple": "a list of a length from",
+}
+Count = Annotated[int, Range(0, 2**62)]
+Total = Annotated[float, Range(0.0, 1e18)]
+"""Of what is counted, divided by calls."""
+Bytes = Annotated[int, Range(0, 2**60)]
+"""Up to an exbibyte, so that sums of a few are 64-bit integers."""
+Change = Annotated[int, Range(-(2**60), 2**60)]
+"""Of bytes."""
+Nanoseconds = Annotated[float, Range(1e-3, 1e18)]
+"""From a picosecond to thirty years: anything else is no time of a call."""
+WholeNanoseconds = Annotated[int, Range(0, 10**18)]
+Moment = Annotated[float, Range(0.0, 1e18)]
+"""Nanoseconds since something began."""
+Difference = Annotated[float, Range(-1e18, 1e18)]
+"""Of two times in nanoseconds."""
+Seconds = Annotated[float, Range(0.0, 1e9)]
+Rate = Annotated[float, Range(1.0, 1e24)]
+"""Of FLOPs or bytes in a second."""
+Error = Annotated[float, Range(0.0, 1e300)]
+Share = Annotated[float, Range(0.0, 1.0)]
+LogRatio = Annotated[float, Range(-100.0, 100.0)]
+"""Of two times: e to the 100 is 43 powers of ten."""
+Name = Annotated[str, Text(1000)]
+Title = Annotated[str, Text(2000)]
+"""A few names together."""
+
+
+def read(kind: type[T], value: Any) -> T:
+    """What JSON says, as a dataclass with its fields as they are declared; fields that are not declared are ignored.
+
+    Raises:
+        ValueError: a field is missing, of another type, or out of its range; it is named, with what was found.
+    """
+    from pydantic import ValidationError
+
+    try:
+        made: T = _validator(cast(Hashable, kind)).validate_python(value)
+    except ValidationError as error:
+        raise ValueError(_problem(error, value)) from None
+    return made
+
+
+def kind_of(row: Any, kinds: Collection[str]) -> str:
+    """The kind of a row, which says which fields it has.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if not isinstance(row, dict):
+        raise ValueError(f"expected a mapping, {found(row)}")
+    kind = row.get("kind")
+    if not isinstance(kind, str) or kind not in kinds:
+        raise ValueError(f"kind: expected one of {', '.join(kinds)}, {found(kind)}")
+    return kind
+
+
+@lru_cache
+def _validator(kind: Any) -> "SchemaValidator":
+    """What reads a type. Pydantic is loaded by what reads, not by what declares: a worker does not."""
+    from pydantic import TypeAdapter
+    from pydantic_core import SchemaValidator
+
+    return SchemaValidator(_strict(TypeAdapter(kind).core_schema))
+
+
+def _strict(schema: Any) -> Any:
+    """A schema of pydantic's that takes no text for a number, no number for true, and only what is finite.
+
+    Lists are still taken for tuples, mappings for dataclasses and words for members of an enumeration, as JSON has no
+    others.
+    """
+    if isinstance(schema, list):
+        return [_strict(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kind = schema.get("type")
+    strict = {"strict": True} if kind in ("int", "float", "bool", "str") else {}
+    finite = {"allow_inf_nan": False} if kind == "float" else {}
+    return {name: _strict(each) for name, each in schema.items()} | strict | finite
+
+
+def _problem(error: "ValidationError", value: Any) -> str:
+    """The first field that is wrong: what was expected there, and what was found."""
+    errors = error.errors(include_url=False)
+    path = _path(errors[0], value)
+    same = [each for each in errors if _path(each, value) == path]
+    if same[0]["type"] == "value_error":
+        text = str(same[0]["ctx"]["error"])
+    else:
+        missing = same[0]["type"] == "missing"
+        words = " or ".join(dict.fromkeys(_words(each["msg"]) for each in same))
+        text = f"expected {words}, " + ("found none" if missing else found(same[0]["input"]))
+    return ": ".join(part for part in (written(path), text) if part)
+
+
+def _path(error: Any, value: Any) -> KeyPath:
+    """Where an error is, without the branches of unions that pydantic tells."""
+    path: list[str | int] = []
+    for step in error["loc"]:
+        try:
+            value = value[step]
+        except (IndexError, KeyError, TypeError):
+            if error["type"] != "missing":
+                break
+        path.append(step)
+    return tuple(path)
+
+
+def _words(message: str) -> str:
+    """What pydantic expects, in the words of the house: `an integer`, `true or false`."""
+    for theirs, ours in _OURS.items():
+        message = re.sub(theirs, ours, message)
+    return message
+
+
+_OURS = {
+    r"^Input should be |^expected ": "",
+    r"^a (valid )?(dictionary|mapping)( or (an )?instance of \w+)?$": "a mapping",
+    r"^a valid integer$": "an integer",
+    r"^a valid number$": "a number",
+    r"^a valid (list|tuple)$": "a list",
+    r"^a valid string": "text",
+    r"^a valid boolean": "true or false",
+    r"^Field required$": "a value",
+}
