@@ -1,0 +1,36 @@
+"""What the system refused, told from an exception: a process, a thread, memory, a file."""
+
+import errno
+
+_THREAD = "start new thread"
+_OUT_OF_MEMORY = ("cannot allocate memory", "failed to map segment")
+
+_REMEDIES = {
+    errno.EAGAIN: "end other processes, or raise the limit on them (ulimit -u, pids.max of a container)",
+    errno.ENOMEM: "end other programs, or raise the limit on memory (ulimit -v, memory.max of a container)",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.ENFILE: "close files of other programs, or raise fs.file-max",
+    errno.ENOSPC: "free some of the disk",
+}
+
+
+def of(error: BaseException) -> str | None:
+    """What was refused and what to do about it, in one line; None where the error says nothing of the system."""
+    text = " ".join(str(error).split())[:300]
+    if isinstance(error, OSError):
+        what = error.strerror or text or type(error).__name__
+        where = f" ({error.filename})" if error.filename else ""
+        return _told(f"{what}{where}", error.errno)
+    if isinstance(error, MemoryError):
+        return _told("no memory is left", errno.ENOMEM)
+    if isinstance(error, RuntimeError) and _THREAD in text:
+        return _told("no thread can be started", errno.EAGAIN)
+    if isinstance(error, ImportError):
+        out_of_memory = any(words in text.lower() for words in _OUT_OF_MEMORY)
+        return _told(text, errno.ENOMEM) if out_of_memory else f"{text}; install it, or free what it needs to be loaded"
+    return None
+
+
+def _told(what: str, number: int | None) -> str:
+    """With what to do about an error of this number."""
+    return f"{what}; {_REMEDIES.get(number or 0, 'see bench doctor')}"
