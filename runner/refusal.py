@@ -1,6 +1,7 @@
 """What the system refused, told from an exception: a process, a thread, memory, a file."""
 
 import errno
+import os
 
 _THREAD = "start new thread"
 _OUT_OF_MEMORY = ("cannot allocate memory", "failed to map segment")
@@ -12,6 +13,25 @@ _REMEDIES = {
     errno.ENFILE: "close files of other programs, or raise fs.file-max",
     errno.ENOSPC: "free some of the disk",
 }
+
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+_ours: set[str] = set()
+"""The variables that are set for this process alone."""
+
+
+def do_without_threads() -> None:
+    """Have NumPy and SciPy start no threads in this process; before either is imported.
+
+    It has no use for them, and where OpenBLAS is refused one it interrupts the process, as Ctrl-C would.
+    """
+    if BLAS_THREADS not in os.environ:
+        os.environ[BLAS_THREADS] = "1"
+        _ours.add(BLAS_THREADS)
+
+
+def not_inherited() -> set[str]:
+    """The variables that no worker shall inherit."""
+    return _ours & os.environ.keys()
 
 
 def of(error: BaseException) -> str | None:

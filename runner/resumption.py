@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from attnbench.reports import journal as reading
 from attnbench.reports.journal import RUN, RunError
 from attnbench.runner.journal import FolderError
-from attnbench.suites import Case, Probe, Result, Sample, Status, fingerprint
-from attnbench.suites.catalog import catalog
+from attnbench.suites import Case, Probe, Result, Sample, Status, SuiteError, fingerprint
+from attnbench.suites.catalog import problems
 from attnbench.suites.difference import differences
 from attnbench.suites.profile import Profile
 from attnbench.suites.status import NOT_STARTED, SPENT
@@ -67,7 +67,7 @@ def read(folder: Path) -> Stopped:
 
     Raises:
         RunError: it cannot be read, or what it measured is not known here.
-        SuiteError: the file of a variant is broken.
+        SuiteError: the file of one of its variants is broken.
     """
     journal = reading.read(folder)
     path = folder / RUN
@@ -123,8 +123,15 @@ def refuse(folder: Path, changed: Mapping[str, tuple[Any, Any]]) -> None:
 
 
 def _suite(path: Path, meta: Mapping[str, Any]) -> Suite:
-    """The run's suite."""
-    catalog()
+    """The run's suite.
+
+    Raises:
+        RunError: it is no valid suite here.
+        SuiteError: the file of one of its variants is broken.
+    """
+    broken = problems(meta["suite"].get("variants"))
+    if broken:
+        raise SuiteError(broken)
     try:
         return Suite.model_validate(meta["suite"], context={"source": meta["source"], "path": None})
     except ValidationError as error:

@@ -339,7 +339,11 @@ def prepare_environment() -> None:
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Have these variables while a process starts, which inherits them; what the user has set stays."""
+    """Have these variables while a process starts, which inherits them; what the user has set stays.
+
+    What is set for the parent alone is hidden.
+    """
+    hidden = {name: os.environ.pop(name) for name in refusal.not_inherited()}
     added = variables.keys() - os.environ.keys()
     os.environ.update({name: variables[name] for name in added})
     try:
@@ -347,6 +351,7 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name in added:
             del os.environ[name]
+        os.environ.update(hidden)
 
 
 @contextmanager

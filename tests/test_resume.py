@@ -652,8 +652,8 @@ def test_a_case_that_finds_no_worker_is_told_and_measured_when_the_run_goes_on(
     before = (tmp_path / "run" / "samples.jsonl").read_bytes()
     assert {row.status for row in resume(Machine(), tmp_path / "run").rows} == {Status.PASSED}
     assert (tmp_path / "run" / "samples.jsonl").read_bytes().startswith(before)
-    again = [(struck.case, struck.replicate if isinstance(struck, Sample) else -1)]
-    assert units(tmp_path / "run") == sorted(units(whole[0]) + again)
+    again = struck.case, struck.replicate if isinstance(struck, Sample) else -1
+    assert units(tmp_path / "run") == sorted([*units(whole[0]), again])
     assert set(frame.load(tmp_path / "run").frame["status"]) == {"passed"}
 
 

@@ -2,6 +2,7 @@
 
 import click
 
+from attnbench.runner import refusal
 from attnbench.runner.cli import ab, common, compare, measure, read, run
 
 
@@ -23,6 +24,7 @@ class _Verbs(click.Group):
 
     def invoke(self, context: click.Context) -> object:
         """Call the verb."""
+        refusal.do_without_threads()
         with common.told():
             return super().invoke(context)
 
