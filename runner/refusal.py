@@ -46,9 +46,18 @@ def of(error: BaseException) -> str | None:
     if isinstance(error, RuntimeError) and _THREAD in text:
         return _told("no thread can be started", errno.EAGAIN)
     if isinstance(error, ImportError):
-        out_of_memory = any(words in text.lower() for words in _OUT_OF_MEMORY)
-        return _told(text, errno.ENOMEM) if out_of_memory else f"{text}; install it, or free what it needs to be loaded"
+        return _of_import(error.__cause__ if isinstance(error.__cause__, ImportError) else error)
     return None
+
+
+def _of_import(error: ImportError) -> str | None:
+    """Why a module could not be loaded; None where it could, and lacks what is asked of it."""
+    text = " ".join(str(error).split())[:300]
+    if not (isinstance(error, ModuleNotFoundError) or ".so" in text):
+        return None
+    if any(words in text.lower() for words in _OUT_OF_MEMORY):
+        return _told(text, errno.ENOMEM)
+    return f"{text}; install it, or free what it needs to be loaded"
 
 
 def _told(what: str, number: int | None) -> str:

@@ -99,7 +99,7 @@ def told(folder: Path, name: str, refusal: Refusal) -> tuple[int, list[str]]:
         wrong.append("ended with a traceback")
     if done.returncode == 2 and len(done.stderr.splitlines()) != 1:
         wrong.append(f"told in {len(done.stderr.splitlines())} lines")
-    wrong += _resumed(folder, out) if (out / journal.RUN).exists() else []
+    wrong += _resumed(folder, out) if done.returncode and (out / journal.RUN).exists() else []
     return done.returncode, [f"{each}: {done.stderr.strip()}" for each in wrong]
 
 

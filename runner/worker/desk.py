@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnbench import variants
-from attnbench.runner.worker import orphan, outcome
+from attnbench.runner.worker import leftovers, orphan, outcome
 from attnbench.suites import Case
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def serve(
     torch.backends.cudnn.allow_tf32 = False
     if budget_bytes is not None:
         memory.limit(budget_bytes)
+    leftovers.prepare()
+    us = os.getpid()
     desk = _Desk(pipe, marks, link)
     pipe.send_bytes(b'{"ready": true}')
     while True:
@@ -58,6 +60,7 @@ def serve(
             # An orderly end would run CUDA's clean-up on a context that is lost, and may abort over it.
             os.write(2, f"{lost}\n".encode())
             os._exit(1)
+        leftovers.end_forked(us)
         pipe.send_bytes(json.dumps({"reply": reply}).encode())
 
 
@@ -68,6 +71,7 @@ class _Desk:
         self._pipe = pipe
         self._marks = marks
         self._link = link
+        self._us = os.getpid()
         self._bench: Bench | None = None
 
     def answer(self, what: str, request: dict[str, Any]) -> object:
@@ -162,6 +166,7 @@ class _Desk:
             for taker, slots in itertools.groupby(order):
                 if taker == side:
                     values += [self._bench.take(index, calls, led=led) for _ in slots]
+                    leftovers.end_forked(self._us)
                     self._link.send_bytes(b"!")
                 else:
                     self._link.recv_bytes()
@@ -193,11 +198,13 @@ class _Desk:
         return profile.profile(Case.from_json(case), Path(trace), self._stage).to_json()
 
     def _mark(self, index: int) -> None:
+        leftovers.end_forked(self._us)
         self._marks[0] = index
         self._marks[1] += 1
 
     def _stage(self, name: str, *, anew: bool = False) -> None:
         """Tell the parent what is being done; `anew` is a sign that work goes on, and gives it all its time again."""
+        leftovers.end_forked(self._us)
         self._marks[1] += anew
         self._pipe.send_bytes(json.dumps({"stage": name}).encode())
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from attnbench.runner import memory, sampling
-from attnbench.runner.worker import calls, clocks, compilation, outcome, verification
+from attnbench.runner.worker import calls, clocks, compilation, leftovers, outcome, verification
 from attnbench.runner.worker.calls import Inputs
 from attnbench.runner.worker.stage import Stage
 from attnbench.runner.worker.verification import Verdict
@@ -46,13 +46,23 @@ def probe(case: Case, budget_bytes: int, stage: Stage) -> Probe:
 
     `budget_bytes` is what it may allocate; a case predicted to need more is not tried.
     """
+    before = leftovers.snapshot()
+
+    def looked(name: str, *, anew: bool = False) -> None:
+        leftovers.refuse(before)
+        stage(name, anew=anew)
+
     try:
-        return _probe(case, budget_bytes, stage)
+        found = _probe(case, budget_bytes, looked)
+        leftovers.refuse(before)
+        return found
     except _Ended as end:
         return Probe(case.key, end.status, end.reason, predicted=end.predicted)
-    except Exception as error:  # whatever a kernel raises, it ends its own case alone, with a status
+    except BaseException as error:  # whatever a kernel raises, it ends its own case alone, with a status
         status, reason = outcome.of_exception(error)
         return Probe(case.key, status, reason)
+    finally:
+        leftovers.end_processes(before)
 
 
 def foresee(case: Case, budget_bytes: int) -> dict[str, Any]:
@@ -62,7 +72,7 @@ def foresee(case: Case, budget_bytes: int) -> dict[str, Any]:
         allowed_pairs, flops = _work(case, case.pattern.spans(case.shape.seq_len))
     except _Ended as end:
         return {"status": end.status, "reason": end.reason}
-    except Exception as error:  # whatever a variant raises, it ends its own case alone, with a status
+    except BaseException as error:  # whatever a variant raises, it ends its own case alone, with a status
         status, reason = outcome.of_exception(error)
         return {"status": status, "reason": reason}
     return {"status": None, "predicted_bytes": predicted_bytes, "allowed_pairs": allowed_pairs, "flops": flops}
@@ -243,7 +253,7 @@ def _told_at(n: int) -> Iterator[None]:
         yield
     except _Ended:
         raise
-    except Exception as error:  # whatever a kernel raises, it ends its own case alone, with a status
+    except BaseException as error:  # whatever a kernel raises, it ends its own case alone, with a status
         status, reason = outcome.of_exception(error)
         raise _Ended(status, f"at N={n}: {reason}") from None
 

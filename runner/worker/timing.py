@@ -10,7 +10,7 @@ import torch
 
 from attnbench.runner import sampling
 from attnbench.runner.sampling import Plan, WarmUp
-from attnbench.runner.worker import calls, clocks, cuda_phases, outcome, roof
+from attnbench.runner.worker import calls, clocks, cuda_phases, leftovers, outcome, roof
 from attnbench.runner.worker.launches import EventClock, Value
 from attnbench.runner.worker.roof import Roofs
 from attnbench.suites import Case, Sample, Status
@@ -96,9 +96,11 @@ class Bench:
             DeviceLost: the error took the CUDA context with it, so that no other case can be measured here.
         """
         self._mark(index)
+        before = leftovers.snapshot()
         try:
             work()
-        except Exception as error:  # whatever a kernel raises, it ends its own case alone, with a status
+            leftovers.refuse(before)
+        except BaseException as error:  # whatever a kernel raises, it ends its own case alone, with a status
             status, reason = outcome.of_exception(error)
             if self.cases[index].device == "cuda" and not _device_answers():
                 raise outcome.DeviceLost(reason) from None
