@@ -43,6 +43,9 @@ def of(error: BaseException) -> str | None:
         return _told(f"{what}{where}", error.errno)
     if isinstance(error, MemoryError):
         return _told("no memory is left", errno.ENOMEM)
+    if isinstance(error, SystemError):
+        # Python raises it where its own code meets what cannot be: in practice, an allocation that failed unseen.
+        return _told(f"no memory is left, or Python is broken ({text})", errno.ENOMEM)
     if isinstance(error, RuntimeError) and _THREAD in text:
         return _told("no thread can be started", errno.EAGAIN)
     if isinstance(error, ImportError):

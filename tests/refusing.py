@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -38,36 +39,59 @@ ERRORS = {
     "vfork": ("EAGAIN", "ENOMEM"),
 }
 """What a call is refused with."""
+_OF_WORKERS = {"clone": 3, "clone3": 2}
+"""Calls that start processes and threads below the parent, and how often one of the processes makes them."""
 _BENCH = [sys.executable, "-m", "attnbench.runner"]
 _BAD = ("Traceback", "Aborted", "a fault of attnbench")
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """One call that is refused: the parent's, or of every process the one with this number."""
+    """One call that is refused: the parent's, or of every process the one with this number; or all from there on."""
 
     call: str
     error: str
     number: int
-    everywhere: bool
+    everywhere: bool = False
+    lasting: bool = False
 
     def __str__(self) -> str:
         """As strace is told it."""
-        return f"{'-f ' * self.everywhere}-e inject={self.call}:error={self.error}:when={self.number}"
+        return " ".join(self.options())
 
     def options(self) -> list[str]:
         """What strace is called with."""
         follow = ["-f", "--seccomp-bpf"] if self.everywhere else []
-        injected = f"inject={self.call}:error={self.error}:when={self.number}"
-        return [*follow, "-e", f"trace={self.call}", "-e", injected]
+        when = f"{self.number}{'+' * self.lasting}"
+        injected = ["-e", f"trace={self.call}", "-e", f"inject={self.call}:error={self.error}:when={when}"]
+        if self.call == "vfork":
+            # Python tries again by the older call, which is refused then too.
+            lasting = f"1{'+' * self.lasting}"
+            injected[1] += ",clone"
+            injected += ["-e", f"inject=clone:error={self.error}:when={lasting}"]
+        return [*follow, *injected]
+
+
+def can_refuse() -> bool:
+    """Whether there is a strace that may trace."""
+    there = shutil.which("strace") is not None
+    return (
+        there
+        and subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, check=False).returncode == 0
+    )
+
+
+def begun(folder: Path) -> dict[str, int]:
+    """How often the parent makes each call before the first line of ours that could tell a refusal."""
+    return _counted(folder, ["-c", "import attnbench.runner.cli"])
 
 
 def counts(folder: Path) -> dict[str, tuple[int, int]]:
     """How often the parent makes each call: before the first line of ours that could tell a refusal, and in all."""
     (folder / "refused.yaml").write_text(SUITE)
-    begun = _counted(folder, ["-c", "import attnbench.runner.cli"])
+    before = begun(folder)
     done = _counted(folder, ["-m", "attnbench.runner", "run", "refused.yaml", "--out", "counted", "--quiet"])
-    return {call: (begun.get(call, 0), done[call]) for call in ERRORS if call in done}
+    return {call: (before.get(call, 0), done[call]) for call in ERRORS if call in done}
 
 
 def _counted(folder: Path, words: Sequence[str]) -> dict[str, int]:
@@ -79,9 +103,12 @@ def _counted(folder: Path, words: Sequence[str]) -> dict[str, int]:
 
 def drawn(rng: random.Random, made: dict[str, tuple[int, int]]) -> Refusal:
     """A refusal that some call of a run meets."""
-    call = rng.choice(sorted(made))
+    call = rng.choice(sorted({*made, *_OF_WORKERS}))
+    error = rng.choice(ERRORS[call])
+    if call in _OF_WORKERS:
+        return Refusal(call, error, rng.randint(1, _OF_WORKERS[call]), everywhere=True)
     before, calls = made[call]
-    return Refusal(call, rng.choice(ERRORS[call]), rng.randint(before + 1, calls), rng.random() < 0.5)
+    return Refusal(call, error, rng.randint(before + 1, calls), everywhere=call != "vfork" and rng.random() < 0.5)
 
 
 def told(folder: Path, name: str, refusal: Refusal) -> tuple[int, list[str]]:
