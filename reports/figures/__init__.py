@@ -67,7 +67,7 @@ def save(figures: Mapping[str, Callable[[], Figure]], folder: Path) -> list[Path
 
 @contextmanager
 def _fonts_read() -> Iterator[None]:
-    """Raise the error of a font that cannot be read: matplotlib ignores it, and draws without letters or fails later."""
+    """Raise the error of a font that cannot be read: matplotlib ignores it, and draws no letters or fails later."""
     unread: list[OSError] = []
     usual = sys.unraisablehook
 
