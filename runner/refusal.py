@@ -37,20 +37,29 @@ def not_inherited() -> set[str]:
 def of(error: BaseException) -> str | None:
     """What was refused and what to do about it, in one line; None where the error says nothing of the system."""
     text = " ".join(str(error).split())[:300]
+    if _is_lack_of_memory(error):
+        return _told("no memory is left", errno.ENOMEM)
     if isinstance(error, OSError):
         what = error.strerror or text or type(error).__name__
         where = f" ({error.filename})" if error.filename else ""
         return _told(f"{what}{where}", error.errno)
-    if isinstance(error, MemoryError):
-        return _told("no memory is left", errno.ENOMEM)
-    if isinstance(error, SystemError):
-        # Python raises it where its own code meets what cannot be: in practice, an allocation that failed unseen.
-        return _told(f"no memory is left, or Python is broken ({text})", errno.ENOMEM)
     if isinstance(error, RuntimeError) and _THREAD in text:
         return _told("no thread can be started", errno.EAGAIN)
     if isinstance(error, ImportError):
         return _of_import(error.__cause__ if isinstance(error.__cause__, ImportError) else error)
     return None
+
+
+def _is_lack_of_memory(error: BaseException | None) -> bool:
+    """Whether an error comes of an allocation that failed.
+
+    Where Python finds no memory for a call of its own it raises SystemError, and may raise nonsense from then on.
+    """
+    while error is not None:
+        if isinstance(error, MemoryError | SystemError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _of_import(error: ImportError) -> str | None:

@@ -29,6 +29,8 @@ GLANCE_S = 1.0
 """How often a waiting parent looks whether work still goes on: rarely, for it shares the cores."""
 _END_S = 10.0
 """A process that has closed its pipe may take so long to end: with a lost CUDA context it takes seconds."""
+_PAUSE_S = 5
+"""A message that has begun to come does not pause for so long."""
 LONGEST_BYTES = 2**28
 """What announces a longer message is none."""
 
@@ -119,6 +121,7 @@ class Worker:
                 context.set_forkserver_preload(["attnbench.runner.worker.preload"])
             self._marks = context.Array("q", 2, lock=False)
             self._pipe, theirs = context.Pipe()
+            _have_reads_end(self._pipe)
             given = (root and str(root), theirs, self._log.name, self._marks, budget_bytes, paths, link)
             self._process = context.Process(target=entry.serve, args=given, daemon=True)
             with _sigint_held(), _program_hidden(), _environment(environment or {}), _errors_to(self._log.fileno()):
@@ -222,12 +225,10 @@ class Worker:
         Raises:
             WorkerEnded: the process died, or was killed because what it sent is no message.
         """
-        # Rubbish may announce bytes that never come.
-        _have_reads_end(self._pipe, patience_s)
         try:
             message = json.loads(self._pipe.recv_bytes(LONGEST_BYTES))
         except BlockingIOError:
-            pass
+            pass  # rubbish that announced bytes which never came
         except (EOFError, OSError):
             self._process.join(min(_END_S, patience_s))
             if self._process.exitcode is not None:
@@ -294,11 +295,10 @@ def _refused(error: BaseException) -> str:
     return refusal.of(error) or f"what starts it has ended ({type(error).__name__})"
 
 
-def _have_reads_end(pipe: Connection, patience_s: float) -> None:
-    """Have a read from a pipe of ours fail with BlockingIOError where nothing comes for so long."""
-    whole = int(patience_s)
+def _have_reads_end(pipe: Connection) -> None:
+    """Have a read from a pipe of ours fail with BlockingIOError where nothing comes for too long."""
     with socket.socket(fileno=os.dup(pipe.fileno())) as end:
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", whole, int((patience_s - whole) * 1e6)))
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _PAUSE_S, 0))
 
 
 def kind_for(*cases: Case) -> StartKind:

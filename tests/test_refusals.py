@@ -45,6 +45,13 @@ def test_what_is_refused_comes_with_what_to_do(error: Exception, words: list[str
     assert len(done.output.splitlines()) == 1
 
 
+def test_whatever_follows_a_lack_of_memory_is_that() -> None:
+    nonsense = TypeError("'frame' object is not callable")
+    nonsense.__context__ = KeyError("x")
+    nonsense.__context__.__context__ = SystemError("error return without exception set")
+    assert "no memory" in str(refusal.of(nonsense))
+
+
 @pytest.mark.parametrize("error", [RuntimeError("no"), EOFError(), ImportError("cannot import name 'x'"), KeyError(1)])
 def test_a_fault_of_our_own_is_none_of_the_system(error: Exception) -> None:
     assert refusal.of(error) is None
