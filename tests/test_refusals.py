@@ -2,6 +2,7 @@
 
 import errno
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -94,31 +95,30 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
 
 @pytest.mark.skipif(not can_refuse(), reason="needs strace, and leave to trace")
 @pytest.mark.parametrize(
-    ("refused", "code"),
+    ("refused", "codes"),
     [
-        (Refusal("vfork", "EAGAIN", 1, lasting=True), 2),
-        (Refusal("vfork", "ENOMEM", 2), 0),
-        (Refusal("socketpair", "EMFILE", 1, lasting=True), 2),
-        (Refusal("pipe2", "EMFILE", 1, lasting=True), 2),
-        (Refusal("pipe2", "ENFILE", 2), 0),
-        (Refusal("clone", "EAGAIN", 1, everywhere=True, lasting=True), 2),
-        (Refusal("clone3", "EAGAIN", 1, everywhere=True, lasting=True), 2),
-        (Refusal("openat", "EMFILE", 40), 2),
-        (Refusal("mmap", "ENOMEM", 60), 2),
-        (Refusal("write", "EIO", 1), 0),
-        (Refusal("flock", "ENOLCK", 1, lasting=True), 2),
-        (Refusal("rename", "EACCES", 1, lasting=True), 2),
+        # No process at all; one less, and another is tried.
+        (Refusal("vfork", "EAGAIN", 1, lasting=True), {2}),
+        (Refusal("vfork", "ENOMEM", 2), {0}),
+        (Refusal("clone", "EAGAIN", 1, everywhere=True, lasting=True), {2}),
+        # No thread, in workers.
+        (Refusal("clone3", "EAGAIN", 1, everywhere=True, lasting=True), {2}),
+        (Refusal("socketpair", "EMFILE", 1, lasting=True), {2}),
+        (Refusal("socketpair", "ENOMEM", 1, lasting=True), {2}),
+        (Refusal("pipe2", "EMFILE", 1, lasting=True), {2}),
+        (Refusal("flock", "ENOLCK", 1, lasting=True), {2}),
+        (Refusal("rename", "EACCES", 1, lasting=True), {2}),
+        # While modules are imported; some of what is opened there may be done without.
+        (Refusal("openat", "EMFILE", 40), {0, 2}),
+        (Refusal("read", "EIO", 30), {0, 2}),
+        (Refusal("mmap", "ENOMEM", 60), {0, 2}),
     ],
     ids=str,
 )
 def test_what_the_system_refuses_is_one_line_or_nothing(
-    tmp_path: Path, before: dict[str, int], refused: Refusal, code: int
+    tmp_path: Path, before: dict[str, int], refused: Refusal, codes: set[int]
 ) -> None:
-    at = Refusal(
-        refused.call,
-        refused.error,
-        refused.number + before.get(refused.call, 0) * (not refused.everywhere),
-        refused.everywhere,
-        refused.lasting,
-    )
-    assert told(tmp_path, "run", at) == (code, [])
+    first = 0 if refused.everywhere else before.get(refused.call, 0)
+    code, wrong = told(tmp_path, "run", replace(refused, number=first + refused.number))
+    assert wrong == []
+    assert code in codes
