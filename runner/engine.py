@@ -53,7 +53,7 @@ def run(
 
     Raises:
         FolderError: the folder is in use or cannot be written.
-        WorkerEnded: no worker could tell about this machine, or none could be started later on.
+        WorkerEnded: no worker could tell about this machine, or be started for the first case.
     """
     cases = list(suite.cases() if cases is None else cases)
     budget_bytes = suite.budget.bytes_of(memory.available_bytes())
@@ -97,7 +97,7 @@ def resume(
     Raises:
         FolderError: the folder is in use or cannot be written, or the suite or the machine is another.
         RunError: what the folder holds cannot be read.
-        WorkerEnded: no worker could tell about this machine, or none could be started later on.
+        WorkerEnded: no worker could tell about this machine, or be started for the first case.
     """
     with journal.reopen(folder) as book:
         stopped = resumption.read(folder)

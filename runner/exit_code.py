@@ -1,13 +1,12 @@
-"""What verbs return to the shell."""
+"""What verbs return to the shell. Cheap to import: whatever goes wrong, its code is at hand."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from attnbench.suites import Probe, Result, Sample, Status
-
 if TYPE_CHECKING:
     from attnbench.reports.comparison import Comparison
     from attnbench.reports.gate import Finding
+    from attnbench.suites import Result, Status
 
 OK = 0
 REGRESSED = 1
@@ -20,22 +19,24 @@ FAULT = 70
 OUT_OF_TIME = 124
 INTERRUPTED = 130
 
-_FAULTS = (Status.WRONG, Status.CRASHED, Status.FAILED, Status.TIMED_OUT, Status.OUT_OF_MEMORY)
+_FAULTS = ("wrong", "crashed", "failed", "timed_out", "out_of_memory")
 
 
-def of(rows: Iterable[Result], *, out_of_time: bool) -> int:
+def of(rows: "Iterable[Result]", *, out_of_time: bool) -> int:
     """The exit code of a run: what was not to be expected counts, `unsupported` and predictions do not."""
+    from attnbench.suites import Probe, Sample
+
     rows = list(rows)
     if out_of_time:
         return OUT_OF_TIME
     if any(is_fault(row.status, predicted=isinstance(row, Probe) and row.predicted) for row in rows):
         return NOT_PASSED
-    if not any(isinstance(row, Sample) and row.status is Status.PASSED for row in rows):
+    if not any(isinstance(row, Sample) and row.status == "passed" for row in rows):
         return NOTHING
     return OK
 
 
-def is_fault(status: Status, *, predicted: bool) -> bool:
+def is_fault(status: "Status", *, predicted: bool) -> bool:
     """Whether a case ended as none should; `unsupported`, `skipped` and what was predicted are findings."""
     return status in _FAULTS and not predicted
 

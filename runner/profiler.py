@@ -33,19 +33,15 @@ class Profiler:
     start_worker: StartWorker = Worker
 
     def profile(self, case: Case) -> Profile:
-        """The profile of a case, or how its worker ended.
-
-        Raises:
-            NotStarted: there could be no worker; the case has nothing to do with it.
-        """
+        """The profile of a case, or how its worker ended, or why there was none."""
         limit = limit_for(self.budget_bytes, case)
         trace = (self.folder / TRACES / f"{case.key}.json.gz").resolve()
         request = {"do": "profile", "case": case.to_json(), "threads": threads(case), "trace": str(trace)}
-        with started(lambda: self.start_worker(kind_for(case), limit, self.folders)) as worker:
-            try:
+        try:
+            with started(lambda: self.start_worker(kind_for(case), limit, self.folders)) as worker:
                 return understood(Profile.from_json, worker.ask(request, self.patience_s))
-            except WorkerEnded as end:
-                return Profile(case.key, end.status, end.reason, case.title)
+        except WorkerEnded as end:
+            return Profile(case.key, end.status, end.reason, case.title)
 
 
 def checked(case: Case, folder: Path, budget: Budget, folders: tuple[Path, ...] = ()) -> Profile:

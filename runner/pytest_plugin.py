@@ -123,6 +123,7 @@ def attention(benchmark: Any, request: pytest.FixtureRequest) -> None:
     `benchmark` is the fixture of pytest-benchmark, whose functions have no types.
     """
     from attnbench.runner import exit_code
+    from attnbench.runner.workers import NotStarted
     from attnbench.suites import Status
 
     test: CaseTest = request.node
@@ -130,7 +131,10 @@ def attention(benchmark: Any, request: pytest.FixtureRequest) -> None:
     if isinstance(found, str):
         _fail(benchmark, found)
     measured = found.get(test.case.key)
-    ended = measured or test.file.prober.probe(test.case)
+    try:
+        ended = measured or test.file.prober.probe(test.case)
+    except NotStarted as end:
+        _fail(benchmark, end.reason)
     told = f"{ended.status}: {ended.reason}"
     if exit_code.is_fault(ended.status, predicted=ended.predicted):
         _fail(benchmark, told)

@@ -3,19 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from attnbench.reports import journal as reading
 from attnbench.reports.journal import RUN, RunError
 from attnbench.runner.journal import FolderError
-from attnbench.suites import Case, Probe, Result, Sample, Status, fingerprint
-from attnbench.suites.catalog import catalog
+from attnbench.suites import Case, Probe, Result, Sample, Status, SuiteError, fingerprint
+from attnbench.suites.catalog import problems
 from attnbench.suites.difference import differences
 from attnbench.suites.profile import Profile
-from attnbench.suites.status import SPENT
+from attnbench.suites.status import NOT_STARTED, SPENT
 from attnbench.suites.suite import Suite
+
+K = TypeVar("K")
+R = TypeVar("R", bound=Result)
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def read(folder: Path) -> Stopped:
 
     Raises:
         RunError: it cannot be read, or what it measured is not known here.
-        SuiteError: the file of a variant is broken.
+        SuiteError: the file of one of its variants is broken.
     """
     journal = reading.read(folder)
     path = folder / RUN
@@ -74,15 +77,25 @@ def read(folder: Path) -> Stopped:
     for name in ("seed", "budget_bytes"):
         if not isinstance(journal.meta.get(name), int):
             raise RunError(f"{path}: {name}: expected an integer, found {journal.meta.get(name)!r}")
-    probes = {key: probe for key, probe in journal.probes.items() if not is_for_lack_of_time(probe)}
-    profiles = {key: each for key, each in reading.profiles(folder).items() if not is_for_lack_of_time(each)}
-    kept = Kept(probes, journal.samples, profiles)
+    kept = Kept(
+        _finished(journal.probes),
+        {key: _finished(told) for key, told in journal.samples.items()},
+        _finished(reading.profiles(folder)),
+    )
     return Stopped(journal.meta, _suite(path, journal.meta), tuple(each.case for each in journal.planned), kept)
 
 
-def is_for_lack_of_time(row: Result) -> bool:
-    """Whether a row says only that the suite's time was spent."""
-    return row.status is Status.SKIPPED and row.reason.endswith(SPENT)
+def _finished(rows: Mapping[K, R]) -> dict[K, R]:
+    """The rows that say something of their case: not those of one that was not tried, for lack of time or of a worker.
+
+    Their reasons tell, so that a row is never changed: measured again, the case gets another, and the last one counts.
+    """
+    return {
+        key: row
+        for key, row in rows.items()
+        if not (row.status is Status.SKIPPED and row.reason.endswith(SPENT))
+        and not (row.status is Status.FAILED and row.reason.startswith(NOT_STARTED))
+    }
 
 
 def changes(stopped: Stopped, suite: Suite, environment: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -110,8 +123,15 @@ def refuse(folder: Path, changed: Mapping[str, tuple[Any, Any]]) -> None:
 
 
 def _suite(path: Path, meta: Mapping[str, Any]) -> Suite:
-    """The run's suite."""
-    catalog()
+    """The run's suite.
+
+    Raises:
+        RunError: it is no valid suite here.
+        SuiteError: the file of one of its variants is broken.
+    """
+    broken = problems(meta["suite"].get("variants"))
+    if broken:
+        raise SuiteError(broken)
     try:
         return Suite.model_validate(meta["suite"], context={"source": meta["source"], "path": None})
     except ValidationError as error:

@@ -14,7 +14,7 @@ from attnbench.runner.prober import Prober
 from attnbench.runner.profiler import Profiler
 from attnbench.runner.progress import Progress
 from attnbench.runner.resumption import Kept
-from attnbench.runner.workers import Asked, StartWorker, WorkerEnded, limit_for, started, understood
+from attnbench.runner.workers import Asked, NotStarted, StartWorker, WorkerEnded, limit_for, started, understood
 from attnbench.suites import Case, Probe, Result, Sample, Status, grouped
 from attnbench.suites.profile import Profile
 from attnbench.suites.status import SPENT
@@ -94,10 +94,19 @@ class Session:
         self.prober.close()
 
     def _probe(self, case: Case, done: int, too_long: str | None) -> Probe:
-        """Probe a case, unless a shorter one was `too_long` already, and write down how it ended."""
+        """Probe a case, unless a shorter one was `too_long` already, and write down how it ended.
+
+        Raises:
+            NotStarted: there could be no worker, and nothing was measured yet.
+        """
         self.progress.working("probe", case.title, done, len(self.cases), self.forecast.left_s())
         reason = self._out_of_time() or too_long
-        probe = Probe(case.key, Status.SKIPPED, reason) if reason else self.prober.probe(case)
+        try:
+            probe = Probe(case.key, Status.SKIPPED, reason) if reason else self.prober.probe(case)
+        except NotStarted as end:
+            if not self.rows:
+                raise
+            probe = Probe(case.key, end.status, end.reason)
         self._write(probe)
         return probe
 
@@ -150,15 +159,14 @@ class Session:
         self._drop_worker()
 
     def _time_group(self, group: list[Case], replicate: int) -> None:
-        """Time a group; a case that kills the process is written down, and the rest goes on in another.
+        """Time a group; a case that kills the process, or gets none, is written down, and the rest goes on in another.
 
         What finds no room beside the others, which are all held ready at once, is timed after them, alone.
         """
         left = list(group)
         while left:
-            worker = self._worker(left[0])
             try:
-                reply = worker.ask(self._time_request(left, replicate), self.suite.budget.case_s)
+                reply = self._worker(left[0]).ask(self._time_request(left, replicate), self.suite.budget.case_s)
                 samples = understood(partial(_samples, left), reply)
             except WorkerEnded as end:
                 self._drop_worker()
@@ -228,7 +236,7 @@ class Session:
         """The replicate's worker, if it is alive and for the case's device; else a new one that is ready.
 
         Raises:
-            NotStarted: there could be none; the run ends, and no case is blamed.
+            NotStarted: there could be none.
         """
         if self._alive is None or self._alive[0] != case.device:
             self._drop_worker()

@@ -4,6 +4,8 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
+import struct
 import sys
 import tempfile
 import threading
@@ -16,8 +18,10 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar
 
+from attnbench.runner import refusal
 from attnbench.runner.worker import entry, outcome
 from attnbench.suites import Case, Status
+from attnbench.suites.status import NOT_STARTED
 
 START_S = 120.0
 """A worker that is not ready after this long never will be."""
@@ -25,6 +29,8 @@ GLANCE_S = 1.0
 """How often a waiting parent looks whether work still goes on: rarely, for it shares the cores."""
 _END_S = 10.0
 """A process that has closed its pipe may take so long to end: with a lost CUDA context it takes seconds."""
+_PAUSE_S = 5
+"""A message that has begun to come does not pause for so long."""
 LONGEST_BYTES = 2**28
 """What announces a longer message is none."""
 
@@ -49,7 +55,10 @@ class WorkerEnded(Exception):
 
 
 class NotStarted(WorkerEnded):
-    """A worker died or had to be killed before it was ready: that says nothing of any case."""
+    """The system refused a worker, or it ended before it was ready: that says nothing of any case."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(Status.FAILED, f"{NOT_STARTED}: {reason}", 0)
 
 
 class Asked(Protocol):
@@ -94,21 +103,33 @@ class Worker:
         """`link` leads to another worker, with which this one takes turns; it gets `environment` besides ours.
 
         What it imports is looked for under `root` first, apart from what measures.
+
+        Raises:
+            NotStarted: the system refuses it.
         """
         prepare_environment()
-        context: Any = multiprocessing.get_context(start)
-        if start == "forkserver":
-            context.set_forkserver_preload(["attnbench.runner.worker.preload"])
-        self._log = tempfile.NamedTemporaryFile(  # noqa: SIM115  # closed by close()
-            prefix="attnbench-", suffix=".log", delete=False
-        )
-        self._marks = context.Array("q", 2, lock=False)
-        self._pipe, theirs = context.Pipe()
         paths = [str(folder) for folder in folders]
-        given = (root and str(root), theirs, self._log.name, self._marks, budget_bytes, paths, link)
-        self._process = context.Process(target=entry.serve, args=given, daemon=True)
-        with _sigint_held(), _program_hidden(), _environment(environment or {}):
-            self._process.start()
+        try:
+            self._log = tempfile.NamedTemporaryFile(  # noqa: SIM115  # closed by close()
+                prefix="attnbench-", suffix=".log", delete=False
+            )
+        except OSError as error:
+            raise NotStarted(_refused(error)) from None
+        try:
+            context: Any = multiprocessing.get_context(start)
+            if start == "forkserver":
+                context.set_forkserver_preload(["attnbench.runner.worker.preload"])
+            self._marks = context.Array("q", 2, lock=False)
+            self._pipe, theirs = context.Pipe()
+            _have_reads_end(self._pipe)
+            given = (root and str(root), theirs, self._log.name, self._marks, budget_bytes, paths, link)
+            self._process = context.Process(target=entry.serve, args=given, daemon=True)
+            with _sigint_held(), _program_hidden(), _environment(environment or {}), _errors_to(self._log.fileno()):
+                self._process.start()
+        except (OSError, EOFError, MemoryError, ImportError) as error:
+            said = self._last_words()
+            self._remove_log()
+            raise NotStarted(_refused(error) + (f"; last words: {said}" if said else "")) from None
         theirs.close()
         self._ready = False
         self._doing = "starting"
@@ -158,7 +179,7 @@ class Worker:
         try:
             self._receive(START_S)
         except WorkerEnded as end:
-            raise NotStarted(end.status, end.reason, end.index) from None
+            raise NotStarted(end.reason) from None
         self._ready = True
 
     def close(self) -> None:
@@ -166,9 +187,7 @@ class Worker:
         self._process.kill()
         self._process.join()
         self._pipe.close()
-        self._log.close()
-        # The worker takes the name away itself, unless it never came to it.
-        Path(self._log.name).unlink(missing_ok=True)
+        self._remove_log()
 
     def __enter__(self) -> Self:
         return self
@@ -177,6 +196,11 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _remove_log(self) -> None:
+        """Close the log. The worker takes its name away itself, unless it never came to it."""
+        self._log.close()
+        Path(self._log.name).unlink(missing_ok=True)
 
     def _receive(self, patience_s: float) -> dict[str, Any]:
         """The next message that is no stage."""
@@ -211,23 +235,19 @@ class Worker:
         Raises:
             WorkerEnded: the process died, or was killed because what it sent is no message.
         """
-        # Rubbish may announce bytes that never come: the end of the process ends the waiting for them.
-        late = threading.Timer(patience_s, self._process.kill)
-        late.daemon = True  # Ctrl-C may come before it can be cancelled
-        late.start()
         try:
             message = json.loads(self._pipe.recv_bytes(LONGEST_BYTES))
+        except BlockingIOError:
+            pass  # rubbish that announced bytes which never came
         except (EOFError, OSError):
             self._process.join(min(_END_S, patience_s))
-            if self._process.exitcode is not None and not late.finished.is_set():
+            if self._process.exitcode is not None:
                 raise self._died() from None
         except ValueError:
             pass
         else:
             if isinstance(message, dict) and message.keys() & _KINDS:
                 return message
-        finally:
-            late.cancel()
         self._process.kill()
         raise WorkerEnded(Status.CRASHED, _RUBBISH, self._marks[0])
 
@@ -280,6 +300,17 @@ def _ready(worker: _Started) -> _Started:
     return worker
 
 
+def _refused(error: BaseException) -> str:
+    """Why no process could be started."""
+    return refusal.of(error) or f"what starts it has ended ({type(error).__name__})"
+
+
+def _have_reads_end(pipe: Connection) -> None:
+    """Have a read from a pipe of ours fail with BlockingIOError where nothing comes for too long."""
+    with socket.socket(fileno=os.dup(pipe.fileno())) as end:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _PAUSE_S, 0))
+
+
 def kind_for(*cases: Case) -> StartKind:
     """How a worker of these cases is started: nothing of CUDA survives a fork."""
     return "spawn" if _on_cuda(cases) else "forkserver"
@@ -318,7 +349,11 @@ def prepare_environment() -> None:
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Have these variables while a process starts, which inherits them; what the user has set stays."""
+    """Have these variables while a process starts, which inherits them; what the user has set stays.
+
+    What is set for the parent alone is hidden.
+    """
+    hidden = {name: os.environ.pop(name) for name in refusal.not_inherited()}
     added = variables.keys() - os.environ.keys()
     os.environ.update({name: variables[name] for name in added})
     try:
@@ -326,6 +361,19 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name in added:
             del os.environ[name]
+        os.environ.update(hidden)
+
+
+@contextmanager
+def _errors_to(log: int) -> Iterator[None]:
+    """Send standard error to a log while a process starts, which inherits that: its last words belong there."""
+    kept = os.dup(2)
+    try:
+        os.dup2(log, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The variants that there are, each looked at before a suite may use it."""
 
 import ast
+import sys
 import traceback
 import types
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from attnbench import variants
-from attnbench.suites.problem import Problem, SuiteError, near
+from attnbench.suites.problem import Problem, near
 from attnbench.suites.values import Leaf, flag, integer, null, number, one_of, pair, text
 from attnbench.variants import Pattern, Variant, VariantError, kernels
 
@@ -24,12 +25,23 @@ Catalog = tuple[tuple[str, Variant], ...]
 
 
 def catalog() -> Catalog:
-    """All variants by name.
+    """All variants by name, those apart whose files are broken."""
+    return _looked_at()[0]
 
-    Raises:
-        SuiteError: the file of a variant is broken; one problem for each such file.
-    """
-    there, problems = [], []
+
+def problems(named: object = None) -> list[Problem]:
+    """What is wrong with the files of variants: of those alone that a suite's list has `named`, if one is given."""
+    found = _looked_at()[1]
+    if named is None:
+        return list(found.values())
+    entries = named if isinstance(named, list | tuple) else []
+    names = [next(iter(each), None) if isinstance(each, dict) else each for each in entries]
+    return [problem for name, problem in found.items() if name in names]
+
+
+def _looked_at() -> tuple[Catalog, dict[str, Problem]]:
+    """The variants that are sound, and what is wrong with each of the others."""
+    there, found = [], {}
     for name in variants.names():
         try:
             variant = variants.load(name)
@@ -37,10 +49,8 @@ def catalog() -> Catalog:
             there.append((name, variant))
         # A file of the user's runs here: whatever it raises, and were it an exit, is told, with file and line.
         except (Exception, SystemExit) as error:
-            problems.append(broken(name, error))
-    if problems:
-        raise SuiteError(problems)
-    return tuple(there)
+            found[name] = broken(name, error)
+    return tuple(there), found
 
 
 def leaves(each: "Field[Any]") -> list[Leaf]:
@@ -81,7 +91,22 @@ def broken(name: str, error: BaseException) -> Problem:
     if isinstance(error, SyntaxError) and error.filename == str(file):
         line = error.lineno
     reason = " ".join(str(error).split())
+    if isinstance(error, ModuleNotFoundError):
+        reason = f"{reason}; {_whence(file, error.name or '')}"
     return Problem(near(file), line, None, (), f"expected a variant, found {type(error).__name__}: {reason}")
+
+
+def _whence(file: Path, name: str) -> str:
+    """From where a variant's file imports modules, and what to do about the one that was not found."""
+    beside = file.with_name(f"{name.removeprefix('attnbench.variants.').partition('.')[0].lstrip('_')}.py")
+    shared = beside.with_name(f"_{beside.name}")
+    if beside.exists() or shared.exists():
+        rename = "" if shared.exists() else f"rename {beside.name} to {shared.name} and "
+        return f"files beside it are no modules of their own: {rename}import attnbench.variants.{shared.stem}"
+    return (
+        f"modules are found where {sys.executable} has them installed and on PYTHONPATH, files beside this one as "
+        "attnbench.variants._NAME; install it, add its folder to PYTHONPATH, or put it there as _NAME.py"
+    )
 
 
 def _make(each: "Field[Any]", kind: Any, makers: dict[Any, Callable[[], Leaf]]) -> Leaf:

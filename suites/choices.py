@@ -23,6 +23,7 @@ from attnbench import variants
 from attnbench.suites.case import DEVICES, DTYPES, Direction
 from attnbench.suites.catalog import LARGEST, SIZES, Catalog, catalog, kinds, leaves
 from attnbench.suites.expand import COMPARISON, MOST_CASES, Entry, Exclusion
+from attnbench.suites.problem import found_variant
 from attnbench.suites.values import (
     TAG,
     Leaf,
@@ -79,7 +80,8 @@ def _entries(there: Catalog, implementations: tuple[str, ...]) -> TypeAdapter[An
 
     def bare(name: str) -> Any:
         if name not in models:
-            raise expected(one_of(list(models)).words, list(models))
+            told = found_variant(name, list(models)).removeprefix("found ")
+            raise expected(one_of(list(models)).words, instead=told)
         return TypeAdapter(models[name]).validate_python({name: {}})
 
     simple = [name for name, variant in there if all(each.default is not MISSING for each in fields(variant.pattern))]

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from attnbench.suites.document import Document, Place
-from attnbench.suites.problem import KeyPath, Problem, found
+from attnbench.suites.problem import KeyPath, Problem, found, found_variant
 from attnbench.suites.values import TAG
 
 _WORDS = {
@@ -28,7 +28,8 @@ def explain(errors: Sequence[ErrorDetails], document: Document, schema: Callable
             continue
         path = _path(error)
         if error["type"] in _UNKNOWN:
-            problems.append(_unknown(path, document, rules))
+            tell = found_variant if error["type"] == "union_tag_invalid" else found
+            problems.append(_unknown(path, document, rules, tell))
         else:
             problems.append(Problem(document.file, *_place(path, document), path, _text(error)))
     return problems
@@ -60,10 +61,12 @@ def _text(error: ErrorDetails) -> str:
     return f"expected {words}, {found(error['input'], context.get('choices', ()))}"
 
 
-def _unknown(path: KeyPath, document: Document, schema: dict[str, Any]) -> Problem:
+def _unknown(
+    path: KeyPath, document: Document, schema: dict[str, Any], tell: Callable[[object, list[str]], str]
+) -> Problem:
     """A key that does not exist."""
     keys = _keys(schema, path[:-1])
-    text = f"expected one of {', '.join(keys)}, {found(path[-1], keys)}"
+    text = f"expected one of {', '.join(keys)}, {tell(path[-1], keys)}"
     return Problem(document.file, *document.keys.get(path, _place(path, document)), path[:-1], text)
 
 

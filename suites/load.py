@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from attnbench.suites.catalog import catalog
+from attnbench.suites import catalog
 from attnbench.suites.document import LONGEST, read
 from attnbench.suites.explain import explain
 from attnbench.suites.problem import Problem
@@ -17,7 +17,7 @@ def load(path: Path | str) -> Suite:
     """The suite in a file.
 
     Raises:
-        SuiteError: the file cannot be read or is no valid suite, or the file of a variant is broken.
+        SuiteError: the file cannot be read or is no valid suite, or the file of one of its variants is broken.
     """
     file = str(path)
     try:
@@ -41,15 +41,17 @@ def parse(text: str, name: str = "<suite>") -> Suite:
     """The suite in a text; `name` is what errors call it.
 
     Raises:
-        SuiteError: it is no valid suite, or the file of a variant is broken.
+        SuiteError: it is no valid suite, or the file of one of its variants is broken.
     """
     return _suite(text, name, None)
 
 
 def _suite(text: str, file: str, path: Path | None) -> Suite:
     """The suite in a text."""
-    catalog()
     document = read(text, file)
+    broken = catalog.problems(document.data.get("variants", ()) if isinstance(document.data, dict) else ())
+    if broken:
+        raise SuiteError(broken)
     problems = document.problems
     if document.data is None and problems:
         raise SuiteError(problems)

@@ -76,3 +76,8 @@ def found(value: object, choices: Sequence[str] = ()) -> str:
     """What was found instead, and the choice that was perhaps meant."""
     alike = get_close_matches(value, choices, n=1) if isinstance(value, str) else []
     return f"found {shown(value)}" + (f'; did you mean "{alike[0]}"?' if alike else "")
+
+
+def found_variant(name: object, choices: Sequence[str]) -> str:
+    """What was found instead of a variant, the one that was perhaps meant, and where others would come from."""
+    return f"{found(name, choices)}; those of a folder need --variants FOLDER, in pytest --bench-variants=FOLDER"

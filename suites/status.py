@@ -4,6 +4,8 @@ from enum import StrEnum
 
 SPENT = "(budget.suite_s) were spent"
 """How the reason of a case ends that was skipped because the suite's time was."""
+NOT_STARTED = "no worker could be started"
+"""How the reason of a case begins that failed because the system refused a worker: nothing was tried."""
 
 
 class Status(StrEnum):

@@ -6,10 +6,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from attnbench.suites.case import Case
-from attnbench.suites.catalog import catalog
+from attnbench.suites.catalog import catalog, problems
 from attnbench.suites.document import Document, read
 from attnbench.suites.explain import explain
-from attnbench.suites.problem import Problem, SuiteError
+from attnbench.suites.problem import Problem, SuiteError, found_variant
 from attnbench.suites.problem import found as found_instead
 from attnbench.suites.schema import schema
 from attnbench.suites.suite import Suite
@@ -20,11 +20,14 @@ def named(name: str) -> Variant:
     """The variant of this name.
 
     Raises:
-        SuiteError: there is none, or the file of a variant is broken.
+        SuiteError: there is none, or its file is broken.
     """
     there = dict(catalog())
     if name not in there:
-        raise _error((), f"expected a variant of {', '.join(there)}, {found_instead(name, list(there))}")
+        broken = problems([name])
+        if broken:
+            raise SuiteError(broken)
+        raise _error((), f"expected a variant of {', '.join(there)}, {found_variant(name, list(there))}")
     return there[name]
 
 
@@ -41,9 +44,9 @@ def cases(name: str, words: Sequence[str], option: str, **axes: Any) -> list[Cas
     try:
         suite = Suite.model_validate({"name": "words", "question": "?", "variants": [{name: given}], **axes})
     except ValidationError as error:
-        problems = explain(error.errors(include_url=False), Document(option), schema)
+        mistakes = explain(error.errors(include_url=False), Document(option), schema)
         # What lies above a parameter, the suite and its list of variants, nobody has written.
-        raise SuiteError(Problem(option, None, None, each.path[3:], each.text) for each in problems) from None
+        raise SuiteError(Problem(option, None, None, each.path[3:], each.text) for each in mistakes) from None
     made = suite.cases()
     if len({case.pattern for case in made}) > 1:
         raise _error((), "expected one value for each parameter, found a list that makes several", option)

@@ -247,7 +247,7 @@ class Stand:
 
     def wait(self) -> None:
         if not self.ready:
-            raise NotStarted(Status.CRASHED, "killed while starting", 0)
+            raise NotStarted("killed while starting")
 
     def ask(self, request: dict[str, Any], patience_s: float) -> Any:
         del patience_s

@@ -94,7 +94,7 @@ class FakeWorker:
     def wait(self) -> None:
         """It is ready at once, or never."""
         if self.number in self.machine.broken:
-            raise NotStarted(Status.TIMED_OUT, "no result within 120 s, while starting", 0)
+            raise NotStarted("no result within 120 s, while starting")
 
     def ask(self, request: dict[str, Any], patience_s: float) -> Any:
         assert patience_s == 60

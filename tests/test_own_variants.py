@@ -1,6 +1,7 @@
 """Variants of one's own: patterns as conditions, flaws that are found, kernels with a reference, broken files."""
 
 import importlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -606,31 +607,62 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("source", "expected"), BROKEN)
-def test_a_broken_file_is_one_line_whatever_is_asked_for(folder: Path, source: str | bytes, expected: str) -> None:
+def test_a_broken_file_is_one_line_for_those_who_name_it(folder: Path, source: str | bytes, expected: str) -> None:
     path = folder / "mine.py"
     path.write_bytes(source if isinstance(source, bytes) else source.encode())
-    (folder.parent / "s.yaml").write_text("name: n\nquestion: Q?\nshape: {seq_len: 64}\nvariants: [full]\n")
-    for words in (
-        ["list"],
-        ["show", "mine"],
-        ["show", "full"],
-        ["schema"],
-        ["validate", str(folder.parent / "s.yaml")],
-    ):
+    suite = "name: n\nquestion: Q?\nshape: {seq_len: 64}\nvariants: [%s]\n"
+    for name in ("full", "mine"):
+        (folder.parent / f"{name}.yaml").write_text(suite % name)
+    for words in (["show", "mine"], ["validate", str(folder.parent / "mine.yaml")]):
         done = CliRunner().invoke(main, [*words, "--variants", str(folder)])
         assert done.exit_code == 2, words
         (line,) = done.output.splitlines()
         assert line.startswith(f"{path}{expected}"), words
+    done = CliRunner().invoke(main, ["validate", str(folder.parent / "full.yaml"), "--variants", str(folder)])
+    assert (done.exit_code, done.output) == (0, f"{folder.parent / 'full.yaml'}: 1 cases\n")
 
 
-def test_every_broken_file_has_its_line(folder: Path) -> None:
+@pytest.mark.parametrize("verb", ["list", "schema"])
+def test_verbs_that_name_every_variant_tell_every_broken_file(folder: Path, verb: str) -> None:
     for name in ("one", "two"):
         (folder / f"{name}.py").write_text("x = 1 / 0\n")
-    done = CliRunner().invoke(main, ["list", "--variants", str(folder)])
-    assert [line.partition(":")[0] for line in done.output.splitlines()] == [
+    done = CliRunner().invoke(main, [verb, "--variants", str(folder)])
+    assert done.exit_code == 2
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == [
         str(folder / "one.py"),
         str(folder / "two.py"),
     ]
+    assert "local_window" in done.stdout
+    assert "  one" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import nowhere\n", ["No module named 'nowhere'", sys.executable, "PYTHONPATH", "attnbench.variants._NAME"]),
+        ("import _common\n", ["import attnbench.variants._common"]),
+        ("from attnbench.variants.common import X\n", ["import attnbench.variants._common"]),
+        ("import plain\n", ["rename plain.py to _plain.py and import attnbench.variants._plain"]),
+    ],
+)
+def test_a_module_that_is_not_found_says_from_where_they_are(folder: Path, source: str, said: list[str]) -> None:
+    (folder / "_common.py").write_text("")
+    (folder / "plain.py").write_text("")
+    (folder / "mine.py").write_text(source)
+    done = CliRunner().invoke(main, ["show", "mine", "--variants", str(folder)])
+    assert done.exit_code == 2
+    (line,) = done.output.splitlines()
+    assert line.startswith(f"{folder / 'mine.py'}:1: ")
+    assert [words for words in said if words not in line] == []
+
+
+def test_an_unknown_variant_names_the_option_that_finds_others() -> None:
+    done = CliRunner().invoke(main, ["show", "local_windw"])
+    assert done.exit_code == 2
+    (line,) = done.output.splitlines()
+    assert 'did you mean "local_window"?' in line
+    assert "--variants FOLDER" in line
+    assert "--bench-variants" in line
 
 
 @pytest.mark.parametrize(

@@ -241,6 +241,28 @@ def test_fixtures_of_others_do_not_mind(tmp_path: Path) -> None:
     assert outcomes(done) == {TITLES[1]: "PASSED"}, done.stdout + done.stderr
 
 
+NO_WORKER = """
+from attnbench.runner.prober import Prober
+from attnbench.runner.workers import NotStarted
+
+def probe(self, case):
+    raise NotStarted("no process is left; raise ulimit -u")
+
+Prober.probe = probe
+"""
+
+
+def test_a_worker_that_the_system_refuses_is_told_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "tiny.bench.yaml").write_text(SUITE)
+    (tmp_path / "conftest.py").write_text(NO_WORKER)
+    done = run_pytest("-rA", "--benchmark-disable", f"tiny.bench.yaml::{TITLES[1]}", cwd=tmp_path)
+    assert outcomes(done)[TITLES[1]] == (
+        "FAILED Failed: no worker could be started: no process is left; raise ulimit -u"
+    )
+    assert "Prober" not in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_mistakes_of_a_suite_are_errors_of_collection_in_one_line_each(tmp_path: Path) -> None:
     (tmp_path / "tiny.bench.yaml").write_text(SUITE.replace("full", "fall").replace("heads: 2", "heads: two"))
     done = run_pytest("--benchmark-only", cwd=tmp_path)

@@ -625,17 +625,45 @@ def test_an_environment_that_is_rubbish_ends_the_run(tmp_path: Path, reply: Any)
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("first", [1, 4, 10, 12])
-def test_a_run_that_finds_no_worker_ends_and_goes_on(tmp_path: Path, whole: tuple[Path, Stopping], first: int) -> None:
-    """Two in a row that cannot be started, for a probe or for a replicate."""
+def test_a_run_that_finds_no_worker_at_first_ends_and_goes_on(tmp_path: Path, whole: tuple[Path, Stopping]) -> None:
     machine = Machine()
-    machine.broken = {first, first + 1}
+    machine.broken = {1, 2}
     with pytest.raises(NotStarted, match="while starting"):
         run(machine, tmp_path / "run")
     assert machine.alive == 0
-    assert {row["status"] for row in lines(tmp_path / "run")} <= {"passed"}
+    assert lines(tmp_path / "run") == []
     resume(Machine(), tmp_path / "run")
     assert units(tmp_path / "run") == units(whole[0])
+
+
+@pytest.mark.parametrize("first", [4, 10, 12], ids=["probe", "first replicate", "last replicate"])
+def test_a_case_that_finds_no_worker_is_told_and_measured_when_the_run_goes_on(
+    tmp_path: Path, whole: tuple[Path, Stopping], first: int
+) -> None:
+    """Two in a row that cannot be started; the others are measured."""
+    machine = Machine()
+    machine.broken = {first, first + 1}
+    finished = run(machine, tmp_path / "run")
+    assert machine.alive == 0
+    (struck,) = [row for row in finished.rows if row.status is not Status.PASSED]
+    assert struck.status is Status.FAILED
+    assert struck.reason == "no worker could be started: no result within 120 s, while starting"
+    assert exit_code.of(finished.rows, out_of_time=False) == exit_code.NOT_PASSED
+    before = (tmp_path / "run" / "samples.jsonl").read_bytes()
+    assert {row.status for row in resume(Machine(), tmp_path / "run").rows} == {Status.PASSED}
+    assert (tmp_path / "run" / "samples.jsonl").read_bytes().startswith(before)
+    again = struck.case, struck.replicate if isinstance(struck, Sample) else -1
+    assert units(tmp_path / "run") == sorted([*units(whole[0]), again])
+    assert set(frame.load(tmp_path / "run").frame["status"]) == {"passed"}
+
+
+def test_a_profile_that_finds_no_worker_is_made_when_the_run_goes_on(tmp_path: Path) -> None:
+    machine = Stopping(REQUESTS + 9)
+    machine.broken = {1 + 9 + 3, 1 + 9 + 3 + 1}
+    finished = run(machine, tmp_path / "run", profile=True)
+    assert sorted(each.status for each in finished.profiles) == ["failed", *["passed"] * 8]
+    resumed = resume(Stopping(2), tmp_path / "run")
+    assert {each.status for each in resumed.profiles} == {Status.PASSED}
 
 
 # For real

@@ -35,6 +35,46 @@ measure: {processes: 3, values: 3, value_ms: 1}
 budget: {case_s: 5}
 """
 
+RUDE = {
+    "exits": "sys.exit(3)",
+    "exits_late": "late and sys.exit(3)",
+    "interrupts": "raise KeyboardInterrupt",
+    "interrupts_late": "if late: raise KeyboardInterrupt",
+    "leaves": "os._exit(0)",
+    "prints": "os.write(1, b'chatter ' * 12_500)",
+    "forks": "os.fork()",
+    "forks_late": "late and os.fork()",
+    "starts": "subprocess.Popen(['sleep', '600'])",
+    "threads": "threading.Thread(target=threading.Event().wait, name='mine').start()",
+    "threads_late": "late and threading.Thread(target=threading.Event().wait, name='mine').start()",
+}
+"""What kernels do before they compute, `late`: once the garbage collector is off, as it is while values are taken."""
+RUDE_VARIANT = '''
+"""Full attention by somebody who is rude."""
+
+import gc
+import os
+import subprocess
+import sys
+import threading
+
+from attnbench.variants import Variant
+from attnbench.variants.full import Full
+from attnbench.variants.kernels import Kernel, sdpa
+
+
+def build(pattern, shape, dtype, device):
+    kernel = sdpa.build(pattern, shape, dtype, device)
+    def attend(q, k, v):
+        late = not gc.isenabled()
+        BODY
+        return kernel.attend(q, k, v)
+    return Kernel(attend, None)
+
+
+VARIANT = Variant(Full, source="none", build=build)
+'''
+
 REPORT_WITHOUT_TORCH = """
 import sys
 
@@ -142,6 +182,34 @@ def test_every_fault_gets_its_status_and_the_others_their_numbers(tmp_path: Path
     assert "SIGABRT" in reasons["crashing_late"]
     assert "ValueError: cannot do" in reasons["raising"]
     assert "differs from the oracle" in reasons["wrong"]
+
+
+def test_a_rude_kernel_ends_its_own_case_alone(tmp_path: Path) -> None:
+    (tmp_path / "rude").mkdir()
+    for name, body in RUDE.items():
+        (tmp_path / "rude" / f"{name}.py").write_text(RUDE_VARIANT.replace("BODY", body))
+    suite = SUITE.partition("direction")[0].replace("[64, 128]", "64") + f"variants: [full, {', '.join(RUDE)}]\n"
+    (tmp_path / "rude.yaml").write_text(suite + "measure: {processes: 1, values: 3, value_ms: 1}\n")
+    done = bench("run", "rude.yaml", "--variants", "rude", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    table = pd.read_csv(tmp_path / "out" / "table.csv", keep_default_na=False)
+    told = {row.variant: (row.status, row.reason) for row in table.itertuples()}
+    process, thread = "it left a process running", "it left a thread running: mine"
+    assert told == {
+        "full": ("passed", ""),
+        "prints": ("passed", ""),
+        "exits": ("failed", "at N=1: SystemExit: 3"),
+        "exits_late": ("failed", "SystemExit: 3"),
+        "interrupts": ("failed", "at N=1: KeyboardInterrupt"),
+        "interrupts_late": ("failed", "KeyboardInterrupt"),
+        "leaves": ("crashed", "its process ended with exit code 0"),
+        "forks": ("failed", process),
+        "forks_late": ("failed", process),
+        "starts": ("failed", process),
+        "threads": ("failed", thread),
+        "threads_late": ("failed", thread),
+    }
+    assert "chatter" not in done.stdout + done.stderr
 
 
 def test_a_device_that_is_not_there_is_unsupported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,10 @@ name: again
         "s.yaml:5:14: threads[1]: expected a plain number, true, false, null or text in quotes, found yes, "
         "which not every reader of YAML takes alike",
     ]
-    assert found[5] == f's.yaml:7:5: variants[0]: expected one of {names}, found "fulll"; did you mean "full"?'
+    folder = "those of a folder need --variants FOLDER, in pytest --bench-variants=FOLDER"
+    assert (
+        found[5] == f's.yaml:7:5: variants[0]: expected one of {names}, found "fulll"; did you mean "full"?; {folder}'
+    )
     assert found[6:8] == [
         "s.yaml:8:5: variants[1].truncated.left: expected a value, found nothing",
         "s.yaml:8:5: variants[1].truncated.right: expected a value, found nothing",
@@ -287,10 +290,25 @@ VARIANT = Variant(Mine, source="", implementation="{how}")
 """
 
 
-def test_a_broken_variant_is_named(folder: Path) -> None:
+@pytest.mark.parametrize("entry", ["broken_one", "broken_one: {size: 3}"])
+def test_a_broken_variant_is_named(folder: Path, entry: str) -> None:
     path = folder / "broken_one.py"
     path.write_text("x = 1\n\ny = 1 / 0\n")
-    assert lines(HEAD + REST) == [f"{path}:3: expected a variant, found ZeroDivisionError: division by zero"]
+    suite = HEAD + f"shape: {{seq_len: 64}}\nvariants: [full, {entry}]\nbaseline: nonsense\n"
+    assert lines(suite) == [f"{path}:3: expected a variant, found ZeroDivisionError: division by zero"]
+
+
+def test_a_broken_variant_is_nothing_to_suites_that_do_not_name_it(folder: Path) -> None:
+    (folder / "broken_one.py").write_text("raise SystemExit(3)\n")
+    assert len(parse(HEAD + REST).cases()) > 0
+
+
+@pytest.mark.parametrize("entry", ["sinks", "sinks: {window: 3}"])
+def test_an_unknown_variant_says_how_those_of_a_folder_are_found(entry: str) -> None:
+    (line,) = lines(HEAD + f"shape: {{seq_len: 64}}\nvariants: [{entry}]\n")
+    assert 'found "sinks"' in line
+    assert "--variants FOLDER" in line
+    assert "--bench-variants=FOLDER" in line
 
 
 def test_parameters_that_do_not_fit_together(folder: Path) -> None:

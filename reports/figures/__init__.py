@@ -4,7 +4,9 @@
 from attnbench.reports import matplotlib_folder  # noqa: F401  # isort: skip
 
 import os
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -47,10 +49,14 @@ def write(run: Run, folder: Path) -> list[Path]:
 
 
 def save(figures: Mapping[str, Callable[[], Figure]], folder: Path) -> list[Path]:
-    """`folder/figures/NAME.{svg,png}` of each figure, drawn in the house's style."""
+    """`folder/figures/NAME.{svg,png}` of each figure, drawn in the house's style.
+
+    Raises:
+        OSError: a file cannot be written, or a font cannot be read.
+    """
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     written = []
-    with mpl.rc_context(cast(Any, STYLE)):
+    with mpl.rc_context(cast(Any, STYLE)), _fonts_read():
         for name, draw in figures.items():
             figure = draw()
             for kind, metadata in _METADATA.items():
@@ -60,3 +66,28 @@ def save(figures: Mapping[str, Callable[[], Figure]], folder: Path) -> list[Path
                 os.replace(part, path)
                 written.append(path)
     return written
+
+
+@contextmanager
+def _fonts_read() -> Iterator[None]:
+    """Raise the error of a font that cannot be read: matplotlib ignores it, and draws no letters or fails later."""
+    unread: list[OSError] = []
+    usual = sys.unraisablehook
+
+    def hear(ignored: "sys.UnraisableHookArgs") -> None:
+        if isinstance(ignored.exc_value, OSError):
+            unread.append(ignored.exc_value)
+        else:
+            usual(ignored)
+
+    sys.unraisablehook = hear
+    try:
+        yield
+    except Exception:
+        if unread:
+            raise unread[0] from None
+        raise
+    finally:
+        sys.unraisablehook = usual
+    if unread:
+        raise unread[0]

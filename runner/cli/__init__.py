@@ -2,7 +2,8 @@
 
 import click
 
-from attnbench.runner.cli import ab, compare, measure, read, run
+from attnbench.runner import refusal
+from attnbench.runner.cli import ab, common, compare, measure, read, run
 
 
 def _version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
@@ -15,7 +16,20 @@ def _version(context: click.Context, option: click.Parameter, wanted: bool) -> N
         context.exit()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Verbs(click.Group):
+    """Verbs whose mistakes are told also where they are made before a verb begins, or after it.
+
+    click takes an EOFError for an interruption, and ends with 1 then, which says that something got slower.
+    """
+
+    def invoke(self, context: click.Context) -> object:
+        """Call the verb."""
+        refusal.do_without_threads()
+        with common.told():
+            return super().invoke(context)
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def main() -> None:
     """What self-attention costs: time, memory and work, checked before it is timed.

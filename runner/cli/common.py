@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from attnbench.runner import exit_code, refusal
+
 if TYPE_CHECKING:
     from attnbench.reports.decision import Rule
     from attnbench.runner.arms import Flag, Stages
@@ -32,8 +34,36 @@ def told() -> Iterator[None]:
 
     With 70 for a fault of our own: 1 would say that something got slower.
     """
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(exit_code.INTERRUPTED)
+    except (click.ClickException, click.exceptions.Exit):
+        raise
+    except Exception as error:  # whatever it is, it is no result
+        if isinstance(error, OSError) and error.errno == errno.EPIPE:
+            # Whoever read what is printed has gone; click knows what to do.
+            raise
+        mistake = _mistake(error)
+        if mistake is None:
+            traceback.print_exc()
+            click.echo("a fault of attnbench, not of yours: please report it", err=True)
+            sys.exit(exit_code.FAULT)
+        click.echo(mistake, err=True)
+        sys.exit(exit_code.USAGE)
+
+
+def _mistake(error: Exception) -> str | None:
+    """What the user, or the system, must do otherwise; None where the fault is our own."""
+    if isinstance(error, OSError):
+        where = error.filename or "this system"
+        return f"{where}: expected to be able to read and write there, found: {error.strerror}"
+    refused = refusal.of(error)
+    if refused is not None:
+        return f"expected to get from this system what bench needs, found: {refused}"
+
     from attnbench.reports.journal import RunError
-    from attnbench.runner import exit_code
     from attnbench.runner.journal import FolderError
     from attnbench.runner.revisions import RevisionError
     from attnbench.runner.workers import WorkerEnded
@@ -41,30 +71,10 @@ def told() -> Iterator[None]:
     from attnbench.suites.narrow import NarrowError
     from attnbench.suites.pick import PickError
 
-    try:
-        yield
-    except (SuiteError, FolderError, RunError, PickError, NarrowError, RevisionError) as error:
-        click.echo(str(error), err=True)
-    except WorkerEnded as end:
-        click.echo(f"expected a worker that can measure, found that {end.reason}; see bench doctor", err=True)
-    except OSError as error:
-        if error.errno == errno.EPIPE:
-            # Whoever read what is printed has gone; click knows what to do.
-            raise
-        where = error.filename or "this system"
-        click.echo(f"{where}: expected to be able to read and write there, found: {error.strerror}", err=True)
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        sys.exit(exit_code.INTERRUPTED)
-    except click.ClickException:
-        raise
-    except Exception:  # whatever it is, it is no result
-        traceback.print_exc()
-        click.echo("a fault of attnbench, not of yours: please report it", err=True)
-        sys.exit(exit_code.FAULT)
-    else:
-        return
-    sys.exit(exit_code.USAGE)
+    if isinstance(error, WorkerEnded):
+        return f"expected a worker that can measure, found that {error.reason}; see bench doctor"
+    mistakes = (SuiteError, FolderError, RunError, PickError, NarrowError, RevisionError)
+    return str(error) if isinstance(error, mistakes) else None
 
 
 def load_suite(path: Path, folders: tuple[Path, ...]) -> "Suite":

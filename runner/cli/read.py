@@ -84,13 +84,14 @@ def validate(suite: Path, folders: tuple[Path, ...]) -> None:
 def list_(folders: tuple[Path, ...]) -> None:
     """List variants with their parameters, implementations, and the suites that ship.
 
-    Exit codes: 0 listed; 2 usage.
+    Exit codes: 0 listed; 2 usage, or a broken file of a variant, which is left out.
     """
     with told():
         from attnbench.runner import listing
 
         extend(folders)
         click.echo(listing.text())
+        _refuse_broken()
 
 
 @click.command()
@@ -140,7 +141,7 @@ def show(name: str, given: tuple[str, ...], seq_len: int | None, out: Path | Non
 def schema(folders: tuple[Path, ...]) -> None:
     """Print the JSON Schema of suites, for editors.
 
-    Exit codes: 0 printed; 2 usage.
+    Exit codes: 0 printed; 2 usage, or a broken file of a variant, which is left out.
     """
     with told():
         import json
@@ -149,6 +150,21 @@ def schema(folders: tuple[Path, ...]) -> None:
 
         extend(folders)
         click.echo(json.dumps(schema.schema(), indent=2))
+        _refuse_broken()
+
+
+def _refuse_broken() -> None:
+    """Tell what is wrong with files of variants.
+
+    Raises:
+        SuiteError: something is.
+    """
+    from attnbench.suites import SuiteError
+    from attnbench.suites.catalog import problems
+
+    broken = problems()
+    if broken:
+        raise SuiteError(broken)
 
 
 def _try_out(cases: "Sequence[Case]", n: int, folders: tuple[Path, ...]) -> int:

@@ -31,7 +31,7 @@ def foresee(case: Case, budget_bytes: int) -> dict[str, Any]:
         allowed_pairs, flops = work(case, case.pattern.spans(case.shape.seq_len))
     except Ended as end:
         return {"status": end.status, "reason": end.reason}
-    except Exception as error:  # whatever a variant raises, it ends its own case alone, with a status
+    except BaseException as error:  # whatever a variant raises, it ends its own case alone, with a status
         status, reason = outcome.of_exception(error)
         return {"status": status, "reason": reason}
     return {"status": None, "predicted_bytes": predicted_bytes, "allowed_pairs": allowed_pairs, "flops": flops}

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnbench import variants
-from attnbench.runner.worker import orphan, outcome
+from attnbench.runner.worker import leftovers, orphan, outcome
 from attnbench.suites import Case
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def serve(
     torch.backends.cudnn.allow_tf32 = False
     if budget_bytes is not None:
         memory.limit(budget_bytes)
+    leftovers.prepare()
+    us = os.getpid()
     desk = _Desk(pipe, marks, link)
     pipe.send_bytes(b'{"ready": true}')
     while True:
@@ -59,8 +61,10 @@ def serve(
             os.write(2, f"{lost}\n".encode())
             os._exit(1)
         except outcome.Spoiled as spoiled:
+            leftovers.end_forked(us)
             pipe.send_bytes(json.dumps({"ended": [spoiled.status, spoiled.reason]}).encode())
             return
+        leftovers.end_forked(us)
         pipe.send_bytes(json.dumps({"reply": reply}).encode())
 
 
@@ -71,6 +75,7 @@ class _Desk:
         self._pipe = pipe
         self._marks = marks
         self._link = link
+        self._us = os.getpid()
         self._bench: Bench | None = None
 
     def answer(self, what: str, request: dict[str, Any]) -> object:
@@ -169,6 +174,7 @@ class _Desk:
                     for _ in slots:
                         ending = last and len(values) == order.count(side) - 1
                         values.append(self._bench.take(index, calls, led=led, last=ending))
+                    leftovers.end_forked(self._us)
                     self._link.send_bytes(b"!")
                 else:
                     self._link.recv_bytes()
@@ -207,6 +213,7 @@ class _Desk:
         return profile.profile(Case.from_json(case), Path(trace), self._stage).to_json()
 
     def _mark(self, index: int) -> None:
+        leftovers.end_forked(self._us)
         self._marks[0] = index
         self._marks[1] += 1
 
@@ -215,6 +222,7 @@ class _Desk:
 
         What is done `aside` takes nothing of that time.
         """
+        leftovers.end_forked(self._us)
         self._marks[1] += anew
         self._pipe.send_bytes(json.dumps({"stage": name, "aside": aside}).encode())
 

@@ -26,9 +26,15 @@ class Spoiled(Exception):
         self.reason = reason
 
 
+class Left(Exception):
+    """A kernel left something running: what."""
+
+
 def of_exception(error: BaseException) -> tuple[Status, str]:
     """The status and reason of a case that raised `error`."""
     text = _first_line(str(error))
+    if isinstance(error, Left):
+        return Status.FAILED, text
     reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
     out_of_memory = isinstance(error, MemoryError) or any(words in str(error).lower() for words in _ALLOCATION)
     return (Status.OUT_OF_MEMORY if out_of_memory else Status.FAILED), reason

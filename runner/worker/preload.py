@@ -6,10 +6,18 @@ worker would pay a second for its first.
 
 import os
 
+from attnbench.runner import refusal
 from attnbench.runner.worker import orphan
 
 # Before torch, which takes seconds: a server looks for its parent only once it has loaded everything.
 orphan.prevent()
+
+# OpenBLAS ends its threads whenever this server forks, and would wait for ever for one that the system had refused.
+refusal.do_without_threads()
+import numpy as numpy  # noqa: E402  # see above
+
+for _name in refusal.not_inherited():
+    del os.environ[_name]
 
 import torch  # noqa: E402  # see above
 from torch.profiler import ProfilerActivity, profile  # noqa: E402  # see above
@@ -19,9 +27,11 @@ from attnbench.runner.worker import probe as probe  # noqa: E402  # see above
 _stderr = os.dup(2)
 _null = os.open(os.devnull, os.O_WRONLY)
 os.dup2(_null, 2)
-with profile(activities=[ProfilerActivity.CPU], profile_memory=True):
-    pass
-os.dup2(_stderr, 2)
+try:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True):
+        pass
+finally:
+    os.dup2(_stderr, 2)
 os.close(_stderr)
 os.close(_null)
 

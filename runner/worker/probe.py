@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from attnbench.runner import memory, sampling
-from attnbench.runner.worker import admission, calls, clocks, compilation, outcome
+from attnbench.runner.worker import admission, calls, clocks, compilation, leftovers, outcome
 from attnbench.runner.worker.admission import Ended
 from attnbench.runner.worker.calls import Call, Inputs
 from attnbench.runner.worker.proof import contents, expected, process, recall, small, whole
@@ -39,13 +39,21 @@ def probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None = None
     `budget_bytes` is what it may allocate; a case predicted to need more is not tried. What the oracle says is left in
     the file `oracle`, if there is one, for the next case of the same mechanism.
     """
-    before = process.state()
+    before, running = process.state(), leftovers.snapshot()
+
+    def looked(name: str, *, anew: bool = False, aside: bool = False) -> None:
+        leftovers.refuse(running)
+        stage(name, anew=anew, aside=aside)
+
     try:
-        found = _probe(case, budget_bytes, stage, oracle, before)
+        found = _probe(case, budget_bytes, looked, oracle, before)
+        leftovers.refuse(running)
     except Ended as end:
         found = Probe(case.key, end.status, end.reason, predicted=end.predicted)
-    except Exception as error:  # whatever a kernel raises, it ends its own case alone, with a status
+    except BaseException as error:  # whatever a kernel raises, it ends its own case alone, with a status
         found = Probe(case.key, *outcome.of_exception(error))
+    finally:
+        leftovers.end_processes(running)
     try:
         process.restore(before)
     except Lasting as lasting:
@@ -301,7 +309,7 @@ def _ending(where: str) -> Iterator[None]:
         yield
     except (Ended, Useless):
         raise
-    except Exception as error:  # whatever a kernel raises, it ends its own case alone, with a status
+    except BaseException as error:  # whatever a kernel raises, it ends its own case alone, with a status
         status, reason = outcome.of_exception(error)
         raise Ended(status, f"{where}: {reason}") from None
 

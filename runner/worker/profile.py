@@ -36,7 +36,7 @@ def profile(case: Case, trace: Path, stage: Stage) -> Profile:
     """Record a few calls of a case, and write their Chrome trace to `trace`, a `.json.gz`."""
     try:
         return _profile(case, trace, stage)
-    except Exception as error:  # whatever a kernel raises, it ends its own case alone, with a status
+    except BaseException as error:  # whatever a kernel raises, it ends its own case alone, with a status
         status, reason = outcome.of_exception(error)
         return Profile(case.key, status, reason, case.title)
 

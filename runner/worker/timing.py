@@ -10,7 +10,7 @@ import torch
 
 from attnbench.runner import sampling
 from attnbench.runner.sampling import Plan, WarmUp
-from attnbench.runner.worker import calls, clocks, cuda_phases, outcome, probe, roof
+from attnbench.runner.worker import calls, clocks, cuda_phases, leftovers, outcome, probe, roof
 from attnbench.runner.worker.calls import Call, Inputs
 from attnbench.runner.worker.launches import EventClock, Value
 from attnbench.runner.worker.proof import contents, digest, process, verdict, whole
@@ -157,14 +157,16 @@ class Bench:
 
         Raises:
             DeviceLost: the error took the CUDA context with it, so that no other case can be measured here.
-            Spoiled: a change cannot be put back.
+            Spoiled: a change cannot be put back, or a thread is left running.
         """
         self._mark(index)
+        before = leftovers.snapshot()
         try:
             work()
+            leftovers.refuse(before)
         except Wrong as wrong:
             self._end(index, Status.WRONG, str(wrong))
-        except Exception as error:  # whatever a kernel raises, it ends its own case alone, with a status
+        except BaseException as error:  # whatever a kernel raises, it ends its own case alone, with a status
             status, reason = outcome.of_exception(error)
             if self.cases[index].device == "cuda" and not _device_answers():
                 raise outcome.DeviceLost(reason) from None
@@ -175,6 +177,10 @@ class Bench:
             raise outcome.Spoiled(Status.FAILED, f"it changes {lasting}, for good") from None
         if changed:
             self._end(index, Status.FAILED, f"it changes {', '.join(changed)}")
+        running = leftovers.left(before)
+        if running:
+            # Processes were ended; a thread cannot be.
+            raise outcome.Spoiled(Status.FAILED, running)
 
     def _end(self, index: int, status: Status, reason: str) -> None:
         """No more is taken from a case."""
