@@ -70,7 +70,7 @@ class Line(NamedTuple):
 def sweeps(run: Run, setting: Setting) -> list[Sweep]:
     """The sweeps of a setting, in its order, at the longest length that has any."""
     passed = setting.frame[setting.frame["status"] == "passed"]
-    passed = passed[floats(passed["allowed_pairs"]) != 0]  # no key per query has no place on a logarithmic axis
+    passed = passed[floats(passed["allowed_pairs"]) > 0]  # else there are no keys to be placed by
     for n in sorted(passed["seq_len"].unique(), reverse=True):
         part = passed[passed["seq_len"] == n]
         found = [_sweep(run, part, group) for group in _groups(part)]

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import rows
 from benchmarks import fuzz_runs
 
 from attnbench.reports import figures, frame, page
+from attnbench.reports.settings import settings
+from attnbench.reports.sweeps import sweeps
 from attnbench.suites import Probe
 
 MUTANTS = 60
@@ -88,6 +91,23 @@ def test_no_pairs_make_no_ratios(tmp_path: Path, plan: rows.Plan) -> None:
     run = frame.load(probed(tmp_path, nothing, plan))
     assert run.frame[["bound_speedup", "realised", "waste", "roof_share"]].isna().all(axis=None)
     assert (run.frame["allowed_pairs"] == 0).all()
+    assert page.write(run).exists()
+
+
+@pytest.mark.parametrize("pairs", [None, 0])
+def test_a_sweep_leaves_out_what_has_no_pairs(tmp_path: Path, pairs: int | None) -> None:
+    widths = (replace(rows.LOCAL, parameters={"window": 2 * width + 1}) for width in (8, 16, 32, 64))
+    plan = rows.Plan((rows.FULL, *widths), (256,), processes=3, values=1)
+    left_out = rows.cases(plan)[1][1].key
+
+    def nothing(row: dict[str, Any]) -> None:
+        if row["case"] == left_out:
+            row["allowed_pairs"] = pairs
+
+    run = frame.load(probed(tmp_path, nothing, plan))
+    (setting,) = settings(run.frame)
+    (swept,) = sweeps(run, setting)
+    assert left_out not in list(run.frame.loc[swept.rows, "case"])
     assert page.write(run).exists()
 
 
