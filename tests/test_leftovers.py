@@ -4,6 +4,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 from typing import Any
 
 import psutil
@@ -46,6 +48,18 @@ def test_a_thread_of_torch_is_none_of_a_kernel(done: threading.Event) -> None:
     before = leftovers.snapshot()
     threading.Thread(target=space["wait"]).start()
     assert leftovers.left(before) is None
+
+
+@pytest.mark.parametrize(("compilers", "is_of_torch"), [("1", False), ("2", True)])
+def test_pools_are_of_torch_where_the_user_has_it_compile_in_threads(
+    monkeypatch: pytest.MonkeyPatch, compilers: str, is_of_torch: bool
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", compilers)
+    monkeypatch.setitem(sys.modules, "torch._inductor.async_compile", ModuleType("async_compile"))
+    before = leftovers.snapshot()
+    with ThreadPoolExecutor(thread_name_prefix="pool") as pool:
+        pool.submit(int).result()
+        assert leftovers.left(before) == (None if is_of_torch else "it left a thread running: pool_0")
 
 
 def test_a_process_counts_until_somebody_has_waited_for_it() -> None:

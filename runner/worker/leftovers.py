@@ -22,6 +22,8 @@ _END_S = 5.0
 _OF_TORCH = os.path.join("torch", "_inductor", "compile_worker")
 """In the command of processes that torch keeps to compile with, where the user asks for them."""
 
+_COMPILERS = "TORCHINDUCTOR_COMPILE_THREADS"
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -116,10 +118,14 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 def _is_of_torch(frame: FrameType | None) -> bool:
-    """Whether a thread runs what torch gave it to do, from its innermost frame."""
+    """Whether a thread runs what torch gave it to do, from its innermost frame.
+
+    Where the user has torch compile in several threads, it keeps pools, whose threads are like those of anybody's pool.
+    """
     given = ""
     while frame is not None:
         name = str(frame.f_globals.get("__name__"))
         given = given if name == "threading" else name
         frame = frame.f_back
-    return given.startswith("torch.")
+    compiles = "torch._inductor.async_compile" in sys.modules and os.environ.get(_COMPILERS) != "1"
+    return given.startswith("torch.") or (compiles and given == "concurrent.futures.thread")
