@@ -318,7 +318,7 @@ def test_a_compiler_has_time_of_its_own(monkeypatch: pytest.MonkeyPatch, anew: b
 
     def begin() -> None:
         _Desk(theirs, marks, None)._stage("compiling it", anew=anew)
-        assert ours.recv_bytes() == b'{"stage": "compiling it"}'
+        assert ours.recv_bytes() == b'{"stage": "compiling it", "aside": false}'
 
     pipe = Told({4.0: b'{"stage": "compiling it"}', 9.0: b'{"reply": 1}'}, begin)
     monkeypatch.setattr(time, "monotonic", lambda: pipe.now)
@@ -328,6 +328,23 @@ def test_a_compiler_has_time_of_its_own(monkeypatch: pytest.MonkeyPatch, anew: b
         assert worker._receive(6)["reply"] == 1
     else:
         with pytest.raises(WorkerEnded, match="no result within 6 s .*, while compiling it"):
+            worker._receive(6)
+
+
+@pytest.mark.parametrize(("replied_s", "in_time"), [(15.4, True), (17.0, False)])
+def test_what_is_done_aside_takes_nothing_of_a_cases_time(
+    monkeypatch: pytest.MonkeyPatch, replied_s: float, in_time: bool
+) -> None:
+    """The proof may take as long each time that it is told; what was left when it began is left when it is over."""
+    aside = b'{"stage": "proving it", "aside": true}'
+    pipe = Told({3.0: aside, 8.0: aside, 12.5: b'{"stage": "calling it"}', replied_s: b'{"reply": 1}'}, lambda: None)
+    monkeypatch.setattr(time, "monotonic", lambda: pipe.now)
+    worker = Worker.__new__(Worker)
+    vars(worker).update(_pipe=pipe, _marks=[0, 0], _process=Killed(), _ready=True, _doing="beginning")
+    if in_time:
+        assert worker._receive(6)["reply"] == 1
+    else:
+        with pytest.raises(WorkerEnded, match="no result within 6 s .*, while calling it"):
             worker._receive(6)
 
 

@@ -140,7 +140,7 @@ FORWARD = [
     (wrong_head, "output differs from the oracle"),
     (not_finite, "output is not finite at N=97, batch 0, head 0, row 96"),
     (infinite, "output is not finite at N=97, batch 0, head 0, row 0"),
-    (other_dtype, "output: expected torch.float32 .* found torch.float64"),
+    (other_dtype, "output: expected a torch.Tensor torch.float32 .* found torch.float64"),
     (other_shape, r"output: expected .* \[1, 4, 97, 8\], found torch.float32 \[1, 97, 4, 8\]"),
 ]
 
@@ -184,7 +184,7 @@ def test_the_streaming_oracle_is_the_dense_one(name: str, parameters: dict[str, 
     want = expected.of_pattern(spans, given, grads=True, step=step)
     q, k, v, dout = (each.double() for each in given)
     right = _oracle.gradients(q, k, v, torch.from_numpy(spans.mask()), dout)
-    bound = 1e-14 if dtype == "float64" else 1e-6
+    bound = 1e-14 if dtype == "float64" else 3e-6
     for found, exact in zip(want.values, right, strict=True):
         assert float((found.double() - exact).abs().max()) <= bound * max(1.0, float(exact.abs().max()))
     assert want.proved == 1

@@ -344,6 +344,7 @@ def test_an_input_that_is_ignored_has_no_gradient(spoil: Callable[[Spoil], None]
     assert found.status is Status.WRONG, "and wrong where it does not"
 
 
+TF32 = torch.backends.cudnn.allow_tf32
 PROCESS: dict[str, Callable[[], object]] = {
     "threads": lambda: torch.set_num_threads(3),
     "grad mode": lambda: torch.set_grad_enabled(False),
@@ -352,7 +353,7 @@ PROCESS: dict[str, Callable[[], object]] = {
     "deterministic": lambda: torch.use_deterministic_algorithms(True),
     "matmul precision": lambda: torch.set_float32_matmul_precision("medium"),
     "denormals": lambda: torch.set_flush_denormal(True),
-    "allow_tf32": lambda: setattr(torch.backends.cudnn, "allow_tf32", not torch.backends.cudnn.allow_tf32),
+    "allow_tf32": lambda: setattr(torch.backends.cudnn, "allow_tf32", not TF32),
     "enable_flash_sdp": lambda: torch.backends.cuda.enable_flash_sdp(False),
     "perf_counter_ns": lambda: setattr(time, "perf_counter_ns", lambda: 0),
     "garbage collector": gc.disable,

@@ -1,13 +1,10 @@
 """Real workers that print, send rubbish, vanish or do not listen; and those who ask them."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -229,45 +226,3 @@ def test_a_reader_that_has_gone_is_no_mistake() -> None:
 
     done = CliRunner().invoke(verb)
     assert (done.exit_code, done.output) == (1, "")
-
-
-class Messages:
-    """A pipe through which messages come at given seconds; waiting for them moves the clock."""
-
-    def __init__(self, *told: tuple[float, dict[str, Any]]) -> None:
-        self.told = [*told]
-        self.now_s = 0.0
-
-    def poll(self, timeout_s: float) -> bool:
-        if self.told and self.told[0][0] <= self.now_s + timeout_s:
-            self.now_s = max(self.now_s, self.told[0][0])
-            return True
-        self.now_s += timeout_s
-        return False
-
-    def recv_bytes(self, longest: int) -> bytes:
-        return json.dumps(self.told.pop(0)[1]).encode()
-
-
-@pytest.mark.parametrize(("replied_s", "in_time"), [(154, True), (170, False)])
-def test_what_is_done_aside_takes_nothing_of_a_cases_time(
-    monkeypatch: pytest.MonkeyPatch, replied_s: float, in_time: bool
-) -> None:
-    """The proof may take as long each time that it is told; what was left when it began is left when it is over."""
-    messages: list[tuple[float, dict[str, Any]]] = [
-        (0.0, {"stage": "a"}),
-        (30.0, {"stage": "proving", "aside": True}),
-        (80.0, {"stage": "proving", "aside": True}),
-        (125.0, {"stage": "b"}),
-        (replied_s, {"reply": 7}),
-    ]
-    pipe: Any = Messages(*messages)
-    monkeypatch.setattr(time, "monotonic", lambda: pipe.now_s)
-    worker = Worker.__new__(Worker)
-    worker._pipe, worker._marks, worker._doing, worker._ready = pipe, [0, 0], "beginning", True
-    worker._process = SimpleNamespace(kill=lambda: None, join=lambda timeout_s: None, exitcode=None)
-    if in_time:
-        assert worker.reply(60) == 7
-    else:
-        with pytest.raises(WorkerEnded, match=r"no result within 60 s \(budget.case_s\), while b"):
-            worker.reply(60)

@@ -74,8 +74,8 @@ def of_reference(reference: Oracle, pairs: int, given: Inputs, *, grads: bool, s
     rows = np.arange(n) if whole else spread(n, FEW)
     exact = _asked(reference, Inputs(*(each.double() for each in given)), rows, grads and whole, step)
     plain = _asked(reference, given, rows, grads and whole, step)
-    errors = [_largest(near.double() - want) for near, want in zip(plain, exact, strict=True)]
-    scales = [_largest(want) for want in exact]
+    errors = [float((near.double() - want).abs().max()) for near, want in zip(plain, exact, strict=True)]
+    scales = [float(want.abs().max()) for want in exact]
     for name, error, scale in zip(tolerance.NAMES, errors, scales, strict=False):
         if not error <= _USELESS * scale + tolerance.FLOORS[dtype]:
             called = str(dtype).removeprefix("torch.")

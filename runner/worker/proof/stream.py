@@ -1,14 +1,16 @@
 """The oracle at any length: attention and its gradients over a pattern's spans, block by block.
 
-    s_ij = q_i . k_j / sqrt(D)    p_ij = exp(s_ij - lse_i)    o_i = sum_j p_ij v_j     for the keys j that query i sees
-    ds_ij = p_ij (do_i . v_j - do_i . o_i) / sqrt(D)
-    dq_i = sum_j ds_ij k_j        dk_j = sum_i ds_ij q_i      dv_j = sum_i p_ij do_i
+    s_ij = q_i . k_j / sqrt(D)    l_i = sum_j exp(s_ij)    p_ij = exp(s_ij - log l_i)    for keys j that query i sees
+    o_i = sum_j p_ij v_j          ds_ij = p_ij (do_i . v_j - do_i . o_i)
+    dq_i = sum_j ds_ij k_j / sqrt(D)    dk_j = sum_i ds_ij q_i / sqrt(D)    dv_j = sum_i p_ij do_i
 
 A block is a few queries and the union of their keys; every allowed pair lies in exactly one block. Keys at equal
 distances share a block with the queries that see the same ones, so the work is linear in the allowed pairs, and nothing
-has N x N elements. All of it computes in the dtype of its inputs, which are float32 or float64.
+has N x N elements. All of it computes in the dtype of its inputs, float32 or float64. Scores are those of standard
+normal inputs: no maximum is subtracted from them, and in float32 one of 89 would be infinite.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -19,8 +21,8 @@ from torch import Tensor
 from attnbench.runner.worker.calls import Inputs
 from attnbench.variants import BoolArray, IntArray, Spans
 
-HEIGHT = {"cpu": 64, "cuda": 256}
-"""Queries in a block. More of them waste pairs at the edges of a window, fewer make small matrix products."""
+_HEIGHTS = {"cpu": (64, 256), "cuda": (128, 512)}
+"""Queries in a block, at least and at most. More of them waste pairs at the edges of a window."""
 _MOST_SCORES = {"cpu": 2**20, "cuda": 2**27}
 """Scores held at once: on a CPU its caches hold them."""
 
@@ -98,38 +100,43 @@ def units(given: Inputs, dtype: torch.dtype) -> Units:
 def attend(spans: Spans, given: Units, step: Step) -> tuple[Tensor, Tensor]:
     """Outputs `U G R D` of the R queries that `spans` is of, and the log-sum-exp `U G R` of their scores."""
     q, k, v, _ = given
-    out, lse = torch.zeros_like(q), torch.full(q.shape[:3], -torch.inf, dtype=q.dtype, device=q.device)
-    for part, rows, keys, mask in _pieces(spans, q):
-        scores = _scores(q[part, :, rows], k[part, keys], mask)
-        most = scores.amax(dim=-1, keepdim=True)
-        weights = scores.sub_(most).exp_()
-        total = weights.sum(dim=-1, keepdim=True)
-        found = _product(weights, v[part, keys]).div_(total)
-        here = (most + total.log()).squeeze(-1)
+    q = q * q.shape[-1] ** -0.5
+    out, total = torch.zeros_like(q), torch.zeros_like(q[..., 0])
+    for part, rows, keys, forbidden in _pieces(spans, q):
+        weights = _weights(q[part, :, rows], k[part, keys], forbidden)
         # The keys of a query may lie in several blocks.
-        before = lse[part, :, rows]
-        both = torch.logaddexp(before, here)
-        kept = out[part, :, rows] * (before - both).exp().unsqueeze(-1)
-        out[part, :, rows] = kept.add_(found.mul_((here - both).exp().unsqueeze(-1)))
-        lse[part, :, rows] = both
+        out[part, :, rows] += _product(weights, v[part, keys])
+        total[part, :, rows] += weights.sum(dim=-1)
         step()
-    return out, lse
+    return out.div_(total.unsqueeze(-1)), total.log_()
 
 
 def gradients(spans: Spans, given: Units, out: Tensor, lse: Tensor, step: Step) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of queries `U G R D`, keys and values `U N D`, from what `attend` gave."""
-    q, k, v, dout = given
-    dq, dk, dv = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
-    inner = (dout * out).sum(dim=-1)
-    for part, rows, keys, mask in _pieces(spans, q):
-        queries, grads, near = q[part, :, rows], dout[part, :, rows], k[part, keys]
-        weights = _scores(queries, near, mask).sub_(lse[part, :, rows].unsqueeze(-1)).exp_()
-        _add(dv, part, keys, _transposed(weights, grads))
-        slopes = _slopes(weights, grads, v[part, keys], inner[part, :, rows])
-        dq[part, :, rows] += _product(slopes, near)
-        _add(dk, part, keys, _transposed(slopes, queries))
+    scaled, k, v, dout = _extended(given, out, lse)
+    q, near, values, grads = (each[..., :-1] for each in (scaled, k, v, dout))
+    dq, dk, dv = (torch.zeros_like(each, memory_format=torch.contiguous_format) for each in (q, near, values))
+    for part, rows, keys, forbidden in _pieces(spans, q):
+        weights = _weights(scaled[part, :, rows], k[part, keys], forbidden)
+        _add(dv, part, keys, _transposed(weights, grads[part, :, rows]))
+        slopes = _product(dout[part, :, rows], v[part, keys].transpose(1, 2)).mul_(weights)
+        dq[part, :, rows] += _product(slopes, near[part, keys])
+        _add(dk, part, keys, _transposed(slopes, q[part, :, rows]))
         step()
-    return dq, dk, dv
+    return dq.mul_(q.shape[-1] ** -0.5), dk, dv
+
+
+def _extended(given: Units, out: Tensor, lse: Tensor) -> Units:
+    """The inputs with a column more, by which their products are `s_ij - log l_i` and `do_i . v_j - do_i . o_i`."""
+    q, k, v, dout = given
+    ones = torch.ones_like(k[..., :1])
+    inner = (dout * out).sum(dim=-1)
+    return Units(
+        torch.cat([q * q.shape[-1] ** -0.5, -lse.unsqueeze(-1)], dim=-1),
+        torch.cat([k, ones], dim=-1),
+        torch.cat([v, ones], dim=-1),
+        torch.cat([dout, -inner.unsqueeze(-1)], dim=-1),
+    )
 
 
 def whole(spans: Spans, given: Units, *, grads: bool, step: Step) -> tuple[Tensor, ...]:
@@ -149,19 +156,18 @@ def at_keys(spans: Spans, keys: IntArray, given: Units, step: Step) -> tuple[Ten
     """The gradients of some keys and values `U C D`, from the queries that see any of them."""
     rows = seeing(spans, keys)
     where, few = (torch.from_numpy(each).to(given.q.device) for each in (rows, keys))
-    q, k, v, dout = given._replace(q=given.q[:, :, where], dout=given.dout[:, :, where])
-    out, lse = attend(_of(spans, rows), Units(q, k, v, dout), step)
-    inner = (dout * out).sum(dim=-1)
-    near, values = k[:, few], v[:, few]
-    dk, dv = torch.zeros_like(near), torch.zeros_like(values)
+    some = given._replace(q=given.q[:, :, where], dout=given.dout[:, :, where])
+    out, lse = attend(_of(spans, rows), some, step)
+    q, k, v, dout = _extended(some._replace(k=some.k[:, few], v=some.v[:, few]), out, lse)
+    dk, dv = (torch.zeros_like(each[..., :-1], memory_format=torch.contiguous_format) for each in (k, v))
     height = max(1, _MOST_SCORES[q.device.type] // (len(keys) * q.shape[1]))
     for at in range(0, len(rows), height):
         part = slice(at, at + height)
-        mask = torch.from_numpy(spans.allowed(rows[part, None], keys[None, :])).to(q.device)
-        queries, grads = q[:, :, part], dout[:, :, part]
-        weights = _scores(queries, near, mask).sub_(lse[:, :, part].unsqueeze(-1)).exp_()
-        dv += _transposed(weights, grads)
-        dk += _transposed(_slopes(weights, grads, values, inner[:, :, part]), queries)
+        forbidden = torch.from_numpy(~spans.allowed(rows[part, None], keys[None, :])).to(q.device)
+        weights = _weights(q[:, :, part], k, forbidden)
+        dv += _transposed(weights, dout[:, :, part, :-1])
+        slopes = _product(dout[:, :, part], v.transpose(1, 2)).mul_(weights)
+        dk += _transposed(slopes, q[:, :, part, :-1])
         step()
     return dk, dv
 
@@ -180,9 +186,12 @@ def seeing(spans: Spans, keys: IntArray) -> IntArray:
 def _pieces(spans: Spans, q: Tensor) -> Iterator[tuple[slice, slice | Tensor, slice | Tensor, Tensor | None]]:
     """The blocks as indices on the device, for as many heads at once as the caches hold."""
     device = q.device
-    for rows, keys, mask in blocks(spans, HEIGHT[device.type]):
+    least, most = _HEIGHTS[device.type]
+    # A power of two, as the blocks of many patterns are.
+    height = min(most, max(least, 2 ** int(math.log2(spans.pairs() / spans.n / 8 + 1))))
+    for rows, keys, mask in blocks(spans, height):
         many = max(1, _MOST_SCORES[device.type] // (q.shape[1] * len(rows) * len(keys)))
-        forbidden = None if mask is None else torch.from_numpy(mask).to(device)
+        forbidden = None if mask is None else torch.from_numpy(~mask).to(device)
         for at in range(0, q.shape[0], many):
             yield slice(at, at + many), _index(rows, device), _index(keys, device), forbidden
 
@@ -194,21 +203,17 @@ def _index(numbers: IntArray, device: torch.device) -> slice | Tensor:
     return torch.from_numpy(numbers).to(device)
 
 
-def _scores(queries: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
-    """`U G R C`; of pairs that are not allowed, minus infinity."""
-    scores = _product(queries, keys.transpose(1, 2)).mul_(queries.shape[-1] ** -0.5)
-    return scores if mask is None else scores.masked_fill_(~mask, -torch.inf)
+def _weights(queries: Tensor, keys: Tensor, forbidden: Tensor | None) -> Tensor:
+    """The exponentials `U G R C` of the products; of pairs that are not allowed, zero."""
+    scores = _product(queries, keys.transpose(1, 2))
+    if forbidden is not None:
+        scores.masked_fill_(forbidden, -torch.inf)
+    return scores.exp_()
 
 
 def _product(left: Tensor, right: Tensor) -> Tensor:
     """`U G R X` times `U X Y`: one product for all query heads of a key head."""
     return torch.bmm(left.flatten(1, 2), right).view(*left.shape[:3], right.shape[-1])
-
-
-def _slopes(weights: Tensor, grads: Tensor, values: Tensor, inner: Tensor) -> Tensor:
-    """The gradients of the products q . k, `U G R C`, in the place of the weights."""
-    found = _product(grads, values.transpose(1, 2)).sub_(inner.unsqueeze(-1))
-    return found.mul_(weights).mul_(grads.shape[-1] ** -0.5)
 
 
 def _transposed(left: Tensor, right: Tensor) -> Tensor:
