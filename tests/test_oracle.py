@@ -141,7 +141,7 @@ FORWARD = [
     (not_finite, "output is not finite at N=97, batch 0, head 0, row 96"),
     (infinite, "output is not finite at N=97, batch 0, head 0, row 0"),
     (other_dtype, "output: expected a torch.Tensor torch.float32 .* found torch.float64"),
-    (other_shape, r"output: expected .* \[1, 4, 97, 8\], found torch.float32 \[1, 97, 4, 8\]"),
+    (other_shape, r"output: expected .* \[1, 4, 97, 8\] on cpu, found torch.float32 \[1, 97, 4, 8\] on cpu"),
 ]
 
 
