@@ -152,7 +152,7 @@ if __name__ == "__main__":
     variants.extend(folder)
     case = Case("strange", {}, "own", Shape(1, 1, 1, 16, 8), "float32", "cpu", "forward", 1)
     with Worker(sys.argv[1], None, (folder,)) as worker:
-        worker.ask({"do": "probe", "case": case.to_json(), "threads": 1, "budget_bytes": 2**30}, 600)
+        worker.ask({"do": "probe", "case": case.to_json(), "threads": 1, "budget_bytes": 2**30, "oracle": None}, 600)
 """
 
 
