@@ -20,6 +20,7 @@ for _name in refusal.not_inherited():
     del os.environ[_name]
 
 import torch  # noqa: E402  # see above
+import torch.fx.experimental.symbolic_shapes  # noqa: E402  # what torch would import in each worker's first gradient
 from torch.profiler import ProfilerActivity, profile  # noqa: E402  # see above
 
 from attnbench.runner.worker import probe as probe  # noqa: E402  # see above

@@ -9,8 +9,9 @@ show nothing of the kind.
 from collections.abc import Callable
 from statistics import median, quantiles
 
+SHORT_NS = 10_000_000
+"""A call that takes no longer depends on what was done before it."""
 LONG_NS = 100_000_000
-_FIRST = 5
 
 Pair = Callable[[int], tuple[float, float]]
 """The time of a call on new content, and of one that repeats it; the number is another one for each pair."""
@@ -18,9 +19,8 @@ Pair = Callable[[int], tuple[float, float]]
 
 def remembers(pair: Pair, seen_ns: tuple[float, float]) -> str | None:
     """What says that the kernel remembers, or nothing; `seen_ns` is a first pair, which tells how long a call takes."""
-    long = max(seen_ns) > LONG_NS
-    many, factor = (3, 2.0) if long else (20, 1.2)
-    taken = [seen_ns] if long else [pair(number) for number in range(_FIRST)]
+    many, factor = (3, 2.0) if max(seen_ns) > LONG_NS else (20, 1.2)
+    taken = _first(pair, seen_ns)
     if not _faster(taken, factor):
         return None
     taken += [pair(number) for number in range(len(taken), many)]
@@ -31,6 +31,13 @@ def remembers(pair: Pair, seen_ns: tuple[float, float]) -> str | None:
         return None
     new, again = _medians(fresh)
     return f"it remembers earlier calls: {new / 1e6:.3g} ms on new inputs, {again / 1e6:.3g} ms where they repeat"
+
+
+def _first(pair: Pair, seen_ns: tuple[float, float]) -> list[tuple[float, float]]:
+    """As many pairs as show that a kernel does nothing of the kind: the longer calls take, the fewer."""
+    if max(seen_ns) <= SHORT_NS:
+        return [pair(number) for number in range(3)]
+    return [seen_ns] if max(seen_ns) > LONG_NS else [seen_ns, pair(0)]
 
 
 def _faster(taken: list[tuple[float, float]], factor: float) -> bool:
