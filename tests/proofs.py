@@ -25,6 +25,7 @@ def check_whole(
         return Verdict(float("inf"), problem)
     found = (out.detach(), *(torch.autograd.grad(out, leaves, given.dout) if grads else ()))
     if reference is None:
-        return verdict.judge(found, expected.of_pattern(spans, given, grads=grads, step=step), given, spans, step)
+        (want,) = expected.of_pattern(spans, [given], grads=grads, step=step)
+        return verdict.judge(found, want, given, spans, step)
     want = expected.of_reference(reference, 0, given, grads=grads, step=step)
     return verdict.judge(found, want, given, None, step)

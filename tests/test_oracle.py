@@ -181,7 +181,7 @@ def test_the_streaming_oracle_is_the_dense_one(name: str, parameters: dict[str, 
         pytest.skip(f"no such pattern at {n}")
     spans, shape = pattern.spans(n), Shape(2, 4, 2, n, 8)
     given = inputs(shape, dtype, "cpu", 5)
-    want = expected.of_pattern(spans, given, grads=True, step=step)
+    (want,) = expected.of_pattern(spans, [given], grads=True, step=step)
     q, k, v, dout = (each.double() for each in given)
     right = _oracle.gradients(q, k, v, torch.from_numpy(spans.mask()), dout)
     bound = 1e-14 if dtype == "float64" else 3e-6

@@ -3,7 +3,7 @@
 import json
 import operator
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -13,7 +13,7 @@ from attnbench.runner import memory, sampling
 from attnbench.runner.worker import admission, calls, clocks, compilation, leftovers, outcome
 from attnbench.runner.worker.admission import Ended
 from attnbench.runner.worker.calls import Call, Inputs
-from attnbench.runner.worker.proof import contents, expected, process, recall, small, whole
+from attnbench.runner.worker.proof import contents, expected, process, recall, small
 from attnbench.runner.worker.proof.expected import Expected, Useless
 from attnbench.runner.worker.proof.process import Lasting, State
 from attnbench.runner.worker.proof.stopwatch import Stopwatch
@@ -90,12 +90,20 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
     stage("compiling it" if compiles else "its first call", anew=compiles)
     call, result, first = _begun(kernel, given, case)
 
-    with watch:
-        proof = _proved(case, call, given, (both, wants), spans, result, stage)
+    with watch, _wrong():
+        exact = None if calls.reference(case) else spans
+        proof = Proof(call, given, both, wants, exact, partial(stage, "proving it", aside=True))
+        proof.look(0, result)
+        new_ns, *_ = (_again(proof, which, call, case.device) for which in (1, 0, 1))
     del result, wants
 
     stage("measuring its memory")
-    peaks = memory.cuda_peaks(call.run) if case.device == "cuda" else memory.cpu_peaks(call.run)
+    repeated: list[tuple[Any, float]] = []
+    measure = memory.cuda_peaks if case.device == "cuda" else memory.cpu_peaks
+    peaks = measure(lambda: repeated.append(_timed(call, case.device)))
+    with watch, _wrong():
+        proof.look(1, repeated[0][0])
+    again_ns = repeated.pop()[1]
 
     stage("estimating its duration")
     # What the first call makes, kernels or the plans of libraries on CUDA, is no part of a call.
@@ -104,7 +112,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
     call_ns = sampling.estimate(call.run, clocks.of(case.device), settled_ns)
 
     with watch:
-        _forgets(case, call, given, both, proof, stage)
+        _forgets(case, call, given, both, (new_ns, again_ns), stage)
     _unchanged(before)
     allowed_pairs, flops = admission.work(case, spans)
     return Probe(
@@ -124,16 +132,16 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
         allowed_pairs=allowed_pairs,
         computed_pairs=computed_pairs,
         flops=flops,
-        max_abs_error=max(*errors, proof.max_abs_error) if errors else proof.max_abs_error,
+        max_abs_error=max([*errors, proof.max_abs_error]),
         proved=proof.proved,
-        repeats_exactly=proof.digest is not None,
+        repeats_exactly=proof.repeats_exactly,
         output_digest=proof.digest,
         proof_s=round(watch.total_s, 4),
     )
 
 
-def expected_of(case: Case, spans: Spans, given: Inputs, step: Callable[[], None]) -> Expected:
-    """What a call of the case must give on some inputs.
+def expected_of(case: Case, spans: Spans, contents: Sequence[Inputs], step: Callable[[], None]) -> list[Expected]:
+    """What a call of the case must give on each of some contents of its inputs.
 
     Raises:
         Useless: the variant's own reference proves nothing.
@@ -141,9 +149,9 @@ def expected_of(case: Case, spans: Spans, given: Inputs, step: Callable[[], None
     reference = calls.reference(case)
     gradients = case.direction != "forward"
     if reference is None:
-        return expected.of_pattern(spans, given, grads=gradients, step=step)
+        return expected.of_pattern(spans, contents, grads=gradients, step=step)
     pairs = spans.pairs() * case.shape.batch * case.shape.heads
-    return expected.of_reference(reference, pairs, given, grads=gradients, step=step)
+    return [expected.of_reference(reference, pairs, each, grads=gradients, step=step) for each in contents]
 
 
 def _expected(
@@ -155,46 +163,45 @@ def _expected(
     told = replace(case, implementation="", direction="forward").to_json()
     key = json.dumps([told, case.direction == "forward"], sort_keys=True)
 
-    def make() -> list[Expected]:
-        return [expected_of(case, spans, each, going_on) for each in both]
-
     try:
         with _ending("the oracle"):
-            return expected.shared(key, oracle, make, case.device)
+            return expected.shared(key, oracle, partial(expected_of, case, spans, both, going_on), case.device)
     except Useless as useless:
         raise Ended(Status.WRONG, str(useless)) from None
 
 
-def _proved(
-    case: Case,
-    call: Call,
-    given: Inputs,
-    known: tuple[tuple[Inputs, Inputs], list[Expected]],
-    spans: Spans,
-    first: Any,
-    stage: Stage,
-) -> Proof:
-    """The proof of the call on both contents; `known` are these, and what it must give on them."""
-    going_on = partial(stage, "proving it", aside=True)
-
-    def clock(run: Callable[[], Any]) -> tuple[Any, float]:
-        start = time.perf_counter_ns()
-        result = run()
-        calls.wait(case.device)
-        return result, float(time.perf_counter_ns() - start)
-
+@contextmanager
+def _wrong() -> Iterator[None]:
+    """What a proof finds wrong ends the case."""
     try:
-        exact = None if calls.reference(case) else spans
-        return whole.prove(call, given, known[0], known[1], exact, first, case.device, clock, going_on)
+        yield
     except Wrong as wrong:
         raise Ended(Status.WRONG, str(wrong)) from None
 
 
-def _forgets(case: Case, call: Call, given: Inputs, both: tuple[Inputs, Inputs], proof: Proof, stage: Stage) -> None:
-    """End the case if its kernel remembers earlier calls."""
+def _timed(call: Call, device: str) -> tuple[Any, float]:
+    """What a call gives, and how long it takes."""
+    start = time.perf_counter_ns()
+    result = call.run()
+    calls.wait(device)
+    return result, float(time.perf_counter_ns() - start)
+
+
+def _again(proof: Proof, which: int, call: Call, device: str) -> float:
+    """Prove a call on a content that is put into the inputs; how long it took."""
+    proof.put(which)
+    result, took_ns = _timed(call, device)
+    proof.look(which, result)
+    return took_ns
+
+
+def _forgets(
+    case: Case, call: Call, given: Inputs, both: tuple[Inputs, Inputs], seen_ns: tuple[float, float], stage: Stage
+) -> None:
+    """End the case if its kernel remembers earlier calls; `seen_ns` is a first pair of new and repeated call."""
     clock = clocks.for_warm_up(case.device)
     spare = Inputs(*(each.clone() for each in given))
-    short = max(proof.new_ns, proof.again_ns) <= recall.SHORT_NS
+    short = max(seen_ns) <= recall.SHORT_NS
 
     def pair(number: int) -> tuple[float, float]:
         stage("looking whether it remembers earlier calls", aside=True)
@@ -209,7 +216,7 @@ def _forgets(case: Case, call: Call, given: Inputs, both: tuple[Inputs, Inputs],
         contents.mix(spare, *both, number)
         return new_ns, clock(call.run, 1)
 
-    found = recall.remembers(pair, (proof.new_ns, proof.again_ns))
+    found = recall.remembers(pair, seen_ns)
     if found:
         raise Ended(Status.WRONG, found)
 

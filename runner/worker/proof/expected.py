@@ -47,18 +47,22 @@ class Expected:
     """The share of the elements that are known."""
 
 
-def of_pattern(spans: Spans, given: Inputs, *, grads: bool, step: Step) -> Expected:
-    """Softmax attention over a pattern's keys."""
-    dtype = given.q.dtype
-    looks = textbook.look(spans, given, grads=grads, step=step)
+def of_pattern(spans: Spans, contents: Sequence[Inputs], *, grads: bool, step: Step) -> list[Expected]:
+    """Softmax attention over a pattern's keys, on each of some contents; the textbook is looked at on the first."""
+    dtype = contents[0].q.dtype
+    looks = textbook.look(spans, contents[0], grads=grads, step=step)
     errors = [max((each.error for each in looks if each.place == place), default=0.0) for place in range(1 + 3 * grads)]
+
+    def streamed(wide: torch.dtype) -> list[Expected]:
+        found = _streamed(spans, contents, wide, grads, step)
+        allowed = (tolerance.allowed(errors, [_largest(each) for each in values], dtype) for values in found)
+        return [Expected(values, most, _known(values)) for values, most in zip(found, allowed, strict=True)]
+
     narrow = torch.promote_types(dtype, torch.float32)
-    values = _streamed(spans, given, narrow, grads, step)
-    allowed = tolerance.allowed(errors, [_largest(each) for each in values], dtype)
-    apart = (_largest(values[each.place][each.where] - each.exact) / allowed[each.place] for each in looks)
-    if narrow != torch.float64 and max(apart) > _PRECISE:
-        values = _streamed(spans, given, torch.float64, grads, step)
-    return Expected(values, allowed, _known(values))
+    found = streamed(narrow)
+    first = found[0]
+    apart = (_largest(first.values[each.place][each.where] - each.exact) / first.allowed[each.place] for each in looks)
+    return found if max(apart) <= _PRECISE or narrow == torch.float64 else streamed(torch.float64)
 
 
 def of_reference(reference: Oracle, pairs: int, given: Inputs, *, grads: bool, step: Step) -> Expected:
@@ -112,26 +116,36 @@ def shared(key: str, path: str | None, make: Callable[[], Sequence[Expected]], d
     return made
 
 
-def _streamed(spans: Spans, given: Inputs, dtype: torch.dtype, grads: bool, step: Step) -> tuple[Tensor, ...]:
-    """The output, and its gradients, in a dtype, as far as they may cost."""
-    every = stream.units(given, dtype)
-    pairs = spans.pairs() * every.q.shape[1]
-    count = len(every.q)
-    whole = min(count, MOST_PAIRS // pairs)
-    if whole == count:
-        found = stream.whole(spans, every, grads=grads, step=step)
+def _streamed(
+    spans: Spans, contents: Sequence[Inputs], dtype: torch.dtype, grads: bool, step: Step
+) -> list[tuple[Tensor, ...]]:
+    """The output of each content, and its gradients, in a dtype, as far as they may cost."""
+    like = contents[0]
+    shapes = (like.q.shape, *(each.shape for each in like[:3]))
+    every = [stream.units(given, dtype) for given in contents]
+    pairs, count = spans.pairs() * every[0].q.shape[1], len(every[0].q)
+    if pairs * count <= MOST_PAIRS:
+        # All contents at once: blocks are planned once, and products are larger.
+        joined = stream.whole(spans, Units(*map(torch.cat, zip(*every, strict=True))), grads=grads, step=step)
+        found = [*zip(*(each.split(count) for each in joined), strict=True)]
     else:
-        found = tuple(torch.full_like(each, torch.nan) for each in ((every.q, *every[:3]) if grads else every[:1]))
-        if whole:
-            part = stream.whole(spans, Units(*(each[:whole] for each in every)), grads=grads, step=step)
-            for to, value in zip(found, part, strict=True):
-                to[:whole] = value
-        for unit in range(whole, count):
-            few = FEW if whole or unit else max(FEW, spans.n * MOST_PAIRS // pairs)
-            one, into = (tuple(each[unit : unit + 1] for each in side) for side in (every, found))
-            _partly(spans, spread(spans.n, few), Units(*one), into, step)
-    shapes = (given.q.shape, *(each.shape for each in given[:3]))
-    return tuple(each.reshape(shape) for each, shape in zip(found, shapes, strict=False))
+        found = [_in_part(spans, each, pairs, grads, step) for each in every]
+    return [tuple(each.reshape(shape) for each, shape in zip(one, shapes, strict=False)) for one in found]
+
+
+def _in_part(spans: Spans, every: Units, pairs: int, grads: bool, step: Step) -> tuple[Tensor, ...]:
+    """As many whole key heads, with so many pairs each, as may cost, and a few rows and keys of the others."""
+    whole = MOST_PAIRS // pairs
+    found = tuple(torch.full_like(each, torch.nan) for each in ((every.q, *every[:3]) if grads else every[:1]))
+    if whole:
+        part = stream.whole(spans, Units(*(each[:whole] for each in every)), grads=grads, step=step)
+        for to, value in zip(found, part, strict=True):
+            to[:whole] = value
+    for unit in range(whole, len(every.q)):
+        few = FEW if whole or unit else max(FEW, spans.n * MOST_PAIRS // pairs)
+        one, into = (tuple(each[unit : unit + 1] for each in side) for side in (every, found))
+        _partly(spans, spread(spans.n, few), Units(*one), into, step)
+    return found
 
 
 def _partly(spans: Spans, few: IntArray, given: Units, into: tuple[Tensor, ...], step: Step) -> None:

@@ -3,7 +3,7 @@
 Calls on content that is new and calls that repeat it are timed in turns. Where repeating is faster by more than both
 spreads, and by a factor of 1.2 in the medians of 20 pairs, and once more in 20 fresh ones, the kernel remembers. Where
 a call takes more than 100 ms it is 3 pairs and a factor of 2. A kernel is not looked at further whose first few pairs
-show nothing of the kind.
+show nothing of the kind: the longer calls take, the fewer.
 """
 
 from collections.abc import Callable
@@ -19,25 +19,18 @@ Pair = Callable[[int], tuple[float, float]]
 
 def remembers(pair: Pair, seen_ns: tuple[float, float]) -> str | None:
     """What says that the kernel remembers, or nothing; `seen_ns` is a first pair, which tells how long a call takes."""
-    many, factor = (3, 2.0) if max(seen_ns) > LONG_NS else (20, 1.2)
-    taken = _first(pair, seen_ns)
-    if not _faster(taken, factor):
-        return None
-    taken += [pair(number) for number in range(len(taken), many)]
-    if not (_faster(taken, factor) and _clear(taken)):
-        return None
+    call_ns = max(seen_ns)
+    factor, steps = (2.0, (1, 3)) if call_ns > LONG_NS else (1.2, (3 if call_ns <= SHORT_NS else 2, 6, 20))
+    taken = [seen_ns] if call_ns > SHORT_NS else []
+    for many in steps:
+        taken += [pair(number) for number in range(len(taken), many)]
+        if not _faster(taken, factor):
+            return None
     fresh = [pair(number) for number in range(many, 2 * many)]
-    if not (_faster(fresh, factor) and _clear(fresh)):
+    if not (_clear(taken) and _faster(fresh, factor) and _clear(fresh)):
         return None
     new, again = _medians(fresh)
     return f"it remembers earlier calls: {new / 1e6:.3g} ms on new inputs, {again / 1e6:.3g} ms where they repeat"
-
-
-def _first(pair: Pair, seen_ns: tuple[float, float]) -> list[tuple[float, float]]:
-    """As many pairs as show that a kernel does nothing of the kind: the longer calls take, the fewer."""
-    if max(seen_ns) <= SHORT_NS:
-        return [pair(number) for number in range(3)]
-    return [seen_ns] if max(seen_ns) > LONG_NS else [seen_ns, pair(0)]
 
 
 def _faster(taken: list[tuple[float, float]], factor: float) -> bool:

@@ -1,7 +1,6 @@
 """The proof of the very call that is timed, at the case's own shape: every element, on two contents of its inputs."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,72 +18,83 @@ class Wrong(Exception):
     """What a call gave, or did, is wrong."""
 
 
-@dataclass(frozen=True)
 class Proof:
-    """What was found of a call that is right."""
+    """Looks at what calls gave on two contents of `given`, which they share.
 
-    max_abs_error: float
-    proved: float
-    """The share of elements that were looked at."""
-    digest: str | None
-    """Of what it gave on content A; None where it does not give the same bits each time."""
-    new_ns: float
-    """How long the first call on content B took."""
-    again_ns: float
-    """How long a call took that repeats the one before."""
-
-
-def prove(
-    call: Call,
-    given: Inputs,
-    both: tuple[Inputs, Inputs],
-    wants: Sequence[Expected],
-    spans: Spans | None,
-    first: Any,
-    device: str,
-    clock: Callable[[Callable[[], Any]], tuple[Any, float]],
-    step: Step,
-) -> Proof:
-    """Call on the contents A, B, A, B and B again, each put into `given`; `first` is what the first call on A gave.
-
-    The first output and gradients of each content are held to the oracle at every element, the others to the first. No
-    call may change its inputs, or what an earlier one gave. `clock` makes a call and says how long it took.
-
-    Raises:
-        Wrong: something is.
+    The first output and gradients of each content are held to the oracle at every element, later ones to the first. No
+    call may change its inputs, or what an earlier one gave. `spans` are None where a variant's own reference was asked.
     """
-    kept: list[tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = []
-    errors, times_ns, exactly = [], [0.0], True
-    result = first
-    for turn, which in enumerate((0, 1, 0, 1, 1)):
-        step()
-        if turn:
-            if turn < 4:
-                contents.rotate(given, both[which])
-                call.renew()
-            result, took_ns = clock(call.run)
-            times_ns.append(took_ns)
-        found = plain(call, result, given)
+
+    def __init__(
+        self,
+        call: Call,
+        given: Inputs,
+        both: tuple[Inputs, Inputs],
+        wants: Sequence[Expected],
+        spans: Spans | None,
+        step: Step,
+    ) -> None:
+        self.max_abs_error = 0.0
+        self.proved = min(want.proved for want in wants)
+        """The share of elements that is looked at."""
+        self.repeats_exactly = True
+        self._call = call
+        self._given = given
+        self._both = both
+        self._wants = wants
+        self._spans = spans
+        self._step = step
+        self._firsts: dict[int, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = {}
+        """By content, what the first call gave, and a copy of it made at once."""
+
+    def put(self, which: int) -> None:
+        """Put a content into the inputs, for the next call."""
+        contents.rotate(self._given, self._both[which])
+        self._call.renew()
+
+    def look(self, which: int, result: Any) -> None:
+        """Look at what a call gave on the content that the inputs have.
+
+        Raises:
+            Wrong: something is.
+        """
+        self._step()
+        found = plain(self._call, result, self._given)
         # At once: what is not there yet, is not there when the next kernel needs it.
         copy = tuple(each.clone() for each in found)
-        calls.wait(device)
-        name = contents.changed(given, both[which])
-        if name:
-            raise Wrong(f"a call changes its input {name}")
-        if turn < 2:
-            judged = verdict.judge(copy, wants[which], both[which], spans, step)
-            errors.append(judged.max_abs_error)
+        calls.wait(self._given.q.device.type)
+        unchanged(self._given, self._both[which])
+        if which not in self._firsts:
+            judged = verdict.judge(copy, self._wants[which], self._both[which], self._spans, self._step)
+            self.max_abs_error = max(self.max_abs_error, judged.max_abs_error)
             problem = judged.problem
-            kept.append((found, copy))
+            self._firsts[which] = found, copy
         else:
-            problem = verdict.differs(kept[which][1], copy, wants[which])
-            exactly &= all(map(torch.equal, kept[which][1], copy))
+            first = self._firsts[which][1]
+            problem = verdict.differs(first, copy, self._wants[which])
+            self.repeats_exactly &= all(map(torch.equal, first, copy))
         if problem:
             raise Wrong(problem)
-        if not all(torch.equal(*pair) for each in (*kept, (found, copy)) for pair in zip(*each, strict=True)):
+        if not all(
+            torch.equal(*pair) for each in (*self._firsts.values(), (found, copy)) for pair in zip(*each, strict=True)
+        ):
             raise Wrong("what a call returned changes later")
-    proved = min(want.proved for want in wants)
-    return Proof(max(errors), proved, digest.of(kept[0][1]) if exactly else None, times_ns[1], times_ns[-1])
+
+    @property
+    def digest(self) -> str | None:
+        """Of what the first call gave; None where calls do not give the same bits each time."""
+        return digest.of(self._firsts[0][1]) if self.repeats_exactly else None
+
+
+def unchanged(given: Inputs, content: Inputs) -> None:
+    """Look whether the inputs are bit for bit what they were.
+
+    Raises:
+        Wrong: one of them is not.
+    """
+    name = contents.changed(given, content)
+    if name:
+        raise Wrong(f"a call changes its input {name}")
 
 
 def plain(call: Call, result: Any, given: Inputs) -> tuple[Tensor, ...]:
