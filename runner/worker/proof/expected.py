@@ -127,7 +127,7 @@ def _streamed(
     if pairs * count <= MOST_PAIRS:
         # All contents at once: blocks are planned once, and products are larger.
         joined = stream.whole(spans, Units(*map(torch.cat, zip(*every, strict=True))), grads=grads, step=step)
-        found = [*zip(*(each.split(count) for each in joined), strict=True)]
+        found = [*zip(*(torch.split(each, count) for each in joined), strict=True)]
     else:
         found = [_in_part(spans, each, pairs, grads, step) for each in every]
     return [tuple(each.reshape(shape) for each, shape in zip(one, shapes, strict=False)) for one in found]
