@@ -15,8 +15,8 @@ COMPILED_S = 2.0
 """Compiling one there, once the probe has left it in torch's cache on disk."""
 PROBE_S = 0.3
 """Checking a case at small lengths, and looking at its memory, besides its own calls."""
-PROBE_CALLS = 8
-"""Calls at a case's own length that a probe makes, about."""
+PROBE_CALLS = 15
+"""Calls at a case's own length that a probe makes, about; computing what they must give takes as long as a few."""
 _STEEPEST = 2.0
 """Nothing here grows faster than the square of the length."""
 

@@ -1,9 +1,8 @@
 """Probe, in a worker: one careful look at a case. Nothing is timed before it is proved right."""
 
 import json
-import operator
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -13,7 +12,7 @@ from attnbench.runner import memory, sampling
 from attnbench.runner.worker import admission, calls, clocks, compilation, leftovers, outcome
 from attnbench.runner.worker.admission import Ended
 from attnbench.runner.worker.calls import Call, Inputs
-from attnbench.runner.worker.proof import contents, expected, process, recall, small
+from attnbench.runner.worker.proof import contents, counts, expected, process, recall, small
 from attnbench.runner.worker.proof.expected import Expected, Useless
 from attnbench.runner.worker.proof.process import Lasting, State
 from attnbench.runner.worker.proof.stopwatch import Stopwatch
@@ -83,7 +82,11 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
     calls.wait(case.device)
     prepare_ns = time.perf_counter_ns() - start
     _unchanged(before)
-    computed_pairs, prepared_bytes = _counts(case, kernel, spans)
+    allowed_pairs, flops = admission.work(case, spans)
+    try:
+        computed_pairs, prepared_bytes = counts.of(kernel, allowed_pairs or 0)
+    except ValueError as error:
+        raise Ended(Status.FAILED, str(error)) from None
     compiles = compilation.needed(kernel)
 
     given = Inputs(*(each.clone() for each in both[0]))
@@ -114,7 +117,6 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
     with watch:
         _forgets(case, call, given, both, (new_ns, again_ns), stage)
     _unchanged(before)
-    allowed_pairs, flops = admission.work(case, spans)
     return Probe(
         case.key,
         Status.PASSED,
@@ -140,20 +142,6 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
     )
 
 
-def expected_of(case: Case, spans: Spans, contents: Sequence[Inputs], step: Callable[[], None]) -> list[Expected]:
-    """What a call of the case must give on each of some contents of its inputs.
-
-    Raises:
-        Useless: the variant's own reference proves nothing.
-    """
-    reference = calls.reference(case)
-    gradients = case.direction != "forward"
-    if reference is None:
-        return expected.of_pattern(spans, contents, grads=gradients, step=step)
-    pairs = spans.pairs() * case.shape.batch * case.shape.heads
-    return [expected.of_reference(reference, pairs, each, grads=gradients, step=step) for each in contents]
-
-
 def _expected(
     case: Case, spans: Spans, both: tuple[Inputs, Inputs], stage: Stage, oracle: str | None
 ) -> list[Expected]:
@@ -165,7 +153,7 @@ def _expected(
 
     try:
         with _ending("the oracle"):
-            return expected.shared(key, oracle, partial(expected_of, case, spans, both, going_on), case.device)
+            return expected.shared(key, oracle, partial(expected.of_case, case, spans, both, going_on), case.device)
     except Useless as useless:
         raise Ended(Status.WRONG, str(useless)) from None
 
@@ -219,30 +207,6 @@ def _forgets(
     found = recall.remembers(pair, seen_ns)
     if found:
         raise Ended(Status.WRONG, found)
-
-
-def _counts(case: Case, kernel: Kernel, spans: Spans) -> tuple[int | None, int]:
-    """The pairs that a kernel says it computes and the bytes that its preparation holds, if it may say so."""
-    pairs, prepared = kernel.computed_pairs, _integer(kernel.prepared_bytes)
-    least = admission.work(case, spans)[0] or 0
-    known = None if pairs is None else _integer(pairs)
-    if pairs is not None and (known is None or known < least):
-        found = f"found {pairs!r}"
-        raise Ended(Status.FAILED, f"computed_pairs: expected None or an integer of at least {least}, {found}")
-    if prepared is None or prepared < 0:
-        found = f"found {kernel.prepared_bytes!r}"
-        raise Ended(Status.FAILED, f"prepared_bytes: expected an integer of at least 0, {found}")
-    return known, prepared
-
-
-def _integer(value: object) -> int | None:
-    """An integer of Python's or NumPy's as such; None of anything else."""
-    if isinstance(value, bool):
-        return None
-    try:
-        return operator.index(value)  # type: ignore[arg-type]  # that is the question
-    except TypeError:
-        return None
 
 
 def _unchanged(before: State) -> None:

@@ -10,10 +10,10 @@ import torch
 
 from attnbench.runner import sampling
 from attnbench.runner.sampling import Plan, WarmUp
-from attnbench.runner.worker import calls, clocks, cuda_phases, leftovers, outcome, probe, roof
+from attnbench.runner.worker import calls, clocks, cuda_phases, leftovers, outcome, roof
 from attnbench.runner.worker.calls import Call, Inputs
 from attnbench.runner.worker.launches import EventClock, Value
-from attnbench.runner.worker.proof import contents, digest, process, verdict, whole
+from attnbench.runner.worker.proof import contents, digest, expected, process, verdict, whole
 from attnbench.runner.worker.proof.stopwatch import Stopwatch
 from attnbench.runner.worker.proof.whole import Wrong
 from attnbench.runner.worker.roof import Roofs
@@ -91,7 +91,7 @@ class Bench:
                 return
             mark = partial(self._mark, index)
             spans = case.pattern.spans(case.shape.seq_len)
-            (want,) = probe.expected_of(case, spans, [self._proved], mark)
+            (want,) = expected.of_case(case, spans, [self._proved], mark)
             exact = None if calls.reference(case) else spans
             problem = verdict.judge(found, want, self._proved, exact, mark).problem
             if problem:

@@ -14,10 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attnbench.runner.worker import calls
 from attnbench.runner.worker.calls import Inputs
 from attnbench.runner.worker.proof import stream, textbook, tolerance
 from attnbench.runner.worker.proof.stream import Step, Units
 from attnbench.runner.worker.proof.textbook import FEW, spread
+from attnbench.suites import Case
 from attnbench.variants import IntArray, Spans
 from attnbench.variants.kernels import _oracle
 from attnbench.variants.kernels._oracle import Oracle
@@ -45,6 +47,19 @@ class Expected:
     """The largest error that each of them may have."""
     proved: float
     """The share of the elements that are known."""
+
+
+def of_case(case: Case, spans: Spans, contents: Sequence[Inputs], step: Step) -> list[Expected]:
+    """What a call of the case must give on each of some contents of its inputs.
+
+    Raises:
+        Useless: the variant's own reference proves nothing.
+    """
+    reference, grads = calls.reference(case), case.direction != "forward"
+    if reference is None:
+        return of_pattern(spans, contents, grads=grads, step=step)
+    pairs = spans.pairs() * case.shape.batch * case.shape.heads
+    return [of_reference(reference, pairs, each, grads=grads, step=step) for each in contents]
 
 
 def of_pattern(spans: Spans, contents: Sequence[Inputs], *, grads: bool, step: Step) -> list[Expected]:
