@@ -24,7 +24,7 @@ from test_run import bench
 from torch import Tensor
 
 from attnbench.runner import memory, workers
-from attnbench.runner.worker import calls, clocks, probe
+from attnbench.runner.worker import calls, clocks, desk, outcome, probe
 from attnbench.runner.worker.calls import inputs
 from attnbench.runner.worker.desk import _Desk
 from attnbench.runner.worker.proof.small import check
@@ -345,6 +345,25 @@ def test_what_is_done_aside_takes_nothing_of_a_cases_time(
     else:
         with pytest.raises(WorkerEnded, match="no result within 6 s .*, while calling it"):
             worker._receive(6)
+
+
+def test_a_worker_that_a_case_spoiled_ends_with_the_status_of_the_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it says last is what its parent is told: the case at hand failed, and did not crash."""
+    ours, theirs = Pipe()
+
+    def spoil(self: _Desk, what: str, request: dict[str, Any]) -> None:
+        raise outcome.Spoiled(Status.FAILED, "it left a thread running: Thread-1")
+
+    monkeypatch.setattr(desk, "_detach", lambda log: None)
+    monkeypatch.setattr(_Desk, "answer", spoil)
+    ours.send_bytes(b'{"do": "time"}')
+    desk.serve(theirs, "", [3, 0], None, [], None)
+    worker = Worker.__new__(Worker)
+    vars(worker).update(_pipe=ours, _marks=[3, 0], _process=Killed(), _ready=True, _doing="being timed")
+    assert ours.recv_bytes() == b'{"ready": true}'
+    with pytest.raises(WorkerEnded, match="it left a thread running") as end:
+        worker.reply(6)
+    assert (end.value.status, end.value.index) == (Status.FAILED, 3)
 
 
 def test_a_compiler_has_memory_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ import json
 import math
 import os
 import random
+import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -357,6 +359,9 @@ PROCESS: dict[str, Callable[[], object]] = {
     "enable_flash_sdp": lambda: torch.backends.cuda.enable_flash_sdp(False),
     "perf_counter_ns": lambda: setattr(time, "perf_counter_ns", lambda: 0),
     "garbage collector": gc.disable,
+    "torch.softmax": lambda: setattr(torch, "softmax", lambda *given, **more: None),
+    "switch interval": lambda: sys.setswitchinterval(0.5),
+    "tracing": lambda: sys.setprofile(lambda *given: None),
 }
 """What moves other cases' numbers, by a word of its name."""
 
@@ -446,6 +451,26 @@ def test_a_change_that_cannot_be_put_back_ends_the_process(
         timing.group([(FORWARD, Plan(1, 2), None)], 0, "seed", 1e5, lambda index: None)
     state["now"] = 1
     assert probe(FORWARD, BUDGET, unheard).status is Status.FAILED
+
+
+def test_a_thread_that_is_left_running_while_others_are_timed_ends_the_process(
+    spoil: Callable[[Spoil], None],
+) -> None:
+    over = threading.Event()
+
+    def leaving(right: Attend, n: int) -> Attend:
+        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            threading.Thread(target=over.wait, name="left").start()
+            return right(q, k, v)
+
+        return attend
+
+    spoil(leaving)
+    try:
+        with pytest.raises(outcome.Spoiled, match="it left a thread running: left"):
+            timing.group([(FORWARD, Plan(1, 2), None)], 0, "seed", 1e5, lambda index: None)
+    finally:
+        over.set()
 
 
 @pytest.mark.parametrize("pairs", [-5, 0, 1, math.nan, math.inf, 2.5e9, True, "many"])

@@ -35,6 +35,13 @@ _BACKENDS = (
     *("cuda.matmul.allow_fp16_reduced_precision_reduction", "cuda.matmul.allow_bf16_reduced_precision_reduction"),
     *("mkldnn.enabled", "mkldnn.deterministic", "mkldnn.matmul.fp32_precision", "cuda.matmul.fp32_precision"),
 )
+_FUNCTIONS = {
+    torch: ("bmm", "einsum", "matmul", "softmax"),
+    functional: ("scaled_dot_product_attention", "softmax"),
+    torch.autograd: ("grad",),
+    time: ("perf_counter_ns",),
+}
+"""What other kernels call, and what measures them."""
 _FUSED = ("flash", "mem_efficient", "math", "cudnn")
 
 
@@ -58,10 +65,13 @@ def _settings() -> Iterator[_Setting]:
             getattr(torch.backends.cuda, name.format(kernel)) for name in ("{}_sdp_enabled", "enable_{}_sdp")
         )
         yield _Setting(f"torch.backends.cuda.enable_{kernel}_sdp", read, write)
-    yield from _attribute(functional, "torch.nn.functional", "scaled_dot_product_attention")
-    yield from _attribute(torch.autograd, "torch.autograd", "grad")
-    yield from _attribute(time, "time", "perf_counter_ns")
+    for owner, names in _FUNCTIONS.items():
+        for name in names:
+            yield from _attribute(owner, owner.__name__, name)
     yield _Setting("Python's garbage collector", gc.isenabled, lambda value: gc.enable() if value else gc.disable())
+    yield _Setting("Python's tracing", lambda: (sys.gettrace(), sys.getprofile()), _trace)
+    yield _Setting("Python's switch interval", sys.getswitchinterval, sys.setswitchinterval)
+    yield _Setting("its priority", lambda: os.getpriority(os.PRIO_PROCESS, 0), _prioritise)
     if hasattr(os, "sched_getaffinity"):
         yield _Setting(
             "the CPUs it may use", lambda: os.sched_getaffinity(0), lambda value: os.sched_setaffinity(0, value)
@@ -80,6 +90,15 @@ def _attribute(owner: Any, name: str, path: str) -> Iterator[_Setting]:
 def _default_device() -> tuple[str, int]:
     """The device, and how many modes there are that look at torch's calls: a default device is one."""
     return str(torch.get_default_device()), torch._C._len_torch_function_stack()
+
+
+def _trace(value: tuple[Any, Any]) -> None:
+    sys.settrace(value[0])
+    sys.setprofile(value[1])
+
+
+def _prioritise(value: int) -> None:
+    os.setpriority(os.PRIO_PROCESS, 0, value)
 
 
 def _deterministic() -> tuple[bool, bool]:
