@@ -4,8 +4,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from attnbench.runner import environment
 from attnbench.runner.workers import Asked, StartWorker, Worker, WorkerEnded, kind_for, started, understood
@@ -70,14 +69,6 @@ class Prober:
         if self._oracle is not None:
             self._oracle.close()
             self._oracle = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _drop(self) -> None:
         """End the lasting worker, if there is one."""

@@ -1,5 +1,6 @@
 """Profiling as the parent does it: each case in a worker of its own, never in one that is timed."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class Profiler:
 def checked(case: Case, folder: Path, budget: Budget, folders: tuple[Path, ...] = ()) -> Profile:
     """The profile of one case that was probed first, written into `folder`; or why there is none."""
     budget_bytes = budget.bytes_of(memory.available_bytes())
-    with Prober(budget, budget_bytes, folders) as prober:
+    with closing(Prober(budget, budget_bytes, folders)) as prober:
         probe = prober.probe(case)
     if probe.status is Status.PASSED:
         found = Profiler(folder, budget.case_s, budget_bytes, folders).profile(case)

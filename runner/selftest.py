@@ -7,6 +7,7 @@ interrupted, and a later one adds runs. `attnbench.reports.selftest` reads it.
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 
 from attnbench.runner import arms, prober
@@ -52,7 +53,7 @@ def measure(suite: Suite, book: Book, runs: int, stages: Stages, flag: Flag, say
     if on_cpu:
         _overhead(book, suite.budget.case_s, plans[0.0])
         _agreement(book, on_cpu, plans[0.0], setting, say)
-        with Prober(suite.budget, budget_bytes) as probes:
+        with closing(Prober(suite.budget, budget_bytes)) as probes:
             _memory(book, on_cpu, probes, say)
     for run in range(runs):
         for slowdown in SLOWDOWNS if run % POWER_EVERY == 0 else SLOWDOWNS[:1]:

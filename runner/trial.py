@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def trials(
 ) -> Iterator[Trial]:
     """Try each case, one after another; without gradients where the implementation has none."""
     budget = Budget()
-    with Prober(budget, budget.bytes_of(memory.available_bytes()), folders, start_worker) as prober:
+    with closing(Prober(budget, budget.bytes_of(memory.available_bytes()), folders, start_worker)) as prober:
         for case in cases:
             forward = replace(case, direction="forward")
             probe = prober.probe(case)

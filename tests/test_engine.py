@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -384,7 +385,7 @@ def test_the_budget_of_a_cuda_case_is_of_the_memory_free_there(tmp_path: Path) -
 def test_two_live_workers_share_what_is_free_on_a_device() -> None:
     machine = Machine()
     machine.free_bytes = 1000
-    with Prober(Budget(memory="80%"), 2**30, start_worker=machine.start, live=2) as prober:
+    with closing(Prober(Budget(memory="80%"), 2**30, start_worker=machine.start, live=2)) as prober:
         prober.probe(parse(CUDA_SUITE, "tiny.yaml").cases()[0])
     assert machine.budgets == {400}
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def probed(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str, case_s: flo
     (folder / "strange.py").write_text(VARIANT.replace("BODY", body))
     variants.extend(folder)
     case = Case("strange", {}, "own", Shape(1, 1, 1, 16, 8), "float32", "cpu", "forward", 1)
-    with Prober(Budget(case_s=case_s), 2**30, (folder,)) as prober:
+    with closing(Prober(Budget(case_s=case_s), 2**30, (folder,))) as prober:
         return prober.probe(case)
 
 
