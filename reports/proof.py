@@ -33,7 +33,7 @@ def in_part(frame: pd.DataFrame) -> str | None:
         return None
     cases = f"{len(some)} case{'s' if len(some) > 1 else ''}"
     least = units.percent(float(some["proved"].min()))
-    return f"the proof of {cases} looked at a part of the elements, at {least} of one: see proved in table.csv."
+    return f"the proof of {cases} covered a part of the elements, as little as {least} in one: see proved in table.csv."
 
 
 def price(frame: pd.DataFrame, meta: Mapping[str, Any]) -> str | None:

@@ -36,7 +36,7 @@ LONGEST_BYTES = 2**28
 
 _KINDS = {"ready", "stage", "reply", "ended"}
 """What a message holds one of."""
-_DOING = {"ready": "being made ready", "time": "being timed", "turns": "taking turns"}
+_DOING = {"ready": "being made ready", "time": "being timed", "turns": "taking turns", "settle": "being proved"}
 """What a worker does that does not say so itself."""
 _RUBBISH = "its process sent rubbish instead of a reply"
 

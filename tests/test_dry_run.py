@@ -11,7 +11,7 @@ from test_run import bench
 from attnbench.runner import foresight
 from attnbench.runner.forecast import READY_S, START_S, probe_s
 from attnbench.runner.foresight import Foresight
-from attnbench.runner.worker import admission, calls
+from attnbench.runner.worker import admission
 from attnbench.runner.workers import WorkerEnded
 from attnbench.suites import Case, Status
 from attnbench.suites.load import parse
@@ -163,7 +163,7 @@ def test_what_a_backward_needs_kept_must_fit_too() -> None:
     asked = case.pattern, case.shape, case.dtype, case.device
     eager = kernels.load(case.implementation)
     call, kept = (eager.predict_bytes(*asked, direction, 2) for direction in ("backward", "training"))
-    inputs = 8 * calls.input_bytes(case.shape, case.dtype)
+    inputs = admission.proof_bytes(case)
     assert call < kept
     assert admission.foresee(case, kept + inputs)["status"] is None
     assert admission.foresee(case, (call + kept) // 2 + inputs)["status"] is Status.OUT_OF_MEMORY

@@ -336,6 +336,67 @@ def test_a_second_call_that_is_wrong_is_found_in_every_direction(
     assert probe(replace(CASE, direction=direction), BUDGET, unheard).status is Status.WRONG
 
 
+def ahead(right: Attend, n: int) -> Attend:
+    """Computes the gradients in the forward pass, which `backward` does not time, from the dout of an earlier call."""
+    known: list[Tensor] = []
+
+    class Ahead(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            with torch.enable_grad():
+                leaves = [each.detach().requires_grad_() for each in (q, k, v)]
+                out = right(*leaves)
+                ctx.gradients = torch.autograd.grad(out, leaves, known[0]) if known else None
+                ctx.leaves = leaves
+            return out.detach()
+
+        @staticmethod
+        def backward(ctx: Any, dout: Tensor) -> tuple[Tensor, ...]:
+            if ctx.gradients is not None:
+                return tuple(each.clone() for each in ctx.gradients)
+            known[:] = [dout]
+            with torch.enable_grad():
+                found: tuple[Tensor, ...] = torch.autograd.grad(right(*ctx.leaves), ctx.leaves, dout)
+                return found
+
+    return lambda q, k, v: Ahead.apply(q, k, v) if long(n) else right(q, k, v)  # type: ignore[no-untyped-call]
+
+
+def test_a_backward_that_is_computed_in_the_forward_is_wrong(spoil: Callable[[Spoil], None]) -> None:
+    spoil(ahead)
+    assert probe(replace(CASE, direction="backward"), BUDGET, unheard).status is Status.WRONG
+
+
+def test_a_kernel_that_remembers_what_was_often_repeated_is_found(spoil: Callable[[Spoil], None]) -> None:
+    def patient(right: Attend, n: int) -> Attend:
+        seen: dict[int, int] = {}
+        kept: dict[int, Tensor] = {}
+
+        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            content = hash(tuple(q[0, 0, :3].flatten().tolist()))
+            seen[content] = seen.get(content, 0) + 1
+            if seen[content] < 5 or content not in kept:
+                kept[content] = right(q, k, v)
+            return kept[content].clone()
+
+        return attend
+
+    spoil(patient)
+    assert "remembers" in probe(replace(FORWARD, shape=replace(SHAPE, seq_len=512)), BUDGET, unheard).reason
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward", "training"])
+@pytest.mark.parametrize("copies", [True, False])
+def test_a_result_may_lie_in_an_input(spoil: Callable[[Spoil], None], direction: Any, copies: bool) -> None:
+    """Where each query sees its own key alone, the output is V and its gradient is dout."""
+    spoil(lambda right, n: lambda q, k, v: v.clone() if copies else v.view_as(v))
+    shape = replace(SHAPE, kv_heads=SHAPE.heads)
+    case = replace(CASE, parameters={"left": 0, "right": 0}, shape=shape, direction=direction)
+    found = probe(case, BUDGET, unheard)
+    assert found.status is Status.PASSED, found.reason
+    assert timed(case, found.output_digest).status is Status.PASSED
+
+
 def test_an_input_that_is_ignored_has_no_gradient(spoil: Callable[[Spoil], None]) -> None:
     """Which is right where the oracle ignores it too: at one key of its own a query's output is the value there."""
     case = replace(CASE, parameters={"left": 0, "right": 0})
@@ -354,6 +415,7 @@ PROCESS: dict[str, Callable[[], object]] = {
     "default device": lambda: torch.set_default_device("cpu"),
     "deterministic": lambda: torch.use_deterministic_algorithms(True),
     "matmul precision": lambda: torch.set_float32_matmul_precision("medium"),
+    "autocast": lambda: torch.set_autocast_enabled("cpu", True),
     "denormals": lambda: torch.set_flush_denormal(True),
     "allow_tf32": lambda: setattr(torch.backends.cudnn, "allow_tf32", not TF32),
     "enable_flash_sdp": lambda: torch.backends.cuda.enable_flash_sdp(False),
@@ -390,6 +452,8 @@ def test_a_case_that_changes_the_process_fails_and_all_is_put_back(
     assert process.restore(before) == []
     if (word, when) == ("grad mode", "call"):
         assert found.status is Status.PASSED
+    elif (word, when) == ("autocast", "call"):
+        assert found.status is Status.WRONG, "its own output is rounded"
     else:
         assert found.status is Status.FAILED
         assert word in found.reason

@@ -10,8 +10,8 @@ from attnbench.variants import OWN, Pattern, Spans, TooManySpans, flaw, kernels
 
 FLOPS_PER_PAIR = {"forward": 4, "backward": 8, "training": 12}
 """Times the head width: two products forward, four backward, a multiplication and an addition each."""
-_HELD = 8
-"""Times the inputs that a proof holds: three contents, what two calls gave with a copy, and what the oracle says."""
+_HELD, _HELD_16_BITS = 10, 18
+"""Memory of a proof, in multiples of the inputs' bytes: contents, results with copies, and the oracle, in float32."""
 
 
 class Ended(Exception):
@@ -65,11 +65,17 @@ def admit(case: Case, budget_bytes: int) -> int | None:
     predicted = implementation.predict_bytes(*asked, case.direction, threads)
     # What the forward pass keeps for `backward` is there before the call, and must fit too.
     held = implementation.predict_bytes(*asked, "training", threads) if case.direction == "backward" else predicted
-    needed = max(predicted, held) + _HELD * calls.input_bytes(case.shape, case.dtype)
+    needed = max(predicted, held) + proof_bytes(case)
     if needed > budget_bytes:
         reason = f"predicted: needs {_gib(needed)} with its inputs and its proof, the budget is {_gib(budget_bytes)}"
         raise Ended(Status.OUT_OF_MEMORY, reason, predicted=True)
     return predicted
+
+
+def proof_bytes(case: Case) -> int:
+    """Bytes that a proof of the case holds beside what a call allocates, its inputs among them."""
+    many = _HELD_16_BITS if getattr(torch, case.dtype).itemsize == 2 else _HELD
+    return many * calls.input_bytes(case.shape, case.dtype)
 
 
 def sound(pattern: Pattern, n: int) -> Spans:

@@ -47,14 +47,20 @@ def _drawn(shape: Shape, seed: int) -> tuple[Tensor, ...]:
     return tuple(torch.randn(shape.batch, each, shape.seq_len, shape.head_dim, generator=generator) for each in heads)
 
 
-_kept = lru_cache(maxsize=1)(_drawn)
-"""The same, of the last shape kept: drawing takes longer than most that a GPU does with it."""
+_kept = lru_cache(maxsize=2)(_drawn)
+"""The same, of the last two kept: drawing takes longer than most that a GPU does with it."""
 
 
 def wait(device: str) -> None:
     """Until everything queued is done."""
     if device == "cuda":
         torch.cuda.synchronize()
+
+
+def wait_for_stream(device: str) -> None:
+    """Until everything queued on the current stream is done: what runs beside it is not waited for."""
+    if device == "cuda":
+        torch.cuda.current_stream().synchronize()
 
 
 def input_bytes(shape: Shape, dtype: str) -> int:

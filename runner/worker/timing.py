@@ -108,8 +108,8 @@ class Bench:
         call = self._calls[index]
         with self.proofs[index]:
             n = self.cases[0].shape.seq_len
-            contents.rotate(self._given, self._proved, 0 if last or n == 1 else self._drawn.randrange(1, n))
-            call.renew()
+            by = 0 if last or n == 1 else self._drawn.randrange(1, n)
+            contents.rotate(call, self._given, self._proved, by)
         if not last:
             return call.run
         self._kept[index] = _Kept(call.run)

@@ -115,17 +115,17 @@ def shared(key: str, path: str | None, make: Callable[[], Sequence[Expected]], d
     if path is None:
         return [*make()]
     try:
-        held = torch.load(path, map_location=device, weights_only=True)
+        with open(path, "rb") as file:
+            if file.readline() == f"{key}\n".encode():
+                held = torch.load(file, map_location=device, weights_only=True)
+                return [Expected(tuple(values), tuple(allowed), proved) for values, allowed, proved in held]
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
-        held = {}  # it is empty, or its writer died
-    if held.get("key") == key:
-        return [Expected(tuple(values), tuple(allowed), proved) for values, allowed, proved in held["expected"]]
+        pass  # its writer died
     made = [*make()]
     try:
         with open(path, "wb") as file:
-            torch.save(
-                {"key": key, "expected": [[*map(list, (one.values, one.allowed)), one.proved] for one in made]}, file
-            )
+            file.write(f"{key}\n".encode())
+            torch.save([[list(one.values), list(one.allowed), one.proved] for one in made], file)
     except (OSError, RuntimeError):
         pass  # the next process computes it again
     return made

@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,10 +52,16 @@ def _settings() -> Iterator[_Setting]:
     yield _Setting("torch's interop threads", torch.get_num_interop_threads, torch.set_num_interop_threads)
     yield _Setting("grad mode", torch.is_grad_enabled, torch.set_grad_enabled)
     yield _Setting("the default dtype", torch.get_default_dtype, torch.set_default_dtype)
-    # A default that is what it was slows every call down all the same. None takes it away: a worker starts with none.
+    # Setting a default device, even the current one, slows every call. None removes it: a worker starts with none.
     yield _Setting("the default device", _default_device, lambda _: torch.set_default_device(None))
     yield _Setting("deterministic algorithms", _deterministic, _set_deterministic)
     yield _Setting("flushing of denormals", _flushes_denormals, torch.set_flush_denormal)
+    for device in ("cpu", "cuda"):
+        yield _Setting(f"autocast on {device}", partial(_autocast, device), partial(_set_autocast, device))
+    yield _Setting("inference mode", torch.is_inference_mode_enabled, _not_written)
+    yield _Setting("modes of dispatch", torch._C._len_torch_dispatch_stack, _not_written)
+    threads = torch.autograd.is_multithreading_enabled, torch.autograd.set_multithreading_enabled
+    yield _Setting("threads of gradients", *threads)
     precision = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
     yield _Setting("float32 matmul precision", *precision)
     yield _Setting("anomaly detection", torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly)
@@ -90,6 +97,19 @@ def _attribute(owner: Any, name: str, path: str) -> Iterator[_Setting]:
 def _default_device() -> tuple[str, int]:
     """The device, and how many modes there are that look at torch's calls: a default device is one."""
     return str(torch.get_default_device()), torch._C._len_torch_function_stack()
+
+
+def _autocast(device: str) -> tuple[bool, torch.dtype]:
+    return torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+
+
+def _set_autocast(device: str, value: tuple[bool, torch.dtype]) -> None:
+    torch.set_autocast_enabled(device, value[0])
+    torch.set_autocast_dtype(device, value[1])
+
+
+def _not_written(value: Any) -> None:
+    raise RuntimeError(f"torch has no way back to {value}")
 
 
 def _trace(value: tuple[Any, Any]) -> None:

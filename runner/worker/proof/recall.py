@@ -18,7 +18,7 @@ Pair = Callable[[int], tuple[float, float]]
 
 
 def remembers(pair: Pair, seen_ns: tuple[float, float]) -> str | None:
-    """What says that the kernel remembers, or nothing; `seen_ns` is a first pair, which tells how long a call takes."""
+    """Why the kernel must be remembering earlier calls, or None; `seen_ns` is a first pair: how long a call takes."""
     call_ns = max(seen_ns)
     factor, steps = (2.0, (1, 3)) if call_ns > LONG_NS else (1.2, (3 if call_ns <= SHORT_NS else 2, 6, 20))
     taken = [seen_ns] if call_ns > SHORT_NS else []

@@ -100,7 +100,7 @@ def check(
 ) -> Verdict:
     """Compare `attend` with the oracle at a small shape, and with `gradients` dQ, dK and dV too."""
     given = inputs(shape, dtype, device, seed)
-    leaves = [each.detach().requires_grad_(gradients) for each in given[:3]]
+    leaves = [each.clone().requires_grad_(gradients) for each in given[:3]]
     with torch.set_grad_enabled(gradients):
         out = attend(*leaves)
     problem = unfit(0, out, given)

@@ -111,7 +111,7 @@ def _at(where: Sequence[int], got: Tensor) -> str:
 
 
 def _row_errors(got: Tensor, want: Tensor, *, whole: bool) -> Tensor:
-    """The largest error of each row `B H N`; 0 where not the `whole` is known, and nothing of it."""
+    """The largest error of each row `B H N`; 0 for a row of which nothing is known, where not the `whole` is."""
     apart = (got.to(want.dtype) - want).abs_()
     return (apart if whole else apart.nan_to_num_(nan=0.0)).amax(dim=-1)
 

@@ -49,8 +49,7 @@ class Proof:
 
     def put(self, which: int) -> None:
         """Put a content into the inputs, for the next call."""
-        contents.rotate(self._given, self._both[which])
-        self._call.renew()
+        contents.rotate(self._call, self._given, self._both[which])
 
     def look(self, which: int, result: Any) -> None:
         """Look at what a call gave on the content that the inputs have.
@@ -58,17 +57,19 @@ class Proof:
         Raises:
             Wrong: something is.
         """
-        self._step()
         found = plain(self._call, result, self._given)
-        # At once: what is not there yet, is not there when the next kernel needs it.
+        # Copy at once: a result that is unfinished now would be unfinished for whoever uses it.
         copy = tuple(each.clone() for each in found)
+        self._step()
         calls.wait(self._given.q.device.type)
         unchanged(self._given, self._both[which])
         if which not in self._firsts:
             judged = verdict.judge(copy, self._wants[which], self._both[which], self._spans, self._step)
             self.max_abs_error = max(self.max_abs_error, judged.max_abs_error)
             problem = judged.problem
-            self._firsts[which] = found, copy
+            # What lies in an input, as dV may where the output is V, changes with it.
+            owned = (each if _owned(each, self._given) else kept for each, kept in zip(found, copy, strict=True))
+            self._firsts[which] = tuple(owned), copy
         else:
             first = self._firsts[which][1]
             problem = verdict.differs(first, copy, self._wants[which])
@@ -84,6 +85,11 @@ class Proof:
     def digest(self) -> str | None:
         """Of what the first call gave; None where calls do not give the same bits each time."""
         return digest.of(self._firsts[0][1]) if self.repeats_exactly else None
+
+
+def _owned(found: Tensor, given: Inputs) -> bool:
+    """Whether a tensor has memory of its own."""
+    return all(found.untyped_storage().data_ptr() != each.untyped_storage().data_ptr() for each in given)
 
 
 def unchanged(given: Inputs, content: Inputs) -> None:
