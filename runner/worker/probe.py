@@ -121,7 +121,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
     call_ns = sampling.estimate(call.run, clocks.of(case.device), settled_ns)
 
     with watch:
-        _forgets(case, call, given, both, (new_ns, again_ns), stage)
+        _forgets(case, call, given, both, (new_ns, again_ns, call_ns), stage)
     _unchanged(before)
     return Probe(
         case.key,
@@ -195,14 +195,22 @@ def _again(proof: Proof, which: int, call: Call, device: str) -> float:
 
 
 def _forgets(
-    case: Case, call: Call, given: Inputs, both: tuple[Inputs, Inputs], seen_ns: tuple[float, float], stage: Stage
+    case: Case,
+    call: Call,
+    given: Inputs,
+    both: tuple[Inputs, Inputs],
+    seen_ns: tuple[float, float, float],
+    stage: Stage,
 ) -> None:
-    """End the case if its kernel remembers earlier calls; `seen_ns` is a first pair of new and repeated call."""
+    """End the case if its kernel remembers earlier calls.
+
+    `seen_ns` are the times of a call on new content, of one that repeated it, and of one after many repetitions.
+    """
+    *first_ns, call_ns = seen_ns
     clock = clocks.for_warm_up(case.device)
     spare = Inputs(*(each.clone() for each in given))
     alone = replace(call, renew=_nothing)
-    short = max(seen_ns) <= recall.SHORT_NS
-    repeats = min(_MOST_REPEATS, int(recall.SHORT_NS / max(1.0, *seen_ns)))
+    repeats = min(_MOST_REPEATS, int(recall.SHORT_NS / max(1.0, call_ns)))
 
     def timed() -> float:
         calls.wait(case.device)
@@ -211,7 +219,7 @@ def _forgets(
     def pair(number: int) -> tuple[float, float]:
         stage("looking whether it remembers earlier calls", aside=True)
         # The same work goes before either call, so that neither finds the caches fuller.
-        if short:
+        if repeats:
             call.run()
         contents.mix(call, given, both, number)
         new_ns = timed()
@@ -220,7 +228,7 @@ def _forgets(
         contents.mix(alone, spare, both, number)
         return new_ns, timed()
 
-    found = recall.remembers(pair, seen_ns)
+    found = recall.remembers(pair, (first_ns[0], first_ns[1]))
     if found:
         raise Ended(Status.WRONG, found)
 
