@@ -106,4 +106,4 @@ def test_a_broken_file_is_the_line_of_the_page(here: Path) -> None:
     path.write_text(path.read_text().replace(f" = {whole}", ""))
     done = CliRunner().invoke(main, ["list", "--variants", "mine"])
     assert done.exit_code == 2
-    assert done.output == BROKEN
+    assert done.stderr == BROKEN
