@@ -59,7 +59,7 @@ class _Bent(torch.autograd.Function):
 
 
 def bent(tensor: Tensor, bend: Callable[[Tensor], Tensor]) -> Tensor:
-    found: Tensor = _Bent.apply(tensor, bend)  # type: ignore[no-untyped-call]
+    found: Tensor = _Bent.apply(tensor, bend)  # type: ignore[no-untyped-call]  # torch's
     return found
 
 
@@ -237,7 +237,7 @@ class _Eating(torch.autograd.Function):
 
 def zeroing_dout(right: Attend, n: int) -> Attend:
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        found: Tensor = _Eating.apply(right(q, k, v))  # type: ignore[no-untyped-call]
+        found: Tensor = _Eating.apply(right(q, k, v))  # type: ignore[no-untyped-call]  # torch's
         return found
 
     return attend
@@ -359,7 +359,7 @@ def ahead(right: Attend, n: int) -> Attend:
                 found: tuple[Tensor, ...] = torch.autograd.grad(right(*ctx.leaves), ctx.leaves, dout)
                 return found
 
-    return lambda q, k, v: Ahead.apply(q, k, v) if long(n) else right(q, k, v)  # type: ignore[no-untyped-call]
+    return lambda q, k, v: Ahead.apply(q, k, v) if long(n) else right(q, k, v)  # type: ignore[no-untyped-call]  # torch's
 
 
 def test_a_backward_that_is_computed_in_the_forward_is_wrong(spoil: Callable[[Spoil], None]) -> None:
