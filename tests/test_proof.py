@@ -407,7 +407,6 @@ def test_an_input_that_is_ignored_has_no_gradient(spoil: Callable[[Spoil], None]
     assert found.status is Status.WRONG, "and wrong where it does not"
 
 
-TF32 = torch.backends.cudnn.allow_tf32
 PROCESS: dict[str, Callable[[], object]] = {
     "threads": lambda: torch.set_num_threads(3),
     "grad mode": lambda: torch.set_grad_enabled(False),
@@ -417,7 +416,7 @@ PROCESS: dict[str, Callable[[], object]] = {
     "matmul precision": lambda: torch.set_float32_matmul_precision("medium"),
     "autocast": lambda: torch.set_autocast_enabled("cpu", True),
     "denormals": lambda: torch.set_flush_denormal(True),
-    "allow_tf32": lambda: setattr(torch.backends.cudnn, "allow_tf32", not TF32),
+    "allow_tf32": lambda: setattr(torch.backends.cudnn, "allow_tf32", True),
     "enable_flash_sdp": lambda: torch.backends.cuda.enable_flash_sdp(False),
     "perf_counter_ns": lambda: setattr(time, "perf_counter_ns", lambda: 0),
     "garbage collector": gc.disable,
@@ -431,8 +430,9 @@ PROCESS: dict[str, Callable[[], object]] = {
 @pytest.mark.parametrize("word", PROCESS)
 @pytest.mark.parametrize("when", ["build", "call"])
 def test_a_case_that_changes_the_process_fails_and_all_is_put_back(
-    spoil: Callable[[Spoil], None], word: str, when: str
+    spoil: Callable[[Spoil], None], monkeypatch: pytest.MonkeyPatch, word: str, when: str
 ) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # as a worker has it
     before = process.state()
 
     def changing(right: Attend, n: int) -> Attend:

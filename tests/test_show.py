@@ -413,7 +413,10 @@ def test_without_torch_all_but_the_check_is_shown() -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("wrong", r"wrong: output differs from the oracle by .* at N=\d+, row \d+"), ("crashing", "crashed: .*SIGSEGV")],
+    [
+        ("wrong", r"wrong: output differs from the oracle by .* at N=\d+, batch 0, head 0, row \d+"),
+        ("crashing", "crashed: .*SIGSEGV"),
+    ],
 )
 def test_for_real_a_kernel_that_is_wrong_or_dies_is_one_line(name: str, expected: str) -> None:
     command = [sys.executable, "-m", "attnbench.runner", "show", name, "--variants", str(HERE / "variants")]
