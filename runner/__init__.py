@@ -6,10 +6,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from attnbench.reports.frame import Run
-    from attnbench.runner.progress import Progress
+    from attnbench.reports.data.frame import Run
+    from attnbench.runner.run.progress import Progress
     from attnbench.suites import Case
-    from attnbench.suites.suite import Suite
+    from attnbench.suites.schema.suite import Suite
 
 
 def run(
@@ -35,10 +35,11 @@ def run(
     from pathlib import Path
 
     from attnbench import variants
-    from attnbench.reports import load, page
-    from attnbench.runner import engine
-    from attnbench.runner.journal import new_folder
-    from attnbench.runner.progress import choose
+    from attnbench.reports import load
+    from attnbench.reports.pages import run_report
+    from attnbench.runner.run import engine
+    from attnbench.runner.run.journal import new_folder
+    from attnbench.runner.run.progress import choose
 
     where = new_folder(suite.name) if folder is None else Path(folder)
     display = choose(quiet=False) if progress is None else progress
@@ -49,5 +50,5 @@ def run(
         display.close()
     found = load(where)
     if report:
-        page.write(found)
+        run_report.write(found)
     return found

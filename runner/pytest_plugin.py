@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 if TYPE_CHECKING:
-    from attnbench.reports.benchmarks import Benchmark
-    from attnbench.runner.prober import Prober
+    from attnbench.reports.export.benchmarks import Benchmark
+    from attnbench.runner.workers.prober import Prober
     from attnbench.suites import Case
-    from attnbench.suites.suite import Suite
+    from attnbench.suites.schema.suite import Suite
 
 ENDING = ".bench.yaml"
 
@@ -38,8 +38,8 @@ class SuiteFile(pytest.Module):
             CollectError: pytest-benchmark is absent, or the suite is invalid.
         """
         from attnbench.suites import SuiteError
-        from attnbench.suites.load import load
         from attnbench.suites.names import names, settings
+        from attnbench.suites.schema.load import load
 
         path = os.path.relpath(self.path)
         if self.config.getoption("benchmark_only", None) is None:
@@ -57,12 +57,12 @@ class SuiteFile(pytest.Module):
     @cached_property
     def measured(self) -> Mapping[str, "Benchmark"] | str:
         """What the engine measured of the selected cases of this file, in one run, by key; or why it did not."""
-        from attnbench.reports import frame, journal
-        from attnbench.reports.benchmarks import benchmarks
-        from attnbench.runner import engine
-        from attnbench.runner.journal import FolderError
-        from attnbench.runner.progress import Plain
-        from attnbench.runner.workers import WorkerEnded
+        from attnbench.reports.data import frame, reading
+        from attnbench.reports.export.benchmarks import benchmarks
+        from attnbench.runner.run import engine
+        from attnbench.runner.run.journal import FolderError
+        from attnbench.runner.run.progress import Plain
+        from attnbench.runner.workers.ended import WorkerEnded
 
         chosen = [test.case for test in self.session.items if isinstance(test, CaseTest) and test.file is self]
         command = ["pytest", *map(str, self.config.invocation_params.args)]
@@ -73,7 +73,7 @@ class SuiteFile(pytest.Module):
             except (FolderError, WorkerEnded) as error:
                 return str(error)
             self.out_of_time = finished.out_of_time
-            kept = journal.read(folder)
+            kept = reading.read(folder)
             return {each.case: each for each in benchmarks(frame.judged(folder, kept), kept)}
 
     @contextmanager
@@ -89,8 +89,8 @@ class SuiteFile(pytest.Module):
     @cached_property
     def prober(self) -> "Prober":
         """Probes cases until the last test of this file is over."""
-        from attnbench.runner import memory
-        from attnbench.runner.prober import Prober
+        from attnbench.runner.machine import memory
+        from attnbench.runner.workers.prober import Prober
 
         budget = self.suite.budget
         prober = Prober(budget, budget.bytes_of(memory.available_bytes()), _folders(self.config))
@@ -122,9 +122,9 @@ def attention(benchmark: Any, request: pytest.FixtureRequest) -> None:
 
     `benchmark` is the fixture of pytest-benchmark, whose functions have no types.
     """
-    from attnbench.runner import exit_code
-    from attnbench.runner.workers import NotStarted
+    from attnbench.runner.workers.ended import NotStarted
     from attnbench.suites import Status
+    from attnbench.suites.status import is_fault
 
     test: CaseTest = request.node
     found = test.file.measured if benchmark.enabled else {}
@@ -136,7 +136,7 @@ def attention(benchmark: Any, request: pytest.FixtureRequest) -> None:
     except NotStarted as end:
         _fail(benchmark, end.reason)
     told = f"{ended.status}: {ended.reason}"
-    if exit_code.is_fault(ended.status, predicted=ended.predicted):
+    if is_fault(ended.status, predicted=ended.predicted):
         _fail(benchmark, told)
     if ended.status is Status.SKIPPED and test.file.out_of_time:
         _fail(benchmark, told)
@@ -210,7 +210,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if out is None and not folders:
         return
     from attnbench import variants
-    from attnbench.runner import journal
+    from attnbench.runner.run import journal
 
     try:
         for folder in folders:

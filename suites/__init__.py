@@ -1,7 +1,7 @@
 """What to measure: the suites that ship, their schema, and the plain data types that travel.
 
-Reading suites takes pydantic and PyYAML, so it is imported from where it is: `attnbench.suites.load`,
-`attnbench.suites.suite` and `attnbench.suites.schema`.
+Reading suites takes pydantic and PyYAML, so it is imported from where it is: `attnbench.suites.schema.load`,
+`attnbench.suites.schema.suite` and `attnbench.suites.schema.schema`.
 """
 
 from pathlib import Path

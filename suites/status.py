@@ -26,3 +26,11 @@ class Status(StrEnum):
     """It does not exist here: no such device, or the implementation refuses."""
     SKIPPED = "skipped"
     """It was not tried: a shorter one ran out of memory or time, or the suite's time was spent."""
+
+
+_FAULTS = (Status.WRONG, Status.CRASHED, Status.FAILED, Status.TIMED_OUT, Status.OUT_OF_MEMORY)
+
+
+def is_fault(status: Status, *, predicted: bool) -> bool:
+    """Whether a case ended as none should; `unsupported`, `skipped` and what was predicted are findings."""
+    return status in _FAULTS and not predicted

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from attnbench.reports import journal
+from attnbench.reports.data import reading
 
 SUITE = """
 name: killed
@@ -110,8 +110,8 @@ def _look(found: Found, out: Path, before: bytes) -> bytes:
     if not (out / "run.json").exists():
         return before
     try:
-        journal.read(out)
-    except journal.RunError as error:
+        reading.read(out)
+    except reading.RunError as error:
         found.unreadable += 1
         found.wrong.append(str(error))
     content = (out / "samples.jsonl").read_bytes()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from attnbench.variants import BoolArray, IntArray
-from attnbench.variants.kernels._plan import Group
+from attnbench.variants.kernels.blockwise.plan import Group
 
 
 def mask(group: Group) -> BoolArray:

@@ -2,7 +2,7 @@
 
 import torch
 
-from attnbench.runner.worker.calls import Inputs
+from attnbench.runner.worker.call.calls import Inputs
 from attnbench.runner.worker.proof import expected, verdict
 from attnbench.runner.worker.proof.small import Attend
 from attnbench.runner.worker.proof.verdict import Verdict

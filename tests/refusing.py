@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from attnbench.reports import journal
+from attnbench.reports.data import reading
 from attnbench.suites.status import NOT_STARTED
 
 SUITE = """
@@ -126,16 +126,16 @@ def told(folder: Path, name: str, refusal: Refusal) -> tuple[int, list[str]]:
         wrong.append("ended with a traceback")
     if done.returncode == 2 and len(done.stderr.splitlines()) != 1:
         wrong.append(f"told in {len(done.stderr.splitlines())} lines")
-    wrong += _resumed(folder, out) if done.returncode and (out / journal.RUN).exists() else []
+    wrong += _resumed(folder, out) if done.returncode and (out / reading.RUN).exists() else []
     return done.returncode, [f"{each}: {done.stderr.strip()}" for each in wrong]
 
 
 def _resumed(folder: Path, out: Path) -> list[str]:
     """What is wrong with a run's rows once it has gone on."""
-    before = (out / journal.SAMPLES).read_bytes()
+    before = (out / reading.SAMPLES).read_bytes()
     command = [*_BENCH, "run", "--resume", out.name, "--quiet"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
-    after = (out / journal.SAMPLES).read_bytes()
+    after = (out / reading.SAMPLES).read_bytes()
     wrong = []
     if done.returncode not in (0, 3):
         wrong.append(f"--resume ended with {done.returncode} ({done.stderr.strip()})")

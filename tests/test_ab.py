@@ -13,21 +13,23 @@ import commands
 import pytest
 from click.testing import CliRunner
 
-from attnbench.reports.comparison import ab, forms, tables
-from attnbench.reports.comparison.answer import answer
-from attnbench.reports.gate import STRICT as EVERYTHING
-from attnbench.reports.journal import RunError
-from attnbench.reports.verdict import Verdict
-from attnbench.runner import ab as measuring
-from attnbench.runner import arms, prober, revisions
-from attnbench.runner.arms import Pair, Stages
-from attnbench.runner.book import Book
+from attnbench.reports.compare import between_revisions, forms, tables
+from attnbench.reports.compare.answer import answer
+from attnbench.reports.compare.gate import STRICT as EVERYTHING
+from attnbench.reports.data.reading import RunError
+from attnbench.reports.decision.verdict import Verdict
+from attnbench.runner.ab import measure as measuring
+from attnbench.runner.ab import paired_timing, revisions
+from attnbench.runner.ab.live_pair import Pair
+from attnbench.runner.ab.paired_timing import Stages
+from attnbench.runner.ab.revisions import RevisionError
 from attnbench.runner.cli import main
-from attnbench.runner.cli.compare import policy_of
-from attnbench.runner.revisions import RevisionError
-from attnbench.runner.workers import NotStarted
+from attnbench.runner.cli.policy import policy_of
+from attnbench.runner.run.json_lines import Book
+from attnbench.runner.workers import prober
+from attnbench.runner.workers.ended import NotStarted
 from attnbench.suites import Case, Probe, Status
-from attnbench.suites.load import parse
+from attnbench.suites.schema.load import parse
 
 KERNEL = """
 def attend(q, k, v):
@@ -158,7 +160,7 @@ def test_a_slower_kernel_is_found_and_what_is_installed_is_not_timed(repository:
     code, rows, said = measured(repository, "main", "slow")
     assert (rows["mine"]["verdict"], code) == ("regressed", 1), said
     assert rows["mine"]["ratio"] > 2
-    assert (rows["full"]["verdict"], rows["full"]["reason"]) == ("incomparable", ab.UNTOUCHED)
+    assert (rows["full"]["verdict"], rows["full"]["reason"]) == ("incomparable", between_revisions.UNTOUCHED)
     assert rows["full"]["ratio"] is None
     assert rows["mine"]["memory"] == "regressed", "a sum holds two outputs at once"
     assert not list(repository.glob("main-slow/*.index"))
@@ -174,7 +176,7 @@ def test_a_broken_kernel_is_a_lost_case(repository: Path) -> None:
 def test_the_same_revision_twice_is_not_timed(repository: Path) -> None:
     code, rows, said = measured(repository, "main", "main")
     assert code == 0, said
-    assert {row["reason"] for row in rows.values()} == {ab.IDENTICAL, ab.UNTOUCHED}
+    assert {row["reason"] for row in rows.values()} == {between_revisions.IDENTICAL, between_revisions.UNTOUCHED}
 
 
 @pytest.mark.parametrize(
@@ -337,7 +339,7 @@ def written(
     for row in told:
         change(row)
     folder.mkdir(exist_ok=True)
-    (folder / ab.ROWS).write_text("".join(json.dumps(row) + "\n" for row in told))
+    (folder / between_revisions.ROWS).write_text("".join(json.dumps(row) + "\n" for row in told))
     return folder
 
 
@@ -353,7 +355,7 @@ SCATTERED = pairs("same", 0.09, -0.02, 0.1, -0.01, 0.06)
 
 
 def test_a_confirmed_change_is_called(tmp_path: Path) -> None:
-    found = ab.load(written(tmp_path / "ab", [*QUIET, *SLOWER]))
+    found = between_revisions.load(written(tmp_path / "ab", [*QUIET, *SLOWER]))
     row = found.frame.iloc[0]
     assert row["verdict"] == "regressed"
     assert row["low"] < 1.11 < row["high"] * 1.01
@@ -363,12 +365,12 @@ def test_a_confirmed_change_is_called(tmp_path: Path) -> None:
 
 
 def test_columns_in_which_nothing_stands_are_left_out(tmp_path: Path) -> None:
-    told = tables.markdown(ab.load(written(tmp_path / "ab", SLOWER)))
+    told = tables.markdown(between_revisions.load(written(tmp_path / "ab", SLOWER)))
     assert told.splitlines()[0] == "| time | case | ratio | detectable | memory | work | error |", "times are not told"
 
 
 def test_noise_demotes_what_would_be_called(tmp_path: Path) -> None:
-    found = ab.load(written(tmp_path / "ab", [*LOUD, *SLOWER]))
+    found = between_revisions.load(written(tmp_path / "ab", [*LOUD, *SLOWER]))
     assert found.frame.iloc[0]["verdict"] == "inconclusive"
     assert found.frame.iloc[0]["reason"] == "regressed, but the same code against itself differed by 5.1%"
     assert forms.headline(found, []) == "Too noisy: the same code differed by 5.1%."
@@ -376,7 +378,7 @@ def test_noise_demotes_what_would_be_called(tmp_path: Path) -> None:
 
 
 def test_what_the_spread_explains_is_no_noise_of_the_machine(tmp_path: Path) -> None:
-    found = ab.load(written(tmp_path / "ab", [*SCATTERED, *SLOWER]))
+    found = between_revisions.load(written(tmp_path / "ab", [*SCATTERED, *SLOWER]))
     assert found.frame.iloc[0]["verdict"] == "regressed"
     assert found.noise == 0.0
     assert "the same code against itself is not shown to differ" in answer(found)
@@ -385,7 +387,7 @@ def test_what_the_spread_explains_is_no_noise_of_the_machine(tmp_path: Path) -> 
 @pytest.mark.parametrize(("arm", "verdict"), [("B", Verdict.ERROR), ("A", Verdict.INCONCLUSIVE)])
 def test_a_case_that_dies_while_it_is_timed(tmp_path: Path, arm: str, verdict: Verdict) -> None:
     died = {"stage": "screen", "pair": 0, "ratios": {}, "ended": {case().key: [arm, "crashed", "SIGSEGV"]}}
-    row = ab.load(written(tmp_path / "ab", [died])).frame.iloc[0]
+    row = between_revisions.load(written(tmp_path / "ab", [died])).frame.iloc[0]
     assert row["verdict"] == verdict
     assert row["reason"] == f"while {arm} was timed: crashed: SIGSEGV"
 
@@ -394,21 +396,23 @@ def test_what_a_met_does_not_hide_that_b_is_slower_or_died(tmp_path: Path) -> No
     def died(arm: str, stage: str) -> dict[str, Any]:
         return {"stage": stage, "pair": 4, "ratios": {}, "ended": {case().key: [arm, "timed_out", "no answer"]}}
 
-    slow = ab.load(written(tmp_path / "slow", [*SLOWER, died("A", "confirm")])).frame.iloc[0]
+    slow = between_revisions.load(written(tmp_path / "slow", [*SLOWER, died("A", "confirm")])).frame.iloc[0]
     assert slow["verdict"] == "regressed"
     both = [died("B", "screen"), died("A", "screen"), died("A again", "same")]
-    assert ab.load(written(tmp_path / "both", both)).frame.iloc[0]["verdict"] == "error"
-    alone = ab.load(written(tmp_path / "alone", [*pairs("screen", *[0.0] * 5), died("A", "same")])).frame.iloc[0]
+    assert between_revisions.load(written(tmp_path / "both", both)).frame.iloc[0]["verdict"] == "error"
+    alone = between_revisions.load(
+        written(tmp_path / "alone", [*pairs("screen", *[0.0] * 5), died("A", "same")])
+    ).frame.iloc[0]
     assert alone["verdict"] == "unchanged"
 
 
-@pytest.mark.parametrize(("sides", "reason"), [("AB", ab.UNTOUCHED), ("B", ab.ONE_SIDED)])
+@pytest.mark.parametrize(("sides", "reason"), [("AB", between_revisions.UNTOUCHED), ("B", between_revisions.ONE_SIDED)])
 def test_a_case_that_imports_nothing_of_a_revision_says_nothing_of_it(tmp_path: Path, sides: str, reason: str) -> None:
     def without(row: dict[str, Any]) -> None:
         if row.get("arm") in [*sides]:
             row["imports"] = {}
 
-    found = ab.load(written(tmp_path / "ab", [], without))
+    found = between_revisions.load(written(tmp_path / "ab", [], without))
     row = found.frame.iloc[0]
     assert (row["verdict"], row["reason"]) == ("incomparable", reason)
     assert not found.compared, "what it needs and computes is the installation's"
@@ -419,7 +423,7 @@ def test_more_memory_is_worse_whatever_the_time(tmp_path: Path) -> None:
         if row.get("arm") == "B":
             row["probe"]["peak_bytes"] = 101
 
-    found = ab.load(written(tmp_path / "ab", [], more))
+    found = between_revisions.load(written(tmp_path / "ab", [], more))
     assert found.how.startswith("Both revisions were checked, and no case was timed")
     assert found.frame.iloc[0]["memory"] == "regressed"
     assert found.frame.iloc[0]["verdict"] == "unchanged"
@@ -427,9 +431,9 @@ def test_more_memory_is_worse_whatever_the_time(tmp_path: Path) -> None:
 
 def test_an_interrupted_comparison_says_so(tmp_path: Path) -> None:
     folder = written(tmp_path / "ab", SLOWER[:3])
-    lines = (folder / ab.ROWS).read_text().splitlines(keepends=True)
-    (folder / ab.ROWS).write_text("".join(lines[:-1]) + '{"kind": "pa')
-    found = ab.load(folder)
+    lines = (folder / between_revisions.ROWS).read_text().splitlines(keepends=True)
+    (folder / between_revisions.ROWS).write_text("".join(lines[:-1]) + '{"kind": "pa')
+    found = between_revisions.load(folder)
     assert answer(found)[0] == "It was interrupted: what follows is not the whole."
     assert forms.headline(found, []).startswith(answer(found)[0])
 
@@ -440,7 +444,7 @@ def test_a_comparison_whose_time_ran_out_says_so(tmp_path: Path) -> None:
             row |= {"kind": "out_of_time", "suite_s": 90.0}
 
     cut_off = "The suite's 90 s (budget.suite_s) were spent: what follows is not the whole."
-    assert ab.load(written(tmp_path / "ab", SLOWER[:3], cut)).cut == cut_off
+    assert between_revisions.load(written(tmp_path / "ab", SLOWER[:3], cut)).cut == cut_off
 
 
 def test_a_comparison_that_was_killed_is_made_from_its_rows(tmp_path: Path) -> None:
@@ -449,12 +453,12 @@ def test_a_comparison_that_was_killed_is_made_from_its_rows(tmp_path: Path) -> N
     page = (folder / "comparison.md").read_text()
     assert "1 finding that fails" in page
     assert "bench ab main" in page
-    lines = (folder / ab.ROWS).read_text().splitlines(keepends=True)
-    (folder / ab.ROWS).write_text("".join([lines[0].replace('"policy"', '"polity"'), *lines[1:]]))
+    lines = (folder / between_revisions.ROWS).read_text().splitlines(keepends=True)
+    (folder / between_revisions.ROWS).write_text("".join([lines[0].replace('"policy"', '"polity"'), *lines[1:]]))
     code, output = commands.bench("report", folder)
     assert code == 2
     assert "ab.jsonl:1: policy: expected a value, found none" in output
-    (folder / ab.ROWS).unlink()
+    (folder / between_revisions.ROWS).unlink()
     assert commands.bench("report", folder)[0] == 2
 
 
@@ -474,11 +478,13 @@ def test_no_more_is_begun_when_the_suites_time_is_spent(
     clock = iter(range(1000))
     monkeypatch.setattr(prober, "machine", lambda *given: {})
     monkeypatch.setattr(measuring, "_probe", lambda side, case, *given: (passed(case), {"a.py": side.name}))
-    monkeypatch.setattr(arms, "measure_pair", lambda both, cases, *given: Pair({case.key: 0.0 for case in cases}, {}))
+    monkeypatch.setattr(
+        paired_timing, "measure_pair", lambda both, cases, *given: Pair({case.key: 0.0 for case in cases}, {})
+    )
     two = SUITE.replace("[mine, full]", "[full, {local_window: {window: 3}}]")
     suite = parse(f"{two}budget: {{suite_s: {suite_s}}}\n", "mine.yaml")
     both = side(tmp_path), replace(side(tmp_path), name="B")
-    with closing(Book(tmp_path / "out", ab.ROWS)) as book:
+    with closing(Book(tmp_path / "out", between_revisions.ROWS)) as book:
         done = measuring.measure(
             suite,
             both,
@@ -519,16 +525,16 @@ def test_what_was_not_reached_is_not_said_to_be_the_same(tmp_path: Path) -> None
         if row.get("arm") == "B":
             row["imports"] = {"library.py": "1" * 64}
 
-    row = ab.load(written(tmp_path / "ab", [], others)).frame.iloc[0]
+    row = between_revisions.load(written(tmp_path / "ab", [], others)).frame.iloc[0]
     assert (row["verdict"], row["reason"]) == ("incomparable", "not reached: the run ended before")
 
 
 def test_rows_that_are_none_are_one_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="found none"):
-        ab.load(tmp_path)
-    (tmp_path / ab.ROWS).write_text("[]\n")
+        between_revisions.load(tmp_path)
+    (tmp_path / between_revisions.ROWS).write_text("[]\n")
     with pytest.raises(RunError, match="jsonl:1: expected a mapping, found a list"):
-        ab.load(tmp_path)
+        between_revisions.load(tmp_path)
 
 
 def test_outside_a_repository_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

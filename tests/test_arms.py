@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from attnbench.runner import arms
-from attnbench.runner.arms import Arm, Ended, Setting
-from attnbench.runner.sampling import Plan
-from attnbench.runner.workers import Worker, WorkerEnded
+from attnbench.runner.ab import live_pair, paired_timing
+from attnbench.runner.ab.live_pair import Arm, Ended, Limits
+from attnbench.runner.worker.call.sampling import Plan
+from attnbench.runner.workers.ended import WorkerEnded
+from attnbench.runner.workers.worker import Worker
 from attnbench.suites import Case, Status
-from attnbench.suites.load import parse
+from attnbench.suites.schema.load import parse
 
 SUITE = """
 name: two
@@ -107,11 +108,13 @@ class Taker:
         raise WorkerEnded(Status.TIMED_OUT, "no result", self.request["index"])
 
 
-def measure(bench: Bench, slowdown: float = 0.0, seed: str = "0", turns: int = 9, *, led: bool = True) -> arms.Pair:
+def measure(
+    bench: Bench, slowdown: float = 0.0, seed: str = "0", turns: int = 9, *, led: bool = True
+) -> live_pair.Pair:
     cases = parse(SUITE, "two.yaml").cases()
     plans = {case.key: Plan(100, turns, led) for case in cases}
-    setting = Setting(1e7, 60, 2**30)
-    return arms.measure_pair(bench.arms(slowdown), cases, plans, setting, seed)
+    limits = Limits(1e7, 60, 2**30)
+    return paired_timing.measure_pair(bench.arms(slowdown), cases, plans, limits, seed)
 
 
 def cases_of(variant: str) -> set[str]:
@@ -165,7 +168,7 @@ def test_arms_alternate_and_their_order_is_drawn() -> None:
     bench = Bench(lambda side, case, calls: 1e6)
     measure(bench, turns=90)
     visits = list(zip(bench.visits[::2], bench.visits[1::2], strict=True))
-    assert len(visits) == 4 * arms.VISITS
+    assert len(visits) == 4 * live_pair.VISITS
     for first, second in visits:
         assert {first[0], second[0]} == {0, 1}
         assert first[1:] == second[1:], "both are told the same case and the same order"
@@ -282,13 +285,13 @@ def test_workers_end_when_the_run_is_interrupted() -> None:
     ],
 )
 def test_plan(call_us: float, slowdown: float, expected: Plan) -> None:
-    found = arms.plan(call_us * 1e3, slowdown)
+    found = paired_timing.plan(call_us * 1e3, slowdown)
     assert found == expected
     extra = Arm("B", slowdown).calls(found.calls) - found.calls
     assert extra == pytest.approx(slowdown * found.calls, rel=0.02)
 
 
-REAL = Setting(1e6, 60, 2**30)
+REAL = Limits(1e6, 60, 2**30)
 
 
 def real_cases() -> list[Case]:
@@ -297,7 +300,9 @@ def real_cases() -> list[Case]:
 
 def test_real_workers_take_turns() -> None:
     cases = real_cases()
-    found = arms.measure_pair((Arm("A"), Arm("B")), cases, {case.key: arms.plan(1e5) for case in cases}, REAL, "0")
+    found = paired_timing.measure_pair(
+        (Arm("A"), Arm("B")), cases, {case.key: paired_timing.plan(1e5) for case in cases}, REAL, "0"
+    )
     assert set(found.ratios) == {case.key for case in cases}
     assert all(abs(value) < math.log(100) for value in found.ratios.values())
 
@@ -306,14 +311,14 @@ def test_arms_are_held_still_and_nobody_else_is(monkeypatch: pytest.MonkeyPatch)
     seen = []
 
     def start(*given: object) -> Any:
-        seen.append({name: os.environ.get(name) for name in arms.ENVIRONMENT})
+        seen.append({name: os.environ.get(name) for name in live_pair.ENVIRONMENT})
 
     monkeypatch.setattr(multiprocessing.get_context("spawn").Process, "start", start)
     monkeypatch.setenv("OMP_PLACES", "threads")
-    arms.fresh(None, (), multiprocessing.Pipe()[0])
+    live_pair.fresh(None, (), multiprocessing.Pipe()[0])
     Worker("spawn")
-    assert seen[0] == arms.ENVIRONMENT | {"OMP_PLACES": "threads"}, "what the user has set stays"
-    assert seen[1] == dict.fromkeys(arms.ENVIRONMENT) | {"OMP_PLACES": "threads"}
+    assert seen[0] == live_pair.ENVIRONMENT | {"OMP_PLACES": "threads"}, "what the user has set stays"
+    assert seen[1] == dict.fromkeys(live_pair.ENVIRONMENT) | {"OMP_PLACES": "threads"}
 
 
 def test_a_real_worker_does_not_wait_for_a_dead_one() -> None:
@@ -322,7 +327,7 @@ def test_a_real_worker_does_not_wait_for_a_dead_one() -> None:
         with Worker("spawn", link=theirs) as right:
             ours.close()
             theirs.close()
-            assert left.ask(arms.ready_request(real_cases(), REAL), 60) == {}
+            assert left.ask(live_pair.ready_request(real_cases(), REAL), 60) == {}
             right.wait()
         turns = {"do": "turns", "index": 0, "calls": 1, "led": True, "last": False, "side": 0, "order": [1, 0]}
         assert left.ask(turns, 60) == {"values": []}

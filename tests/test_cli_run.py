@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from attnbench.runner import engine
 from attnbench.runner.cli import main
-from attnbench.runner.engine import Finished
-from attnbench.suites.suite import Suite
+from attnbench.runner.run import engine
+from attnbench.runner.run.engine import Finished
+from attnbench.suites.schema.suite import Suite
 
 SUITE = """
 name: tiny

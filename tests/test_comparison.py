@@ -15,16 +15,18 @@ from rich.console import Console
 from rows import FULL, LOCAL, OOM, QUIET, Plan, Series
 from rows import write_on as run
 
-from attnbench.reports import escape, frame
-from attnbench.reports.comparison import COLUMNS, Comparison, page, tables
-from attnbench.reports.comparison.answer import answer
-from attnbench.reports.comparison.runs import compare
-from attnbench.reports.comparison.within import within
-from attnbench.reports.decision import Rule, judge
+from attnbench.reports.compare import page, tables
+from attnbench.reports.compare.answer import answer
+from attnbench.reports.compare.between_runs import compare
+from attnbench.reports.compare.comparison import COLUMNS, Comparison
+from attnbench.reports.compare.overlay import overlay
+from attnbench.reports.compare.ratios import ratios
+from attnbench.reports.compare.within_run import within
+from attnbench.reports.data import frame
+from attnbench.reports.decision.decide import Rule, judge
 from attnbench.reports.decision.pairs import unpaired
 from attnbench.reports.decision.power import detectable_at_once
-from attnbench.reports.figures.overlay import overlay
-from attnbench.reports.figures.ratios import ratios
+from attnbench.reports.text import escape
 from attnbench.runner.cli import main
 from attnbench.suites import Status
 
@@ -207,7 +209,7 @@ def test_more_computed_pairs_are_worse_and_other_allowed_ones_always(tmp_path: P
     found = compared(tmp_path, replace(QUIET, series=(FULL, replace(LOCAL, waste=1.3))))
     assert set(found.frame[found.frame["label"] != "full"]["work"]) == {"regressed"}
     found.frame.loc[[0], "b_allowed_pairs"] -= 1
-    from attnbench.reports.comparison import metrics
+    from attnbench.reports.compare import metrics
 
     metrics.add(found.frame, same_memory=True)
     assert found.frame.loc[0, "work"] == "regressed"

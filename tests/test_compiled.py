@@ -23,18 +23,22 @@ from test_kernels import any_spans, pattern_of
 from test_run import bench
 from torch import Tensor
 
-from attnbench.runner import memory, workers
-from attnbench.runner.worker import calls, clocks, desk, outcome, probe
-from attnbench.runner.worker.calls import inputs
-from attnbench.runner.worker.desk import _Desk
+from attnbench.runner.machine import memory
+from attnbench.runner.worker import main_loop, probe
+from attnbench.runner.worker.call import calls, clocks
+from attnbench.runner.worker.call.calls import inputs
+from attnbench.runner.worker.main_loop import _Desk
+from attnbench.runner.worker.process import failure
 from attnbench.runner.worker.proof.small import check
 from attnbench.runner.worker.timing import Bench
-from attnbench.runner.workers import Worker, WorkerEnded
+from attnbench.runner.workers import starting
+from attnbench.runner.workers.ended import WorkerEnded
+from attnbench.runner.workers.worker import Worker
 from attnbench.suites import Direction, Status
-from attnbench.suites.load import parse
+from attnbench.suites.schema.load import parse
 from attnbench.variants import Shape, Spans, kernels
 from attnbench.variants.kernels import Kernel, flex
-from attnbench.variants.kernels._tiles import tiles
+from attnbench.variants.kernels.blockwise.tiles import tiles
 
 SHAPE = Shape(1, 4, 2, 259, 16)
 SPANS_OF_TWO: tuple[str, dict[str, Any]] = ("longformer", {"window": 17, "globals": 3, "causal": True})
@@ -352,12 +356,12 @@ def test_a_worker_that_a_case_spoiled_ends_with_the_status_of_the_case(monkeypat
     ours, theirs = Pipe()
 
     def spoil(self: _Desk, what: str, request: dict[str, Any]) -> None:
-        raise outcome.Spoiled(Status.FAILED, "it left a thread running: Thread-1")
+        raise failure.Spoiled(Status.FAILED, "it left a thread running: Thread-1")
 
-    monkeypatch.setattr(desk, "_detach", lambda log: None)
+    monkeypatch.setattr(main_loop, "_detach", lambda log: None)
     monkeypatch.setattr(_Desk, "answer", spoil)
     ours.send_bytes(b'{"do": "time"}')
-    desk.serve(theirs, "", [3, 0], None, [], None)
+    main_loop.serve(theirs, "", [3, 0], None, [], None)
     worker = Worker.__new__(Worker)
     vars(worker).update(_pipe=ours, _marks=[3, 0], _process=Killed(), _ready=True, _doing="being timed")
     assert ours.recv_bytes() == b'{"ready": true}'
@@ -382,7 +386,7 @@ def test_a_compiler_has_memory_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_workers_compile_in_their_own_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TORCHINDUCTOR_COMPILE_THREADS")
-    workers.prepare_environment()
+    starting.prepare_environment()
     assert os.environ["TORCHINDUCTOR_COMPILE_THREADS"] == "1"
 
 

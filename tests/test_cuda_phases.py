@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 import torch
 
-from attnbench.runner import environment, nvml
-from attnbench.runner.doctor import gpu
-from attnbench.runner.doctor.gpu import Gpu
-from attnbench.runner.sampling import Plan
-from attnbench.runner.worker import calls, clocks, cuda_phases, launches, outcome, roof, timing
-from attnbench.runner.worker.launches import Value
-from attnbench.runner.worker.proof import process
+from attnbench.runner.machine import environment, nvml
+from attnbench.runner.machine.doctor import gpu
+from attnbench.runner.machine.doctor.gpu import Gpu
+from attnbench.runner.worker import cuda_phases, timing
+from attnbench.runner.worker.call import calls, clocks, launches, roof
+from attnbench.runner.worker.call.launches import Value
+from attnbench.runner.worker.call.sampling import Plan
+from attnbench.runner.worker.process import failure, settings
 from attnbench.runner.worker.timing import Bench
 from attnbench.suites import Sample, Status
-from attnbench.suites.load import parse
+from attnbench.suites.schema.load import parse
 
 SUITE = """
 name: two
@@ -235,7 +236,7 @@ def bench_of_one(monkeypatch: pytest.MonkeyPatch, *, lost: bool) -> Bench:
     bench = Bench.__new__(Bench)
     bench.cases = parse(SUITE, "two.yaml").cases()[:1]
     bench.ended, bench._calls, bench._kept, bench._mark = {}, {}, {}, lambda index: None
-    bench._before = process.state()
+    bench._before = settings.state()
     monkeypatch.setattr(timing, "_device_answers", lambda: not lost)
     return bench
 
@@ -248,7 +249,7 @@ def test_an_error_that_leaves_the_device_well_ends_its_case_alone(monkeypatch: p
 
 def test_an_error_that_takes_the_device_with_it_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = bench_of_one(monkeypatch, lost=True)
-    with pytest.raises(outcome.DeviceLost, match="ValueError: invalid literal"):
+    with pytest.raises(failure.DeviceLost, match="ValueError: invalid literal"):
         bench._attempt(0, fail)
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from attnbench.reports.decision import Decision, Rule, Verdict, decide, flagged, holm
+from attnbench.reports.decision.decide import Decision, Rule, Verdict, decide, flagged, holm
 from attnbench.reports.decision.power import POWER, minimum_detectable, power
 from attnbench.reports.decision.rates import clopper_pearson_upper, clustered_interval
 

@@ -13,7 +13,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from attnbench.reports import comparison, frame
+from attnbench.reports.compare import comparison
+from attnbench.reports.data import frame
 from attnbench.runner.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,7 +105,7 @@ SUITES = re.findall(r"^```yaml\n(name:.*?)^```", (ROOT / "README.md").read_text(
 
 @pytest.mark.parametrize("text", SUITES, ids=lambda text: str(text).splitlines()[0])
 def test_a_suite_of_the_readme_is_valid(text: str) -> None:
-    from attnbench.suites.load import parse
+    from attnbench.suites.schema.load import parse
 
     assert parse(text, "README.md").cases()
 
@@ -118,7 +119,7 @@ POLICIES = re.findall(r"^```yaml\n(check:.*?)^```", (ROOT / "docs" / "ci.md").re
 
 @pytest.mark.parametrize("text", POLICIES)
 def test_a_policy_of_the_page_is_valid(text: str) -> None:
-    from attnbench.suites.load import parse
+    from attnbench.suites.schema.load import parse
 
     suite = "name: x\nquestion: Why?\nshape: {heads: 1, head_dim: 8, seq_len: 16}\nvariants: [full]\n"
     assert parse(suite + text, "docs/ci.md").check.time.severity == "fail"

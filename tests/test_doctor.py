@@ -13,32 +13,18 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
-from attnbench.runner import doctor
 from attnbench.runner.cli import main
-from attnbench.runner.doctor import Finding
-from attnbench.runner.doctor import (
-    cgroup as doctor_cgroup,
-)
-from attnbench.runner.doctor import (
-    cpu as doctor_cpu,
-)
-from attnbench.runner.doctor import (
-    gpu as doctor_gpu,
-)
-from attnbench.runner.doctor import (
-    limits as doctor_limits,
-)
-from attnbench.runner.doctor import (
-    load as doctor_load,
-)
-from attnbench.runner.doctor import (
-    machine as doctor_machine,
-)
-from attnbench.runner.doctor import (
-    memory as doctor_memory,
-)
-from attnbench.runner.doctor.finding import LEVELS, Answer, Check, Unread
-from attnbench.runner.doctor.machine import Machine
+from attnbench.runner.machine import doctor
+from attnbench.runner.machine.doctor import Finding
+from attnbench.runner.machine.doctor import cgroup as doctor_cgroup
+from attnbench.runner.machine.doctor import cpu as doctor_cpu
+from attnbench.runner.machine.doctor import gpu as doctor_gpu
+from attnbench.runner.machine.doctor import limits as doctor_limits
+from attnbench.runner.machine.doctor import load as doctor_load
+from attnbench.runner.machine.doctor import machine as doctor_machine
+from attnbench.runner.machine.doctor import memory as doctor_memory
+from attnbench.runner.machine.doctor.finding import LEVELS, Answer, Check, Unread
+from attnbench.runner.machine.doctor.machine import Machine
 
 GIB = 2**30
 CPU = "sys/devices/system/cpu"

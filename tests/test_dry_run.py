@@ -8,13 +8,14 @@ import pytest
 from test_engine import FakeWorker, Machine
 from test_run import bench
 
-from attnbench.runner import foresight
-from attnbench.runner.forecast import READY_S, START_S, probe_s
-from attnbench.runner.foresight import Foresight
+from attnbench.runner.cli.dry_run import text
+from attnbench.runner.plan import dry_run
+from attnbench.runner.plan.dry_run import DryRun
+from attnbench.runner.plan.remaining_time import READY_S, START_S, probe_s
 from attnbench.runner.worker import admission
-from attnbench.runner.workers import WorkerEnded
+from attnbench.runner.workers.ended import WorkerEnded
 from attnbench.suites import Case, Status
-from attnbench.suites.load import parse
+from attnbench.suites.schema.load import parse
 from attnbench.variants import kernels
 
 SUITE = """
@@ -42,9 +43,9 @@ class Seer(Machine):
         super().start(kind, budget_bytes, folders)
         return SeeingWorker(self)
 
-    def foresee(self, text: str = SUITE) -> Foresight:
+    def plan(self, text: str = SUITE) -> DryRun:
         suite = parse(text, "tiny.yaml")
-        return foresight.foresee(suite, suite.cases(), start_worker=self.start)
+        return dry_run.plan(suite, suite.cases(), start_worker=self.start)
 
 
 class SeeingWorker(FakeWorker):
@@ -72,11 +73,11 @@ class SeeingWorker(FakeWorker):
 
 def test_a_line_a_case_and_the_least_time() -> None:
     seer = Seer()
-    found = seer.foresee()
+    found = seer.plan()
     call_ns = 10**7 / RATE * 1e9
     replicate_s = START_S + 2 * (READY_S + (10e6 + 4 * 3 * call_ns) / 1e9)
     assert found.least_s == pytest.approx(START_S + 2 * probe_s(call_ns) + 3 * replicate_s, rel=0.2)
-    assert foresight.text(found).splitlines() == [
+    assert text(found).splitlines() == [
         "case                                  peak memory  allowed pairs  a call, at least",
         "full/eager N=64 float32 cpu forward   out_of_memory: predicted: needs 9.0 GiB",
         "full/sdpa N=64 float32 cpu forward       1.00 MiB          8,192            5.0 ms",
@@ -90,18 +91,18 @@ def test_a_line_a_case_and_the_least_time() -> None:
 
 
 def test_more_processes_take_longer() -> None:
-    assert Seer().foresee(SUITE.replace("processes: 3", "processes: 6")).least_s > Seer().foresee().least_s + 2
+    assert Seer().plan(SUITE.replace("processes: 3", "processes: 6")).least_s > Seer().plan().least_s + 2
 
 
 def test_what_is_not_known_is_not_made_up() -> None:
-    found = Seer(predicted_bytes=None, rate=None).foresee()
-    assert "not foretold          8,192                 -" in foresight.text(found)
+    found = Seer(predicted_bytes=None, rate=None).plan()
+    assert "not predicted          8,192                 -" in text(found)
 
 
 def test_a_case_that_kills_the_worker_costs_itself() -> None:
     seer = Seer()
     seer.dies = "sdpa"
-    found = seer.foresee()
+    found = seer.plan()
     assert [each.status for each in found.cases] == [Status.OUT_OF_MEMORY, Status.CRASHED] * 2
     assert seer.started == ["forkserver"] * 2, "as many as have died"
     assert seer.alive == 0
@@ -110,7 +111,7 @@ def test_a_case_that_kills_the_worker_costs_itself() -> None:
 def test_on_cuda_the_budget_is_of_the_memory_free_there() -> None:
     seer = Seer()
     seer.free_bytes = 1000
-    seer.foresee(SUITE.replace("memory: 1GiB", "memory: 80%") + "device: cuda\n")
+    seer.plan(SUITE.replace("memory: 1GiB", "memory: 80%") + "device: cuda\n")
     assert seer.started == ["spawn"]
     assert seer.budgets == {800}
 
@@ -165,5 +166,5 @@ def test_what_a_backward_needs_kept_must_fit_too() -> None:
     call, kept = (eager.predict_bytes(*asked, direction, 2) for direction in ("backward", "training"))
     inputs = admission.proof_bytes(case)
     assert call < kept
-    assert admission.foresee(case, kept + inputs)["status"] is None
-    assert admission.foresee(case, (call + kept) // 2 + inputs)["status"] is Status.OUT_OF_MEMORY
+    assert admission.plan(case, kept + inputs)["status"] is None
+    assert admission.plan(case, (call + kept) // 2 + inputs)["status"] is Status.OUT_OF_MEMORY

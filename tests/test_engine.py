@@ -9,18 +9,19 @@ from typing import Any
 
 import pytest
 
-from attnbench.reports import frame
-from attnbench.runner import engine, exit_code
-from attnbench.runner.doctor.machine import here
-from attnbench.runner.engine import Finished
-from attnbench.runner.journal import FolderError
-from attnbench.runner.prober import Prober
-from attnbench.runner.progress import Progress, Quiet
-from attnbench.runner.workers import NotStarted, WorkerEnded
+from attnbench.reports.data import frame
+from attnbench.runner.cli import exit_code
+from attnbench.runner.machine.doctor.machine import here
+from attnbench.runner.run import engine
+from attnbench.runner.run.engine import Finished
+from attnbench.runner.run.journal import FolderError
+from attnbench.runner.run.progress import Progress, Quiet
+from attnbench.runner.workers.ended import NotStarted, WorkerEnded
+from attnbench.runner.workers.prober import Prober
 from attnbench.suites import Case, Probe, Result, Sample, Status
-from attnbench.suites.budget import Budget
-from attnbench.suites.load import parse
-from attnbench.suites.suite import Suite
+from attnbench.suites.schema.budget import Budget
+from attnbench.suites.schema.load import parse
+from attnbench.suites.schema.suite import Suite
 
 SUITE = """
 name: tiny

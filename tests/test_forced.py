@@ -6,7 +6,7 @@ from definitions import FORCED
 from test_kernels import pattern_of
 from torch.nn.attention import SDPBackend
 
-from attnbench.runner.worker.calls import inputs
+from attnbench.runner.worker.call.calls import inputs
 from attnbench.runner.worker.proof.small import check
 from attnbench.variants import Shape, kernels
 from attnbench.variants.kernels._forced import Forced, reason

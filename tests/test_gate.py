@@ -12,15 +12,16 @@ from commands import bench
 from rows import FULL, LOCAL, OOM, QUIET, Plan
 from rows import write_on as run
 
-from attnbench.reports import baseline, frame
-from attnbench.reports.comparison import Comparison, forms, tables
-from attnbench.reports.comparison.runs import compare
-from attnbench.reports.gate import STRICT, findings
-from attnbench.reports.journal import RunError
+from attnbench.reports.compare import forms, tables
+from attnbench.reports.compare.between_runs import compare
+from attnbench.reports.compare.comparison import Comparison
+from attnbench.reports.compare.gate import STRICT, findings
+from attnbench.reports.data import baselines, frame
+from attnbench.reports.data.reading import RunError
 from attnbench.suites import Status
-from attnbench.suites.check import Check, MemoryLimit, TimeLimit
-from attnbench.suites.load import SuiteError, parse
 from attnbench.suites.profile import Operator, Profile
+from attnbench.suites.schema.check import Check, MemoryLimit, TimeLimit
+from attnbench.suites.schema.load import SuiteError, parse
 
 SLOW = replace(QUIET, seed=1, series=(FULL, replace(LOCAL, at_1024_ns=1.3e6)))
 SLIGHTLY = replace(QUIET, seed=1, series=(FULL, replace(LOCAL, at_1024_ns=1.1e6)))
@@ -231,10 +232,10 @@ def test_a_check_calls_the_baseline_what_the_user_does(
 
 def test_the_same_run_gives_the_same_bytes_and_comes_back_whole(tmp_path: Path) -> None:
     folder = run(tmp_path / "run", QUIET)
-    one, other = (baseline.save(folder, name, tmp_path / "store") for name in ("one", "other"))
+    one, other = (baselines.save(folder, name, tmp_path / "store") for name in ("one", "other"))
     assert one.path.read_bytes() == other.path.read_bytes()
     assert one.size < sum(path.stat().st_size for path in folder.iterdir()) / 3
-    with baseline.opened("one", tmp_path / "store") as back:
+    with baselines.opened("one", tmp_path / "store") as back:
         assert back.frame.equals(frame.load(folder).frame)
 
 
@@ -255,34 +256,34 @@ def test_what_was_not_finished_is_no_baseline(tmp_path: Path) -> None:
     rows = (folder / "samples.jsonl").read_text().splitlines(keepends=True)
     (folder / "samples.jsonl").write_text("".join(rows[:3]))
     with pytest.raises(RunError, match=r"expected a finished run, found \d of 4 cases that were not reached"):
-        baseline.save(folder, "main", tmp_path / "store")
+        baselines.save(folder, "main", tmp_path / "store")
     assert not (tmp_path / "store").exists()
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "", ".hidden", "x" * 65])
 def test_a_name_stays_within_the_store(tmp_path: Path, name: str) -> None:
     with pytest.raises(RunError, match="expected a name of letters"):
-        baseline.save(run(tmp_path / "run", QUIET), name, tmp_path / "store")
+        baselines.save(run(tmp_path / "run", QUIET), name, tmp_path / "store")
 
 
 def test_nothing_else_is_unpacked(tmp_path: Path) -> None:
     folder = run(tmp_path / "run", QUIET)
-    saved = baseline.save(folder, "good", tmp_path)
+    saved = baselines.save(folder, "good", tmp_path)
     (tmp_path / "evil").write_text("evil")
     with tarfile.open(saved.path, "w:gz") as archive:
         archive.add(folder / "run.json", "run.json")
         archive.add(tmp_path / "evil", "../../escaped")
         archive.add(tmp_path / "evil", "extra.py")
-    with baseline.opened("good", tmp_path) as back:
+    with baselines.opened("good", tmp_path) as back:
         assert [path.name for path in back.folder.iterdir()] == ["run.json"]
         assert not (back.folder.parent.parent / "escaped").exists()
 
 
 @pytest.mark.parametrize("name", ["runs/befor", "befor"])
 def test_a_baseline_that_is_not_there_is_one_clear_error(tmp_path: Path, name: str) -> None:
-    baseline.save(run(tmp_path / "run", QUIET), "before", tmp_path / "store")
+    baselines.save(run(tmp_path / "run", QUIET), "before", tmp_path / "store")
     with pytest.raises(RunError, match="expected a baseline or the folder of a run, found none; .* are: before"):
-        baseline.opened(name, tmp_path / "store").__enter__()
+        baselines.opened(name, tmp_path / "store").__enter__()
 
 
 def test_a_name_means_the_store_whatever_lies_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,7 +298,7 @@ def test_a_name_means_the_store_whatever_lies_here(tmp_path: Path, monkeypatch: 
 def test_a_file_that_is_no_baseline_is_one_clear_error(tmp_path: Path, spoil: str) -> None:
     content = bytearray(b"no archive")
     if spoil == "damage":
-        saved = baseline.save(run(tmp_path / "stored", QUIET), "main", tmp_path / "store", replace=False).path
+        saved = baselines.save(run(tmp_path / "stored", QUIET), "main", tmp_path / "store", replace=False).path
         content = bytearray(saved.read_bytes())
         middle = slice(len(content) // 2, len(content) // 2 + 64)
         content[middle] = bytes(255 - each for each in content[middle])

@@ -14,13 +14,15 @@ import torch
 from definitions import COMPILED, FORCED, label, points
 
 from attnbench import variants
-from attnbench.runner import arms, environment, memory
-from attnbench.runner.arms import Arm, Setting
-from attnbench.runner.sampling import Plan
-from attnbench.runner.worker import clocks, launches, outcome
+from attnbench.runner.ab import paired_timing
+from attnbench.runner.ab.live_pair import Arm, Limits
+from attnbench.runner.machine import environment, memory
+from attnbench.runner.worker.call import clocks, launches
+from attnbench.runner.worker.call.sampling import Plan
+from attnbench.runner.worker.process import failure
 from attnbench.runner.worker.proof.small import check
 from attnbench.suites import Status
-from attnbench.suites.load import parse
+from attnbench.suites.schema.load import parse
 from attnbench.variants import Shape, kernels
 
 pytestmark = pytest.mark.gpu
@@ -100,7 +102,7 @@ def test_free_memory_is_that_of_the_device() -> None:
 def test_what_does_not_fit_is_out_of_memory() -> None:
     with pytest.raises(torch.OutOfMemoryError) as caught:
         torch.empty(2**42, device="cuda")
-    assert outcome.of_exception(caught.value)[0] is Status.OUT_OF_MEMORY
+    assert failure.of_exception(caught.value)[0] is Status.OUT_OF_MEMORY
 
 
 def test_the_environment_names_the_gpu(record_property: Callable[[str, object], None]) -> None:
@@ -149,9 +151,9 @@ def test_every_fault_gets_its_status_and_the_others_their_numbers(tmp_path: Path
 def test_a_pair_of_processes_sees_twice_the_work(record_property: Callable[[str, object], None]) -> None:
     cases = [case for case in parse(SUITE, "tiny.yaml").cases() if case.direction == "training"]
     plans = {case.key: Plan(20, 9) for case in cases}
-    setting = Setting(value_ns=1e6, patience_s=60, budget_bytes=None)
+    setting = Limits(value_ns=1e6, patience_s=60, budget_bytes=None)
     titles = {case.key: case.title for case in cases}
-    found = [arms.measure_pair((Arm("A"), Arm("B", more)), cases, plans, setting, "0") for more in (0.0, 1.0)]
+    found = [paired_timing.measure_pair((Arm("A"), Arm("B", more)), cases, plans, setting, "0") for more in (0.0, 1.0)]
     same, twice = (each.ratios for each in found)
     told = {titles[key]: {"same": same[key], "twice": twice[key]} for key in titles}
     record_property("log_ratios", json.dumps(told))

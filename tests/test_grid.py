@@ -14,16 +14,17 @@ from proofs import check_whole
 from stages import unheard
 
 from attnbench import variants
-from attnbench.reports.closed_forms import flops
-from attnbench.runner import memory, thumbnails
-from attnbench.runner.worker.calls import inputs
+from attnbench.reports.selftest.closed_forms import flops
+from attnbench.runner.machine import memory
+from attnbench.runner.run import pattern_images
+from attnbench.runner.worker.call.calls import inputs
 from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.proof.small import check
 from attnbench.suites import Case, Status
 from attnbench.suites.pick import pick
-from attnbench.suites.suite import Suite
+from attnbench.suites.schema.suite import Suite
 from attnbench.variants import Shape, Spans, kernels
-from attnbench.variants.kernels import _grid, _plan, _rows
+from attnbench.variants.kernels.blockwise import grid, plan, rows
 from attnbench.variants.local_window import LocalWindow
 from attnbench.variants.local_window_2d import LocalWindow2d
 
@@ -150,7 +151,7 @@ def any_window(draw: st.DrawFn) -> Spans:
 @settings(max_examples=60)
 @given(spans=any_window())
 def test_tiles_cover_what_is_allowed_and_mask_the_rest(spans: Spans) -> None:
-    planned, pairs = covered(_grid.plan(spans), spans.n)
+    planned, pairs = covered(grid.plan(spans), spans.n)
     assert (planned == 1).all()
     assert (pairs == spans.mask()).all()
 
@@ -160,7 +161,7 @@ def test_tiles_cover_what_is_allowed_and_mask_the_rest(spans: Spans) -> None:
 )
 def test_tiles_compute_few_pairs_beside_those_allowed(side: int, window: int, most: float) -> None:
     spans = LocalWindow2d(window=(window, window)).spans(side * side)
-    assert sum(group.pairs for group in _grid.plan(spans)) < most * spans.pairs()
+    assert sum(group.pairs for group in grid.plan(spans)) < most * spans.pairs()
 
 
 def test_patterns_in_one_dimension_have_no_tiles() -> None:
@@ -172,14 +173,14 @@ def test_patterns_in_one_dimension_have_no_tiles() -> None:
     ):
         for n in (1, 5, 61, 400):
             spans = variants.load(name).pattern(**parameters).spans(n)
-            blocks, tiles = ([group.rows.tolist() for group in plan(spans)] for plan in (_plan.plan, _grid.plan))
+            blocks, tiles = ([group.rows.tolist() for group in plan(spans)] for plan in (plan.plan, grid.plan))
             assert blocks == tiles
 
 
 def test_rows_that_overlap_are_gathered_once() -> None:
     index = np.array([[1, 4, 9, 2, 7], [9, 2, 7, 0, 3], [7, 0, 3, 8, 5]])
-    found = _rows.rows(index, "cpu")
-    assert isinstance(found, _rows.Overlapping)
+    found = rows.rows(index, "cpu")
+    assert isinstance(found, rows.Overlapping)
     assert (found.shape, found.copied) == ((3, 5), 9)
     tensor = torch.randn(2, 10, 3, dtype=torch.float64)
     read = found.read(tensor)
@@ -192,7 +193,7 @@ def test_rows_that_overlap_are_gathered_once() -> None:
 
 def test_rows_that_do_not_go_on_from_each_other_are_gathered_block_by_block() -> None:
     for index in ([[0, 1, 5], [0, 3, 4]], [[1, 4, 9], [9, 2, 7], [3, 9, 5]], [[5, 2, 8]]):
-        assert isinstance(_rows.rows(np.array(index), "cpu"), _rows.Gathered)
+        assert isinstance(rows.rows(np.array(index), "cpu"), rows.Gathered)
 
 
 @pytest.mark.parametrize("shape", [Shape(1, 8, 8, 1024, 64), Shape(1, 8, 2, 784, 64)], ids=["heads", "groups"])
@@ -273,7 +274,7 @@ def test_exclusions(exclusion: dict[str, Any], left: list[str]) -> None:
 
 def test_a_pattern_too_long_to_be_drawn_is_drawn_at_a_length_near_it() -> None:
     listed = [{"local_window_2d": {"window": [3, 3], "grid": [None, [49, 64]]}}]
-    drawn = thumbnails.of(suite(shape={"seq_len": [784, 3136]}, variants=listed).cases())
+    drawn = pattern_images.of(suite(shape={"seq_len": [784, 3136]}, variants=listed).cases())
     assert [(each["label"], each["seq_len"]) for each in drawn] == [
         ("local_window_2d(window=3x3)", 2025),
         ("local_window_2d(window=3x3, grid=49x64)", 2070),
@@ -299,4 +300,4 @@ def test_small_grids_that_an_implementation_does_not_take_are_left_out() -> None
 def test_spans_that_lie_above_each_other_by_chance_are_no_grid() -> None:
     i = np.arange(8)
     spans = Spans.of(8, (i, i + 1), (np.where(i == 4, 6, 0), np.where(i == 4, 7, 0)))
-    assert [group.rows.tolist() for group in _grid.plan(spans)] == [group.rows.tolist() for group in _plan.plan(spans)]
+    assert [group.rows.tolist() for group in grid.plan(spans)] == [group.rows.tolist() for group in plan.plan(spans)]

@@ -59,6 +59,45 @@ def against_the_arrow(room: str, source: str) -> list[str]:
     return sorted(name for name, other in rooms.items() if other not in MAY_IMPORT[room])
 
 
+def modules(room: str) -> dict[str, Path]:
+    """The modules and packages of a room, dotted, without the package's own name."""
+    paths = {path: path.relative_to(ROOT).with_suffix("") for path in sources(room)}
+    return {".".join(dotted.parts).removesuffix(".__init__"): path for path, dotted in paths.items()}
+
+
+def folder_of(module: str, known: dict[str, Path]) -> str:
+    return module if known[module].name == "__init__.py" else module.rpartition(".")[0]
+
+
+def folder_imports(room: str) -> dict[str, set[str]]:
+    """The folders of a room that each of its folders imports from."""
+    known = modules(room)
+    found: dict[str, set[str]] = {folder_of(module, known): set() for module in known}
+    for module, path in known.items():
+        for name in imported(text(path)):
+            dotted = name.removeprefix("attnbench.")
+            target = dotted if dotted in known else dotted.rpartition(".")[0]
+            if target in known:
+                found[folder_of(module, known)].add(folder_of(target, known))
+    return {folder: others - {folder} for folder, others in found.items()}
+
+
+def circles(imports: dict[str, set[str]]) -> list[str]:
+    """The folders that import, by way of others, from themselves."""
+
+    def reached(folder: str) -> set[str]:
+        seen: set[str] = set()
+        ahead = [*imports[folder]]
+        while ahead:
+            other = ahead.pop()
+            if other not in seen:
+                seen.add(other)
+                ahead += imports[other]
+        return seen
+
+    return sorted(folder for folder in imports if folder in reached(folder))
+
+
 def banned(source: str) -> list[str]:
     """The imports of `source` that are relative, or name a room without `attnbench.`."""
     return sorted(name for name in imported(source) if name.startswith(".") or name.split(".")[0] in ROOMS)
@@ -124,6 +163,16 @@ def test_a_room_imports_only_rooms_it_may_know(room: str) -> None:
 def test_an_import_against_the_arrow_is_seen(source: str) -> None:
     assert against_the_arrow("suites", source)
     assert not against_the_arrow("runner", source)
+
+
+@pytest.mark.parametrize("room", ["runner", "reports"])
+def test_folders_of_a_room_form_no_circle(room: str) -> None:
+    assert circles(folder_imports(room)) == []
+
+
+def test_a_circle_is_seen() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == ["b", "c"]
+    assert len(folder_imports("runner")["runner.cli"]) > 3
 
 
 def test_no_file_holds_a_banned_import() -> None:

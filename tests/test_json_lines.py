@@ -13,9 +13,10 @@ from test_dry_run import Seer
 from test_engine import SUITE, FakeWorker, Machine, passed
 from test_resume import Stopping
 
-from attnbench.reports.frame import COLUMNS
-from attnbench.runner import engine, foresight
+from attnbench.reports.data.frame import COLUMNS
 from attnbench.runner.cli import main
+from attnbench.runner.plan import dry_run
+from attnbench.runner.run import engine
 from attnbench.suites import Case, Probe, Sample
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "run.md").read_text()
@@ -88,7 +89,7 @@ def test_the_rows_have_the_fields_of_the_page() -> None:
 
 
 def test_a_dry_run_has_the_fields_of_the_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foresight, "foresee", partial(foresight.foresee, start_worker=Seer().start))
+    monkeypatch.setattr(dry_run, "plan", partial(dry_run.plan, start_worker=Seer().start))
     told = lines("tiny.yaml", "--dry-run")
     assert [each["event"] for each in told] == ["case"] * 9 + ["estimate"]
     for each in told:

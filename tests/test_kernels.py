@@ -17,13 +17,14 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from attnbench import variants
-from attnbench.runner import memory
-from attnbench.runner.worker import calls
-from attnbench.runner.worker.calls import inputs
+from attnbench.runner.machine import memory
+from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call.calls import inputs
 from attnbench.runner.worker.proof.small import check
 from attnbench.suites import Case, Direction
 from attnbench.variants import Pattern, Shape, Spans, kernels
-from attnbench.variants.kernels import Kernel, _oracle, _parts, _plan
+from attnbench.variants.kernels import Kernel, _oracle
+from attnbench.variants.kernels.blockwise import parts, plan
 
 LENGTHS = (1, 5, 61, 130, 259)
 TAKEN = points([name for name in kernels.names() if name not in COMPILED], LENGTHS, taken=True)
@@ -129,7 +130,7 @@ def computed(name: str, parameters: dict[str, Any], implementation: str, n: int,
     turned = forward(kernel, *tensors.values()).isnan().any(dim=3)[:, 0]
     assert kernel.computed_pairs is not None
     # A pair that two parts reach is computed in both, and turns its row once.
-    twice = implementation == "blockwise" and len(_parts.parts(spans)) > 1
+    twice = implementation == "blockwise" and len(parts.parts(spans)) > 1
     assert kernel.computed_pairs >= n * int(turned.sum()) if twice else kernel.computed_pairs == n * int(turned.sum())
     return turned.T.numpy()
 
@@ -252,7 +253,7 @@ def any_spans(draw: st.DrawFn) -> Spans:
 @settings(max_examples=60)
 @given(spans=any_spans())
 def test_a_plan_covers_what_is_allowed_and_masks_the_rest(spans: Spans) -> None:
-    groups = _plan.plan(spans)
+    groups = plan.plan(spans)
     planned, pairs = covered(groups, spans.n)
     assert (planned == 1).all()
     assert (pairs == spans.mask()).all()

@@ -7,7 +7,7 @@ import pytest
 from killing import UNITS, Found, kill
 from test_run import FIGURES, FILES
 
-from attnbench.reports import frame
+from attnbench.reports.data import frame
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 

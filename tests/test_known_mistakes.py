@@ -8,8 +8,8 @@ import torch
 from proofs import check_whole
 from test_kernels import pattern_of
 
-from attnbench.runner import memory
-from attnbench.runner.worker import calls, clocks
+from attnbench.runner.machine import memory
+from attnbench.runner.worker.call import calls, clocks
 from attnbench.suites import Case, Direction
 from attnbench.variants import Shape, kernels
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from attnbench.runner.worker import launches
-from attnbench.runner.worker.launches import EventClock, Value
+from attnbench.runner.worker.call import launches
+from attnbench.runner.worker.call.launches import EventClock, Value
 
 US = 1e3
 MS = 1e6

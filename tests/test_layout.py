@@ -15,16 +15,17 @@ from stages import unheard
 from torch import Tensor
 
 from attnbench import variants
+from attnbench.reports.data.frame import Run, load
+from attnbench.reports.data.settings import settings
 from attnbench.reports.figures.panels import context
-from attnbench.reports.frame import Run, load
-from attnbench.reports.settings import settings
-from attnbench.runner import memory
-from attnbench.runner.worker import calls, probe
+from attnbench.runner.machine import memory
+from attnbench.runner.worker import probe
+from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.proof.small import check
 from attnbench.runner.worker.timing import Bench
 from attnbench.suites import Case, Direction, Status
 from attnbench.suites.names import names
-from attnbench.suites.suite import Suite
+from attnbench.suites.schema.suite import Suite
 from attnbench.variants import Shape, kernels
 from attnbench.variants.kernels import Kernel
 

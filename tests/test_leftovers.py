@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from attnbench.runner.worker import leftovers, outcome
+from attnbench.runner.worker.process import failure, leftovers
 from attnbench.suites import Status
 
 WAITING = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -75,10 +75,10 @@ def test_what_is_left_is_a_failure_and_its_processes_are_ended() -> None:
     with subprocess.Popen(WAITING) as earlier:
         before = leftovers.snapshot()
         with subprocess.Popen(WAITING) as later:
-            with pytest.raises(outcome.Left) as error:
+            with pytest.raises(failure.Left) as error:
                 leftovers.refuse(before)
             later.wait()
-        assert outcome.of_exception(error.value) == (Status.FAILED, "it left a process running")
+        assert failure.of_exception(error.value) == (Status.FAILED, "it left a process running")
         assert leftovers.left(before) is None
         leftovers.refuse(before)
         assert earlier.poll() is None

@@ -9,12 +9,12 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnbench.runner import engine
 from attnbench.runner.cli import main
-from attnbench.runner.engine import Finished
+from attnbench.runner.run import engine
+from attnbench.runner.run.engine import Finished
 from attnbench.suites import Case
-from attnbench.suites.load import parse
 from attnbench.suites.narrow import MOST_WORDS, NarrowError, Narrowing, expressed
+from attnbench.suites.schema.load import parse
 
 SUITE = """
 name: tiny

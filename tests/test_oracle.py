@@ -13,7 +13,7 @@ from proofs import check_whole, step
 from torch import Tensor
 
 from attnbench import variants
-from attnbench.runner.worker.calls import inputs
+from attnbench.runner.worker.call.calls import inputs
 from attnbench.runner.worker.proof import expected, stream
 from attnbench.runner.worker.proof.small import Attend, check, small
 from attnbench.runner.worker.proof.verdict import Verdict

@@ -21,13 +21,13 @@ from torch import Tensor
 
 from attnbench import variants
 from attnbench.runner.cli import main
-from attnbench.runner.worker import calls
-from attnbench.runner.worker.calls import inputs
+from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call.calls import inputs
 from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.proof import expected, verdict
 from attnbench.runner.worker.proof.small import Attend, check
 from attnbench.suites import Case, Direction, Probe, Status
-from attnbench.suites.load import SuiteError, parse
+from attnbench.suites.schema.load import SuiteError, parse
 from attnbench.variants import (
     BoolArray,
     IntArray,
@@ -41,7 +41,8 @@ from attnbench.variants import (
     kernels,
     parameter,
 )
-from attnbench.variants.kernels import _oracle, _plan
+from attnbench.variants.kernels import _oracle
+from attnbench.variants.kernels.blockwise import plan
 from attnbench.variants.truncated import Truncated
 
 ODD = (1, 2, 5, 61, 130)
@@ -140,7 +141,7 @@ def test_a_band_is_planned_as_one_that_gives_spans(n: int) -> None:
     ours, theirs = Window(9, 4).spans(n), Truncated(9, 4).spans(n)
     assert (ours.start == theirs.start).all()
     assert (ours.stop == theirs.stop).all()
-    assert [group.pairs for group in _plan.plan(ours)] == [group.pairs for group in _plan.plan(theirs)]
+    assert [group.pairs for group in plan.plan(ours)] == [group.pairs for group in plan.plan(theirs)]
 
 
 @pytest.mark.parametrize("implementation", ["blockwise", "eager", "sdpa_masked"])

@@ -12,10 +12,10 @@ import pytest
 import torch
 from test_kernels import pattern_of
 
-from attnbench.runner import memory
-from attnbench.runner.worker.calls import inputs
+from attnbench.runner.machine import memory
+from attnbench.runner.worker.call.calls import inputs
 from attnbench.variants import Shape, kernels
-from attnbench.variants.kernels import _packing
+from attnbench.variants.kernels._memory import packing
 
 PACKS = "_ZN2at6native7cpublas10could_packEN3c1010ScalarTypeE"
 COULD_PACK = f"int {PACKS}(signed char type) {{ return type == 15; }}"
@@ -50,8 +50,8 @@ def measured(asked: Asked, dtype: str = "bfloat16") -> int:
 
 
 @pytest.fixture
-def packing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_packing, "could_pack", lambda dtype: dtype in (torch.float16, torch.bfloat16))
+def with_packing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "could_pack", lambda dtype: dtype in (torch.float16, torch.bfloat16))
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_packing_adds_what_the_kernel_asks_for(
     shape: Shape, threads: int, dtype: str, packed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: Asked = ("sdpa", "full", {}, shape)
-    monkeypatch.setattr(_packing, "could_pack", lambda dtype: False)
+    monkeypatch.setattr(packing, "could_pack", lambda dtype: False)
     plain = foretold(asked, threads, dtype)
-    monkeypatch.setattr(_packing, "could_pack", lambda dtype: dtype in (torch.float16, torch.bfloat16))
+    monkeypatch.setattr(packing, "could_pack", lambda dtype: dtype in (torch.float16, torch.bfloat16))
     assert foretold(asked, threads, dtype) == plain + packed
 
 
@@ -92,13 +92,13 @@ def test_nothing_is_packed_to_go_back(packing: None, monkeypatch: pytest.MonkeyP
     shape = Shape(1, 8, 8, 1024, 64)
     asked = pattern_of("full", {}), shape, "bfloat16", "cpu", "backward", 2
     backward = kernels.load("sdpa").predict_bytes(*asked)
-    monkeypatch.setattr(_packing, "could_pack", lambda dtype: False)
+    monkeypatch.setattr(packing, "could_pack", lambda dtype: False)
     assert kernels.load("sdpa").predict_bytes(*asked) == backward
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_full_precision_is_never_packed(dtype: torch.dtype) -> None:
-    assert not _packing.could_pack(dtype)
+    assert not packing.could_pack(dtype)
 
 
 @pytest.mark.parametrize("asked", CASES, ids=str)

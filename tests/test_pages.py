@@ -7,8 +7,8 @@ from pages import pages
 from pages import suites as page
 
 from attnbench.suites import shipped
-from attnbench.suites.load import load, parse
-from attnbench.suites.schema import schema
+from attnbench.suites.schema.load import load, parse
+from attnbench.suites.schema.schema import schema
 
 
 @pytest.mark.parametrize("path", pages(), ids=lambda path: Path(path).name)

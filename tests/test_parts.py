@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnbench import variants
-from attnbench.runner.worker.calls import inputs
+from attnbench.runner.worker.call.calls import inputs
 from attnbench.runner.worker.proof.small import check
 from attnbench.variants import IntArray, Pattern, Shape, Spans
-from attnbench.variants.kernels import Kernel, _partial, _parts, blockwise
-from attnbench.variants.kernels._rows import Gathered, Strided, rows
+from attnbench.variants.kernels import Kernel, blockwise
+from attnbench.variants.kernels.blockwise import partial, parts
+from attnbench.variants.kernels.blockwise.rows import Gathered, Strided, rows
 
 LONG = 2**17
 
@@ -65,7 +66,7 @@ def any_spans(draw: st.DrawFn) -> Spans:
 @given(spans=any_spans())
 def test_parts_cover_each_allowed_pair_once(spans: Spans) -> None:
     found = np.zeros((spans.n, spans.n), int)
-    for part in _parts.parts(spans):
+    for part in parts.parts(spans):
         keys = np.arange(spans.n) if part.keys is None else part.keys
         planned = np.zeros(spans.n, int)
         for group in part.groups:
@@ -138,21 +139,21 @@ def test_what_is_written_out_equals_the_fused_kernel(dtype: torch.dtype, masked:
     k, v = torch.randn(2, 2, 3, 70, 8, dtype=dtype)
     mask = torch.zeros(33, 70, dtype=dtype).masked_fill(torch.ones(33, 70, dtype=torch.bool).triu(9), -torch.inf)
     hidden = mask if masked else None
-    fused = _partial.attend(q, k, v, hidden)
-    written = _partial.written_attend(q, k, v, hidden)
+    fused = partial.attend(q, k, v, hidden)
+    written = partial.written_attend(q, k, v, hidden)
     # Gradients are asked for as if other keys had been seen too: every query's log-sum-exp is larger than its own.
     out, sums = torch.randn_like(q), fused[1] + 1
-    fused_grads = _partial.gradients(dout, q, k, v, out, sums, hidden)
-    written_grads = _partial.written_gradients(dout, q, k, v, out, sums, hidden)
+    fused_grads = partial.gradients(dout, q, k, v, out, sums, hidden)
+    written_grads = partial.written_gradients(dout, q, k, v, out, sums, hidden)
     for first, second in zip((*fused, *fused_grads), (*written, *written_grads), strict=True):
         assert torch.allclose(first, second, atol=1e-5 if dtype == torch.float32 else 1e-12)
 
 
 def test_reduced_numbers_are_written_out_in_float32() -> None:
     q, k, v = torch.randn(3, 1, 1, 5, 8).bfloat16()
-    out, sums = _partial.written_attend(q, k, v, None)
+    out, sums = partial.written_attend(q, k, v, None)
     assert (out.dtype, sums.dtype) == (torch.bfloat16, torch.float32)
-    grads = _partial.written_gradients(out, q, k, v, out, sums, None)
+    grads = partial.written_gradients(out, q, k, v, out, sums, None)
     assert {each.dtype for each in grads} == {torch.float32}
 
 
@@ -175,7 +176,7 @@ def test_reduced_numbers_are_written_out_in_float32() -> None:
     ids=label,
 )
 def test_there_is_a_part_for_each_step(name: str, parameters: dict[str, Any], n: int, expected: int) -> None:
-    assert len(_parts.parts(pattern_of(name, parameters).spans(n))) == expected
+    assert len(parts.parts(pattern_of(name, parameters).spans(n))) == expected
 
 
 LITTLE_WASTE = [
@@ -189,7 +190,7 @@ LITTLE_WASTE = [
 @pytest.mark.parametrize(("name", "parameters"), LITTLE_WASTE, ids=label)
 def test_waste_is_little(name: str, parameters: dict[str, Any], causal: bool, n: int) -> None:
     spans = pattern_of(name, {**parameters, "causal": causal}).spans(n)
-    computed = sum(group.pairs for part in _parts.parts(spans) for group in part.groups)
+    computed = sum(group.pairs for part in parts.parts(spans) for group in part.groups)
     assert 1 <= computed / spans.pairs() <= 2.2
 
 
@@ -222,7 +223,7 @@ def test_a_long_sequence_is_planned_in_little_space(name: str, parameters: dict[
     spans = pattern_of(name, {**parameters, "causal": causal}).spans(LONG)
     expected = PAIRS[name](LONG, **parameters, causal=causal)
     assert spans.pairs() == expected
-    groups = [group for part in _parts.parts(spans) for group in part.groups]
+    groups = [group for part in parts.parts(spans) for group in part.groups]
     assert sum(group.pairs for group in groups) < 2.2 * expected
     assert sum(group.rows.size + group.keys.size + group.mask.size for group in groups) < 50 * LONG
 

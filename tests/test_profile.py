@@ -20,17 +20,20 @@ from test_run import FIGURES as RUN_FIGURES
 from test_run import FILES as RUN_FILES
 from test_run import HERE, bench
 
-from attnbench.reports import figures, journal, page, profile
-from attnbench.reports.figures import profile as profile_figures
-from attnbench.reports.frame import load
-from attnbench.reports.journal import RunError
-from attnbench.runner import engine, exit_code
-from attnbench.runner.progress import Quiet
-from attnbench.runner.workers import WorkerEnded
+from attnbench.reports.data import reading
+from attnbench.reports.data.frame import load
+from attnbench.reports.data.reading import RunError
+from attnbench.reports.figures import drawing
+from attnbench.reports.figures import operators as profile_figures
+from attnbench.reports.pages import profile, run_report
+from attnbench.runner.cli import exit_code
+from attnbench.runner.run import engine
+from attnbench.runner.run.progress import Quiet
+from attnbench.runner.workers.ended import WorkerEnded
 from attnbench.suites import Case, Probe, Status
-from attnbench.suites.load import parse
 from attnbench.suites.pick import PickError, pick
 from attnbench.suites.profile import OUTSIDE, Held, Operator, Profile, Step
+from attnbench.suites.schema.load import parse
 
 SUITE = """
 name: tiny
@@ -115,9 +118,9 @@ def test_what_picks_no_case_or_several_names_the_nearest() -> None:
 
 
 def test_a_recording_accounts_for_all_time_and_memory(tmp_path: Path) -> None:
-    from attnbench.runner import memory
-    from attnbench.runner.worker import calls
+    from attnbench.runner.machine import memory
     from attnbench.runner.worker import profile as recorder
+    from attnbench.runner.worker.call import calls
 
     for case in cases():
         trace = tmp_path / f"{case.key}.json.gz"
@@ -264,7 +267,7 @@ def test_every_case_that_passed_is_profiled_in_a_process_of_its_own(tmp_path: Pa
     assert machine.started.count("forkserver") == 1 + 9 + 6
     assert machine.started[-6:] == ["forkserver"] * 6, "after all that is timed"
     assert machine.alive == 0
-    assert list(journal.profiles(tmp_path / "run").values()) == list(finished.profiles)
+    assert list(reading.profiles(tmp_path / "run").values()) == list(finished.profiles)
 
 
 def test_a_run_that_is_not_profiled_has_no_trace_of_it(tmp_path: Path) -> None:
@@ -293,7 +296,7 @@ def test_no_case_is_profiled_once_the_time_of_the_suite_is_spent(tmp_path: Path)
 
 def test_a_profiled_run_is_drawn(tmp_path: Path) -> None:
     folder = written(tmp_path, rows.QUICK, made)
-    text = page.write(load(folder)).read_text(encoding="utf-8")
+    text = run_report.write(load(folder)).read_text(encoding="utf-8")
     drawn = [f"{name}.{kind}" for name in ("profile", "profile_memory") for kind in ("svg", "png")]
     assert sorted(os.listdir(folder / "figures")) == sorted([*FILES, *drawn])
     bars = words(folder / "figures" / "profile.svg")
@@ -313,14 +316,14 @@ def test_a_profiled_run_is_drawn(tmp_path: Path) -> None:
     assert "### training, float32, cpu: operators at N = 2048" in text
     assert "| full/sdpa | bmm 50% | \\_softmax 30% | small_0 1% | 10% | 13 |" in text
     first = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    page.write(load(folder))
+    run_report.write(load(folder))
     assert {path: path.read_bytes() for path in first} == first
 
 
 def test_the_operators_of_every_case_are_in_the_table(tmp_path: Path) -> None:
     plan = rows.Plan((rows.FULL, rows.LOCAL), (512, 1024))
     folder = written(tmp_path, plan, made)
-    page.write(load(folder))
+    run_report.write(load(folder))
     table = pd.read_csv(folder / "operators.csv")
     assert tuple(table.columns) == profile.COLUMNS
     assert len(table) == 4 * 13
@@ -334,7 +337,7 @@ def test_the_operators_of_every_case_are_in_the_table(tmp_path: Path) -> None:
 def test_on_cuda_the_time_of_kernels_counts(tmp_path: Path) -> None:
     plan = rows.Plan((rows.FULL, rows.LOCAL), (512, 1024), devices=("cuda",), dtype="bfloat16")
     folder = written(tmp_path, plan, lambda case: made(case, cuda=True))
-    page.write(load(folder))
+    run_report.write(load(folder))
     table = pd.read_csv(folder / "operators.csv")
     assert table.operator.iloc[0] == "aten::_softmax"
     assert table.share.iloc[0] == 0.75
@@ -349,7 +352,7 @@ def test_what_could_not_be_profiled_is_told(tmp_path: Path) -> None:
 
     plan = rows.Plan((rows.FULL, rows.LOCAL), (512,))
     folder = written(tmp_path, plan, failing)
-    text = page.write(load(folder)).read_text(encoding="utf-8")
+    text = run_report.write(load(folder)).read_text(encoding="utf-8")
     assert "- full/sdpa N=512 float32 cpu forward: crashed, gone \\| away" in text
     assert "Nothing to draw: no case was profiled." in words(folder / "figures" / "profile.svg")
     assert "Nothing to draw: no case was profiled." in words(folder / "figures" / "profile_memory.svg")
@@ -358,7 +361,7 @@ def test_what_could_not_be_profiled_is_told(tmp_path: Path) -> None:
 def test_lengths_are_thinned_where_bars_are_many(tmp_path: Path) -> None:
     series = tuple(replace(rows.LOCAL, parameters={"window": w}) for w in range(3, 41, 2))
     folder = written(tmp_path, rows.Plan((rows.FULL, *series), (256, 512, 1024, 2048, 4096, 8192)), made)
-    figures.save({"it": lambda: profile_figures.bars(load(folder), journal.profiles(folder))}, tmp_path)
+    drawing.save({"it": lambda: profile_figures.bars(load(folder), reading.profiles(folder))}, tmp_path)
     bars = words(tmp_path / "figures" / "it.svg")
     assert bars.count("1.0 ms") == 2 * 20
     assert "8K" in bars
@@ -369,7 +372,7 @@ def test_a_broken_row_is_one_clear_error(tmp_path: Path) -> None:
     folder = written(tmp_path, rows.Plan((rows.FULL,), (512,)), made)
     whole = (folder / "profile.jsonl").read_text()
     (folder / "profile.jsonl").write_text(whole + whole[:50])
-    assert len(journal.profiles(folder)) == 1, "a last line cut short is left out"
+    assert len(reading.profiles(folder)) == 1, "a last line cut short is left out"
     key = json.loads(whole)["case"]
     for broken in (
         "[]",
@@ -380,8 +383,8 @@ def test_a_broken_row_is_one_clear_error(tmp_path: Path) -> None:
     ):
         (folder / "profile.jsonl").write_text(broken.rstrip() + "\n" + whole)
         with pytest.raises(RunError, match=r"profile\.jsonl:1: .*expected .*, found"):
-            page.write(load(folder))
-    assert journal.profiles(tmp_path / "none") == {}
+            run_report.write(load(folder))
+    assert reading.profiles(tmp_path / "none") == {}
 
 
 # For real
@@ -395,7 +398,7 @@ def test_a_run_is_profiled_and_drawn_again(tmp_path: Path) -> None:
     more = ["operators.csv", "operators.md", "profile.jsonl", "traces"]
     assert sorted(os.listdir(out)) == sorted([*RUN_FILES, *more])
     assert set(RUN_FIGURES) < set(os.listdir(out / "figures"))
-    profiles = journal.profiles(out)
+    profiles = reading.profiles(out)
     assert len(profiles) == 8
     assert sorted(os.listdir(out / "traces")) == sorted(f"{key}.json.gz" for key in profiles)
     for key, found in profiles.items():
@@ -411,7 +414,7 @@ def test_one_case_is_profiled(tmp_path: Path) -> None:
     done = bench("profile", "tiny.yaml", "local 128 training", "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "out"
-    ((key, found),) = journal.profiles(out).items()
+    ((key, found),) = reading.profiles(out).items()
     assert found.title == "local_window(window=17)/blockwise N=128 float32 cpu training"
     assert sorted(os.listdir(out)) == ["figures", "operators.csv", "operators.md", "profile.jsonl", "traces"]
     assert sorted(os.listdir(out / "figures")) == [f"memory_{key}.png", f"memory_{key}.svg"]

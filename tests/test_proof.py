@@ -22,10 +22,12 @@ from stages import unheard
 from torch import Tensor
 
 from attnbench import variants
-from attnbench.runner.sampling import Plan
-from attnbench.runner.worker import calls, outcome, timing
+from attnbench.runner.worker import timing
+from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call.sampling import Plan
 from attnbench.runner.worker.probe import probe
-from attnbench.runner.worker.proof import expected, process, verdict
+from attnbench.runner.worker.process import failure, settings
+from attnbench.runner.worker.proof import expected, verdict
 from attnbench.suites import Case, Sample, Status
 from attnbench.variants import Shape
 from attnbench.variants.kernels import Kernel, _oracle
@@ -433,7 +435,7 @@ def test_a_case_that_changes_the_process_fails_and_all_is_put_back(
     spoil: Callable[[Spoil], None], monkeypatch: pytest.MonkeyPatch, word: str, when: str
 ) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # as a worker has it
-    before = process.state()
+    before = settings.state()
 
     def changing(right: Attend, n: int) -> Attend:
         if when == "build" and long(n):
@@ -449,7 +451,7 @@ def test_a_case_that_changes_the_process_fails_and_all_is_put_back(
 
     spoil(changing)
     found = probe(FORWARD, BUDGET, unheard)
-    assert process.restore(before) == []
+    assert settings.restore(before) == []
     if (word, when) == ("grad mode", "call"):
         assert found.status is Status.PASSED
     elif (word, when) == ("autocast", "call"):
@@ -508,10 +510,10 @@ def test_a_change_that_cannot_be_put_back_ends_the_process(
     def write(value: int) -> None:
         raise RuntimeError("too late")
 
-    for_good = process._Setting("a setting", lambda: state["now"], write)
-    monkeypatch.setattr(process, "_SETTINGS", (for_good,))
+    for_good = settings._Setting("a setting", lambda: state["now"], write)
+    monkeypatch.setattr(settings, "_SETTINGS", (for_good,))
     spoil(lambda right, n: lambda q, k, v: state.update(now=2) or right(q, k, v))
-    with pytest.raises(outcome.Spoiled, match="a setting from 1 to 2"):
+    with pytest.raises(failure.Spoiled, match="a setting from 1 to 2"):
         timing.group([(FORWARD, Plan(1, 2), None)], 0, "seed", 1e5, lambda index: None)
     state["now"] = 1
     assert probe(FORWARD, BUDGET, unheard).status is Status.FAILED
@@ -531,7 +533,7 @@ def test_a_thread_that_is_left_running_while_others_are_timed_ends_the_process(
 
     spoil(leaving)
     try:
-        with pytest.raises(outcome.Spoiled, match="it left a thread running: left"):
+        with pytest.raises(failure.Spoiled, match="it left a thread running: left"):
             timing.group([(FORWARD, Plan(1, 2), None)], 0, "seed", 1e5, lambda index: None)
     finally:
         over.set()

@@ -15,12 +15,12 @@ from test_engine import Machine, passed
 
 import attnbench.reports
 import attnbench.runner
-from attnbench.reports.journal import RunError
-from attnbench.runner import engine
-from attnbench.runner.journal import FolderError
-from attnbench.runner.progress import Plain, Quiet
+from attnbench.reports.data.reading import RunError
+from attnbench.runner.run import engine
+from attnbench.runner.run.journal import FolderError
+from attnbench.runner.run.progress import Plain, Quiet
 from attnbench.suites import Case, Probe
-from attnbench.suites.load import parse
+from attnbench.suites.schema.load import parse
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "python.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)

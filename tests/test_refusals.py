@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from matplotlib.figure import Figure
 from refusing import Refusal, begun, can_refuse, told
 
-from attnbench.reports import figures
-from attnbench.runner import refusal
+from attnbench.reports.figures import drawing
 from attnbench.runner.cli import common, main
+from attnbench.runner.machine import system_errors
 
 IMPORT = "libthing.so.1: failed to map segment from shared object: Cannot allocate memory"
 
@@ -39,7 +39,7 @@ def test_what_is_refused_comes_with_what_to_do(error: Exception, words: list[str
         with common.told():
             raise error
 
-    said = refusal.of(error) or ""
+    said = system_errors.of(error) or ""
     assert [each for each in words if each not in said] == []
     done = CliRunner().invoke(verb)
     assert done.exit_code == 2
@@ -50,12 +50,12 @@ def test_whatever_follows_a_lack_of_memory_is_that() -> None:
     nonsense = TypeError("'frame' object is not callable")
     nonsense.__context__ = KeyError("x")
     nonsense.__context__.__context__ = SystemError("error return without exception set")
-    assert "no memory" in str(refusal.of(nonsense))
+    assert "no memory" in str(system_errors.of(nonsense))
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no"), EOFError(), ImportError("cannot import name 'x'"), KeyError(1)])
 def test_a_fault_of_our_own_is_none_of_the_system(error: Exception) -> None:
-    assert refusal.of(error) is None
+    assert system_errors.of(error) is None
 
 
 def test_an_end_of_file_is_no_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_a_font_that_cannot_be_read_is_an_error_of_the_disk(tmp_path: Path, afte
 
     usual = sys.unraisablehook
     with pytest.raises(OSError, match="Input/output error"):
-        figures.save({"drawn": draw}, tmp_path)
+        drawing.save({"drawn": draw}, tmp_path)
     assert sys.unraisablehook is usual
 
 

@@ -14,14 +14,18 @@ import rows
 from test_reports_tables import cells
 
 from attnbench import variants
-from attnbench.reports import cells as written
-from attnbench.reports import crossover, directions, figures, page, parallel, tables
-from attnbench.reports.answer import answer
-from attnbench.reports.crossover import ALWAYS, CROSSES, NEVER, UNCLEAR
-from attnbench.reports.figures.looks import STYLE
-from attnbench.reports.frame import Run, load
-from attnbench.reports.settings import settings
-from attnbench.reports.sweeps import Sweep, common_density, doubling, exponent, limit, line, realised, sweeps
+from attnbench.reports.data.frame import Run, load
+from attnbench.reports.data.settings import settings
+from attnbench.reports.figures import drawing
+from attnbench.reports.figures.style import STYLE
+from attnbench.reports.pages import run_report
+from attnbench.reports.stats import crossover
+from attnbench.reports.stats.crossover import ALWAYS, CROSSES, NEVER, UNCLEAR
+from attnbench.reports.summary import directions, threads
+from attnbench.reports.summary.sweeps import Sweep, common_density, doubling, exponent, limit, line, realised, sweeps
+from attnbench.reports.tables import tables
+from attnbench.reports.text import cells as written
+from attnbench.reports.text.answer import answer
 from attnbench.suites import Status
 
 N = 1024
@@ -242,7 +246,7 @@ def test_lengths_and_keys_are_both_answered(tmp_path: Path) -> None:
     told = "\n".join(answer(run))
     assert "at N = 1024, faster than full: local_window up to 512.0" in told
     assert "time grows as N^2.00" in told
-    assert figures.of(run) == ["time", "memory", "speedup", "time_by_keys", "speedup_by_keys", "patterns"]
+    assert drawing.of(run) == ["time", "memory", "speedup", "time_by_keys", "speedup_by_keys", "patterns"]
 
 
 def test_a_baseline_that_failed_leaves_the_rest(tmp_path: Path) -> None:
@@ -309,7 +313,7 @@ THREADS = rows.Plan(
 
 def test_what_threads_buy(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, THREADS))
-    found = {(each.name, each.seq_len): each for each in parallel.gains(run)}
+    found = {(each.name, each.seq_len): each for each in threads.gains(run)}
     assert len(found) == 6
     for (name, _), gain in found.items():
         assert (gain.fewest, gain.most) == (1, 2)
@@ -318,10 +322,10 @@ def test_what_threads_buy(tmp_path: Path) -> None:
         "forward, float32, cpu: from 1 to 2 threads at N = 2048 a call gets faster by 2.000x [2.000, 2.000] for full "
         "and 1.414x [1.414, 1.414] for local_window(window=129)."
     ) in answer(run)
-    assert {str(each) for group in parallel.groups(run) for each in group.frame["threads"]} == {"1", "2"}, "auto is 2"
+    assert {str(each) for group in threads.groups(run) for each in group.frame["threads"]} == {"1", "2"}, "auto is 2"
     table = cells(tables.markdown(run), "forward, float32, cpu: faster with 2 threads than with 1")
     assert table["full/sdpa"] == ["2.000x [2.000, 2.000]"] * 3
-    assert figures.of(run) == ["time", "memory", "speedup", "time_by_threads", "patterns"]
+    assert drawing.of(run) == ["time", "memory", "speedup", "time_by_threads", "patterns"]
 
 
 def test_auto_counts_where_its_number_did_not_pass(tmp_path: Path) -> None:
@@ -329,7 +333,7 @@ def test_auto_counts_where_its_number_did_not_pass(tmp_path: Path) -> None:
     lost = {each["key"] for each in meta["cases"] if (each["variant"], each["threads"]) == ("full", 2)}
     told = [row for row in rows.rows(THREADS) if row.case not in lost]
     run = load(rows.write_rows(tmp_path, meta, told))
-    assert {(each.name, each.most) for each in parallel.gains(run)} == {
+    assert {(each.name, each.most) for each in threads.gains(run)} == {
         ("full/sdpa", 2),
         ("local_window(window=129)/blockwise", 2),
     }
@@ -346,8 +350,8 @@ def test_auto_counts_where_its_number_did_not_pass(tmp_path: Path) -> None:
 )
 def test_one_number_of_threads_is_compared_with_nothing(plan: rows.Plan, tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, plan))
-    assert parallel.gains(run) == []
-    assert "time_by_threads" not in figures.of(run)
+    assert threads.gains(run) == []
+    assert "time_by_threads" not in drawing.of(run)
 
 
 def words(path: Path) -> str:
@@ -370,7 +374,7 @@ SHOWN = {
 def draw(run: Run, name: str, path: Path) -> Path:
     """A figure as SVG."""
     with mpl.rc_context(cast(Any, STYLE)):
-        figures.FIGURES[name](run).savefig(path, metadata={"Date": None, "Creator": None})
+        drawing.FIGURES[name](run).savefig(path, metadata={"Date": None, "Creator": None})
     return path
 
 
@@ -379,7 +383,7 @@ def test_a_run_has_the_figures_of_what_it_varies(name: str, tmp_path: Path) -> N
     """Each can be drawn, without a warning, and is the same bytes twice."""
     plan, expected = SHOWN[name]
     run = load(rows.write(tmp_path, plan))
-    assert figures.of(run) == expected
+    assert drawing.of(run) == expected
     for each in {*expected} & {"time_by_keys", "speedup_by_keys", "time_by_threads"}:
         first = draw(run, each, tmp_path / "it.svg").read_bytes()
         assert draw(run, each, tmp_path / "it.svg").read_bytes() == first
@@ -387,7 +391,7 @@ def test_a_run_has_the_figures_of_what_it_varies(name: str, tmp_path: Path) -> N
 
 def test_a_report_shows_the_figures_of_what_its_run_varies(tmp_path: Path) -> None:
     folder = rows.write(tmp_path, replace(SWEPT, series=(rows.FULL, *LINEAR)))
-    text = page.write(load(folder)).read_text(encoding="utf-8")
+    text = run_report.write(load(folder)).read_text(encoding="utf-8")
     assert [line[2 : line.index("]")] for line in text.splitlines() if line.startswith("![")] == KEYS
     files = sorted(f"{each}.{kind}" for each in KEYS for kind in ("png", "svg"))
     assert sorted(path.name for path in (folder / "figures").iterdir()) == files
@@ -414,4 +418,4 @@ def test_a_status_stays_a_status(tmp_path: Path) -> None:
     gone = {N: (Status.FAILED, "it raised")}
     run = load(rows.write(tmp_path, replace(SWEPT, series=tuple(replace(each, endings=gone) for each in LINEAR))))
     assert answer(run)[0] == "0 of 6 cases passed."
-    assert figures.of(run) == ["ranking", "patterns"]
+    assert drawing.of(run) == ["ranking", "patterns"]

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 import rows
 
-from attnbench.reports import cells, page
-from attnbench.reports import frame as frames
-from attnbench.reports.frame import Run, load
-from attnbench.reports.journal import RunError
+from attnbench.reports.data import frame as frames
+from attnbench.reports.data.frame import Run, load
+from attnbench.reports.data.reading import RunError
+from attnbench.reports.pages import run_report
+from attnbench.reports.text import cells
 from attnbench.suites import Probe, Sample, Status
 
 SPECIFIED = (
@@ -397,4 +398,4 @@ def test_half_of_a_surrogate_pair_in_a_reason_is_read(tmp_path: Path) -> None:
     text = (folder / "samples.jsonl").read_text()
     (folder / "samples.jsonl").write_text(text.replace("needs 16.0 GiB", "no such file \\udcff"))
     assert load(folder).frame["reason"].iloc[0].startswith("no such file \udcff")
-    assert "no such file ?" in page.write(load(folder)).read_text()
+    assert "no such file ?" in run_report.write(load(folder)).read_text()

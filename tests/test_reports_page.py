@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import rows
 
-from attnbench.reports import figures, page
-from attnbench.reports.figures.looks import STYLE, looks
+from attnbench.reports.data.frame import load
+from attnbench.reports.data.reading import RunError
+from attnbench.reports.figures import drawing
 from attnbench.reports.figures.patterns import thumbnail
-from attnbench.reports.frame import load
-from attnbench.reports.journal import RunError
+from attnbench.reports.figures.style import STYLE, looks
+from attnbench.reports.pages import run_report
 from attnbench.suites import Status
 
 GONE = dict.fromkeys((512, 1024), (Status.UNSUPPORTED, "no CUDA device"))
@@ -62,7 +63,7 @@ def words(path: Path) -> str:
 @pytest.mark.parametrize("name", PLANS)
 def test_every_kind_of_run_has_its_files(tmp_path: Path, name: str) -> None:
     folder = rows.write(tmp_path, PLANS[name])
-    assert page.write(load(folder)) == folder / "report.md"
+    assert run_report.write(load(folder)) == folder / "report.md"
     assert sorted(os.listdir(folder)) == ["figures", "report.md", "run.json", "samples.jsonl", "table.csv", "table.md"]
     by_threads = [f"time_by_threads.{kind}" for kind in ("svg", "png")] if len(PLANS[name].threads) > 1 else []
     files = FILES if len(PLANS[name].lengths) > 1 else ONE_LENGTH
@@ -76,8 +77,8 @@ def test_every_kind_of_run_has_its_files(tmp_path: Path, name: str) -> None:
 
 def test_what_figures_say(tmp_path: Path) -> None:
     folder = rows.write(tmp_path, PLANS["failing"])
-    figures.write(load(folder), folder)
-    told = {name: words(folder / "figures" / f"{name}.svg") for name in figures.of(load(folder))}
+    drawing.write(load(folder), folder)
+    told = {name: words(folder / "figures" / f"{name}.svg") for name in drawing.of(load(folder))}
     for name in ("time", "memory", "speedup"):
         for text in ("forward", "training", "full/sdpa", "local_window(window=129)/blockwise", "OOM", "512", "1K"):
             assert text in told[name], (name, text)
@@ -109,23 +110,23 @@ def test_what_figures_say(tmp_path: Path) -> None:
 def test_what_a_figure_says_of_an_odd_run(tmp_path: Path, name: str, figure: str, text: str) -> None:
     run = load(rows.write(tmp_path, PLANS[name]))
     with mpl.rc_context(cast(Any, STYLE)):
-        figures.FIGURES[figure](run).savefig(tmp_path / "it.svg")
+        drawing.FIGURES[figure](run).savefig(tmp_path / "it.svg")
     assert text in words(tmp_path / "it.svg")
 
 
 def test_a_rebuild_gives_the_same_bytes(tmp_path: Path) -> None:
     folder = rows.write(tmp_path, PLANS["failing"])
     files = ["table.csv", "table.md", "report.md", *(f"figures/{name}" for name in FILES)]
-    page.write(load(folder))
+    run_report.write(load(folder))
     first = {name: (folder / name).read_bytes() for name in files}
-    page.write(load(folder))
+    run_report.write(load(folder))
     assert {name: (folder / name).read_bytes() for name in files} == first
 
 
 def test_a_figure_of_very_many_settings_says_what_it_leaves_out(tmp_path: Path) -> None:
     plan = rows.Plan((rows.FULL,), (512, 1024), processes=1, threads=tuple(range(1, 25)))
     folder = rows.write(tmp_path, plan)
-    figures.write(load(folder), folder)
+    drawing.write(load(folder), folder)
     for name in ("time", "memory"):
         assert "4 more settings are left out; table.csv has them." in words(folder / "figures" / f"{name}.svg")
 
@@ -134,13 +135,13 @@ def test_text_of_others_is_no_formula(tmp_path: Path) -> None:
     folder = rows.write(tmp_path, rows.QUIET)
     run = load(folder)
     run.frame["label"] = run.frame["label"].replace("full", r"$\foo$")
-    figures.write(run, folder)
+    drawing.write(run, folder)
     assert r"$\foo$/sdpa" in words(folder / "figures" / "time.svg")
 
 
 def test_drawing_leaves_the_settings_of_matplotlib_alone(tmp_path: Path) -> None:
     before = dict(mpl.rcParams)
-    figures.write(load(rows.write(tmp_path, PLANS["one_case"])), tmp_path)
+    drawing.write(load(rows.write(tmp_path, PLANS["one_case"])), tmp_path)
     assert dict(mpl.rcParams) == before
 
 
@@ -176,7 +177,7 @@ def test_the_report_holds_what_made_it(tmp_path: Path) -> None:
     meta |= {"name": "a <b> | c", "question": "Is `it` <i>faster</i>?", "source": "name: x\n# ```yaml\n"}
     meta["environment"]["note"] = "two\nlines | and a pipe"
     folder = rows.write_rows(tmp_path, meta, rows.rows(PLANS["failing"]))
-    text = page.write(load(folder)).read_text(encoding="utf-8")
+    text = run_report.write(load(folder)).read_text(encoding="utf-8")
     assert text.startswith(
         "# a &lt;b&gt; \\| c\n\n**Is \\`it\\` &lt;i&gt;faster&lt;/i&gt;?**\n\n- forward, float32, cpu: "
     )
@@ -194,7 +195,7 @@ def test_the_report_holds_what_made_it(tmp_path: Path) -> None:
 def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
     meta = rows.meta(rows.QUICK) | {"finished": None}
     folder = rows.write_rows(tmp_path, meta, [*rows.rows(rows.QUICK)][:30])
-    text = page.write(load(folder)).read_text(encoding="utf-8")
+    text = run_report.write(load(folder)).read_text(encoding="utf-8")
     assert "This run is not finished: 30 of 48 cases were reached." in text
     assert "not reached" in text
     assert "finished not." in text
@@ -202,7 +203,7 @@ def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
 
 def test_an_empty_run(tmp_path: Path) -> None:
     folder = rows.write_rows(tmp_path, rows.meta(rows.QUICK) | {"cases": [], "patterns": []}, [])
-    text = page.write(load(folder)).read_text(encoding="utf-8")
+    text = run_report.write(load(folder)).read_text(encoding="utf-8")
     assert "The run has no cases." in text
     assert "0 of 0 cases passed." in text
     assert sorted(os.listdir(folder / "figures")) == ONE_LENGTH
@@ -210,11 +211,11 @@ def test_an_empty_run(tmp_path: Path) -> None:
 
 def test_no_run_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="expected the folder of a run"):
-        page.write(load(tmp_path / "none"))
+        run_report.write(load(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
 
 
 def test_reports_need_no_torch() -> None:
-    code = "import sys, attnbench.reports.page; print({'torch', 'attnbench.runner'} & set(sys.modules))"
+    code = "import sys, attnbench.reports.pages.run_report; print({'torch', 'attnbench.runner'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

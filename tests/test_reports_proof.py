@@ -7,9 +7,11 @@ import pytest
 from click.testing import CliRunner
 from rows import QUIET, meta, write
 
-from attnbench.reports import page, proof
-from attnbench.reports.comparison.runs import compare
-from attnbench.reports.frame import load
+from attnbench.reports.compare.between_runs import compare
+from attnbench.reports.data.frame import load
+from attnbench.reports.data.proof import COLUMNS
+from attnbench.reports.pages import run_report
+from attnbench.reports.text import proof
 from attnbench.runner.cli import main
 
 PROVED = replace(QUIET, proved=1.0)
@@ -19,14 +21,14 @@ def test_what_proofs_took_is_told_with_its_share_of_the_run(tmp_path: Path) -> N
     run = load(write(tmp_path / "run", PROVED))
     assert run.frame["proof_s"].tolist() == pytest.approx([0.25 + 10 * 0.05] * 4)
     assert proof.price(run.frame, run.meta) == "Proving took 3.0 s, 1% of the run."
-    assert "Proving took 3.0 s" in page.write(run).read_text()
+    assert "Proving took 3.0 s" in run_report.write(run).read_text()
     resumed = {**run.meta, "resumed": [{}]}
     assert proof.price(run.frame, resumed) == "Proving took 3.0 s.", "nobody knows how long a part of it waited"
 
 
 def test_an_old_run_tells_nothing_of_proofs(tmp_path: Path) -> None:
     run = load(write(tmp_path / "run", QUIET))
-    assert run.frame[list(proof.COLUMNS)].isna().all(axis=None)
+    assert run.frame[list(COLUMNS)].isna().all(axis=None)
     assert proof.price(run.frame, meta(QUIET)) is None
     assert proof.in_part(run.frame) is None
 
@@ -38,7 +40,7 @@ def test_a_report_says_where_not_every_element_was_looked_at(tmp_path: Path) -> 
     assert told is not None
     assert "4 cases" in told
     assert "12%" in told
-    assert told in page.write(run).read_text()
+    assert told in run_report.write(run).read_text()
 
 
 def test_errors_of_different_shares_are_incomparable_and_fail_no_check(tmp_path: Path) -> None:

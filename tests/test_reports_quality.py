@@ -12,10 +12,13 @@ import rows
 from rich.console import Console
 from scipy import stats
 
-from attnbench.reports import flags, page, quality, spread, tables
-from attnbench.reports.answer import answer
-from attnbench.reports.frame import load
-from attnbench.reports.statistics import FloatArray, interval
+from attnbench.reports.data import flags, quality
+from attnbench.reports.data.frame import load
+from attnbench.reports.pages import run_report
+from attnbench.reports.stats import spread
+from attnbench.reports.stats.statistics import FloatArray, interval
+from attnbench.reports.tables import tables
+from attnbench.reports.text.answer import answer
 from attnbench.suites import Direction, Sample, Status
 
 QUIET = rows.Plan((rows.FULL, rows.LOCAL), (512, 1024), process_sd=0.003, value_sd=0.003, processes=9)
@@ -241,7 +244,7 @@ def test_flags_are_shown_and_nothing_is_dropped(tmp_path: Path) -> None:
         "4 of the 4 that passed are flagged (drifting 4, memory_off 2): see the table of flags before use."
         in answer(run)
     )
-    assert "### Flags\n\n| flag | cases |" in page.report(run, markdown, {})
+    assert "### Flags\n\n| flag | cases |" in run_report.report(run, markdown, {})
 
 
 def test_a_run_without_flags_says_so_in_its_table_alone(tmp_path: Path) -> None:

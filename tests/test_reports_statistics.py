@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from attnbench.reports import statistics
+from attnbench.reports.stats import statistics
 
 
 def test_log_medians_are_medians_of_logarithms() -> None:

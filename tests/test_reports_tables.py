@@ -10,9 +10,10 @@ import pytest
 import rows
 from rich.console import Console
 
-from attnbench.reports import escape, tables, units
-from attnbench.reports.answer import answer
-from attnbench.reports.frame import load
+from attnbench.reports.data.frame import load
+from attnbench.reports.tables import tables
+from attnbench.reports.text import escape, units
+from attnbench.reports.text.answer import answer
 from attnbench.suites import Status
 
 FAST = replace(rows.LOCAL, at_1024_ns=0.8e6)

@@ -13,19 +13,20 @@ from click.testing import CliRunner
 from test_engine import SUITE, Answer, FakeWorker, Machine, passed
 from test_run import bench
 
-from attnbench.reports import frame, page
-from attnbench.reports.comparison.runs import compare
-from attnbench.reports.journal import RunError, read
-from attnbench.runner import engine, exit_code, journal
-from attnbench.runner.cli import main
-from attnbench.runner.engine import Finished
-from attnbench.runner.journal import FolderError
-from attnbench.runner.progress import Quiet
-from attnbench.runner.workers import NotStarted, WorkerEnded
+from attnbench.reports.compare.between_runs import compare
+from attnbench.reports.data import frame
+from attnbench.reports.data.reading import RunError, read
+from attnbench.reports.pages import run_report
+from attnbench.runner.cli import exit_code, main
+from attnbench.runner.run import engine, journal
+from attnbench.runner.run.engine import Finished
+from attnbench.runner.run.journal import FolderError
+from attnbench.runner.run.progress import Quiet
+from attnbench.runner.workers.ended import NotStarted, WorkerEnded
 from attnbench.suites import Case, Probe, Sample, Status
-from attnbench.suites.load import parse
 from attnbench.suites.narrow import Narrowing
 from attnbench.suites.profile import Profile
+from attnbench.suites.schema.load import parse
 
 REQUESTS = 1 + 9 + 3 * 3
 """Of a run of `SUITE`: for the environment, a probe each of nine cases, three groups in three replicates."""
@@ -101,7 +102,7 @@ def change(folder: Path, **facts: Any) -> None:
 
 def unescaped(run: frame.Run) -> str:
     """The report of a run as one reads it."""
-    return page.report(run, "", {}).replace("\\", "")
+    return run_report.report(run, "", {}).replace("\\", "")
 
 
 @pytest.fixture(scope="module")

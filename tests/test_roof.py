@@ -9,9 +9,9 @@ import pytest
 import rows
 import torch
 
-from attnbench.reports import tables
-from attnbench.reports.frame import load
-from attnbench.runner.worker import roof
+from attnbench.reports.data.frame import load
+from attnbench.reports.tables import tables
+from attnbench.runner.worker.call import roof
 
 
 def clock(*times_ns: float) -> Callable[[Callable[[], object], int], float]:

@@ -14,9 +14,11 @@ import pytest
 import rows
 from benchmarks import fuzz_runs
 
-from attnbench.reports import figures, frame, page
-from attnbench.reports.settings import settings
-from attnbench.reports.sweeps import sweeps
+from attnbench.reports.data import frame
+from attnbench.reports.data.settings import settings
+from attnbench.reports.figures import drawing
+from attnbench.reports.pages import run_report
+from attnbench.reports.summary.sweeps import sweeps
 from attnbench.suites import Probe
 
 MUTANTS = 60
@@ -34,7 +36,7 @@ def test_what_is_not_changed_ends_well(sources: list[Path], tmp_path: Path) -> N
 
 @pytest.mark.parametrize("part", range(4))
 def test_mutants_end_well(sources: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
-    monkeypatch.setattr(figures, "_METADATA", {"svg": {"Date": None, "Creator": None}})
+    monkeypatch.setattr(drawing, "_METADATA", {"svg": {"Date": None, "Creator": None}})
     for index in range(part, MUTANTS, 4):
         told, found = fuzz_runs.problems(f"test:{index}", sources, tmp_path / str(index))
         assert found == [], told
@@ -80,7 +82,7 @@ def test_a_peak_of_zero_has_no_place_on_a_logarithmic_axis(tmp_path: Path, plan:
 
     run = frame.load(probed(tmp_path, nothing, plan))
     assert (run.frame["peak_bytes"] == 0).sum() == (1 if some else len(keys))
-    assert page.write(run).exists()
+    assert run_report.write(run).exists()
 
 
 @pytest.mark.parametrize("plan", [ONE_LENGTH, LENGTHS])
@@ -91,7 +93,7 @@ def test_no_pairs_make_no_ratios(tmp_path: Path, plan: rows.Plan) -> None:
     run = frame.load(probed(tmp_path, nothing, plan))
     assert run.frame[["bound_speedup", "realised", "waste", "roof_share"]].isna().all(axis=None)
     assert (run.frame["allowed_pairs"] == 0).all()
-    assert page.write(run).exists()
+    assert run_report.write(run).exists()
 
 
 @pytest.mark.parametrize("pairs", [None, 0])
@@ -108,7 +110,7 @@ def test_a_sweep_leaves_out_what_has_no_pairs(tmp_path: Path, pairs: int | None)
     (setting,) = settings(run.frame)
     (swept,) = sweeps(run, setting)
     assert left_out not in list(run.frame.loc[swept.rows, "case"])
-    assert page.write(run).exists()
+    assert run_report.write(run).exists()
 
 
 def test_what_a_worker_says_is_checked_too() -> None:
@@ -133,7 +135,7 @@ def test_a_home_that_cannot_be_written_is_no_matter(tmp_path: Path, place: str) 
 
 
 def test_a_folder_that_the_user_has_set_stays(tmp_path: Path) -> None:
-    code = "import os, attnbench.reports.figures; print(os.environ['MPLCONFIGDIR'])"
+    code = "import os, attnbench.reports.figures.drawing; print(os.environ['MPLCONFIGDIR'])"
     environment = {**os.environ, "MPLCONFIGDIR": str(tmp_path / "mine")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert (done.stdout.strip(), done.stderr) == (str(tmp_path / "mine"), "")

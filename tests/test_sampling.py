@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from attnbench.runner import sampling
-from attnbench.runner.sampling import Plan, WarmUp
+from attnbench.runner.worker.call import sampling
+from attnbench.runner.worker.call.sampling import Plan, WarmUp
 
 MS = 1e6
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from attnbench.suites import SuiteError, shipped
-from attnbench.suites.load import load, parse
-from attnbench.suites.schema import as_text, schema
+from attnbench.suites.schema.load import load, parse
+from attnbench.suites.schema.schema import as_text, schema
 
 DATA = Path(__file__).parent / "data" / "suites"
 BASE = {

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attnbench.reports import selftest
-from attnbench.reports.closed_forms import flops
-from attnbench.reports.journal import RunError
-from attnbench.runner.book import Book
-from attnbench.runner.journal import FolderError
+from attnbench.reports.data.reading import RunError
+from attnbench.reports.selftest import judge, page
+from attnbench.reports.selftest.closed_forms import flops
+from attnbench.runner.run.journal import FolderError
+from attnbench.runner.run.json_lines import Book
 from attnbench.suites import Case
-from attnbench.suites.load import parse
+from attnbench.suites.schema.load import parse
 
 SUITE = """
 name: small
@@ -68,7 +68,7 @@ def rows(spread: float = 0.01, runs: int = 20, timer: float = 1.0, peak_varies: 
 
 
 def selftest_flagged(screen: dict[str, list[float]]) -> list[str]:
-    from attnbench.reports.decision import Rule, flagged
+    from attnbench.reports.decision.decide import Rule, flagged
 
     return flagged({key: np.array(values) for key, values in screen.items()}, Rule())
 
@@ -79,12 +79,12 @@ def written(folder: Path, told: list[dict[str, Any]]) -> Path:
 
 
 def holds(folder: Path) -> dict[str, bool | None]:
-    return {figure.name: figure.holds for figure in selftest.load(folder).figures}
+    return {figure.name: figure.holds for figure in judge.load(folder).figures}
 
 
 def test_a_quiet_machine_is_trusted(tmp_path: Path) -> None:
-    found = selftest.load(written(tmp_path, rows()))
-    assert found.trusted, selftest.lines(found)
+    found = judge.load(written(tmp_path, rows()))
+    assert found.trusted, page.lines(found)
     assert len(found.figures) == 9
     assert found.spreads.keys() == {case.key for case in cases()}
     assert 0.008 < np.median(list(found.spreads.values())) < 0.012
@@ -110,7 +110,7 @@ def test_a_biased_arm_is_a_false_alarm(tmp_path: Path) -> None:
             key = next(iter(row["screen"]))
             row["screen"][key] = [0.1, 0.11, 0.1, 0.1, 0.09]
             row["confirm"][key] = [0.1] * 11 + [0.11]
-    found = selftest.load(written(tmp_path, told))
+    found = judge.load(written(tmp_path, told))
     alarms = found.figures[0]
     assert alarms.holds is False
     assert alarms.found.startswith("1 of 20")
@@ -118,8 +118,8 @@ def test_a_biased_arm_is_a_false_alarm(tmp_path: Path) -> None:
 
 
 def test_the_page_is_written_and_escaped(tmp_path: Path) -> None:
-    page = selftest.write(selftest.load(written(tmp_path, rows(runs=4))), tmp_path)
-    text = page.read_text()
+    path = page.write(judge.load(written(tmp_path, rows(runs=4))), tmp_path)
+    text = path.read_text()
     assert "<fake>" not in text
     assert "fake" in text
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -135,32 +135,32 @@ def test_the_page_is_written_and_escaped(tmp_path: Path) -> None:
 
 
 def test_one_that_was_interrupted_before_its_first_pair_has_a_page(tmp_path: Path) -> None:
-    found = selftest.load(written(tmp_path, [row for row in rows() if row["kind"] != "decision"]))
-    page = selftest.write(found, tmp_path).read_text()
-    assert "The spread of a pair" not in page
+    found = judge.load(written(tmp_path, [row for row in rows() if row["kind"] != "decision"]))
+    text = page.write(found, tmp_path).read_text()
+    assert "The spread of a pair" not in text
 
 
 def test_rows_that_are_none_are_one_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="found none"):
-        selftest.load(tmp_path)
+        judge.load(tmp_path)
     (tmp_path / "selftest.jsonl").write_text("[1, 2\n")
     with pytest.raises(RunError, match="jsonl:1: expected a row of JSON, found no valid JSON"):
-        selftest.load(tmp_path)
+        judge.load(tmp_path)
 
 
 def test_two_self_tests_in_one_folder_are_refused(tmp_path: Path) -> None:
     told = "expected no run under way in it, found one; wait for its end$"
     facts = {"facts": {}, "pairs": {"screen": 5, "confirm": 12}}
-    with closing(Book(tmp_path, selftest.ROWS)) as first, closing(Book(tmp_path, selftest.ROWS)) as second:
+    with closing(Book(tmp_path, judge.ROWS)) as first, closing(Book(tmp_path, judge.ROWS)) as second:
         first.write("environment", **facts)
         with pytest.raises(FolderError, match=told):
             second.write("environment", **facts)
         with pytest.raises(FolderError, match=told):
-            Book(tmp_path, selftest.ROWS)
-    with closing(Book(tmp_path, selftest.ROWS)) as again:
+            Book(tmp_path, judge.ROWS)
+    with closing(Book(tmp_path, judge.ROWS)) as again:
         assert again.of("environment") == [{"kind": "environment", **facts}]
         again.write("overhead", calls=40)
-    assert len((tmp_path / selftest.ROWS).read_text().splitlines()) == 2
+    assert len((tmp_path / judge.ROWS).read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.title)

@@ -6,7 +6,7 @@ import pytest
 
 from attnbench.runner.worker.proof.expected import MOST_PAIRS
 from attnbench.suites import Case, shipped
-from attnbench.suites.load import load
+from attnbench.suites.schema.load import load
 from attnbench.variants import kernels
 
 NAMES = sorted(shipped())

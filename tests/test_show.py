@@ -19,13 +19,15 @@ from folders import forgotten
 from matplotlib.image import imread
 
 from attnbench import variants
-from attnbench.reports import picture
-from attnbench.runner import portrait, thumbnails, trial
+from attnbench.reports.figures import pattern_image
 from attnbench.runner.cli import main
-from attnbench.runner.trial import Trial
-from attnbench.suites import Case, Probe, Status, words
-from attnbench.suites.load import SuiteError
+from attnbench.runner.run import pattern_images
+from attnbench.runner.show import check_variant, describe
+from attnbench.runner.show.check_variant import Trial
+from attnbench.suites import Case, Probe, Status
 from attnbench.suites.problem import near
+from attnbench.suites.schema import one_variant
+from attnbench.suites.schema.load import SuiteError
 from attnbench.variants import Pattern, Shape, Spans, kernels, parameter
 from attnbench.variants.truncated import Truncated
 
@@ -51,13 +53,13 @@ def test_a_cell_is_set_where_any_of_its_pairs_is_allowed(name: str, parameters: 
     width = -(-n // side)
     cells = range(-(-n // width))
     expected = [[mask[r * width : (r + 1) * width, c * width : (c + 1) * width].any() for c in cells] for r in cells]
-    seen = picture.bitmap(variants.load(name).pattern(**parameters).spans(n), side)
+    seen = pattern_image.bitmap(variants.load(name).pattern(**parameters).spans(n), side)
     assert seen.tolist() == expected
     assert len(seen) <= side
 
 
 def test_a_long_pattern_is_drawn_without_its_mask() -> None:
-    seen = picture.bitmap(Truncated(left=30_000, right=0).spans(100_003), 4)
+    seen = pattern_image.bitmap(Truncated(left=30_000, right=0).spans(100_003), 4)
     assert seen.astype(int).tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 1]]
 
 
@@ -65,13 +67,13 @@ SEEN = np.array([[1, 0, 1, 0, 1], [0, 1, 1, 0, 1], [1, 1, 0, 0, 1], [0, 0, 0, 0,
 
 
 def test_a_character_is_two_cells() -> None:
-    assert picture.terminal(SEEN, "utf-8").splitlines() == ["▀▄█ █", "▀▀  █", "▀▀▀"]
-    assert picture.terminal(SEEN, "ascii").splitlines() == ["'.: :", "''  :", "'''"]
-    assert picture.terminal(SEEN, "no such encoding").splitlines() == ["'.: :", "''  :", "'''"]
+    assert pattern_image.terminal(SEEN, "utf-8").splitlines() == ["▀▄█ █", "▀▀  █", "▀▀▀"]
+    assert pattern_image.terminal(SEEN, "ascii").splitlines() == ["'.: :", "''  :", "'''"]
+    assert pattern_image.terminal(SEEN, "no such encoding").splitlines() == ["'.: :", "''  :", "'''"]
 
 
 def test_the_svg_holds_the_cells() -> None:
-    text = picture.svg(SEEN, "a < b & c")
+    text = pattern_image.svg(SEEN, "a < b & c")
     root = ElementTree.fromstring(text)
     name = "{http://www.w3.org/2000/svg}"
     assert root.attrib["viewBox"] == "0 0 5 5"
@@ -85,7 +87,7 @@ def test_the_svg_holds_the_cells() -> None:
 
 
 def test_the_png_holds_the_cells() -> None:
-    pixels = imread(io.BytesIO(picture.png(SEEN)), format="png")
+    pixels = imread(io.BytesIO(pattern_image.png(SEEN)), format="png")
     size = len(pixels) // 5
     assert pixels.shape[:2] == (5 * size, 5 * size)
     assert size > 50
@@ -98,7 +100,7 @@ def case(name: str, n: int, **parameters: Any) -> Case:
 
 
 def test_a_run_draws_each_mechanism_at_its_longest_length() -> None:
-    drawn = thumbnails.of([case("full", n, causal=causal) for n in (300, 64, 5000) for causal in (False, True)])
+    drawn = pattern_images.of([case("full", n, causal=causal) for n in (300, 64, 5000) for causal in (False, True)])
     assert [(each["label"], each["n"], each["seq_len"]) for each in drawn] == [
         ("full", 256, 2048),
         ("full(causal=true)", 256, 2048),
@@ -125,7 +127,7 @@ METHODS = [("spans", "pass"), ("unsupported", "def allowed(self, i, j, n): retur
 def test_a_run_leaves_out_what_cannot_be_drawn(folder: Path, method: str, other: str) -> None:
     (folder / "mine.py").write_text(RAISING.format(method=method, other=other))
     variants.extend(folder)
-    assert [each["label"] for each in thumbnails.of([case("mine", 64), case("full", 64, causal=False)])] == ["full"]
+    assert [each["label"] for each in pattern_images.of([case("mine", 64), case("full", 64, causal=False)])] == ["full"]
 
 
 # Words
@@ -133,14 +135,19 @@ def test_a_run_leaves_out_what_cannot_be_drawn(folder: Path, method: str, other:
 
 def test_words_are_what_a_suite_writes() -> None:
     given = ["window=9", "edges=slide", "causal=false", "implementation=[eager, blockwise]"]
-    made = words.cases("local_window", given, "--set", **trial.AXES)
+    made = one_variant.cases("local_window", given, "--set", **check_variant.AXES)
     assert [each.implementation for each in made] == ["eager", "blockwise"]
     assert made[0].parameters == {"window": 9, "dilation": 1, "edges": "slide", "causal": False}
-    assert words.cases("truncated", ["left=null", "right=0"], "--set", **trial.AXES)[0].parameters["left"] is None
+    assert (
+        one_variant.cases("truncated", ["left=null", "right=0"], "--set", **check_variant.AXES)[0].parameters["left"]
+        is None
+    )
 
 
 def test_every_implementation_is_meant_where_none_is_named() -> None:
-    assert [each.implementation for each in words.cases("full", [], "--set", **trial.AXES)] == kernels.names()
+    assert [
+        each.implementation for each in one_variant.cases("full", [], "--set", **check_variant.AXES)
+    ] == kernels.names()
 
 
 @pytest.mark.parametrize(
@@ -162,7 +169,7 @@ def test_every_implementation_is_meant_where_none_is_named() -> None:
 )
 def test_words_that_do_not_fit_are_one_line(name: str, given: list[str], expected: str) -> None:
     with pytest.raises(SuiteError) as error:
-        words.cases(name, given, "--set", **trial.AXES)
+        one_variant.cases(name, given, "--set", **check_variant.AXES)
     assert len(error.value.problems) == 1
     assert re.match(expected.replace("?", r"\?"), str(error.value)), str(error.value)
 
@@ -181,7 +188,7 @@ def test_words_that_do_not_fit_are_one_line(name: str, given: list[str], expecte
     ],
 )
 def test_the_length_shows_structure(name: str, parameters: dict[str, Any], n: int) -> None:
-    assert portrait.spans(variants.load(name).pattern(**parameters), None).n == n
+    assert describe.spans(variants.load(name).pattern(**parameters), None).n == n
 
 
 @dataclass(frozen=True)
@@ -198,11 +205,11 @@ class Only(Pattern):
 
 
 def test_a_pattern_of_odd_lengths_is_drawn_where_it_exists() -> None:
-    assert portrait.spans(Only(77), None).n == 77
-    with pytest.raises(portrait.Missing, match="not at this length"):
-        portrait.spans(Only(77), 78)
-    with pytest.raises(portrait.Missing, match="no length up to 2048; at N=1: not at this length"):
-        portrait.spans(Only(9999), None)
+    assert describe.spans(Only(77), None).n == 77
+    with pytest.raises(describe.Missing, match="not at this length"):
+        describe.spans(Only(77), 78)
+    with pytest.raises(describe.Missing, match="no length up to 2048; at N=1: not at this length"):
+        describe.spans(Only(9999), None)
 
 
 # Trials
@@ -240,8 +247,8 @@ def tried(told: dict[tuple[str, str], Probe]) -> tuple[list[Trial], list[tuple[s
     """The trials of these implementations, and what was asked for."""
     stand = Stand(told)
     names = list(dict.fromkeys(name for name, _ in told))
-    cases = words.cases("full", [f"implementation=[{', '.join(names)}]"], "--set", **trial.AXES)
-    return list(trial.trials(cases, start_worker=lambda start, budget_bytes, folders: stand)), stand.asked
+    cases = one_variant.cases("full", [f"implementation=[{', '.join(names)}]"], "--set", **check_variant.AXES)
+    return list(check_variant.trials(cases, start_worker=lambda start, budget_bytes, folders: stand)), stand.asked
 
 
 def test_an_implementation_without_gradients_is_tried_forward() -> None:
@@ -287,7 +294,7 @@ def show(*given: str, outcome: dict[str, Probe] | None = None) -> Result:
             yield Trial(each, (outcome or {}).get(each.implementation, ended(Status.PASSED)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trial, "trials", trials)
+        patch.setattr(check_variant, "trials", trials)
         return CliRunner().invoke(main, ["show", *given])
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import attnbench.variants
 from attnbench import variants
 from attnbench.suites import SuiteError, shipped
-from attnbench.suites.load import load, parse
-from attnbench.suites.suite import Suite
+from attnbench.suites.schema.load import load, parse
+from attnbench.suites.schema.suite import Suite
 
 HEAD = "name: n\nquestion: Q?\n"
 REST = "shape: {seq_len: 64}\nvariants: [full]\n"

@@ -14,9 +14,9 @@ import attnbench.variants
 from attnbench import variants
 from attnbench.runner.cli.common import load_suite
 from attnbench.suites import shipped
-from attnbench.suites.budget import Budget
-from attnbench.suites.load import load, parse
-from attnbench.suites.suite import Suite
+from attnbench.suites.schema.budget import Budget
+from attnbench.suites.schema.load import load, parse
+from attnbench.suites.schema.suite import Suite
 
 LEAST = {"name": "least", "question": "Q?", "shape": {"seq_len": 64}, "variants": ["full"]}
 

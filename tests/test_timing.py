@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from attnbench.runner.worker import calls, clocks
-from attnbench.runner.worker.calls import Call
+from attnbench.runner.worker.call import calls, clocks
+from attnbench.runner.worker.call.calls import Call
 from attnbench.runner.worker.timing import Bench
-from attnbench.suites.load import parse
+from attnbench.suites.schema.load import parse
 
 SUITE = """
 name: one

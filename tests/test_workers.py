@@ -14,13 +14,14 @@ from click.testing import CliRunner
 
 import attnbench.variants
 from attnbench import variants
-from attnbench.runner import engine
 from attnbench.runner.cli import main
 from attnbench.runner.cli.common import told
-from attnbench.runner.prober import Prober
-from attnbench.runner.workers import NotStarted, StartKind, Worker, WorkerEnded
+from attnbench.runner.run import engine
+from attnbench.runner.workers.ended import NotStarted, WorkerEnded
+from attnbench.runner.workers.prober import Prober
+from attnbench.runner.workers.worker import StartKind, Worker
 from attnbench.suites import Case, Probe, Status
-from attnbench.suites.budget import Budget
+from attnbench.suites.schema.budget import Budget
 from attnbench.variants import Shape
 
 VARIANT = '''

@@ -22,3 +22,4 @@ from attnbench.variants._variant import extend as extend
 from attnbench.variants._variant import file as file
 from attnbench.variants._variant import load as load
 from attnbench.variants._variant import names as names
+from attnbench.variants._work import FLOPS_PER_PAIR as FLOPS_PER_PAIR

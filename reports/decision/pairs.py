@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from attnbench.reports import statistics
-from attnbench.reports.statistics import FloatArray, IntArray
+from attnbench.reports.stats import statistics
+from attnbench.reports.stats.statistics import FloatArray, IntArray
 
 BoolArray = npt.NDArray[np.bool_]
 

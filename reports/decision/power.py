@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy import special
 
 from attnbench.reports.decision.rule import Rule
-from attnbench.reports.statistics import FloatArray
+from attnbench.reports.stats.statistics import FloatArray
 
 POWER = 0.80
 """The power at which a slow-down counts as detectable."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from attnbench.reports import statistics
+from attnbench.reports.stats import statistics
 
 
 class Rate(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from attnbench.reports.statistics import FEWEST_PROCESSES
+from attnbench.reports.stats.statistics import FEWEST_PROCESSES
 
 FEWEST_PAIRS = FEWEST_PROCESSES
 """Below this many pairs nothing is decided: a pair is one fresh process of either arm."""

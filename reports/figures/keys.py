@@ -7,13 +7,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from attnbench.reports.figures import panels, ticks
-from attnbench.reports.figures.looks import NOTE_COLOUR
-from attnbench.reports.frame import Run
-from attnbench.reports.settings import Setting, attempted, settings
-from attnbench.reports.sweeps import Sweep, sweeps
+from attnbench.reports.data.frame import Run
+from attnbench.reports.data.settings import Setting, attempted, settings
+from attnbench.reports.figures import log_ticks, panels
+from attnbench.reports.figures.style import NOTE_COLOUR
+from attnbench.reports.summary.sweeps import Sweep, sweeps
 
-ACROSS = panels.Across("keys", "keys per query", ticks.counts)
+ACROSS = panels.Across("keys", "keys per query", log_ticks.counts)
 _ABOVE = "Above: the share of all pairs."
 
 
@@ -42,7 +42,7 @@ def time(run: Run) -> Figure:
                 middle, low, high = (part[each].iloc[0] for each in panels.TIME)
                 axes.axhline(middle, color=look.colour, linewidth=look.width, linestyle=look.line)
                 axes.axhspan(low, high, color=look.colour, alpha=panels.BAND, linewidth=0)
-    panels.share_y(drawn, ticks.times, *panels.TIME)
+    panels.share_y(drawn, log_ticks.times, *panels.TIME)
     panels.label_y(drawn, "time of one call")
     _densities(drawn)
     panels.legend(drawn)
@@ -63,7 +63,7 @@ def speedup(run: Run) -> Figure:
                 panels.line(axes, part, ACROSS, panels.SPEEDUP, drawn.looks[name])
         bound = setting.frame.sort_values("keys")
         axes.plot(bound["keys"], bound["bound_speedup"], color=NOTE_COLOUR, linestyle="--", linewidth=0.9)
-    panels.share_y(drawn, ticks.ratios, *panels.SPEEDUP, "bound_speedup")
+    panels.share_y(drawn, log_ticks.ratios, *panels.SPEEDUP, "bound_speedup")
     panels.label_y(drawn, "speed-up")
     _densities(drawn)
     panels.legend(drawn, [Line2D([], [], color=NOTE_COLOUR, linestyle="--", linewidth=0.9, label="bound by work")])
@@ -101,6 +101,6 @@ def _densities(drawn: panels.Sheet) -> None:
         above.set_xscale("log")
         above.set_xlim(low, high)
         above.xaxis.set_minor_locator(NullLocator())
-        places = ticks.densities(low, high)
+        places = log_ticks.densities(low, high)
         above.set_xticks([place for place, _ in places], [text for _, text in places])
         above.tick_params(axis="x", labelsize=6.5, colors=NOTE_COLOUR, pad=1)

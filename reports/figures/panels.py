@@ -12,13 +12,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
 
-from attnbench.reports import cells
-from attnbench.reports.figures.looks import NOTE_COLOUR, Look, looks
-from attnbench.reports.figures.ticks import Places, Ticks
-from attnbench.reports.figures.ticks import lengths as ticks_of_length
-from attnbench.reports.frame import Run
-from attnbench.reports.settings import SHAPE, Setting, attempted, settings, shape
-from attnbench.reports.statistics import FEWEST_PROCESSES, FloatArray, floats
+from attnbench.reports.data.frame import Run
+from attnbench.reports.data.settings import SHAPE, Setting, attempted, settings, shape
+from attnbench.reports.figures.log_ticks import Places, Ticks
+from attnbench.reports.figures.log_ticks import lengths as ticks_of_length
+from attnbench.reports.figures.style import NOTE_COLOUR, Look, looks
+from attnbench.reports.stats.statistics import FEWEST_PROCESSES, FloatArray, floats
+from attnbench.reports.text import cells
 
 WIDTH, HEIGHT = 3.9, 3.0
 """Inches of a panel, the strip of what did not pass apart."""

@@ -8,9 +8,9 @@ import numpy.typing as npt
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+from attnbench.reports.data.frame import Run
 from attnbench.reports.figures import panels
-from attnbench.reports.figures.looks import BASELINE_COLOUR, NOTE_COLOUR, colours
-from attnbench.reports.frame import Run
+from attnbench.reports.figures.style import BASELINE_COLOUR, NOTE_COLOUR, colours
 
 _SIDE, _GAP_X, _GAP_Y, _EDGE, _HEADER = 1.5, 0.35, 0.55, 0.45, 0.95
 _MOST_COLUMNS = 5

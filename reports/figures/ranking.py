@@ -8,14 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from attnbench.reports import cells
-from attnbench.reports.figures import panels, ticks
-from attnbench.reports.figures.looks import NOTE_COLOUR, Look, looks
+from attnbench.reports.data.frame import Run
+from attnbench.reports.data.settings import Setting, attempted, names, settings
+from attnbench.reports.figures import log_ticks, panels
+from attnbench.reports.figures.log_ticks import Ticks
 from attnbench.reports.figures.panels import Banded
-from attnbench.reports.figures.ticks import Ticks
-from attnbench.reports.frame import Run
-from attnbench.reports.settings import Setting, attempted, names, settings
-from attnbench.reports.statistics import floats, positive
+from attnbench.reports.figures.style import NOTE_COLOUR, Look, looks
+from attnbench.reports.stats.statistics import floats, positive
+from attnbench.reports.text import cells
 
 _WIDTH, _ROW, _GAP_X, _GAP_Y = 2.4, 0.19, 0.25, 0.75
 """Inches: of a panel, of a series, between panels and below each."""
@@ -37,9 +37,9 @@ class _Quantity(NamedTuple):
 
 
 _QUANTITIES = (
-    _Quantity("time of one call", panels.TIME, (), ticks.times),
-    _Quantity("speed-up against the baseline", panels.SPEEDUP, ("bound_speedup",), ticks.ratios),
-    _Quantity("peak memory of one call", Banded("peak_bytes", "peak_bytes", "peak_bytes"), (), ticks.sizes),
+    _Quantity("time of one call", panels.TIME, (), log_ticks.times),
+    _Quantity("speed-up against the baseline", panels.SPEEDUP, ("bound_speedup",), log_ticks.ratios),
+    _Quantity("peak memory of one call", Banded("peak_bytes", "peak_bytes", "peak_bytes"), (), log_ticks.sizes),
 )
 
 

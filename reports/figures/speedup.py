@@ -3,10 +3,10 @@
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from attnbench.reports.figures import panels, ticks
-from attnbench.reports.figures.looks import NOTE_COLOUR
-from attnbench.reports.frame import Run
-from attnbench.reports.settings import attempted
+from attnbench.reports.data.frame import Run
+from attnbench.reports.data.settings import attempted
+from attnbench.reports.figures import log_ticks, panels
+from attnbench.reports.figures.style import NOTE_COLOUR
 
 
 def speedup(run: Run) -> Figure:
@@ -24,7 +24,7 @@ def speedup(run: Run) -> Figure:
             panels.line(axes, part, panels.LENGTH, panels.SPEEDUP, look)
             if name not in baselines:
                 axes.plot(part["seq_len"], part["bound_speedup"], color=look.colour, linestyle="--", linewidth=0.9)
-    panels.share_y(drawn, ticks.ratios, *panels.SPEEDUP, "bound_speedup", missing="no baseline passed")
+    panels.share_y(drawn, log_ticks.ratios, *panels.SPEEDUP, "bound_speedup", missing="no baseline passed")
     panels.label_y(drawn, f"speed-up against {against}")
     panels.mark_failures(drawn)
     measured = Line2D([], [], color=NOTE_COLOUR, label="measured")

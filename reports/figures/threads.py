@@ -3,13 +3,13 @@
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from attnbench.reports.figures import panels, ticks
-from attnbench.reports.figures.looks import GUIDE_COLOUR
-from attnbench.reports.frame import Run
-from attnbench.reports.parallel import groups
-from attnbench.reports.settings import SERIES, Setting, attempted, comparison_length
+from attnbench.reports.data.frame import Run
+from attnbench.reports.data.settings import SERIES, Setting, attempted, comparison_length
+from attnbench.reports.figures import log_ticks, panels
+from attnbench.reports.figures.style import GUIDE_COLOUR
+from attnbench.reports.summary.threads import groups
 
-ACROSS = panels.Across("count", "threads", ticks.whole)
+ACROSS = panels.Across("count", "threads", log_ticks.whole)
 
 
 def time(run: Run) -> Figure:
@@ -23,7 +23,7 @@ def time(run: Run) -> Figure:
             part = cases.sort_values("count")
             axes.plot(part["count"], part["ideal_ns"], color=GUIDE_COLOUR, linewidth=0.7, zorder=1)
             panels.line(axes, part, ACROSS, panels.TIME, drawn.looks[name])
-    panels.share_y(drawn, ticks.times, *panels.TIME, "ideal_ns")
+    panels.share_y(drawn, log_ticks.times, *panels.TIME, "ideal_ns")
     panels.label_y(drawn, "time of one call")
     panels.legend(drawn, [Line2D([], [], color=GUIDE_COLOUR, linewidth=0.7, label="by threads alone")])
     return drawn.figure

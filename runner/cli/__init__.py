@@ -1,30 +1,45 @@
-"""The command line. Each verb imports what it needs when it is called, so that `--help` is instant."""
+"""The command line. A verb imports what it needs when it is called, so that `--help` is instant."""
+
+import importlib
+import pkgutil
 
 import click
 
-from attnbench.runner import refusal
-from attnbench.runner.cli import ab, common, compare, measure, read, run
+from attnbench.runner.cli import common, verbs
+from attnbench.runner.machine import system_errors
 
 
 def _version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
     """Show the version and exit."""
     del option
     if wanted:
-        from attnbench.runner import environment
+        from attnbench.runner.machine import environment
 
         click.echo(f"bench, version {environment.version()}")
         context.exit()
 
 
 class _Verbs(click.Group):
-    """Verbs whose mistakes are told also where they are made before a verb begins, or after it.
+    """The verbs, found by the names of their files. A mistake is one line, also before a verb begins and after it.
 
     click takes an EOFError for an interruption, and ends with 1 then, which says that something got slower.
     """
 
+    def list_commands(self, _context: click.Context) -> list[str]:
+        """The names of the verbs."""
+        return sorted(module.name for module in pkgutil.iter_modules(verbs.__path__))
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The verb of this name."""
+        if name not in self.list_commands(context):
+            return None
+        command: click.Command = importlib.import_module(f"{verbs.__name__}.{name}").verb
+        command.name = name
+        return command
+
     def invoke(self, context: click.Context) -> object:
         """Call the verb."""
-        refusal.do_without_threads()
+        system_errors.do_without_threads()
         with common.told():
             return super().invoke(context)
 
@@ -37,11 +52,3 @@ def main() -> None:
     `bench VERB --help` says how a verb exits; all of them exit with 2 for a mistake, with 130 where interrupted, and
     with 70 for a fault of attnbench.
     """
-
-
-for verb in (
-    *(run.run, read.report, compare.compare, compare.check, compare.baseline, ab.ab),
-    *(measure.profile, read.validate, read.list_, read.show, read.schema, read.export),
-    *(measure.doctor, measure.selftest),
-):
-    main.add_command(verb)

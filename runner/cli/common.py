@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from attnbench.runner import exit_code, refusal
+from attnbench.runner.cli import exit_code
+from attnbench.runner.machine import system_errors
 
 if TYPE_CHECKING:
-    from attnbench.reports.decision import Rule
-    from attnbench.runner.arms import Flag, Stages
-    from attnbench.suites.suite import Suite
+    from attnbench.reports.decision.decide import Rule
+    from attnbench.runner.ab.paired_timing import Flag, Stages
+    from attnbench.suites.schema.suite import Suite
 
 VARIANTS = click.option(
     "--variants",
@@ -24,6 +25,14 @@ VARIANTS = click.option(
     type=click.Path(path_type=Path),
     metavar="FOLDER",
     help="Find the one-file variants of FOLDER too. Their code is run.",
+)
+STORE = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    default=Path("baselines"),
+    show_default=True,
+    metavar="DIR",
+    help="The folder of baselines.",
 )
 SUITE = click.argument("suite", type=click.Path(path_type=Path))
 
@@ -59,17 +68,17 @@ def _mistake(error: Exception) -> str | None:
     if isinstance(error, OSError):
         where = error.filename or "this system"
         return f"{where}: expected to be able to read and write there, found: {error.strerror}"
-    refused = refusal.of(error)
+    refused = system_errors.of(error)
     if refused is not None:
         return f"expected to get from this system what bench needs, found: {refused}"
 
-    from attnbench.reports.journal import RunError
-    from attnbench.runner.journal import FolderError
-    from attnbench.runner.revisions import RevisionError
-    from attnbench.runner.workers import WorkerEnded
-    from attnbench.suites.load import SuiteError
+    from attnbench.reports.data.reading import RunError
+    from attnbench.runner.ab.revisions import RevisionError
+    from attnbench.runner.run.journal import FolderError
+    from attnbench.runner.workers.ended import WorkerEnded
     from attnbench.suites.narrow import NarrowError
     from attnbench.suites.pick import PickError
+    from attnbench.suites.schema.load import SuiteError
 
     if isinstance(error, WorkerEnded):
         return f"expected a worker that can measure, found that {error.reason}; see bench doctor"
@@ -80,7 +89,7 @@ def _mistake(error: Exception) -> str | None:
 def load_suite(path: Path, folders: tuple[Path, ...]) -> "Suite":
     """The suite in a file, or one that ships, by name."""
     from attnbench.suites import shipped
-    from attnbench.suites.load import load
+    from attnbench.suites.schema.load import load
 
     extend(folders)
     return load(path if path.is_file() else shipped().get(str(path), path))
@@ -101,11 +110,11 @@ def decided_by(rule: "Rule") -> "tuple[Stages, Flag]":
     """What measures two arms must know of a rule: the pairs of its stages, and which cases it flags after the first."""
     import numpy as np
 
-    from attnbench.reports import decision
-    from attnbench.runner.arms import Stages
+    from attnbench.reports.decision import decide
+    from attnbench.runner.ab.paired_timing import Stages
 
     stages = Stages(rule.screen_pairs, rule.confirm_pairs)
-    return stages, lambda screen: decision.flagged({key: np.array(told) for key, told in screen.items()}, rule)
+    return stages, lambda screen: decide.flagged({key: np.array(told) for key, told in screen.items()}, rule)
 
 
 def command_line() -> list[str]:
@@ -117,3 +126,47 @@ def say(text: str, *, quiet: bool) -> None:
     """Tell the user what goes on."""
     if not quiet:
         click.echo(text, err=True)
+
+
+def put_or_print(content: str | bytes, out: Path | None) -> None:
+    """Write into a file, or print on the terminal."""
+    from attnbench.reports.data.files import put
+
+    if out is None:
+        click.echo(content, nl=False)
+        return
+    try:
+        put(out, content)
+    except OSError as error:
+        raise click.UsageError(f"--out {out}: expected a file that can be written, found: {error.strerror}") from error
+
+
+@click.command()
+@VARIANTS
+def schema(folders: tuple[Path, ...]) -> None:
+    """Print the JSON Schema of suites, for editors.
+
+    Exit codes: 0 printed; 2 usage, or a broken file of a variant, which is left out.
+    """
+    with told():
+        import json
+
+        from attnbench.suites.schema import schema
+
+        extend(folders)
+        click.echo(json.dumps(schema.schema(), indent=2))
+        refuse_broken()
+
+
+def refuse_broken() -> None:
+    """Raise what is wrong with the files of variants.
+
+    Raises:
+        SuiteError: something is.
+    """
+    from attnbench.suites import SuiteError
+    from attnbench.suites.schema.catalog import problems
+
+    broken = problems()
+    if broken:
+        raise SuiteError(broken)

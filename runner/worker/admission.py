@@ -4,12 +4,11 @@ from typing import Any
 
 import torch
 
-from attnbench.runner.worker import calls, outcome
+from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.process import failure
 from attnbench.suites import Case, Status
-from attnbench.variants import OWN, Pattern, Spans, TooManySpans, flaw, kernels
+from attnbench.variants import FLOPS_PER_PAIR, OWN, Pattern, Spans, TooManySpans, flaw, kernels
 
-FLOPS_PER_PAIR = {"forward": 4, "backward": 8, "training": 12}
-"""Times the head width: two products forward, four backward, a multiplication and an addition each."""
 _HELD, _HELD_16_BITS = 10, 18
 """Memory of a proof, in multiples of the inputs' bytes: contents, results with copies, and the oracle, in float32."""
 
@@ -24,7 +23,7 @@ class Ended(Exception):
         self.predicted = predicted
 
 
-def foresee(case: Case, budget_bytes: int) -> dict[str, Any]:
+def plan(case: Case, budget_bytes: int) -> dict[str, Any]:
     """What is known of a case before it is tried: why it will not be (`status`, `reason`), or its memory and work."""
     try:
         predicted_bytes = admit(case, budget_bytes)
@@ -32,7 +31,7 @@ def foresee(case: Case, budget_bytes: int) -> dict[str, Any]:
     except Ended as end:
         return {"status": end.status, "reason": end.reason}
     except BaseException as error:  # whatever a variant raises, it ends its own case alone, with a status
-        status, reason = outcome.of_exception(error)
+        status, reason = failure.of_exception(error)
         return {"status": status, "reason": reason}
     return {"status": None, "predicted_bytes": predicted_bytes, "allowed_pairs": allowed_pairs, "flops": flops}
 

@@ -4,18 +4,25 @@ import random
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 
-from attnbench.runner import nvml, sampling
-from attnbench.runner.doctor.gpu import Gpu
-from attnbench.runner.sampling import Plan
-from attnbench.runner.worker import launches
-from attnbench.runner.worker.launches import EventClock, Value
+from attnbench.runner.machine import nvml
+from attnbench.runner.machine.doctor.gpu import Gpu
+from attnbench.runner.worker.call import launches, sampling
+from attnbench.runner.worker.call.launches import EventClock, Value
+from attnbench.runner.worker.call.sampling import Plan
 
-if TYPE_CHECKING:
-    from attnbench.runner.worker.timing import Bench
+
+class Bench(Protocol):
+    """Cases that are ready: what takes values here."""
+
+    def value(self, index: int, many: int, clock: EventClock, *, last: bool = False) -> Value | None:
+        """One value of `many` launches; nothing where the case has ended."""
+
+    def settle(self, index: int, proved: str | None) -> None:
+        """Check the result of a case's last value."""
 
 
 @dataclass
@@ -62,7 +69,7 @@ class Seen:
         }
 
 
-def take_all(bench: "Bench", plans: Sequence[Plan], digests: Sequence[str | None], seed: str) -> list[dict[str, Any]]:
+def take_all(bench: Bench, plans: Sequence[Plan], digests: Sequence[str | None], seed: str) -> list[dict[str, Any]]:
     """The fields of every case's sample. The hot phase comes after the cold one is over, for all cases."""
     gpu = nvml.find(torch.cuda.get_device_properties(torch.cuda.current_device()))
     seen = phases(bench, plans, digests, seed, (launches.cold(), launches.hot()), gpu)
@@ -70,7 +77,7 @@ def take_all(bench: "Bench", plans: Sequence[Plan], digests: Sequence[str | None
 
 
 def phases(
-    bench: "Bench",
+    bench: Bench,
     plans: Sequence[Plan],
     digests: Sequence[str | None],
     seed: str,

@@ -11,12 +11,12 @@ _HARNESS = ("attnbench.runner", "attnbench.suites")
 
 
 def serve(root: str | None, *given: Any) -> None:
-    """Become a worker (`attnbench.runner.worker.desk`) whose imports look under `root` first, if there is one."""
+    """Become a worker (`attnbench.runner.worker.main_loop`) whose imports look under `root` first, if there is one."""
     if root is not None:
         put_first(Path(root))
-    from attnbench.runner.worker import desk
+    from attnbench.runner.worker import main_loop
 
-    desk.serve(*given)
+    main_loop.serve(*given)
 
 
 def put_first(root: Path) -> None:

@@ -6,17 +6,17 @@ worker would pay a second for its first.
 
 import os
 
-from attnbench.runner import refusal
-from attnbench.runner.worker import orphan
+from attnbench.runner.machine import system_errors
+from attnbench.runner.worker.process import parent_death
 
 # Before torch, which takes seconds: a server looks for its parent only once it has loaded everything.
-orphan.prevent()
+parent_death.prevent()
 
 # OpenBLAS ends its threads whenever this server forks, and would wait for ever for one that the system had refused.
-refusal.do_without_threads()
+system_errors.do_without_threads()
 import numpy as numpy  # noqa: E402  # see above
 
-for _name in refusal.not_inherited():
+for _name in system_errors.not_inherited():
     del os.environ[_name]
 
 import torch  # noqa: E402  # see above

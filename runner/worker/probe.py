@@ -8,22 +8,21 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-from attnbench.runner import memory, sampling
-from attnbench.runner.worker import admission, calls, clocks, compilation, leftovers, outcome
+from attnbench.runner.machine import memory
+from attnbench.runner.worker import admission
 from attnbench.runner.worker.admission import Ended
-from attnbench.runner.worker.calls import Call, Inputs
-from attnbench.runner.worker.proof import contents, counts, expected, process, recall, small
+from attnbench.runner.worker.call import calls, clocks, compilation, sampling
+from attnbench.runner.worker.call.calls import Call, Inputs
+from attnbench.runner.worker.process import failure, leftovers, settings
+from attnbench.runner.worker.process.progress_marker import Stage
+from attnbench.runner.worker.process.settings import Lasting, State
+from attnbench.runner.worker.proof import contents, counts, expected, recall, small
 from attnbench.runner.worker.proof.expected import Expected, Useless
-from attnbench.runner.worker.proof.process import Lasting, State
 from attnbench.runner.worker.proof.stopwatch import Stopwatch
 from attnbench.runner.worker.proof.whole import Proof, Wrong
-from attnbench.runner.worker.stage import Stage
 from attnbench.suites import Case, Probe, Status
 from attnbench.variants import OWN, Pattern, Shape, Spans, forget, kernels
 from attnbench.variants.kernels import Kernel
-
-_MOST_REPEATS, _REPEATING_NS = 10, 5e6
-"""Calls on the same content before one that is timed as a repetition, where they are short: it may take a few."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None = None
     `budget_bytes` is what it may allocate; a case predicted to need more is not tried. What the oracle says is left in
     the file `oracle`, if there is one, for the next case of the same mechanism.
     """
-    before, running = process.state(), leftovers.snapshot()
+    before, running = settings.state(), leftovers.snapshot()
 
     def looked(name: str, *, anew: bool = False, aside: bool = False) -> None:
         leftovers.refuse(running)
@@ -53,11 +52,11 @@ def probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None = None
     except Ended as end:
         found = Probe(case.key, end.status, end.reason, predicted=end.predicted)
     except BaseException as error:  # whatever a kernel raises, it ends its own case alone, with a status
-        found = Probe(case.key, *outcome.of_exception(error))
+        found = Probe(case.key, *failure.of_exception(error))
     finally:
         leftovers.end_processes(running)
     try:
-        process.restore(before)
+        settings.restore(before)
     except Lasting as lasting:
         return Probe(case.key, Status.FAILED, f"it changes {lasting}, for good")
     return found
@@ -121,7 +120,10 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
     call_ns = sampling.estimate(call.run, clocks.of(case.device), settled_ns)
 
     with watch:
-        _forgets(case, call, given, both, (new_ns, again_ns, call_ns), stage)
+        begin = partial(stage, "looking whether it remembers earlier calls", aside=True)
+        remembers = recall.look(call, given, both, case.device, (new_ns, again_ns, call_ns), begin)
+    if remembers:
+        raise Ended(Status.WRONG, remembers)
     _unchanged(before)
     return Probe(
         case.key,
@@ -173,10 +175,6 @@ def _wrong() -> Iterator[None]:
         raise Ended(Status.WRONG, str(wrong)) from None
 
 
-def _nothing() -> None:
-    """What need not be renewed."""
-
-
 def _timed(call: Call, device: str) -> tuple[Any, float]:
     """What a call gives, and how long it takes."""
     calls.wait(device)
@@ -194,49 +192,10 @@ def _again(proof: Proof, which: int, call: Call, device: str) -> float:
     return took_ns
 
 
-def _forgets(
-    case: Case,
-    call: Call,
-    given: Inputs,
-    both: tuple[Inputs, Inputs],
-    seen_ns: tuple[float, float, float],
-    stage: Stage,
-) -> None:
-    """End the case if its kernel remembers earlier calls.
-
-    `seen_ns` are the times of a call on new content, of one that repeated it, and of one after many repetitions.
-    """
-    *first_ns, call_ns = seen_ns
-    clock = clocks.for_warm_up(case.device)
-    spare = Inputs(*(each.clone() for each in given))
-    alone = replace(call, renew=_nothing)
-    repeats = min(_MOST_REPEATS, int(_REPEATING_NS / max(1.0, call_ns)))
-
-    def timed() -> float:
-        calls.wait(case.device)
-        return clock(call.run, 1)
-
-    def pair(number: int) -> tuple[float, float]:
-        stage("looking whether it remembers earlier calls", aside=True)
-        # The same work goes before either call, so that neither finds the caches fuller.
-        if repeats:
-            call.run()
-        contents.mix(call, given, both, number)
-        new_ns = timed()
-        for _ in range(repeats):
-            call.run()
-        contents.mix(alone, spare, both, number)
-        return new_ns, timed()
-
-    found = recall.remembers(pair, (first_ns[0], first_ns[1]))
-    if found:
-        raise Ended(Status.WRONG, found)
-
-
 def _unchanged(before: State) -> None:
     """End the case if it changed the process; everything is put back."""
     try:
-        changed = process.restore(before)
+        changed = settings.restore(before)
     except Lasting as lasting:
         raise Ended(Status.FAILED, f"it changes {lasting}, for good") from None
     if changed:
@@ -250,7 +209,7 @@ def _build(case: Case) -> Kernel:
     except (ImportError, NotImplementedError) as error:
         if case.implementation != OWN:
             raise
-        raise Ended(Status.UNSUPPORTED, outcome.of_exception(error)[1]) from None
+        raise Ended(Status.UNSUPPORTED, failure.of_exception(error)[1]) from None
 
 
 def _begun(kernel: Kernel, given: Inputs, case: Case) -> tuple[Call, Any, _First]:
@@ -307,7 +266,7 @@ def _ending(where: str) -> Iterator[None]:
     except (Ended, Useless):
         raise
     except BaseException as error:  # whatever a kernel raises, it ends its own case alone, with a status
-        status, reason = outcome.of_exception(error)
+        status, reason = failure.of_exception(error)
         raise Ended(status, f"{where}: {reason}") from None
 
 

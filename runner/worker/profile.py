@@ -12,13 +12,13 @@ import torch
 from torch.profiler import ProfilerActivity, record_function
 from torch.profiler import profile as recording
 
-from attnbench.runner import sampling
-from attnbench.runner.worker import calls, clocks, compilation, outcome
-from attnbench.runner.worker.clocks import Clock
-from attnbench.runner.worker.stage import Stage
+from attnbench.runner.worker.call import calls, clocks, compilation, sampling
+from attnbench.runner.worker.call.clocks import Clock
+from attnbench.runner.worker.process import failure
+from attnbench.runner.worker.process.progress_marker import Stage
 from attnbench.suites import Case, Status
 from attnbench.suites.profile import OUTSIDE, Held, Operator, Profile, Step
-from attnbench.variants.kernels._peak import allocations
+from attnbench.variants.kernels._memory.peak import allocations
 
 MOST_CALLS = 5
 MOST_POINTS = 2000
@@ -37,7 +37,7 @@ def profile(case: Case, trace: Path, stage: Stage) -> Profile:
     try:
         return _profile(case, trace, stage)
     except BaseException as error:  # whatever a kernel raises, it ends its own case alone, with a status
-        status, reason = outcome.of_exception(error)
+        status, reason = failure.of_exception(error)
         return Profile(case.key, status, reason, case.title)
 
 

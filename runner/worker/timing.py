@@ -8,15 +8,16 @@ from typing import Any
 
 import torch
 
-from attnbench.runner import sampling
-from attnbench.runner.sampling import Plan, WarmUp
-from attnbench.runner.worker import calls, clocks, cuda_phases, leftovers, outcome, roof
-from attnbench.runner.worker.calls import Call, Inputs
-from attnbench.runner.worker.launches import EventClock, Value
-from attnbench.runner.worker.proof import contents, digest, expected, process, verdict, whole
+from attnbench.runner.worker import cuda_phases
+from attnbench.runner.worker.call import calls, clocks, roof, sampling
+from attnbench.runner.worker.call.calls import Call, Inputs
+from attnbench.runner.worker.call.launches import EventClock, Value
+from attnbench.runner.worker.call.roof import Roofs
+from attnbench.runner.worker.call.sampling import Plan, WarmUp
+from attnbench.runner.worker.process import failure, leftovers, settings
+from attnbench.runner.worker.proof import contents, digest, expected, verdict, whole
 from attnbench.runner.worker.proof.stopwatch import Stopwatch
 from attnbench.runner.worker.proof.whole import Wrong
-from attnbench.runner.worker.roof import Roofs
 from attnbench.suites import Case, Sample, Status
 
 Mark = Callable[[int], None]
@@ -55,7 +56,7 @@ class Bench:
         self._drawn = random.Random(f"{seed}:contents")
         self._proved = calls.inputs(cases[0].shape, cases[0].dtype, cases[0].device)
         self._given = Inputs(*(each.clone() for each in self._proved))
-        self._before = process.state()
+        self._before = settings.state()
         for index, case in enumerate(cases):
             self._attempt(index, partial(self._ready, index, case, value_ns))
 
@@ -165,20 +166,20 @@ class Bench:
         except Wrong as wrong:
             self._end(index, Status.WRONG, str(wrong))
         except BaseException as error:  # whatever a kernel raises, it ends its own case alone, with a status
-            status, reason = outcome.of_exception(error)
+            status, reason = failure.of_exception(error)
             if self.cases[index].device == "cuda" and not _device_answers():
-                raise outcome.DeviceLost(reason) from None
+                raise failure.DeviceLost(reason) from None
             self._end(index, status, reason)
         try:
-            changed = process.restore(self._before)
-        except process.Lasting as lasting:
-            raise outcome.Spoiled(Status.FAILED, f"it changes {lasting}, for good") from None
+            changed = settings.restore(self._before)
+        except settings.Lasting as lasting:
+            raise failure.Spoiled(Status.FAILED, f"it changes {lasting}, for good") from None
         if changed:
             self._end(index, Status.FAILED, f"it changes {', '.join(changed)}")
         running = leftovers.left(before)
         if running:
             # Processes were ended; a thread cannot be.
-            raise outcome.Spoiled(Status.FAILED, running)
+            raise failure.Spoiled(Status.FAILED, running)
 
     def _end(self, index: int, status: Status, reason: str) -> None:
         """No more is taken from a case."""

@@ -26,11 +26,11 @@ from typing import Any
 
 import yaml
 
-from attnbench.runner.journal import new_folder
+from attnbench.runner.run.journal import new_folder
 from attnbench.suites import SuiteError, shipped
-from attnbench.suites.document import LONGEST
-from attnbench.suites.expand import MOST_CASES
-from attnbench.suites.load import load
+from attnbench.suites.schema.document import LONGEST
+from attnbench.suites.schema.expand import MOST_CASES
+from attnbench.suites.schema.load import load
 
 LIMIT_S = 20
 LIMIT_BYTES = 2**29

@@ -210,7 +210,7 @@ def commands(chance: random.Random, mutant: Path, original: Path, folder: Path) 
     )
     return [
         ["report", b],
-        *(["export", b, "--format", form] for form in export.FORMATS),
+        *(["export", b, "--format", form] for form in export.names()),
         chance.choice(compared),
         ["baseline", "save", "it", b, *store],
         ["baseline", "show", "it", *store],

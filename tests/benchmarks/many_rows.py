@@ -11,9 +11,9 @@ from pathlib import Path
 
 import rows
 
-from attnbench.reports import frame
-from attnbench.reports.comparison import page
-from attnbench.reports.comparison.runs import compare
+from attnbench.reports.compare import page
+from attnbench.reports.compare.between_runs import compare
+from attnbench.reports.data import frame
 
 WINDOWS = tuple(replace(rows.LOCAL, parameters={"window": 2 * width + 1}) for width in (8, 16, 32, 64))
 PLAN = rows.Plan(

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from attnbench.reports.journal import read
+from attnbench.reports.data.reading import read
 
 SUITE = Path(__file__).parent / "hundred.yaml"
 

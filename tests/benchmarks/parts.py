@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attnbench import variants
-from attnbench.runner.worker import calls
+from attnbench.runner.worker.call import calls
 from attnbench.variants import Shape, kernels
 from attnbench.variants.kernels import Kernel
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from attnbench.runner.worker import calls
+from attnbench.runner.worker.call import calls
 from attnbench.suites import Case, shipped
-from attnbench.suites.load import load
+from attnbench.suites.schema.load import load
 
 
 @pytest.mark.parametrize("case", load(shipped()["ci"]).cases(), ids=lambda case: str(case.title))

@@ -5,7 +5,7 @@ python tests/benchmarks/promises.py
 
 import numpy as np
 
-from attnbench.reports.decision import Rule, Verdict, decide, flagged
+from attnbench.reports.decision.decide import Rule, Verdict, decide, flagged
 from attnbench.reports.decision.pairs import largest_shown
 
 RUNS = 1000

@@ -1,7 +1,7 @@
 """Write what is made from the code: pages, pictures, the schema. `PYTHONPATH=tests python -m pages`, as `make docs`."""
 
-from attnbench.reports.files import put
-from attnbench.suites import schema
+from attnbench.reports.data.files import put
+from attnbench.suites.schema import schema
 from pages import DOCS, pages, pictures
 
 # The schema first: a page is made from it.

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from attnbench import variants
-from attnbench.reports import escape
+from attnbench.reports.text import escape
 from attnbench.suites import shipped
-from attnbench.suites.catalog import NAMES
-from attnbench.suites.load import load
-from attnbench.suites.schema import schema
-from attnbench.suites.suite import Suite
+from attnbench.suites.schema.catalog import NAMES
+from attnbench.suites.schema.load import load
+from attnbench.suites.schema.schema import schema
+from attnbench.suites.schema.suite import Suite
 
 _MOST_NAMES = 8
 """Of more names than this an example stands for all."""

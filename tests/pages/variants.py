@@ -7,11 +7,12 @@ from typing import Any
 from definitions import DEFINITIONS
 
 from attnbench import variants
-from attnbench.reports import escape, picture
-from attnbench.runner import portrait
+from attnbench.reports.figures import pattern_image
+from attnbench.reports.text import escape
+from attnbench.runner.show import describe
 from attnbench.suites import Case
-from attnbench.suites.catalog import leaves
 from attnbench.suites.problem import shown
+from attnbench.suites.schema.catalog import leaves
 from attnbench.variants import Shape
 
 FIGURES = "figures/variants"
@@ -42,7 +43,7 @@ def text() -> str:
 
 def pictures() -> dict[str, str]:
     """The page's pictures, by their paths from the page."""
-    return {_path(name): picture.svg(_seen(name), _title(name)) for name in _names()}
+    return {_path(name): pattern_image.svg(_seen(name), _title(name)) for name in _names()}
 
 
 def _names() -> list[str]:
@@ -60,7 +61,7 @@ def _section(name: str) -> str:
     given = [[f"`{each.name}`", _values(each), _default(each), each.metadata["doc"]] for each in _fields(name)]
     rows = [[cells[0], *(escape.text(cell) for cell in cells[1:])] for cells in given]
     table = escape.table(["parameter", "values", "default", "what it is"], rows, "llll")
-    keys, pairs = portrait.counted(_spans(name))
+    keys, pairs = describe.counted(_spans(name))
     return "\n\n".join(
         [
             f"## {name}",
@@ -92,15 +93,15 @@ def _case(name: str) -> Case:
 
 
 def _spans(name: str) -> variants.Spans:
-    return portrait.spans(_case(name).pattern, None)
+    return describe.spans(_case(name).pattern, None)
 
 
 def _seen(name: str) -> variants.BoolArray:
-    return picture.bitmap(_spans(name), portrait.SIDE)
+    return pattern_image.bitmap(_spans(name), describe.SIDE)
 
 
 def _title(name: str) -> str:
-    return portrait.title(_case(name).label, _spans(name).n)
+    return describe.title(_case(name).label, _spans(name).n)
 
 
 def _path(name: str) -> str:

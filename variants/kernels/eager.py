@@ -11,7 +11,7 @@ from torch import Tensor
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._shape import Shape
 from attnbench.variants.kernels import Kernel
-from attnbench.variants.kernels._bytes import key_bytes, query_bytes
+from attnbench.variants.kernels._memory.prediction import key_bytes, query_bytes
 from attnbench.variants.kernels._support import itemsize, refusal
 
 

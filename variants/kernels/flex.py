@@ -20,9 +20,9 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from attnbench.variants._pattern import BoolArray, Pattern, Spans
 from attnbench.variants._shape import Shape
 from attnbench.variants.kernels import Kernel, _compilation
-from attnbench.variants.kernels._bytes import fused_bytes, key_bytes, query_bytes
+from attnbench.variants.kernels._memory.prediction import fused_bytes, key_bytes, query_bytes
 from attnbench.variants.kernels._support import itemsize, refusal, sum_itemsize
-from attnbench.variants.kernels._tiles import Tiles, tiles
+from attnbench.variants.kernels.blockwise.tiles import Tiles, tiles
 
 Bound = tuple[Tensor, Tensor, Tensor | None]
 """Start, stop and step of a span of every query, each `[N]`; no step where all are 1."""

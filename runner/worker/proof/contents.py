@@ -7,8 +7,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from attnbench.runner.worker import calls
-from attnbench.runner.worker.calls import Call, Inputs
+from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call.calls import Call, Inputs
 from attnbench.variants import Shape
 
 SEED_A, SEED_B = 0, 1

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attnbench.runner.worker import calls
-from attnbench.runner.worker.calls import Inputs
+from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call.calls import Inputs
 from attnbench.runner.worker.proof import stream, textbook, tolerance
 from attnbench.runner.worker.proof.stream import Step, Units
 from attnbench.runner.worker.proof.textbook import FEW, spread

@@ -7,14 +7,60 @@ show nothing of the kind: the longer calls take, the fewer.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import median, quantiles
+
+from attnbench.runner.worker.call import calls, clocks
+from attnbench.runner.worker.call.calls import Call, Inputs
+from attnbench.runner.worker.proof import contents
 
 SHORT_NS = 10_000_000
 """A call that takes no longer depends on what was done before it."""
 LONG_NS = 100_000_000
 
+_MOST_REPEATS, _REPEATING_NS = 10, 5e6
+"""Calls on the same content before one that is timed as a repetition, where they are short: it may take a few."""
+
 Pair = Callable[[int], tuple[float, float]]
 """The time of a call on new content, and of one that repeats it; the number is another one for each pair."""
+
+
+def look(
+    call: Call,
+    given: Inputs,
+    both: tuple[Inputs, Inputs],
+    device: str,
+    seen_ns: tuple[float, float, float],
+    begin: Callable[[], None],
+) -> str | None:
+    """Why the kernel behind a call must be remembering earlier calls, or None.
+
+    `seen_ns` are the times of a call on new content, of one that repeated it, and of one after many repetitions;
+    `begin` is called before each pair.
+    """
+    *first_ns, call_ns = seen_ns
+    clock = clocks.for_warm_up(device)
+    spare = Inputs(*(each.clone() for each in given))
+    alone = replace(call, renew=lambda: None)
+    repeats = min(_MOST_REPEATS, int(_REPEATING_NS / max(1.0, call_ns)))
+
+    def timed() -> float:
+        calls.wait(device)
+        return clock(call.run, 1)
+
+    def pair(number: int) -> tuple[float, float]:
+        begin()
+        # The same work goes before either call, so that neither finds the caches fuller.
+        if repeats:
+            call.run()
+        contents.mix(call, given, both, number)
+        new_ns = timed()
+        for _ in range(repeats):
+            call.run()
+        contents.mix(alone, spare, both, number)
+        return new_ns, timed()
+
+    return remembers(pair, (first_ns[0], first_ns[1]))
 
 
 def remembers(pair: Pair, seen_ns: tuple[float, float]) -> str | None:

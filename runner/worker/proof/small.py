@@ -10,7 +10,7 @@ from math import inf
 import torch
 from torch import Tensor
 
-from attnbench.runner.worker.calls import Inputs, inputs, wait
+from attnbench.runner.worker.call.calls import Inputs, inputs, wait
 from attnbench.runner.worker.proof import tolerance
 from attnbench.runner.worker.proof.expected import Expected, Useless, of_reference
 from attnbench.runner.worker.proof.verdict import Verdict, judge, unfit

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnbench.runner.worker import calls
-from attnbench.runner.worker.calls import Call, Inputs
+from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call.calls import Call, Inputs
 from attnbench.runner.worker.proof import contents, digest, verdict
 from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.stream import Step

@@ -2,9 +2,9 @@
 
 import torch
 
-from attnbench.runner.worker import calls
+from attnbench.runner.worker.call import calls
 from attnbench.suites import shipped
-from attnbench.suites.load import load
+from attnbench.suites.schema.load import load
 
 CASES = {case.title: case for case in load(shipped()["ci"]).cases()}
 

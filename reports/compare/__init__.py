@@ -1,0 +1,1 @@
+"""Comparisons: two runs, two revisions, or the cases of one run; verdicts, gate, page and formats."""

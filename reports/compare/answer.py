@@ -1,0 +1,96 @@
+"""What a comparison found, in words."""
+
+import numpy as np
+
+from attnbench.reports.compare.cells import change, title
+from attnbench.reports.compare.comparison import Comparison, Ratio
+from attnbench.reports.data.settings import varied
+from attnbench.reports.decision.verdict import COMPARED, Verdict
+from attnbench.reports.text import escape
+from attnbench.suites import fingerprint
+
+_MOST_NAMED = 5
+_METRICS = {"verdict": "time", "memory": "peak memory", "work": "work", "operators": "operators", "error": "error"}
+
+
+def answer(comparison: Comparison) -> list[str]:
+    """Sentences: what changed, by how much, what could not be compared, and how far this can be trusted."""
+    cut = [comparison.cut] if comparison.cut else []
+    if not comparison.compared:
+        return [
+            *cut,
+            f"Nothing could be compared: {_counts(comparison, 'verdict') or _none(comparison)}.",
+            *_machines(comparison),
+        ]
+    told = [f"{word}: {_counts(comparison, metric)}" for metric, word in _METRICS.items() if _told(comparison, metric)]
+    return [
+        *cut,
+        *_changes(comparison),
+        *told,
+        *_together(comparison),
+        *_noise(comparison),
+        *_machines(comparison),
+        comparison.how,
+    ]
+
+
+def _none(comparison: Comparison) -> str:
+    """Why a comparison has no case."""
+    return "no two cases differ by that alone" if comparison.ratio is Ratio.CASES else "neither side has a case"
+
+
+def _told(comparison: Comparison, metric: str) -> bool:
+    """Whether a metric is worth a sentence: operators are not, where nothing was profiled."""
+    return metric != "operators" or set(comparison.counts(metric)) != {Verdict.INCOMPARABLE.value}
+
+
+def _counts(comparison: Comparison, metric: str) -> str:
+    return ", ".join(f"{count} {verdict}" for verdict, count in comparison.counts(metric).items())
+
+
+def _changes(comparison: Comparison) -> list[str]:
+    """The cases that changed most, or that none did."""
+    frame = comparison.worst_first
+    naming = varied(frame)
+    told = []
+    for verdict, word in ((Verdict.REGRESSED, "slower"), (Verdict.IMPROVED, "faster")):
+        part = frame[frame["verdict"] == verdict]
+        named = [f"{title(row, naming)} {change(row)}" for _, row in part.head(_MOST_NAMED).iterrows()]
+        more = f", and {len(part) - _MOST_NAMED} more" if len(part) > _MOST_NAMED else ""
+        told += [f"{word}: {'; '.join(named)}{more}"] if named else []
+    lost = frame[frame["verdict"].isin([Verdict.ERROR, Verdict.MISSING])]
+    told += [f"{title(row, naming)}: {row['reason']}" for _, row in lost.head(_MOST_NAMED).iterrows()]
+    if told or not frame["verdict"].isin(COMPARED).any():
+        return told
+    return ["no case is shown to be slower or faster"]
+
+
+def _together(comparison: Comparison) -> list[str]:
+    """The mean change of all cases of two runs: what a busy machine changes in all of them alike."""
+    ratios = comparison.frame["ratio"].dropna()
+    if len(ratios) < 2 or comparison.ratio is not Ratio.TIMES:
+        return []
+    mean = float(np.exp(np.log(ratios).mean()))
+    detectable = (
+        float(np.nanmedian(comparison.frame["minimum_detectable"]))
+        if comparison.frame["minimum_detectable"].notna().any()
+        else np.nan
+    )
+    told = f"over all cases together B takes {mean:.3f} times as long as A"
+    return [
+        told + (f"; for the median case a change of {detectable:.1%} could be found" if np.isfinite(detectable) else "")
+    ]
+
+
+def _noise(comparison: Comparison) -> list[str]:
+    if comparison.noise is None:
+        return []
+    told = f"differed by {comparison.noise:.1%} at most" if comparison.noise else "is not shown to differ"
+    return [f"the same code against itself {told}"]
+
+
+def _machines(comparison: Comparison) -> list[str]:
+    if not comparison.differences:
+        return []
+    told = [f"{name}: {escape.plain(a)} and {escape.plain(b)}" for name, (a, b) in comparison.differences.items()]
+    return [f"the {fingerprint.what_differs(comparison.differences)} differ in {'; '.join(told)}"]

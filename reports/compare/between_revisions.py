@@ -1,0 +1,193 @@
+"""What `bench ab` left, read: two revisions that were measured in one go."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from attnbench.reports.compare import metrics
+from attnbench.reports.compare.comparison import COLUMNS, METRICS, NUMBERS, Comparison, Ending, lost_or_new
+from attnbench.reports.data.reading import RunError, book
+from attnbench.reports.decision.decide import Decision, Rule, decide
+from attnbench.reports.decision.pairs import largest_shown
+from attnbench.reports.decision.verdict import Verdict
+from attnbench.suites import Case, Probe, Status
+from attnbench.suites.records import paired_timing
+from attnbench.suites.schema.check import Check
+
+ROWS = paired_timing.AB
+_HOW = (
+    "Both revisions were measured together: two live workers took turns of about a millisecond or a call, in pairs of "
+    "fresh processes; what looked changed was confirmed on new pairs, with Holm's correction over what was flagged."
+)
+_UNTIMED = "Both revisions were checked, and no case was timed: why stands beside each."
+IDENTICAL = "both revisions import the same files for it: not timed"
+UNREACHED = "not reached: the run ended before"
+UNTOUCHED = "imports nothing from --path on either side: it says nothing of them"
+ONE_SIDED = "imports something from --path on one side alone: the other may have measured what is installed"
+UNTESTED = (UNTOUCHED, ONE_SIDED)
+
+_Row = Mapping[str, Any]
+
+
+class Asked(NamedTuple):
+    """What was asked of a comparison."""
+
+    command: str
+    policy: Check
+    rule: Rule
+    sides: tuple[str, str]
+    """The names of both revisions, with their commits."""
+    cases: list[tuple[Case, str]]
+    """With their labels: the variants may not be here."""
+
+
+def load(folder: Path) -> Comparison:
+    """The comparison in `folder`.
+
+    Raises:
+        RunError: its rows are missing or cannot be read.
+    """
+    (_, _, rule, sides, cases), rows = _read(folder)
+    probes = {(row["arm"], row["probe"]["case"]): row for row in rows if row["kind"] == "probe"}
+    pairs = [row for row in rows if row["kind"] == "pair"]
+    same = _ratios(pairs, "same", set())
+    noise = largest_shown(same) if same else None
+    timed = {key for row in pairs for key in [*row["ratios"], *row["ended"]]}
+    screen, confirm = (_ratios(pairs, stage, timed if stage == "screen" else set()) for stage in ("screen", "confirm"))
+    try:
+        decisions = decide(screen, confirm, rule)
+    except ValueError as error:
+        raise RunError(f"{folder / ROWS}: {error}") from None
+    ended = _ended(pairs)
+    told = [
+        _told(case, label, probes, decisions.get(case.key), ended.get(case.key), noise, rule) for case, label in cases
+    ]
+    frame = pd.DataFrame(told)
+    for name in [f"{side}_{each}" for side in "ab" for each in NUMBERS]:
+        frame[name] = frame[name].astype("Float64")
+    metrics.add(frame, same_memory=True)
+    frame.loc[frame["reason"].isin(UNTESTED), list(METRICS)] = Verdict.INCOMPARABLE.value
+    how = _HOW if any(row["stage"] == "screen" for row in pairs) else _UNTIMED
+    return Comparison(*sides, frame[list(COLUMNS)], {}, how, rule, noise, cut=_cut(rows))
+
+
+def asked(folder: Path) -> Asked:
+    """What was asked of the comparison in `folder`.
+
+    Raises:
+        RunError: its rows are missing or cannot be read.
+    """
+    return _read(folder)[0]
+
+
+def _read(folder: Path) -> tuple[Asked, list[dict[str, Any]]]:
+    """What was asked, and all rows."""
+    told, rows = book(folder / ROWS)
+    a, b = (f"{each['name']} ({each['commit'][:12]})" for each in (told["revisions"][side] for side in "AB"))
+    cases = [(Case.from_json(each), each["label"]) for each in told["cases"]]
+    asked = Asked(told["command"], Check.model_validate(told["policy"]), Rule.of(told["pairs"]), (a, b), cases)
+    return asked, rows
+
+
+def _ended(pairs: Sequence[_Row]) -> dict[str, Sequence[str]]:
+    """How cases ended while they were timed: in B, if they did there. What A against itself met says nothing of B."""
+    found: dict[str, Sequence[str]] = {}
+    for row in pairs:
+        if row["stage"] != "same":
+            found |= {key: end for key, end in row["ended"].items() if end[0] == "B" or key not in found}
+    return found
+
+
+def _cut(rows: Sequence[_Row]) -> str:
+    """Why what was measured is not the whole; nothing where it is."""
+    kinds = {row["kind"]: row for row in rows}
+    if "finished" in kinds:
+        return ""
+    spent = kinds.get("out_of_time")
+    why = "It was interrupted" if spent is None else f"The suite's {spent['suite_s']:g} s (budget.suite_s) were spent"
+    return f"{why}: what follows is not the whole."
+
+
+def _told(
+    case: Case,
+    label: str,
+    probes: Mapping[tuple[str, str], _Row],
+    decision: Decision | None,
+    ended: Sequence[str] | None,
+    noise: float | None,
+    rule: Rule,
+) -> dict[str, Any]:
+    """One row of the comparison, its other metrics still open."""
+    probed = [probes.get((arm, case.key)) for arm in "AB"]
+    a, b = (_probe(each, case) for each in probed)
+    row: dict[str, Any] = {name: getattr(case, name) for name in ("implementation", "dtype", "device", "direction")}
+    row |= {name: getattr(case.shape, name) for name in ("batch", "heads", "kv_heads", "seq_len", "head_dim", "layout")}
+    row |= {
+        "case": case.key,
+        "label": label,
+        "threads": str(case.threads),
+        "against": "",
+        "a_ns": np.nan,
+        "b_ns": np.nan,
+    }
+    verdict, reason = _verdict(probed, a, b, decision, ended, noise, rule)
+    open_ = decision is None or verdict in (Verdict.ERROR, Verdict.NEW, Verdict.INCOMPARABLE)
+    numbers = (
+        (np.nan, np.nan, np.nan, np.nan, np.nan, 0)
+        if open_ or decision is None
+        else (
+            *(decision.ratio, decision.low, decision.high, decision.minimum_detectable),
+            *(np.nan if decision.p_value is None else decision.p_value, decision.pairs),
+        )
+    )
+    names = ("ratio", "low", "high", "minimum_detectable", "p_value", "processes")
+    row |= {"verdict": verdict.value, "reason": reason, **dict(zip(names, numbers, strict=True))}
+    for side, probe in (("a", a), ("b", b)):
+        row |= {f"{side}_{name}": getattr(probe, name) for name in NUMBERS}
+    return row
+
+
+def _verdict(
+    probed: Sequence[_Row | None],
+    a: Probe,
+    b: Probe,
+    decision: Decision | None,
+    ended: Sequence[str] | None,
+    noise: float | None,
+    rule: Rule,
+) -> tuple[Verdict, str]:
+    """The verdict on a case, and why."""
+    imports = [row["imports"] for row in probed if row is not None]
+    if len(imports) < len(probed):
+        return Verdict.INCOMPARABLE, UNREACHED
+    untimed = lost_or_new(Ending(a.status, a.reason), Ending(b.status, b.reason))
+    if untimed:
+        return untimed
+    if not all(imports) and (any(imports) or decision is None):
+        return Verdict.INCOMPARABLE, ONE_SIDED if any(imports) else UNTOUCHED
+    called = decision is not None and decision.verdict in (Verdict.REGRESSED, Verdict.IMPROVED)
+    if ended and (ended[0] == "B" or not called):
+        arm, status, reason = ended
+        return Verdict.ERROR if arm == "B" else Verdict.INCONCLUSIVE, f"while {arm} was timed: {status}: {reason}"
+    if decision is None:
+        return (Verdict.UNCHANGED, IDENTICAL) if imports[0] == imports[1] else (Verdict.INCOMPARABLE, UNREACHED)
+    if called and noise is not None and noise > rule.floor:
+        return Verdict.INCONCLUSIVE, f"{decision.verdict}, but the same code against itself differed by {noise:.1%}"
+    return decision.verdict, decision.reason
+
+
+def _probe(row: _Row | None, case: Case) -> Probe:
+    return Probe(case.key, Status.SKIPPED, "not reached") if row is None else Probe.from_json(row["probe"])
+
+
+def _ratios(pairs: Sequence[_Row], stage: str, keys: set[str]) -> dict[str, np.ndarray]:
+    """The log ratios of a stage by case."""
+    told: dict[str, list[float]] = {key: [] for key in sorted(keys)}
+    for row in pairs:
+        if row["stage"] == stage:
+            for key, ratio in row["ratios"].items():
+                told.setdefault(key, []).append(ratio)
+    return {key: np.array(values, np.float64) for key, values in told.items()}

@@ -1,0 +1,178 @@
+"""Two runs compared: cases joined by their identity, times by Welch's t over processes, counts exactly."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from attnbench.reports.compare import metrics
+from attnbench.reports.compare.comparison import (
+    COLUMNS,
+    IDENTITY,
+    NUMBERS,
+    Comparison,
+    Ending,
+    Ratio,
+    lost_or_new,
+    only_in_b,
+)
+from attnbench.reports.data import reading
+from attnbench.reports.data.frame import Run
+from attnbench.reports.decision.decide import Rule, judge
+from attnbench.reports.decision.pairs import Estimates, unpaired
+from attnbench.reports.decision.power import detectable_at_once
+from attnbench.reports.decision.verdict import COMPARED, Verdict
+from attnbench.reports.stats.statistics import FEWEST_PROCESSES, BoolArray, FloatArray, IntArray
+from attnbench.suites import Status, fingerprint
+
+DOUBTFUL = {"bimodal", "drifting", "throttled"}
+"""Flags with which a difference is `unstable`, not a change."""
+_ABSOLUTE = (
+    "Times of two runs are compared by Welch's t test over processes, with Holm's correction over all cases. Runs "
+    "that were made one after the other also differ by what else the machine did: `bench ab` measures both at once."
+)
+_RELATIVE = (
+    "The {what} differ, so only ratios to the baseline within each run are compared, by Welch's t test over "
+    "processes. Such ratios depend on the machine too: take them as advice."
+)
+_APART = "The {what} differ, so times are not compared; --across-machines compares ratios within each run, as advice."
+_IS_BASELINE = "it is what the others are compared with"
+_NO_BASELINE = "no baseline passed beside it"
+
+
+def compare(
+    a: Run,
+    b: Run,
+    rule: Rule | None = None,
+    *,
+    across_machines: bool = False,
+    name: str | None = None,
+) -> Comparison:
+    """Run B compared with run A, which is called `name`, or by its folder."""
+    rule = rule or Rule()
+    differences = fingerprint.between(a.meta, b.meta)
+    frame, at_a, at_b = _joined(a.frame, b.frame)
+    what = fingerprint.what_differs(differences)
+    relative = bool(differences) and across_machines
+    apart: dict[str, str] = {}
+    log_a, log_b = a.log_ns, b.log_ns
+    if relative:
+        log_a, log_b = _relative(a), _relative(b)
+        apart = _without_ratio(a, log_a) | _without_ratio(b, log_b)
+    elif differences:
+        apart = dict.fromkeys(frame["case"], f"the {what} differ")
+    _add_times(frame, unpaired(_taken(log_a, at_a), _taken(log_b, at_b)), rule)
+    _override(frame, (a, at_a), (b, at_b), apart)
+    same = _same_memory(frame, differences.keys() & set(fingerprint.MEMORY))
+    metrics.add(frame, same_memory=same)
+    if same.any():
+        metrics.add_operators(frame, same, reading.profiles(a.folder), reading.profiles(b.folder))
+    how = (_RELATIVE if relative else _APART if differences else _ABSOLUTE).format(what=what)
+    ratio = Ratio.TO_BASELINES if relative else Ratio.TIMES
+    return Comparison(name or str(a.folder), str(b.folder), frame[list(COLUMNS)], differences, how, rule, ratio=ratio)
+
+
+def _same_memory(frame: pd.DataFrame, different: set[str]) -> BoolArray:
+    """Whether the peaks of each case may be compared, `[cases]`, where these facts of the machines differ.
+
+    A case on the CPU does not depend on the GPU; the threads that `auto` stands for are those of such cases alone.
+    """
+    on_cuda = (frame["device"] == "cuda").to_numpy(bool)
+    auto = (frame["threads"] == "auto").to_numpy(bool)
+    apart = np.full(len(frame), bool(different - {"gpu", "threads"}))
+    apart |= on_cuda & ("gpu" in different)
+    apart |= auto & ~on_cuda & ("threads" in different)
+    return ~apart
+
+
+def _joined(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, IntArray, IntArray]:
+    """Every case of B, then what only A has, with the numbers of both; and its row in A and in B, -1 for none."""
+    keys = pd.Index(b["case"]).append(pd.Index(a["case"]).difference(pd.Index(b["case"]), sort=False))
+    at_a, at_b = (pd.Index(each["case"]).get_indexer(keys).astype(np.int64) for each in (a, b))
+    frame = pd.concat([b[list(IDENTITY)], a.iloc[at_a[at_b < 0]][list(IDENTITY)]], ignore_index=True)
+    for name, source in {"ns": "time_ns", **{each: each for each in NUMBERS}}.items():
+        frame[f"a_{name}"], frame[f"b_{name}"] = _rows(a, at_a, source), _rows(b, at_b, source)
+    return frame, at_a, at_b
+
+
+def _rows(frame: pd.DataFrame, at: IntArray, name: str) -> FloatArray | Any:
+    """A column's values at rows, NaN or nothing where the row is -1."""
+    return frame[name].reindex(np.where(at < 0, -1, at)).array
+
+
+def _taken(log_ns: FloatArray, at: IntArray) -> FloatArray:
+    """The rows `at` of log times, NaN where one is -1."""
+    return np.where((at >= 0)[:, None], log_ns[at], np.nan)
+
+
+def _relative(run: Run) -> FloatArray:
+    """Log times less those of each case's baseline in the same process; NaN where there is no other."""
+    rows = {case: row for row, case in enumerate(run.frame["case"])}
+    baselines = {each["key"]: each["baseline"] for each in run.meta["cases"]}
+    at = np.array([rows.get(baselines[case] or "", -1) for case in run.frame["case"]], np.int64)
+    at[at == np.arange(len(at))] = -1
+    return run.log_ns - _taken(run.log_ns, at)
+
+
+def _without_ratio(run: Run, ratios: FloatArray) -> dict[str, str]:
+    """Why cases have no ratio to a baseline within their run: each is one itself, or none passed beside it."""
+    baselines = {each["key"] for each in run.meta["cases"] if each["baseline"] == each["key"]}
+    known = np.asarray(np.isfinite(ratios).any(axis=1))
+    return {case: _IS_BASELINE if case in baselines else _NO_BASELINE for case in run.frame["case"][~known]}
+
+
+def _add_times(frame: pd.DataFrame, found: Estimates, rule: Rule) -> None:
+    verdicts, adjusted = judge(found, rule)
+    frame["verdict"] = [verdict.value for verdict in verdicts]
+    frame["against"] = ""
+    frame["ratio"], frame["low"], frame["high"] = (np.exp(each) for each in found[:3])
+    frame["minimum_detectable"] = detectable_at_once(found.error, found.freedom, rule)
+    frame["p_value"] = np.where(np.isfinite(found.error), adjusted, np.nan)
+    frame["processes"] = found.pairs
+    few = f"expected at least {FEWEST_PROCESSES} processes in each run"
+    reasons = np.where(found.pairs < FEWEST_PROCESSES, few, "neither a change confirmed nor one excluded")
+    frame["reason"] = np.where(frame["verdict"] == Verdict.INCONCLUSIVE, reasons, "")
+
+
+def _override(frame: pd.DataFrame, a: tuple[Run, IntArray], b: tuple[Run, IntArray], apart: Mapping[str, str]) -> None:
+    """Verdicts and reasons where there are not two times to compare, or they are not to be trusted.
+
+    `apart` says of cases why their times are not to be compared.
+    """
+    doubts = [one | other for one, other in zip(_doubts(*a), _doubts(*b), strict=True)]
+    reasons = [apart.get(case, "") for case in frame["case"]]
+    rows = zip(frame["verdict"], frame["reason"], _endings(*a), _endings(*b), doubts, reasons, strict=True)
+    told = [_told(Verdict(verdict), *rest) for verdict, *rest in rows]
+    frame["verdict"], frame["reason"] = [verdict.value for verdict, _ in told], [reason for _, reason in told]
+    frame.loc[~frame["verdict"].isin(COMPARED), ["ratio", "low", "high", "minimum_detectable", "p_value"]] = np.nan
+
+
+def _told(
+    verdict: Verdict, reason: str, was: Ending | None, now: Ending | None, doubts: set[str], apart: str
+) -> tuple[Verdict, str]:
+    """The verdict on a case that ended so in A and in B, if its times say `verdict`."""
+    if now is None:
+        return Verdict.MISSING, "only A has it"
+    if was is None:
+        return only_in_b(now)
+    untimed = lost_or_new(was, now)
+    if untimed:
+        return untimed
+    if apart:
+        return Verdict.INCOMPARABLE, apart
+    if verdict in (Verdict.REGRESSED, Verdict.IMPROVED) and doubts:
+        return Verdict.UNSTABLE, f"flagged {', '.join(sorted(doubts))}"
+    return verdict, reason
+
+
+def _endings(run: Run, at: IntArray) -> list[Ending | None]:
+    """How each row ended; None where there is none."""
+    told = [Ending(Status(each), why) for each, why in zip(run.frame["status"], run.frame["reason"], strict=True)]
+    return [told[row] if row >= 0 else None for row in at]
+
+
+def _doubts(run: Run, at: IntArray) -> list[set[str]]:
+    """The flags of each row that make a difference doubtful."""
+    told = [set(each.split()) & DOUBTFUL for each in run.frame["flags"]]
+    return [told[row] if row >= 0 else set() for row in at]

@@ -1,0 +1,72 @@
+"""One case of a comparison as the text of a table's cell."""
+
+import math
+
+import pandas as pd
+
+from attnbench.reports.data.settings import told
+from attnbench.reports.text import units
+
+_SMALL = 0.1
+"""Ratios below this are told to as many digits as their intervals bear out, not to three decimals."""
+
+
+def title(row: pd.Series, named: set[str]) -> str:
+    """`local_window(window=257)/blockwise N=4096 (training)`: with those of its settings that are `named`."""
+    setting = ", ".join(told(row, named))
+    against = f" against {row['against']}" if row["against"] else ""
+    return f"{row['label']}/{row['implementation']} N={row['seq_len']}{f' ({setting})' if setting else ''}{against}"
+
+
+def change(row: pd.Series) -> str:
+    """`1.12x [1.08, 1.16]`; nothing where there is no ratio."""
+    ratio, low, high = row["ratio"], row["low"], row["high"]
+    if math.isnan(ratio):
+        return ""
+    if math.isnan(low):
+        return f"{units.number(ratio, 3)}x"
+    if ratio < _SMALL:
+        return f"{units.honest(ratio, low, high)}x {units.bounds(low, high)}"
+    return f"{ratio:.3f}x [{low:.3f}, {high:.3f}]"
+
+
+def detectable(row: pd.Series) -> str:
+    """`2.1%`."""
+    return "" if math.isnan(row["minimum_detectable"]) else f"{row['minimum_detectable']:.1%}"
+
+
+def time(ns: float) -> str:
+    """`3.1 ms`; nothing where there is none."""
+    return "" if pd.isna(ns) else units.time(ns)
+
+
+def memory(row: pd.Series) -> str:
+    """The verdict, with both peaks where they differ: in bytes where three digits do not tell them apart."""
+    if row["memory"] not in ("regressed", "improved"):
+        return str(row["memory"])
+    peaks = row["a_peak_bytes"], row["b_peak_bytes"]
+    a, b = (units.size(each) for each in peaks)
+    if a == b:
+        a, b = (f"{int(each):,} B" for each in peaks)
+    return f"{row['memory']} {a} to {b}"
+
+
+def work(row: pd.Series) -> str:
+    """`unchanged`, or the verdict with both numbers of computed pairs, or of allowed ones where these are not told."""
+    pairs = [(row[f"a_{kind}_pairs"], row[f"b_{kind}_pairs"]) for kind in ("allowed", "computed")]
+    told = [f"{int(a):,} to {int(b):,}" for a, b in pairs if not pd.isna(a) and not pd.isna(b) and a != b]
+    return " ".join([str(row["work"]), *told[:1]])
+
+
+def operators(row: pd.Series) -> str:
+    """`unchanged`, or the verdict with the operators that differ; nothing where not both were profiled."""
+    if row["operators"] == "incomparable":
+        return ""
+    return f"{row['operators']} {row['operators_changed']}".rstrip()
+
+
+def error(row: pd.Series) -> str:
+    """`unchanged`, or the verdict with both errors."""
+    if row["error"] == "unchanged" or pd.isna(row["a_max_abs_error"]) or pd.isna(row["b_max_abs_error"]):
+        return str(row["error"])
+    return f"{row['error']} {row['a_max_abs_error']:.1e} to {row['b_max_abs_error']:.1e}"

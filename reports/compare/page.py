@@ -1,0 +1,87 @@
+"""A comparison as a folder: `comparison.md`, `comparison.csv`, `comparison.json` and figures."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from attnbench.reports.compare import between_revisions, forms, tables
+from attnbench.reports.compare.answer import answer
+from attnbench.reports.compare.comparison import Comparison
+from attnbench.reports.compare.gate import Finding, findings
+from attnbench.reports.compare.overlay import overlay
+from attnbench.reports.compare.ratios import ratios
+from attnbench.reports.data.files import put
+from attnbench.reports.data.frame import Run
+from attnbench.reports.figures import drawing
+from attnbench.reports.text import escape
+from attnbench.suites import fingerprint
+
+_HOW_TO_READ = """\
+- **Ratio**: {ratio}, with its 95 % interval; above 1 is slower.
+- **Detectable**: the smallest slow-down that would have been found with a power of 80 %: an `unchanged` beside 20 %
+  says little.
+- **regressed, improved**: shown to differ, and estimated to by {floor} at least. **unchanged**: shown to differ by less
+  than {equivalence}. **inconclusive**: neither. **unstable**: a difference, but a run is flagged bimodal, drifting or
+  throttled there.
+- **error**: passed in A and not in B, or new in B and at fault. **missing**, **new**: only in A, only in B.
+  **incomparable**: not to be compared.
+- **Memory** is the allocator's peak, exact for the same torch, instruction set and threads. **Work** is the pairs that
+  are allowed and computed. **Error** is that against the oracle; it may double before it counts."""
+
+
+def write(
+    comparison: Comparison,
+    folder: Path,
+    runs: tuple[Run, Run] | None = None,
+    source: str = "",
+    found: Sequence[Finding] | None = None,
+) -> Path:
+    """Write everything; returns the path of `comparison.md`. With two `runs`, their times share a figure too.
+
+    `source` is the command that made it; `found` is None where nothing is held to a policy.
+    """
+    drawn = {"ratios": partial(ratios, comparison)}
+    if runs is not None:
+        drawn["overlay"] = partial(overlay, comparison, *runs)
+    drawing.save(drawn, folder)
+    put(folder / "comparison.csv", tables.csv(comparison))
+    put(folder / "comparison.json", tables.as_json(comparison, found))
+    return put(folder / "comparison.md", page(comparison, list(drawn), source, found))
+
+
+def rebuild(folder: Path) -> Path:
+    """Write what `bench ab` found into its folder anew, from its rows alone; returns the path of `comparison.md`.
+
+    Raises:
+        RunError: its rows are missing or cannot be read.
+    """
+    asked, comparison = between_revisions.asked(folder), between_revisions.load(folder)
+    return write(comparison, folder, source=asked.command, found=findings(comparison, asked.policy))
+
+
+def page(comparison: Comparison, drawn: Sequence[str], source: str = "", found: Sequence[Finding] | None = None) -> str:
+    """The page as Markdown; `source` and `found` as in `write`."""
+    floor, equivalence = (f"{margin:.0%}" for margin in (comparison.rule.floor, comparison.rule.equivalence))
+    how_to_read = _HOW_TO_READ.format(ratio=comparison.ratio, floor=floor, equivalence=equivalence)
+    parts = [
+        f"# {escape.text(comparison.title, longest=None)}",
+        *([] if found is None else [forms.headline(comparison, found), forms.bullets(found)]),
+        "\n".join(f"- {escape.text(each, longest=None)}" for each in answer(comparison)),
+        *(f"![{name}](figures/{name}.svg)" for name in drawn),
+        tables.markdown(comparison),
+        "## How to read this",
+        how_to_read,
+        *_machines(comparison.differences),
+        *(["## Command", escape.fenced(source, "sh")] if source else []),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _machines(differences: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """What differs between the machines or the runs, as a table."""
+    if not differences:
+        return []
+    rows = [[escape.text(name), escape.text(a), escape.text(b)] for name, (a, b) in differences.items()]
+    title = f"## The {fingerprint.what_differs(differences)} differ"
+    return [title, escape.table(["", "A", "B"], rows, "lll")]

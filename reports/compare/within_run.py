@@ -1,0 +1,68 @@
+"""One run compared with itself: implementations, variants or directions against each other, paired by process."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from attnbench.reports.compare import metrics
+from attnbench.reports.compare.comparison import COLUMNS, IDENTITY, NUMBERS, Comparison, Ratio
+from attnbench.reports.data.frame import Run
+from attnbench.reports.data.settings import names
+from attnbench.reports.decision.decide import Rule, judge
+from attnbench.reports.decision.pairs import paired
+from attnbench.reports.decision.power import detectable_at_once
+from attnbench.reports.stats.statistics import IntArray
+
+Axis = Literal["implementation", "variant", "direction"]
+_VARIES: dict[Axis, tuple[str, ...]] = {
+    "implementation": ("implementation",),
+    "variant": ("label", "implementation"),
+    "direction": ("direction",),
+}
+"""The columns of a case's identity in which it may differ from what it is compared with."""
+_HOW = (
+    "Cases of one run are compared where they shared a process, by paired t tests with Holm's correction. `regressed` "
+    "means slower than what the case is compared with, `improved` faster."
+)
+
+
+def within(run: Run, axis: Axis, rule: Rule | None = None) -> Comparison:
+    """Every case that passed compared with the first of its kind, along one axis.
+
+    The baseline of the suite is the first where it is one of them; else the order of the suite counts.
+    """
+    rule = rule or Rule()
+    passed = run.frame[run.frame["status"] == "passed"]
+    at, against = _references(passed, [each for each in IDENTITY if each not in ("case", *_VARIES[axis])])
+    found = paired(run.log_ns[at] - run.log_ns[against])
+    mine, theirs = run.frame.iloc[at].reset_index(drop=True), run.frame.iloc[against].reset_index(drop=True)
+    frame = mine[list(IDENTITY)].copy()
+    same = theirs["direction"] == mine["direction"]
+    frame["against"] = names(theirs).where(same, names(theirs) + " " + theirs["direction"])
+    verdicts, adjusted = judge(found, rule)
+    frame["verdict"] = [verdict.value for verdict in verdicts]
+    frame["reason"] = ""
+    frame["ratio"], frame["low"], frame["high"] = (np.exp(each) for each in found[:3])
+    frame["minimum_detectable"] = detectable_at_once(found.error, found.freedom, rule)
+    frame["p_value"], frame["processes"] = np.where(np.isfinite(found.error), adjusted, np.nan), found.pairs
+    frame["a_ns"], frame["b_ns"] = theirs["time_ns"], mine["time_ns"]
+    for name in NUMBERS:
+        frame[f"a_{name}"], frame[f"b_{name}"] = theirs[name], mine[name]
+    metrics.add(frame, same_memory=True, same_pattern=False)
+    folder = str(run.folder)
+    return Comparison(folder, folder, frame[list(COLUMNS)], {}, _HOW, rule, ratio=Ratio.CASES)
+
+
+def _references(passed: pd.DataFrame, alike: Sequence[str]) -> tuple[IntArray, IntArray]:
+    """The rows that are compared, and for each the row that it is compared with."""
+    at: list[int] = []
+    against: list[int] = []
+    for _, part in passed.groupby(list(alike), sort=False):
+        leading = part.index[names(part) == part["baseline"]]
+        first = int(leading[0] if len(leading) else part.index[0])
+        others = [int(row) for row in part.index if row != first]
+        at += others
+        against += [first] * len(others)
+    return np.array(at, np.int64), np.array(against, np.int64)

@@ -1,0 +1,143 @@
+"""Stored runs to check against: one compressed file each, made of the run's data files alone."""
+
+import gzip
+import io
+import re
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from attnbench.reports.data.files import put
+from attnbench.reports.data.frame import NOT_REACHED, NOT_TIMED, Run, load
+from attnbench.reports.data.reading import PROFILE, RUN, SAMPLES, RunError
+from attnbench.suites.status import SPENT
+
+_SUFFIX = ".tar.gz"
+_FILES = (RUN, SAMPLES, PROFILE)
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_LARGEST = 2**30
+"""Bytes of a file within a baseline."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A stored run."""
+
+    name: str
+    path: Path
+    size: int
+    """Bytes."""
+
+
+def save(folder: Path, name: str, store: Path, *, replace: bool = False) -> Baseline:
+    """Store the run in `folder` under a name.
+
+    Raises:
+        RunError: there is no such run, it is not finished, the name is none, or is taken.
+    """
+    path = _path(name, store)
+    if path.exists() and not replace:
+        raise RunError(f"{path}: expected a new name, found a baseline; give another, or --replace")
+    frame = load(folder).frame
+    unreached = int(frame["reason"].isin([NOT_REACHED, NOT_TIMED]).sum() + frame["reason"].str.endswith(SPENT).sum())
+    if unreached:
+        raise RunError(
+            f"{folder}: expected a finished run, found {unreached} of {len(frame)} cases that were not reached; "
+            f"bench run --resume {folder} goes on"
+        )
+    packed = io.BytesIO()
+    # No time, owner or host in it: the same run gives the same bytes.
+    with (
+        gzip.GzipFile(fileobj=packed, mode="wb", filename="", mtime=0, compresslevel=9) as stream,
+        tarfile.open(fileobj=stream, mode="w") as archive,
+    ):
+        for each in _FILES:
+            if (folder / each).exists():
+                content = (folder / each).read_bytes()
+                entry = tarfile.TarInfo(each)
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        put(path, packed.getvalue())
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror}") from None
+    return Baseline(name, path, path.stat().st_size)
+
+
+def listed(store: Path) -> list[Baseline]:
+    """Every baseline of a store, by name."""
+    paths = sorted(store.glob(f"*{_SUFFIX}"))
+    return [Baseline(each.name.removesuffix(_SUFFIX), each, each.stat().st_size) for each in paths]
+
+
+def remove(name: str, store: Path) -> Path:
+    """Remove a baseline; returns where it was.
+
+    Raises:
+        RunError: there is none of this name.
+    """
+    path = _found(name, store)
+    path.unlink()
+    return path
+
+
+@contextmanager
+def opened(name: str, store: Path) -> Iterator[Run]:
+    """The run of a baseline: one of the store by name, else the path of its file, or the folder of a run.
+
+    Raises:
+        RunError: there is none, or it cannot be read.
+    """
+    path = Path(name)
+    if not path.exists() or any(each.name == name for each in listed(store)):
+        path = _found(name, store) if re.fullmatch(_NAME, name) else _missing(path, store)
+    if path.is_dir():
+        yield load(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="attnbench-") as unpacked:
+        where = Path(unpacked) / path.name.removesuffix(_SUFFIX)
+        where.mkdir()
+        _unpack(path, where)
+        yield load(where)
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    """Write the known files of a baseline, and nothing else, into a folder."""
+    try:
+        with gzip.open(path) as packed, tarfile.open(fileobj=packed, mode="r:") as archive:
+            for entry in archive:
+                # A link would be followed, to any size.
+                stream = archive.extractfile(entry) if entry.name in _FILES and entry.isreg() else None
+                if stream is None:
+                    continue
+                if entry.size > _LARGEST:
+                    raise RunError(f"{path}: {entry.name}: expected at most {_LARGEST} bytes, found {entry.size}")
+                (folder / entry.name).write_bytes(stream.read())
+            # The check sum stands at the end.
+            while packed.read(2**20):
+                pass
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        raise RunError(f"{path}: expected a baseline, found something else ({error})") from None
+
+
+def _found(name: str, store: Path) -> Path:
+    """The file of a baseline that there is."""
+    path = _path(name, store)
+    return path if path.exists() else _missing(path, store)
+
+
+def _missing(path: Path, store: Path) -> NoReturn:
+    there = ", ".join(each.name for each in listed(store)) or "none"
+    raise RunError(f"{path}: expected a baseline or the folder of a run, found none; in {store} there are: {there}")
+
+
+def _path(name: str, store: Path) -> Path:
+    if not re.fullmatch(_NAME, name):
+        raise RunError(f"{name}: expected a name of letters, digits and . _ -, found another; give one")
+    return store / f"{name}{_SUFFIX}"

@@ -1,0 +1,219 @@
+"""A run as one tidy table: a row per case, every statistic computed once."""
+
+import gc
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from attnbench.reports.data import conditions, memory, proof, quality, roof
+from attnbench.reports.data.growth import scaling
+from attnbench.reports.data.one_line import plain
+from attnbench.reports.data.reading import Journal, read
+from attnbench.reports.data.settings import names
+from attnbench.reports.stats.statistics import FloatArray, IntArray, floats, interval, log_medians, positive
+from attnbench.suites import Case, Probe, Sample, Status
+
+_WORDS = ("case", "variant", "parameters", "implementation", "device", "dtype", "direction", "threads", "status")
+_SIZES = ("batch", "heads", "kv_heads", "seq_len", "head_dim")
+_COUNTS = ("peak_bytes", "allowed_pairs", "computed_pairs", "flops")
+_EXTRA_COUNTS = ("prepare_ns", "first_call_ns", "prepared_bytes", "resident_bytes", "predicted_bytes")
+_PROBED = (*_COUNTS, *_EXTRA_COUNTS, "reserved_bytes", "compile_ns")
+_OTHERS = dict.fromkeys(("max_abs_error", "proved", "proof_s"), "float64") | dict.fromkeys(
+    ("compile_cached", "repeats_exactly"), "boolean"
+)
+"""What else a frame takes from a probe, and as what."""
+
+COLUMNS = (
+    *("case", "variant", "parameters", "implementation", "device", "dtype", "direction"),
+    *("batch", "heads", "kv_heads", "seq_len", "head_dim", "layout", "threads", "status", "reason"),
+    *("time_ns", "time_low_ns", "time_high_ns", *_COUNTS, "flops_per_s", "speedup", "baseline", "max_abs_error"),
+    *("label", "processes", "speedup_low", "speedup_high", "bound_speedup", "realised", "waste", *_EXTRA_COUNTS),
+    "peak_fraction",
+    *(*quality.COLUMNS, *memory.COLUMNS, *conditions.COLUMNS, "reserved_bytes", *roof.COLUMNS),
+    *("compile_ns", "compile_cached", *proof.COLUMNS),
+)
+"""The columns of a frame. Times are of one call; `speedup` is the baseline's time over the case's; `bound_speedup` the
+baseline's allowed pairs over the case's; `realised` their ratio; `waste` computed pairs over allowed ones;
+`peak_fraction` the case's peak memory over the baseline's. Numbers exist only where `status` is `passed`.
+
+`within_sd` and `between_sd` are the components of variance between the values of a process and between processes, and
+`drift` the change over the run with the p value `drift_p`, all on the log scale; `processes_for_1_percent` the fewest
+whose interval is at most +-1 %; `flags` what makes the numbers doubtful, see `reports.data.flags`; `gross_bytes`
+the peak with inputs and preparation, `net_bytes` the peak without the results; `roof_share` the FLOP/s of the case over
+those of the fastest matrix product seen beside it, see `reports.data.roof`; `compile_ns` what the first call took
+beyond a later one, and `compile_cached` whether torch had that on disk, both only where it compiles; for what proofs
+looked at and took see `reports.data.proof`; for the rest, which only CUDA has, `reports.data.conditions`."""
+
+NOT_REACHED = "not reached"
+NOT_TIMED = "not timed: the run ended before"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run, read and computed."""
+
+    folder: Path
+    meta: Mapping[str, Any]
+    """The contents of `run.json`."""
+    frame: pd.DataFrame
+    """One row per case, in the suite's order; see `COLUMNS`."""
+    log_ns: FloatArray
+    """Each process's median log time, `[cases, P]`, NaN where a process has none."""
+    scaling: pd.DataFrame
+    """One row per series and setting; see `attnbench.reports.data.growth`."""
+
+
+def load(folder: Path) -> Run:
+    """The run in `folder`.
+
+    Raises:
+        RunError: its files are missing or cannot be read.
+    """
+    with _no_collection():
+        return judged(folder, read(folder))
+
+
+def judged(folder: Path, journal: Journal) -> Run:
+    """The run in `folder`, which left this journal."""
+    endings = [_ending(journal.probes.get(each.key), journal.samples.get(each.key, {})) for each in journal.planned]
+    timed = _timed(journal, [status is Status.PASSED for status, _ in endings])
+    log_ns = _log_ns(timed, len(endings))
+    rows = {each.key: i for i, each in enumerate(journal.planned)}
+    baseline_rows = np.array([rows.get(each.baseline or "", -1) for each in journal.planned], np.int64)
+    frame = _told(journal, endings)
+    _add_times(frame, log_ns)
+    _add_speedups(frame, log_ns, baseline_rows)
+    memory.add(frame)
+    roof.add(frame, log_ns, timed)
+    quality.add(frame, log_ns, np.array([i for i, _ in timed], np.int64), [sample for _, sample in timed])
+    conditions.add(frame, timed)
+    proof.add(frame, timed)
+    frame["waste"] = _ratio(floats(frame["computed_pairs"]), floats(frame["allowed_pairs"]))
+    frame = frame[list(COLUMNS)]
+    return Run(folder, journal.meta, frame, log_ns, scaling(frame, log_ns, baseline_rows))
+
+
+def finite(value: Any) -> Any:
+    """A cell of a frame for JSON: Python's own numbers, null where there is none."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    return None if pd.isna(plain) or (isinstance(plain, float) and math.isinf(plain)) else plain
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Hold Python's garbage collector back: rows make no cycles, and looking for them takes as long as reading."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _ending(probe: Probe | None, samples: Mapping[int, Sample]) -> tuple[Status, str]:
+    """How a case ended over its probe and its replicates: one failure anywhere is its end.
+
+    A replicate skipped for lack of time takes nothing from those that passed.
+    """
+    if probe is None:
+        return Status.SKIPPED, NOT_REACHED
+    if probe.status is not Status.PASSED:
+        return probe.status, probe.reason
+    told = [samples[replicate] for replicate in sorted(samples)]
+    failed = [each for each in told if each.status not in (Status.PASSED, Status.SKIPPED)]
+    if not failed and not any(each.status is Status.PASSED for each in told):
+        failed = told
+    if failed:
+        return failed[0].status, failed[0].reason
+    return (Status.PASSED, "") if told else (Status.SKIPPED, NOT_TIMED)
+
+
+def _timed(journal: Journal, passed: list[bool]) -> list[tuple[int, Sample]]:
+    """The samples of the cases that passed, each with the row of its case."""
+    return [
+        (i, sample)
+        for i, each in enumerate(journal.planned)
+        if passed[i]
+        for sample in journal.samples[each.key].values()
+        if sample.status is Status.PASSED
+    ]
+
+
+def _log_ns(timed: list[tuple[int, Sample]], cases: int) -> FloatArray:
+    """Median log times `[cases, P]`."""
+    columns = {name: p for p, name in enumerate(sorted({sample.process for _, sample in timed}))}
+    log_ns = np.full((cases, len(columns)), np.nan)
+    if timed:
+        at = [i for i, _ in timed], [columns[sample.process] for _, sample in timed]
+        log_ns[at] = log_medians([sample.values_ns for _, sample in timed])
+    return log_ns
+
+
+def _told(journal: Journal, endings: list[tuple[Status, str]]) -> pd.DataFrame:
+    """What the rows say as they stand."""
+    labels: dict[tuple[str, str], str] = {}
+    told = []
+    for each, (status, reason) in zip(journal.planned, endings, strict=True):
+        case = each.case
+        parameters = json.dumps(dict(case.parameters), sort_keys=True, separators=(",", ":"))
+        if (case.variant, parameters) not in labels:
+            labels[case.variant, parameters] = each.label or _label(case)
+        probe = journal.probes[each.key] if status is Status.PASSED else None
+        row = {name: getattr(case, name) for name in ("variant", "implementation", "dtype", "device", "direction")}
+        row |= {name: getattr(case.shape, name) for name in (*_SIZES, "layout")} | {"threads": str(case.threads)}
+        row |= {"parameters": parameters, "label": labels[case.variant, parameters]}
+        row |= {"case": each.key, "status": status.value, "reason": reason, "baseline": ""}
+        told.append(row | _numbers(probe))
+    frame = pd.DataFrame(told, columns=list(COLUMNS))
+    words = dict.fromkeys((*_WORDS, "layout", "reason", "baseline", "label"), "str")
+    numbers = dict.fromkeys(_PROBED, "Int64") | _OTHERS
+    return frame.astype(words | dict.fromkeys(_SIZES, "int64") | numbers)
+
+
+def _label(case: Case) -> str:
+    """The case's label, of a run that does not tell it; where its variant is not here, every parameter is told."""
+    try:
+        return case.label
+    except (KeyError, TypeError, ValueError, ImportError):
+        told = ", ".join(f"{name}={json.dumps(value)}" for name, value in case.parameters.items())
+        return plain(f"{case.variant}({told})" if told else case.variant)
+
+
+def _numbers(probe: Probe | None) -> dict[str, Any]:
+    """The probe's numbers, none where the case did not pass."""
+    return {name: getattr(probe, name) for name in (*_PROBED, *_OTHERS)} if probe else {}
+
+
+def _add_times(frame: pd.DataFrame, log_ns: FloatArray) -> None:
+    """Times with their intervals, and the FLOPs per second that they make."""
+    time = interval(log_ns)
+    frame["time_ns"], frame["time_low_ns"], frame["time_high_ns"] = (np.exp(each) for each in time[:3])
+    frame["processes"] = time.processes
+    frame["flops_per_s"] = floats(frame["flops"]) / frame["time_ns"] * 1e9
+
+
+def _add_speedups(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) -> None:
+    """Speed-ups paired by process, and the ratios of work and memory to the baseline's."""
+    known = baseline_rows >= 0
+    at = np.where(known, baseline_rows, 0)
+    theirs = names(frame).to_numpy()[at]
+    frame["baseline"] = pd.Series(np.where(known, theirs, ""), frame.index, "str")
+    speedup = interval(np.where(known[:, None], log_ns[at] - log_ns, np.nan))
+    frame["speedup"], frame["speedup_low"], frame["speedup_high"] = (np.exp(each) for each in speedup[:3])
+    pairs, peak = positive(floats(frame["allowed_pairs"])), floats(frame["peak_bytes"])
+    frame["bound_speedup"] = _ratio(np.where(known, pairs[at], np.nan), pairs)
+    frame["realised"] = frame["speedup"] / frame["bound_speedup"]
+    frame["peak_fraction"] = _ratio(peak, np.where(known, peak[at], np.nan))
+
+
+def _ratio(over: FloatArray, under: FloatArray) -> FloatArray:
+    """Elementwise ratio, NaN where there is nothing to divide by."""
+    return np.divide(over, under, out=np.full_like(under, np.nan), where=under > 0)

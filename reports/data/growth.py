@@ -1,0 +1,93 @@
+"""How time and memory grow with the length, and from which length on a series is faster than its baseline."""
+
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from attnbench.reports.data.settings import SERIES, SETTING
+from attnbench.reports.stats.crossover import crossover
+from attnbench.reports.stats.statistics import FloatArray, IntArray, floats, interval, longest_octaves, slopes
+
+COLUMNS = (
+    *SERIES,
+    *SETTING,
+    "time_exponent",
+    "time_exponent_low",
+    "time_exponent_high",
+    "memory_exponent",
+    "fitted_from",
+    "fitted_to",
+    "baseline",
+    "crossover",
+    "crossover_seq_len",
+    "crossover_low",
+    "crossover_high",
+    "processes",
+    "crossing_processes",
+    "always_processes",
+)
+
+
+def scaling(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) -> pd.DataFrame:
+    """One row per series and setting.
+
+    `log_ns [cases, P]` holds each process's log time and `baseline_rows [cases]` the row of each case's baseline, -1
+    where there is none; both are in the order of the frame.
+    """
+    n = frame["seq_len"].to_numpy(np.int64)
+    peak_bytes = floats(frame["peak_bytes"])
+    names = frame["baseline"].to_numpy()
+    found = []
+    for key, indices in frame.groupby([*SERIES, *SETTING], sort=False).indices.items():
+        rows = np.asarray(indices)[np.argsort(n[indices], kind="stable")]
+        found.append(
+            {
+                **dict(zip((*SERIES, *SETTING), cast(tuple[object, ...], key), strict=True)),
+                **_growth(n[rows], log_ns[rows], peak_bytes[rows]),
+                "baseline": next(filter(None, names[rows]), ""),
+                **_crossover(n[rows], rows, log_ns, baseline_rows[rows]),
+            }
+        )
+    counts = ("fitted_from", "fitted_to", "processes", "crossing_processes", "always_processes")
+    return pd.DataFrame(found, columns=list(COLUMNS)).astype(dict.fromkeys(counts, "Int64"))
+
+
+def _growth(n: IntArray, log_ns: FloatArray, peak_bytes: FloatArray) -> dict[str, Any]:
+    """Exponents of time and memory over the longest octaves measured."""
+    timed = np.isfinite(log_ns).any(axis=1)
+    n, log_ns, peak_bytes = n[timed], log_ns[timed], peak_bytes[timed]
+    fitted = longest_octaves(n)
+    if not fitted.any():
+        return {}
+    log_n = np.log(n[fitted])
+    time = interval(slopes(log_n, log_ns[fitted]))
+    positive = bool((peak_bytes[fitted] > 0).all())
+    memory = slopes(log_n, np.log(peak_bytes[fitted])[:, None])[0] if positive else np.nan
+    return {
+        "time_exponent": float(time.mean),
+        "time_exponent_low": float(time.low),
+        "time_exponent_high": float(time.high),
+        "memory_exponent": float(memory),
+        "fitted_from": int(n[fitted][0]),
+        "fitted_to": int(n[-1]),
+    }
+
+
+def _crossover(n: IntArray, rows: IntArray, log_ns: FloatArray, baseline_rows: IntArray) -> dict[str, Any]:
+    """The length from which a series stays faster than its baseline, over the lengths that both have."""
+    known = (baseline_rows >= 0) & (baseline_rows != rows)
+    difference = log_ns[rows] - log_ns[np.where(known, baseline_rows, rows)]
+    both = known & np.isfinite(difference).any(axis=1)
+    if not both.any():
+        return {"crossover": ""}
+    found = crossover(n[both].astype(np.float64), difference[both])
+    return {
+        "crossover": found.kind,
+        "crossover_seq_len": found.at,
+        "crossover_low": found.low,
+        "crossover_high": found.high,
+        "processes": found.processes,
+        "crossing_processes": found.crossing_processes,
+        "always_processes": found.always_processes,
+    }

@@ -1,0 +1,153 @@
+"""A folder as the runner leaves it: `run.json`, and files of JSON lines."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic_core import from_json
+
+from attnbench.suites import Probe, Sample, Status, result
+from attnbench.suites.fields import read as read_as
+from attnbench.suites.problem import found
+from attnbench.suites.profile import Profile
+from attnbench.suites.records import paired_timing, run_json
+from attnbench.suites.records.run_json import Planned, RunFile
+
+RUN = "run.json"
+SAMPLES = "samples.jsonl"
+PROFILE = "profile.jsonl"
+
+T = TypeVar("T")
+
+
+class RunError(ValueError):
+    """A folder cannot be read: what was expected, what was found, and where."""
+
+
+@dataclass(frozen=True)
+class Journal:
+    """What a run wrote down. Of rows told twice, the last one counts."""
+
+    meta: Mapping[str, Any]
+    planned: tuple[Planned, ...]
+    probes: Mapping[str, Probe]
+    samples: Mapping[str, Mapping[int, Sample]]
+    """By case, then by replicate."""
+
+
+def read(folder: Path) -> Journal:
+    """The run in `folder`. A last line cut short by the end of its process is left out.
+
+    Raises:
+        RunError: a file is missing or cannot be read.
+    """
+    meta, planned = _run_file(folder / RUN)
+    probes: dict[str, Probe] = {}
+    samples: dict[str, dict[int, Sample]] = {}
+    for row in _rows_if_any(folder / SAMPLES, partial(_row, {each.key for each in planned})):
+        if isinstance(row, Probe):
+            probes[row.case] = row
+        else:
+            samples.setdefault(row.case, {})[row.replicate] = row
+    return Journal(meta, planned, probes, samples)
+
+
+def profiles(folder: Path) -> dict[str, Profile]:
+    """The profiles of a folder by case; none where it has no `profile.jsonl`. Of rows told twice, the last counts.
+
+    Raises:
+        RunError: the file cannot be read.
+    """
+    return {row.case: row for row in _rows_if_any(folder / PROFILE, Profile.from_json)}
+
+
+def book(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What `bench ab` or `bench selftest` wrote down: the row that tells the environment, and all rows, each of a kind.
+
+    Raises:
+        RunError: the file is missing or cannot be read.
+    """
+    told = [*rows(path, partial(paired_timing.checked, path.name))]
+    environments = [row for row in told if row["kind"] == "environment"]
+    if len(environments) != 1:
+        raise RunError(f"{path}: expected one row of the environment, found {len(environments)}; measure anew")
+    return environments[0], told
+
+
+def rows(path: Path, make: Callable[[Any], T]) -> Iterator[T]:
+    """The rows of a file of JSON lines, each as `make` reads it. A last line cut short is left out.
+
+    Raises:
+        RunError: the file is missing, or `make` raised a `ValueError` on a line.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise RunError(f"{path}: expected rows, found none ({error.strerror}); name another folder") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = make(_parsed(line))
+        except ValueError as error:
+            if number == len(lines):
+                return
+            raise RunError(f"{path}:{number}: {error}") from None
+        yield row
+
+
+def _parsed(line: bytes) -> Any:
+    """What a line of JSON says.
+
+    Pydantic's reader takes a third of the time of Python's own, which alone reads half of a surrogate pair: in the path
+    of a file that an error names, it stands for a byte that is no text.
+    """
+    try:
+        return from_json(line)
+    except ValueError:
+        pass
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        raise ValueError("expected a row of JSON, found no valid JSON") from None
+
+
+def _rows_if_any(path: Path, make: Callable[[Any], T]) -> Iterator[T]:
+    """The same; none where the file is missing: its run ended before it wrote one."""
+    return rows(path, make) if path.exists() else iter(())
+
+
+def _run_file(path: Path) -> tuple[dict[str, Any], tuple[Planned, ...]]:
+    """The contents of `run.json`, and its cases."""
+    try:
+        meta = json.loads(path.read_bytes(), parse_constant=_refused)
+    except OSError as error:
+        raise RunError(f"{path}: expected the folder of a run, found none ({error.strerror}); give one") from None
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path}: expected JSON, found a mistake: {error}") from None
+    if not isinstance(meta, dict) or meta.get("format") != run_json.FORMAT:
+        found = meta.get("format") if isinstance(meta, dict) else type(meta).__name__
+        raise RunError(
+            f"{path}: expected format {run_json.FORMAT}, found {found!r}; read it with the version that wrote it"
+        )
+    try:
+        return meta, read_as(RunFile, meta).cases
+    except ValueError as error:
+        raise RunError(f"{path}: {error}") from None
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant}, which is no number")
+
+
+def _row(keys: set[str], told: Any) -> Probe | Sample:
+    """One row of a run, checked."""
+    row = result.from_json(told)
+    if row.case not in keys:
+        raise ValueError(f"case: expected the key of a case of run.json, {found(row.case)}")
+    if isinstance(row, Sample) and row.status is Status.PASSED and not row.values_ns:
+        raise ValueError("values_ns: expected the times of a case that passed, found none")
+    return row

@@ -1,0 +1,13 @@
+"""The tables of a run for readers, as Markdown."""
+
+from attnbench.reports.data.frame import Run
+from attnbench.reports.data.reading import Journal
+from attnbench.reports.tables import tables
+
+PASSED_ONLY = False
+
+
+def write(run: Run, journal: Journal) -> str:
+    """The run's tables for readers."""
+    del journal
+    return tables.markdown(run)

@@ -1,0 +1,133 @@
+"""What each operator takes of one call, as stacked bars."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from attnbench.reports.data.frame import Run
+from attnbench.reports.data.settings import Setting, settings
+from attnbench.reports.figures import panels
+from attnbench.reports.figures.style import COLOURS, NOTE_COLOUR
+from attnbench.reports.summary.operators import profiled, short
+from attnbench.reports.text import units
+from attnbench.suites.profile import OUTSIDE, Profile
+
+MOST_OPERATORS = 8
+MOST_BARS = 48
+"""Bars of a panel; beyond, lengths are thinned and the longest stays."""
+REST = "other operators"
+_REST_COLOUR, _OUTSIDE_COLOUR = "#a8a8a8", "#e2e2e2"
+_WIDTH, _BAR, _NAME = 3.4, 0.14, 0.2
+_LEFT, _RIGHT, _LEGEND, _HEADER, _GAP_Y, _BOTTOM = 0.55, 0.75, 3.5, 0.95, 0.75, 0.5
+
+
+class _Row(NamedTuple):
+    """A bar, or the name of a series above its bars."""
+
+    name: str
+    profile: Profile | None
+    y: float
+    """Inches from the top."""
+
+
+def bars(run: Run, profiles: Mapping[str, Profile]) -> Figure:
+    """What each operator takes of one call: a bar a case, a group of bars a series, a panel a setting."""
+    title = "Where the time of one call goes"
+    found, more = panels.fitting(settings(run.frame))
+    sheets = [(each, rows) for each in found if (rows := _rows(each, profiles))]
+    if not sheets:
+        return panels.blank(title, panels.context(run), "Nothing to draw: no case was profiled.")
+    heights: dict[int, float] = {}
+    for each, rows in sheets:
+        heights[each.row] = max(heights.get(each.row, 0.0), rows[-1].y + _BAR)
+    columns = 1 + max(each.column for each, _ in sheets)
+    width = columns * (_LEFT + _WIDTH + _RIGHT) + _LEGEND
+    height = _HEADER + sum(heights.values()) + _GAP_Y * (len(heights) - 1) + _BOTTOM
+    figure = Figure(figsize=(width, height))
+    colour_of = _operator_colours([row.profile for _, rows in sheets for row in rows if row.profile])
+    tops = {row: _HEADER + sum(heights[above] + _GAP_Y for above in heights if above < row) for row in heights}
+    for each, rows in sheets:
+        left = each.column * (_LEFT + _WIDTH + _RIGHT) + _LEFT
+        bottom = height - tops[each.row] - heights[each.row]
+        axes = figure.add_axes((left / width, bottom / height, _WIDTH / width, heights[each.row] / height))
+        axes.set_title(each.title, loc="left")
+        _draw_bars(axes, rows, heights[each.row], colour_of)
+    note = f"{panels.context(run)}. Shares of {_what(profiles)} within recorded calls; at the right the time of one "
+    panels.header(figure, title, note + f"such call, which recording has slowed: not a result.{more}")
+    handles = [Patch(color=colour, label=short(name)) for name, colour in colour_of.items()]
+    at = (1 - (_LEGEND - 0.1) / width, 1 - (_HEADER - 0.1) / height)
+    figure.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=at, handlelength=1.0, handleheight=1.0, fontsize=7.5
+    )
+    return figure
+
+
+def _draw_bars(axes: Axes, rows: list[_Row], height: float, colour_of: Mapping[str, str]) -> None:
+    """The bars of one panel, y in inches from its top."""
+    for row in rows:
+        if row.profile is None:
+            axes.text(0, row.y, row.name, fontsize=7.5, va="center")
+            continue
+        start = 0.0
+        for name, part in _shares(row.profile, list(colour_of)).items():
+            axes.barh(row.y, part, _BAR * 0.82, left=start, color=colour_of[name], edgecolor="white", linewidth=0.3)
+            start += part
+        axes.text(1.015, row.y, units.time(row.profile.total_ns), fontsize=7, va="center", color=NOTE_COLOUR)
+    placed = [row for row in rows if row.profile]
+    axes.set_yticks([row.y for row in placed], [row.name for row in placed], fontsize=7)
+    axes.tick_params(axis="y", length=0, pad=2)
+    axes.set_ylim(height, 0)
+    axes.set_xlim(0, 1)
+    axes.spines["left"].set_visible(False)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
+    axes.set_xlabel("share of the call")
+    axes.text(-0.015, rows[0].y, "N", fontsize=7, ha="right", va="center", color=NOTE_COLOUR)
+
+
+def _rows(setting: Setting, profiles: Mapping[str, Profile]) -> list[_Row]:
+    """The bars of a setting from top to bottom."""
+    found = profiled(setting, profiles)
+    if not found:
+        return []
+    lengths = sorted({n for _, cases in found for n in cases})
+    step = -(-len(lengths) * len(found) // MOST_BARS)
+    kept = set(lengths[::-1][::step])
+    rows: list[_Row] = []
+    y = 0.0
+    for name, cases in found:
+        y += _NAME
+        rows.append(_Row(name, None, y - _BAR / 2))
+        for n, profile in cases.items():
+            if n in kept:
+                rows.append(_Row(units.length(n), profile, y + _BAR / 2))
+                y += _BAR
+    return rows
+
+
+def _operator_colours(profiles: list[Profile]) -> dict[str, str]:
+    """Colours of the operators with the largest mean shares, then of the rest, in the order of the bars' parts."""
+    shares: dict[str, float] = {}
+    for profile in profiles:
+        for each in profile.operators:
+            if profile.total_ns:
+                shares[each.operator] = shares.get(each.operator, 0) + profile.spent_ns(each) / profile.total_ns
+    shares.pop(OUTSIDE, None)
+    top = sorted(shares, key=lambda name: (-shares[name], name))[:MOST_OPERATORS]
+    return dict(zip(top, COLOURS, strict=False)) | {REST: _REST_COLOUR, OUTSIDE: _OUTSIDE_COLOUR}
+
+
+def _shares(profile: Profile, names: list[str]) -> dict[str, float]:
+    """The share of each operator named; what is not named goes to the rest."""
+    found = dict.fromkeys(names, 0.0)
+    for each in profile.operators:
+        found[each.operator if each.operator in found else REST] += profile.spent_ns(each) / (profile.total_ns or 1)
+    return found
+
+
+def _what(profiles: Mapping[str, Profile]) -> str:
+    """Which time is shown."""
+    kinds = {each.on_cuda for each in profiles.values() if each.operators}
+    return "CPU time, on cuda of CUDA time," if len(kinds) > 1 else "CUDA time" if True in kinds else "CPU time"

@@ -1,0 +1,75 @@
+"""Which keys each query sees, as a picture: for a terminal, as SVG and as PNG. Queries go down, keys across."""
+
+import html
+import io
+
+import numpy as np
+
+from attnbench.variants import BoolArray, Spans
+
+COLOUR = "#0173b2"
+UNSEEN = "#f0f0f0"
+_HALVES = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
+_PLAIN = {(False, False): " ", (True, False): "'", (False, True): ".", (True, True): ":"}
+_SVG_SIDE = 192
+_PNG_SIDE = 512
+
+
+def bitmap(spans: Spans, side: int) -> BoolArray:
+    """At most side x side cells, each of equally many queries and keys, set where any pair of it is allowed.
+
+    Takes time linear in the cells that are set, at any length.
+    """
+    width = -(-spans.n // side)
+    cells = -(-spans.n // width)
+    seen = np.zeros((cells, cells), np.bool_)
+    seen[spans.layout(width, width)] = True
+    return seen
+
+
+def terminal(seen: BoolArray, encoding: str) -> str:
+    """Two rows of cells a line, one cell a character; where the encoding has no blocks, in `'`, `.` and `:`."""
+    letters = _HALVES if _can_write("".join(_HALVES.values()), encoding) else _PLAIN
+    even = np.pad(seen, ((0, len(seen) % 2), (0, 0)))
+    pairs = zip(even[::2].tolist(), even[1::2].tolist(), strict=True)
+    return "\n".join("".join(letters[pair] for pair in zip(*rows, strict=True)).rstrip() for rows in pairs)
+
+
+def svg(seen: BoolArray, title: str) -> str:
+    """The same bytes for the same picture: one rectangle for each run of set cells of a row."""
+    side = len(seen)
+    edges = np.diff(seen.astype(np.int8), axis=1, prepend=0, append=0)
+    row, start = (each.tolist() for each in np.nonzero(edges == 1))
+    stop = np.nonzero(edges == -1)[1].tolist()
+    runs = (f"M{x} {y}h{end - x}v1h{x - end}z" for y, x, end in zip(row, start, stop, strict=True))
+    size = f'viewBox="0 0 {side} {side}" width="{_SVG_SIDE}" height="{_SVG_SIDE}"'
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} shape-rendering="crispEdges">',
+        f"<title>{html.escape(title)}</title>",
+        f'<path fill="{UNSEEN}" d="M0 0h{side}v{side}h-{side}z"/>',
+        f'<path fill="{COLOUR}" d="{"".join(runs)}"/>',
+        "</svg>",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def png(seen: BoolArray) -> bytes:
+    """Cells as squares of equally many pixels."""
+    from attnbench.reports.figures import matplotlib_folder  # noqa: F401  # before matplotlib
+    from matplotlib.colors import to_rgb  # isort: skip
+    from matplotlib.image import imsave
+
+    size = max(1, _PNG_SIDE // len(seen))
+    pixels = seen.repeat(size, axis=0).repeat(size, axis=1).astype(np.int64)
+    colours = np.array([to_rgb(UNSEEN), to_rgb(COLOUR)])
+    content = io.BytesIO()
+    imsave(content, colours[pixels], format="png")
+    return content.getvalue()
+
+
+def _can_write(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True

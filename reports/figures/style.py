@@ -1,0 +1,99 @@
+"""How each series looks, the same in every figure of a run."""
+
+from typing import Any, NamedTuple
+
+import pandas as pd
+import seaborn as sns
+
+from attnbench.reports.data.settings import SERIES
+
+BASELINE_COLOUR = "#262626"
+NOTE_COLOUR = "#666666"
+GUIDE_COLOUR = "#9a9a9a"
+
+Line = str | tuple[int, tuple[int, ...]]
+"""A style of matplotlib's, by name or as an offset and lengths of dashes. The plain dashed one is the bound's."""
+
+COLOURS = tuple(sns.color_palette("colorblind").as_hex()[i] for i in (0, 1, 2, 3, 4, 9, 5, 6))
+"""Distinct to colour-blind eyes; the palette's yellow and grey are left out, too faint for lines on white."""
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">")
+_LINES: tuple[Line, ...] = ("-", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
+_FILLS = ("full", "none", "left", "right", "top", "bottom")
+_THICKEST, _THINNEST = 2.1, 1.2
+
+STYLE: dict[str, Any] = {
+    **sns.axes_style("ticks"),
+    **sns.plotting_context("paper"),
+    "font.family": ["DejaVu Sans"],
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 8.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.edgecolor": "#444444",
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "svg.hashsalt": "attnbench",
+}
+"""Settings of matplotlib, put on around a figure and taken off again."""
+
+
+class Look(NamedTuple):
+    """Colour tells the mechanism; line and marker fill tell the implementation."""
+
+    colour: str
+    marker: str
+    line: Line
+    fill: str
+    width: float
+    """Points. Later series are drawn over earlier ones and are thinner, so that equal ones can all be seen."""
+
+    def options(self) -> dict[str, Any]:
+        """As matplotlib's options for a line."""
+        return {
+            "color": self.colour,
+            "marker": self.marker,
+            "linestyle": self.line,
+            "fillstyle": self.fill,
+            "linewidth": self.width,
+            "markersize": 2.2 + 1.6 * self.width,
+            "markerfacecoloralt": "white",
+        }
+
+
+def looks(frame: pd.DataFrame) -> dict[str, Look]:
+    """The look of each series `label/implementation`, in the frame's order.
+
+    The baseline's label is dark. Within a label the baseline's implementation, else the first, is solid and filled.
+    """
+    labels = list(frame["label"].unique())
+    baselines = set(frame["baseline"])
+    names = list(frame[list(SERIES)].drop_duplicates().itertuples(index=False, name=None))
+    dark = {label for label, implementation in names if f"{label}/{implementation}" in baselines}
+    coloured = [label for label in labels if label not in dark]
+    colours = {label: COLOURS[i % len(COLOURS)] for i, label in enumerate(coloured)}
+    found = {}
+    for i, (label, implementation) in enumerate(names):
+        mine = [f"{label}/{name}" for other, name in names if other == label]
+        rank = sorted(mine, key=lambda name: name not in baselines).index(f"{label}/{implementation}")
+        found[f"{label}/{implementation}"] = Look(
+            colours.get(label, BASELINE_COLOUR),
+            _MARKERS[labels.index(label) % len(_MARKERS)],
+            _LINES[rank % len(_LINES)],
+            _FILLS[rank % len(_FILLS)],
+            _THICKEST - (_THICKEST - _THINNEST) * i / max(len(names) - 1, 1),
+        )
+    return found
+
+
+def colours(frame: pd.DataFrame) -> dict[str, str]:
+    """The colour of each label."""
+    return {name.rpartition("/")[0]: look.colour for name, look in looks(frame).items()}

@@ -1,0 +1,1 @@
+"""Pages in Markdown: the report of a run, and its profiles."""

@@ -1,0 +1,133 @@
+"""A run's own folder of results, rebuilt from `run.json` and `samples.jsonl` alone."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attnbench.reports.data import reading
+from attnbench.reports.data.files import put
+from attnbench.reports.data.frame import NOT_REACHED, Run
+from attnbench.reports.figures import drawing
+from attnbench.reports.pages import profile, profile_summary
+from attnbench.reports.tables import tables
+from attnbench.reports.text import escape, proof, units
+from attnbench.reports.text.answer import answer
+from attnbench.suites.profile import Profile
+
+_READINGS = {
+    "time": "Lower is faster. Both axes are logarithmic, so a straight line is a power of N: compare its slope with "
+    "the two thin lines. The grey strip says how a case ended that has no number.",
+    "memory": "Lower is leaner. A pattern can save time and yet need more memory than a fused full attention.",
+    "speedup": "Above 1 is faster than the baseline. The room between a solid line and the dashed one of its colour "
+    "is work that was saved and time that was not.",
+    "ranking": "The fastest on top. Left is faster and leaner, but right of 1 is a speed-up: the stroke is where it "
+    "would be if time followed work.",
+    "time_by_keys": "Lower is faster. Both axes are logarithmic: a straight line is a power of the keys that a query "
+    "sees, and a level one costs the same for few keys as for many. The line across is the baseline: where another "
+    "meets it, its pattern stops paying.",
+    "speedup_by_keys": "Above 1 is faster than the baseline. The room below the dashed line is work that was saved and "
+    "time that was not.",
+    "time_by_threads": "Lower is faster. Where a line leaves the thin one that starts with it, threads are not used in "
+    "full.",
+    "patterns": "A coloured cell is a key that the query of its row sees. Where the sequence is long, a cell stands "
+    "for several pairs and is coloured where any is allowed.",
+}
+
+_HOW_TO_READ = """\
+- **Calls per second**: one over the time of one call. A process gives one number for a case, the median of its
+  values; the time is the geometric mean over processes, and digits end where its 95 % interval begins.
+- **Intervals** are Student t over processes on the log scale; below 3 processes there are none.
+- **Speed-up**: the baseline's time over the case's at the same shape, dtype, device, direction and threads, paired by
+  process.
+- **Peak memory**: the most that the allocator held during one call, inputs apart.
+- **Growth**: the exponent k of N^k, fitted over the longest three octaves measured.
+- **Keys per query**: allowed pairs over queries, a mean. **Density**: its share of the length. What is said of them is
+  interpolated between the numbers of keys measured, on the log scale.
+- **Faster than the baseline from N on**: interpolated between the lengths measured; it stays faster up to the longest
+  length that both have.
+- **Waste**: pairs of query and key that were computed over pairs that the pattern allows.
+- **GFLOP/s** counts the allowed pairs only. **Of roof**: its share of the fastest matrix product seen beside the case.
+- **Bound**: the baseline's allowed pairs over the case's, the speed-up if time followed work. **Realised**: the
+  measured speed-up as a share of it.
+- **Before the first value**: preparation is the building of masks and layouts, which then hold so many bytes;
+  compilation is what the first call takes beyond a later one, *cached* where torch had it on disk. All of it is taken
+  once, in the probe, and is in no time of a call.
+- **Error**: the largest difference of an output from a float64 reference, over all lengths checked.
+- **Proved**: every element of the output and the gradients is held to that reference before a case is timed, and the
+  last result of each process to the proved one. Where there is too much to look at, the answer says so.
+- **Flags** mark cases whose numbers are doubtful; nothing is left out for it. The terminal marks them with `!`.
+- **n/a**: unsupported. **skipped**: not tried. An empty cell: not in the suite."""
+
+
+def write(run: Run) -> Path:
+    """Write `table.csv`, `table.md`, `figures/` and `report.md` into the run's folder; returns the report's path.
+
+    Where the run was profiled, `operators.csv` and `operators.md` too.
+
+    Raises:
+        RunError: its profiles cannot be read.
+    """
+    folder = run.folder
+    profiles = reading.profiles(folder)
+    markdown = tables.markdown(run)
+    put(folder / "table.csv", tables.csv(run.frame))
+    put(folder / "table.md", markdown)
+    drawing.write(run, folder)
+    if profiles:
+        profile_summary.draw(run, profiles)
+        profile.write_tables(profiles, folder)
+    return put(folder / "report.md", report(run, markdown, profiles))
+
+
+def report(run: Run, markdown: str, profiles: Mapping[str, Profile]) -> str:
+    """The report as Markdown around its tables."""
+    meta = run.meta
+    parts = [
+        f"# {escape.text(meta['name'])}",
+        f"**{escape.text(meta['question'], longest=None)}**",
+        *_unfinished(run),
+        "\n".join(f"- {escape.text(each, longest=None)}" for each in answer(run)),
+        "## Figures",
+        *(f"![{name}](figures/{name}.svg)\n\n{_READINGS[name]}" for name in drawing.of(run)),
+        "## Tables",
+        markdown.rstrip("\n"),
+        *([profile_summary.section(run, profiles)] if profiles else []),
+        "## How to read this",
+        _HOW_TO_READ,
+        "## Environment",
+        _environment(meta["environment"]),
+        f"Started {escape.text(meta.get('started'))}, finished {escape.text(meta.get('finished') or 'not')}.",
+        *(_resumed(part) for part in meta.get("resumed", ())),
+        *filter(None, [proof.price(run.frame, meta)]),
+        "## Command",
+        escape.fenced(meta["command"], "sh"),
+        "## Suite",
+        escape.fenced(meta["source"] or json.dumps(meta["suite"], indent=1), "yaml"),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _unfinished(run: Run) -> list[str]:
+    """A warning where the run was interrupted."""
+    if run.meta.get("finished"):
+        return []
+    reached = (run.frame["reason"] != NOT_REACHED).sum()
+    return [f"This run is not finished: {reached} of {len(run.frame)} cases were reached."]
+
+
+def _resumed(part: Mapping[str, Any]) -> str:
+    """When a run went on, and what had changed since it began."""
+    told = [f"{name} was {escape.plain(was)}, then {escape.plain(now)}" for name, (was, now) in part["changed"].items()]
+    many = part["processes"]
+    words = f"Resumed {part['started']}: {many} {'process' if many == 1 else 'processes'} in all."
+    return escape.text(f"{words} Changed since: {'; '.join(told)}." if told else words, longest=None)
+
+
+def _environment(environment: dict[str, Any]) -> str:
+    """What was measured on, as a table."""
+    rows = []
+    for name, value in environment.items():
+        told = units.size(value) if name.endswith("_bytes") and isinstance(value, int) else value
+        rows.append([escape.text(name), "-" if told is None else escape.text(told)])
+    return escape.table(["", "value"], rows, "ll")

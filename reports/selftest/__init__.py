@@ -1,0 +1,1 @@
+"""The self-test: its figures judged, drawn and written as a page."""

@@ -1,0 +1,1 @@
+"""Statistics on arrays: intervals over processes, spread, growth and crossovers."""

@@ -1,0 +1,1 @@
+"""Words and numbers for people: units, escapes, cells, and the answer in sentences."""

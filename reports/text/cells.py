@@ -1,0 +1,233 @@
+"""One case, series or sweep as the text of a table's cell."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from attnbench.reports.stats.crossover import ALWAYS, CROSSES, NEVER, UNCLEAR, Crossover
+from attnbench.reports.stats.statistics import Interval
+from attnbench.reports.summary import sweeps
+from attnbench.reports.summary.sweeps import Line, Sweep
+from attnbench.reports.text import units
+from attnbench.reports.text.phrases import brackets
+
+SHORT = {
+    "wrong": "WRONG",
+    "out_of_memory": "OOM",
+    "timed_out": "TIME-OUT",
+    "crashed": "CRASHED",
+    "failed": "FAILED",
+    "unsupported": "n/a",
+    "skipped": "skipped",
+}
+"""How a status other than `passed` is written in a cell."""
+
+NONE = "-"
+"""A cell whose number does not exist."""
+
+
+def by_length(part: pd.DataFrame) -> dict[int, pd.Series]:
+    """The cases of a series by their length."""
+    return {int(row["seq_len"]): row for _, row in part.iterrows()}
+
+
+def ended(row: pd.Series | None, written: Callable[[pd.Series], str]) -> str:
+    """A case's number, or how it ended; nothing where there is no such case."""
+    if row is None:
+        return ""
+    return written(row) if row["status"] == "passed" else SHORT[row["status"]]
+
+
+def speed(row: pd.Series) -> str:
+    """Calls per second, and times the baseline: `1,020 (3.2x)`."""
+    calls = [1e9 / row[name] for name in ("time_ns", "time_high_ns", "time_low_ns")]
+    against = times(row)
+    return units.honest(calls[0], calls[1], calls[2]) + (f" ({against})" if against else "")
+
+
+def memory(row: pd.Series) -> str:
+    """Peak memory, and the fraction of the baseline's: `4.63 MiB (0.48)`."""
+    if pd.isna(row["peak_bytes"]):
+        return NONE
+    fraction = row["peak_fraction"]
+    return units.size(row["peak_bytes"]) + ("" if math.isnan(fraction) else f" ({units.number(fraction, 2)})")
+
+
+def times(row: pd.Series) -> str:
+    """The speed-up, to three digits at most: `3.2x`; nothing where there is none."""
+    value, low, high = row["speedup"], row["speedup_low"], row["speedup_high"]
+    if math.isnan(value):
+        return ""
+    return f"{units.number(value, min(units.digits(value, low, high), 3))}x"
+
+
+def time_exponent(row: pd.Series) -> str:
+    """`N^1.98 [1.95, 2.01]`."""
+    value, low, high = row["time_exponent"], row["time_exponent_low"], row["time_exponent_high"]
+    if math.isnan(value):
+        return NONE
+    return f"N^{value:.2f}" if math.isnan(low) else f"N^{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def memory_exponent(row: pd.Series) -> str:
+    """`N^1.00`."""
+    return NONE if math.isnan(row["memory_exponent"]) else f"N^{row['memory_exponent']:.2f}"
+
+
+def fitted(row: pd.Series) -> str:
+    """The lengths that a series' exponents are fitted over: `2048 to 16384`."""
+    return NONE if math.isnan(row["time_exponent"]) else f"{row['fitted_from']} to {row['fitted_to']}"
+
+
+def crossover(row: pd.Series) -> str:
+    """From which length on a series is faster than its baseline; nothing where there is nothing to compare."""
+    if row["crossover"] == CROSSES:
+        value, low, high = row["crossover_seq_len"], row["crossover_low"], row["crossover_high"]
+        return f"from N = {units.honest(value, low, high).replace(',', '')}{brackets(low, high)}"
+    if row["crossover"] == UNCLEAR:
+        words = ("at every length", "from a length on", "none in range")
+        return _unclear(words, row["always_processes"], row["crossing_processes"], row["processes"])
+    return {ALWAYS: "at every length measured", NEVER: "none in range"}.get(row["crossover"], "")
+
+
+def limit(found: Crossover, seq_len: int) -> str:
+    """Up to how many keys per query a sweep is faster than its baseline; nothing where there is nothing to compare."""
+    if found.kind == CROSSES:
+        told = units.honest(found.at, found.low, found.high).replace(",", "")
+        return f"up to {told}{brackets(found.low, found.high)} keys per query ({density(found.at / seq_len)} of N)"
+    if found.kind == UNCLEAR:
+        words = ("at every number of keys", "up to a number of keys", "none in range")
+        return _unclear(words, found.always_processes, found.crossing_processes, found.processes)
+    return {ALWAYS: "at every number of keys measured", NEVER: "none in range"}.get(found.kind, "")
+
+
+def _unclear(words: tuple[str, str, str], always: int, crossing: int, processes: int) -> str:
+    """`unclear: at every length in 4, none in range in 1 of 5 processes`."""
+    counts = (always, crossing, processes - always - crossing)
+    told = ", ".join(f"{word} in {count}" for word, count in zip(words, counts, strict=True) if count)
+    return f"unclear: {told} of {processes} processes"
+
+
+def power(found: Interval) -> str:
+    """An exponent of keys per query: `k^0.93 [0.91, 0.95]`."""
+    value, low, high = (round(float(each), 2) + 0.0 for each in found[:3])  # no -0.00
+    if math.isnan(value):
+        return NONE
+    return f"k^{value:.2f}" if math.isnan(low) else f"k^{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def line(found: Line) -> str:
+    """A straight line that rises: `3.1 ms + 9.1 us ±1.2%`, without what is fixed where that is below one key's."""
+    fixed, per_key = ([float(each) for each in part[:3]] for part in (found.fixed_ns, found.per_key_ns))
+    slope = f"{units.time(*per_key)} {units.linear_spread(*per_key)}".rstrip()
+    return f"{units.time(*fixed)} + {slope}" if fixed[0] > per_key[0] and not fixed[1] <= 0 else slope
+
+
+def sweep(swept: Sweep, density: float | None) -> list[str]:
+    """Keys per query, cost and growth of time, doubling and limit, and what is realised at a density."""
+    straight = sweeps.line(swept)
+    told = f"{line(straight)} a key" if sweeps.rises(swept, straight) else "the same for all"
+    return [
+        f"{keys(swept.keys[0])} to {keys(swept.keys[-1])}",
+        told if straight.straight else NONE,
+        power(sweeps.exponent(swept)),
+        doubling(sweeps.doubling(swept)),
+        limit(sweeps.limit(swept), swept.seq_len) or NONE,
+        *([] if density is None else [share(sweeps.realised(swept, density))]),
+    ]
+
+
+def doubling(found: Crossover) -> str:
+    """From how many keys per query on a sweep takes twice the time of its fewest."""
+    if found.kind == CROSSES:
+        told = units.honest(found.at, found.low, found.high).replace(",", "")
+        return f"from {told}{brackets(found.low, found.high)} keys on"
+    return {NEVER: "none in range", UNCLEAR: "unclear"}.get(found.kind, NONE)
+
+
+def keys(count: float) -> str:
+    """Keys per query: `127.1`, `4096`."""
+    return f"{count:.1f}".removesuffix(".0")
+
+
+def density(share: float) -> str:
+    """A density: `6.2 %`."""
+    return f"{units.number(100 * share, 2)} %"
+
+
+def share(found: Interval) -> str:
+    """A share known by its logarithm: `61% [58%, 64%]`."""
+    value, low, high = (math.exp(each) for each in found[:3])
+    if math.isnan(value):
+        return NONE
+    return units.percent(value) + ("" if math.isnan(low) else f" [{units.percent(low)}, {units.percent(high)}]")
+
+
+def ratio(found: Interval) -> str:
+    """A ratio known by its logarithm: `3.12x [3.05, 3.18]`."""
+    value, low, high = (math.exp(each) for each in found[:3])
+    if math.isnan(value):
+        return NONE
+    return f"{units.honest(value, low, high)}x{brackets(low, high)}"
+
+
+def multiple(value: float) -> str:
+    """A ratio that has no interval: `2.0x`."""
+    return NONE if math.isnan(value) else f"{units.number(value, 2)}x"
+
+
+def work(row: pd.Series) -> list[str]:
+    """Pairs, waste, GFLOP/s and its share of the roof, speed-up by work, in fact and their ratio, and the error."""
+    if row["status"] != "passed":
+        return [SHORT[row["status"]], *[""] * 8]
+    return [
+        *(NONE if pd.isna(row[name]) else f"{row[name]:,}" for name in ("allowed_pairs", "computed_pairs")),
+        _or_none(row["waste"], "{:.2f}"),
+        _rate(row),
+        _percent(row["roof_share"]),
+        NONE if math.isnan(row["bound_speedup"]) else f"{units.number(row['bound_speedup'], 3)}x",
+        times(row) or NONE,
+        _percent(row["realised"]),
+        _or_none(row["max_abs_error"], "{:.1e}"),
+    ]
+
+
+def _rate(row: pd.Series) -> str:
+    """GFLOP/s of the allowed pairs; none where the case does not compute a pattern's pairs."""
+    if pd.isna(row["flops"]):
+        return NONE
+    rate = [row["flops"] / row[name] for name in ("time_ns", "time_high_ns", "time_low_ns")]
+    return units.honest(rate[0], rate[1], rate[2])
+
+
+def before(row: pd.Series) -> list[str]:
+    """What goes before the first value: preparation and what it holds, compilation, and the first call.
+
+    `2.6 s (cached)` is a compilation that torch had on disk.
+    """
+    if row["status"] != "passed":
+        return [SHORT[row["status"]], *[""] * 3]
+    cached = " (cached)" if pd.notna(row["compile_cached"]) and row["compile_cached"] else ""
+    return [
+        _time(row["prepare_ns"]),
+        NONE if pd.isna(row["prepared_bytes"]) else units.size(row["prepared_bytes"]),
+        _time(row["compile_ns"]) + cached,
+        _time(row["first_call_ns"]),
+    ]
+
+
+def _time(ns: Any) -> str:
+    """A time taken once, or the cell of one that does not exist."""
+    return NONE if pd.isna(ns) else units.time(ns)
+
+
+def _percent(share: float) -> str:
+    """A share, or the cell of one that does not exist."""
+    return NONE if math.isnan(share) else units.percent(share)
+
+
+def _or_none(value: float, form: str) -> str:
+    """A formatted number, or the cell of one that does not exist."""
+    return NONE if math.isnan(value) else form.format(value)

@@ -1,0 +1,33 @@
+"""Foreign text inside Markdown: reasons come from exceptions, names from suites."""
+
+import re
+
+from attnbench.reports.data.one_line import LONGEST
+from attnbench.reports.data.one_line import plain as plain
+
+_MARKUP = re.compile(r"[\\`*|\[\]~$]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
+_REFERENCE = re.compile(r"@(?=[0-9A-Za-z])|(?<!&)#(?=[0-9])")
+"""What GitHub would take for a person or an issue, and tell them."""
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def text(value: object, longest: int | None = LONGEST) -> str:
+    """One line of Markdown that reads as `plain` does: no markup, no HTML, nobody named."""
+    line = plain(value, longest)
+    line = re.sub("[&<>]", lambda found: _ENTITIES[found.group()], line)
+    line = _MARKUP.sub(lambda found: "\\" + found.group(), line)
+    return _REFERENCE.sub(r"\g<0><!-- -->", line)
+
+
+def fenced(body: str, language: str = "") -> str:
+    """A code block around any text: its fence is longer than every run of backticks inside."""
+    longest = max((len(run) for run in re.findall("`+", body)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{body.rstrip(chr(10))}\n{fence}"
+
+
+def table(header: list[str], rows: list[list[str]], align: str = "l") -> str:
+    """A Markdown table of escaped cells; `align` is l or r for each column, r for those not told."""
+    rule = ["---" if side == "l" else "---:" for side in align.ljust(len(header), "r")]
+    lines = [header, rule, *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

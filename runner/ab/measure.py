@@ -1,0 +1,222 @@
+"""Two revisions measured in one go: both checked, then timed by live workers that take turns.
+
+What is found is appended to `ab.jsonl`; `reports.compare.between_revisions` reads it. The suite and what measures come
+from the installation, the code under test from each revision's import root, which comes first on its arm's path.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from attnbench.runner.ab import live_pair, paired_timing
+from attnbench.runner.ab.live_pair import Arm, Limits, Partner
+from attnbench.runner.ab.paired_timing import Flag, Say, Stages
+from attnbench.runner.ab.revisions import Revision, RevisionError
+from attnbench.runner.run.json_lines import Book
+from attnbench.runner.run.progress import told
+from attnbench.runner.workers import prober
+from attnbench.runner.workers.ended import WorkerEnded, understood
+from attnbench.runner.workers.worker import Worker, kind_for, limit_for, started
+from attnbench.suites import Case, Probe, Status
+from attnbench.suites.schema.budget import Budget
+from attnbench.suites.schema.check import Check
+from attnbench.suites.schema.suite import Suite
+
+SAME_SHARE = 10
+"""One case in so many is measured against itself too."""
+SAME_FEWEST = 3
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison: a revision, and the import root within it."""
+
+    name: str
+    """A is the base, B the head."""
+    revision: Revision
+    root: Path
+
+
+def measure(
+    suite: Suite,
+    sides: tuple[Side, Side],
+    book: Book,
+    stages: Stages,
+    flag: Flag,
+    say: Say,
+    *,
+    policy: Check,
+    folders: tuple[Path, ...] = (),
+    same_too: bool = False,
+    command: str = "",
+    now: Callable[[], float] = time.monotonic,
+) -> bool:
+    """Measure all cases of a suite on both sides; whether that is done before the suite's time is spent.
+
+    A case for which both sides import the same files is not timed, unless `same_too`, and never one for which one side
+    alone imports any. A probe or a pair that is begun in time is finished. `policy` is written down for who reads it;
+    nothing here depends on it.
+
+    Raises:
+        RevisionError: cases passed, and none imported anything of either side.
+    """
+    deadline = now() + suite.budget.suite_s
+    budget_bytes = paired_timing.share_bytes(suite.budget)
+    cases = suite.cases()
+    # Another one for each run: whatever an order favours, it favours once.
+    seed = secrets.randbits(32)
+    revisions = {side.name: {"name": side.revision.name, "commit": side.revision.commit} for side in sides}
+    book.write(
+        "environment",
+        facts=prober.machine(cases, suite.budget) | paired_timing.environment(),
+        suite=suite.to_json(),
+        source=suite.source,
+        pairs=vars(stages),
+        seed=seed,
+        revisions=revisions,
+        policy=policy.model_dump(mode="json"),
+        command=command,
+        cases=[{"key": case.key, "label": case.label, **case.to_json()} for case in cases],
+    )
+
+    def in_time() -> None:
+        if now() >= deadline:
+            raise _OutOfTime
+
+    try:
+        calls_ns, digests = _probe_all(suite, sides, book, budget_bytes, folders, same_too, say, in_time)
+        limit = limit_for(budget_bytes, *cases)
+        limits = Limits(suite.measure.value_ms * 1e6, suite.budget.case_s, limit, folders)
+        measuring = _Measuring(book, calls_ns, limits, seed, say, in_time)
+        arm_a, arm_b = (Arm(side.name, start=partial(_start, side.root), digests=digests[side.name]) for side in sides)
+        _time_all(measuring, (arm_a, arm_b), [case for case in cases if case.key in calls_ns], stages, flag)
+    except _OutOfTime:
+        book.write("out_of_time", suite_s=suite.budget.suite_s)
+        return False
+    book.write("finished")
+    return True
+
+
+class _OutOfTime(Exception):
+    """The suite's time is spent."""
+
+
+@dataclass(frozen=True)
+class _Measuring:
+    """What all pairs share."""
+
+    book: Book
+    calls_ns: Mapping[str, float]
+    """About how long a call of each case takes, by its key."""
+    limits: Limits
+    seed: int
+    """From which all orders come."""
+    say: Say
+    in_time: Callable[[], None]
+    """Raises where the suite's time is spent."""
+
+    def pair(
+        self, stage: str, both: tuple[Arm, Arm], number: int, cases: Sequence[Case], many: int
+    ) -> Mapping[str, float]:
+        """One pair, written down: the log ratios by case key.
+
+        Raises:
+            _OutOfTime: the suite's time is spent.
+        """
+        self.in_time()
+        self.say(f"{stage} pair {number + 1} of {many}, {len(cases)} cases")
+        plans = {case.key: paired_timing.plan(self.calls_ns[case.key]) for case in cases}
+        found = paired_timing.measure_pair(both, cases, plans, self.limits, f"{self.seed}:{stage}:{number}")
+        turns = sum(plans[key].values for key in found.ratios)
+        ended = {key: list(end) for key, end in found.ended.items()}
+        self.book.write("pair", stage=stage, pair=number, ratios=dict(found.ratios), ended=ended, turns=turns)
+        return found.ratios
+
+
+def _time_all(measuring: _Measuring, both: tuple[Arm, Arm], cases: Sequence[Case], stages: Stages, flag: Flag) -> None:
+    """Screen every case, some of them against themselves too, and confirm what is flagged."""
+    if not cases:
+        return
+    a, _ = both
+    step = max(1, min(SAME_SHARE, len(cases) // SAME_FEWEST))
+    screened: dict[str, list[float]] = {case.key: [] for case in cases}
+    for number in range(stages.screen):
+        measuring.pair("same", (a, replace(a, name="A again")), number, cases[::step], stages.screen)
+        for key, ratio in measuring.pair("screen", both, number, cases, stages.screen).items():
+            screened[key].append(ratio)
+    flagged = set(flag(screened))
+    suspects = [case for case in cases if case.key in flagged]
+    for number in range(stages.confirm if suspects else 0):
+        measuring.pair("confirm", both, number, suspects, stages.confirm)
+
+
+def _probe_all(
+    suite: Suite,
+    sides: tuple[Side, Side],
+    book: Book,
+    budget_bytes: int,
+    folders: tuple[Path, ...],
+    same_too: bool,
+    say: Say,
+    in_time: Callable[[], None],
+) -> tuple[dict[str, float], dict[str, dict[str, str | None]]]:
+    """Probe every case on both sides: about how long a call of those takes that are to be timed, by key.
+
+    And by side, the digests of what was proved there.
+
+    Raises:
+        _OutOfTime: the suite's time is spent.
+        RevisionError: cases passed, and none imported anything of either side: the installation's code was probed.
+    """
+    timed: dict[str, float] = {}
+    digests: dict[str, dict[str, str | None]] = {side.name: {} for side in sides}
+    passed = reached = False
+    for case in suite.cases():
+        probes, imports = [], []
+        for side in sides:
+            in_time()
+            probe, imported = _probe(side, case, suite.budget, budget_bytes, folders)
+            book.write("probe", arm=side.name, probe=probe.to_json(), imports=imported)
+            say(f"{side.name} {told(case, probe)}")
+            probes.append(probe)
+            digests[side.name][case.key] = probe.output_digest
+            imports.append(imported)
+            passed = passed or probe.status is Status.PASSED
+            reached = reached or bool(imported)
+        one_sided = any(imports) and not all(imports)
+        wanted = not one_sided and (same_too or imports[0] != imports[1])
+        if wanted and all(each.status is Status.PASSED for each in probes):
+            timed[case.key] = max(each.call_ns or 0.0 for each in probes)
+    if passed and not reached:
+        root = sides[0].root.relative_to(sides[0].revision.tree)
+        raise RevisionError(
+            f"--path {root}: expected the folder that the code under test is imported from, found that no case of the "
+            f"suite {suite.name} imports anything from there; name another folder, or a --suite that measures it"
+        )
+    return timed, digests
+
+
+def _probe(
+    side: Side, case: Case, budget: Budget, budget_bytes: int, folders: tuple[Path, ...]
+) -> tuple[Probe, dict[str, str]]:
+    """One careful look at a case on one side, and a hash of each file that it imported from there.
+
+    Raises:
+        NotStarted: there could be no worker; the case has nothing to do with it.
+    """
+    limit = limit_for(budget_bytes, case)
+    with started(lambda: Worker(kind_for(case), limit, folders, root=side.root)) as worker:
+        try:
+            probe = prober.ask(worker, case, budget, budget_bytes, paired_timing.ARMS)
+            return probe, understood(dict, worker.ask({"do": "imports", "root": str(side.root)}, budget.case_s))
+        except WorkerEnded as end:
+            return Probe(case.key, end.status, end.reason), {}
+
+
+def _start(root: Path, budget_bytes: int | None, folders: tuple[Path, ...], link: Connection) -> Partner:
+    """A freshly executed interpreter that imports from `root` first."""
+    return Worker("spawn", budget_bytes, folders, link, live_pair.ENVIRONMENT, root)

@@ -1,0 +1,129 @@
+"""Two revisions of a git repository, laid out as plain folders whose paths are equally long."""
+
+import os
+import shlex
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from attnbench.runner.run.journal import make_folder
+
+_PREPARE_S = 3600.0
+_GIT_S = 600.0
+
+
+class RevisionError(Exception):
+    """A revision cannot be had: expected, found, what to do."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A revision, and where its files lie."""
+
+    name: str
+    """As it was asked for."""
+    commit: str
+    tree: Path
+
+
+def lay_out(repository: Path, names: tuple[str, str], folder: Path) -> tuple[Revision, Revision]:
+    """Both revisions as folders `a` and `b` of `folder`, with every file that git tracks, and no other.
+
+    Raises:
+        RevisionError: this is no repository, or there is no such revision.
+        FolderError: the folder cannot be written.
+    """
+    commits = [_commit(repository, name) for name in names]
+    trees = [folder / place for place in "ab"]
+    for commit, tree in zip(commits, trees, strict=True):
+        make_folder(tree)
+        # An index of its own: neither the user's index nor the list of worktrees is touched.
+        index = {"GIT_INDEX_FILE": str(folder / f"{tree.name}.index")}
+        _git(repository, "read-tree", commit, **index)
+        _git(repository, "checkout-index", "--all", f"--prefix={tree}/", **index)
+        (folder / f"{tree.name}.index").unlink()
+    a, b = (Revision(*each) for each in zip(names, commits, trees, strict=True))
+    return a, b
+
+
+def changed(repository: Path) -> bool:
+    """Whether tracked files differ from the last commit: what is not committed is in no revision."""
+    return bool(_git(repository, "status", "--porcelain", "--untracked-files=no"))
+
+
+def top(folder: Path) -> Path:
+    """The repository that a folder is in.
+
+    Raises:
+        RevisionError: it is in none.
+    """
+    return Path(_git(folder, "rev-parse", "--show-toplevel"))
+
+
+def import_root(revision: Revision, path: str) -> Path:
+    """The folder of a revision that `path` names, seen from the repository's top.
+
+    Raises:
+        RevisionError: it has no such folder.
+    """
+    root = revision.tree / path
+    if not root.is_dir() or not root.resolve().is_relative_to(revision.tree.resolve()):
+        raise RevisionError(f"--path {path}: expected a folder of {revision.name}, seen from its top, found none")
+    return root
+
+
+def prepare(revision: Revision, command: str) -> None:
+    """Run a command in the revision's folder: to build what is imported from there.
+
+    Raises:
+        RevisionError: it failed.
+    """
+    try:
+        words = shlex.split(command)
+        if not words:
+            raise ValueError("no word")
+        done = subprocess.run(
+            words,
+            cwd=revision.tree,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_PREPARE_S,
+        )
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise RevisionError(f"--prepare {command}: expected a command that ends well, found: {error}") from None
+    if done.returncode:
+        last = [*f"{done.stdout}\n{done.stderr}".strip().splitlines(), ""][-10:]
+        said = "\n".join(last).strip()
+        told = f"it said:\n{said}" if said else "it said nothing"
+        raise RevisionError(f"--prepare {command}: exit code {done.returncode} at {revision.name}; {told}")
+
+
+def _commit(repository: Path, name: str) -> str:
+    try:
+        return _git(repository, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", "--")
+    except RevisionError:
+        raise RevisionError(
+            f"{name}: expected a revision of {repository}, found none; fetch it, or name another"
+        ) from None
+
+
+def _git(folder: Path, *words: str, **environment: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words],
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            check=True,
+            timeout=_GIT_S,
+            env={**os.environ, **environment},
+        )
+    except FileNotFoundError:
+        raise RevisionError("git: expected on this machine, found none; install it") from None
+    except subprocess.TimeoutExpired:
+        raise RevisionError(f"git {words[0]}: no answer within {_GIT_S:g} s") from None
+    except subprocess.CalledProcessError as error:
+        raise RevisionError(f"git {words[0]}: {error.stderr.strip() or f'exit code {error.returncode}'}") from None
+    return done.stdout.strip()

@@ -1,0 +1,157 @@
+"""What `bench selftest` measures: the same code against itself, against a known slow-down, and against torch's timer.
+
+Everything is appended to `selftest.jsonl`; what is there already is not measured again, so a self-test can be
+interrupted, and a later one adds runs. `attnbench.reports.selftest.judge` reads it.
+"""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+
+from attnbench.runner.ab import live_pair, paired_timing
+from attnbench.runner.ab.live_pair import Arm, Limits
+from attnbench.runner.ab.paired_timing import Flag, Say, Stages
+from attnbench.runner.run.journal import FolderError
+from attnbench.runner.run.json_lines import Book
+from attnbench.runner.run.progress import told
+from attnbench.runner.worker.call.sampling import Plan
+from attnbench.runner.workers import prober
+from attnbench.runner.workers.prober import Prober
+from attnbench.runner.workers.worker import Worker, limit_for
+from attnbench.suites import Case, Status, grouped
+from attnbench.suites.schema.suite import Suite
+
+SLOWDOWNS = (0.0, 0.03, 0.05, 0.10)
+"""None is the same code against itself."""
+LONGEST_NS = 10_000_000
+"""Where a slow-down takes longer turns than this to be a whole number of calls, it is not injected."""
+AGREEMENT_TURNS = 4
+"""Times the turns of a pair: in one process, they are all there is."""
+MEMORY_PROCESSES = 20
+MEMORY_CASES = 6
+POWER_EVERY = 10
+"""The first of so many runs is followed by one with each slow-down."""
+
+
+def measure(suite: Suite, book: Book, runs: int, stages: Stages, flag: Flag, say: Say) -> None:
+    """Bring the self-test in `book` to `runs` A/A runs, and everything else that belongs to it.
+
+    Raises:
+        FolderError: the book holds a self-test of another suite.
+    """
+    budget_bytes = paired_timing.share_bytes(suite.budget)
+    if not book.of("environment"):
+        facts = prober.machine(suite.cases(), suite.budget) | paired_timing.environment()
+        book.write("environment", facts=facts, suite=suite.to_json(), source=suite.source, pairs=vars(stages))
+    calls_ns = _calls_ns(suite, book, budget_bytes, say)
+    cases = [case for case in suite.cases() if case.key in calls_ns]
+    plans = {
+        share: {key: paired_timing.plan(call_ns, share) for key, call_ns in calls_ns.items()} for share in SLOWDOWNS
+    }
+    limits = Limits(suite.measure.value_ms * 1e6, suite.budget.case_s, limit_for(budget_bytes, *suite.cases()))
+    # On CUDA our clock times launches on the device, torch's timer the host's wait for them: not the same thing. And
+    # there peaks come from a process that lasts, so that more of them would prove little.
+    on_cpu = [case for case in cases if case.device == "cpu"]
+    if on_cpu:
+        _overhead(book, suite.budget.case_s, plans[0.0])
+        _agreement(book, on_cpu, plans[0.0], limits, say)
+        with closing(Prober(suite.budget, budget_bytes)) as probes:
+            _memory(book, on_cpu, probes, say)
+    for run in range(runs):
+        for slowdown in SLOWDOWNS if run % POWER_EVERY == 0 else SLOWDOWNS[:1]:
+            fit = [case for case in cases if plans[slowdown][case.key].calls * calls_ns[case.key] <= LONGEST_NS]
+            chosen = fit if slowdown else cases
+            _decision(book, run, slowdown, chosen, plans[slowdown], limits, stages, flag, say)
+
+
+def _calls_ns(suite: Suite, book: Book, budget_bytes: int, say: Say) -> dict[str, float]:
+    """How long a call of each case takes that passes, by key; looked at once, when the self-test began."""
+    known = {row["key"] for row in book.of("case")}
+    probes = Prober(suite.budget, budget_bytes, live=paired_timing.ARMS)
+    wanted = suite.cases()
+    foreign = known - {case.key for case in wanted}
+    if foreign:
+        raise FolderError(f"{book.path}: expected a self-test of this suite, found one of another; name another folder")
+    try:
+        for case in (each for each in wanted if each.key not in known):
+            found = probes.probe(case)
+            say(told(case, found))
+            book.write("case", key=case.key, case=case.to_json(), probe=found.to_json())
+    finally:
+        probes.close()
+    passed = [row for row in book.of("case") if row["probe"]["status"] == Status.PASSED]
+    return {row["key"]: row["probe"]["call_ns"] for row in passed}
+
+
+def _overhead(book: Book, patience_s: float, plans: Mapping[str, Plan]) -> None:
+    """What the timed loop itself takes, at the largest number of calls that any value has."""
+    if book.of("overhead"):
+        return
+    with Worker("spawn") as worker:
+        calls = max(plan.calls for plan in plans.values())
+        empty_ns = worker.ask({"do": "overhead", "calls": calls}, patience_s)
+    book.write("overhead", calls=calls, empty_ns=empty_ns, value_ns=paired_timing.TURN_NS)
+
+
+def _agreement(book: Book, cases: Sequence[Case], plans: Mapping[str, Plan], limits: Limits, say: Say) -> None:
+    """Our clock and torch's timer in turns, in one process, on the same calls: log ratios by case."""
+    if book.of("agreement"):
+        return
+    agreed: dict[str, list[list[float]]] = {}
+    with Worker("spawn", limits.budget_bytes, environment=live_pair.ENVIRONMENT) as worker:
+        for group in grouped(cases):
+            say(f"agreement with torch's timer: {group[0].title}")
+            failed = worker.ask(live_pair.ready_request(group, limits), limits.patience_s)
+            for index, case in ((i, each) for i, each in enumerate(group) if str(i) not in failed):
+                plan = plans[case.key]
+                longer = replace(plan, values=AGREEMENT_TURNS * plan.values)
+                asked = {"index": index, "plan": vars(longer), "threads": prober.threads(case), "seed": case.key}
+                agreed[case.key] = worker.ask({"do": "agreement", **asked}, limits.patience_s)
+    book.write("agreement", pairs_ns=agreed)
+
+
+def _memory(book: Book, cases: Sequence[Case], probes: Prober, say: Say) -> None:
+    """Peak bytes and work of some cases, each in many processes."""
+    chosen = list(cases)[:: max(1, len(cases) // MEMORY_CASES)]
+    for process in range(len(book.of("memory")), MEMORY_PROCESSES):
+        say(f"memory: process {process + 1} of {MEMORY_PROCESSES}")
+        found = {case.key: probes.probe(case) for case in chosen}
+        counted = {key: [probe.peak_bytes, probe.flops, probe.computed_pairs] for key, probe in found.items()}
+        book.write("memory", process=process, peak_flops_pairs=counted)
+
+
+def _decision(
+    book: Book,
+    run: int,
+    slowdown: float,
+    cases: Sequence[Case],
+    plans: Mapping[str, Plan],
+    limits: Limits,
+    stages: Stages,
+    flag: Flag,
+    say: Say,
+) -> None:
+    """One run through both stages, the second arm slower by a known share."""
+    if any(row["run"] == run and row["slowdown"] == slowdown for row in book.of("decision")):
+        return
+    digests = {row["key"]: row["probe"].get("output_digest") for row in book.of("case")}
+    both = Arm("A", digests=digests), Arm("B", slowdown, digests=digests)
+    begun, cpu = time.monotonic(), time.process_time()
+
+    def stage(name: str, chosen: Sequence[Case], many: int) -> dict[str, list[float]]:
+        ratios: dict[str, list[float]] = {case.key: [] for case in chosen}
+        for pair in range(many if chosen else 0):
+            what = f"slow-down of {slowdown:.0%}" if slowdown else "A/A"
+            say(f"run {run + 1}, {what}: {name} pair {pair + 1} of {many}, {len(chosen)} cases")
+            found = paired_timing.measure_pair(both, chosen, plans, limits, f"{run}:{slowdown}:{name}:{pair}")
+            for key, ratio in found.ratios.items():
+                ratios[key].append(ratio)
+        return ratios
+
+    screen = stage("screening", cases, stages.screen)
+    flagged = set(flag(screen))
+    confirm = stage("confirming", [case for case in cases if case.key in flagged], stages.confirm)
+    spent = {"wall_s": time.monotonic() - begun, "parent_cpu_s": time.process_time() - cpu}
+    book.write("decision", run=run, slowdown=slowdown, screen=screen, confirm=confirm, load=os.getloadavg()[0], **spent)

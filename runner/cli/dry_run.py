@@ -1,0 +1,43 @@
+"""What `bench run --dry-run` prints: lines for people, or lines of JSON."""
+
+from attnbench.reports.text import units
+from attnbench.reports.text.units import clock
+from attnbench.runner.plan.dry_run import DryRun, PlannedCase
+from attnbench.runner.run.progress import event
+
+
+def text(plan: DryRun) -> str:
+    """A line for each case, and what they make together."""
+    rows: list[tuple[str, ...]] = [("case", "peak memory", "allowed pairs", "a call, at least")]
+    rows += [(each.case.title, *_cells(each)) for each in plan.cases]
+    longest = max(len(title) for title, *_ in rows)
+    widths = [max(map(len, column)) for column in zip(*(cells for _, *cells in rows if len(cells) > 1), strict=True)]
+    lines = []
+    for title, *cells in rows:
+        told = cells if len(cells) == 1 else [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
+        lines.append("  ".join([title.ljust(longest), *told]))
+    tried = sum(each.status is None for each in plan.cases)
+    lines.append(
+        f"{tried} of {len(plan.cases)} cases would be measured, in {plan.processes} processes: "
+        f"{clock(plan.least_s)} at least; budget.suite_s ends it after {clock(plan.suite_s)}."
+    )
+    lines.append("At least: the FLOPs of the allowed pairs at the rate of the fastest matrix product seen here.")
+    return "\n".join(lines)
+
+
+def tell(plan: DryRun) -> None:
+    """The same as lines of JSON: an event `case` for each, then `estimate`."""
+    for each in plan.cases:
+        event("case", title=each.case.title, **{**vars(each), "case": each.case.key})
+    estimate = {"processes": plan.processes, "least_s": plan.least_s, "suite_s": plan.suite_s}
+    event("estimate", cases=len(plan.cases), **estimate)
+
+
+def _cells(each: PlannedCase) -> tuple[str, ...]:
+    """What is told of a case: three numbers, or how it would end."""
+    if each.status is not None:
+        return (f"{each.status}: {each.reason}",)
+    memory_cell = "not predicted" if each.predicted_bytes is None else units.size(each.predicted_bytes)
+    time_cell = "-" if each.least_ns is None else units.time(each.least_ns)
+    pairs_cell = "-" if each.allowed_pairs is None else f"{each.allowed_pairs:,}"
+    return memory_cell, pairs_cell, time_cell

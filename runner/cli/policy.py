@@ -1,0 +1,80 @@
+"""Options of the verbs that hold a comparison to a policy, and the policy and exit code that they make."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from attnbench.reports.compare.comparison import Comparison
+    from attnbench.reports.compare.gate import Finding
+    from attnbench.suites.schema.check import Check
+
+_FORMATS = ("text", "markdown", "csv", "json", "github", "junit")
+_METRICS = ("time", "memory", "work", "operators", "error")
+_SEVERITIES = ("fail", "warn", "ignore")
+_NOTHING_MORE = {"time": {"relative": "0%", "absolute": "0ns"}, "memory": {"relative": "0%", "absolute": "0B"}}
+FORMAT = click.option(
+    "--format",
+    "form",
+    type=click.Choice(_FORMATS),
+    default="text",
+    show_default=True,
+    help="What is printed. github: annotations, and the step summary where GITHUB_STEP_SUMMARY names its file.",
+)
+LIMITS = click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="METRIC=LIMIT",
+    help="How much worse time or memory may be: a share (time=20%) or an amount (memory=1MiB). Of both, either "
+    "is enough. Instead of the limits of that metric.",
+)
+SEVERITIES = click.option(
+    "--severity",
+    "severities",
+    multiple=True,
+    metavar="METRIC=SEVERITY",
+    help=f"Of {', '.join(_METRICS)}: one of {', '.join(_SEVERITIES)}. Instead of that of the metric.",
+)
+STRICT = click.option(
+    "--strict", is_flag=True, help="Exit with 4 where some time is inconclusive, unstable or incomparable."
+)
+
+
+def judged(comparison: "Comparison", found: "Sequence[Finding]", policy: "Check", form: str, *, strict: bool) -> int:
+    """The exit code of a gate; that of --strict is explained, and does not look at times that are to be ignored."""
+    from attnbench.runner.cli import exit_code
+
+    code = exit_code.of_comparison(comparison, found, strict=strict and policy.severity("time") != "ignore")
+    if code == exit_code.INCONCLUSIVE:
+        told = "some time is inconclusive, unstable or incomparable, which --strict does not let pass"
+        click.echo(f"::error title=attnbench::{told}" if form == "github" else told, err=form != "github")
+    return code
+
+
+def policy_of(keys: dict[str, Any], limits: Sequence[str], severities: Sequence[str]) -> "Check":
+    """A policy, as the command line changes it."""
+    from pydantic import ValidationError
+
+    from attnbench.suites.schema.check import Check
+
+    changes: dict[str, dict[str, str]] = {}
+    for option, words, metrics in (("--limit", limits, _METRICS[:2]), ("--severity", severities, _METRICS)):
+        for each in words:
+            metric, _, value = each.partition("=")
+            if metric not in metrics or not value:
+                wanted = f"METRIC={option.removeprefix('--').upper()} with one of {', '.join(metrics)}"
+                raise click.UsageError(f"{option}: expected {wanted}, found {each}")
+            key = "severity" if option == "--severity" else "relative" if value.endswith("%") else "absolute"
+            changes.setdefault(metric, {})[key] = value
+    for metric, given in changes.items():
+        if "relative" in given or "absolute" in given:
+            changes[metric] = {**_NOTHING_MORE[metric], **given}
+    try:
+        return Check.model_validate(keys).changed(changes)
+    except ValidationError as error:
+        first = error.errors()[0]
+        metric, key = map(str, first["loc"][:2])
+        option = "--severity" if key == "severity" else "--limit"
+        raise click.UsageError(f"{option} {metric}: {first['msg']}, found {first['input']}") from None

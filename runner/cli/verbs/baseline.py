@@ -1,0 +1,83 @@
+"""`bench baseline`: stored runs to check against."""
+
+from pathlib import Path
+
+import click
+
+from attnbench.runner.cli.common import STORE, told
+
+
+@click.group()
+def verb() -> None:
+    """Store runs to check against: small files, to be committed."""
+
+
+@verb.command()
+@click.argument("name")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--replace", is_flag=True, help="Replace the baseline of this name.")
+@STORE
+def save(name: str, run: Path, replace: bool, store: Path) -> None:
+    """Store the folder RUN as NAME.
+
+    Exit codes: 0 stored; 2 usage, unreadable folder, or the name is taken.
+    """
+    with told():
+        from attnbench.reports.data import baselines
+        from attnbench.reports.text import units
+
+        stored = baselines.save(run, name, store, replace=replace)
+        click.echo(f"{stored.path}: {units.size(stored.size)}")
+
+
+@verb.command("list")
+@STORE
+def list_(store: Path) -> None:
+    """List the baselines of the store.
+
+    Exit codes: 0 listed; 2 usage.
+    """
+    with told():
+        from attnbench.reports.data import baselines
+        from attnbench.reports.text import units
+
+        for each in baselines.listed(store):
+            click.echo(f"{each.name}  {units.size(each.size)}")
+
+
+@verb.command()
+@click.argument("name")
+@STORE
+def show(name: str, store: Path) -> None:
+    """Say what a baseline holds: where and when it was measured, and its table.
+
+    Exit codes: 0 shown; 2 usage, or there is none of this name.
+    """
+    with told():
+        from rich.console import Console
+
+        from attnbench.reports.data import baselines
+        from attnbench.reports.tables import tables
+
+        with baselines.opened(name, store) as run:
+            facts = run.meta["environment"]
+            click.echo(f"{run.meta['name']}, {run.meta.get('started')}, {run.meta['command']}")
+            click.echo(
+                f"{facts.get('cpu')}, {facts.get('threads')} threads, torch {facts.get('torch')}, "
+                f"{facts.get('gpu') or 'no GPU'}"
+            )
+            Console().print(tables.terminal(run))
+
+
+@verb.command("rm")
+@click.argument("name")
+@STORE
+def remove(name: str, store: Path) -> None:
+    """Remove a baseline.
+
+    Exit codes: 0 removed; 2 usage, or there is none of this name.
+    """
+    with told():
+        from attnbench.reports.data import baselines
+
+        click.echo(f"removed {baselines.remove(name, store)}")

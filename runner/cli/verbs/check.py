@@ -1,0 +1,66 @@
+"""`bench check`: a run against a stored one, under the policy of its suite."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from attnbench.runner.cli.common import STORE, told
+from attnbench.runner.cli.policy import FORMAT, LIMITS, SEVERITIES, STRICT, judged, policy_of
+from attnbench.runner.cli.publish import publish
+
+_LARGEST_FLOOR = 0.99
+"""A rule takes no larger one; the policy's own limit is applied afterwards."""
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--baseline", required=True, metavar="NAME|PATH", help="A stored baseline, its file, or the folder of a run."
+)
+@LIMITS
+@SEVERITIES
+@STRICT
+@FORMAT
+@STORE
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="A folder to write the comparison to; new or empty."
+)
+def verb(
+    run: Path,
+    baseline: str,
+    limits: tuple[str, ...],
+    severities: tuple[str, ...],
+    strict: bool,
+    form: str,
+    store: Path,
+    out: Path | None,
+) -> None:
+    """Check the folder RUN against a baseline, under the policy of its suite (check:).
+
+    Pairs allowed and computed count on any machine; peak memory and operators where torch, instruction set and threads
+    are the same; times on the same machine alone, and by default only as a warning beyond 15 %: see bench ab. A case
+    that vanished, passed before and does not now, or is new and at fault, fails the check.
+
+    Exit codes: 0 nothing is shown to be worse than the policy allows; 1 something is; 2 usage or unreadable folder; 3 a
+    case is lost; 4 some time is inconclusive (--strict); 5 nothing was comparable.
+    """
+    with told():
+        from attnbench.reports.compare.between_runs import compare as compare_runs
+        from attnbench.reports.compare.gate import findings
+        from attnbench.reports.data import baselines, frame
+        from attnbench.reports.decision.decide import Rule
+        from attnbench.runner.run import journal
+        from attnbench.suites.schema.check import share
+
+        loaded = frame.load(run)
+        policy = policy_of(loaded.meta["suite"].get("check", {}), limits, severities)
+        floor = min(share(policy.time.relative), _LARGEST_FLOOR)
+        rule = Rule(floor=floor, equivalence=max(floor, 0.05))
+        with baselines.opened(baseline, store) as stored:
+            comparison = compare_runs(stored, loaded, rule, name=baseline)
+            found = findings(comparison, policy)
+            if out is not None:
+                journal.make_folder(out)
+            publish(comparison, found, form, out, (stored, loaded))
+    sys.exit(judged(comparison, found, policy, form, strict=strict))

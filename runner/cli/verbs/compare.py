@@ -1,0 +1,71 @@
+"""`bench compare`: two runs or more, or the cases of one run, against each other."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from attnbench.runner.cli.common import told
+from attnbench.runner.cli.policy import FORMAT
+from attnbench.runner.cli.publish import publish
+
+_AXES = ("implementation", "variant", "direction")
+_ONE_DOCUMENT = ("csv", "json", "junit")
+"""Formats of which two after each other are no document."""
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option("--by", type=click.Choice(_AXES), help="Compare the cases of one RUN with each other.")
+@click.option(
+    "--across-machines", is_flag=True, help="Where machines differ, compare ratios within each run, as advice."
+)
+@FORMAT
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder to write; new or empty.")
+def verb(runs: tuple[Path, ...], by: str | None, across_machines: bool, form: str, out: Path | None) -> None:
+    """Compare RUNs with the first of them, case by case: time, memory, work and error; or one RUN with itself.
+
+    DIR (by default runs/compare-DATE-TIME) gets comparison.md, comparison.csv, comparison.json and figures/; where
+    there are several comparisons, each has a folder in it.
+
+    Whatever is shown to be worse counts, operators of profiled runs too; no suite's check: is asked. Times of two runs
+    also differ by what else the machine did: bench ab measures both at once.
+
+    Exit codes: 0 compared; 1 something is worse; 2 usage or unreadable folder; 3 a case is lost; 5 nothing comparable.
+    With --by, and with --across-machines where machines differ, what is slower is a finding: never 1 for that.
+    """
+    if by is None and len(runs) < 2:
+        raise click.UsageError("expected two RUNs or more, or one with --by, found one; name what to compare it with")
+    if by is not None and len(runs) != 1:
+        raise click.UsageError(f"--by: expected one RUN, found {len(runs)}; name one")
+    if by is not None and across_machines:
+        raise click.UsageError("--by: expected no --across-machines: one run has one machine")
+    if len(runs) > 2 and form in _ONE_DOCUMENT:
+        raise click.UsageError(
+            f"--format {form}: expected two RUNs, found {len(runs)}; --out DIR gets a folder for each comparison"
+        )
+    with told():
+        from attnbench.reports.compare.between_runs import compare as compare_runs
+        from attnbench.reports.compare.gate import STRICT as POLICY
+        from attnbench.reports.compare.gate import findings
+        from attnbench.reports.compare.within_run import within
+        from attnbench.reports.data import frame
+        from attnbench.runner.cli import exit_code
+        from attnbench.runner.run import journal
+
+        loaded = [frame.load(folder) for folder in runs]
+        folder = out or journal.new_folder("compare")
+        journal.make_folder(folder)
+        if by is not None:
+            comparison = within(loaded[0], by)  # type: ignore[arg-type]  # click has checked it
+            publish(comparison, None, form, folder)
+            sys.exit(exit_code.of_comparison(comparison, []))
+        codes = []
+        for place, other in enumerate(loaded[1:], 1):
+            comparison = compare_runs(loaded[0], other, across_machines=across_machines)
+            into = folder if len(loaded) == 2 else folder / f"{place}-{other.folder.name}"
+            advice = across_machines and bool(comparison.differences)
+            found = [each for each in findings(comparison, POLICY) if each.metric != "time" or not advice]
+            publish(comparison, found, form, into, (loaded[0], other))
+            codes.append(exit_code.of_comparison(comparison, found))
+    sys.exit(exit_code.worst(codes))

@@ -1,0 +1,35 @@
+"""`bench export`: a run in the format of another tool."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from attnbench.reports import export
+from attnbench.runner.cli.common import put_or_print, told
+
+
+@click.command()
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(export.names()), required=True, help="What to write.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write here instead of on the terminal.")
+def verb(folder: Path, form: str, out: Path | None) -> None:
+    """Write the results of the RUN folder in a format that other tools read.
+
+    pytest-benchmark is what its --benchmark-json writes; github-action-benchmark is for its tool customSmallerIsBetter,
+    with times in ns and peak memory in bytes; csv, json and markdown are the tables of the report. The first two hold
+    only cases that passed; how many are left out is said.
+
+    Exit codes: 0 written; 2 usage, unreadable run or unwritable file; 5 no case passed.
+    """
+    with told():
+        from attnbench.reports.data import frame, reading
+        from attnbench.runner.cli import exit_code
+
+        kept = reading.read(folder)
+        run, format_ = frame.judged(folder, kept), export.load(form)
+        put_or_print(format_.write(run, kept), out)
+        passed, cases = int((run.frame["status"] == "passed").sum()), len(run.frame)
+        if passed < cases and format_.PASSED_ONLY:
+            click.echo(f"left out: {cases - passed} of {cases} cases, which did not pass", err=True)
+    sys.exit(exit_code.OK if passed else exit_code.NOTHING)

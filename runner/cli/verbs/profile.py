@@ -1,0 +1,43 @@
+"""`bench profile`: where the time and the memory of one case go."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from attnbench.runner.cli.common import SUITE, VARIANTS, load_suite, told
+
+
+@click.command()
+@SUITE
+@click.argument("case")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder to write; new or empty.")
+@VARIANTS
+def verb(suite: Path, case: str, out: Path | None, folders: tuple[Path, ...]) -> None:
+    """Show where the time and the memory of one CASE of SUITE go, operator by operator.
+
+    CASE is a case's key, or words that its title alone holds: "local_window blockwise 2048 training". It is checked
+    against the oracle first. DIR (by default runs/NAME-profile-DATE-TIME) gets profile.jsonl, operators.csv,
+    operators.md, figures/ and a trace for https://ui.perfetto.dev in traces/. Recording slows calls: no time here is
+    a result.
+
+    Exit codes: 0 profiled; 2 usage, invalid suite, unusable folder, or not exactly one such case; 3 the case did not
+    pass, or could not be profiled; 5 it does not exist here; 130 interrupted.
+    """
+    with told():
+        from attnbench.reports.pages import profile as page
+        from attnbench.runner.cli import exit_code
+        from attnbench.runner.run import journal, profiler
+        from attnbench.suites.pick import pick
+
+        loaded = load_suite(suite, folders)
+        picked = pick(loaded.cases(), case)
+        folder = out or journal.new_folder(f"{loaded.name}-profile")
+        journal.make_folder(folder)
+        click.echo(f"profiling {picked.title}", err=True)
+        found = profiler.checked(picked, folder, loaded.budget, folders)
+        if found.status != "passed":
+            click.echo(f"{found.status}: {found.reason}", err=True)
+            sys.exit(exit_code.NOTHING if found.status == "unsupported" else exit_code.NOT_PASSED)
+        click.echo(page.terminal(found))
+        click.echo(f"profile: {page.write(folder)}")

@@ -1,0 +1,207 @@
+"""`bench run`: measure a suite."""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from attnbench.runner.cli.common import VARIANTS, command_line, extend, load_suite, say, told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from attnbench.runner.run.engine import Finished
+    from attnbench.suites import Case
+    from attnbench.suites.schema.suite import Suite
+
+_QUICK, _RIGOROUS = 2, 20
+
+
+@click.command()
+@click.argument("suite", type=click.Path(path_type=Path), required=False)
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run folder; new or empty.")
+@click.option(
+    "--resume",
+    "resumed",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Go on with the run in the folder RUN: measure only what it does not hold.",
+)
+@click.option("--anyway", is_flag=True, help="Go on with RUN although the suite or the machine is another now.")
+@click.option("--processes", type=click.IntRange(1, 1000), metavar="N", help="Replicates, instead of the suite's.")
+@click.option("--quick", is_flag=True, help=f"{_QUICK} processes: a first look, without intervals.")
+@click.option("--rigorous", is_flag=True, help=f"{_RIGOROUS} processes: narrow intervals, and two modes show.")
+@click.option("-k", "words", metavar="EXPR", help='Only cases whose title fits: "local_window and not training".')
+@click.option("--variant", multiple=True, metavar="NAME", help="Only this variant; may be repeated, as those below.")
+@click.option("--device", multiple=True, metavar="NAME", help="Only this device.")
+@click.option("--direction", multiple=True, metavar="NAME", help="Only this direction.")
+@click.option("--seq-len", multiple=True, type=int, metavar="N", help="Only this sequence length.")
+@click.option("--dry-run", is_flag=True, help="Say what would be measured, with memory and time; measure nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each event, for programs.")
+@click.option("--quiet", is_flag=True, help="Say nothing but where the run folder is.")
+@click.option("--profile", is_flag=True, help="At the end, profile every case that passed.")
+@VARIANTS
+def verb(
+    suite: Path | None,
+    out: Path | None,
+    resumed: Path | None,
+    anyway: bool,
+    processes: int | None,
+    quick: bool,
+    rigorous: bool,
+    words: str | None,
+    variant: tuple[str, ...],
+    device: tuple[str, ...],
+    direction: tuple[str, ...],
+    seq_len: tuple[int, ...],
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    profile: bool,
+    folders: tuple[Path, ...],
+) -> None:
+    """Measure all cases of SUITE, a YAML file or the name of a suite that ships, and report.
+
+    Every case is checked against a float64 oracle before it is timed. The run folder (by default
+    runs/NAME-DATE-TIME) holds run.json, samples.jsonl, table.csv, table.md, report.md and figures/; with --profile also
+    profile.jsonl, operators.csv, operators.md and traces/.
+
+    More processes share the suite's budget: within case_s each of them gets fewer values, and suite_s ends the run.
+
+    A run that was interrupted, killed or out of time goes on with --resume RUN, and so does one that is to have more
+    processes. RUN knows its suite; if SUITE is given, it must still be the same.
+
+    Exit codes: 0 measured, or --dry-run; 2 usage, invalid suite or unusable folder; 3 a case was wrong, crashed,
+    failed, timed out or ran out of memory unpredictedly; 5 nothing was measured; 124 the suite's time ran out; 130
+    interrupted.
+    """
+    wanted = _processes(processes, quick=quick, rigorous=rigorous)
+    _check(suite, resumed, anyway=anyway)
+    _one_of("--resume", resumed is not None, {"--out": out is not None, "--dry-run": dry_run})
+    _one_of("--dry-run", dry_run, {"--out": out is not None, "--profile": profile, "--quiet": quiet})
+    with told():
+        from attnbench.runner.cli import exit_code
+        from attnbench.runner.run import engine, journal, progress
+        from attnbench.suites.narrow import Narrowing
+
+        narrowing = Narrowing(variant, device, direction, seq_len, words)
+        extend(folders)
+        loaded = None if suite is None else load_suite(suite, folders)
+        loaded = loaded.with_processes(wanted) if loaded and wanted else loaded
+        measure: Callable[..., Finished]
+        if resumed is not None:
+            folder = resumed
+            measure = partial(engine.resume, folder, suite=loaded, narrow=narrowing.of, processes=wanted, anyway=anyway)
+        else:
+            assert loaded is not None
+            cases = narrowing.of(loaded.cases())
+            if dry_run:
+                _dry_run(loaded, cases, folders, as_json=as_json)
+                return
+            _say_what_has_no_baseline(loaded, cases, quiet=quiet or as_json)
+            folder = out or journal.new_folder(loaded.name)
+            measure = partial(engine.run, loaded, folder, cases=cases)
+        display = progress.choose(quiet=quiet, as_json=as_json)
+        if as_json:
+            progress.event("run", folder=str(folder))
+        try:
+            finished = measure(progress=display, command=command_line(), folders=folders, profile=profile)
+            code = exit_code.of((*finished.rows, *finished.profiles), out_of_time=finished.out_of_time)
+            if finished.out_of_time:
+                say(f"the suite's time is spent; {_left(folder)}", quiet=quiet or as_json)
+        except KeyboardInterrupt:
+            code = exit_code.INTERRUPTED
+            say(f"interrupted; {_left(folder)}", quiet=quiet or as_json)
+        finally:
+            display.close()
+        if (folder / "run.json").exists():
+            _report(folder, quiet=quiet, as_json=as_json)
+        if as_json:
+            progress.event("finished", exit_code=code, folder=str(folder))
+    sys.exit(code)
+
+
+def _check(suite: Path | None, resumed: Path | None, *, anyway: bool) -> None:
+    """Refuse a command that does not say what to measure."""
+    if suite is None and resumed is None:
+        raise click.UsageError("expected SUITE, or --resume RUN, found neither; name a suite")
+    if anyway and resumed is None:
+        raise click.UsageError("--anyway: expected --resume RUN beside it, found none; leave it out")
+
+
+def _one_of(option: str, given: bool, others: dict[str, bool]) -> None:
+    """Refuse options that mean nothing beside `option`."""
+    for name, too in others.items():
+        if given and too:
+            raise click.UsageError(f"expected one of {option} and {name}, found both; leave one")
+
+
+def _processes(processes: int | None, *, quick: bool, rigorous: bool) -> int | None:
+    """The number of replicates that the command line asks for, if it does."""
+    asked = {
+        "--processes": processes,
+        "--quick": _QUICK if quick else None,
+        "--rigorous": _RIGOROUS if rigorous else None,
+    }
+    given = {name: count for name, count in asked.items() if count is not None}
+    if len(given) > 1:
+        raise click.UsageError(f"expected one of {', '.join(asked)}, found {' and '.join(given)}; leave one")
+    return next(iter(given.values()), None)
+
+
+def _say_what_has_no_baseline(suite: "Suite", cases: "Sequence[Case]", *, quiet: bool) -> None:
+    """Say how many cases have no speed-up because what they are compared with was left out."""
+    there = {case.key for case in cases}
+    baselines = [suite.baseline_of(case) for case in cases]
+    lost = sum(baseline is not None and baseline.key not in there for baseline in baselines)
+    if lost:
+        say(f"{lost} of {len(cases)} cases get no speed-up: their baseline {suite.baseline} is left out", quiet=quiet)
+
+
+def _left(folder: Path) -> str:
+    """What a run that ended early left."""
+    if not (folder / "run.json").exists():
+        return "nothing was begun"
+    return f"what was finished is kept, bench run --resume {folder} goes on"
+
+
+def _dry_run(suite: "Suite", cases: "Sequence[Case]", folders: tuple[Path, ...], *, as_json: bool) -> None:
+    """Say what would be measured."""
+    from attnbench.runner.cli import dry_run
+    from attnbench.runner.plan.dry_run import plan
+
+    found = plan(suite, cases, folders)
+    if as_json:
+        dry_run.tell(found)
+    else:
+        click.echo(dry_run.text(found))
+
+
+def _report(folder: Path, *, quiet: bool, as_json: bool) -> None:
+    """Write the report, and show its table."""
+    from attnbench.reports import load
+    from attnbench.reports.pages import run_report
+
+    run = load(folder)
+    written = run_report.write(run)
+    if as_json:
+        from attnbench.reports.export.formats import json
+        from attnbench.runner.run import progress
+
+        for row in json.cases(run):
+            progress.event("result", **row)
+        progress.event("report", path=str(written))
+        return
+    if not quiet:
+        from rich.console import Console
+
+        from attnbench.reports.tables import tables
+        from attnbench.reports.text import answer
+
+        console = Console()
+        console.print(tables.terminal(run))
+        for sentence in answer.answer(run):
+            console.print(sentence, markup=False, highlight=False)
+    click.echo(f"report: {written}")

@@ -1,0 +1,89 @@
+"""`bench show`: one variant explained and checked."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from attnbench.runner.cli.common import VARIANTS, extend, put_or_print, told
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from attnbench.suites import Case
+
+
+@click.command()
+@click.argument("name", metavar="VARIANT")
+@click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A parameter, or implementation; repeatable.")
+@click.option("--seq-len", type=click.IntRange(1, 2**20), metavar="N", help="The length to draw and to count at.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the picture too: .svg or .png.")
+@VARIANTS
+def verb(name: str, given: tuple[str, ...], seq_len: int | None, out: Path | None, folders: tuple[Path, ...]) -> None:
+    """Show one VARIANT: formula and source, parameters, its pattern, how many keys and pairs, and whether it is right.
+
+    Every implementation is held to the float64 oracle, in a process of its own, at small odd lengths and at one of
+    1553, in float32 and with gradients; --set implementation=NAME tries that one alone. Without torch, all but this is
+    shown.
+
+    Exit codes: 0 shown; 2 usage, an unwritable file, or a broken file of a variant; 3 its pattern is unsound, or an
+    implementation was wrong, crashed, failed, timed out or ran out of memory; 5 it does not exist at this length;
+    130 interrupted.
+    """
+    if out is not None and out.suffix not in (".svg", ".png"):
+        raise click.UsageError(f"--out {out}: expected a name that ends in .svg or .png; rename it")
+    with told():
+        from attnbench.runner.cli import exit_code
+        from attnbench.runner.show import check_variant, describe
+        from attnbench.suites.schema import one_variant
+
+        extend(folders)
+        click.echo(describe.head(name))
+        cases = one_variant.cases(name, given, "--set", **check_variant.AXES)
+        unsound = describe.flaw(cases[0], seq_len)
+        if unsound:
+            click.echo(f"\nunsound: {unsound}")
+            sys.exit(exit_code.NOT_PASSED)
+        try:
+            spans = describe.spans(cases[0].pattern, seq_len)
+        except describe.Missing as error:
+            click.echo(f"\nunsupported: {error}")
+            sys.exit(exit_code.NOTHING)
+        click.echo("\n" + describe.drawn(cases[0].label, spans, sys.stdout.encoding))
+        if out is not None:
+            put_or_print(describe.picture_file(cases[0].label, spans, out.suffix), out)
+            click.echo(f"picture: {out}")
+        sys.exit(_try_out(cases, spans.n, folders))
+
+
+def _refuse_broken() -> None:
+    """Tell what is wrong with files of variants.
+
+    Raises:
+        SuiteError: something is.
+    """
+    from attnbench.suites import SuiteError
+    from attnbench.suites.schema.catalog import problems
+
+    broken = problems()
+    if broken:
+        raise SuiteError(broken)
+
+
+def _try_out(cases: "Sequence[Case]", n: int, folders: tuple[Path, ...]) -> int:
+    """Hold every case to the oracle, and say how each did; n is a length at which the pattern exists."""
+    from attnbench.runner.cli import exit_code
+    from attnbench.runner.show import check_variant
+
+    if not check_variant.can_try():
+        click.echo("\nnot checked: torch cannot be imported here")
+        return exit_code.OK
+    tried = check_variant.lengthened(cases, n)
+    click.echo(f"\n{check_variant.heading(tried[0])}")
+    width = max(len(case.implementation) for case in tried)
+    code = exit_code.OK
+    for each in check_variant.trials(tried, folders):
+        click.echo(f"  {each.case.implementation:<{width}}  {each}")
+        code = exit_code.NOT_PASSED if each.is_fault else code
+    return code

@@ -1,0 +1,1 @@
+"""The machine that measures: its environment, its memory, its GPU, what it refuses, and what makes numbers worse."""

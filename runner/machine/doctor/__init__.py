@@ -1,0 +1,70 @@
+"""What on this machine makes numbers worse, and what to do about each.
+
+Reads files, psutil and NVML; needs no rights and changes nothing. Most of the CPU checks read files of Linux;
+elsewhere they say what they cannot read.
+"""
+
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from attnbench.runner.machine.doctor import cpu, gpu, limits, load, machine, memory
+from attnbench.runner.machine.doctor.finding import LEVELS
+from attnbench.runner.machine.doctor.finding import Finding as Finding
+
+_WIDTH = 110
+_NO_BREAK_SPACE = "\u00a0"
+
+
+def examine(root: Path = Path("/")) -> list[Finding]:
+    """Look at this machine for about a second; worst first.
+
+    `root` is where the files are read: another folder stands for the machine's own in tests.
+    """
+    here = machine.here(root)
+    seen = load.watch(here)
+    found = [check.finding(seen) for check in load.CHECKS]
+    for checks in (limits.CHECKS, cpu.CHECKS, memory.CHECKS):
+        found += [check.finding(here) for check in checks]
+    return sorted(found + gpu.findings(), key=lambda finding: LEVELS.index(finding.level))
+
+
+def text(findings: Sequence[Finding]) -> str:
+    """The findings as lines: level, name, what was found; below it why and what to do, where there is something."""
+    counts = Counter(finding.level for finding in findings)
+    summary = ", ".join(f"{counts[level]} {level}" for level in LEVELS if counts[level])
+    name_width = max((len(finding.name) for finding in findings), default=0)
+    return "\n".join([summary or "nothing was looked at", *(_entry(finding, name_width) for finding in findings)])
+
+
+def to_json(findings: Sequence[Finding]) -> list[dict[str, str]]:
+    """The findings as plain objects, for `bench doctor --json`."""
+    return [asdict(finding) for finding in findings]
+
+
+def _entry(finding: Finding, name_width: int) -> str:
+    """The lines of one finding."""
+    indent = " " * (len("warning") + 2 + name_width + 2)
+    lines = [_line(f"{finding.level:7}  {finding.name:{name_width}}  ", finding.found, indent)]
+    if finding.level in ("bad", "warning"):
+        lines.append(_line(indent + "why: ", finding.why, indent + " " * 5))
+    if finding.do:
+        lines.append(_line(indent + "do:  ", finding.do, indent + " " * 5))
+    return "\n".join(lines)
+
+
+def _line(start: str, sentence: str, indent: str) -> str:
+    """A sentence broken into lines, but never within a command, which stands between backticks."""
+    parts = sentence.split("`")
+    whole = "`".join(part.replace(" ", _NO_BREAK_SPACE) if i % 2 else part for i, part in enumerate(parts))
+    broken = textwrap.fill(
+        whole,
+        _WIDTH,
+        initial_indent=start,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return broken.replace(_NO_BREAK_SPACE, " ")

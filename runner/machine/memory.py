@@ -1,0 +1,136 @@
+"""Memory: the budget of a run, the limit of a worker, and the exact peak of a call."""
+
+import ctypes
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from attnbench.runner.machine.doctor import cgroup, machine
+from attnbench.runner.machine.doctor.finding import Unread
+from attnbench.variants.kernels._memory.peak import peak_bytes
+
+COMPILER_BYTES = 2 * 2**30
+"""What a compiler may take besides the budget of the case that it compiles."""
+
+
+def available_bytes() -> int:
+    """What a run may count on: the smaller of the system's available memory and what the cgroup's limit leaves."""
+    available = int(psutil.virtual_memory().available)
+    try:
+        left_bytes = cgroup.memory_left_bytes(machine.here(Path("/")))
+    except Unread:
+        return available
+    return available if left_bytes is None else min(available, left_bytes)
+
+
+def limit(budget_bytes: int) -> None:
+    """Let this process take `budget_bytes` more than it holds now; beyond, allocations fail at once.
+
+    Sets RLIMIT_DATA, which counts private writable memory, whether touched or not.
+    """
+    held = _status_bytes("VmData")
+    if held is None:
+        return
+    _limit_to(held + budget_bytes)
+
+
+@contextmanager
+def room_to_compile() -> Iterator[None]:
+    """Let this process, and each compiler that it starts, take `COMPILER_BYTES` beyond its limit for a while.
+
+    What it holds more in the end, the code and the modules of the compiler, is not the case's, and may stay.
+    """
+    before, held = resource.getrlimit(resource.RLIMIT_DATA)[0], _status_bytes("VmData")
+    if before == resource.RLIM_INFINITY or held is None:
+        yield
+        return
+    _limit_to(before + COMPILER_BYTES)
+    try:
+        yield
+    finally:
+        _limit_to(before + max((_status_bytes("VmData") or held) - held, 0))
+
+
+def _limit_to(wanted: int) -> None:
+    """Set RLIMIT_DATA, as far as the system lets this process."""
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """What one call takes at its peak, beyond what was held before it."""
+
+    allocated_bytes: int
+    """From torch's allocator: exact, the same integer every time at the same thread count."""
+    resident_bytes: int | None
+    """Growth of the resident peak: also what libraries take by themselves. Linux and CPU only."""
+    reserved_bytes: int | None = None
+    """Growth of what the allocator took from the device, in its own large pieces. CUDA only."""
+
+
+def cpu_peaks(call: Callable[[], object]) -> Peaks:
+    """The peaks of one call on the CPU: the profiler's memory events, and the kernel's account of the process."""
+    resident_bytes: list[int | None] = []
+    allocated_bytes = peak_bytes(lambda: resident_bytes.append(_resident_bytes(call)))
+    return Peaks(allocated_bytes, resident_bytes[0])
+
+
+def cuda_peaks(call: Callable[[], object]) -> Peaks:
+    """The peaks of one call on a CUDA device: the allocator's maxima after a reset, nothing held in reserve."""
+    import torch
+
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    allocated, reserved = int(torch.cuda.memory_allocated()), int(torch.cuda.memory_reserved())
+    call()
+    torch.cuda.synchronize()
+    return Peaks(
+        int(torch.cuda.max_memory_allocated()) - allocated,
+        None,
+        int(torch.cuda.max_memory_reserved()) - reserved,
+    )
+
+
+def cuda_free_bytes() -> int | None:
+    """Memory of the CUDA device that a call could still take, nothing held in reserve; None without a device."""
+    import gc
+
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    gc.collect()
+    torch.cuda.empty_cache()
+    return int(torch.cuda.mem_get_info()[0])
+
+
+def _resident_bytes(call: Callable[[], object]) -> int | None:
+    """Growth of the resident peak over one call, or nothing where the system does not tell.
+
+    Memory freed earlier but kept by the C library is given back first, else it would hide growth.
+    """
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+    except (OSError, AttributeError):
+        call()
+        return None
+    before = _status_bytes("VmRSS")
+    call()
+    peak = _status_bytes("VmHWM")
+    return None if before is None or peak is None else max(peak - before, 0)
+
+
+def _status_bytes(name: str) -> int | None:
+    """A field of /proc/self/status."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":")), None)

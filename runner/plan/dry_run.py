@@ -1,0 +1,128 @@
+"""What can be said of a run before it: what exists here, what it will take, and how long at least."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from attnbench.runner.machine import memory
+from attnbench.runner.plan.remaining_time import READY_S, START_S, planned, probe_s
+from attnbench.runner.worker.call.sampling import timing_ns
+from attnbench.runner.workers import prober
+from attnbench.runner.workers.ended import WorkerEnded, understood
+from attnbench.runner.workers.worker import Asked, StartWorker, Worker, kind_for, limit_for, started
+from attnbench.suites import Case, Status
+from attnbench.suites.schema.suite import Suite
+
+
+@dataclass(frozen=True)
+class PlannedCase:
+    """A case before it is tried; the numbers exist only where it would be."""
+
+    case: Case
+    status: Status | None
+    """How it would end at once; None where it would be tried."""
+    reason: str
+    predicted_bytes: int | None = None
+    """Peak memory of one call, inputs apart; None where the implementation does not predict it."""
+    allowed_pairs: int | None = None
+    """Over batch and heads; None where the variant is not attention over a pattern's keys."""
+    flops: int | None = None
+    """Of the allowed pairs."""
+    least_ns: float | None = None
+    """One call's FLOPs at the rate of the fastest matrix product seen here: it will take longer."""
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """A run before it is made."""
+
+    cases: tuple[PlannedCase, ...]
+    processes: int
+    least_s: float
+    """Seconds of the whole run, if every call took its least."""
+    suite_s: float
+    """Seconds after which the suite's budget ends it."""
+
+
+def plan(
+    suite: Suite,
+    cases: Sequence[Case],
+    folders: tuple[Path, ...] = (),
+    start_worker: StartWorker = Worker,
+) -> DryRun:
+    """Ask a worker about every case; nothing is run but a few matrix products and copies."""
+    asker = _Asker(suite, cases, folders, start_worker)
+    try:
+        found = tuple(asker.plan(case) for case in cases)
+    finally:
+        asker.close()
+    return DryRun(found, suite.measure.processes, _least_s(suite, found), suite.budget.suite_s)
+
+
+def _least_s(suite: Suite, found: Sequence[PlannedCase]) -> float:
+    """Seconds of a run in which every call takes its least."""
+    tried = [(each.case, each.least_ns) for each in found if each.least_ns]
+    replicate_s = START_S
+    for case, call_ns in tried:
+        plan, value_ns = planned(suite, case, call_ns), suite.measure.value_ms * 1e6
+        replicate_s += READY_S + timing_ns(plan, call_ns, value_ns, case.device) / 1e9
+    return START_S + sum(probe_s(call_ns) for _, call_ns in tried) + suite.measure.processes * replicate_s
+
+
+class _Asker:
+    """Asks one worker about one case after the other; where a case kills it, another takes its place."""
+
+    def __init__(
+        self, suite: Suite, cases: Sequence[Case], folders: tuple[Path, ...], start_worker: StartWorker
+    ) -> None:
+        self._budget = suite.budget
+        self._budget_bytes = suite.budget.bytes_of(memory.available_bytes())
+        self._start = partial(start_worker, kind_for(*cases), limit_for(self._budget_bytes, *cases), folders)
+        self._alive: Asked | None = None
+        self._rates: dict[tuple[str, str, int], float | None] = {}
+
+    def plan(self, case: Case) -> PlannedCase:
+        """One case, whatever becomes of the worker that is asked.
+
+        Raises:
+            NotStarted: there could be none.
+        """
+        threads = prober.threads(case)
+        worker = self._worker()
+        try:
+            budget_bytes = prober.allowance(worker, case, self._budget, self._budget_bytes)
+            request = {"do": "plan", "case": case.to_json(), "threads": threads, "budget_bytes": budget_bytes}
+            told: dict[str, Any] = understood(dict, self._ask(request))
+            if told["status"] is not None:
+                return PlannedCase(case, Status(told["status"]), told["reason"])
+            rate = self._rate(case, threads)
+        except WorkerEnded as end:
+            self.close()
+            return PlannedCase(case, end.status, end.reason)
+        least_ns = told["flops"] / rate * 1e9 if rate and told["flops"] else None
+        return PlannedCase(case, None, "", told["predicted_bytes"], told["allowed_pairs"], told["flops"], least_ns)
+
+    def close(self) -> None:
+        """End the worker, if there is one."""
+        if self._alive is not None:
+            self._alive.close()
+            self._alive = None
+
+    def _rate(self, case: Case, threads: int) -> float | None:
+        """FLOP/s of the fastest matrix product of the case's dtype; looked at once."""
+        named = (case.dtype, case.device, threads)
+        if named not in self._rates:
+            request = {"do": "rate", "dtype": case.dtype, "device": case.device, "threads": threads}
+            self._rates[named] = self._ask(request)
+        return self._rates[named]
+
+    def _ask(self, request: dict[str, Any]) -> Any:
+        return self._worker().ask(request, self._budget.case_s)
+
+    def _worker(self) -> Asked:
+        """The worker, if it is alive; else a new one."""
+        if self._alive is None:
+            self._alive = started(self._start)
+        return self._alive

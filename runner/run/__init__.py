@@ -1,0 +1,1 @@
+"""A run: its session, its folder on disk, resuming it, and its progress."""

@@ -1,0 +1,207 @@
+"""A run folder as it is written: `run.json`, and `samples.jsonl` line by line."""
+
+import fcntl
+import json
+import os
+from collections.abc import Collection
+from datetime import datetime
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from attnbench.reports.data.reading import PROFILE, RUN, SAMPLES
+from attnbench.suites import Result
+from attnbench.suites.profile import Profile
+
+_DRAFT = RUN + ".tmp"
+_BEFORE_RUN = (SAMPLES, _DRAFT)
+"""What a run that was killed before it had a `run.json` leaves: nothing, as long as the first is empty."""
+
+
+class FolderError(Exception):
+    """A run folder cannot be used: expected, found, what to do."""
+
+
+def new_folder(name: str) -> Path:
+    """`runs/NAME-DATE-TIME`."""
+    return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+class Journal:
+    """Writes a run folder, alone; every row is on disk when `append` returns. Made by `create` and `reopen`.
+
+    Raises:
+        FolderError: another process writes it, or it cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._meta: dict[str, Any] = {}
+        self._samples = alone(folder / SAMPLES, "ab")
+
+    def append(self, *rows: Result) -> None:
+        """Add rows and wait until they are on disk."""
+        try:
+            _append(self._samples, rows)
+        except OSError as error:
+            raise FolderError(
+                f"{self.folder / SAMPLES}: cannot be written: {error.strerror}; what was finished is kept, "
+                f"bench run --resume {self.folder} goes on"
+            ) from error
+
+    def tell(self, **facts: Any) -> None:
+        """Add facts to `run.json`, which is replaced in one step, so that it is never seen half written."""
+        self._meta = {**self._meta, **facts}
+        draft = self.folder / _DRAFT
+        try:
+            with draft.open("w", encoding="utf-8") as file:
+                file.write(json.dumps(self._meta, indent=1) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self.folder / RUN)
+        except OSError as error:
+            raise _unwritable(self.folder / RUN, error) from error
+
+    def holds_rows(self) -> bool:
+        """Whether there is any row."""
+        return os.fstat(self._samples.fileno()).st_size > 0
+
+    def close(self) -> None:
+        """Let others write."""
+        self._samples.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def create(folder: Path, meta: dict[str, Any]) -> Journal:
+    """The journal of a new run.
+
+    Raises:
+        FolderError: the folder holds something already, another process writes it, or it cannot be written.
+    """
+    make_folder(folder, _BEFORE_RUN)
+    journal = Journal(folder)
+    try:
+        for name, there in ((RUN, (folder / RUN).exists()), (SAMPLES, journal.holds_rows())):
+            if there:
+                raise _in_use(folder, name)
+        journal.tell(**meta)
+    except FolderError:
+        journal.close()
+        raise
+    return journal
+
+
+def reopen(folder: Path) -> Journal:
+    """The journal of a run that ended before its end. What is left of a row that was cut short is removed.
+
+    Raises:
+        FolderError: there is no run, another process writes it, or it cannot be written.
+    """
+    if not (folder / RUN).is_file():
+        raise FolderError(
+            f"{folder}: expected the folder of a run, found no {RUN} in it; begin one with --out {folder}"
+        )
+    journal = Journal(folder)
+    try:
+        for name in (SAMPLES, PROFILE):
+            if (folder / name).exists():
+                mend(folder / name)
+    except OSError as error:
+        journal.close()
+        raise _unwritable(folder, error) from error
+    return journal
+
+
+def make_folder(folder: Path, ignored: Collection[str] = ()) -> None:
+    """A new folder, or one that is empty apart from files that are `ignored`.
+
+    Raises:
+        FolderError: it holds something already, or cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        found = sorted({path.name for path in folder.iterdir()} - set(ignored))
+    except OSError as error:
+        raise FolderError(f"{folder}: expected a folder that can be written, found: {error.strerror}") from error
+    if found:
+        raise _in_use(folder, found[0])
+
+
+def append_profile(folder: Path, profile: Profile) -> None:
+    """Add a row to the folder's `profile.jsonl`, which is made when the first one comes.
+
+    Raises:
+        FolderError: the folder cannot be written.
+    """
+    try:
+        with (folder / PROFILE).open("ab", buffering=0) as file:
+            _append(file, (profile,))
+    except OSError as error:
+        raise _unwritable(folder / PROFILE, error) from error
+
+
+def alone(path: Path, mode: Literal["ab", "xb"]) -> FileIO:
+    """A file to add rows to, which no other process writes as long as it is open; `xb`: there must be none yet.
+
+    Raises:
+        FolderError: another process writes it, or it cannot be written.
+    """
+    busy = FolderError(f"{path.parent}: expected no run under way in it, found one; wait for its end")
+    try:
+        file = path.open(mode, buffering=0)
+    except FileExistsError:
+        raise busy from None
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        if isinstance(error, BlockingIOError):
+            raise busy from None
+        raise _unwritable(path, error) from error
+    return file
+
+
+def append(file: FileIO, text: str) -> None:
+    """Add text to a file and wait until it is on disk."""
+    left = text.encode()
+    while left:
+        left = left[file.write(left) :]
+    os.fsync(file.fileno())
+
+
+def _append(file: FileIO, rows: Collection[Result]) -> None:
+    """Add rows to a file and wait until they are on disk."""
+    append(file, "".join(json.dumps(row.to_json(), separators=(",", ":")) + "\n" for row in rows))
+
+
+def mend(path: Path) -> None:
+    """End a file of rows with a whole line: a row that lacks only its end gets it, less than a row is cut off."""
+    content = path.read_bytes()
+    tail = content[content.rfind(b"\n") + 1 :]
+    if not tail:
+        return
+    try:
+        json.loads(tail)
+    except ValueError:
+        os.truncate(path, len(content) - len(tail))
+    else:
+        with path.open("ab") as file:
+            file.write(b"\n")
+
+
+def _in_use(folder: Path, name: str) -> FolderError:
+    return FolderError(f"{folder}: expected a new or empty folder, found {name} in it; name another")
+
+
+def _unwritable(path: Path, error: OSError) -> FolderError:
+    return FolderError(f"{path}: cannot be written: {error.strerror}")

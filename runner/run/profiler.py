@@ -1,0 +1,51 @@
+"""Profiling as the parent does it: each case in a worker of its own, never in one that is timed."""
+
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from attnbench.runner.machine import memory
+from attnbench.runner.run.journal import append_profile
+from attnbench.runner.workers.ended import WorkerEnded, understood
+from attnbench.runner.workers.prober import Prober, threads
+from attnbench.runner.workers.worker import StartWorker, Worker, kind_for, limit_for, started
+from attnbench.suites import Case, Status
+from attnbench.suites.profile import Profile
+from attnbench.suites.schema.budget import Budget
+
+TRACES = "traces"
+
+
+@dataclass(frozen=True)
+class Profiler:
+    """Profiles cases, one at a time, and leaves `folder/traces/KEY.json.gz` for each."""
+
+    folder: Path
+    patience_s: float
+    budget_bytes: int
+    folders: tuple[Path, ...] = ()
+    start_worker: StartWorker = Worker
+
+    def profile(self, case: Case) -> Profile:
+        """The profile of a case, or how its worker ended, or why there was none."""
+        limit = limit_for(self.budget_bytes, case)
+        trace = (self.folder / TRACES / f"{case.key}.json.gz").resolve()
+        request = {"do": "profile", "case": case.to_json(), "threads": threads(case), "trace": str(trace)}
+        try:
+            with started(lambda: self.start_worker(kind_for(case), limit, self.folders)) as worker:
+                return understood(Profile.from_json, worker.ask(request, self.patience_s))
+        except WorkerEnded as end:
+            return Profile(case.key, end.status, end.reason, case.title)
+
+
+def checked(case: Case, folder: Path, budget: Budget, folders: tuple[Path, ...] = ()) -> Profile:
+    """The profile of one case that was probed first, written into `folder`; or why there is none."""
+    budget_bytes = budget.bytes_of(memory.available_bytes())
+    with closing(Prober(budget, budget_bytes, folders)) as prober:
+        probe = prober.probe(case)
+    if probe.status is Status.PASSED:
+        found = Profiler(folder, budget.case_s, budget_bytes, folders).profile(case)
+    else:
+        found = Profile(case.key, probe.status, probe.reason, case.title)
+    append_profile(folder, found)
+    return found

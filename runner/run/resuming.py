@@ -1,0 +1,143 @@
+"""A run that goes on: what its folder holds already, and whether suite and machine are still what they were."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from attnbench.reports.data import reading as reading
+from attnbench.reports.data.reading import RUN, RunError
+from attnbench.runner.run.journal import FolderError
+from attnbench.suites import Case, Probe, Result, Sample, Status, SuiteError, fingerprint
+from attnbench.suites.difference import differences
+from attnbench.suites.profile import Profile
+from attnbench.suites.schema.catalog import problems
+from attnbench.suites.schema.suite import Suite
+from attnbench.suites.status import NOT_STARTED, SPENT
+
+K = TypeVar("K")
+R = TypeVar("R", bound=Result)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is done and not done again; of a new run, nothing."""
+
+    probes: Mapping[str, Probe] = field(default_factory=dict)
+    samples: Mapping[str, Mapping[int, Sample]] = field(default_factory=dict)
+    """By case, then by replicate."""
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> list[Result]:
+        """Those of `samples.jsonl`."""
+        return [*self.probes.values(), *(sample for told in self.samples.values() for sample in told.values())]
+
+    def failed(self, key: str) -> bool:
+        """Whether a case ended in some replicate, so that it is not timed again."""
+        return any(sample.status is not Status.PASSED for sample in self.samples.get(key, {}).values())
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A run as its folder tells it."""
+
+    meta: Mapping[str, Any]
+    """The contents of `run.json`."""
+    suite: Suite
+    cases: tuple[Case, ...]
+    kept: Kept
+
+    @property
+    def processes(self) -> int:
+        """Replicates that were last asked for."""
+        told = [part["processes"] for part in self.meta.get("resumed", ())]
+        return int(told[-1]) if told else self.suite.measure.processes
+
+    @property
+    def begun(self) -> int:
+        """Replicates that have a sample, and those before them."""
+        return max((replicate + 1 for told in self.kept.samples.values() for replicate in told), default=0)
+
+
+def read(folder: Path) -> Stopped:
+    """The run in `folder`.
+
+    Raises:
+        RunError: it cannot be read, or what it measured is not known here.
+        SuiteError: the file of one of its variants is broken.
+    """
+    journal = reading.read(folder)
+    path = folder / RUN
+    for each in journal.planned:
+        if each.case.key != each.key:
+            raise RunError(f"{path}: expected the key {each.case.key}, found {each.key}; go on with its own version")
+    for name in ("seed", "budget_bytes"):
+        if not isinstance(journal.meta.get(name), int):
+            raise RunError(f"{path}: {name}: expected an integer, found {journal.meta.get(name)!r}")
+    kept = Kept(
+        _finished(journal.probes),
+        {key: _finished(told) for key, told in journal.samples.items()},
+        _finished(reading.profiles(folder)),
+    )
+    return Stopped(journal.meta, _suite(path, journal.meta), tuple(each.case for each in journal.planned), kept)
+
+
+def _finished(rows: Mapping[K, R]) -> dict[K, R]:
+    """The rows that say something of their case: not those of one that was not tried, for lack of time or of a worker.
+
+    Their reasons tell, so that a row is never changed: measured again, the case gets another, and the last one counts.
+    """
+    return {
+        key: row
+        for key, row in rows.items()
+        if not (row.status is Status.SKIPPED and row.reason.endswith(SPENT))
+        and not (row.status is Status.FAILED and row.reason.startswith(NOT_STARTED))
+    }
+
+
+def changes(stopped: Stopped, suite: Suite, environment: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What differs between the run and the suite and machine of now, by name: what was, and what is.
+
+    The number of processes is none of it: a run may be given more.
+    """
+    before = stopped.meta["environment"]
+    found = differences(stopped.suite.to_json(), suite.with_processes(stopped.suite.measure.processes).to_json())
+    told = {f"suite.{name}": pair for name, pair in found.items()}
+    told |= {f"environment.{name}": pair for name, pair in fingerprint.changed(before, environment).items()}
+    return told
+
+
+def refuse(folder: Path, changed: Mapping[str, tuple[Any, Any]]) -> None:
+    """Refuse to go on where anything changed.
+
+    Raises:
+        FolderError: something did; all of it is told.
+    """
+    if changed:
+        lines = [f"  {name}: {was!r} in the run, {now!r} now" for name, (was, now) in changed.items()]
+        told = f"{folder}: expected the suite and the machine that the run began with, found others; begin a new run,"
+        raise FolderError("\n".join([f"{told} or go on with --anyway:", *lines]))
+
+
+def _suite(path: Path, meta: Mapping[str, Any]) -> Suite:
+    """The run's suite.
+
+    Raises:
+        RunError: it is no valid suite here.
+        SuiteError: the file of one of its variants is broken.
+    """
+    broken = problems(meta["suite"].get("variants"))
+    if broken:
+        raise SuiteError(broken)
+    try:
+        return Suite.model_validate(meta["suite"], context={"source": meta["source"], "path": None})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(step) for step in ("suite", *first["loc"]))
+        raise RunError(
+            f"{path}: {where}: expected a suite that is valid here, found: {first['msg']}; "
+            "variants outside the package need --variants again"
+        ) from None

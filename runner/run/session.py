@@ -1,0 +1,287 @@
+"""A run under way: its probes, its replicates, its profiles, each finished unit on disk at once."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from attnbench.runner.plan.remaining_time import RemainingTime, planned, probe_s
+from attnbench.runner.run.journal import Journal, append_profile
+from attnbench.runner.run.profiler import Profiler
+from attnbench.runner.run.progress import Progress
+from attnbench.runner.run.resuming import Kept
+from attnbench.runner.worker.call import sampling
+from attnbench.runner.workers import prober
+from attnbench.runner.workers.ended import NotStarted, WorkerEnded, understood
+from attnbench.runner.workers.prober import Prober
+from attnbench.runner.workers.worker import Asked, StartWorker, limit_for, started
+from attnbench.suites import Case, Probe, Result, Sample, Status, grouped
+from attnbench.suites.profile import Profile
+from attnbench.suites.schema.suite import Suite
+from attnbench.suites.status import SPENT
+
+_BLOCKS_LONGER = (Status.OUT_OF_MEMORY, Status.TIMED_OUT)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be measured, and what of it is done."""
+
+    suite: Suite
+    cases: list[Case]
+    processes: int
+    """Replicates; the suite's own number is what the plans were made for."""
+    budget_bytes: int
+    seed: int
+    profile: bool
+    kept: Kept = field(default_factory=Kept)
+    part: int = 0
+    """Which part of the run this is: a run that goes on is in another."""
+
+
+class Session:
+    """Measures what a task asks for, and writes it down; kept rows stay as they are."""
+
+    def __init__(
+        self,
+        task: Task,
+        book: Journal,
+        progress: Progress,
+        folders: tuple[Path, ...],
+        start_worker: StartWorker,
+        now: Callable[[], float],
+    ) -> None:
+        self.task = task
+        self.suite = task.suite
+        self.kept = task.kept
+        self.cases = _in_order(task.cases)
+        self.journal = book
+        self.progress = progress
+        self.folders = folders
+        self.start_worker = start_worker
+        self.now = now
+        self.deadline = now() + self.suite.budget.suite_s
+        self.rows = self.kept.rows
+        self.profiles = list(self.kept.profiles.values())
+        self.passed: list[Case] = []
+        self.plans: dict[str, sampling.Plan] = {}
+        self.digests: dict[str, str | None] = {}
+        self.out_of_time = False
+        self.prober = Prober(self.suite.budget, task.budget_bytes, folders, start_worker)
+        self.remaining = RemainingTime(self.cases, task.processes)
+        self._alive: tuple[str, Asked] | None = None
+        self._order = 0
+
+    # Probe
+
+    def probe_all(self) -> None:
+        """Probe every case, short lengths first, so that what fails at one length is not tried at longer ones."""
+        too_long: dict[tuple[Any, ...], str] = {}
+        for done, case in enumerate(self.cases):
+            begun = self.now()
+            kept = self.kept.probes.get(case.key)
+            probe = kept or self._probe(case, done, too_long.get(case.family))
+            if probe.status in _BLOCKS_LONGER:
+                too_long[case.family] = f"N={case.shape.seq_len} ended {probe.status}"
+            if probe.status is Status.PASSED:
+                self._plan(case, probe)
+            took_s = probe_s(probe.call_ns or 0.0) if kept else self.now() - begun
+            compiled = probe.compile_ns is not None
+            self.remaining.probed(case, took_s, self.plans.get(case.key), probe.call_ns, compiled=compiled)
+            if not kept:
+                self.progress.probed(case, probe, done + 1, len(self.cases), self.remaining.left_s())
+        # It holds memory of the device, which those that time shall have.
+        self.prober.close()
+
+    def _probe(self, case: Case, done: int, too_long: str | None) -> Probe:
+        """Probe a case, unless a shorter one was `too_long` already, and write down how it ended.
+
+        Raises:
+            NotStarted: there could be no worker, and nothing was measured yet.
+        """
+        self.progress.working("probe", case.title, done, len(self.cases), self.remaining.left_s())
+        reason = self._out_of_time() or too_long
+        try:
+            probe = Probe(case.key, Status.SKIPPED, reason) if reason else self.prober.probe(case)
+        except NotStarted as end:
+            if not self.rows:
+                raise
+            probe = Probe(case.key, end.status, end.reason)
+        self._write(probe)
+        return probe
+
+    def _plan(self, case: Case, probe: Probe) -> None:
+        assert probe.call_ns is not None
+        self.passed.append(case)
+        self.digests[case.key] = probe.output_digest
+        if not self.kept.failed(case.key):
+            self.plans[case.key] = planned(self.suite, case, probe.call_ns)
+
+    # Time
+
+    def time_all(self) -> None:
+        """Time the cases that passed, in as many fresh processes as there are to be; what is timed stays."""
+        waiting = [replicate for replicate in range(self.task.processes) if self._missing(replicate)]
+        self.remaining.to_time(len(waiting))
+        for replicate in waiting:
+            if not self._missing(replicate):
+                # Its last case failed in a replicate before.
+                continue
+            begun = self.now()
+            self._replicate(replicate)
+            if self.out_of_time:
+                return
+            self.remaining.replicated(self.now() - begun)
+            self.progress.replicated(replicate + 1, self.task.processes, self.remaining.left_s())
+
+    def _missing(self, replicate: int) -> set[str]:
+        """The keys of the cases that are still to be timed in a replicate."""
+        return {key for key in self.plans if replicate not in self.kept.samples.get(key, {})}
+
+    def _replicate(self, replicate: int) -> None:
+        """One replicate: the groups in random order, through one process as long as it lives, or until time is out."""
+        # All that passed its probe is put in order, done or not: so a replicate is the same however often it was cut.
+        groups = grouped(self.passed)
+        random.Random(f"{self.task.seed}:{replicate}").shuffle(groups)
+        missing = self._missing(replicate)
+        self._order = sum(replicate in told for told in self.kept.samples.values())
+        done = 0
+        for group in groups:
+            left = [case for case in group if case.key in missing]
+            if not left:
+                continue
+            if self._out_of_time():
+                break
+            left_s = self.remaining.left_s(done / len(missing))
+            self.progress.working("time", f"process {replicate + 1}", done, len(missing), left_s)
+            self._time_group(left, replicate)
+            done += len(left)
+        self._drop_worker()
+
+    def _time_group(self, group: list[Case], replicate: int) -> None:
+        """Time a group; a case that kills the process, or gets none, is written down, and the rest goes on in another.
+
+        What finds no room beside the others, which are all held ready at once, is timed after them, alone.
+        """
+        left = list(group)
+        while left:
+            try:
+                reply = self._worker(left[0]).ask(self._time_request(left, replicate), self.suite.budget.case_s)
+                samples = understood(partial(_samples, left), reply)
+            except WorkerEnded as end:
+                self._drop_worker()
+                struck = left.pop(end.index)
+                self._sampled([(struck, Sample(struck.key, end.status, end.reason, replicate=replicate))])
+            else:
+                told = list(zip(left, samples, strict=True))
+                crowded = [case for case, sample in told if sample.status is Status.OUT_OF_MEMORY and len(left) > 1]
+                self._sampled([(case, sample) for case, sample in told if case not in crowded])
+                for case in crowded:
+                    self._time_group([case], replicate)
+                return
+
+    def _time_request(self, cases: list[Case], replicate: int) -> dict[str, Any]:
+        return {
+            "do": "time",
+            "cases": [
+                {"case": case.to_json(), "plan": vars(self.plans[case.key]), "digest": self.digests[case.key]}
+                for case in cases
+            ],
+            "replicate": replicate,
+            "seed": f"{self.task.seed}:{replicate}:{cases[0].key}",
+            "value_ns": self.suite.measure.value_ms * 1e6,
+            "threads": prober.threads(cases[0]),
+        }
+
+    def _sampled(self, told: list[tuple[Case, Sample]]) -> None:
+        """Write samples with their part of the run and their places in the replicate; what failed is not timed again.
+
+        Those of a group that found room together are written at once: a run that is killed rarely tears them apart.
+        """
+        part, first = self.task.part, self._order
+        placed = [(case, replace(sample, order=first + i, part=part)) for i, (case, sample) in enumerate(told)]
+        self._order += len(placed)
+        self._write(*(sample for _, sample in placed))
+        for case, sample in placed:
+            self.progress.sampled(case, sample)
+            if sample.status is not Status.PASSED:
+                del self.plans[case.key]
+
+    # Profile
+
+    def profile_all(self) -> None:
+        """Profile the cases that passed, last, so that it takes nothing from what is timed."""
+        budget = self.suite.budget
+        budget_bytes = self.task.budget_bytes
+        profiler = Profiler(self.journal.folder, budget.case_s, budget_bytes, self.folders, self.start_worker)
+        passed = [case for case in self.cases if case.key in self.plans]
+        for done, case in enumerate(passed):
+            if case.key in self.kept.profiles:
+                continue
+            self.progress.working("profile", case.title, done, len(passed), None)
+            reason = self._out_of_time()
+            profile = Profile(case.key, Status.SKIPPED, reason, case.title) if reason else profiler.profile(case)
+            append_profile(self.journal.folder, profile)
+            self.profiles.append(profile)
+            self.progress.profiled(profile, done + 1, len(passed))
+
+    # All
+
+    def close(self) -> None:
+        """End the workers that are alive."""
+        self.prober.close()
+        self._drop_worker()
+
+    def _worker(self, case: Case) -> Asked:
+        """The replicate's worker, if it is alive and for the case's device; else a new one that is ready.
+
+        Raises:
+            NotStarted: there could be none.
+        """
+        if self._alive is None or self._alive[0] != case.device:
+            self._drop_worker()
+            limit = limit_for(self.task.budget_bytes, case)
+            self._alive = (case.device, started(lambda: self.start_worker("spawn", limit, self.folders)))
+        return self._alive[1]
+
+    def _drop_worker(self) -> None:
+        if self._alive is not None:
+            self._alive[1].close()
+            self._alive = None
+
+    def _out_of_time(self) -> str | None:
+        if self.now() < self.deadline:
+            return None
+        self.out_of_time = True
+        return f"the suite's {self.suite.budget.suite_s:g} s {SPENT}"
+
+    def _write(self, *rows: Result) -> None:
+        self.journal.append(*rows)
+        self.rows += rows
+
+
+def _in_order(cases: Sequence[Case]) -> list[Case]:
+    """Short lengths first; of one length, cases follow each other that share what the oracle says."""
+    firsts: dict[str, int] = {}
+    for place, case in enumerate(cases):
+        firsts.setdefault(_mechanism(case), place)
+    return sorted(cases, key=lambda case: (case.shape.seq_len, firsts[_mechanism(case)]))
+
+
+def _mechanism(case: Case) -> str:
+    """What cases have in common that differ by their implementation alone."""
+    return replace(case, implementation="").key
+
+
+def _samples(cases: Sequence[Case], reply: list[dict[str, Any]]) -> list[Sample]:
+    """What a worker says of a group.
+
+    Raises:
+        ValueError: it is not one sample for each of the cases.
+    """
+    samples = [Sample.from_json(row) for row in reply]
+    if [sample.case for sample in samples] != [case.key for case in cases]:
+        raise ValueError("samples of other cases")
+    return samples

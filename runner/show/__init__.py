@@ -1,0 +1,1 @@
+"""One variant explained: its description, its picture, and whether its implementations are right."""

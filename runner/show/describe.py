@@ -1,0 +1,115 @@
+"""One variant in words and as a picture: what `bench show` prints before it tries it out."""
+
+import statistics
+from dataclasses import MISSING, Field, fields
+from typing import Any
+
+from attnbench import variants
+from attnbench.reports.figures import pattern_image
+from attnbench.runner.show.lengths import POWERS
+from attnbench.suites import Case, Problem
+from attnbench.suites.problem import near, shown
+from attnbench.suites.schema.catalog import broken, leaves
+from attnbench.suites.schema.one_variant import named
+from attnbench.variants import Pattern, Spans, TooManySpans
+
+SIDE = 64
+"""Cells of a picture in the terminal, a side."""
+_FILE_SIDE = 256
+_SMALL = (1, 2, 3, 5, 7, 61, 97, 193, 389)
+_DENSITY = 1 / 2
+
+
+class Missing(Exception):
+    """A pattern does not exist at a length: why."""
+
+
+def head(name: str) -> str:
+    """What the variant's file says of it, where it lies, and its parameters.
+
+    Raises:
+        SuiteError: there is no such variant, or the file of a variant is broken.
+    """
+    variant = named(name)
+    description = variants.describe(name)
+    told = [name, "", *([description, ""] if description else [])]
+    told += [f"Source: {variant.source}", ""] if variant.source and "Source: " not in description else []
+    parameters = [_parameter(each) for each in fields(variant.pattern)]
+    return "\n".join([*told, f"file: {near(variants.file(name))}", "", "parameters", *(parameters or ["  none"])])
+
+
+def flaw(case: Case, n: int | None) -> str | None:
+    """What is wrong with the case's pattern itself, at small odd lengths, at those to draw at, or at n; or nothing."""
+    for each in (*_SMALL, *POWERS, *([n] if n else [])):
+        try:
+            found = None if case.pattern.unsupported(each) else variants.flaw(case.pattern, each)
+        except TooManySpans:
+            continue
+        except Exception as error:  # the user's file runs here: whatever it raises is told, with file and line
+            problem = broken(case.variant, error)
+            text = problem.text.replace("expected a variant", f"expected a pattern at N={each}")
+            return str(Problem(problem.file, problem.line, None, (), text))
+        if found:
+            return found
+    return None
+
+
+def spans(pattern: Pattern, n: int | None) -> Spans:
+    """The pattern's spans at length n; without one, at a length that shows its structure.
+
+    Raises:
+        Missing: there is no such pattern.
+    """
+    n = n or length(pattern)
+    if n is None:
+        raise Missing(f"it exists at no length up to {POWERS[-1]}; at N=1: {pattern.unsupported(1)}; give --seq-len")
+    reason = pattern.unsupported(n)
+    if reason:
+        raise Missing(reason)
+    try:
+        return pattern.spans(n)
+    except TooManySpans as error:
+        raise Missing(str(error)) from None
+
+
+def length(pattern: Pattern) -> int | None:
+    """A length to draw at: one at which the pattern hides half of the pairs, else the first at which it exists."""
+    there = [n for n in (*POWERS, *range(1, POWERS[-1])) if pattern.unsupported(n) is None]
+    sparse = (n for n in there if n in POWERS and pattern.spans(n).pairs() < _DENSITY * n**2)
+    return next(sparse, there[0] if there else None)
+
+
+def drawn(label: str, spans: Spans, encoding: str) -> str:
+    """The pattern as text, and how many keys and pairs there are."""
+    cell = -(-spans.n // SIDE)
+    scale = f"; a cell is {cell} x {cell} pairs, set where any is allowed" if cell > 1 else ""
+    seen = pattern_image.terminal(pattern_image.bitmap(spans, SIDE), encoding)
+    return "\n".join([title(label, spans.n) + scale, "", seen, "", *counted(spans)])
+
+
+def counted(spans: Spans) -> list[str]:
+    """How many keys a query sees, and how many pairs there are."""
+    counts = sorted(spans.counts().tolist())
+    least, most = counts[0], counts[-1]
+    return [
+        f"keys per query: {least}" + (f" to {most}, median {statistics.median(counts):g}" if least < most else ""),
+        f"allowed pairs: {spans.pairs():,} of {spans.n**2:,} ({spans.pairs() / spans.n**2:.1%})",
+    ]
+
+
+def picture_file(label: str, spans: Spans, kind: str) -> str | bytes:
+    """The contents of a picture file, `.svg` or `.png`."""
+    seen = pattern_image.bitmap(spans, _FILE_SIDE)
+    return pattern_image.png(seen) if kind == ".png" else pattern_image.svg(seen, title(label, spans.n))
+
+
+def title(label: str, n: int) -> str:
+    """What a picture shows."""
+    return f"{label} at N = {n}, queries down, keys across"
+
+
+def _parameter(each: "Field[Any]") -> str:
+    """A parameter's name, default and values on one line, and what it is on the next."""
+    default = "required" if each.default is MISSING else f"default {shown(each.default)}"
+    values = " or ".join(leaf.words for leaf in leaves(each))
+    return f"  {each.name} ({default}): {values}\n      {each.metadata['doc']}"

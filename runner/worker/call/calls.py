@@ -1,0 +1,166 @@
+"""The call that is measured: inputs, and what one direction does with them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from attnbench import variants
+from attnbench.runner.worker.call import compilation
+from attnbench.suites import Case, Direction
+from attnbench.variants import OWN, Shape, kernels
+from attnbench.variants.kernels import Kernel
+from attnbench.variants.kernels._oracle import Oracle
+
+
+class Inputs(NamedTuple):
+    """Queries `B H N D`, keys and values `B K N D`, and the gradient of the output `B H N D`, in the shape's layout."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    dout: Tensor
+
+
+def inputs(shape: Shape, dtype: str, device: str, seed: int = 0) -> Inputs:
+    """Standard normal tensors, the same on every run and device: drawn in float32 on the CPU, then converted.
+
+    The layout changes where numbers lie, not which they are.
+    """
+    # On the CPU a copy that is kept would count against the case's memory, and might be the tensors themselves.
+    drawn = _kept(shape, seed) if device == "cuda" else _drawn(shape, seed)
+
+    def made(tensor: Tensor) -> Tensor:
+        tensor = tensor.to(device=device, dtype=getattr(torch, dtype))
+        return tensor.transpose(1, 2).contiguous().transpose(1, 2) if shape.layout == "bnhd" else tensor
+
+    return Inputs(*map(made, drawn))
+
+
+def _drawn(shape: Shape, seed: int) -> tuple[Tensor, ...]:
+    """Standard normal float32 on the CPU: `B H N D`, twice `B K N D`, and `B H N D` again."""
+    generator = torch.Generator().manual_seed(seed)
+    heads = (shape.heads, shape.kv_heads, shape.kv_heads, shape.heads)
+    return tuple(torch.randn(shape.batch, each, shape.seq_len, shape.head_dim, generator=generator) for each in heads)
+
+
+_kept = lru_cache(maxsize=2)(_drawn)
+"""The same, of the last two kept: drawing takes longer than most that a GPU does with it."""
+
+
+def wait(device: str) -> None:
+    """Until everything queued is done."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def wait_for_stream(device: str) -> None:
+    """Until everything queued on the current stream is done: what runs beside it is not waited for."""
+    if device == "cuda":
+        torch.cuda.current_stream().synchronize()
+
+
+def input_bytes(shape: Shape, dtype: str) -> int:
+    """Bytes that `inputs` holds."""
+    rows = 2 * (shape.heads + shape.kv_heads) * shape.batch * shape.seq_len
+    return rows * shape.head_dim * int(getattr(torch, dtype).itemsize)
+
+
+def build(case: Case, shape: Shape) -> Kernel:
+    """The case's kernel, made ready for `shape`."""
+    if case.implementation == OWN:
+        own = variants.load(case.variant).build
+        if own is None:
+            raise TypeError(f"{case.variant} brings no build of its own")
+        return own(case.pattern, shape, case.dtype, case.device)
+    return kernels.load(case.implementation).build(case.pattern, shape, case.dtype, case.device)
+
+
+def reference(case: Case) -> Oracle | None:
+    """What the case's variant brings as its oracle, if it does; it refuses outputs of another shape or dtype."""
+    own = variants.load(case.variant).reference
+    if own is None:
+        return None
+
+    def outputs(q: Tensor, k: Tensor, v: Tensor, rows: Tensor) -> Tensor:
+        """Outputs `B H R D` of the queries at `rows`."""
+        out = own(case.pattern, q, k, v, rows)
+        expected = torch.Size((*q.shape[:2], len(rows), q.shape[3]))
+        if out.shape != expected or out.dtype != q.dtype:
+            found = f"{out.dtype} {list(out.shape)}"
+            raise TypeError(f"reference: expected {q.dtype} {list(expected)} for {len(rows)} rows, found {found}")
+        return out
+
+    return outputs
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is timed: one call in a direction, on inputs that stay where they are and may get other content."""
+
+    run: Callable[[], Any]
+    """`forward` gives the output; `training` the output, dQ, dK and dV; `backward` these three.
+
+    The gradient of an input that is ignored is None.
+    """
+    renew: Callable[[], None]
+    """To be called after the inputs got other content: `backward` makes its graph anew."""
+    output: Callable[[], Tensor] | None = None
+    """The output of the graph whose gradients `backward` computes."""
+
+    def found(self, result: Any) -> tuple[Any, ...]:
+        """What `run` gave, as a proof looks at it: the output, and dQ, dK, dV but in `forward`."""
+        if isinstance(result, tuple):
+            return result if self.output is None else (self.output(), *result)
+        return (result,)
+
+
+def call(kernel: Kernel, given: Inputs, direction: Direction) -> Call:
+    """One call in the given direction.
+
+    Gradients are `torch.autograd.grad(out, (q, k, v), dout)`. The graph of `backward` is made here, and kept.
+    """
+    attend = kernel.attend
+    if direction == "forward":
+
+        def forward() -> object:
+            with torch.no_grad():
+                return attend(given.q, given.k, given.v)
+
+        return Call(forward, _nothing)
+    leaves = tuple(tensor.detach().requires_grad_() for tensor in (given.q, given.k, given.v))
+    if direction == "training":
+
+        def training() -> object:
+            out = attend(*leaves)
+            return out, *torch.autograd.grad(out, leaves, given.dout, allow_unused=True)
+
+        return Call(training, _nothing)
+    graph: list[Tensor] = []
+
+    def renew() -> None:
+        graph.clear()
+        with compilation.kept_graph(kernel):
+            graph.append(attend(*leaves))
+
+    def backward() -> object:
+        return torch.autograd.grad(graph[0], leaves, given.dout, retain_graph=True, allow_unused=True)
+
+    renew()
+    return Call(backward, renew, lambda: graph[0])
+
+
+def ready(kernel: Kernel, given: Inputs, direction: Direction) -> Call:
+    """The same call; where the kernel is compiled, that is done here, and no call that is timed does it."""
+    with compilation.room(kernel):
+        made = call(kernel, given, direction)
+        if compilation.needed(kernel):
+            made.run()
+    return made
+
+
+def _nothing() -> None:
+    """What need not be renewed."""

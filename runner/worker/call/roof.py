@@ -1,0 +1,51 @@
+"""The machine's roofs, measured beside the cases: the fastest matrix product, and the fastest copy."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+from attnbench.runner.worker.call.clocks import Clock
+
+_SIDE = {"cpu": 1024, "cuda": 8192}
+"""Rows and columns of the product: long enough to run at full speed, short beside a group's values."""
+_COPY_BYTES = {"cpu": 2**25, "cuda": 2**30}
+"""More than caches hold."""
+_VALUES = 3
+
+
+class Roofs(NamedTuple):
+    """The best of a few values."""
+
+    flops_per_s: float
+    """Of a square matrix product: 2 side^3 FLOPs."""
+    copy_bytes_per_s: float
+    """Of a copy: bytes read and bytes written."""
+
+
+def fields(roofs: Roofs | None) -> dict[str, float | None]:
+    """Roofs as fields of a sample."""
+    if roofs is None:
+        return {"roof_flops_per_s": None, "copy_bytes_per_s": None}
+    return {"roof_flops_per_s": round(roofs.flops_per_s), "copy_bytes_per_s": round(roofs.copy_bytes_per_s)}
+
+
+def measure(dtype: str, device: str, clock: Clock) -> Roofs | None:
+    """The roofs of a dtype at the number of threads that is set; nothing where there is no room for them."""
+    side, number = _SIDE[device], getattr(torch, dtype)
+    try:
+        a, b, c = (torch.randn(side, side, device=device).to(number) for _ in range(3))
+        source = torch.ones(_COPY_BYTES[device] // number.itemsize, dtype=number, device=device)
+        target = torch.empty_like(source)
+        with torch.no_grad():
+            product_ns = _best_ns(lambda: torch.mm(a, b, out=c), clock)
+            copy_ns = _best_ns(lambda: target.copy_(source), clock)
+    except (RuntimeError, MemoryError):
+        return None
+    return Roofs(2 * side**3 / product_ns * 1e9, 2 * source.nbytes / copy_ns * 1e9)
+
+
+def _best_ns(call: Callable[[], object], clock: Clock) -> float:
+    """The shortest of a few calls, after one that does not count."""
+    clock(call, 1)
+    return min(clock(call, 1) for _ in range(_VALUES))

@@ -1,0 +1,258 @@
+"""A worker: a process that measures what it is asked, and may die of it.
+
+Requests and replies are JSON objects over a pipe. Torch is imported only once the process has its log file,
+its signals and the thread that ends it when its parent is gone.
+"""
+
+import gc
+import hashlib
+import itertools
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attnbench import variants
+from attnbench.runner.worker.process import failure, leftovers, parent_death
+from attnbench.suites import Case
+
+if TYPE_CHECKING:
+    from attnbench.runner.worker.timing import Bench
+
+Marks = Any
+"""A shared array of two integers: the case in flight, and a count that moves as long as work goes on."""
+
+
+def serve(
+    pipe: Connection, log: str, marks: Marks, budget_bytes: int | None, folders: list[str], link: Connection | None
+) -> None:
+    """Answer requests until the pipe closes; `link` leads to the worker with which this one takes turns."""
+    _detach(log)
+    for folder in folders:
+        variants.extend(Path(folder))
+    import torch
+
+    from attnbench.runner.machine import memory
+
+    # float32 means float32, also where TF32 would be faster.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    if budget_bytes is not None:
+        memory.limit(budget_bytes)
+    leftovers.prepare()
+    us = os.getpid()
+    desk = _Desk(pipe, marks, link)
+    pipe.send_bytes(b'{"ready": true}')
+    while True:
+        try:
+            request = json.loads(pipe.recv_bytes())
+        except EOFError:
+            return
+        try:
+            reply = desk.answer(request.pop("do"), request)
+        except failure.DeviceLost as lost:
+            # An orderly end would run CUDA's clean-up on a context that is lost, and may abort over it.
+            os.write(2, f"{lost}\n".encode())
+            os._exit(1)
+        except failure.Spoiled as spoiled:
+            leftovers.end_forked(us)
+            pipe.send_bytes(json.dumps({"ended": [spoiled.status, spoiled.reason]}).encode())
+            return
+        leftovers.end_forked(us)
+        pipe.send_bytes(json.dumps({"reply": reply}).encode())
+
+
+class _Desk:
+    """Where requests are answered: what is asked for names the method."""
+
+    def __init__(self, pipe: Connection, marks: Marks, link: Connection | None) -> None:
+        self._pipe = pipe
+        self._marks = marks
+        self._link = link
+        self._us = os.getpid()
+        self._bench: Bench | None = None
+
+    def answer(self, what: str, request: dict[str, Any]) -> object:
+        """The reply to a request."""
+        answers: dict[str, Callable[..., object]] = {
+            "environment": self._environment,
+            "free_bytes": self._free_bytes,
+            "plan": self._plan,
+            "rate": self._rate,
+            "probe": self._probe,
+            "time": self._time,
+            "ready": self._ready,
+            "turns": self._turns,
+            "settle": self._settle,
+            "agreement": self._agreement,
+            "overhead": self._overhead,
+            "profile": self._profile,
+            "imports": self._imports,
+        }
+        return answers[what](**request)
+
+    def _environment(self) -> object:
+        from attnbench.runner.machine import environment
+
+        return environment.of_torch()
+
+    def _free_bytes(self) -> int | None:
+        """Memory of the CUDA device that a case could take."""
+        from attnbench.runner.machine import memory
+
+        return memory.cuda_free_bytes()
+
+    def _plan(self, case: dict[str, Any], threads: int, budget_bytes: int) -> object:
+        """What is known of a case before it is tried."""
+        from attnbench.runner.worker import admission
+
+        _set_threads(threads)
+        return admission.plan(Case.from_json(case), budget_bytes)
+
+    def _rate(self, dtype: str, device: str, threads: int) -> float | None:
+        """FLOP/s of the fastest matrix product, here and now."""
+        from attnbench.runner.worker.call import clocks, roof
+
+        _set_threads(threads)
+        roofs = roof.measure(dtype, device, clocks.of(device))
+        return None if roofs is None else roofs.flops_per_s
+
+    def _probe(self, case: dict[str, Any], threads: int, budget_bytes: int, oracle: str | None) -> object:
+        """One careful look at a case."""
+        from attnbench.runner.worker import probe
+
+        _set_threads(threads)
+        return probe.probe(Case.from_json(case), budget_bytes, self._stage, oracle).to_json()
+
+    def _time(
+        self, cases: list[dict[str, Any]], threads: int, replicate: int, seed: str, value_ns: float
+    ) -> list[dict[str, Any]]:
+        """The samples of a group in one replicate."""
+        from attnbench.runner.worker import timing
+        from attnbench.runner.worker.call.sampling import Plan
+
+        _set_threads(threads)
+        planned = [(Case.from_json(each["case"]), Plan(**each["plan"]), each["digest"]) for each in cases]
+        return [sample.to_json() for sample in timing.group(planned, replicate, seed, value_ns, self._mark)]
+
+    def _imports(self, root: str) -> dict[str, str]:
+        """What this process has imported from under `root`: a hash of each file, by its path there."""
+        files = [Path(file) for each in [*sys.modules.values()] if (file := getattr(each, "__file__", None))]
+        inside = sorted(file for file in files if file.is_relative_to(root))
+        return {str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest() for file in inside}
+
+    def _ready(self, cases: list[dict[str, Any]], threads: int, value_ns: float) -> dict[str, list[str]]:
+        """Make the cases of a group ready, to take turns on them; status and reason of those that failed, by index."""
+        from attnbench.runner.worker.timing import Bench
+
+        _set_threads(threads)
+        self._bench = None
+        # Off for good: nobody knows when the last value will be asked for, and nothing here makes cycles.
+        gc.collect()
+        gc.disable()
+        self._bench = Bench([Case.from_json(case) for case in cases], value_ns, self._mark)
+        return {str(index): [str(status), reason] for index, (status, reason) in self._bench.ended.items()}
+
+    def _turns(self, index: int, calls: int, led: bool, last: bool, side: int, order: list[int]) -> dict[str, Any]:
+        """One value for each time that `order` names this side, while the other worker waits.
+
+        `values`, or `ended` with status and reason where the case failed here. The result of a case's `last` value
+        stays until it is settled.
+        """
+        assert self._bench is not None
+        assert self._link is not None
+        values: list[float | None] = []
+        try:
+            for taker, slots in itertools.groupby(order):
+                if taker == side:
+                    for _ in slots:
+                        ending = last and len(values) == order.count(side) - 1
+                        values.append(self._bench.take(index, calls, led=led, last=ending))
+                    leftovers.end_forked(self._us)
+                    self._link.send_bytes(b"!")
+                else:
+                    self._link.recv_bytes()
+                    self._mark(index)
+        except (EOFError, OSError):
+            # The other worker is gone; the parent hears of it from there.
+            return {"values": []}
+        ended = self._bench.ended.get(index)
+        return {"ended": ended} if ended else {"values": values}
+
+    def _settle(self, index: int, digest: str | None) -> list[Any] | None:
+        """Hold the result of a case's last value to what was proved; status and reason where it is wrong."""
+        assert self._bench is not None
+        self._bench.settle(index, digest)
+        ended = self._bench.ended.get(index)
+        return None if ended is None else [*ended]
+
+    def _agreement(self, index: int, plan: dict[str, Any], threads: int, seed: str) -> list[list[float]]:
+        """Pairs of values of a case that is ready: by our clock and by torch's timer, in random order."""
+        from attnbench.runner.worker.call.sampling import Plan
+
+        assert self._bench is not None
+        return self._bench.agreement(index, Plan(**plan), threads, seed)
+
+    def _overhead(self, calls: int) -> float:
+        """What the clock adds to each call, in nanoseconds: the least of a hundred values of an empty call."""
+        from attnbench.runner.worker.call import clocks
+
+        return min(clocks.cpu(_nothing, calls) for _ in range(100))
+
+    def _profile(self, case: dict[str, Any], threads: int, trace: str) -> object:
+        """Where the time and the memory of a case go; its Chrome trace is written to `trace`."""
+        from attnbench.runner.worker import profile
+
+        _set_threads(threads)
+        return profile.profile(Case.from_json(case), Path(trace), self._stage).to_json()
+
+    def _mark(self, index: int) -> None:
+        leftovers.end_forked(self._us)
+        self._marks[0] = index
+        self._marks[1] += 1
+
+    def _stage(self, name: str, *, anew: bool = False, aside: bool = False) -> None:
+        """Tell the parent what is being done; `anew` is a sign that work goes on, and gives it all its time again.
+
+        What is done `aside` takes nothing of that time.
+        """
+        leftovers.end_forked(self._us)
+        self._marks[1] += anew
+        self._pipe.send_bytes(json.dumps({"stage": name, "aside": aside}).encode())
+
+
+def _nothing() -> None:
+    """An empty call."""
+
+
+def _set_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _detach(log: str) -> None:
+    """Send both outputs to the log, leave Ctrl-C to the parent, and end when the parent does."""
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
+    # The parent has it open too: without a name it is gone with both, however they end.
+    os.unlink(log)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    # That thread never runs while a kernel keeps the interpreter to itself.
+    parent_death.prevent()

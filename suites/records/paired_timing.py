@@ -1,0 +1,194 @@
+"""What `bench ab` and `bench selftest` write down, row by row: the fields that are read, by the kind of the row."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from attnbench.suites.case import Case
+from attnbench.suites.fields import (
+    Bytes,
+    Count,
+    FromJson,
+    LogRatio,
+    Moment,
+    Name,
+    Nanoseconds,
+    Range,
+    Seconds,
+    kind_of,
+    read,
+)
+from attnbench.suites.records.run_json import Environment
+from attnbench.suites.result import Probe
+from attnbench.suites.schema.check import Check
+from attnbench.suites.status import Status
+
+AB = "ab.jsonl"
+SELFTEST = "selftest.jsonl"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """How many pairs of processes each stage had; below three nothing is decided."""
+
+    screen: Annotated[int, Range(3, 10_000)]
+    confirm: Annotated[int, Range(3, 10_000)]
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One side of a comparison."""
+
+    name: Name
+    commit: Name
+
+
+@dataclass(frozen=True)
+class Revisions:
+    """Both sides."""
+
+    A: Revision
+    B: Revision
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A case and its label, for its variant may not be here."""
+
+    label: Name
+    case: Case
+
+    @classmethod
+    def read(cls, row: Any) -> Self:
+        """What a row of `cases` says.
+
+        Raises:
+            ValueError: it is none; the first field that is wrong is named.
+        """
+        case = Case.read(row)
+        return read(cls, {**row, "case": case})
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The row `environment` of a comparison."""
+
+    facts: Environment
+    pairs: Pairs
+    revisions: Revisions
+    policy: Check
+    command: str
+    cases: tuple[Annotated[Labelled, FromJson(Labelled.read)], ...]
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A case probed on one side."""
+
+    arm: Literal["A", "B"]
+    probe: Probe
+    imports: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A pair of processes."""
+
+    stage: Literal["same", "screen", "confirm"]
+    ratios: dict[Name, LogRatio]
+    ended: dict[Name, tuple[str, Status, str]]
+
+
+@dataclass(frozen=True)
+class OutOfTime:
+    """The suite's time was spent."""
+
+    suite_s: Seconds
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Nothing is missing."""
+
+
+@dataclass(frozen=True)
+class Selftested:
+    """The row `environment` of a self-test."""
+
+    facts: Environment
+    pairs: Pairs
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A case of a self-test."""
+
+    key: Name
+    case: Annotated[Case, FromJson(Case.read)]
+    probe: Probe
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """What the timed loop itself takes."""
+
+    calls: Count
+    empty_ns: Moment
+    value_ns: Nanoseconds
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Times by our clock and by torch's timer, in pairs."""
+
+    pairs_ns: dict[Name, Annotated[tuple[tuple[Nanoseconds, Nanoseconds], ...], Range(1, 10**6)]]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Peak, FLOPs and computed pairs of some cases in one process."""
+
+    peak_flops_pairs: dict[Name, tuple[Bytes | None, Count | None, Count | None]]
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A run through both stages."""
+
+    run: Count
+    slowdown: Annotated[float, Range(0.0, 1.0)]
+    screen: dict[Name, tuple[LogRatio, ...]]
+    confirm: dict[Name, tuple[LogRatio, ...]]
+    wall_s: Annotated[float, Range(1e-9, 1e9)]
+    parent_cpu_s: Seconds
+
+
+_KINDS: Mapping[str, Mapping[str, type]] = {
+    AB: {
+        "environment": Compared,
+        "probe": Probed,
+        "pair": Pair,
+        "out_of_time": OutOfTime,
+        "finished": Finished,
+    },
+    SELFTEST: {
+        "environment": Selftested,
+        "case": Tried,
+        "overhead": Overhead,
+        "agreement": Agreement,
+        "memory": Memory,
+        "decision": Decided,
+    },
+}
+
+
+def checked(file: str, row: Any) -> dict[str, Any]:
+    """A row of a file of this name, as it stands.
+
+    Raises:
+        ValueError: it is none; the first field that is wrong is named.
+    """
+    kinds = _KINDS[file]
+    read(kinds[kind_of(row, kinds)], row)
+    told: dict[str, Any] = row
+    return told

@@ -1,0 +1,102 @@
+"""What `run.json` holds, field by field. What is not named here is kept as it stands."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Self
+
+from attnbench.suites.case import Case, Threads
+from attnbench.suites.fields import Bytes, Count, FromJson, Name, Range, read
+from attnbench.suites.schema.check import Check
+
+FORMAT = 1
+"""The `format` of `run.json` that this code reads."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The facts of a machine that are more than shown and compared."""
+
+    commit: Name | None = None
+    python: Name | None = None
+    torch: Name | None = None
+    cpu: Name | None = None
+    gpu: Name | None = None
+    threads: Threads | None = None
+    memory_bytes: Bytes | None = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A case of the run, its key, the key of its baseline, and its label as it was where it ran."""
+
+    key: Name
+    case: Case
+    baseline: Name | None
+    label: Name | None = None
+
+    @classmethod
+    def read(cls, row: Any) -> Self:
+        """What a row of `cases` says.
+
+        Raises:
+            ValueError: it is none; the first field that is wrong is named.
+        """
+        case = Case.read(row)
+        return read(cls, {**row, "case": case})
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A picture of a pattern: `n` rows of `n` bits, packed in hex."""
+
+    label: Name
+    n: Annotated[int, Range(1, 4096)]
+    rows: tuple[str, ...]
+    seq_len: Count | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            sizes = {len(bytes.fromhex(row)) for row in self.rows}
+        except ValueError:
+            raise ValueError("rows: expected hexadecimal digits, found others") from None
+        if len(self.rows) != self.n or sizes != {-(-self.n // 8)}:
+            found = f"{len(self.rows)} rows of {sorted(sizes)} bytes for n = {self.n}"
+            raise ValueError(f"expected a picture of n rows of n bits, found {found}")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a run that went on: when, for how many processes, where, and what had changed."""
+
+    started: str
+    processes: Count
+    environment: Environment
+    changed: dict[str, tuple[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a report needs of a suite."""
+
+    check: Check = field(default_factory=Check)
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """All of it."""
+
+    format: Literal[1]
+    name: Name
+    question: str
+    command: str
+    suite: Policy
+    source: str
+    environment: Environment
+    cases: tuple[Annotated[Planned, FromJson(Planned.read)], ...]
+    patterns: tuple[Thumbnail, ...]
+    started: Name | None = None
+    finished: Name | None = None
+    resumed: tuple[Part, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len({each.key for each in self.cases}) < len(self.cases):
+            raise ValueError("cases: expected each key once, found one twice")

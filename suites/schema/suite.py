@@ -1,0 +1,149 @@
+"""A suite: which variants to measure at which sizes, and how."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_serializer, field_validator
+from pydantic_core import InitErrorDetails
+
+from attnbench.suites.case import Case, Direction
+from attnbench.suites.schema import choices
+from attnbench.suites.schema.budget import Budget, Measure
+from attnbench.suites.schema.check import Check
+from attnbench.suites.schema.expand import MOST_CASES, Entry, Exclusion, excluded, expand, size
+from attnbench.suites.schema.sizes import Sizes
+from attnbench.suites.schema.values import As, Late, Model, expected, one_of, one_or_more, scalar, text
+
+MOST_EXCLUSIONS = 100
+
+
+def _usual(data: Mapping[str, Any]) -> str | None:
+    """The baseline of a suite that names none."""
+    return "full/sdpa" if "full/sdpa" in _held(data.get("variants", ())) else None
+
+
+def _held(entries: tuple[Entry, ...]) -> list[str]:
+    """Every variant/implementation of a suite."""
+    return list(dict.fromkeys(f"{entry.variant}/{how}" for entry in entries for how in entry.implementations))
+
+
+class Suite(Model):
+    """Which variants of attention to measure at which sizes, and how. Made by `load`, `parse` or `model_validate`."""
+
+    name: Annotated[str, As(scalar(text("letters, digits and . _ -", "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")))]
+    """The suite's short name: letters, digits, and . _ - between them."""
+    question: Annotated[str, As(scalar(text("a question", r"\S")))]
+    """What the suite wants to know; the report opens with it."""
+    level: Annotated[str, As(scalar(one_of(["attention"])))] = "attention"
+    """What is measured: attention alone, from queries, keys and values to outputs."""
+    shape: Sizes
+    dtype: Annotated[tuple[str, ...], As(one_or_more(choices.DTYPE))] = ("float32",)
+    """The type of queries, keys, values and outputs."""
+    device: Annotated[tuple[str, ...], As(one_or_more(choices.DEVICE))] = ("cpu",)
+    """Where to compute."""
+    direction: Annotated[tuple[Direction, ...], As(one_or_more(choices.DIRECTION))] = ("forward",)
+    """Without gradients, the gradients alone, or both."""
+    threads: Annotated[tuple[int | Literal["auto"], ...], As(one_or_more(*choices.THREADS))] = ("auto",)
+    """CPU threads of one call; auto: as many as there are physical cores, or fewer where the process may use fewer."""
+    variants: Annotated[tuple[Entry, ...], Late(choices.entries)]
+    """Each a name, or a name with parameters; a list of values makes a grid."""
+    baseline: Annotated[str | None, Late(choices.baselines)] = Field(default_factory=_usual)
+    """What speed-ups are against, at the same shape; null: no speed-ups. By default full/sdpa, if it is listed."""
+    exclude: Annotated[tuple[Exclusion, ...], Late(choices.exclusions)] = Field(default=(), max_length=MOST_EXCLUSIONS)
+    """Cases to leave out: those that match every key of an entry."""
+    measure: Measure = Measure()
+    budget: Budget = Budget()
+    check: Check = Check()
+
+    _source: str = PrivateAttr("")
+    _path: Path | None = PrivateAttr(None)
+
+    def model_post_init(self, context: Any) -> None:
+        """Keep the text and the path of the file, which `load` tells."""
+        self._source, self._path = (context or {}).get("source", ""), (context or {}).get("path")
+
+    @field_validator("variants")
+    @classmethod
+    def _few(cls, variants: tuple[Entry, ...], info: ValidationInfo) -> tuple[Entry, ...]:
+        axes = {**info.data, "variants": variants}
+        if _complete(axes) and size(axes) > MOST_CASES:
+            raise expected(f"at most {MOST_CASES} cases", instead=f"{size(axes)} combinations")
+        return variants
+
+    @field_validator("baseline")
+    @classmethod
+    def _listed(cls, baseline: str | None, info: ValidationInfo) -> str | None:
+        held = _held(info.data.get("variants", ()))
+        if baseline is not None and held and baseline not in held:
+            raise expected(f"one of this suite's {', '.join(held)}", held)
+        return baseline
+
+    @field_validator("exclude")
+    @classmethod
+    def _leave_some(cls, exclude: tuple[Exclusion, ...], info: ValidationInfo) -> tuple[Exclusion, ...]:
+        if not _complete(info.data):
+            return exclude
+        cases = expand(info.data)
+        dropped = excluded(cases, exclude)
+        idle = [index for index, keys in enumerate(dropped) if not keys]
+        if idle:
+            error = expected("an entry that matches some case", instead="none; correct or remove it")
+            lines = [InitErrorDetails(type=error, loc=(index,), input=exclude[index]) for index in idle]
+            raise ValidationError.from_exception_data("exclude", lines)
+        gone = set().union(*dropped)
+        if len(gone) == len(cases):
+            raise expected("some case to be left", instead=f"all {len(cases)} excluded")
+        baseline = info.data.get("baseline")
+        against = {case.key for case in cases if f"{case.variant}/{case.implementation}" == baseline}
+        if against and against <= gone:
+            raise expected(f"some case of the baseline {baseline} to be left", instead="none; name another, or null")
+        return exclude
+
+    @field_serializer("variants")
+    def _entries(self, variants: tuple[Entry, ...]) -> list[dict[str, Any]]:
+        return [entry.to_json() for entry in variants]
+
+    @property
+    def source(self) -> str:
+        """The text of the suite's file; empty if there is none."""
+        return self._source
+
+    @property
+    def path(self) -> Path | None:
+        """The suite's file, if there is one."""
+        return self._path
+
+    def cases(self) -> list[Case]:
+        """Every case once, those excluded left out.
+
+        In the order of shapes (lengths ascending within the other sizes), dtypes, devices, directions, threads,
+        and then of variants and their grids as listed.
+        """
+        cases = expand(vars(self))
+        dropped = set[str]().union(*excluded(cases, self.exclude))
+        return [case for case in cases if case.key not in dropped]
+
+    def baseline_of(self, case: Case) -> Case | None:
+        """The case that a speed-up of `case` is against: the first of its group with the baseline's names."""
+        return self.baselines.get(case.group)
+
+    @cached_property
+    def baselines(self) -> Mapping[tuple[Any, ...], Case]:
+        """The baseline of every group that has one."""
+        held = [case for case in self.cases() if f"{case.variant}/{case.implementation}" == self.baseline]
+        return {case.group: case for case in reversed(held)}
+
+    def with_processes(self, processes: int) -> Self:
+        """The suite with another number of replicates."""
+        return self.model_copy(update={"measure": self.measure.model_copy(update={"processes": processes})})
+
+    def to_json(self) -> dict[str, Any]:
+        """The suite as JSON, defaults included; `model_validate` takes it again."""
+        return self.model_dump(mode="json")
+
+
+def _complete(axes: Mapping[str, Any]) -> bool:
+    """Whether all axes are valid, so that cases can be made of them."""
+    return axes.keys() >= {"shape", "dtype", "device", "direction", "threads", "variants"}

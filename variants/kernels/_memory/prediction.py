@@ -1,0 +1,248 @@
+"""What calls allocate: the sizes of tensors, and the workspace of torch's fused kernel on a CPU.
+
+The fused kernel works on tiles of R queries by C keys, one per thread: R is 256 for 768 queries and more, 64 for
+192 and more, else 32, and C is 512, both at most what there is. With numbers of s bytes, sums of S bytes
+(float32, or float64 for float64) and head width D, it allocates
+
+- forward: the output, a log-sum-exp of S bytes per query, and per thread (R C + 2 R + R D) S, and R C s where
+  s < S for the weights as rounded;
+- backward: dQ, dK, dV, a copy like dQ, and per thread 2 R C S, and where s < S also 2 R C s, and what the matrix
+  products take for themselves, which is learned (`_products`).
+
+On a CPU with a matrix unit (`_packing`: AMX for bfloat16, AMX-FP16 for float16) the forward kernel first packs keys
+and values, where there is enough to do: at least 64 queries and keys, and for each thread 4 queries or more to every
+key head; in float16, 16 and 1. That takes, in numbers of s bytes, keys and values once more and per thread a tile of
+keys C D. The matrix unit reads pairs: an odd D is made even in keys and in a tile of queries R D, an odd number of
+keys in values and weights. The backward kernel packs nothing, nor does any kernel on ARM.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attnbench.variants._shape import Shape
+from attnbench.variants.kernels._memory import packing
+from attnbench.variants.kernels._memory.products import product_bytes
+from attnbench.variants.kernels._support import DTYPES, itemsize, sum_itemsize
+from attnbench.variants.kernels.blockwise.merge import Piece
+from attnbench.variants.kernels.blockwise.rows import Strided
+from attnbench.variants.kernels.blockwise.steps import Step
+
+_KEYS = 512
+_LEAST_TO_PACK = {"float16": (16, 1), "bfloat16": (64, 4)}
+"""What is packed: calls of so many queries and keys, with so many queries for each thread to every key head."""
+
+
+def query_bytes(shape: Shape, dtype: str) -> int:
+    """Bytes of a tensor `B H N D`: queries, outputs, dQ."""
+    return shape.batch * shape.heads * shape.seq_len * shape.head_dim * itemsize(dtype)
+
+
+def key_bytes(shape: Shape, dtype: str) -> int:
+    """Bytes of a tensor `B K N D`: keys, values, dK, dV."""
+    return query_bytes(shape, dtype) * shape.kv_heads // shape.heads
+
+
+def reordered_bytes(shape: Shape, dtype: str) -> tuple[int, int]:
+    """Bytes of the copies of a query tensor and of a key tensor that make them contiguous; 0 where they are."""
+    copies = [shape.layout != "bhnd" and heads > 1 for heads in (shape.heads, shape.kv_heads)]
+    return query_bytes(shape, dtype) * copies[0], key_bytes(shape, dtype) * copies[1]
+
+
+def sums_bytes(shape: Shape, dtype: str) -> int:
+    """Bytes of the log-sum-exp `B H N` that the fused kernel hands to its backward."""
+    return shape.batch * shape.heads * shape.seq_len * sum_itemsize(dtype)
+
+
+def forward_workspace(
+    heads: int, key_heads: int, queries: int, keys: int, head_dim: int, dtype: str, threads: int
+) -> int:
+    """Bytes of the fused kernel's tiles, forward, and of what it packs; `heads` and `key_heads` are over the batch."""
+    rows, columns = _tile(queries, keys)
+    rounded = rows * columns * itemsize(dtype) if itemsize(dtype) < sum_itemsize(dtype) else 0
+    tiles = threads * ((rows * columns + 2 * rows + rows * head_dim) * sum_itemsize(dtype) + rounded)
+    return tiles + _packed_bytes(heads, key_heads, queries, keys, head_dim, dtype, threads)
+
+
+def _packed_bytes(heads: int, key_heads: int, queries: int, keys: int, head_dim: int, dtype: str, threads: int) -> int:
+    """Bytes that packing adds to the tiles; no threads means another device, which packs nothing."""
+    if not threads or not packing.could_pack(DTYPES[dtype]):
+        return 0
+    rows, columns = _tile(queries, keys)
+    tiles_per_thread = -(-heads * -(-queries // rows) // threads)
+    least, queries_per_head = _LEAST_TO_PACK[dtype]
+    if min(queries, keys) < least or tiles_per_thread * rows < queries_per_head * key_heads:
+        return 0
+    odd_width, odd_keys = head_dim % 2, keys % 2
+    packed = key_heads * (keys * (head_dim + odd_width) + (keys + odd_keys) * head_dim)
+    padded = rows * (head_dim + 1) * odd_width + rows * (columns % 2)
+    return (packed + threads * (columns * head_dim + padded)) * itemsize(dtype)
+
+
+def backward_workspace(key_heads: int, queries: int, keys: int, head_dim: int, dtype: str, threads: int) -> int:
+    """Bytes of the fused kernel's tiles, backward, and of their products; `key_heads` are over the batch."""
+    rows, columns = _tile(queries, keys)
+    rounded = itemsize(dtype) if itemsize(dtype) < sum_itemsize(dtype) else 0
+    tiles = 2 * rows * columns * (sum_itemsize(dtype) + rounded)
+    if not threads or not rounded:
+        return threads * tiles
+    # As few queries as have tiles of this height.
+    few = next((least for least in (768, 192) if queries >= least), rows)
+    return threads * tiles + product_bytes(min(key_heads, 2), few, columns, head_dim, DTYPES[dtype], tiles)
+
+
+def fused_bytes(shape: Shape, dtype: str, direction: str, threads: int) -> int:
+    """Bytes of one call of the fused kernel without a mask over whole sequences.
+
+    With T a query tensor, U a key tensor and L the log-sum-exp: forward T + L, backward 2 T + 2 U, training
+    3 T + 2 U + L, each with its workspace; T + L and that of the forward, where that is more. Its own order is `bnhd`:
+    the backward copies no output's gradient that has it, which saves T.
+    """
+    queries, keys, n = query_bytes(shape, dtype), key_bytes(shape, dtype), shape.seq_len
+    out = queries + sums_bytes(shape, dtype)
+    heads, key_heads = shape.batch * shape.heads, shape.batch * shape.kv_heads
+    workspace = forward_workspace(heads, key_heads, n, n, shape.head_dim, dtype, threads)
+    if direction == "forward":
+        return out + workspace
+    gradients = queries * (2 if shape.layout == "bhnd" else 1) + 2 * keys
+    gradients += backward_workspace(key_heads, n, n, shape.head_dim, dtype, threads)
+    return gradients if direction == "backward" else out + max(workspace, gradients)
+
+
+@dataclass(frozen=True)
+class CallBytes:
+    """Bytes of one of the calls of `blockwise`."""
+
+    kept: int
+    """What a later backward needs: output, log-sum-exp, the mask as numbers, and whatever was copied to be read."""
+    forward: int
+    """What the call takes besides and gives back."""
+    backward: int
+    """What its gradients take until they are added."""
+
+
+def call_bytes(step: Step, shape: Shape, dtype: str, threads: int) -> CallBytes:
+    """Bytes of one call of a step.
+
+    The queries are copied where they are gathered, or folded for several query heads a key head, and copied back
+    from that where there are several key heads and blocks; what lies like the whole sequence never is. The fused
+    backward copies the output's gradient unless it lies so.
+    """
+    size, group = itemsize(dtype), shape.heads // shape.kv_heads
+    (blocks, height), (_, width) = step.queries.shape, step.keys.shape
+    heads = step.heads * blocks
+    queries = heads * height * group * shape.head_dim * size
+    keys = heads * width * shape.head_dim * size
+    part = not _whole(step, shape)
+    folded = queries * (group > 1 and part)
+    unfolded = folded * (step.heads > 1 and blocks > 1)
+    read = max(queries * bool(step.queries.copied), folded)
+    mask = 0 if step.mask is None else height * group * width * size
+    kept = queries + heads * height * group * sum_itemsize(dtype) + mask
+    copied = step.heads * step.keys.copied * shape.head_dim * size
+    kept += read + 2 * copied
+    workspace = backward_workspace(heads, height * group, width, shape.head_dim, dtype, threads) + queries * part
+    added = copied or keys * step.keys.at_once // width
+    widened = added // size * sum_itemsize(dtype) * (size < 4)
+    gathered = 8 * step.heads * step.keys.copied + copied
+    return CallBytes(
+        kept,
+        max(forward_workspace(heads, heads, height * group, width, shape.head_dim, dtype, threads), unfolded),
+        read + queries + 2 * keys + max(workspace, unfolded, gathered + widened),
+    )
+
+
+def _whole(step: Step, shape: Shape) -> bool:
+    """Whether the queries of a call lie like the whole sequence: one block, or all of the blocks that interleave."""
+    rows, n = step.queries, shape.seq_len
+    blocks, height = rows.shape
+    interleaved = isinstance(rows, Strided) and rows.step < rows.spacing
+    return height == n or (interleaved and blocks * height == n)
+
+
+def read_in_place(step: Step, shape: Shape) -> tuple[bool, bool]:
+    """Whether a call reads queries, and keys, as views: what they are views of is then kept for its gradients."""
+    folded = shape.heads > shape.kv_heads and step.queries.shape[1] > 1 and not _whole(step, shape)
+    return not (step.queries.copied or folded), not step.keys.copied
+
+
+def merged_bytes(pieces: Sequence[Piece], shape: Shape, dtype: str, direction: str, device: str, threads: int) -> int:
+    """Bytes of a call that merges pieces, with T a query tensor, U a key tensor and L the log-sum-exps.
+
+    Forward: T + L, the keys and values that a piece gathers, and the largest of its calls. Backward: T + 2 U for the
+    gradients' sums (float32 at least), a piece's gathered keys, values and their sums, and the largest of its calls.
+    Training: T + L, which are kept, and a backward. Tensors in another layout are copied each time: T + 2 U forward,
+    and another T for the output's gradient.
+    """
+    queries, keys = query_bytes(shape, dtype), key_bytes(shape, dtype)
+    copied_queries, copied_keys = reordered_bytes(shape, dtype)
+    kept = queries + sums_bytes(shape, dtype)
+    if direction == "forward":
+        return (
+            kept
+            + copied_queries
+            + 2 * copied_keys
+            + max(
+                _gathered_bytes(piece, shape, itemsize(dtype))
+                + max(_merged_call_bytes(step, shape, dtype, device, threads).forward for step in piece.steps)
+                for piece in pieces
+            )
+        )
+    wider = sum_itemsize(dtype) // itemsize(dtype)
+    rounded = queries + 2 * keys if wider > 1 else 0
+    backward = (
+        2 * copied_queries
+        + 2 * copied_keys
+        + (queries + 2 * keys) * wider
+        + max(
+            rounded,
+            *(
+                _gathered_bytes(piece, shape, itemsize(dtype) + sum_itemsize(dtype))
+                + max(_merged_call_bytes(step, shape, dtype, device, threads).backward for step in piece.steps)
+                for piece in pieces
+            ),
+        )
+    )
+    return backward if direction == "backward" else kept + backward
+
+
+def _gathered_bytes(piece: Piece, shape: Shape, size: int) -> int:
+    """Bytes of the keys and values that a piece gathers, in numbers of `size` bytes."""
+    keys = 0 if piece.keys is None else piece.keys.shape[1]
+    return 2 * shape.batch * shape.kv_heads * keys * shape.head_dim * size
+
+
+def _merged_call_bytes(step: Step, shape: Shape, dtype: str, device: str, threads: int) -> CallBytes:
+    """Bytes of one call of a piece; it keeps nothing.
+
+    Merging widens reduced numbers, and copies outputs that were folded. Written out, on CUDA, a call holds two matrices
+    of scores, and its gradients three.
+    """
+    size, total, group = itemsize(dtype), sum_itemsize(dtype), shape.heads // shape.kv_heads
+    (blocks, height), (_, width) = step.queries.shape, step.keys.shape
+    heads = step.heads * blocks
+    rows = heads * height * group
+    queries = rows * shape.head_dim * size
+    keys = heads * width * shape.head_dim * size
+    part = not _whole(step, shape)
+    copied = bool(step.queries.copied)
+    read = queries * (copied or (group > 1 and part))
+    gathered = 2 * step.heads * step.keys.copied * shape.head_dim * size
+    widened = 2 * rows * shape.head_dim * total * (size < total)
+    scores = rows * width * total * (device != "cpu")
+    sizes = height * group, width, shape.head_dim
+    forward = read + gathered + forward_workspace(heads, heads, *sizes, dtype, threads) + 2 * scores
+    backward = 3 * read + gathered + queries * part + backward_workspace(heads, *sizes, dtype, threads)
+    merging = 2 * rows * total + queries * (copied + (group > 1 and step.heads > 1 and blocks > 1)) + widened
+    at_once = keys * step.keys.at_once // width
+    adding = 8 * step.heads * step.keys.copied + at_once // size * total * (size < total)
+    return CallBytes(
+        kept=0,
+        forward=queries + rows * total + max(forward, merging),
+        backward=queries + 2 * keys + max(backward + 3 * scores, adding),
+    )
+
+
+def _tile(queries: int, keys: int) -> tuple[int, int]:
+    """Queries and keys in a tile of the fused kernel."""
+    rows = 256 if queries >= 768 else 64 if queries >= 192 else 32
+    return min(rows, queries), min(_KEYS, keys)

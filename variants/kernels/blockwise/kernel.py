@@ -1,0 +1,165 @@
+"""Only the keys that a block of queries needs: sparse attention that saves what its pattern saves.
+
+Queries are cut into blocks (`plan`; tiles on a grid: `grid`), each with exactly the union of its rows' keys and
+a small mask, and blocks that look alike go through one call of torch's `scaled_dot_product_attention` (`steps`).
+The keys of a band of blocks are an overlapping strided view, copied nowhere; keys that lie irregularly (random
+blocks, global tokens) are gathered (`rows`). A pattern of several steps is computed in parts (`parts`), merged by
+their log-sum-exp (`merge`); on CUDA their scores are written out, without a fused kernel. Cost: 4 D FLOPs forward
+for every computed pair, and the plan says how many there are.
+
+Calls are cut so that what one of them gathers, or what its gradients take, stays small: that is faster on a
+CPU, whose caches then hold it, and bounds the memory.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from attnbench.variants._pattern import Pattern
+from attnbench.variants._shape import Shape
+from attnbench.variants.kernels import Kernel
+from attnbench.variants.kernels._memory.prediction import (
+    call_bytes,
+    key_bytes,
+    merged_bytes,
+    query_bytes,
+    read_in_place,
+    reordered_bytes,
+)
+from attnbench.variants.kernels._support import DTYPES, itemsize, refusal, sum_itemsize
+from attnbench.variants.kernels.blockwise import merge, steps
+from attnbench.variants.kernels.blockwise.merge import Piece
+from attnbench.variants.kernels.blockwise.parts import Part, parts
+from attnbench.variants.kernels.blockwise.plan import Group
+from attnbench.variants.kernels.blockwise.rows import Gathered, rows
+from attnbench.variants.kernels.blockwise.steps import Step
+
+Masks = dict[tuple[int, bytes], Tensor]
+
+_CALL_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}
+"""Bytes of keys, or of values, that one call may gather."""
+
+
+def supports(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str) -> str | None:
+    """Every pattern."""
+    del device, direction
+    return refusal(pattern, shape, dtype)
+
+
+def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str, threads: int) -> int:
+    """Peak bytes of one call, from its plan, with T a query tensor and U a key tensor.
+
+    Forward: the output T and the largest of the fused calls. Backward: T + 2 U for the gradients (keys' sums in
+    float32 at least) and the largest of the calls' gradients. Training: what all calls keep for that (their
+    outputs, T in all, and what they gathered), the output, and a backward. Tensors in another layout are copied
+    first: T + 2 U forward, which training keeps where calls read them in place, and T for the output's gradient.
+    Several parts: see `merged_bytes`.
+    """
+    planned = parts(pattern.spans(shape.seq_len))
+    pieces = _pieces(planned, _masks(planned, shape, dtype, "meta"), shape, dtype, _CALL_BYTES[device], "meta")
+    if len(pieces) > 1:
+        return merged_bytes(pieces, shape, dtype, direction, device, threads)
+    steps = pieces[0].steps
+    calls = [call_bytes(step, shape, dtype, threads) for step in steps]
+    queries, keys = query_bytes(shape, dtype), key_bytes(shape, dtype)
+    copied_queries, copied_keys = reordered_bytes(shape, dtype)
+    if direction == "forward":
+        return queries + copied_queries + 2 * copied_keys + max(call.kept + call.forward for call in calls)
+    sums = 2 * keys * sum_itemsize(dtype) // itemsize(dtype)
+    rounded = 2 * keys if sums > 2 * keys else 0
+    backward = copied_queries + queries + sums + max(rounded, *(call.backward for call in calls))
+    heads = shape.batch * shape.kv_heads
+    kept = sum(call.kept * heads // step.heads for call, step in zip(calls, steps, strict=True))
+    in_place = [read_in_place(step, shape) for step in steps]
+    kept += copied_queries * any(q for q, _ in in_place) + 2 * copied_keys * any(k for _, k in in_place)
+    return backward if direction == "backward" else queries + kept + backward
+
+
+def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
+    """Plan the parts and their blocks, and prepare masks and indices."""
+    planned = parts(pattern.spans(shape.seq_len))
+    masks = _masks(planned, shape, dtype, device)
+    pieces = _pieces(planned, masks, shape, dtype, _CALL_BYTES[device], device)
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        return steps.attend(q, k, v, pieces[0].steps) if len(pieces) == 1 else merge.attend(q, k, v, pieces)
+
+    def without_cudnn(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """The same. cuDNN, which torch may prefer, plans anew for every shape of a call, and there are many."""
+        with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+            return attend(q, k, v)
+
+    pairs = shape.batch * shape.heads * sum(group.pairs for part in planned for group in part.groups)
+    prepared_bytes = sum(piece.held_bytes for piece in pieces) + sum(mask.nbytes for mask in masks.values())
+    return Kernel(without_cudnn if device == "cuda" else attend, pairs, prepared_bytes)
+
+
+def _pieces(planned: list[Part], masks: Masks, shape: Shape, dtype: str, most_bytes: int, device: str) -> list[Piece]:
+    """The parts made ready; their indices lie on `device`.
+
+    No call gathers more than about `most_bytes`, but for a group of one block, which is not cut, and a block of one
+    head that is larger.
+    """
+    pieces = []
+    for part in planned:
+        steps = []
+        for group in part.groups:
+            mask = masks[_identity(group)][:, -group.keys.shape[1] :] if group.mask.size else None
+            for cut, heads in _cuts(group, shape, dtype, most_bytes):
+                steps.append(Step(rows(cut.rows, device), rows(cut.keys, device), mask, heads))
+        keys = None if part.keys is None else Gathered(torch.from_numpy(part.keys[None]).to(device))
+        pieces.append(Piece(steps, keys))
+    return pieces
+
+
+def _masks(planned: list[Part], shape: Shape, dtype: str, device: str) -> Masks:
+    """The masks of all groups: booleans, or where several parts are merged, numbers to be added."""
+    groups = [group for part in planned for group in part.groups]
+    masks = _whole_masks(groups, shape.heads // shape.kv_heads, device)
+    if len(planned) == 1:
+        return masks
+    return {
+        identity: torch.zeros(mask.shape, dtype=DTYPES[dtype], device=device).masked_fill_(~mask, -torch.inf)
+        for identity, mask in masks.items()
+    }
+
+
+def _whole_masks(groups: list[Group], repeats: int, device: str) -> Masks:
+    """The masks, each as wide as the widest group that shares it, and repeated for query heads that share keys.
+
+    Groups whose masks differ only in how many leading keys every row sees share one: with keys unlimited to the
+    left, each block has more of those than the block before, and masks of their own would take N^2 / 2 bytes.
+    """
+    widest: dict[tuple[int, bytes], Group] = {}
+    for group in (each for each in groups if each.mask.size):
+        known = widest.setdefault(_identity(group), group)
+        if group.keys.shape[1] > known.keys.shape[1]:
+            widest[_identity(group)] = group
+    masks = {}
+    for identity, group in widest.items():
+        mask = np.ones((group.rows.shape[1], group.keys.shape[1]), np.bool_)
+        mask[:, mask.shape[1] - group.mask.shape[1] :] = group.mask
+        masks[identity] = torch.from_numpy(np.tile(mask, (repeats, 1))).to(device)
+    return masks
+
+
+def _identity(group: Group) -> tuple[int, bytes]:
+    """What groups that can share a mask have in common."""
+    return group.rows.shape[1], group.mask.tobytes()
+
+
+def _cuts(group: Group, shape: Shape, dtype: str, most_bytes: int) -> Iterator[tuple[Group, int]]:
+    """A group cut into calls: some of its blocks, and the number of key heads of a call."""
+    blocks, width = group.keys.shape
+    heads = shape.batch * shape.kv_heads
+    if blocks == 1:
+        yield group, heads
+        return
+    limit = max(1, most_bytes // (width * shape.head_dim * itemsize(dtype)))
+    for block in range(0, blocks, limit):
+        part = Group(group.rows[block : block + limit], group.keys[block : block + limit], group.mask)
+        yield part, min(heads, max(1, limit // blocks))
