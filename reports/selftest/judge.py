@@ -11,7 +11,6 @@ import numpy as np
 from attnbench.reports.data.reading import RunError, book
 from attnbench.reports.decision.decide import Decision, Rule, Verdict, decide
 from attnbench.reports.decision.rates import clopper_pearson_upper, clustered_interval
-from attnbench.reports.selftest import plots as plots
 from attnbench.reports.selftest.closed_forms import flops
 from attnbench.reports.stats.statistics import FloatArray
 from attnbench.suites import Case, Status
