@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from attnbench.reports.data.frame import Run
-    from attnbench.runner.run.progress import Progress
+    from attnbench.runner.execution.progress import Progress
     from attnbench.suites import Case
     from attnbench.suites.schema.suite import Suite
 
@@ -37,9 +37,9 @@ def run(
     from attnbench import variants
     from attnbench.reports import load
     from attnbench.reports.pages import run_report
-    from attnbench.runner.run import engine
-    from attnbench.runner.run.journal import new_folder
-    from attnbench.runner.run.progress import choose
+    from attnbench.runner.execution import engine
+    from attnbench.runner.execution.journal import new_folder
+    from attnbench.runner.execution.progress import choose
 
     where = new_folder(suite.name) if folder is None else Path(folder)
     display = choose(quiet=False) if progress is None else progress

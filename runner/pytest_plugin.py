@@ -59,9 +59,9 @@ class SuiteFile(pytest.Module):
         """What the engine measured of the selected cases of this file, in one run, by key; or why it did not."""
         from attnbench.reports.data import frame, reading
         from attnbench.reports.export.benchmarks import benchmarks
-        from attnbench.runner.run import engine
-        from attnbench.runner.run.journal import FolderError
-        from attnbench.runner.run.progress import Plain
+        from attnbench.runner.execution import engine
+        from attnbench.runner.execution.journal import FolderError
+        from attnbench.runner.execution.progress import Plain
         from attnbench.runner.workers.ended import WorkerEnded
 
         chosen = [test.case for test in self.session.items if isinstance(test, CaseTest) and test.file is self]
@@ -210,7 +210,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if out is None and not folders:
         return
     from attnbench import variants
-    from attnbench.runner.run import journal
+    from attnbench.runner.execution import journal
 
     try:
         for folder in folders:

@@ -25,7 +25,7 @@ from attnbench.runner.ab.paired_timing import Stages
 from attnbench.runner.ab.revisions import RevisionError
 from attnbench.runner.cli import main
 from attnbench.runner.cli.policy import policy_of
-from attnbench.runner.run.json_lines import Book
+from attnbench.runner.execution.json_lines import Book
 from attnbench.runner.workers import prober
 from attnbench.runner.workers.ended import NotStarted
 from attnbench.suites import Case, Probe, Status

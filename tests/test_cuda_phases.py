@@ -254,7 +254,8 @@ def test_an_error_that_takes_the_device_with_it_ends_the_process(monkeypatch: py
 
 
 LOSE = """
-from attnbench.runner.worker import desk, outcome
+from attnbench.runner.worker import main_loop as desk
+from attnbench.runner.worker.process import failure as outcome
 
 class Pipe:
     def send_bytes(self, message): assert message == b'{"ready": true}'

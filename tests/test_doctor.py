@@ -208,8 +208,8 @@ def test_the_real_machine_is_examined_without_error() -> None:
 
 def test_heavy_packages_are_left_out() -> None:
     code = (
-        "import sys; from attnbench.runner import doctor; "
-        "from attnbench.runner.doctor import load; load.pause = lambda seconds: None; "
+        "import sys; from attnbench.runner.machine import doctor; "
+        "from attnbench.runner.machine.doctor import load; load.pause = lambda seconds: None; "
         "doctor.examine(); print({'torch', 'numpy', 'pandas'} & {name.split('.')[0] for name in sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

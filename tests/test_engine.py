@@ -11,11 +11,11 @@ import pytest
 
 from attnbench.reports.data import frame
 from attnbench.runner.cli import exit_code
+from attnbench.runner.execution import engine
+from attnbench.runner.execution.engine import Finished
+from attnbench.runner.execution.journal import FolderError
+from attnbench.runner.execution.progress import Progress, Quiet
 from attnbench.runner.machine.doctor.machine import here
-from attnbench.runner.run import engine
-from attnbench.runner.run.engine import Finished
-from attnbench.runner.run.journal import FolderError
-from attnbench.runner.run.progress import Progress, Quiet
 from attnbench.runner.workers.ended import NotStarted, WorkerEnded
 from attnbench.runner.workers.prober import Prober
 from attnbench.suites import Case, Probe, Result, Sample, Status

@@ -15,8 +15,8 @@ from stages import unheard
 
 from attnbench import variants
 from attnbench.reports.selftest.closed_forms import flops
+from attnbench.runner.execution import pattern_images
 from attnbench.runner.machine import memory
-from attnbench.runner.run import pattern_images
 from attnbench.runner.worker.call.calls import inputs
 from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.proof.small import check

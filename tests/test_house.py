@@ -156,7 +156,7 @@ def test_a_room_imports_only_rooms_it_may_know(room: str) -> None:
     [
         "import attnbench.runner.cli",
         "from attnbench import reports",
-        "from attnbench.reports.frame import load",
+        "from attnbench.reports.data.frame import load",
         "def late():\n    from attnbench import runner",
     ],
 )

@@ -15,8 +15,8 @@ from test_resume import Stopping
 
 from attnbench.reports.data.frame import COLUMNS
 from attnbench.runner.cli import main
+from attnbench.runner.execution import engine
 from attnbench.runner.plan import dry_run
-from attnbench.runner.run import engine
 from attnbench.suites import Case, Probe, Sample
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "run.md").read_text()

@@ -100,7 +100,7 @@ def test_what_torch_compiles_with_is_left_alone() -> None:
 FORKS = """
 import os
 import subprocess
-from attnbench.runner.worker import leftovers
+from attnbench.runner.worker.process import leftovers
 
 def child(body):
     pid = os.fork()

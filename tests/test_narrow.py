@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnbench.runner.cli import main
-from attnbench.runner.run import engine
-from attnbench.runner.run.engine import Finished
+from attnbench.runner.execution import engine
+from attnbench.runner.execution.engine import Finished
 from attnbench.suites import Case
 from attnbench.suites.narrow import MOST_WORDS, NarrowError, Narrowing, expressed
 from attnbench.suites.schema.load import parse

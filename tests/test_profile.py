@@ -27,8 +27,8 @@ from attnbench.reports.figures import drawing
 from attnbench.reports.figures import operators as profile_figures
 from attnbench.reports.pages import profile, run_report
 from attnbench.runner.cli import exit_code
-from attnbench.runner.run import engine
-from attnbench.runner.run.progress import Quiet
+from attnbench.runner.execution import engine
+from attnbench.runner.execution.progress import Quiet
 from attnbench.runner.workers.ended import WorkerEnded
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.pick import PickError, pick

@@ -209,8 +209,8 @@ def test_what_the_suites_time_does_not_reach_fails(tmp_path: Path) -> None:
 def test_what_ends_a_run_is_told_by_each_of_its_tests(faults: Path) -> None:
     (faults / "conftest.py").write_text(
         """
-from attnbench.runner import engine
-from attnbench.runner.journal import FolderError
+from attnbench.runner.execution import engine
+from attnbench.runner.execution.journal import FolderError
 
 def full(*given, **named):
     raise FolderError("no space left")
@@ -242,8 +242,8 @@ def test_fixtures_of_others_do_not_mind(tmp_path: Path) -> None:
 
 
 NO_WORKER = """
-from attnbench.runner.prober import Prober
-from attnbench.runner.workers import NotStarted
+from attnbench.runner.workers.ended import NotStarted
+from attnbench.runner.workers.prober import Prober
 
 def probe(self, case):
     raise NotStarted("no process is left; raise ulimit -u")

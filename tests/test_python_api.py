@@ -16,9 +16,9 @@ from test_engine import Machine, passed
 import attnbench.reports
 import attnbench.runner
 from attnbench.reports.data.reading import RunError
-from attnbench.runner.run import engine
-from attnbench.runner.run.journal import FolderError
-from attnbench.runner.run.progress import Plain, Quiet
+from attnbench.runner.execution import engine
+from attnbench.runner.execution.journal import FolderError
+from attnbench.runner.execution.progress import Plain, Quiet
 from attnbench.suites import Case, Probe
 from attnbench.suites.schema.load import parse
 

@@ -15,6 +15,7 @@ from refusing import Refusal, begun, can_refuse, told
 
 from attnbench.reports.figures import drawing
 from attnbench.runner.cli import common, main
+from attnbench.runner.cli.verbs import doctor
 from attnbench.runner.machine import system_errors
 
 IMPORT = "libthing.so.1: failed to map segment from shared object: Cannot allocate memory"
@@ -64,7 +65,7 @@ def test_an_end_of_file_is_no_interruption(monkeypatch: pytest.MonkeyPatch) -> N
     def ends(*given: object, **named: object) -> None:
         raise EOFError("marshal data too short")
 
-    monkeypatch.setattr(main.commands["doctor"], "invoke", ends)
+    monkeypatch.setattr(doctor.verb, "invoke", ends)
     done = CliRunner().invoke(main, ["doctor"])
     assert done.exit_code == 70
     assert "Aborted" not in done.output

@@ -18,10 +18,10 @@ from attnbench.reports.data import frame
 from attnbench.reports.data.reading import RunError, read
 from attnbench.reports.pages import run_report
 from attnbench.runner.cli import exit_code, main
-from attnbench.runner.run import engine, journal
-from attnbench.runner.run.engine import Finished
-from attnbench.runner.run.journal import FolderError
-from attnbench.runner.run.progress import Quiet
+from attnbench.runner.execution import engine, journal
+from attnbench.runner.execution.engine import Finished
+from attnbench.runner.execution.journal import FolderError
+from attnbench.runner.execution.progress import Quiet
 from attnbench.runner.workers.ended import NotStarted, WorkerEnded
 from attnbench.suites import Case, Probe, Sample, Status
 from attnbench.suites.narrow import Narrowing

@@ -13,8 +13,8 @@ import pytest
 from attnbench.reports.data.reading import RunError
 from attnbench.reports.selftest import judge, page
 from attnbench.reports.selftest.closed_forms import flops
-from attnbench.runner.run.journal import FolderError
-from attnbench.runner.run.json_lines import Book
+from attnbench.runner.execution.journal import FolderError
+from attnbench.runner.execution.json_lines import Book
 from attnbench.suites import Case
 from attnbench.suites.schema.load import parse
 

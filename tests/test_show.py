@@ -21,7 +21,7 @@ from matplotlib.image import imread
 from attnbench import variants
 from attnbench.reports.figures import pattern_image
 from attnbench.runner.cli import main
-from attnbench.runner.run import pattern_images
+from attnbench.runner.execution import pattern_images
 from attnbench.runner.show import check_variant, describe
 from attnbench.runner.show.check_variant import Trial
 from attnbench.suites import Case, Probe, Status

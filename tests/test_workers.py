@@ -16,7 +16,7 @@ import attnbench.variants
 from attnbench import variants
 from attnbench.runner.cli import main
 from attnbench.runner.cli.common import told
-from attnbench.runner.run import engine
+from attnbench.runner.execution import engine
 from attnbench.runner.workers.ended import NotStarted, WorkerEnded
 from attnbench.runner.workers.prober import Prober
 from attnbench.runner.workers.worker import StartKind, Worker

@@ -1,10 +1,8 @@
 """A run in the formats of other tools. A format is one file in `formats`; its name has `_` where the file's has `-`."""
 
 import importlib
-import pkgutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
-
-from attnbench.reports.export import formats
 
 if TYPE_CHECKING:
     from attnbench.reports.data.frame import Run
@@ -23,7 +21,7 @@ class Format(Protocol):
 
 def names() -> list[str]:
     """The names of all formats: those of their files, with `-` for `_`."""
-    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(formats.__path__))
+    return sorted(path.stem.replace("_", "-") for path in (Path(__file__).parent / "formats").glob("[a-z]*.py"))
 
 
 def load(name: str) -> Format:
@@ -34,4 +32,4 @@ def load(name: str) -> Format:
     """
     if name not in names():
         raise KeyError(name)
-    return cast(Format, importlib.import_module(f"{formats.__name__}.{name.replace('-', '_')}"))
+    return cast(Format, importlib.import_module(f"{__name__}.formats.{name.replace('-', '_')}"))

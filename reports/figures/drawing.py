@@ -1,8 +1,5 @@
 """The figures of a run, each as SVG and PNG."""
 
-# First: it says where matplotlib can write, before that is imported.
-from attnbench.reports.figures import matplotlib_folder  # noqa: F401  # isort: skip
-
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping

@@ -55,8 +55,7 @@ def svg(seen: BoolArray, title: str) -> str:
 
 def png(seen: BoolArray) -> bytes:
     """Cells as squares of equally many pixels."""
-    from attnbench.reports.figures import matplotlib_folder  # noqa: F401  # before matplotlib
-    from matplotlib.colors import to_rgb  # isort: skip
+    from matplotlib.colors import to_rgb
     from matplotlib.image import imsave
 
     size = max(1, _PNG_SIDE // len(seen))

@@ -16,8 +16,8 @@ from attnbench.runner.ab import live_pair, paired_timing
 from attnbench.runner.ab.live_pair import Arm, Limits, Partner
 from attnbench.runner.ab.paired_timing import Flag, Say, Stages
 from attnbench.runner.ab.revisions import Revision, RevisionError
-from attnbench.runner.run.json_lines import Book
-from attnbench.runner.run.progress import told
+from attnbench.runner.execution.json_lines import Book
+from attnbench.runner.execution.progress import told
 from attnbench.runner.workers import prober
 from attnbench.runner.workers.ended import WorkerEnded, understood
 from attnbench.runner.workers.worker import Worker, kind_for, limit_for, started

@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from attnbench.runner.run.journal import make_folder
+from attnbench.runner.execution.journal import make_folder
 
 _PREPARE_S = 3600.0
 _GIT_S = 600.0

@@ -13,9 +13,9 @@ from dataclasses import replace
 from attnbench.runner.ab import live_pair, paired_timing
 from attnbench.runner.ab.live_pair import Arm, Limits
 from attnbench.runner.ab.paired_timing import Flag, Say, Stages
-from attnbench.runner.run.journal import FolderError
-from attnbench.runner.run.json_lines import Book
-from attnbench.runner.run.progress import told
+from attnbench.runner.execution.journal import FolderError
+from attnbench.runner.execution.json_lines import Book
+from attnbench.runner.execution.progress import told
 from attnbench.runner.worker.call.sampling import Plan
 from attnbench.runner.workers import prober
 from attnbench.runner.workers.prober import Prober

@@ -1,11 +1,11 @@
 """The command line. A verb imports what it needs when it is called, so that `--help` is instant."""
 
 import importlib
-import pkgutil
+from pathlib import Path
 
 import click
 
-from attnbench.runner.cli import common, verbs
+from attnbench.runner.cli import common
 from attnbench.runner.machine import system_errors
 
 
@@ -27,13 +27,13 @@ class _Verbs(click.Group):
 
     def list_commands(self, _context: click.Context) -> list[str]:
         """The names of the verbs."""
-        return sorted(module.name for module in pkgutil.iter_modules(verbs.__path__))
+        return sorted(path.stem for path in (Path(__file__).parent / "verbs").glob("[a-z]*.py"))
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """The verb of this name."""
         if name not in self.list_commands(context):
             return None
-        command: click.Command = importlib.import_module(f"{verbs.__name__}.{name}").verb
+        command: click.Command = importlib.import_module(f"{__name__}.verbs.{name}").verb
         command.name = name
         return command
 

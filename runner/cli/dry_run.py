@@ -2,8 +2,8 @@
 
 from attnbench.reports.text import units
 from attnbench.reports.text.units import clock
+from attnbench.runner.execution.progress import event
 from attnbench.runner.plan.dry_run import DryRun, PlannedCase
-from attnbench.runner.run.progress import event
 
 
 def text(plan: DryRun) -> str:

@@ -26,7 +26,7 @@ from typing import Any
 
 import yaml
 
-from attnbench.runner.run.journal import new_folder
+from attnbench.runner.execution.journal import new_folder
 from attnbench.suites import SuiteError, shipped
 from attnbench.suites.schema.document import LONGEST
 from attnbench.suites.schema.expand import MOST_CASES

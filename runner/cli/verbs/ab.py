@@ -84,8 +84,8 @@ def verb(
         from attnbench.runner.ab import measure as measuring
         from attnbench.runner.ab import revisions
         from attnbench.runner.cli import exit_code
-        from attnbench.runner.run import journal
-        from attnbench.runner.run.json_lines import Book
+        from attnbench.runner.execution import journal
+        from attnbench.runner.execution.json_lines import Book
 
         policy = policy_of(EVERYTHING.model_dump(), limits, severities)
         repository = revisions.top(Path.cwd())

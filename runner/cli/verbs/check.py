@@ -50,7 +50,7 @@ def verb(
         from attnbench.reports.compare.gate import findings
         from attnbench.reports.data import baselines, frame
         from attnbench.reports.decision.decide import Rule
-        from attnbench.runner.run import journal
+        from attnbench.runner.execution import journal
         from attnbench.suites.schema.check import share
 
         loaded = frame.load(run)

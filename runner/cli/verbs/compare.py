@@ -51,7 +51,7 @@ def verb(runs: tuple[Path, ...], by: str | None, across_machines: bool, form: st
         from attnbench.reports.compare.within_run import within
         from attnbench.reports.data import frame
         from attnbench.runner.cli import exit_code
-        from attnbench.runner.run import journal
+        from attnbench.runner.execution import journal
 
         loaded = [frame.load(folder) for folder in runs]
         folder = out or journal.new_folder("compare")

@@ -27,7 +27,7 @@ def verb(suite: Path, case: str, out: Path | None, folders: tuple[Path, ...]) ->
     with told():
         from attnbench.reports.pages import profile as page
         from attnbench.runner.cli import exit_code
-        from attnbench.runner.run import journal, profiler
+        from attnbench.runner.execution import journal, profiler
         from attnbench.suites.pick import pick
 
         loaded = load_suite(suite, folders)

@@ -12,7 +12,7 @@ from attnbench.runner.cli.common import VARIANTS, command_line, extend, load_sui
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from attnbench.runner.run.engine import Finished
+    from attnbench.runner.execution.engine import Finished
     from attnbench.suites import Case
     from attnbench.suites.schema.suite import Suite
 
@@ -83,7 +83,7 @@ def verb(
     _one_of("--dry-run", dry_run, {"--out": out is not None, "--profile": profile, "--quiet": quiet})
     with told():
         from attnbench.runner.cli import exit_code
-        from attnbench.runner.run import engine, journal, progress
+        from attnbench.runner.execution import engine, journal, progress
         from attnbench.suites.narrow import Narrowing
 
         narrowing = Narrowing(variant, device, direction, seq_len, words)
@@ -188,7 +188,7 @@ def _report(folder: Path, *, quiet: bool, as_json: bool) -> None:
     written = run_report.write(run)
     if as_json:
         from attnbench.reports.export.formats import json
-        from attnbench.runner.run import progress
+        from attnbench.runner.execution import progress
 
         for row in json.cases(run):
             progress.event("result", **row)

@@ -28,7 +28,7 @@ def verb(suite: Path, runs: int, out: Path, quiet: bool) -> None:
         from attnbench.reports.selftest import judge, page
         from attnbench.runner.ab import selftest as measuring
         from attnbench.runner.cli import exit_code
-        from attnbench.runner.run.json_lines import Book
+        from attnbench.runner.execution.json_lines import Book
 
         loaded = load_suite(suite, ())
         stages, flag = decided_by(Rule())

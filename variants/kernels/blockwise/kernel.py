@@ -21,16 +21,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._shape import Shape
 from attnbench.variants.kernels import Kernel
-from attnbench.variants.kernels._memory.prediction import (
-    call_bytes,
-    key_bytes,
-    merged_bytes,
-    query_bytes,
-    read_in_place,
-    reordered_bytes,
-)
+from attnbench.variants.kernels._memory.prediction import key_bytes, query_bytes, reordered_bytes
 from attnbench.variants.kernels._support import DTYPES, itemsize, refusal, sum_itemsize
 from attnbench.variants.kernels.blockwise import merge, steps
+from attnbench.variants.kernels.blockwise.memory import call_bytes, merged_bytes, read_in_place
 from attnbench.variants.kernels.blockwise.merge import Piece
 from attnbench.variants.kernels.blockwise.parts import Part, parts
 from attnbench.variants.kernels.blockwise.plan import Group

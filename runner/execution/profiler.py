@@ -4,8 +4,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from attnbench.runner.execution.journal import append_profile
 from attnbench.runner.machine import memory
-from attnbench.runner.run.journal import append_profile
 from attnbench.runner.workers.ended import WorkerEnded, understood
 from attnbench.runner.workers.prober import Prober, threads
 from attnbench.runner.workers.worker import StartWorker, Worker, kind_for, limit_for, started

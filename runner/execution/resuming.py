@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from attnbench.reports.data import reading as reading
 from attnbench.reports.data.reading import RUN, RunError
-from attnbench.runner.run.journal import FolderError
+from attnbench.runner.execution.journal import FolderError
 from attnbench.suites import Case, Probe, Result, Sample, Status, SuiteError, fingerprint
 from attnbench.suites.difference import differences
 from attnbench.suites.profile import Profile

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.reports.data.reading import RunError, rows
-from attnbench.runner.run.journal import FolderError, alone, append, mend
+from attnbench.runner.execution.journal import FolderError, alone, append, mend
 from attnbench.suites.records import paired_timing
 
 

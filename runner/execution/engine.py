@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from attnbench.runner.execution import journal, pattern_images, resuming
+from attnbench.runner.execution.journal import FolderError
+from attnbench.runner.execution.progress import Progress
+from attnbench.runner.execution.resuming import Stopped
+from attnbench.runner.execution.session import Session, Task
 from attnbench.runner.machine import memory
-from attnbench.runner.run import journal, pattern_images, resuming
-from attnbench.runner.run.journal import FolderError
-from attnbench.runner.run.progress import Progress
-from attnbench.runner.run.resuming import Stopped
-from attnbench.runner.run.session import Session, Task
 from attnbench.runner.workers import prober
 from attnbench.runner.workers.worker import StartWorker, Worker
 from attnbench.suites import Case, Result

@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from attnbench.runner.execution.journal import Journal, append_profile
+from attnbench.runner.execution.profiler import Profiler
+from attnbench.runner.execution.progress import Progress
+from attnbench.runner.execution.resuming import Kept
 from attnbench.runner.plan.remaining_time import RemainingTime, planned, probe_s
-from attnbench.runner.run.journal import Journal, append_profile
-from attnbench.runner.run.profiler import Profiler
-from attnbench.runner.run.progress import Progress
-from attnbench.runner.run.resuming import Kept
 from attnbench.runner.worker.call import sampling
 from attnbench.runner.workers import prober
 from attnbench.runner.workers.ended import NotStarted, WorkerEnded, understood
