@@ -50,7 +50,7 @@ class SuiteFile(pytest.Module):
             raise self.CollectError(str(error)) from None
         self.obj = ModuleType(self.path.name)
         cases = self.suite.cases()
-        points = [{"label": case.label, **case.to_json()} for case in cases]
+        points = [{"label": case.label, **case.flat()} for case in cases]
         for case, name, group in zip(cases, names(points), settings(points), strict=True):
             yield CaseTest.from_parent(self, name=name, case=case, group=group)
 

@@ -7,7 +7,6 @@ Reading suites takes pydantic and PyYAML, so it is imported from where it is: `a
 from pathlib import Path
 
 from attnbench.suites.case import Case as Case
-from attnbench.suites.case import Direction as Direction
 from attnbench.suites.case import grouped as grouped
 from attnbench.suites.problem import Problem as Problem
 from attnbench.suites.problem import SuiteError as SuiteError

@@ -3,98 +3,85 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import groupby
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
 from attnbench import variants
-from attnbench.suites.fields import Choice, Name, Range, read
-from attnbench.variants import Pattern, Shape
-
-Direction = Literal["forward", "backward", "training"]
-"""`forward` without gradients; `backward` alone; `training` is forward and backward."""
-DTYPES = ("float32", "float16", "bfloat16", "float64")
-DEVICES = ("cpu", "cuda")
-Threads = Annotated[int, Range(1, 4096)]
+from attnbench.suites.fields import Name, read
+from attnbench.variants import DEFAULTS, Named, Parameters, Pattern, Setting, Shape
 
 
 @dataclass(frozen=True)
 class Case:
-    """Variant, parameters, implementation, shape, dtype, device, direction and threads as written.
+    """A mechanism with all its parameters, defaults included, an implementation of it, and a setting."""
 
-    `parameters` holds every parameter of the variant, defaults included; pairs are tuples.
-    """
-
-    variant: Name
-    parameters: Mapping[str, Any]
-    implementation: Name
-    shape: Shape
-    dtype: Annotated[str, Choice(DTYPES)]
-    device: Annotated[str, Choice(DEVICES)]
-    direction: Direction
-    threads: Threads | Literal["auto"]
+    mechanism: Named
+    implementation: str
+    setting: Setting
 
     @cached_property
     def key(self) -> str:
-        """A hash of everything above: joins rows within a run and between runs."""
-        told = self.to_json()
-        if self.shape.layout == Shape.layout:
-            # So the usual layout has the keys of runs and revisions that knew no other.
-            del told["layout"]
-        text = json.dumps(told, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        """A hash of everything above: joins rows within a run and between runs.
+
+        An axis or a parameter that was added later is left out where it has its default, so that old keys stay.
+        """
+        told = {name: value for name, value in self.flat().items() if (name, value) not in DEFAULTS.items()}
+        told["parameters"] = _without_later(self.mechanism)
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
     @cached_property
+    def parameters(self) -> Parameters:
+        """The mechanism's parameters as its variant types them."""
+        return variants.load(self.mechanism.name).parameters(**self.mechanism.parameters)
+
+    @property
     def pattern(self) -> Pattern:
-        """Which keys each query may see."""
-        return variants.load(self.variant).pattern(**self.parameters)
+        """Which keys each query may see.
+
+        Raises:
+            TypeError: the mechanism is no pattern.
+        """
+        if not isinstance(self.parameters, Pattern):
+            raise TypeError(f"{self.mechanism.name}: expected a pattern, found a mechanism that is none")
+        return self.parameters
 
     @property
     def label(self) -> str:
         """The mechanism: `local_window(window=257)`, parameters at their defaults left out."""
-        defaults = {each.name: each.default for each in fields(self.pattern)}
-        told = [f"{name}={written(value)}" for name, value in self.parameters.items() if value != defaults[name]]
-        return f"{self.variant}({', '.join(told)})" if told else self.variant
+        defaults = {each.name: each.default for each in fields(self.parameters)}
+        given = self.mechanism.parameters.items()
+        told = [f"{name}={written(value)}" for name, value in given if value != defaults[name]]
+        return f"{self.mechanism.name}({', '.join(told)})" if told else self.mechanism.name
 
     @property
     def title(self) -> str:
-        """The whole case in one line, for people; the layout is told where it is not the usual one."""
-        setting = [f"N={self.shape.seq_len}", self.dtype, self.device, self.direction]
-        setting += [self.shape.layout] if self.shape.layout != Shape.layout else []
-        return f"{self.label}/{self.implementation} {' '.join(setting)}"
-
-    @property
-    def group(self) -> tuple[Any, ...]:
-        """What cases must share to be timed against each other: shape, dtype, device, direction, threads."""
-        return (self.shape, self.dtype, self.device, self.direction, self.threads)
+        """The whole case in one line, for people; an axis that was added later is named where it has another value."""
+        setting = self.setting
+        words = [f"N={setting.shape.seq_len}", setting.dtype, setting.device, setting.direction]
+        later = {name: value for name, value in setting.flat().items() if value != DEFAULTS.get(name, value)}
+        words += [value if isinstance(value, str) else f"{name}={value}" for name, value in later.items()]
+        return f"{self.label}/{self.implementation} {' '.join(words)}"
 
     @property
     def family(self) -> tuple[Any, ...]:
         """Everything but the length: a longer case of a family costs more."""
-        parameters = json.dumps(dict(self.parameters), sort_keys=True)
-        group = (self.shape.at(1), self.dtype, self.device, self.direction, self.threads)
-        return (self.variant, parameters, self.implementation, *group)
+        return (self.mechanism, self.implementation, self.setting.at(1))
 
-    def to_json(self) -> dict[str, Any]:
-        """The case as flat JSON fields."""
-        return {
-            "variant": self.variant,
-            "parameters": dict(self.parameters),
-            "implementation": self.implementation,
-            **asdict(self.shape),
-            "dtype": self.dtype,
-            "device": self.device,
-            "direction": self.direction,
-            "threads": self.threads,
-        }
+    def changed(self, **axes: Any) -> Self:
+        """The case with other values of some fields of its setting: `case.changed(direction="forward")`."""
+        return replace(self, setting=replace(self.setting, **axes))
+
+    def flat(self) -> dict[str, Any]:
+        """The case as columns of a table, and as JSON fields: the mechanism, the implementation, and every axis."""
+        mechanism = {"variant": self.mechanism.name, "parameters": dict(self.mechanism.parameters)}
+        return {**mechanism, "implementation": self.implementation, **self.setting.flat()}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
-        """The case that `to_json` wrote; further fields are ignored. Older rows tell no layout: it is the usual one."""
-        row = {"layout": Shape.layout, **row, "parameters": _paired(row["parameters"])}
-        shape = Shape(**{each.name: row[each.name] for each in fields(Shape)})
-        return cls(shape=shape, **{each.name: row[each.name] for each in fields(cls) if each.name != "shape"})
+        """The case that `flat` wrote; further fields are ignored. Axes that were added later may be missing."""
+        return cls(Named(row["variant"], _paired(row["parameters"])), row["implementation"], Setting.of(row))
 
     @classmethod
     def read(cls, row: Any) -> Self:
@@ -103,22 +90,27 @@ class Case:
         Raises:
             ValueError: it is none; the first field that is wrong is named.
         """
-        case = read(cls, {**row, "shape": read(Shape, row)} if isinstance(row, dict) else row)
-        return replace(case, parameters=_paired(case.parameters))
+        told = read(_Told, row)
+        setting = read(Setting, {**row, "shape": read(Shape, row)})
+        return cls(Named(told.variant, _paired(told.parameters)), told.implementation, setting)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """The fields of a row beside those of the setting."""
+
+    variant: Name
+    parameters: Mapping[str, Any]
+    implementation: Name
 
 
 def grouped(cases: Iterable[Case]) -> list[list[Case]]:
-    """The cases by what they must share to be timed against each other, in a fixed order."""
+    """The cases by their setting, which they must share to be timed against each other, in a fixed order."""
 
-    def by_group(case: Case) -> str:
-        return repr(case.group)
+    def by_setting(case: Case) -> str:
+        return repr(case.setting)
 
-    return [list(group) for _, group in groupby(sorted(cases, key=by_group), key=by_group)]
-
-
-def _paired(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters with their pairs as tuples, which JSON has as lists."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in dict(parameters).items()}
+    return [list(group) for _, group in groupby(sorted(cases, key=by_setting), key=by_setting)]
 
 
 def written(value: Any) -> str:
@@ -126,3 +118,18 @@ def written(value: Any) -> str:
     if isinstance(value, tuple):
         return "x".join(map(str, value))
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+
+
+def _paired(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters with their pairs as tuples, which JSON has as lists."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in dict(parameters).items()}
+
+
+def _without_later(mechanism: Named) -> dict[str, Any]:
+    """Parameters without those that were added later and have their default; all of them where no variant is here."""
+    try:
+        known = fields(variants.load(mechanism.name).parameters)
+    except (KeyError, TypeError):
+        return dict(mechanism.parameters)
+    later = {each.name: each.default for each in known if each.metadata.get("later")}
+    return {name: value for name, value in mechanism.parameters.items() if (name, value) not in later.items()}

@@ -3,14 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_MORE = ("batch", "heads", "kv_heads", "head_dim", "layout", "threads")
+from attnbench.variants import AXES
+
+_ALWAYS = ("seq_len", "dtype", "device", "direction")
+_MORE = tuple(name for name in AXES if name not in _ALWAYS)
 
 
 def names(points: Sequence[Mapping[str, Any]]) -> list[str]:
     """A name of its own for each point: `local_window(window=65)/blockwise N=512 float32 cpu forward`.
 
-    A point has the fields of a case, flat, and its `label`. Where points differ by batch, heads, key heads, width,
-    layout or threads, these follow: `... heads=4`.
+    A point has the fields of a case, flat, and its `label`. Other axes follow where points differ by them:
+    `... heads=4`.
     """
     return [
         f"{point['label']}/{point['implementation']} {setting}"

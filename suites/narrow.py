@@ -150,9 +150,8 @@ def _nearest(cases: Sequence[Case], word: str) -> list[Case]:
 
 def _fact(case: Case, option: str) -> str | int:
     """What a case is on the axis of an option."""
-    if option == "seq-len":
-        return case.shape.seq_len
-    return {"variant": case.variant, "device": case.device, "direction": case.direction}[option]
+    value: str | int = case.flat()[option.replace("-", "_")]
+    return value
 
 
 def _check(option: str, values: Sequence[str | int], there: Sequence[str | int]) -> None:

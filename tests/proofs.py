@@ -1,10 +1,12 @@
 """A call held to the oracle at a case's own length, for tests that call one in their own process."""
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 
 from attnbench.runner.worker.call.calls import Inputs
 from attnbench.runner.worker.proof import expected, verdict
-from attnbench.runner.worker.proof.small import Attend
 from attnbench.runner.worker.proof.verdict import Verdict
 from attnbench.variants import Spans
 from attnbench.variants.kernels._oracle import Oracle
@@ -15,7 +17,7 @@ def step() -> None:
 
 
 def check_whole(
-    attend: Attend, spans: Spans, given: Inputs, *, grads: bool = True, reference: Oracle | None = None
+    attend: Callable[..., Tensor], spans: Spans, given: Inputs, *, grads: bool = True, reference: Oracle | None = None
 ) -> Verdict:
     """The verdict on every element of what a call gives."""
     leaves = [each.detach().requires_grad_(grads) for each in given[:3]]

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from settings import case_of
 
 from attnbench import variants
-from attnbench.suites import Case, Direction, Probe, Sample, Status
-from attnbench.variants import Shape
+from attnbench.suites import Case, Probe, Sample, Status
+from attnbench.variants import Direction, Shape
 
 OOM = (Status.OUT_OF_MEMORY, "needs 16.0 GiB, the budget is 12.0 GiB")
 TIMED_OUT = (Status.TIMED_OUT, "no answer within 60 s")
@@ -105,9 +106,9 @@ def cases(plan: Plan) -> list[tuple[Series, Case]]:
 
 
 def case(series: Series, n: int, dtype: str, device: str, threads: Threads, direction: Direction) -> Case:
-    pattern = variants.load(series.variant).pattern(**series.parameters)
+    pattern = variants.load(series.variant).parameters(**series.parameters)
     shape = Shape(1, 8, 8, n, 64)
-    return Case(series.variant, vars(pattern), series.implementation, shape, dtype, device, direction, threads)
+    return case_of(series.variant, vars(pattern), series.implementation, shape, dtype, device, direction, threads)
 
 
 def ending(series: Series, n: int) -> Ending:
@@ -119,17 +120,17 @@ def rows(plan: Plan) -> Iterable[Probe | Sample]:
     rng = np.random.default_rng(plan.seed)
     points = cases(plan)
     for series, each in points:
-        found = probe(each, series, *ending(series, each.shape.seq_len))
+        found = probe(each, series, *ending(series, each.setting.shape.seq_len))
         if found.status is Status.PASSED and plan.proved is not None:
             found = replace(found, proved=plan.proved, repeats_exactly=True, proof_s=0.25)
         yield found
     for replicate in range(plan.processes):
         drift = plan.drift * replicate / max(plan.processes - 1, 1)
         for order, (series, each) in enumerate(points):
-            n = each.shape.seq_len
+            n = each.setting.shape.seq_len
             if ending(series, n)[0] is Status.PASSED:
-                truth = series.at_1024_ns * (n / 1024) ** series.exponent * series.gradients[each.direction]
-                truth /= (2 if each.threads == "auto" else each.threads) ** series.parallel
+                truth = series.at_1024_ns * (n / 1024) ** series.exponent * series.gradients[each.setting.direction]
+                truth /= (2 if each.setting.threads == "auto" else each.setting.threads) ** series.parallel
                 noise = rng.normal(0, plan.process_sd) + rng.normal(0, plan.value_sd, plan.values) + drift
                 values = tuple((truth * np.exp(noise)).tolist())
                 steady = replicate not in plan.unsteady
@@ -142,9 +143,9 @@ def probe(each: Case, series: Series, status: Status, reason: str) -> Probe:
     """What a probe would find; the pairs are those of the pattern."""
     if status is not Status.PASSED:
         return Probe(each.key, status, reason)
-    n = each.shape.seq_len
-    pairs = each.pattern.spans(n).pairs() * each.shape.heads
-    times = {"forward": 4, "backward": 8, "training": 12}[each.direction]
+    n = each.setting.shape.seq_len
+    pairs = each.pattern.spans(n).pairs() * each.setting.shape.heads
+    times = {"forward": 4, "backward": 8, "training": 12}[each.setting.direction]
     peak = int(series.bytes_at_1024 * (n / 1024) ** series.memory_exponent)
     return Probe(
         each.key,
@@ -160,7 +161,7 @@ def probe(each: Case, series: Series, status: Status, reason: str) -> Probe:
         predicted_bytes=int(peak * series.predicted),
         allowed_pairs=pairs,
         computed_pairs=None if series.waste is None else int(pairs * series.waste),
-        flops=times * pairs * each.shape.head_dim,
+        flops=times * pairs * each.setting.shape.head_dim,
         max_abs_error=2.5e-7,
     )
 
@@ -168,7 +169,8 @@ def probe(each: Case, series: Series, status: Status, reason: str) -> Probe:
 def meta(plan: Plan) -> dict[str, Any]:
     """The contents of `run.json`."""
     every = [each for _, each in cases(plan)]
-    baselines = {each.group: each.key for each in every if plan.baseline == f"{each.variant}/{each.implementation}"}
+    named = [(f"{each.mechanism.name}/{each.implementation}", each) for each in every]
+    baselines = {each.setting: each.key for name, each in named if name == plan.baseline}
     return {
         "format": 1,
         "name": plan.name,
@@ -191,7 +193,7 @@ def meta(plan: Plan) -> dict[str, Any]:
             "wait_policy": "PASSIVE",
             "commit": None,
         },
-        "cases": [{"key": each.key, "baseline": baselines.get(each.group), **each.to_json()} for each in every],
+        "cases": [{"key": each.key, "baseline": baselines.get(each.setting), **each.flat()} for each in every],
         "patterns": patterns(every),
     }
 
@@ -202,7 +204,7 @@ def patterns(every: list[Case], n: int = 256) -> list[dict[str, Any]]:
     return [
         {
             "label": label,
-            "variant": each.variant,
+            "variant": each.mechanism.name,
             "n": n,
             "seq_len": n,
             "rows": [np.packbits(row).tobytes().hex() for row in each.pattern.spans(n).mask()],

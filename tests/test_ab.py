@@ -44,14 +44,14 @@ VARIANT = '''
 
 from attnbench.variants import Variant
 from attnbench.variants.full import Full
-from attnbench.variants.kernels import Kernel
+from attnbench.variants.kernels import Program
 
 
-def build(pattern, shape, dtype, device):
+def build(pattern, setting):
     """The user's kernel."""
     from mylib.kernel import attend
 
-    return Kernel(attend, None)
+    return Program(attend)
 
 
 VARIANT = Variant(Full, source="none", build=build)
@@ -330,7 +330,7 @@ def written(
             "revisions": names,
             "command": "bench ab main",
             "policy": EVERYTHING.model_dump(mode="json"),
-            "cases": [{"key": key, "label": "full", **case().to_json()}],
+            "cases": [{"key": key, "label": "full", **case().flat()}],
         },
         *({"kind": "probe", "arm": arm, "probe": probe.to_json(), "imports": {"mylib.py": "0"}} for arm in "AB"),
         *({"kind": "pair", "ended": {}, **pair} for pair in pairs),

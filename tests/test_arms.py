@@ -118,7 +118,7 @@ def measure(
 
 
 def cases_of(variant: str) -> set[str]:
-    return {case.key for case in parse(SUITE, "two.yaml").cases() if case.variant == variant}
+    return {case.key for case in parse(SUITE, "two.yaml").cases() if case.mechanism.name == variant}
 
 
 def test_a_pair_gives_the_log_ratio_of_every_case() -> None:
@@ -221,7 +221,7 @@ def test_a_case_that_fails_in_both_arms_is_told_of_the_base() -> None:
 @pytest.mark.parametrize("variants", [("full",), ("full", "local_window")], ids=["one", "all"])
 def test_a_case_without_room_beside_the_others_is_measured_after_them(variants: tuple[str, ...]) -> None:
     bench = Bench(lambda side, case, calls: (5e5, 6e5)[side])
-    bench.lacks_room = lambda case, many: case.variant in variants and many > 1
+    bench.lacks_room = lambda case, many: case.mechanism.name in variants and many > 1
     found = measure(bench)
     assert set(found.ratios) == cases_of("full") | cases_of("local_window")
     assert found.ended == {}

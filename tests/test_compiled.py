@@ -19,6 +19,7 @@ import pytest
 import torch
 from definitions import COMPILED, label
 from hypothesis import given, settings
+from settings import check, setting
 from test_kernels import any_spans, pattern_of
 from test_run import bench
 from torch import Tensor
@@ -29,15 +30,14 @@ from attnbench.runner.worker.call import calls, clocks
 from attnbench.runner.worker.call.calls import inputs
 from attnbench.runner.worker.main_loop import _Desk
 from attnbench.runner.worker.process import failure
-from attnbench.runner.worker.proof.small import check
 from attnbench.runner.worker.timing import Bench
 from attnbench.runner.workers import starting
 from attnbench.runner.workers.ended import WorkerEnded
 from attnbench.runner.workers.worker import Worker
-from attnbench.suites import Direction, Status
+from attnbench.suites import Status
 from attnbench.suites.schema.load import parse
-from attnbench.variants import Shape, Spans, kernels
-from attnbench.variants.kernels import Kernel, flex
+from attnbench.variants import Direction, Shape, Spans, kernels
+from attnbench.variants.kernels import Program, flex
 from attnbench.variants.kernels.blockwise.tiles import tiles
 
 SHAPE = Shape(1, 4, 2, 259, 16)
@@ -65,11 +65,11 @@ measure: {processes: 1, values: 2, value_ms: 1}
 """
 
 
-def kernel_of(implementation: str, name: str, parameters: dict[str, Any], shape: Shape) -> tuple[Kernel, Spans]:
+def kernel_of(implementation: str, name: str, parameters: dict[str, Any], shape: Shape) -> tuple[Program, Spans]:
     """The kernel and its pattern's spans."""
     pattern = pattern_of(name, parameters)
-    assert kernels.load(implementation).supports(pattern, shape, "float32", "cpu", "forward") is None
-    return kernels.load(implementation).build(pattern, shape, "float32", "cpu"), pattern.spans(shape.seq_len)
+    assert kernels.load(implementation).supports(pattern, setting(shape, "float32", "cpu", "forward")) is None
+    return kernels.load(implementation).build(pattern, setting(shape, "float32", "cpu")), pattern.spans(shape.seq_len)
 
 
 @settings(max_examples=60)
@@ -107,12 +107,12 @@ def test_flex_is_told_the_tiles_and_the_pairs_of_the_pattern(spans: Spans) -> No
 
 def test_flex_equals_the_oracle() -> None:
     kernel, spans = kernel_of("flex", *SPANS_OF_TWO, SHAPE)
-    assert check(kernel.attend, spans, SHAPE, "float32", "cpu").problem is None
+    assert check(kernel.call, spans, SHAPE, "float32", "cpu").problem is None
 
 
 def test_compiled_equals_the_oracle_with_its_gradients() -> None:
     kernel, spans = kernel_of("compiled", *SPANS_OF_TWO, SHAPE)
-    assert check(kernel.attend, spans, SHAPE, "float32", "cpu", gradients=True).problem is None
+    assert check(kernel.call, spans, SHAPE, "float32", "cpu", gradients=True).problem is None
 
 
 @pytest.mark.slow
@@ -120,9 +120,9 @@ def test_compiled_equals_the_oracle_with_its_gradients() -> None:
 def test_patterns_of_every_kind_equal_the_oracle(name: str, parameters: dict[str, Any], n: int, dtype: str) -> None:
     shape, pattern = Shape(2, 4, 2, n, 16), pattern_of(name, parameters)
     for implementation in COMPILED:
-        kernel = kernels.load(implementation).build(pattern, shape, dtype, "cpu")
+        kernel = kernels.load(implementation).build(pattern, setting(shape, dtype, "cpu"))
         gradients = implementation != "flex"
-        assert check(kernel.attend, pattern.spans(n), shape, dtype, "cpu", gradients=gradients).problem is None
+        assert check(kernel.call, pattern.spans(n), shape, dtype, "cpu", gradients=gradients).problem is None
 
 
 def test_flex_computes_the_pairs_that_it_says() -> None:
@@ -134,7 +134,7 @@ def test_flex_computes_the_pairs_that_it_says() -> None:
         poisoned = v.clone()
         poisoned[:, :, j] = torch.nan
         with torch.no_grad():
-            turned[:, j] = kernel.attend(q, k, poisoned).isnan().any(dim=3)[0, 0].numpy()
+            turned[:, j] = kernel.call(q, k, poisoned).isnan().any(dim=3)[0, 0].numpy()
     assert kernel.computed_pairs == SHAPE.heads * int(turned.sum())
     assert turned[spans.mask()].all()
     assert not turned[:128, 128:].any(), "tiles that no query needs"
@@ -153,7 +153,7 @@ def test_predicted_bytes_are_those_allocated(implementation: str, direction: Dir
     call = calls.ready(kernel, inputs(SHAPE, "float32", "cpu"), direction).run
     name, parameters = SPANS_OF_TWO
     predicted = kernels.load(implementation).predict_bytes(
-        pattern_of(name, parameters), SHAPE, "float32", "cpu", direction, torch.get_num_threads()
+        pattern_of(name, parameters), setting(SHAPE, direction=direction), torch.get_num_threads()
     )
     assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.1)
 
@@ -161,7 +161,7 @@ def test_predicted_bytes_are_those_allocated(implementation: str, direction: Dir
 def test_a_layout_is_not_quadratic() -> None:
     """2.1 MB for 65,536 tokens: numbers of 4 bytes, three for every query and eight for every pair of tiles."""
     pattern = pattern_of("local_window", {"window": 257})
-    kernel = kernels.load("flex").build(pattern, Shape(1, 1, 1, 2**16, 64), "float32", "cpu")
+    kernel = kernels.load("flex").build(pattern, setting(Shape(1, 1, 1, 2**16, 64), "float32", "cpu"))
     assert kernel.prepared_bytes < 8 * 4 * 512**2
 
 
@@ -176,7 +176,7 @@ def test_a_layout_is_not_quadratic() -> None:
 )
 def test_flex_refuses_what_torch_has_not(dtype: str, device: str, direction: str, width: int, expected: str) -> None:
     pattern = pattern_of("full", {})
-    asked = pattern, Shape(1, 1, 1, 64, width), dtype, device, direction
+    asked = pattern, setting(Shape(1, 1, 1, 64, width), dtype, device, direction)
     assert kernels.load("flex").supports(*asked) == expected
 
 
@@ -184,7 +184,7 @@ def test_flex_refuses_what_torch_has_not(dtype: str, device: str, direction: str
 def test_without_a_compiler_it_is_unsupported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, implementation: str
 ) -> None:
-    asked = pattern_of("full", {}), Shape(1, 1, 1, 64, 16), "float32", "cpu", "forward"
+    asked = pattern_of("full", {}), setting(Shape(1, 1, 1, 64, 16))
     monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
     assert "needs Python's headers to be compiled: expected" in str(kernels.load(implementation).supports(*asked))
     monkeypatch.setattr(shutil, "which", lambda name: None)
@@ -193,7 +193,7 @@ def test_without_a_compiler_it_is_unsupported(
         f"{implementation} needs a C++ compiler: expected c++17, found none; install it, or name another in CXX"
     )
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert kernels.load(implementation).supports(*asked[:3], "cuda", "forward") == (
+    assert kernels.load(implementation).supports(asked[0], setting(asked[1].shape, device="cuda")) == (
         f"{implementation} needs triton to be compiled on cuda, found none; install it"
     )
 
@@ -214,11 +214,11 @@ def test_the_recompile_limit_raises() -> None:
     kernel, _ = kernel_of("compiled", "full", {}, Shape(1, 1, 1, 5, 8))
     with torch._dynamo.config.patch(recompile_limit=2):
         for n in (5, 6):
-            kernel.attend(*tensors(n))
+            kernel.call(*tensors(n))
         for _ in range(2):
             with pytest.raises(RuntimeError, match="torch's recompile limit of 2 is reached; beyond"):
-                kernel.attend(*tensors(7))
-        assert kernel.attend(*tensors(5)).isfinite().all(), "what is compiled stays"
+                kernel.call(*tensors(7))
+        assert kernel.call(*tensors(5)).isfinite().all(), "what is compiled stays"
 
 
 @pytest.mark.usefixtures("traced")
@@ -227,7 +227,7 @@ def test_kernels_take_no_room_from_each_other(implementation: str) -> None:
     with torch._dynamo.config.patch(recompile_limit=1), torch.no_grad():
         for n in range(2, 6):
             kernel, spans = kernel_of(implementation, "full", {}, Shape(1, 1, 1, n, 8))
-            assert torch.allclose(kernel.attend(*tensors(n)), expected(n, spans), atol=1e-5)
+            assert torch.allclose(kernel.call(*tensors(n)), expected(n, spans), atol=1e-5)
 
 
 def expected(n: int, spans: Spans) -> Tensor:
@@ -241,7 +241,7 @@ def test_it_never_runs_uncompiled(monkeypatch: pytest.MonkeyPatch, implementatio
     monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")
     kernel, _ = kernel_of(implementation, "full", {}, Shape(1, 1, 1, 5, 8))
     with pytest.raises(RuntimeError, match="torch would run it uncompiled"):
-        kernel.attend(*tensors(5))
+        kernel.call(*tensors(5))
 
 
 def test_a_probe_tells_compiling_from_calling() -> None:
@@ -282,7 +282,7 @@ def test_compiling_is_no_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clocks, "for_warm_up", lambda device: clock)
     for compiled, first in ((True, ["called", "timed"]), (False, ["timed", "called"])):
         log.clear()
-        kernel = Kernel(attend, None, compiled=compiled)
+        kernel = Program(attend, None, compiled=compiled)
         monkeypatch.setattr(calls, "build", functools.partial(lambda made, *asked: made, kernel))
         Bench(parse(SUITE).cases(), 1e6, lambda index: None)
         assert log[:2] == first

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -195,7 +194,7 @@ def test_a_group_gives_a_sample_of_every_case(monkeypatch: pytest.MonkeyPatch) -
     """All of the path but the device: tensors are on the CPU, and each launch takes 2 us to queue and 5 us to run."""
     inputs, build = calls.inputs, calls.build
     monkeypatch.setattr(calls, "inputs", lambda shape, dtype, device: inputs(shape, dtype, "cpu"))
-    monkeypatch.setattr(calls, "build", lambda case, shape: build(replace(case, device="cpu"), shape))
+    monkeypatch.setattr(calls, "build", lambda case: build(case.changed(device="cpu")))
     monkeypatch.setattr(calls, "wait", lambda device: None)
     monkeypatch.setattr(clocks, "cuda_wall", lambda call, many: (call(), 2e8)[1])
 

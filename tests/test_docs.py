@@ -28,7 +28,8 @@ COMMANDS = [
 ]
 
 
-COMMAND = {name: main.get_command(click.Context(main), name) for name in main.list_commands(click.Context(main))}
+CONTEXT = click.Context(main)
+COMMAND = {name: command for name in main.list_commands(CONTEXT) if (command := main.get_command(CONTEXT, name))}
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -144,9 +144,9 @@ def run(machine: Machine, folder: Path, suite: Suite | None = None, progress: Pr
 def statuses(rows: tuple[Result, ...], variant: str, implementation: str) -> list[Status]:
     """Of the probes of an implementation, by length."""
     cases = parse(SUITE, "tiny.yaml").cases()
-    keys = {case.key: case for case in cases if (case.variant, case.implementation) == (variant, implementation)}
+    keys = {case.key: case for case in cases if (case.mechanism.name, case.implementation) == (variant, implementation)}
     probes = [row for row in rows if isinstance(row, Probe) and row.case in keys]
-    return [row.status for row in sorted(probes, key=lambda row: keys[row.case].shape.seq_len)]
+    return [row.status for row in sorted(probes, key=lambda row: keys[row.case].setting.shape.seq_len)]
 
 
 def test_every_case_is_probed_once_and_timed_in_every_process(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_every_case_is_probed_once_and_timed_in_every_process(tmp_path: Path) ->
 
 def test_of_a_suite_the_cases_that_are_told_are_measured(tmp_path: Path) -> None:
     suite = parse(SUITE, "tiny.yaml")
-    wanted = [case for case in suite.cases() if case.variant == "local_window"]
+    wanted = [case for case in suite.cases() if case.mechanism.name == "local_window"]
     machine = Machine()
     finished = engine.run(suite, tmp_path / "run", Quiet(), cases=wanted, start_worker=machine.start, now=machine.now)
     assert {row.case for row in finished.rows} == {case.key for case in wanted}
@@ -192,7 +192,7 @@ def test_groups_come_in_another_order_in_each_replicate(tmp_path: Path) -> None:
 
 
 def test_samples_say_their_place_in_the_replicate(tmp_path: Path) -> None:
-    machine = Machine(kills=lambda case: case.implementation == "eager" and case.shape.seq_len == 32)
+    machine = Machine(kills=lambda case: case.implementation == "eager" and case.setting.shape.seq_len == 32)
     samples = [row for row in run(machine, tmp_path / "run").rows if isinstance(row, Sample)]
     for replicate in range(3):
         told = [(row.case, row.order) for row in samples if row.replicate == replicate]
@@ -213,7 +213,7 @@ def test_the_run_holds_what_was_random_and_where_it_ran(tmp_path: Path) -> None:
 @pytest.mark.parametrize("status", [Status.OUT_OF_MEMORY, Status.TIMED_OUT])
 def test_a_length_that_did_not_fit_is_not_tried_longer(tmp_path: Path, status: Status) -> None:
     def answer(case: Case) -> Probe:
-        unfit = case.implementation == "eager" and case.shape.seq_len >= 32
+        unfit = case.implementation == "eager" and case.setting.shape.seq_len >= 32
         return Probe(case.key, status, "too much") if unfit else passed(case)
 
     finished = run(Machine(answer), tmp_path / "run")
@@ -227,7 +227,7 @@ def test_a_length_that_did_not_fit_is_not_tried_longer(tmp_path: Path, status: S
 @pytest.mark.parametrize("status", [Status.WRONG, Status.CRASHED, Status.FAILED])
 def test_other_faults_do_not_stop_longer_lengths(tmp_path: Path, status: Status) -> None:
     def answer(case: Case) -> Probe:
-        return Probe(case.key, status, "bad") if case.shape.seq_len == 16 else passed(case)
+        return Probe(case.key, status, "bad") if case.setting.shape.seq_len == 16 else passed(case)
 
     finished = run(Machine(answer), tmp_path / "run")
     assert statuses(finished.rows, "full", "sdpa") == [status, Status.PASSED, Status.PASSED]
@@ -252,7 +252,7 @@ def test_nothing_measured_is_told_by_the_exit_code(tmp_path: Path) -> None:
 
 
 def test_a_case_that_kills_its_process_costs_only_itself(tmp_path: Path) -> None:
-    machine = Machine(kills=lambda case: case.implementation == "eager" and case.shape.seq_len == 32)
+    machine = Machine(kills=lambda case: case.implementation == "eager" and case.setting.shape.seq_len == 32)
     finished = run(machine, tmp_path / "run")
     samples = [row for row in finished.rows if isinstance(row, Sample)]
     bad = [row for row in samples if row.status is not Status.PASSED]
@@ -366,7 +366,7 @@ def killed(case: Case) -> Probe:
 )
 def test_a_cuda_worker_lasts_until_it_may_be_spoilt(tmp_path: Path, answer: Answer, replaced: bool) -> None:
     def answer_once(case: Case) -> Probe:
-        return answer(case) if (case.shape.seq_len, case.implementation) == (32, "sdpa") else passed(case)
+        return answer(case) if (case.setting.shape.seq_len, case.implementation) == (32, "sdpa") else passed(case)
 
     machine = Machine(answer_once)
     run(machine, tmp_path / "run", parse(CUDA_SUITE, "tiny.yaml"))
@@ -395,7 +395,7 @@ def test_threads_are_resolved_for_the_worker_and_kept_as_written(tmp_path: Path)
     seen: list[Any] = []
 
     def answer(case: Case) -> Probe:
-        seen.append(case.threads)
+        seen.append(case.setting.threads)
         return replace(passed(case))
 
     run(Machine(answer), tmp_path / "run")

@@ -105,9 +105,9 @@ def test_pytest_benchmark_has_its_keys_and_the_values_of_the_cases_that_passed(f
         samples = kept.samples[planned.key]
         assert each["stats"]["data"] == [ns / 1e9 for replicate in range(5) for ns in samples[replicate].values_ns]
         assert each["fullname"] == f"synthetic::{each['name']}"
-        assert each["group"] == f"N={planned.case.shape.seq_len} float32 cpu forward"
+        assert each["group"] == f"N={planned.case.setting.shape.seq_len} float32 cpu forward"
         assert each["params"]["variant"] == planned.case.label
-        assert each["params"]["seq_len"] == planned.case.shape.seq_len
+        assert each["params"]["seq_len"] == planned.case.setting.shape.seq_len
         row = run.frame[run.frame["case"] == planned.key].iloc[0]
         for name in ("case", "time_ns", "time_low_ns", "time_high_ns", "processes", "flops", "peak_bytes"):
             assert each["extra_info"][name] == row[name]
@@ -240,14 +240,14 @@ def test_what_cannot_be_exported_is_one_line(folder: Path, tmp_path: Path) -> No
 
 def test_a_name_is_the_title_where_that_tells_cases_apart() -> None:
     every = [case for _, case in rows.cases(rows.QUICK)]
-    points = [{"label": case.label, **case.to_json()} for case in every]
+    points = [{"label": case.label, **case.flat()} for case in every]
     assert names(points) == [case.title for case in every]
     assert settings(points)[0] == "N=256 float32 cpu forward"
 
 
 def test_a_name_tells_what_else_cases_differ_by() -> None:
     every = [case for _, case in rows.cases(replace(PLAN, threads=(1, 2)))]
-    points = [{"label": case.label, **case.to_json()} for case in every]
+    points = [{"label": case.label, **case.flat()} for case in every]
     told = names(points)
     assert len(set(told)) == len(told) == 18
     assert told[0] == "full/sdpa N=256 float32 cpu forward threads=1"

@@ -3,11 +3,11 @@
 import pytest
 import torch
 from definitions import FORCED
+from settings import check, setting
 from test_kernels import pattern_of
 from torch.nn.attention import SDPBackend
 
 from attnbench.runner.worker.call.calls import inputs
-from attnbench.runner.worker.proof.small import check
 from attnbench.variants import Shape, kernels
 from attnbench.variants.kernels._forced import Forced, reason
 
@@ -27,14 +27,14 @@ WARNED = (
 
 @pytest.mark.parametrize("implementation", FORCED)
 def test_off_cuda_it_is_refused_in_one_line(implementation: str) -> None:
-    reason = kernels.load(implementation).supports(FULL, SHAPE, "float32", "cpu", "forward")
+    reason = kernels.load(implementation).supports(FULL, setting(SHAPE, "float32", "cpu", "forward"))
     assert reason == f"{implementation} runs on cuda only, found cpu; there sdpa has one fused kernel"
 
 
 @pytest.mark.parametrize("implementation", FORCED)
 def test_a_pattern_that_needs_a_mask_is_refused_first(implementation: str) -> None:
     window = pattern_of("local_window", {"window": 3})
-    assert kernels.load(implementation).supports(window, SHAPE, "bfloat16", "cuda", "forward") == (
+    assert kernels.load(implementation).supports(window, setting(SHAPE, "bfloat16", "cuda", "forward")) == (
         "sdpa takes no mask, and this pattern needs one; use sdpa_masked or blockwise"
     )
 
@@ -42,7 +42,10 @@ def test_a_pattern_that_needs_a_mask_is_refused_first(implementation: str) -> No
 @pytest.mark.parametrize("implementation", FORCED)
 def test_without_a_device_nothing_is_tried(monkeypatch: pytest.MonkeyPatch, implementation: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert kernels.load(implementation).supports(FULL, SHAPE, "bfloat16", "cuda", "forward") == "no CUDA device here"
+    assert (
+        kernels.load(implementation).supports(FULL, setting(SHAPE, "bfloat16", "cuda", "forward"))
+        == "no CUDA device here"
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,10 +71,10 @@ def test_the_kernel_is_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch, ca
     pattern = pattern_of("full", {"causal": causal})
     operators: dict[SDPBackend, set[str]] = {}
     for backend in (SDPBackend.MATH, SDPBackend.FLASH_ATTENTION):
-        kernel = Forced("forced", backend, "").build(pattern, SHAPE, "float32", "cpu")
-        assert check(kernel.attend, pattern.spans(61), SHAPE, "float32", "cpu", gradients=True).problem is None
+        kernel = Forced("forced", backend, "").build(pattern, setting(SHAPE, "float32", "cpu"))
+        assert check(kernel.call, pattern.spans(61), SHAPE, "float32", "cpu", gradients=True).problem is None
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
-            kernel.attend(*inputs(SHAPE, "float32", "cpu")[:3])
+            kernel.call(*inputs(SHAPE, "float32", "cpu")[:3])
         operators[backend] = {event.name for event in profiler.events()}
     assert "aten::_scaled_dot_product_attention_math" in operators[SDPBackend.MATH]
     assert "aten::_scaled_dot_product_flash_attention_for_cpu" in operators[SDPBackend.FLASH_ATTENTION]
@@ -79,8 +82,11 @@ def test_the_kernel_is_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch, ca
 
 def test_the_textbook_computes_and_holds_every_pair() -> None:
     causal = pattern_of("full", {"causal": True})
-    asked = causal, SHAPE.at(512), "bfloat16", "cuda", "forward", 1
+    asked = causal, setting(SHAPE.at(512), "bfloat16", "cuda"), 1
     math, flash = (kernels.load(name).predict_bytes(*asked) for name in ("sdpa_math", "sdpa_flash"))
     assert math == 2 * 4 * 512**2 * 4
     assert flash == 4 * 512 * (8 * 2 + 4)
-    assert Forced("forced", SDPBackend.MATH, "").build(causal, SHAPE, "float32", "cpu").computed_pairs == 4 * 61**2
+    assert (
+        Forced("forced", SDPBackend.MATH, "").build(causal, setting(SHAPE, "float32", "cpu")).computed_pairs
+        == 4 * 61**2
+    )

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from definitions import COMPILED, FORCED, label, points
+from settings import check, setting
 
 from attnbench import variants
 from attnbench.runner.ab import paired_timing
@@ -20,7 +21,6 @@ from attnbench.runner.machine import environment, memory
 from attnbench.runner.worker.call import clocks, launches
 from attnbench.runner.worker.call.sampling import Plan
 from attnbench.runner.worker.process import failure
-from attnbench.runner.worker.proof.small import check
 from attnbench.suites import Status
 from attnbench.suites.schema.load import parse
 from attnbench.variants import Shape, kernels
@@ -149,7 +149,7 @@ def test_every_fault_gets_its_status_and_the_others_their_numbers(tmp_path: Path
 
 
 def test_a_pair_of_processes_sees_twice_the_work(record_property: Callable[[str, object], None]) -> None:
-    cases = [case for case in parse(SUITE, "tiny.yaml").cases() if case.direction == "training"]
+    cases = [case for case in parse(SUITE, "tiny.yaml").cases() if case.setting.direction == "training"]
     plans = {case.key: Plan(20, 9) for case in cases}
     setting = Limits(value_ns=1e6, patience_s=60, budget_bytes=None)
     titles = {case.key: case.title for case in cases}
@@ -166,12 +166,12 @@ def test_a_pair_of_processes_sees_twice_the_work(record_property: Callable[[str,
 def test_a_forced_kernel_equals_the_oracle_or_says_in_torchs_words_why_not(
     implementation: str, dtype: str, parameters: dict[str, Any], record_property: Callable[[str, object], None]
 ) -> None:
-    pattern, shape = variants.load("full").pattern(**parameters), Shape(1, 4, 4, 259, 64)
-    refused = kernels.load(implementation).supports(pattern, shape, dtype, "cuda", "training")
+    pattern, shape = variants.load("full").parameters(**parameters), Shape(1, 4, 4, 259, 64)
+    refused = kernels.load(implementation).supports(pattern, setting(shape, dtype, "cuda", "training"))
     record_property("refused", refused)
     if refused is None:
-        kernel = kernels.load(implementation).build(pattern, shape, dtype, "cuda")
-        assert check(kernel.attend, pattern.spans(259), shape, dtype, "cuda", gradients=True).problem is None
+        kernel = kernels.load(implementation).build(pattern, setting(shape, dtype, "cuda"))
+        assert check(kernel.call, pattern.spans(259), shape, dtype, "cuda", gradients=True).problem is None
     else:
         assert implementation != "sdpa_math"
         assert "No available kernel" not in refused
@@ -180,10 +180,10 @@ def test_a_forced_kernel_equals_the_oracle_or_says_in_torchs_words_why_not(
 @pytest.mark.parametrize("implementation", COMPILED)
 def test_what_a_compiler_makes_equals_the_oracle(implementation: str) -> None:
     parameters: dict[str, Any] = {"window": 17, "globals": 3}
-    pattern, shape = variants.load("longformer").pattern(**parameters), Shape(1, 4, 2, 259, 64)
-    assert kernels.load(implementation).supports(pattern, shape, "bfloat16", "cuda", "training") is None
-    kernel = kernels.load(implementation).build(pattern, shape, "bfloat16", "cuda")
-    assert check(kernel.attend, pattern.spans(259), shape, "bfloat16", "cuda", gradients=True).problem is None
+    pattern, shape = variants.load("longformer").parameters(**parameters), Shape(1, 4, 2, 259, 64)
+    assert kernels.load(implementation).supports(pattern, setting(shape, "bfloat16", "cuda", "training")) is None
+    kernel = kernels.load(implementation).build(pattern, setting(shape, "bfloat16", "cuda"))
+    assert check(kernel.call, pattern.spans(259), shape, "bfloat16", "cuda", gradients=True).problem is None
 
 
 # Last, for they are many: what is cut off for lack of time has said the rest.
@@ -194,11 +194,11 @@ def test_what_a_compiler_makes_equals_the_oracle(implementation: str) -> None:
     ("name", "parameters", "implementation", "n"), points(PLAIN, LENGTHS, taken=True, device="cuda"), ids=label
 )
 def test_it_equals_the_oracle(name: str, parameters: dict[str, Any], implementation: str, n: int, dtype: str) -> None:
-    pattern, shape = variants.load(name).pattern(**parameters), Shape(1, 4, 2, n, 64)
-    assert kernels.load(implementation).supports(pattern, shape, dtype, "cuda", "training") is None
-    kernel = kernels.load(implementation).build(pattern, shape, dtype, "cuda")
-    assert check(kernel.attend, pattern.spans(n), shape, dtype, "cuda", gradients=True).problem is None
-    assert check(kernel.attend, pattern.spans(n), shape, dtype, "cuda").problem is None
+    pattern, shape = variants.load(name).parameters(**parameters), Shape(1, 4, 2, n, 64)
+    assert kernels.load(implementation).supports(pattern, setting(shape, dtype, "cuda", "training")) is None
+    kernel = kernels.load(implementation).build(pattern, setting(shape, dtype, "cuda"))
+    assert check(kernel.call, pattern.spans(n), shape, dtype, "cuda", gradients=True).problem is None
+    assert check(kernel.call, pattern.spans(n), shape, dtype, "cuda").problem is None
 
 
 def spin(cycles: int) -> Callable[[], None]:

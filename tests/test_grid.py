@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plans import covered
 from proofs import check_whole
+from settings import case_of, check, setting
 from stages import unheard
 
 from attnbench import variants
@@ -19,7 +20,6 @@ from attnbench.runner.execution import pattern_images
 from attnbench.runner.machine import memory
 from attnbench.runner.worker.call.calls import inputs
 from attnbench.runner.worker.probe import probe
-from attnbench.runner.worker.proof.small import check
 from attnbench.suites import Case, Status
 from attnbench.suites.pick import pick
 from attnbench.suites.schema.suite import Suite
@@ -74,12 +74,12 @@ def test_one_row_or_one_column_is_a_window_in_one_dimension(edges: Literal["clip
 def test_attention_without_queries_is_a_mean_over_the_window(implementation: str) -> None:
     """A reference of another kind: torch's average pooling, with the zeros of its padding not counted."""
     pattern = LocalWindow2d(window=(5, 7), grid=(13, 19))
-    kernel = kernels.load(implementation).build(pattern, Shape(2, 3, 3, 247, 4), "float64", "cpu")
+    kernel = kernels.load(implementation).build(pattern, setting(Shape(2, 3, 3, 247, 4), "float64", "cpu"))
     q, k, v, _ = inputs(Shape(2, 3, 3, 247, 4), "float64", "cpu")
     image = v.transpose(2, 3).reshape(2, 12, 13, 19)
     pooled = torch.nn.functional.avg_pool2d(image, (5, 7), 1, (2, 3), count_include_pad=False)
     expected = pooled.reshape(2, 3, 4, 247).transpose(2, 3)
-    assert torch.allclose(kernel.attend(torch.zeros_like(q), k, v), expected, atol=1e-12)
+    assert torch.allclose(kernel.call(torch.zeros_like(q), k, v), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -121,15 +121,15 @@ def test_it_equals_the_oracle(parameters: dict[str, Any], n: int, implementation
     pattern = LocalWindow2d(**parameters)
     for dtype in ("float32", "bfloat16", "float16"):
         sizes = Shape(2, *shape, n, 8)
-        kernel = kernels.load(implementation).build(pattern, sizes, dtype, "cpu")
-        assert check(kernel.attend, pattern.spans(n), sizes, dtype, "cpu", gradients=True).problem is None
-        assert check(kernel.attend, pattern.spans(n), sizes, dtype, "cpu").problem is None
+        kernel = kernels.load(implementation).build(pattern, setting(sizes, dtype, "cpu"))
+        assert check(kernel.call, pattern.spans(n), sizes, dtype, "cpu", gradients=True).problem is None
+        assert check(kernel.call, pattern.spans(n), sizes, dtype, "cpu").problem is None
 
 
 def test_long_rows_equal_the_oracle() -> None:
     shape, pattern = Shape(1, 2, 1, 2491, 16), LocalWindow2d(window=(9, 7), grid=(47, 53))
-    kernel = kernels.load("blockwise").build(pattern, shape, "float32", "cpu")
-    assert check_whole(kernel.attend, pattern.spans(2491), inputs(shape, "float32", "cpu")).problem is None
+    kernel = kernels.load("blockwise").build(pattern, setting(shape, "float32", "cpu"))
+    assert check_whole(kernel.call, pattern.spans(2491), inputs(shape, "float32", "cpu")).problem is None
 
 
 @st.composite
@@ -172,7 +172,7 @@ def test_patterns_in_one_dimension_have_no_tiles() -> None:
         ("full", {}),
     ):
         for n in (1, 5, 61, 400):
-            spans = variants.load(name).pattern(**parameters).spans(n)
+            spans = variants.load(name).parameters(**parameters).spans(n)
             blocks, tiles = ([group.rows.tolist() for group in plan(spans)] for plan in (plan.plan, grid.plan))
             assert blocks == tiles
 
@@ -200,20 +200,20 @@ def test_rows_that_do_not_go_on_from_each_other_are_gathered_block_by_block() ->
 @pytest.mark.parametrize("direction", ["forward", "training", "backward"])
 def test_predicted_bytes_are_those_allocated(direction: str, shape: Shape) -> None:
     pattern = LocalWindow2d(window=(7, 7))
-    kernel = kernels.load("blockwise").build(pattern, shape, "float32", "cpu")
+    kernel = kernels.load("blockwise").build(pattern, setting(shape, "float32", "cpu"))
     *tensors, dout = inputs(shape, "float32", "cpu")
     q, k, v = (each.requires_grad_() for each in tensors)
-    out = kernel.attend(q, k, v)
+    out = kernel.call(q, k, v)
 
     def call() -> object:
         if direction == "forward":
             with torch.no_grad():
-                return kernel.attend(q, k, v)
-        there = out if direction == "backward" else kernel.attend(q, k, v)
+                return kernel.call(q, k, v)
+        there = out if direction == "backward" else kernel.call(q, k, v)
         return torch.autograd.grad(there, (q, k, v), dout, retain_graph=direction == "backward")
 
     call()
-    asked = pattern, shape, "float32", "cpu", direction, torch.get_num_threads()
+    asked = pattern, setting(shape, direction=direction), torch.get_num_threads()
     predicted = kernels.load("blockwise").predict_bytes(*asked)
     assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.1)
 
@@ -226,7 +226,7 @@ def test_a_list_of_two_numbers_is_a_pair_and_a_list_of_pairs_makes_a_grid() -> N
             {"local_window": {"window": [3, 5]}},
         ],
     )
-    told = [(case.label, case.shape.seq_len) for case in it.cases()]
+    told = [(case.label, case.setting.shape.seq_len) for case in it.cases()]
     assert told == [
         (f"local_window{label}", n)
         for n in (16, 36)
@@ -240,13 +240,13 @@ def test_a_list_of_two_numbers_is_a_pair_and_a_list_of_pairs_makes_a_grid() -> N
         )
     ]
     (one,) = suite(shape={"seq_len": 16}, variants=[{"local_window_2d": {"window": [3, 5]}}]).cases()
-    assert one.parameters["window"] == (3, 5)
+    assert one.mechanism.parameters["window"] == (3, 5)
     assert one.title == "local_window_2d(window=3x5)/blockwise N=16 float32 cpu forward"
 
 
 def test_pairs_come_back_from_json() -> None:
     (case,) = suite(shape={"seq_len": 16}, variants=[{"local_window_2d": {"window": [3, 5], "grid": [2, 8]}}]).cases()
-    again = Case.from_json(json.loads(json.dumps(case.to_json())))
+    again = Case.from_json(json.loads(json.dumps(case.flat())))
     assert again == case
     assert (again.key, again.family, again.pattern) == (case.key, case.family, case.pattern)
 
@@ -284,7 +284,7 @@ def test_a_pattern_too_long_to_be_drawn_is_drawn_at_a_length_near_it() -> None:
 @pytest.mark.parametrize(("parameters", "n"), WINDOWS, ids=label)
 def test_closed_forms_count_what_the_pattern_allows(parameters: dict[str, Any], n: int) -> None:
     pattern = LocalWindow2d(**parameters)
-    case = Case("local_window_2d", vars(pattern), "blockwise", Shape(1, 2, 2, n, 8), "float32", "cpu", "forward", 1)
+    case = case_of("local_window_2d", vars(pattern), "blockwise", Shape(1, 2, 2, n, 8), "float32", "cpu", "forward", 1)
     known = pattern.dilation == (1, 1) and not pattern.causal
     assert flops(case) == (4 * pattern.spans(n).pairs() * 2 * 8 if known else None)
 
@@ -292,7 +292,7 @@ def test_closed_forms_count_what_the_pattern_allows(parameters: dict[str, Any], 
 def test_small_grids_that_an_implementation_does_not_take_are_left_out() -> None:
     """A window over all of a single row needs no mask; on a grid of several rows it does."""
     parameters = {"window": (1, 511), "grid": (1, 256)}
-    case = Case("local_window_2d", parameters, "sdpa", Shape(1, 2, 1, 256, 8), "float32", "cpu", "training", 1)
+    case = case_of("local_window_2d", parameters, "sdpa", Shape(1, 2, 1, 256, 8), "float32", "cpu", "training", 1)
     found = probe(case, 2**30, unheard)
     assert (found.status, found.reason) == (Status.PASSED, "")
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plans import covered, mask
 from proofs import check_whole
+from settings import case_of, check, setting
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
@@ -20,10 +21,8 @@ from attnbench import variants
 from attnbench.runner.machine import memory
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.call.calls import inputs
-from attnbench.runner.worker.proof.small import check
-from attnbench.suites import Case, Direction
-from attnbench.variants import Pattern, Shape, Spans, kernels
-from attnbench.variants.kernels import Kernel, _oracle
+from attnbench.variants import Direction, Pattern, Shape, Spans, kernels
+from attnbench.variants.kernels import Program, _oracle
 from attnbench.variants.kernels.blockwise import parts, plan
 
 LENGTHS = (1, 5, 61, 130, 259)
@@ -33,26 +32,26 @@ REFUSED = points(kernels.names(), LENGTHS, taken=False)
 
 
 def pattern_of(name: str, parameters: dict[str, Any]) -> Pattern:
-    return variants.load(name).pattern(**parameters)
+    return variants.load(name).parameters(**parameters)
 
 
 def build(
     name: str, parameters: dict[str, Any], implementation: str, shape: Shape, dtype: str = "float32"
-) -> tuple[Kernel, Spans]:
+) -> tuple[Program, Spans]:
     """The kernel and its pattern's spans."""
     pattern = pattern_of(name, parameters)
-    assert kernels.load(implementation).supports(pattern, shape, dtype, "cpu", "training") is None
-    return kernels.load(implementation).build(pattern, shape, dtype, "cpu"), pattern.spans(shape.seq_len)
+    assert kernels.load(implementation).supports(pattern, setting(shape, dtype, "cpu", "training")) is None
+    return kernels.load(implementation).build(pattern, setting(shape, dtype, "cpu")), pattern.spans(shape.seq_len)
 
 
-def forward(kernel: Kernel, *tensors: Tensor) -> Tensor:
+def forward(kernel: Program, *tensors: Tensor) -> Tensor:
     with torch.no_grad():
-        return kernel.attend(*tensors)
+        return kernel.call(*tensors)
 
 
 @pytest.mark.parametrize(("name", "parameters", "implementation", "n"), REFUSED, ids=label)
 def test_it_refuses_what_it_cannot_compute(name: str, parameters: dict[str, Any], implementation: str, n: int) -> None:
-    asked = pattern_of(name, parameters), Shape(1, 3, 3, n, 8), "float32", "cpu", "training"
+    asked = pattern_of(name, parameters), setting(Shape(1, 3, 3, n, 8), direction="training")
     assert kernels.load(implementation).supports(*asked)
 
 
@@ -60,8 +59,8 @@ def test_it_refuses_what_it_cannot_compute(name: str, parameters: dict[str, Any]
 def test_it_equals_the_oracle(name: str, parameters: dict[str, Any], implementation: str, n: int) -> None:
     for shape in (Shape(1, 3, 3, n, 8), Shape(2, 6, 2, n, 8)):
         kernel, spans = build(name, parameters, implementation, shape)
-        assert check(kernel.attend, spans, shape, "float32", "cpu", gradients=True).problem is None
-        assert check(kernel.attend, spans, shape, "float32", "cpu").problem is None
+        assert check(kernel.call, spans, shape, "float32", "cpu", gradients=True).problem is None
+        assert check(kernel.call, spans, shape, "float32", "cpu").problem is None
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
@@ -73,7 +72,7 @@ def test_it_equals_the_oracle_in_other_dtypes(
 ) -> None:
     shape = Shape(1, 6, 2, n, 16, "bnhd" if n == 61 else "bhnd")
     kernel, spans = build(name, parameters, implementation, shape, dtype)
-    assert check(kernel.attend, spans, shape, dtype, "cpu", gradients=True).problem is None
+    assert check(kernel.call, spans, shape, dtype, "cpu", gradients=True).problem is None
 
 
 @pytest.mark.parametrize(
@@ -93,7 +92,7 @@ def test_it_equals_the_oracle_in_other_dtypes(
 def test_long_sequences_equal_the_oracle(name: str, parameters: dict[str, Any]) -> None:
     shape = Shape(1, 2, 2, 2111, 64)
     kernel, spans = build(name, parameters, "blockwise", shape)
-    assert check_whole(kernel.attend, spans, inputs(shape, "float32", "cpu", 0)).problem is None
+    assert check_whole(kernel.call, spans, inputs(shape, "float32", "cpu", 0)).problem is None
 
 
 @pytest.mark.parametrize(
@@ -183,17 +182,13 @@ def test_sdpa_does_not_guess_what_the_causal_kernel_skips() -> None:
     ids=label,
 )
 def test_sdpa_says_what_to_use_instead(name: str, parameters: dict[str, Any]) -> None:
-    reason = kernels.load("sdpa").supports(
-        pattern_of(name, parameters), Shape(1, 1, 1, 300, 8), "float32", "cpu", "forward"
-    )
+    reason = kernels.load("sdpa").supports(pattern_of(name, parameters), setting(Shape(1, 1, 1, 300, 8)))
     assert reason == "sdpa takes no mask, and this pattern needs one; use sdpa_masked or blockwise"
 
 
 @pytest.mark.parametrize("implementation", kernels.names())
 def test_an_unknown_dtype_is_refused(implementation: str) -> None:
-    reason = kernels.load(implementation).supports(
-        pattern_of("full", {}), Shape(1, 1, 1, 8, 8), "int8", "cpu", "forward"
-    )
+    reason = kernels.load(implementation).supports(pattern_of("full", {}), setting(Shape(1, 1, 1, 8, 8), "int8"))
     assert reason == "dtype: expected one of float64, float32, float16, bfloat16, found int8"
 
 
@@ -206,7 +201,7 @@ def test_truncated_and_local_window_are_equal_bit_for_bit(implementation: str) -
     for kernel in (truncated, window):
         *tensors, dout = inputs(shape, "float32", "cpu", 0)
         leaves = [each.requires_grad_() for each in tensors]
-        out = kernel.attend(*leaves)
+        out = kernel.call(*leaves)
         found.append((out, *torch.autograd.grad(out, leaves, dout)))
     assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
 
@@ -220,7 +215,7 @@ def test_memory_order_does_not_matter(implementation: str) -> None:
     found = []
     for *given_, dout in (tensors, turned):
         leaves = [each.requires_grad_() for each in given_]
-        out = kernel.attend(*leaves)
+        out = kernel.call(*leaves)
         found.append((out, *torch.autograd.grad(out, leaves, dout)))
     assert all(torch.allclose(first, second, atol=1e-6) for first, second in zip(*found, strict=True))
 
@@ -230,7 +225,7 @@ def test_a_retained_graph_gives_the_same_gradients_again() -> None:
     kernel, _ = build("longformer", {"window": 17}, "blockwise", shape)
     q, k, v, dout = inputs(shape, "float32", "cpu", 0)
     v.requires_grad_()
-    out = kernel.attend(q, k, v)
+    out = kernel.call(q, k, v)
     first, second = (torch.autograd.grad(out, v, dout, retain_graph=True)[0] for _ in range(2))
     assert torch.equal(first, second)
     assert first.abs().sum() > 0
@@ -312,18 +307,18 @@ def test_predicted_bytes_are_those_allocated(
     kernel, _ = build(name, parameters, implementation, shape)
     *tensors, dout = inputs(shape, "float32", "cpu", 0)
     q, k, v = (each.requires_grad_() for each in tensors)
-    out = kernel.attend(q, k, v)
+    out = kernel.call(q, k, v)
 
     def call() -> object:
         if direction == "forward":
             return forward(kernel, q, k, v)
         if direction == "backward":
             return torch.autograd.grad(out, (q, k, v), dout, retain_graph=True)
-        return torch.autograd.grad(kernel.attend(q, k, v), (q, k, v), dout)
+        return torch.autograd.grad(kernel.call(q, k, v), (q, k, v), dout)
 
     call()
     predicted = kernels.load(implementation).predict_bytes(
-        pattern_of(name, parameters), shape, "float32", "cpu", direction, torch.get_num_threads()
+        pattern_of(name, parameters), setting(shape, direction=direction), torch.get_num_threads()
     )
     assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.1)
 
@@ -344,10 +339,10 @@ def test_predicted_bytes_count_what_products_in_reduced_precision_take(
     implementation: str, name: str, parameters: dict[str, Any], heads: int, direction: Direction
 ) -> None:
     """Products that oneDNN computes are a sixth of the peak here, and keys that overlap are widened slice by slice."""
-    case = Case(name, parameters, implementation, Shape(1, heads, heads, 256, 64), "bfloat16", "cpu", direction, 1)
-    call = calls.call(calls.build(case, case.shape), calls.inputs(case.shape, case.dtype, "cpu"), direction).run
+    case = case_of(name, parameters, implementation, Shape(1, heads, heads, 256, 64), "bfloat16", "cpu", direction, 1)
+    call = calls.call(calls.build(case), calls.inputs(case.setting.shape, case.setting.dtype, "cpu"), direction).run
     call()
-    asked = case.pattern, case.shape, case.dtype, "cpu", direction, torch.get_num_threads()
+    asked = case.pattern, case.setting, torch.get_num_threads()
     predicted = kernels.load(implementation).predict_bytes(*asked)
     assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.03)
 
@@ -368,10 +363,10 @@ def test_predicted_bytes_count_what_products_in_reduced_precision_take(
 def test_predicted_bytes_hold_for_few_tokens_one_key_head_and_interleaved_blocks(
     implementation: str, name: str, parameters: dict[str, Any], shape: Shape, direction: Direction
 ) -> None:
-    case = Case(name, parameters, implementation, shape, "float32", "cpu", direction, 1)
-    call = calls.call(calls.build(case, shape), calls.inputs(shape, "float32", "cpu"), direction).run
+    case = case_of(name, parameters, implementation, shape, "float32", "cpu", direction, 1)
+    call = calls.call(calls.build(case), calls.inputs(shape, "float32", "cpu"), direction).run
     call()
-    asked = case.pattern, shape, "float32", "cpu", direction, torch.get_num_threads()
+    asked = case.pattern, case.setting, torch.get_num_threads()
     predicted = kernels.load(implementation).predict_bytes(*asked)
     assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.1)
 
@@ -380,7 +375,7 @@ def test_predicted_bytes_hold_for_few_tokens_one_key_head_and_interleaved_blocks
 def test_the_fused_kernel_takes_what_was_measured(threads: int, expected: int) -> None:
     shape = Shape(1, 8, 8, 2048, 64)
     assert (
-        kernels.load("sdpa").predict_bytes(pattern_of("full", {}), shape, "float32", "cpu", "forward", threads)
+        kernels.load("sdpa").predict_bytes(pattern_of("full", {}), setting(shape, "float32", "cpu", "forward"), threads)
         == expected
     )
 
@@ -388,6 +383,6 @@ def test_the_fused_kernel_takes_what_was_measured(threads: int, expected: int) -
 def test_eager_takes_two_score_matrices() -> None:
     shape = Shape(1, 8, 8, 2048, 64)
     assert (
-        kernels.load("eager").predict_bytes(pattern_of("full", {}), shape, "float32", "cpu", "forward", 2)
+        kernels.load("eager").predict_bytes(pattern_of("full", {}), setting(shape, "float32", "cpu", "forward"), 2)
         == 268_435_456
     )

@@ -11,6 +11,7 @@ import pytest
 import rows
 import torch
 from definitions import label
+from settings import case_of, check, setting
 from stages import unheard
 from torch import Tensor
 
@@ -21,13 +22,12 @@ from attnbench.reports.figures.panels import context
 from attnbench.runner.machine import memory
 from attnbench.runner.worker import probe
 from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.proof.small import check
 from attnbench.runner.worker.timing import Bench
-from attnbench.suites import Case, Direction, Status
+from attnbench.suites import Case, Status
 from attnbench.suites.names import names
 from attnbench.suites.schema.suite import Suite
-from attnbench.variants import Shape, kernels
-from attnbench.variants.kernels import Kernel
+from attnbench.variants import Direction, Shape, kernels
+from attnbench.variants.kernels import Program
 
 
 def suite(**keys: Any) -> Suite:
@@ -52,22 +52,22 @@ def test_an_unknown_layout_is_named() -> None:
 
 def test_the_usual_layout_has_the_keys_of_before_there_were_others() -> None:
     usual, other = suite(shape={"seq_len": 64, "layout": ["bhnd", "bnhd"]}).cases()
-    before = {name: value for name, value in usual.to_json().items() if name != "layout"}
+    before = {name: value for name, value in usual.flat().items() if name not in ("layout", "level")}
     assert usual.key == hashlib.sha256(json.dumps(before, sort_keys=True).encode()).hexdigest()[:12]
     assert usual == Case.from_json(before)
-    assert other == Case.from_json(json.loads(json.dumps(other.to_json())))
+    assert other == Case.from_json(json.loads(json.dumps(other.flat())))
     assert len({usual.key, other.key, Case.from_json(before).key}) == 2
-    assert usual.group != other.group
+    assert usual.setting != other.setting
     assert usual.family != other.family
 
 
 def test_layouts_are_an_axis() -> None:
     it = suite(shape={"seq_len": [16, 64], "head_dim": [4, 8], "layout": ["bnhd", "bhnd"]})
-    told = [(each.shape.head_dim, each.shape.layout, each.shape.seq_len) for each in it.cases()]
+    told = [(each.setting.shape.head_dim, each.setting.shape.layout, each.setting.shape.seq_len) for each in it.cases()]
     assert told == [(d, layout, n) for d in (4, 8) for layout in ("bnhd", "bhnd") for n in (16, 64)]
-    assert {each.shape.layout for each in suite().cases()} == {"bhnd"}
+    assert {each.setting.shape.layout for each in suite().cases()} == {"bhnd"}
     left = suite(shape={"seq_len": 64, "layout": ["bnhd", "bhnd"]}, exclude=[{"layout": "bnhd"}]).cases()
-    assert [each.shape.layout for each in left] == ["bhnd"]
+    assert [each.setting.shape.layout for each in left] == ["bhnd"]
 
 
 def test_names_tell_the_layout_where_there_are_several() -> None:
@@ -76,7 +76,7 @@ def test_names_tell_the_layout_where_there_are_several() -> None:
         "full/sdpa N=64 float32 cpu forward",
         "full/sdpa N=64 float32 cpu forward bnhd",
     ]
-    points = [{"label": case.label, **case.to_json()} for case in cases]
+    points = [{"label": case.label, **case.flat()} for case in cases]
     assert names(points) == [f"full/sdpa N=64 float32 cpu forward layout={each}" for each in ("bhnd", "bnhd")]
     assert names(points[1:]) == ["full/sdpa N=64 float32 cpu forward"]
 
@@ -100,10 +100,10 @@ POINTS: list[tuple[str, dict[str, Any], str]] = [
 def test_it_equals_the_oracle(
     name: str, parameters: dict[str, Any], implementation: str, sizes: tuple[int, int, int]
 ) -> None:
-    pattern, shape = variants.load(name).pattern(**parameters), Shape(*sizes, 161, 8, "bnhd")
-    kernel = kernels.load(implementation).build(pattern, shape, "float32", "cpu")
-    assert check(kernel.attend, pattern.spans(161), shape, "float32", "cpu", gradients=True).problem is None
-    assert check(kernel.attend, pattern.spans(161), shape, "float32", "cpu").problem is None
+    pattern, shape = variants.load(name).parameters(**parameters), Shape(*sizes, 161, 8, "bnhd")
+    kernel = kernels.load(implementation).build(pattern, setting(shape, "float32", "cpu"))
+    assert check(kernel.call, pattern.spans(161), shape, "float32", "cpu", gradients=True).problem is None
+    assert check(kernel.call, pattern.spans(161), shape, "float32", "cpu").problem is None
 
 
 @pytest.mark.parametrize(
@@ -125,27 +125,27 @@ def test_it_equals_the_oracle(
 def test_predicted_bytes_are_those_allocated(
     implementation: str, name: str, parameters: dict[str, Any], direction: Direction, shape: Shape
 ) -> None:
-    case = Case(name, parameters, implementation, shape, "float32", "cpu", direction, "auto")
-    call = calls.call(calls.build(case, shape), calls.inputs(shape, "float32", "cpu"), case.direction).run
+    case = case_of(name, parameters, implementation, shape, "float32", "cpu", direction, "auto")
+    call = calls.call(calls.build(case), calls.inputs(shape, "float32", "cpu"), case.setting.direction).run
     call()
-    asked = case.pattern, shape, "float32", "cpu", direction, torch.get_num_threads()
+    asked = case.pattern, case.setting, torch.get_num_threads()
     predicted = kernels.load(implementation).predict_bytes(*asked)
     assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.1)
 
 
 def test_what_is_probed_and_timed_lies_in_its_layout(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: set[tuple[bool, ...]] = set()
-    build: Callable[[Case, Shape], Kernel] = calls.build
+    build: Callable[[Case], Program] = calls.build
 
-    def watched(case: Case, shape: Shape) -> Kernel:
-        kernel = build(case, shape)
+    def watched(case: Case) -> Program:
+        kernel = build(case)
 
         def attend(*tensors: Tensor) -> Tensor:
             # A single token or head lies alike in both.
             seen.add(tuple(each.transpose(1, 2).is_contiguous() for each in tensors))
-            return kernel.attend(*tensors)
+            return kernel.call(*tensors)
 
-        return replace(kernel, attend=attend)
+        return replace(kernel, call=attend)
 
     monkeypatch.setattr(calls, "build", watched)
     (case,) = suite(shape={"heads": 2, "head_dim": 8, "seq_len": 64, "layout": "bnhd"}, direction="training").cases()
@@ -158,9 +158,9 @@ def test_what_is_probed_and_timed_lies_in_its_layout(monkeypatch: pytest.MonkeyP
 def two_layouts(folder: Path) -> Run:
     """A run of the same case in both layouts."""
     (case,) = (each for _, each in rows.cases(rows.Plan((rows.FULL,), (512,))))
-    both = [case, replace(case, shape=replace(case.shape, layout="bnhd"))]
+    both = [case, case.changed(shape=replace(case.setting.shape, layout="bnhd"))]
     meta = rows.meta(rows.Plan((rows.FULL,), (512,)))
-    meta["cases"] = [{"key": each.key, "baseline": each.key, **each.to_json()} for each in both]
+    meta["cases"] = [{"key": each.key, "baseline": each.key, **each.flat()} for each in both]
     return load(rows.write_rows(folder, meta, [rows.probe(each, rows.FULL, Status.PASSED, "") for each in both]))
 
 

@@ -116,9 +116,9 @@ def test_every_axis_leaves_what_has_one_of_its_values() -> None:
     assert [case.key for case in left] == [
         case.key
         for case in CASES
-        if case.variant in ("full", "truncated")
-        and (case.device, case.direction) == ("cpu", "forward")
-        and case.shape.seq_len in (51, 512)
+        if case.mechanism.name in ("full", "truncated")
+        and (case.setting.device, case.setting.direction) == ("cpu", "forward")
+        and case.setting.shape.seq_len in (51, 512)
     ]
     assert len(left) == 8
 
@@ -170,7 +170,7 @@ def test_the_command_line_narrows_a_suite(measured: list[list[Case]]) -> None:
     words = ["--variant", "full", "--variant", "truncated", "--seq-len", "51", "--direction", "forward", "-k", "cpu"]
     done = CliRunner().invoke(main, ["run", "tiny.yaml", *words])
     assert done.exit_code == 5, "the engine was asked, and measured nothing"
-    assert [f"{case.variant}/{case.implementation}" for case in measured[0]] == [
+    assert [f"{case.mechanism.name}/{case.implementation}" for case in measured[0]] == [
         "full/eager",
         "full/sdpa",
         "full/sdpa_masked",

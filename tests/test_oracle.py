@@ -10,12 +10,13 @@ import pytest
 import torch
 from definitions import CASES, label
 from proofs import check_whole, step
+from settings import check
 from torch import Tensor
 
 from attnbench import variants
 from attnbench.runner.worker.call.calls import inputs
 from attnbench.runner.worker.proof import expected, stream
-from attnbench.runner.worker.proof.small import Attend, check, small
+from attnbench.runner.worker.proof.small import small
 from attnbench.runner.worker.proof.verdict import Verdict
 from attnbench.variants import Shape, Spans
 from attnbench.variants.kernels import _oracle
@@ -147,12 +148,12 @@ FORWARD = [
 
 @pytest.mark.parametrize("gradients", [False, True])
 @pytest.mark.parametrize(("attend", "problem"), FORWARD, ids=lambda each: getattr(each, "__name__", ""))
-def test_a_wrong_output_is_caught(attend: Attend, problem: str, gradients: bool) -> None:
+def test_a_wrong_output_is_caught(attend: Callable[..., Tensor], problem: str, gradients: bool) -> None:
     assert_caught(check(attend, spans(), SHAPE, "float32", "cpu", gradients=gradients), problem)
 
 
 @pytest.mark.parametrize(("attend", "problem"), FORWARD, ids=lambda each: getattr(each, "__name__", ""))
-def test_a_wrong_output_is_caught_at_any_length(attend: Attend, problem: str) -> None:
+def test_a_wrong_output_is_caught_at_any_length(attend: Callable[..., Tensor], problem: str) -> None:
     assert_caught(check_whole(attend, spans(), inputs(SHAPE, "float32", "cpu", 0), grads=False), problem)
 
 
@@ -176,7 +177,7 @@ def test_a_wrong_gradient_is_caught(which: int) -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
 @pytest.mark.parametrize(("name", "parameters"), CASES, ids=label)
 def test_the_streaming_oracle_is_the_dense_one(name: str, parameters: dict[str, Any], dtype: str) -> None:
-    pattern, n = variants.load(name).pattern(**parameters).near(149)
+    pattern, n = variants.load(name).parameters(**parameters).near(149)
     assert pattern.unsupported(n) is None
     spans, shape = pattern.spans(n), Shape(2, 4, 2, n, 8)
     given = inputs(shape, dtype, "cpu", 5)
@@ -195,7 +196,7 @@ def test_the_streaming_oracle_is_the_dense_one(name: str, parameters: dict[str, 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES, ids=label)
 def test_blocks_hold_each_allowed_pair_once(name: str, parameters: dict[str, Any]) -> None:
-    pattern, n = variants.load(name).pattern(**parameters).near(211)
+    pattern, n = variants.load(name).parameters(**parameters).near(211)
     assert pattern.unsupported(n) is None
     spans = pattern.spans(n)
     found = np.zeros((n, n), np.int64)
@@ -246,7 +247,7 @@ def test_bfloat16_may_be_as_wrong_as_its_plain_computation() -> None:
     ],
 )
 def test_small_lengths_show_structure(name: str, parameters: dict[str, Any], n: int, expected: list[int]) -> None:
-    pattern = variants.load(name).pattern(**parameters)
+    pattern = variants.load(name).parameters(**parameters)
     found = small(pattern, Shape(3, 12, 4, n, 64))
     shapes = [shape for _, shape in found]
     assert all(kind == pattern for kind, _ in found)
@@ -255,7 +256,7 @@ def test_small_lengths_show_structure(name: str, parameters: dict[str, Any], n: 
 
 
 def test_a_kernel_for_a_gpu_is_checked_beyond_one_tile() -> None:
-    found = small(variants.load("full").pattern(), Shape(1, 8, 8, 65_536, 64), device="cuda")
+    found = small(variants.load("full").parameters(), Shape(1, 8, 8, 65_536, 64), device="cuda")
     assert [shape.seq_len for _, shape in found] == [1, 5, 61, 389]
 
 

@@ -16,6 +16,7 @@ from folders import forgotten
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from proofs import check_whole, step
+from settings import case_of, check, setting
 from stages import unheard
 from torch import Tensor
 
@@ -25,11 +26,11 @@ from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.call.calls import inputs
 from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.proof import expected, verdict
-from attnbench.runner.worker.proof.small import Attend, check
-from attnbench.suites import Case, Direction, Probe, Status
+from attnbench.suites import Probe, Status
 from attnbench.suites.schema.load import SuiteError, parse
 from attnbench.variants import (
     BoolArray,
+    Direction,
     IntArray,
     Pattern,
     Shape,
@@ -102,10 +103,10 @@ class Chequered(Pattern):
 @pytest.mark.parametrize(("name", "parameters"), CASES, ids=label)
 def test_a_condition_is_the_same_pattern(name: str, parameters: dict[str, Any], n: int) -> None:
     if not exists(name, parameters, n):
-        assert variants.load(name).pattern(**parameters).unsupported(n)
+        assert variants.load(name).parameters(**parameters).unsupported(n)
         return
     place = [given for other, given in CASES if other == name].index(parameters)
-    spans, theirs = Asked(name, place).spans(n), variants.load(name).pattern(**parameters).spans(n)
+    spans, theirs = Asked(name, place).spans(n), variants.load(name).parameters(**parameters).spans(n)
     assert (spans.mask() == theirs.mask()).all()
     assert (spans.counts() == theirs.counts()).all()
 
@@ -149,10 +150,10 @@ def test_a_band_is_planned_as_one_that_gives_spans(n: int) -> None:
 @pytest.mark.parametrize("n", ODD)
 def test_every_implementation_takes_a_condition(implementation: str, pattern: Pattern, n: int) -> None:
     shape = Shape(1, 4, 2, n, 8)
-    assert kernels.load(implementation).supports(pattern, shape, "float32", "cpu", "training") is None
-    assert kernels.load(implementation).predict_bytes(pattern, shape, "float32", "cpu", "training", 1) > 0
-    kernel = kernels.load(implementation).build(pattern, shape, "float32", "cpu")
-    assert check(kernel.attend, pattern.spans(n), shape, "float32", "cpu", gradients=True).problem is None
+    assert kernels.load(implementation).supports(pattern, setting(shape, "float32", "cpu", "training")) is None
+    assert kernels.load(implementation).predict_bytes(pattern, setting(shape, "float32", "cpu", "training"), 1) > 0
+    kernel = kernels.load(implementation).build(pattern, setting(shape, "float32", "cpu"))
+    assert check(kernel.call, pattern.spans(n), shape, "float32", "cpu", gradients=True).problem is None
 
 
 def test_a_condition_is_asked_once_for_a_length() -> None:
@@ -276,7 +277,7 @@ def test_beyond_small_lengths_nothing_is_looked_at_pair_by_pair() -> None:
 @pytest.mark.parametrize(("name", "parameters"), CASES, ids=label)
 def test_what_ships_has_no_flaw(name: str, parameters: dict[str, Any]) -> None:
     for n in (each for each in (1, 2, 3, 7, 61, 389, 4099) if exists(name, parameters, each)):
-        assert flaw(variants.load(name).pattern(**parameters), n) is None
+        assert flaw(variants.load(name).parameters(**parameters), n) is None
 
 
 def probed(
@@ -291,7 +292,7 @@ def probed(
     (folder / f"{name}.py").write_text(source)
     variants.extend(folder)
     shape = Shape(1, 2, 1, n, 8)
-    return probe(Case(name, {}, implementation, shape, "float32", "cpu", direction, 1), 2**30, unheard)
+    return probe(case_of(name, {}, implementation, shape, "float32", "cpu", direction, 1), 2**30, unheard)
 
 
 PATTERN = """
@@ -345,11 +346,12 @@ def test_a_flawed_pattern_ends_its_case(folder: Path, body: str, n: int, status:
 
 FULL = "    def spans(self, n): return Spans.of(n, (0, n))"
 BUILD = """
-def build(pattern, shape, dtype, device):
-    from attnbench.variants.kernels import Kernel, eager
+def build(pattern, setting):
+    from attnbench.variants.kernels import Program, eager
+    shape, dtype, device = setting.shape, setting.dtype, setting.device
     {first}
-    attend = eager.build(pattern, shape, dtype, device).attend
-    return Kernel({attend}, None)
+    attend = eager.build(pattern, setting).call
+    return Program({attend})
 
 """
 BLOCKS = "if shape.seq_len % 64: raise NotImplementedError('N must be a multiple of 64')"
@@ -359,6 +361,27 @@ def with_kernel(first: str, attend: str = "attend") -> str:
     """The source of full attention with a kernel of its own, which does something else first."""
     source = PATTERN.format(body=FULL, more=", build=build")
     return source.replace("VARIANT", BUILD.format(first=first, attend=attend) + "VARIANT")
+
+
+OF_VERSION_0_1 = """
+from torch.nn.functional import scaled_dot_product_attention
+from attnbench.variants import Variant
+from attnbench.variants.full import Full
+from attnbench.variants.kernels import Kernel
+
+def build(pattern, shape, dtype, device):
+    pairs = shape.batch * shape.heads * shape.seq_len**2
+    return Kernel(scaled_dot_product_attention, pairs, prepared_bytes=7)
+
+VARIANT = Variant(Full, source="here", build=build)
+"""
+
+
+def test_a_kernel_of_version_0_1_is_taken(folder: Path) -> None:
+    found = probed(folder, "mine", OF_VERSION_0_1, 128, "own")
+    assert found.status is Status.PASSED, found.reason
+    assert found.computed_pairs == found.allowed_pairs
+    assert found.prepared_bytes == 7
 
 
 @pytest.mark.parametrize(
@@ -451,7 +474,7 @@ def softmax(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(("attend", "right"), [(linear, True), (softmax, False)])
-def test_a_reference_judges_rows_at_any_length(attend: Attend, right: bool) -> None:
+def test_a_reference_judges_rows_at_any_length(attend: Callable[..., Tensor], right: bool) -> None:
     given = inputs(Shape(2, 4, 2, 389, 8), "float32", "cpu", 0)
     assert (check_whole(attend, everything(389), given, reference=linear_rows).problem is None) is right
 
@@ -490,7 +513,7 @@ REFERENCE = """
 from attnbench.variants.full import Full
 from attnbench.variants import Variant
 
-def build(pattern, shape, dtype, device):
+def build(pattern, setting):
     raise NotImplementedError("nothing here")
 
 def reference(pattern, q, k, v, rows):
@@ -512,7 +535,7 @@ def test_a_reference_of_another_shape_or_dtype_is_refused(folder: Path, what: st
     (folder / "mine.py").write_text(REFERENCE.format(what=what))
     variants.extend(folder)
     shape = Shape(1, 2, 1, 61, 8)
-    reference = calls.reference(Case("mine", {"causal": False}, "own", shape, "float32", "cpu", "forward", 1))
+    reference = calls.reference(case_of("mine", {"causal": False}, "own", shape, "float32", "cpu", "forward", 1))
     assert reference is not None
     q, k, v, _ = inputs(shape, "float32", "cpu", 0)
     message = r"reference: expected torch.float32 \[1, 2, 3, 8\] for 3 rows, "

@@ -1,4 +1,4 @@
-"""A CPU with a matrix unit packs keys and values: what that takes is foretold, and measured where a kernel packs."""
+"""A CPU with a matrix unit packs keys and values: what that takes is predicted, and measured where a kernel packs."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from settings import setting
 from test_kernels import pattern_of
 
 from attnbench.runner.machine import memory
@@ -34,19 +35,17 @@ CASES: list[Asked] = [
 """Odd numbers of keys, odd heads, too few queries to pack, and shared key heads among them."""
 
 
-def foretold(asked: Asked, threads: int, dtype: str = "bfloat16") -> int:
+def predicted(asked: Asked, threads: int, dtype: str = "bfloat16") -> int:
     implementation, name, parameters, shape = asked
-    return kernels.load(implementation).predict_bytes(
-        pattern_of(name, parameters), shape, dtype, "cpu", "forward", threads
-    )
+    return kernels.load(implementation).predict_bytes(pattern_of(name, parameters), setting(shape, dtype), threads)
 
 
 def measured(asked: Asked, dtype: str = "bfloat16") -> int:
     implementation, name, parameters, shape = asked
-    kernel = kernels.load(implementation).build(pattern_of(name, parameters), shape, dtype, "cpu")
+    kernel = kernels.load(implementation).build(pattern_of(name, parameters), setting(shape, dtype, "cpu"))
     q, k, v, _ = inputs(shape, dtype, "cpu", 0)
-    kernel.attend(q, k, v)
-    return memory.cpu_peaks(lambda: kernel.attend(q, k, v)).allocated_bytes
+    kernel.call(q, k, v)
+    return memory.cpu_peaks(lambda: kernel.call(q, k, v)).allocated_bytes
 
 
 @pytest.fixture
@@ -83,14 +82,14 @@ def test_packing_adds_what_the_kernel_asks_for(
 ) -> None:
     asked: Asked = ("sdpa", "full", {}, shape)
     monkeypatch.setattr(packing, "could_pack", lambda dtype: False)
-    plain = foretold(asked, threads, dtype)
+    plain = predicted(asked, threads, dtype)
     monkeypatch.setattr(packing, "could_pack", lambda dtype: dtype in (torch.float16, torch.bfloat16))
-    assert foretold(asked, threads, dtype) == plain + packed
+    assert predicted(asked, threads, dtype) == plain + packed
 
 
-def test_nothing_is_packed_to_go_back(packing: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_packed_to_go_back(with_packing: None, monkeypatch: pytest.MonkeyPatch) -> None:
     shape = Shape(1, 8, 8, 1024, 64)
-    asked = pattern_of("full", {}), shape, "bfloat16", "cpu", "backward", 2
+    asked = pattern_of("full", {}), setting(shape, "bfloat16", direction="backward"), 2
     backward = kernels.load("sdpa").predict_bytes(*asked)
     monkeypatch.setattr(packing, "could_pack", lambda dtype: False)
     assert kernels.load("sdpa").predict_bytes(*asked) == backward
@@ -103,14 +102,14 @@ def test_full_precision_is_never_packed(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("asked", CASES, ids=str)
 def test_predicted_bytes_are_those_allocated_whatever_this_cpu_packs(asked: Asked) -> None:
-    assert foretold(asked, torch.get_num_threads()) == pytest.approx(measured(asked), rel=0.1)
+    assert predicted(asked, torch.get_num_threads()) == pytest.approx(measured(asked), rel=0.1)
 
 
 @pytest.mark.skipif(
     platform.machine() != "x86_64" or "AVX512" not in torch.backends.cpu.get_cpu_capability() or not shutil.which("cc"),
     reason="needs a compiler, and a CPU on which the kernel that packs can run",
 )
-def test_predicted_bytes_are_those_allocated_by_a_kernel_made_to_pack(packing: None, tmp_path: Path) -> None:
+def test_predicted_bytes_are_those_allocated_by_a_kernel_made_to_pack(with_packing: None, tmp_path: Path) -> None:
     library, source = tmp_path / "packing.so", tmp_path / "packing.c"
     source.write_text(COULD_PACK)
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
@@ -119,7 +118,7 @@ def test_predicted_bytes_are_those_allocated_by_a_kernel_made_to_pack(packing: N
         [sys.executable, __file__], env=environment, check=True, capture_output=True, text=True, timeout=120
     )
     threads, *peaks = json.loads(done.stdout)
-    assert [foretold(each, threads) for each in CASES] == pytest.approx(peaks, rel=0.02)
+    assert [predicted(each, threads) for each in CASES] == pytest.approx(peaks, rel=0.02)
 
 
 if __name__ == "__main__":

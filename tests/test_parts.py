@@ -9,12 +9,12 @@ import torch
 from definitions import label
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from settings import check, setting
 
 from attnbench import variants
 from attnbench.runner.worker.call.calls import inputs
-from attnbench.runner.worker.proof.small import check
 from attnbench.variants import IntArray, Pattern, Shape, Spans
-from attnbench.variants.kernels import Kernel, blockwise
+from attnbench.variants.kernels import Program, blockwise
 from attnbench.variants.kernels.blockwise import partial, parts
 from attnbench.variants.kernels.blockwise.rows import Gathered, Strided, rows
 
@@ -33,11 +33,11 @@ class Given(Pattern):
 
 
 def pattern_of(name: str, parameters: dict[str, Any]) -> Pattern:
-    return variants.load(name).pattern(**parameters)
+    return variants.load(name).parameters(**parameters)
 
 
-def build(name: str, parameters: dict[str, Any], shape: Shape, dtype: str = "float32") -> Kernel:
-    return blockwise.build(pattern_of(name, parameters), shape, dtype, "cpu")
+def build(name: str, parameters: dict[str, Any], shape: Shape, dtype: str = "float32") -> Program:
+    return blockwise.build(pattern_of(name, parameters), setting(shape, dtype, "cpu"))
 
 
 @st.composite
@@ -84,9 +84,9 @@ def test_parts_cover_each_allowed_pair_once(spans: Spans) -> None:
 @given(spans=any_spans(), heads=st.sampled_from([(1, 1), (3, 3), (4, 2), (3, 1)]), batch=st.integers(1, 2))
 def test_any_parts_equal_the_oracle(spans: Spans, heads: tuple[int, int], batch: int) -> None:
     shape = Shape(batch, *heads, spans.n, 8)
-    kernel = blockwise.build(Given(spans), shape, "float64", "cpu")
-    assert check(kernel.attend, spans, shape, "float64", "cpu", gradients=True).problem is None
-    assert check(kernel.attend, spans, shape, "float64", "cpu").problem is None
+    kernel = blockwise.build(Given(spans), setting(shape, "float64", "cpu"))
+    assert check(kernel.call, spans, shape, "float64", "cpu", gradients=True).problem is None
+    assert check(kernel.call, spans, shape, "float64", "cpu").problem is None
 
 
 MERGED = [
@@ -104,7 +104,7 @@ def test_reduced_numbers_are_merged_as_well_as_the_plain_computation(
 ) -> None:
     shape = Shape(2, 4, 2, 389, 64)
     kernel, spans = build(name, parameters, shape, dtype), pattern_of(name, parameters).spans(389)
-    assert check(kernel.attend, spans, shape, dtype, "cpu", gradients=True).problem is None
+    assert check(kernel.call, spans, shape, dtype, "cpu", gradients=True).problem is None
 
 
 @pytest.mark.parametrize(("name", "parameters"), MERGED, ids=label)
@@ -116,7 +116,7 @@ def test_memory_order_does_not_matter_and_a_graph_can_be_used_again(name: str, p
     found = []
     for *given_, dout in (tensors, turned):
         leaves = [each.requires_grad_() for each in given_]
-        out = kernel.attend(*leaves)
+        out = kernel.call(*leaves)
         first, second = (torch.autograd.grad(out, leaves, dout, retain_graph=True) for _ in range(2))
         assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
         found.append((out, *first))
@@ -127,8 +127,8 @@ def test_only_what_is_asked_for_needs_a_gradient() -> None:
     shape = Shape(1, 2, 2, 61, 8)
     kernel = build("strided", {"stride": 7}, shape)
     q, k, v, dout = inputs(shape, "float32", "cpu", 0)
-    assert not kernel.attend(q, k, v).requires_grad
-    (dk,) = torch.autograd.grad(kernel.attend(q, k.requires_grad_(), v), k, dout)
+    assert not kernel.call(q, k, v).requires_grad
+    (dk,) = torch.autograd.grad(kernel.call(q, k.requires_grad_(), v), k, dout)
     assert dk.abs().sum() > 0
 
 

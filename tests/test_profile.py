@@ -130,13 +130,15 @@ def test_a_recording_accounts_for_all_time_and_memory(tmp_path: Path) -> None:
         assert found.call_ns is not None
         assert found.total_ns == pytest.approx(found.call_ns, rel=1e-3), "self times add up to the call"
         assert min(each.self_ns for each in found.operators) >= 0
-        call = calls.call(calls.build(case, case.shape), calls.inputs(case.shape, "float32", "cpu"), case.direction).run
+        call = calls.call(
+            calls.build(case), calls.inputs(case.setting.shape, "float32", "cpu"), case.setting.direction
+        ).run
         call()
         assert found.held is not None
         assert max(found.held.bytes) == memory.cpu_peaks(call).allocated_bytes, "the peak that a probe finds"
         assert found.held.bytes[-1] == 0
         assert list(found.held.ns) == sorted(found.held.ns)
-        out_bytes = 4 * 2 * 16 * case.shape.seq_len
+        out_bytes = 4 * 2 * 16 * case.setting.shape.seq_len
         assert sum(each.allocated_bytes for each in found.operators) >= out_bytes
         assert not any(each.allocated_bytes for each in found.operators if each.operator.startswith("aten::empty"))
         check_trace(trace, found.calls)
@@ -155,10 +157,10 @@ def check_trace(path: Path, calls: int) -> None:
 def test_memory_goes_to_the_operator_that_asked_for_it(tmp_path: Path) -> None:
     from attnbench.runner.worker import profile as recorder
 
-    eager = next(case for case in cases() if case.implementation == "eager" and case.direction == "forward")
+    eager = next(case for case in cases() if case.implementation == "eager" and case.setting.direction == "forward")
     found = recorder.profile(eager, tmp_path / "it.json.gz", unheard)
     by_name = {each.operator: each for each in found.operators}
-    n = eager.shape.seq_len
+    n = eager.setting.shape.seq_len
     assert by_name["aten::_softmax"].allocated_bytes == 2 * n * n * 4
     assert by_name["aten::_softmax"].calls == 1
     assert by_name[OUTSIDE].allocated_bytes < 100, "scalars that become tensors"
@@ -183,7 +185,7 @@ def test_what_a_compiler_made_has_the_same_name_every_time(name: str, expected: 
 def test_a_case_that_raises_is_told(tmp_path: Path) -> None:
     from attnbench.runner.worker import profile as recorder
 
-    case = replace(cases()[0], dtype="float33")
+    case = cases()[0].changed(dtype="float33")
     found = recorder.profile(case, tmp_path / "it.json.gz", unheard)
     assert found.status is Status.FAILED
     assert "float33" in found.reason
@@ -276,7 +278,7 @@ def test_a_run_that_is_not_profiled_has_no_trace_of_it(tmp_path: Path) -> None:
 
 
 def test_a_recorder_that_dies_costs_only_its_profile(tmp_path: Path) -> None:
-    finished = run(Recorders(dies=lambda case: case.shape.seq_len == 32), tmp_path / "run", profile=True)
+    finished = run(Recorders(dies=lambda case: case.setting.shape.seq_len == 32), tmp_path / "run", profile=True)
     assert [each.status for each in finished.profiles].count(Status.CRASHED) == 3
     assert [each.status for each in finished.profiles].count(Status.PASSED) == 6
     assert exit_code.of(finished.rows, out_of_time=False) == exit_code.OK

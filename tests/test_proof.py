@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from definitions import CASES
+from settings import case_of
 from stages import unheard
 from torch import Tensor
 
@@ -29,13 +30,13 @@ from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.process import failure, settings
 from attnbench.runner.worker.proof import expected, verdict
 from attnbench.suites import Case, Sample, Status
-from attnbench.variants import Shape
-from attnbench.variants.kernels import Kernel, _oracle
+from attnbench.variants import Named, Shape
+from attnbench.variants.kernels import Program, _oracle
 
 SHAPE = Shape(2, 4, 2, 1664, 16)
 """Beyond all lengths at which a kernel is checked beside its own, and a multiple of 64."""
-CASE = Case("truncated", {"left": 100, "right": 0}, "blockwise", SHAPE, "float32", "cpu", "training", 1)
-FORWARD = replace(CASE, direction="forward")
+CASE = case_of("truncated", {"left": 100, "right": 0}, "blockwise", SHAPE, "float32", "cpu", "training", 1)
+FORWARD = CASE.changed(direction="forward")
 BUDGET = 2**32
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -278,9 +279,9 @@ def spoil(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Spoil], None]]:
     build = calls.build
 
     def use(spoil: Spoil) -> None:
-        def spoiled(case: Case, shape: Shape) -> Kernel:
-            kernel = build(case, shape)
-            return replace(kernel, attend=spoil(kernel.attend, shape.seq_len))
+        def spoiled(case: Case) -> Program:
+            program = build(case)
+            return replace(program, call=spoil(program.call, case.setting.shape.seq_len))
 
         monkeypatch.setattr(calls, "build", spoiled)
 
@@ -311,7 +312,7 @@ def test_a_wrong_training_is_found(spoil: Callable[[Spoil], None], wrong: Spoil)
 @pytest.mark.parametrize("direction", ["forward", "backward", "training"])
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
 def test_a_right_kernel_is_proved_whole(direction: Any, dtype: str) -> None:
-    found = probe(replace(CASE, direction=direction, dtype=dtype), BUDGET, unheard)
+    found = probe(CASE.changed(direction=direction, dtype=dtype), BUDGET, unheard)
     assert found.status is Status.PASSED, found
     assert found.proved == 1
     assert found.repeats_exactly
@@ -335,7 +336,7 @@ def test_a_second_call_that_is_wrong_is_found_in_every_direction(
         return lambda q, k, v: right(q, k, bent(v, wear) if v.requires_grad and long(n) else v)
 
     spoil(worn)
-    assert probe(replace(CASE, direction=direction), BUDGET, unheard).status is Status.WRONG
+    assert probe(CASE.changed(direction=direction), BUDGET, unheard).status is Status.WRONG
 
 
 def ahead(right: Attend, n: int) -> Attend:
@@ -366,7 +367,7 @@ def ahead(right: Attend, n: int) -> Attend:
 
 def test_a_backward_that_is_computed_in_the_forward_is_wrong(spoil: Callable[[Spoil], None]) -> None:
     spoil(ahead)
-    assert probe(replace(CASE, direction="backward"), BUDGET, unheard).status is Status.WRONG
+    assert probe(CASE.changed(direction="backward"), BUDGET, unheard).status is Status.WRONG
 
 
 def test_a_kernel_that_remembers_what_was_often_repeated_is_found(spoil: Callable[[Spoil], None]) -> None:
@@ -384,7 +385,12 @@ def test_a_kernel_that_remembers_what_was_often_repeated_is_found(spoil: Callabl
         return attend
 
     spoil(patient)
-    assert "remembers" in probe(replace(FORWARD, shape=replace(SHAPE, seq_len=512)), BUDGET, unheard).reason
+    assert "remembers" in probe(FORWARD.changed(shape=replace(SHAPE, seq_len=512)), BUDGET, unheard).reason
+
+
+def with_keys(case: Case, left: int) -> Case:
+    """A case that sees its own key and so many before."""
+    return replace(case, mechanism=Named("truncated", {"left": left, "right": 0}))
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward", "training"])
@@ -393,7 +399,7 @@ def test_a_result_may_lie_in_an_input(spoil: Callable[[Spoil], None], direction:
     """Where each query sees its own key alone, the output is V and its gradient is dout."""
     spoil(lambda right, n: lambda q, k, v: v.clone() if copies else v.view_as(v))
     shape = replace(SHAPE, kv_heads=SHAPE.heads)
-    case = replace(CASE, parameters={"left": 0, "right": 0}, shape=shape, direction=direction)
+    case = with_keys(CASE, 0).changed(shape=shape, direction=direction)
     found = probe(case, BUDGET, unheard)
     assert found.status is Status.PASSED, found.reason
     assert timed(case, found.output_digest).status is Status.PASSED
@@ -401,7 +407,7 @@ def test_a_result_may_lie_in_an_input(spoil: Callable[[Spoil], None], direction:
 
 def test_an_input_that_is_ignored_has_no_gradient(spoil: Callable[[Spoil], None]) -> None:
     """Which is right where the oracle ignores it too: at one key of its own a query's output is the value there."""
-    case = replace(CASE, parameters={"left": 0, "right": 0})
+    case = with_keys(CASE, 0)
     spoil(lambda right, n: lambda q, k, v: v.repeat_interleave(2, dim=1))
     assert probe(case, BUDGET, unheard).status is Status.PASSED
     spoil(lambda right, n: lambda q, k, v: v.repeat_interleave(2, dim=1) if long(n) else right(q, k, v))
@@ -496,7 +502,7 @@ def test_other_cases_of_a_group_are_not_timed_under_what_one_changed(spoil: Call
         return attend
 
     spoil(changing)
-    cases = [FORWARD, replace(FORWARD, parameters={"left": 9, "right": 0})]
+    cases = [FORWARD, with_keys(FORWARD, 9)]
     first, second = timing.group([(case, Plan(1, 2), None) for case in cases], 0, "seed", 1e5, lambda index: None)
     assert (first.status, second.status) == (Status.FAILED, Status.PASSED)
     assert set(threads[-5:]) == {torch.get_num_threads()}
@@ -542,7 +548,7 @@ def test_a_thread_that_is_left_running_while_others_are_timed_ends_the_process(
 @pytest.mark.parametrize("pairs", [-5, 0, 1, math.nan, math.inf, 2.5e9, True, "many"])
 def test_counts_that_cannot_be_true_fail(monkeypatch: pytest.MonkeyPatch, pairs: Any) -> None:
     build = calls.build
-    monkeypatch.setattr(calls, "build", lambda case, shape: replace(build(case, shape), computed_pairs=pairs))
+    monkeypatch.setattr(calls, "build", lambda case: replace(build(case), computed_pairs=pairs))
     found = probe(FORWARD, BUDGET, unheard)
     assert found.status is Status.FAILED
     assert "computed_pairs" in found.reason
@@ -552,7 +558,7 @@ def test_counts_that_cannot_be_true_fail(monkeypatch: pytest.MonkeyPatch, pairs:
 @pytest.mark.parametrize("held", [-1, math.nan, None, 1.5])
 def test_a_preparation_holds_a_number_of_bytes(monkeypatch: pytest.MonkeyPatch, held: Any) -> None:
     build = calls.build
-    monkeypatch.setattr(calls, "build", lambda case, shape: replace(build(case, shape), prepared_bytes=held))
+    monkeypatch.setattr(calls, "build", lambda case: replace(build(case), prepared_bytes=held))
     found = probe(FORWARD, BUDGET, unheard)
     assert found.status is Status.FAILED
     assert "prepared_bytes" in found.reason
@@ -561,7 +567,7 @@ def test_a_preparation_holds_a_number_of_bytes(monkeypatch: pytest.MonkeyPatch, 
 def test_counts_may_be_numpys(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs: Any = np.int64(2**33)
     build = calls.build
-    monkeypatch.setattr(calls, "build", lambda case, shape: replace(build(case, shape), computed_pairs=pairs))
+    monkeypatch.setattr(calls, "build", lambda case: replace(build(case), computed_pairs=pairs))
     found = probe(FORWARD, BUDGET, unheard)
     assert json.loads(json.dumps(found.to_json()))["computed_pairs"] == 2**33
 
@@ -573,7 +579,7 @@ def timed(case: Case, digest: str | None, values: int = 3) -> Sample:
 @pytest.mark.parametrize("direction", ["forward", "backward", "training"])
 @pytest.mark.parametrize("values", [1, 3])
 def test_the_last_value_is_held_to_what_was_proved(direction: Any, values: int) -> None:
-    case = replace(CASE, direction=direction)
+    case = CASE.changed(direction=direction)
     found = probe(case, BUDGET, unheard)
     for digest in (found.output_digest, None, "of another machine"):
         sample = timed(case, digest, values)
@@ -629,7 +635,7 @@ def test_no_fault_of_four_times_the_tolerance_passes_and_none_of_a_quarter_is_ca
     draw, found = random.Random(13), 0
     for turn in range(80):
         name, parameters = CASES[turn % len(CASES)]
-        pattern, n = variants.load(name).pattern(**parameters).near(draw.randrange(2, 200))
+        pattern, n = variants.load(name).parameters(**parameters).near(draw.randrange(2, 200))
         if pattern.unsupported(n):
             continue
         kv_heads = draw.choice([1, 2])
@@ -663,7 +669,7 @@ def test_beyond_the_most_pairs_a_part_is_proved_and_the_share_told(
     """None, or three, of the four key heads are computed whole, and of the others some rows and keys."""
     monkeypatch.setattr(expected, "MOST_PAIRS", most)
     shape = Shape(2, 4, 2, 131, 4)
-    case = replace(CASE, shape=shape, parameters={"left": 60, "right": 0})
+    case = with_keys(CASE, 60).changed(shape=shape)
     found = probe(case, BUDGET, unheard)
     assert found.status is Status.PASSED
     assert found.proved is not None

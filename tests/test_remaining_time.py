@@ -21,7 +21,7 @@ def cases() -> list[Case]:
 
 
 def of(variant: str) -> list[Case]:
-    return [case for case in cases() if case.variant == variant]
+    return [case for case in cases() if case.mechanism.name == variant]
 
 
 def test_nothing_is_told_before_the_first_case() -> None:

@@ -35,7 +35,7 @@ EXACT = {"process_sd": 0.0, "value_sd": 0.0}
 
 def keys(name: str, **parameters: int) -> float:
     """Mean keys per query at N."""
-    return variants.load(name).pattern(**parameters).spans(N).pairs() / N
+    return variants.load(name).parameters(**parameters).spans(N).pairs() / N
 
 
 def windows(implementation: str, times_ns: Sequence[float], chosen: Sequence[int] = WINDOWS) -> list[rows.Series]:

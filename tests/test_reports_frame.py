@@ -116,7 +116,7 @@ def test_processes_that_disagree_are_counted_by_what_they_say(
     times_ns = {"f": 0.5e6, "s": 1.5e6}
     told: list[Probe | Sample] = [rows.probe(each, series, Status.PASSED, "") for series, each in rows.cases(plan)]
     for series, each in rows.cases(plan):
-        for process, pace in enumerate(at_256 if each.shape.seq_len == 256 else at_512):
+        for process, pace in enumerate(at_256 if each.setting.shape.seq_len == 256 else at_512):
             time_ns = 1e6 if series is rows.FULL else times_ns[pace]
             told.append(Sample(each.key, Status.PASSED, "", process, 1, (time_ns,)))
     run = load(rows.write_rows(tmp_path, rows.meta(plan), told))
@@ -152,7 +152,7 @@ def test_what_another_part_of_a_run_has_timed_is_not_paired(tmp_path: Path) -> N
 
 
 def test_a_replicate_of_several_parts_tells_nothing_across_lengths(tmp_path: Path) -> None:
-    later = {case.key for _, case in rows.cases(EXACT) if case.shape.seq_len > 512}
+    later = {case.key for _, case in rows.cases(EXACT) if case.setting.shape.seq_len > 512}
     told: list[Probe | Sample] = [
         replace(row, part=1) if isinstance(row, Sample) and row.replicate == 0 and row.case in later else row
         for row in rows.rows(EXACT)
@@ -309,7 +309,7 @@ def test_an_unreadable_line_is_named(tmp_path: Path, line: str, problem: str) ->
         ({"format": 2}, "expected format 1, found 2"),
         ({"cases": {}}, "cases: expected a list"),
         ({"name": None}, "name: expected a text of at most 1000 .*, found nothing"),
-        ({"cases": [{"key": "a"}]}, r"cases.0.: batch: expected a value, found none"),
+        ({"cases": [{"key": "a"}]}, r"cases.0.: variant: expected a value, found none"),
         ({"cases": [3]}, r"cases.0.: expected a mapping, found 3"),
         ({"environment": {"memory_bytes": "16 GB"}}, 'environment.memory_bytes: expected an integer .* "16 GB"'),
         ({"name": "a\x07b"}, r"name: expected .* no control characters among them, found \"a.u0007b\""),

@@ -19,7 +19,8 @@ from attnbench.reports.stats import spread
 from attnbench.reports.stats.statistics import FloatArray, interval
 from attnbench.reports.tables import tables
 from attnbench.reports.text.answer import answer
-from attnbench.suites import Direction, Sample, Status
+from attnbench.suites import Sample, Status
+from attnbench.variants import Direction
 
 QUIET = rows.Plan((rows.FULL, rows.LOCAL), (512, 1024), process_sd=0.003, value_sd=0.003, processes=9)
 FAULTY = replace(QUIET, series=(rows.FULL, replace(rows.LOCAL, predicted=0.8)), drift=0.05)

@@ -253,7 +253,7 @@ def test_each_part_has_the_whole_time_of_the_suite(tmp_path: Path) -> None:
 
 
 def test_a_case_that_failed_once_is_not_timed_again(tmp_path: Path) -> None:
-    killer = Machine(kills=lambda case: case.implementation == "eager" and case.shape.seq_len == 32)
+    killer = Machine(kills=lambda case: case.implementation == "eager" and case.setting.shape.seq_len == 32)
     run(killer, tmp_path / "run")
     before = lines(tmp_path / "run")
     (bad,) = [row for row in before if row["status"] == "crashed"]
@@ -266,7 +266,7 @@ def test_a_case_that_failed_once_is_not_timed_again(tmp_path: Path) -> None:
 
 def test_what_did_not_fit_is_still_known(tmp_path: Path) -> None:
     def answer(case: Case) -> Probe:
-        unfit = case.implementation == "eager" and case.shape.seq_len == 32
+        unfit = case.implementation == "eager" and case.setting.shape.seq_len == 32
         return Probe(case.key, Status.TIMED_OUT, "too slow") if unfit else passed(case)
 
     with pytest.raises(KeyboardInterrupt):
@@ -293,7 +293,7 @@ def test_a_narrowed_run_stays_narrowed_and_can_be_narrowed_further(tmp_path: Pat
         run(Stopping(3), tmp_path / "run", cases=chosen)
     resume(Machine(), tmp_path / "run", narrow=Narrowing(seq_len=(64,)).of)
     told = {row["case"] for row in lines(tmp_path / "run") if row["kind"] == "sample"}
-    assert told == {case.key for case in chosen if case.shape.seq_len == 64}
+    assert told == {case.key for case in chosen if case.setting.shape.seq_len == 64}
     resume(Machine(), tmp_path / "run", suite=suite)
     assert units(tmp_path / "run") == sorted((case.key, at) for case in chosen for at in range(-1, 3))
 
@@ -369,11 +369,11 @@ def test_a_run_goes_on_with_another_suite_if_told_to(tmp_path: Path) -> None:
     changed = [f"suite.shape.seq_len[{index}]" for index in range(3)]
     assert list(told["resumed"][0]["changed"]) == [*changed, "suite.measure.values"]
     journal = read(tmp_path / "run")
-    lengths = [each.case.shape.seq_len for each in journal.planned]
+    lengths = [each.case.setting.shape.seq_len for each in journal.planned]
     assert lengths == [32] * 3 + [64] * 3 + [128] * 3 + [16] * 3, "what was measured stays"
     for each in journal.planned:
         done = [replicate for replicate in range(3) if (each.key, replicate) in first]
-        wanted = [0, 1, 2] if each.case.shape.seq_len > 16 else done
+        wanted = [0, 1, 2] if each.case.setting.shape.seq_len > 16 else done
         assert sorted(journal.samples.get(each.key, {})) == wanted
         for replicate, sample in journal.samples.get(each.key, {}).items():
             assert len(sample.values_ns) == (2 if replicate in done else 3)
@@ -384,7 +384,7 @@ def test_another_suite_that_is_narrowed_keeps_its_other_cases_for_another_time(t
     run(Machine(), tmp_path / "run")
     other = parse(SUITE.replace("values: 2", "values: 3").replace("[16, 32, 64]", "[16, 128, 256]"), "tiny.yaml")
     resume(Machine(), tmp_path / "run", suite=other, anyway=True, narrow=Narrowing(seq_len=(128,)).of)
-    assert {each.case.shape.seq_len for each in read(tmp_path / "run").planned} == {16, 32, 64, 128, 256}
+    assert {each.case.setting.shape.seq_len for each in read(tmp_path / "run").planned} == {16, 32, 64, 128, 256}
     resume(Machine(), tmp_path / "run")
     assert set(frame.load(tmp_path / "run").frame["status"]) == {"passed"}
 

@@ -60,16 +60,16 @@ import threading
 
 from attnbench.variants import Variant
 from attnbench.variants.full import Full
-from attnbench.variants.kernels import Kernel, sdpa
+from attnbench.variants.kernels import Program, sdpa
 
 
-def build(pattern, shape, dtype, device):
-    kernel = sdpa.build(pattern, shape, dtype, device)
+def build(pattern, setting):
+    kernel = sdpa.build(pattern, setting)
     def attend(q, k, v):
         late = not gc.isenabled()
         BODY
-        return kernel.attend(q, k, v)
-    return Kernel(attend, None)
+        return kernel.call(q, k, v)
+    return Program(attend)
 
 
 VARIANT = Variant(Full, source="none", build=build)

@@ -48,7 +48,7 @@ def rows(spread: float = 0.01, runs: int = 20, timer: float = 1.0, peak_varies: 
             "peak_bytes": 100,
             "predicted_bytes": 101,
         }
-        told.append({"kind": "case", "key": case.key, "case": case.to_json(), "probe": probe})
+        told.append({"kind": "case", "key": case.key, "case": case.flat(), "probe": probe})
     told.append({"kind": "overhead", "calls": 40, "empty_ns": 100, "value_ns": 1e7})
     told.append({"kind": "agreement", "pairs_ns": {key: [[timer, 1.0], [timer, 1.0], [9.0, 1.0]] for key in keys}})
     for process in range(20):
@@ -165,10 +165,10 @@ def test_two_self_tests_in_one_folder_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.title)
 def test_closed_forms_count_what_the_patterns_allow(case: Case) -> None:
-    pairs = int(case.pattern.spans(case.shape.seq_len).mask().sum())
+    pairs = int(case.pattern.spans(case.setting.shape.seq_len).mask().sum())
     counted = flops(case)
-    assert counted in (None, 4 * pairs * case.shape.heads * case.shape.head_dim)
-    assert (counted is None) == (case.variant == "longformer")
+    assert counted in (None, 4 * pairs * case.setting.shape.heads * case.setting.shape.head_dim)
+    assert (counted is None) == (case.mechanism.name == "longformer")
 
 
 TINY = """

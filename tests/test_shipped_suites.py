@@ -20,7 +20,7 @@ def cases(name: str) -> list[Case]:
 
 
 def keys_per_query(case: Case) -> float:
-    return case.pattern.spans(case.shape.seq_len).pairs() / case.shape.seq_len
+    return case.pattern.spans(case.setting.shape.seq_len).pairs() / case.setting.shape.seq_len
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -36,26 +36,29 @@ def test_a_suite_opens_with_what_it_is_and_its_question(name: str) -> None:
 @pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
 def test_the_projects_own_benchmarks_are_suites(path: Path) -> None:
     for case in load(path).cases():
-        assert case.pattern.unsupported(case.shape.seq_len) is None
+        assert case.pattern.unsupported(case.setting.shape.seq_len) is None
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_case_exists_and_its_peak_is_foretold(name: str) -> None:
     """A dry run: patterns exist at their lengths, implementations take them, and none needs a large machine."""
     for case in cases(name):
-        if case.device == "cpu":
+        if case.setting.device == "cpu":
             implementation = kernels.load(case.implementation)
-            asked = case.pattern, case.shape, case.dtype, case.device, case.direction
-            assert case.pattern.unsupported(case.shape.seq_len) is None, case.title
-            assert implementation.supports(*asked) is None, case.title
-            assert implementation.predict_bytes(*asked, 2) < 4 * 2**30, case.title
+            assert case.pattern.unsupported(case.setting.shape.seq_len) is None, case.title
+            assert implementation.supports(case.pattern, case.setting) is None, case.title
+            assert implementation.predict_bytes(case.pattern, case.setting, 2) < 4 * 2**30, case.title
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_case_on_a_cpu_is_proved_whole(name: str) -> None:
     for case in cases(name):
-        if case.device == "cpu":
-            pairs = case.pattern.spans(case.shape.seq_len).pairs() * case.shape.batch * case.shape.heads
+        if case.setting.device == "cpu":
+            pairs = (
+                case.pattern.spans(case.setting.shape.seq_len).pairs()
+                * case.setting.shape.batch
+                * case.setting.shape.heads
+            )
             assert pairs <= MOST_PAIRS, case.title
 
 
@@ -70,9 +73,11 @@ def test_every_group_has_its_baseline(name: str) -> None:
 def test_a_sweep_holds_the_length_and_varies_keys(name: str) -> None:
     found: dict[tuple[str, str, str], set[float]] = {}
     for case in cases(name):
-        assert case.shape.seq_len == 4096
-        if case.variant != "full":
-            found.setdefault((case.variant, case.implementation, case.direction), set()).add(keys_per_query(case))
+        assert case.setting.shape.seq_len == 4096
+        if case.mechanism.name != "full":
+            found.setdefault((case.mechanism.name, case.implementation, case.setting.direction), set()).add(
+                keys_per_query(case)
+            )
     assert len(found) >= 6
     for sweep in found.values():
         assert len(sweep) >= 4
@@ -82,17 +87,17 @@ def test_a_sweep_holds_the_length_and_varies_keys(name: str) -> None:
 
 
 def test_sparsity_has_its_control() -> None:
-    found = {(case.variant, case.implementation) for case in cases("sparsity")}
+    found = {(case.mechanism.name, case.implementation) for case in cases("sparsity")}
     for variant in ("local_window", "bigbird"):
         assert {(variant, "blockwise"), (variant, "sdpa_masked")} <= found
 
 
 def test_what_the_other_suites_vary() -> None:
-    assert {case.threads for case in cases("threads")} == {1, 2, "auto"}
-    assert {case.direction for case in cases("training")} == {"forward", "backward", "training"}
+    assert {case.setting.threads for case in cases("threads")} == {1, 2, "auto"}
+    assert {case.setting.direction for case in cases("training")} == {"forward", "backward", "training"}
     gpu = cases("gpu")
-    assert {case.dtype for case in gpu} == {"bfloat16"}
-    assert max(case.shape.seq_len for case in gpu) == 65_536
+    assert {case.setting.dtype for case in gpu} == {"bfloat16"}
+    assert max(case.setting.shape.seq_len for case in gpu) == 65_536
 
 
 def test_every_suite_lies_beside_its_schema() -> None:

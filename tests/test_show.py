@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from definitions import CASES, defined, exists, label
 from folders import forgotten
 from matplotlib.image import imread
+from settings import case_of
 
 from attnbench import variants
 from attnbench.reports.figures import pattern_image
@@ -53,7 +54,7 @@ def test_a_cell_is_set_where_any_of_its_pairs_is_allowed(name: str, parameters: 
     width = -(-n // side)
     cells = range(-(-n // width))
     expected = [[mask[r * width : (r + 1) * width, c * width : (c + 1) * width].any() for c in cells] for r in cells]
-    seen = pattern_image.bitmap(variants.load(name).pattern(**parameters).spans(n), side)
+    seen = pattern_image.bitmap(variants.load(name).parameters(**parameters).spans(n), side)
     assert seen.tolist() == expected
     assert len(seen) <= side
 
@@ -96,7 +97,7 @@ def test_the_png_holds_the_cells() -> None:
 
 
 def case(name: str, n: int, **parameters: Any) -> Case:
-    return Case(name, parameters, "eager", Shape(1, 1, 1, n, 8), "float32", "cpu", "forward", "auto")
+    return case_of(name, parameters, "eager", Shape(1, 1, 1, n, 8), "float32", "cpu", "forward", "auto")
 
 
 def test_a_run_draws_each_mechanism_at_its_longest_length() -> None:
@@ -137,9 +138,11 @@ def test_words_are_what_a_suite_writes() -> None:
     given = ["window=9", "edges=slide", "causal=false", "implementation=[eager, blockwise]"]
     made = one_variant.cases("local_window", given, "--set", **check_variant.AXES)
     assert [each.implementation for each in made] == ["eager", "blockwise"]
-    assert made[0].parameters == {"window": 9, "dilation": 1, "edges": "slide", "causal": False}
+    assert made[0].mechanism.parameters == {"window": 9, "dilation": 1, "edges": "slide", "causal": False}
     assert (
-        one_variant.cases("truncated", ["left=null", "right=0"], "--set", **check_variant.AXES)[0].parameters["left"]
+        one_variant.cases("truncated", ["left=null", "right=0"], "--set", **check_variant.AXES)[0].mechanism.parameters[
+            "left"
+        ]
         is None
     )
 
@@ -188,7 +191,7 @@ def test_words_that_do_not_fit_are_one_line(name: str, given: list[str], expecte
     ],
 )
 def test_the_length_shows_structure(name: str, parameters: dict[str, Any], n: int) -> None:
-    assert describe.spans(variants.load(name).pattern(**parameters), None).n == n
+    assert describe.spans(variants.load(name).parameters(**parameters), None).n == n
 
 
 @dataclass(frozen=True)

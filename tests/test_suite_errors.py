@@ -49,7 +49,7 @@ name: again
     )
     names = "bigbird, block_local, fixed, full, local_window, local_window_2d, longformer, strided, truncated"
     assert found[:5] == [
-        "s.yaml:3:22: shape: expected one of batch, heads, kv_heads, head_dim, seq_len, layout, "
+        "s.yaml:3:22: shape: expected one of batch, heads, kv_heads, seq_len, head_dim, layout, "
         'found "head_dims"; did you mean "head_dim"?',
         "s.yaml:3:46: shape.kv_heads: expected a divisor of heads = 8, found 3",
         "s.yaml:4:9: dtype[0]: expected one of float32, float16, bfloat16, float64, "

@@ -39,9 +39,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_defaults() -> None:
     it = suite()
-    assert it.level == "attention"
+    axes = vars(it)
+    assert axes["level"] == ("attention",)
     assert (it.shape.batch, it.shape.heads, it.shape.kv_heads, it.shape.head_dim) == ((1,), (8,), None, (64,))
-    assert (it.dtype, it.device, it.direction, it.threads) == (("float32",), ("cpu",), ("forward",), ("auto",))
+    told = [axes[name] for name in ("dtype", "device", "direction", "threads")]
+    assert told == [("float32",), ("cpu",), ("forward",), ("auto",)]
     assert it.baseline == "full/sdpa"
     assert (it.measure.processes, it.measure.values, it.measure.value_ms) == (5, 10, 10)
     assert (it.budget.case_s, it.budget.suite_s, it.budget.memory) == (60, 1800, "80%")
@@ -51,7 +53,12 @@ def test_defaults() -> None:
 def test_one_case() -> None:
     (case,) = suite().cases()
     assert case.title == "full/sdpa N=64 float32 cpu forward"
-    assert (case.shape.batch, case.shape.heads, case.shape.kv_heads, case.shape.head_dim) == (1, 8, 8, 64)
+    assert (
+        case.setting.shape.batch,
+        case.setting.shape.heads,
+        case.setting.shape.kv_heads,
+        case.setting.shape.head_dim,
+    ) == (1, 8, 8, 64)
 
 
 @pytest.mark.parametrize("key", ["dtype", "device", "direction", "threads"])
@@ -66,7 +73,16 @@ def test_the_order_of_cases() -> None:
         direction=["training", "forward"],
         variants=["bigbird", {"full": {"implementation": ["sdpa", "eager"]}}],
     ).cases()
-    told = [(case.shape.heads, case.shape.seq_len, case.direction, case.variant, case.implementation) for case in cases]
+    told = [
+        (
+            case.setting.shape.heads,
+            case.setting.shape.seq_len,
+            case.setting.direction,
+            case.mechanism.name,
+            case.implementation,
+        )
+        for case in cases
+    ]
     assert told == [
         (heads, seq_len, direction, *how)
         for heads in (2, 1)
@@ -78,13 +94,13 @@ def test_the_order_of_cases() -> None:
 
 def test_a_grid_runs_its_last_parameter_fastest() -> None:
     grid = {"truncated": {"right": [0, 1], "left": [2, None], "implementation": ["eager", "sdpa"]}}
-    told = [(*case.parameters.values(), case.implementation) for case in suite(variants=[grid]).cases()]
+    told = [(*case.mechanism.parameters.values(), case.implementation) for case in suite(variants=[grid]).cases()]
     assert told == [(left, right, how) for left in (2, None) for right in (0, 1) for how in ("eager", "sdpa")]
 
 
 def test_parameters_hold_every_default() -> None:
     (case,) = suite(variants=[{"local_window": {"window": 3}}]).cases()
-    assert case.parameters == {"window": 3, "dilation": 1, "edges": "clip", "causal": False}
+    assert case.mechanism.parameters == {"window": 3, "dilation": 1, "edges": "clip", "causal": False}
 
 
 def test_powers_of_two() -> None:
@@ -93,14 +109,19 @@ def test_powers_of_two() -> None:
 
 def test_kv_heads_are_heads_unless_told() -> None:
     by_default = suite(shape={"heads": [2, 4], "seq_len": 8}).cases()
-    assert [case.shape.kv_heads for case in by_default] == [2, 4]
+    assert [case.setting.shape.kv_heads for case in by_default] == [2, 4]
     told = suite(shape={"heads": [2, 4], "kv_heads": [1, 2], "seq_len": 8}).cases()
-    assert [(case.shape.heads, case.shape.kv_heads) for case in told] == [(2, 1), (2, 2), (4, 1), (4, 2)]
+    assert [(case.setting.shape.heads, case.setting.shape.kv_heads) for case in told] == [
+        (2, 1),
+        (2, 2),
+        (4, 1),
+        (4, 2),
+    ]
 
 
 def test_a_case_listed_twice_is_one() -> None:
     it = suite(shape={"seq_len": [64, 64]}, variants=["full", {"full": {"causal": [False, True, True]}}])
-    assert [case.parameters["causal"] for case in it.cases()] == [False, True]
+    assert [case.mechanism.parameters["causal"] for case in it.cases()] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +140,7 @@ def test_a_case_listed_twice_is_one() -> None:
 )
 def test_exclusions(exclusion: dict[str, Any], left: list[int]) -> None:
     it = suite(shape={"seq_len": [8, 16, 32]}, exclude=[exclusion])
-    assert [case.shape.seq_len for case in it.cases()] == left
+    assert [case.setting.shape.seq_len for case in it.cases()] == left
 
 
 def test_an_exclusion_matches_only_where_all_its_keys_do() -> None:
@@ -136,8 +157,8 @@ LABEL = "truncated(left=1, right=2)"
 
 def test_only_unequal_holds_for_what_is_no_number() -> None:
     threads = ["auto", 1, 2]
-    assert [case.threads for case in suite(threads=threads, exclude=[{"threads": "< 9"}]).cases()] == ["auto"]
-    assert [case.threads for case in suite(threads=threads, exclude=[{"threads": "!= 2"}]).cases()] == [2]
+    assert [case.setting.threads for case in suite(threads=threads, exclude=[{"threads": "< 9"}]).cases()] == ["auto"]
+    assert [case.setting.threads for case in suite(threads=threads, exclude=[{"threads": "!= 2"}]).cases()] == [2]
 
 
 def test_the_baseline_is_the_first_of_the_same_group() -> None:
@@ -149,11 +170,15 @@ def test_the_baseline_is_the_first_of_the_same_group() -> None:
     )
     for case in it.cases():
         found = it.baseline_of(case)
-        if (case.shape.seq_len, case.direction) == (16, "training"):
+        if (case.setting.shape.seq_len, case.setting.direction) == (16, "training"):
             assert found is None
         else:
             assert found is not None
-            assert (found.group, found.parameters, found.implementation) == (case.group, {"causal": True}, "sdpa")
+            assert (found.setting, found.mechanism.parameters, found.implementation) == (
+                case.setting,
+                {"causal": True},
+                "sdpa",
+            )
 
 
 @pytest.mark.parametrize("keys", [{"baseline": None}, {"variants": ["bigbird"]}])
@@ -206,11 +231,11 @@ def test_a_suite_does_not_change() -> None:
 
 def test_what_the_shipped_suites_measure() -> None:
     quick = load(shipped()["quick"])
-    assert {case.shape.seq_len for case in quick.cases()} == {256, 512, 1024, 2048}
-    assert max(case.shape.seq_len for case in quick.cases() if case.implementation == "eager") == 1024
+    assert {case.setting.shape.seq_len for case in quick.cases()} == {256, 512, 1024, 2048}
+    assert max(case.setting.shape.seq_len for case in quick.cases() if case.implementation == "eager") == 1024
     length = load(shipped()["length"]).cases()
-    assert {case.shape.seq_len for case in length} == {512, 1024, 2048, 4096, 8192, 16384}
-    assert max(case.shape.seq_len for case in length if case.implementation == "sdpa_masked") == 8192
+    assert {case.setting.shape.seq_len for case in length} == {512, 1024, 2048, 4096, 8192, 16384}
+    assert max(case.setting.shape.seq_len for case in length if case.implementation == "sdpa_masked") == 8192
 
 
 OWN_VARIANT = '''
@@ -245,7 +270,7 @@ def test_a_variant_of_ones_own(folder: Path) -> None:
     (folder / "every_other.py").write_text(OWN_VARIANT.replace("{own}", ""))
     variants.extend(folder)
     it = suite(variants=["full", {"every_other": {"copy": [2, 3], "scale": 1, "mode": ["a", 1, None], "size": 5}}])
-    parameters = [case.parameters for case in it.cases()[1:]]
+    parameters = [case.mechanism.parameters for case in it.cases()[1:]]
     assert parameters == [
         {"copy": copy, "scale": 1.0, "mode": mode, "depth": True, "size": 5}
         for copy in (2, 3)
@@ -263,7 +288,7 @@ def test_one_is_not_true(folder: Path) -> None:
     (folder / "every_other.py").write_text(OWN_VARIANT.replace("{own}", ""))
     variants.extend(folder)
     it = suite(variants=[{"every_other": {"depth": [0, 1, False, True]}}], exclude=[{"depth": 1}])
-    assert [repr(case.parameters["depth"]) for case in it.cases()] == ["0", "False", "True"]
+    assert [repr(case.mechanism.parameters["depth"]) for case in it.cases()] == ["0", "False", "True"]
 
 
 def test_a_variant_with_its_own_kernel(folder: Path) -> None:

@@ -21,7 +21,7 @@ SHIPPED = sorted(path.stem for path in Path(variants.__path__[0]).glob("*.py") i
 
 
 def pattern_of(name: str, parameters: dict[str, Any]) -> Pattern:
-    return variants.load(name).pattern(**parameters)
+    return variants.load(name).parameters(**parameters)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -34,7 +34,7 @@ def test_every_variant_is_described(name: str) -> None:
     assert name in variants.names()
     assert "Source: " in variants.describe(name)
     assert "Cost:" in variants.describe(name)
-    assert all(each.metadata["doc"] for each in fields(variants.load(name).pattern))
+    assert all(each.metadata["doc"] for each in fields(variants.load(name).parameters))
 
 
 POINTS = [(name, parameters, n) for name, parameters in CASES for n in LENGTHS]
@@ -79,7 +79,7 @@ def parameters_of(name: str) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def fields_of(name: str) -> Any:
-    return fields(variants.load(name).pattern)
+    return fields(variants.load(name).parameters)
 
 
 def values_of(kind: Any, metadata: Any) -> st.SearchStrategy[Any]:

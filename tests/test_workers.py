@@ -11,6 +11,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner
+from settings import case_of
 
 import attnbench.variants
 from attnbench import variants
@@ -20,7 +21,7 @@ from attnbench.runner.execution import engine
 from attnbench.runner.workers.ended import NotStarted, WorkerEnded
 from attnbench.runner.workers.prober import Prober
 from attnbench.runner.workers.worker import StartKind, Worker
-from attnbench.suites import Case, Probe, Status
+from attnbench.suites import Probe, Status
 from attnbench.suites.schema.budget import Budget
 from attnbench.variants import Shape
 
@@ -37,7 +38,7 @@ import threading
 
 from attnbench.variants import Variant
 from attnbench.variants.full import Full
-from attnbench.variants.kernels import Kernel, sdpa
+from attnbench.variants.kernels import Program, sdpa
 
 
 def sockets():
@@ -55,12 +56,12 @@ def send(message):
         os.write(fd, message)
 
 
-def build(pattern, shape, dtype, device):
-    kernel = sdpa.build(pattern, shape, dtype, device)
+def build(pattern, setting):
+    kernel = sdpa.build(pattern, setting)
     def attend(q, k, v):
         BODY
-        return kernel.attend(q, k, v)
-    return Kernel(attend, None)
+        return kernel.call(q, k, v)
+    return Program(attend)
 
 
 VARIANT = Variant(Full, source="none", build=build)
@@ -73,7 +74,7 @@ def probed(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str, case_s: flo
     monkeypatch.setattr(attnbench.variants, "__path__", list(attnbench.variants.__path__))
     (folder / "strange.py").write_text(VARIANT.replace("BODY", body))
     variants.extend(folder)
-    case = Case("strange", {}, "own", Shape(1, 1, 1, 16, 8), "float32", "cpu", "forward", 1)
+    case = case_of("strange", {}, "own", Shape(1, 1, 1, 16, 8), "float32", "cpu", "forward", 1)
     with closing(Prober(Budget(case_s=case_s), 2**30, (folder,))) as prober:
         return prober.probe(case)
 
@@ -152,9 +153,9 @@ from attnbench.variants import Shape
 if __name__ == "__main__":
     folder = Path(sys.argv[2])
     variants.extend(folder)
-    case = Case("strange", {}, "own", Shape(1, 1, 1, 16, 8), "float32", "cpu", "forward", 1)
+    case = case_of("strange", {}, "own", Shape(1, 1, 1, 16, 8), "float32", "cpu", "forward", 1)
     with Worker(sys.argv[1], None, (folder,)) as worker:
-        worker.ask({"do": "probe", "case": case.to_json(), "threads": 1, "budget_bytes": 2**30, "oracle": None}, 600)
+        worker.ask({"do": "probe", "case": case.flat(), "threads": 1, "budget_bytes": 2**30, "oracle": None}, 600)
 """
 
 

@@ -5,13 +5,27 @@ patterns import NumPy only; torch is imported by the modules of `attnbench.varia
 """
 
 from attnbench.variants._flaw import flaw as flaw
+from attnbench.variants._parameters import Parameters as Parameters
+from attnbench.variants._parameters import parameter as parameter
 from attnbench.variants._pattern import BoolArray as BoolArray
 from attnbench.variants._pattern import IntArray as IntArray
 from attnbench.variants._pattern import Pattern as Pattern
 from attnbench.variants._pattern import Spans as Spans
 from attnbench.variants._pattern import TooManySpans as TooManySpans
 from attnbench.variants._pattern import forget as forget
-from attnbench.variants._pattern import parameter as parameter
+from attnbench.variants._setting import AXES as AXES
+from attnbench.variants._setting import DEFAULTS as DEFAULTS
+from attnbench.variants._setting import DEVICES as DEVICES
+from attnbench.variants._setting import DIRECTIONS as DIRECTIONS
+from attnbench.variants._setting import DTYPES as DTYPES
+from attnbench.variants._setting import MOST_THREADS as MOST_THREADS
+from attnbench.variants._setting import Device as Device
+from attnbench.variants._setting import Direction as Direction
+from attnbench.variants._setting import Dtype as Dtype
+from attnbench.variants._setting import Level as Level
+from attnbench.variants._setting import Named as Named
+from attnbench.variants._setting import Setting as Setting
+from attnbench.variants._setting import Threads as Threads
 from attnbench.variants._shape import Layout as Layout
 from attnbench.variants._shape import Shape as Shape
 from attnbench.variants._variant import OWN as OWN

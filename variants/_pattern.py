@@ -1,13 +1,14 @@
 """Which keys each query may see: a pattern, and the spans it is made of."""
 
-import types
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, Self, Union, get_args, get_origin
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+
+from attnbench.variants._parameters import Parameters
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -203,13 +204,8 @@ def _booleans(found: object, shape: tuple[int, int]) -> BoolArray:
     return np.broadcast_to(array, shape)
 
 
-def parameter(doc: str, *, default: Any = MISSING, minimum: int | None = None, odd: bool = False) -> Any:
-    """A field of a pattern: what it means, and the values that it takes; of a pair, each of the two."""
-    return field(default=default, metadata={"doc": doc, "minimum": minimum, "odd": odd})
-
-
 @dataclass(frozen=True)
-class Pattern:
+class Pattern(Parameters):
     """Which keys each query may see at any length: the typed parameters of a variant.
 
     A variant subclasses it as a frozen dataclass whose fields are made with `parameter`, and says which keys by
@@ -218,12 +214,6 @@ class Pattern:
     Raises:
         ValueError: a parameter is not of its type or outside its range.
     """
-
-    def __post_init__(self) -> None:
-        for each in fields(self):
-            problem = _problem(getattr(self, each.name), each.type, each.metadata)
-            if problem:
-                raise ValueError(f"{each.name}: {problem}")
 
     def spans(self, n: int) -> Spans:
         """The keys that each of n queries may see; every row holds at least one key."""
@@ -235,15 +225,6 @@ class Pattern:
         """Whether query i may see key j at length n, elementwise over the broadcast of i and j."""
         return self.spans(n).allowed(i, j)
 
-    def unsupported(self, n: int) -> str | None:
-        """Why this pattern does not exist at length n, or nothing."""
-        del n
-        return None
-
-    def near(self, n: int) -> tuple[Self, int]:
-        """A pattern of this kind and its length, about n: itself at n, unless its parameters fix its length."""
-        return self, n
-
 
 def forget() -> None:
     """Let patterns that say only which pairs they allow be asked anew: what that takes belongs to the preparation."""
@@ -254,34 +235,3 @@ def forget() -> None:
 def _asked(pattern: Pattern, n: int) -> Spans:
     """The spans of a pattern that says only which pairs it allows; a case needs them several times."""
     return Spans.where(n, lambda i, j: pattern.allowed(i, j, n))
-
-
-def _problem(value: object, kind: Any, metadata: Any) -> str | None:
-    """What is wrong with a parameter's value, or nothing."""
-    kinds = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
-    if value is None and type(None) in kinds:
-        return None
-    choices = [choice for each in kinds if get_origin(each) is Literal for choice in get_args(each)]
-    others = [each for each in kinds if get_origin(each) is not Literal]
-    if any(type(value) is type(choice) and value == choice for choice in choices):
-        return None
-    if choices and type(value) not in others:
-        expected = [*map(str, choices), *(_name(each) for each in others if each is not type(None))]
-        return f"expected one of {', '.join(expected)}, found {value!r}"
-    if type(value) is tuple and len(value) == 2 and tuple[int, int] in kinds:
-        return next(filter(None, (_problem(each, int, metadata) for each in value)), None)
-    if type(value) not in kinds:
-        return f"expected {' or '.join(map(_name, kinds))}, found {value!r}"
-    minimum = metadata.get("minimum")
-    if minimum is not None and isinstance(value, int | float) and not value >= minimum:
-        return f"expected at least {minimum}, found {value}"
-    if metadata.get("odd") and isinstance(value, int) and value % 2 == 0:
-        return f"expected an odd number, found {value}"
-    return None
-
-
-def _name(kind: Any) -> str:
-    """A type of a parameter in words."""
-    if kind == tuple[int, int]:
-        return "a tuple of two integers"
-    return "null" if kind is type(None) else str(kind.__name__)

@@ -1,7 +1,10 @@
 """The size of one attention call."""
 
-from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, Self, get_args
+
+from attnbench.variants._parameters import axis
 
 Layout = Literal["bhnd", "bnhd"]
 """The order in which the numbers of a tensor lie in memory, the last axis closest together."""
@@ -26,12 +29,16 @@ class Shape:
             is no such layout.
     """
 
-    batch: int
-    heads: int
-    kv_heads: int
-    seq_len: int
-    head_dim: int
-    layout: Layout = "bhnd"
+    batch: int = axis("B, the sequences in a batch.", maximum=2**16, usual=1)
+    heads: int = axis("H, the query heads.", maximum=2**16, usual=8)
+    kv_heads: int = axis(
+        "The heads of keys and values, each a divisor of every number of heads; null: as many as heads.", maximum=2**16
+    )
+    seq_len: int = axis("N, the sequence length.", maximum=2**24)
+    head_dim: int = axis("D, the width of a head.", maximum=2**16, usual=64)
+    layout: Layout = axis(
+        "The order in memory: bhnd is contiguous, in bnhd each token's heads lie together.", default="bhnd"
+    )
 
     def __post_init__(self) -> None:
         for name in ("batch", "heads", "kv_heads", "seq_len", "head_dim"):
@@ -43,6 +50,11 @@ class Shape:
             raise ValueError(f"kv_heads: expected a divisor of heads={self.heads}, found {self.kv_heads}")
         if self.layout not in get_args(Layout):
             raise ValueError(f"layout: expected one of {', '.join(get_args(Layout))}, found {self.layout!r}")
+
+    @classmethod
+    def of(cls, axes: Mapping[str, Any]) -> Self:
+        """The shape of these sizes; what else `axes` holds is ignored, and sizes with a default may be missing."""
+        return cls(**{each.name: axes[each.name] for each in fields(cls) if each.name in axes})
 
     def at(self, seq_len: int) -> "Shape":
         """The same shape at another length."""

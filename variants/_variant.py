@@ -1,21 +1,25 @@
 """A named attention mechanism, found by the name of its file."""
 
 import importlib.util
+import inspect
 import pkgutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attnbench.variants
 from attnbench.variants._pattern import Pattern
+from attnbench.variants._setting import Setting
 
 if TYPE_CHECKING:
-    from attnbench.variants.kernels import Kernel
+    from attnbench.variants.kernels import Program
     from attnbench.variants.kernels._oracle import Reference
 
 OWN = "own"
 """The implementation name of a variant that brings its own `build`."""
+_TAKEN_BEFORE = 4
+"""Arguments of a `build` of version 0.1."""
 
 
 class VariantError(TypeError):
@@ -30,10 +34,10 @@ class VariantError(TypeError):
 class Variant:
     """An attention mechanism as its file declares it.
 
-    `pattern` is the class of its parameters. `implementation` is the one used where a suite names none: a
-    fixed preference, never a measured choice.
+    `parameters` is the class of its parameters: a `Pattern`, from whose spans everything else follows.
+    `implementation` is the one used where a suite names none: a fixed preference, never a measured choice.
 
-    A variant may bring its own kernel, called `own` in suites: `build(pattern, shape, dtype, device)`, as in
+    A variant may bring its own program, called `own` in suites: `build(parameters, setting)`, as in
     `attnbench.variants.kernels`. Where it cannot compute a case it raises NotImplementedError, which says why.
 
     What is not softmax attention over a pattern's keys also brings a `reference(pattern, q, k, v, rows)`: slow and
@@ -41,11 +45,23 @@ class Variant:
     Then this is the oracle, `own` is the only implementation, and the pattern just says which keys a query depends on.
     """
 
-    pattern: type[Pattern]
+    parameters: type[Pattern]
     source: str
     implementation: str = "blockwise"
-    build: "Callable[[Any, Any, str, str], Kernel] | None" = None
+    build: "Callable[..., Program] | None" = None
     reference: "Reference | None" = None
+
+    def program(self, parameters: Pattern, setting: Setting) -> "Program":
+        """What `build` makes, also where it takes `(pattern, shape, dtype, device)`, as in version 0.1.
+
+        Raises:
+            TypeError: the variant brings no `build`.
+        """
+        if self.build is None:
+            raise TypeError("the variant brings no build of its own")
+        if len(inspect.signature(self.build).parameters) == _TAKEN_BEFORE:
+            return self.build(parameters, setting.shape, setting.dtype, setting.device)
+        return self.build(parameters, setting)
 
     def implementations(self, generic: Iterable[str]) -> list[str]:
         """What computes it, of those that are generic over patterns and its own."""

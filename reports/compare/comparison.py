@@ -10,11 +10,9 @@ import pandas as pd
 from attnbench.reports.decision.decide import Rule
 from attnbench.reports.decision.verdict import COMPARED, ORDER, Verdict
 from attnbench.suites import Status
+from attnbench.variants import AXES
 
-IDENTITY = (
-    *("case", "label", "implementation", "device", "dtype", "direction", "threads"),
-    *("batch", "heads", "kv_heads", "seq_len", "head_dim", "layout"),
-)
+IDENTITY = (*("case", "label", "implementation", *AXES),)
 TIME = ("verdict", "ratio", "low", "high", "minimum_detectable", "p_value", "reason", "a_ns", "b_ns", "processes")
 METRICS = ("memory", "work", "operators", "error")
 COLUMNS = (

@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ from attnbench.reports.data.reading import Journal, read
 from attnbench.reports.data.settings import names
 from attnbench.reports.stats.statistics import FloatArray, IntArray, floats, interval, log_medians, positive
 from attnbench.suites import Case, Probe, Sample, Status
+from attnbench.variants import AXES, Shape
 
-_WORDS = ("case", "variant", "parameters", "implementation", "device", "dtype", "direction", "threads", "status")
-_SIZES = ("batch", "heads", "kv_heads", "seq_len", "head_dim")
+_WORDS = ("case", "variant", "parameters", "implementation", "status", "reason", "baseline", "label")
 _COUNTS = ("peak_bytes", "allowed_pairs", "computed_pairs", "flops")
 _EXTRA_COUNTS = ("prepare_ns", "first_call_ns", "prepared_bytes", "resident_bytes", "predicted_bytes")
 _PROBED = (*_COUNTS, *_EXTRA_COUNTS, "reserved_bytes", "compile_ns")
@@ -30,14 +30,14 @@ _OTHERS = dict.fromkeys(("max_abs_error", "proved", "proof_s"), "float64") | dic
 )
 """What else a frame takes from a probe, and as what."""
 
+_FIRST = AXES[: AXES.index("threads") + 1]
 COLUMNS = (
-    *("case", "variant", "parameters", "implementation", "device", "dtype", "direction"),
-    *("batch", "heads", "kv_heads", "seq_len", "head_dim", "layout", "threads", "status", "reason"),
+    *("case", "variant", "parameters", "implementation", *_FIRST, "status", "reason"),
     *("time_ns", "time_low_ns", "time_high_ns", *_COUNTS, "flops_per_s", "speedup", "baseline", "max_abs_error"),
     *("label", "processes", "speedup_low", "speedup_high", "bound_speedup", "realised", "waste", *_EXTRA_COUNTS),
     "peak_fraction",
     *(*quality.COLUMNS, *memory.COLUMNS, *conditions.COLUMNS, "reserved_bytes", *roof.COLUMNS),
-    *("compile_ns", "compile_cached", *proof.COLUMNS),
+    *("compile_ns", "compile_cached", *proof.COLUMNS, *(name for name in AXES if name not in _FIRST)),
 )
 """The columns of a frame. Times are of one call; `speedup` is the baseline's time over the case's; `bound_speedup` the
 baseline's allowed pairs over the case's; `realised` their ratio; `waste` computed pairs over allowed ones;
@@ -163,19 +163,19 @@ def _told(journal: Journal, endings: list[tuple[Status, str]]) -> pd.DataFrame:
     told = []
     for each, (status, reason) in zip(journal.planned, endings, strict=True):
         case = each.case
-        parameters = json.dumps(dict(case.parameters), sort_keys=True, separators=(",", ":"))
-        if (case.variant, parameters) not in labels:
-            labels[case.variant, parameters] = each.label or _label(case)
+        parameters = json.dumps(dict(case.mechanism.parameters), sort_keys=True, separators=(",", ":"))
+        if (case.mechanism.name, parameters) not in labels:
+            labels[case.mechanism.name, parameters] = each.label or _label(case)
         probe = journal.probes[each.key] if status is Status.PASSED else None
-        row = {name: getattr(case, name) for name in ("variant", "implementation", "dtype", "device", "direction")}
-        row |= {name: getattr(case.shape, name) for name in (*_SIZES, "layout")} | {"threads": str(case.threads)}
-        row |= {"parameters": parameters, "label": labels[case.variant, parameters]}
-        row |= {"case": each.key, "status": status.value, "reason": reason, "baseline": ""}
+        row = case.flat() | {"threads": str(case.setting.threads), "parameters": parameters}
+        row |= {"label": labels[case.mechanism.name, parameters], "baseline": ""}
+        row |= {"case": each.key, "status": status.value, "reason": reason}
         told.append(row | _numbers(probe))
     frame = pd.DataFrame(told, columns=list(COLUMNS))
-    words = dict.fromkeys((*_WORDS, "layout", "reason", "baseline", "label"), "str")
+    sizes = {each.name: "int64" for each in fields(Shape) if each.type is int}
+    words = dict.fromkeys((*_WORDS, *(name for name in AXES if name not in sizes)), "str")
     numbers = dict.fromkeys(_PROBED, "Int64") | _OTHERS
-    return frame.astype(words | dict.fromkeys(_SIZES, "int64") | numbers)
+    return frame.astype(words | sizes | numbers)
 
 
 def _label(case: Case) -> str:
@@ -183,8 +183,8 @@ def _label(case: Case) -> str:
     try:
         return case.label
     except (KeyError, TypeError, ValueError, ImportError):
-        told = ", ".join(f"{name}={json.dumps(value)}" for name, value in case.parameters.items())
-        return plain(f"{case.variant}({told})" if told else case.variant)
+        told = ", ".join(f"{name}={json.dumps(value)}" for name, value in case.mechanism.parameters.items())
+        return plain(f"{case.mechanism.name}({told})" if told else case.mechanism.name)
 
 
 def _numbers(probe: Probe | None) -> dict[str, Any]:

@@ -1,14 +1,17 @@
 """A setting: what cases must share to stand in one table or panel. A series: one line through its lengths."""
 
+from dataclasses import fields
 from typing import NamedTuple, cast
 
 import pandas as pd
 
-from attnbench.variants import Shape
+from attnbench.variants import AXES, DEFAULTS, Shape
 
-SETTING = ("device", "dtype", "threads", "batch", "heads", "kv_heads", "head_dim", "layout", "direction")
-"""The columns that make a setting; direction varies fastest."""
-SHAPE = ("batch", "heads", "kv_heads", "head_dim", "layout")
+SETTING = (*(name for name in AXES if name not in ("seq_len", "direction")), "direction")
+"""The columns that make a setting: every axis but the length; direction varies fastest."""
+SHAPE = tuple(each.name for each in fields(Shape) if each.name != "seq_len")
+_NAMED = ("batch", "heads", "kv_heads", "head_dim", "layout", "dtype", "device", "threads", "direction")
+"""The axes that have words of their own."""
 SERIES = ("label", "implementation")
 """The columns that name a series within a setting."""
 
@@ -47,18 +50,21 @@ def varied(frame: pd.DataFrame) -> set[str]:
 def told(row: pd.Series, named: set[str]) -> list[str]:
     """A setting in words, the named columns only: `training`, `float32`, `cpu`, `4 threads`, `B1 H8 D64`.
 
-    The shape is told too where its layout is not the usual one.
+    The shape is told too where its layout is not the usual one, and so are other axes that have no default.
     """
     words = [str(row[name]) for name in ("direction", "dtype", "device") if name in named]
     if "threads" in named:
         words.append(f"{row['threads']} thread{'s' if row['threads'] != '1' else ''}")
-    return [*words, shape(row)] if named & set(SHAPE) or row["layout"] != Shape.layout else words
+    if named & set(SHAPE) or row["layout"] != DEFAULTS["layout"]:
+        words.append(shape(row))
+    others = [name for name in SETTING if name not in _NAMED]
+    return words + [f"{name}={row[name]}" for name in others if name in named or row[name] != DEFAULTS[name]]
 
 
 def shape(row: pd.Series) -> str:
     """The shape without its length: `B1 H8 D64`, with the key heads where they are fewer, and an unusual layout."""
     keys = f"/{row['kv_heads']}" if row["kv_heads"] != row["heads"] else ""
-    layout = f" {row['layout']}" if row["layout"] != Shape.layout else ""
+    layout = f" {row['layout']}" if row["layout"] != DEFAULTS["layout"] else ""
     return f"B{row['batch']} H{row['heads']}{keys} D{row['head_dim']}{layout}"
 
 

@@ -8,9 +8,9 @@ from attnbench.reports.data.frame import Run, finite
 from attnbench.reports.data.reading import Journal
 from attnbench.suites import Status
 from attnbench.suites.names import names, settings
+from attnbench.variants import AXES
 
-_SIZES = ("batch", "heads", "kv_heads", "seq_len", "head_dim", "layout")
-_PARAMS = ("implementation", *_SIZES, "dtype", "device", "direction")
+_PARAMS = ("implementation", *AXES)
 _BESIDE = ("time_ns", "time_low_ns", "time_high_ns", "processes", "flops", "peak_bytes")
 
 
@@ -58,7 +58,7 @@ def _benchmark(point: Mapping[str, Any], name: str, group: str, journal: Journal
         case=key,
         name=name,
         group=group,
-        params={"variant": point["label"], **{each: point[each] for each in (*_PARAMS, "threads")}},
+        params={"variant": point["label"], **{each: point[each] for each in _PARAMS}},
         status=status,
         reason=point["reason"],
         predicted=probe is not None and probe.predicted,

@@ -10,11 +10,17 @@ from attnbench.variants import FLOPS_PER_PAIR
 
 def flops(case: Case) -> int | None:
     """The case's FLOPs by the closed form of its pattern; nothing where there is none here."""
-    pairs = _PAIRS.get(case.variant)
-    counted = pairs(case.shape.seq_len, case.parameters) if pairs else None
+    pairs = _PAIRS.get(case.mechanism.name)
+    counted = pairs(case.setting.shape.seq_len, case.mechanism.parameters) if pairs else None
     if counted is None:
         return None
-    return FLOPS_PER_PAIR[case.direction] * counted * case.shape.batch * case.shape.heads * case.shape.head_dim
+    return (
+        FLOPS_PER_PAIR[case.setting.direction]
+        * counted
+        * case.setting.shape.batch
+        * case.setting.shape.heads
+        * case.setting.shape.head_dim
+    )
 
 
 def _full(n: int, given: Mapping[str, Any]) -> int:

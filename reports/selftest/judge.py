@@ -89,7 +89,7 @@ def _refuse_others(cases: Mapping[str, Case], decided: Sequence[Mapping[str, Any
         try:
             flops(case), case.title
         except (ArithmeticError, AttributeError, ImportError, LookupError, TypeError, ValueError):
-            told = f"expected a variant that is known here, with its parameters, {found_instead(case.variant)}"
+            told = f"expected a variant that is known here, with its parameters, {found_instead(case.mechanism.name)}"
             raise ValueError(told) from None
     others = {key for row in decided for stage in ("screen", "confirm") for key in row[stage]} - cases.keys()
     if others:

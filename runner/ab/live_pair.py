@@ -235,7 +235,7 @@ def ready_request(cases: Sequence[Case], limits: Limits) -> dict[str, Any]:
     """Asks a worker to make the cases of a group ready; it answers how those ended that failed to be."""
     return {
         "do": "ready",
-        "cases": [case.to_json() for case in cases],
+        "cases": [case.flat() for case in cases],
         "threads": threads(cases[0]),
         "value_ns": limits.value_ns,
     }

@@ -80,7 +80,7 @@ def measure(
         revisions=revisions,
         policy=policy.model_dump(mode="json"),
         command=command,
-        cases=[{"key": case.key, "label": case.label, **case.to_json()} for case in cases],
+        cases=[{"key": case.key, "label": case.label, **case.flat()} for case in cases],
     )
 
     def in_time() -> None:

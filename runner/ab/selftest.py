@@ -53,7 +53,7 @@ def measure(suite: Suite, book: Book, runs: int, stages: Stages, flag: Flag, say
     limits = Limits(suite.measure.value_ms * 1e6, suite.budget.case_s, limit_for(budget_bytes, *suite.cases()))
     # On CUDA our clock times launches on the device, torch's timer the host's wait for them: not the same thing. And
     # there peaks come from a process that lasts, so that more of them would prove little.
-    on_cpu = [case for case in cases if case.device == "cpu"]
+    on_cpu = [case for case in cases if case.setting.device == "cpu"]
     if on_cpu:
         _overhead(book, suite.budget.case_s, plans[0.0])
         _agreement(book, on_cpu, plans[0.0], limits, say)
@@ -78,7 +78,7 @@ def _calls_ns(suite: Suite, book: Book, budget_bytes: int, say: Say) -> dict[str
         for case in (each for each in wanted if each.key not in known):
             found = probes.probe(case)
             say(told(case, found))
-            book.write("case", key=case.key, case=case.to_json(), probe=found.to_json())
+            book.write("case", key=case.key, case=case.flat(), probe=found.to_json())
     finally:
         probes.close()
     passed = [row for row in book.of("case") if row["probe"]["status"] == Status.PASSED]

@@ -166,9 +166,7 @@ def _measured(suite: Suite, cases: Sequence[Case]) -> dict[str, Any]:
         "question": suite.question,
         "suite": suite.to_json(),
         "source": suite.source,
-        "cases": [
-            {"key": case.key, "label": case.label, "baseline": baseline(case), **case.to_json()} for case in cases
-        ],
+        "cases": [{"key": case.key, "label": case.label, "baseline": baseline(case), **case.flat()} for case in cases],
         "patterns": pattern_images.of(list(cases)),
     }
 

@@ -29,7 +29,7 @@ def of(cases: list[Case]) -> list[dict[str, Any]]:
 
 def _drawable(case: Case) -> tuple[Pattern, int] | None:
     """The case's pattern and length, or one near the longest that is drawn; nothing where it does not exist."""
-    n = case.shape.seq_len
+    n = case.setting.shape.seq_len
     try:
         pattern, n = (case.pattern, n) if n <= LONGEST else case.pattern.near(LONGEST)
         return None if pattern.unsupported(n) else (pattern, n)
@@ -44,4 +44,4 @@ def _picture(case: Case, pattern: Pattern, n: int) -> dict[str, Any] | None:
     except (Exception, SystemExit):  # see `of`
         return None
     rows = [np.packbits(row).tobytes().hex() for row in seen]
-    return {"label": case.label, "variant": case.variant, "n": len(seen), "seq_len": n, "rows": rows}
+    return {"label": case.label, "variant": case.mechanism.name, "n": len(seen), "seq_len": n, "rows": rows}

@@ -30,7 +30,7 @@ class Profiler:
         """The profile of a case, or how its worker ended, or why there was none."""
         limit = limit_for(self.budget_bytes, case)
         trace = (self.folder / TRACES / f"{case.key}.json.gz").resolve()
-        request = {"do": "profile", "case": case.to_json(), "threads": threads(case), "trace": str(trace)}
+        request = {"do": "profile", "case": case.flat(), "threads": threads(case), "trace": str(trace)}
         try:
             with started(lambda: self.start_worker(kind_for(case), limit, self.folders)) as worker:
                 return understood(Profile.from_json, worker.ask(request, self.patience_s))

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from attnbench.reports.data import reading as reading
+from attnbench.reports.data import reading
 from attnbench.reports.data.reading import RUN, RunError
 from attnbench.runner.execution.journal import FolderError
 from attnbench.suites import Case, Probe, Result, Sample, Status, SuiteError, fingerprint

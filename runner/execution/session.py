@@ -84,7 +84,7 @@ class Session:
             kept = self.kept.probes.get(case.key)
             probe = kept or self._probe(case, done, too_long.get(case.family))
             if probe.status in _BLOCKS_LONGER:
-                too_long[case.family] = f"N={case.shape.seq_len} ended {probe.status}"
+                too_long[case.family] = f"N={case.setting.shape.seq_len} ended {probe.status}"
             if probe.status is Status.PASSED:
                 self._plan(case, probe)
             took_s = probe_s(probe.call_ns or 0.0) if kept else self.now() - begun
@@ -186,7 +186,7 @@ class Session:
         return {
             "do": "time",
             "cases": [
-                {"case": case.to_json(), "plan": vars(self.plans[case.key]), "digest": self.digests[case.key]}
+                {"case": case.flat(), "plan": vars(self.plans[case.key]), "digest": self.digests[case.key]}
                 for case in cases
             ],
             "replicate": replicate,
@@ -240,10 +240,10 @@ class Session:
         Raises:
             NotStarted: there could be none.
         """
-        if self._alive is None or self._alive[0] != case.device:
+        if self._alive is None or self._alive[0] != case.setting.device:
             self._drop_worker()
             limit = limit_for(self.task.budget_bytes, case)
-            self._alive = (case.device, started(lambda: self.start_worker("spawn", limit, self.folders)))
+            self._alive = (case.setting.device, started(lambda: self.start_worker("spawn", limit, self.folders)))
         return self._alive[1]
 
     def _drop_worker(self) -> None:
@@ -267,7 +267,7 @@ def _in_order(cases: Sequence[Case]) -> list[Case]:
     firsts: dict[str, int] = {}
     for place, case in enumerate(cases):
         firsts.setdefault(_mechanism(case), place)
-    return sorted(cases, key=lambda case: (case.shape.seq_len, firsts[_mechanism(case)]))
+    return sorted(cases, key=lambda case: (case.setting.shape.seq_len, firsts[_mechanism(case)]))
 
 
 def _mechanism(case: Case) -> str:

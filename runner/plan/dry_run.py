@@ -67,7 +67,7 @@ def _least_s(suite: Suite, found: Sequence[PlannedCase]) -> float:
     replicate_s = START_S
     for case, call_ns in tried:
         plan, value_ns = planned(suite, case, call_ns), suite.measure.value_ms * 1e6
-        replicate_s += READY_S + timing_ns(plan, call_ns, value_ns, case.device) / 1e9
+        replicate_s += READY_S + timing_ns(plan, call_ns, value_ns, case.setting.device) / 1e9
     return START_S + sum(probe_s(call_ns) for _, call_ns in tried) + suite.measure.processes * replicate_s
 
 
@@ -93,7 +93,7 @@ class _Asker:
         worker = self._worker()
         try:
             budget_bytes = prober.allowance(worker, case, self._budget, self._budget_bytes)
-            request = {"do": "plan", "case": case.to_json(), "threads": threads, "budget_bytes": budget_bytes}
+            request = {"do": "plan", "case": case.flat(), "threads": threads, "budget_bytes": budget_bytes}
             told: dict[str, Any] = understood(dict, self._ask(request))
             if told["status"] is not None:
                 return PlannedCase(case, Status(told["status"]), told["reason"])
@@ -112,9 +112,9 @@ class _Asker:
 
     def _rate(self, case: Case, threads: int) -> float | None:
         """FLOP/s of the fastest matrix product of the case's dtype; looked at once."""
-        named = (case.dtype, case.device, threads)
+        named = (case.setting.dtype, case.setting.device, threads)
         if named not in self._rates:
-            request = {"do": "rate", "dtype": case.dtype, "device": case.device, "threads": threads}
+            request = {"do": "rate", "dtype": case.setting.dtype, "device": case.setting.device, "threads": threads}
             self._rates[named] = self._ask(request)
         return self._rates[named]
 

@@ -50,9 +50,9 @@ class RemainingTime:
         timing_s = 0.0
         if plan is not None and call_ns is not None:
             ready_s = READY_S + COMPILED_S * compiled
-            timing_s = ready_s + timing_ns(plan, call_ns, plan.calls * call_ns, case.device) / 1e9
+            timing_s = ready_s + timing_ns(plan, call_ns, plan.calls * call_ns, case.setting.device) / 1e9
         self._left.pop(case.key, None)
-        self._families.setdefault(case.family, []).append((case.shape.seq_len, _Cost(took_s, timing_s)))
+        self._families.setdefault(case.family, []).append((case.setting.shape.seq_len, _Cost(took_s, timing_s)))
 
     def to_time(self, processes: int) -> None:
         """So many replicates are left: a run that goes on has some already."""
@@ -84,7 +84,7 @@ class RemainingTime:
         before_n, before = family[-2] if len(family) > 1 else (0, last)
         return _Cost(
             *(
-                now * (case.shape.seq_len / n) ** _exponent(before_n, then, n, now)
+                now * (case.setting.shape.seq_len / n) ** _exponent(before_n, then, n, now)
                 for then, now in zip(before, last, strict=True)
             )
         )
@@ -94,7 +94,7 @@ def planned(suite: Suite, case: Case, call_ns: float) -> sampling.Plan:
     """How a case is timed whose call takes about `call_ns`: all processes of the suite share its budget."""
     measure = suite.measure
     share_ns = suite.budget.case_s * 1e9 / measure.processes
-    return sampling.plan(call_ns, measure.values, measure.value_ms * 1e6, share_ns, case.device)
+    return sampling.plan(call_ns, measure.values, measure.value_ms * 1e6, share_ns, case.setting.device)
 
 
 def probe_s(call_ns: float) -> float:

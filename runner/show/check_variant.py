@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from attnbench import variants
@@ -39,7 +39,7 @@ class Trial:
         """`passed, forward and gradients; largest error 2.4e-07`, or the status with its reason."""
         if self.probe.status is not Status.PASSED:
             return f"{self.probe.status}: {self.probe.reason}"
-        what = "forward alone" if self.case.direction == "forward" else "forward and gradients"
+        what = "forward alone" if self.case.setting.direction == "forward" else "forward and gradients"
         return f"passed, {what}; largest error {self.probe.max_abs_error:.1e}"
 
 
@@ -53,13 +53,16 @@ def can_try() -> bool:
 
 def lengthened(cases: Iterable[Case], n: int) -> list[Case]:
     """The cases as they are, or at length n where their pattern does not exist at `LENGTH`."""
-    return [replace(case, shape=case.shape.at(n)) if case.pattern.unsupported(LENGTH) else case for case in cases]
+    return [
+        case.changed(shape=case.setting.shape.at(n)) if case.pattern.unsupported(LENGTH) else case for case in cases
+    ]
 
 
 def heading(case: Case) -> str:
     """What the trials of a case are held to, and at which lengths."""
-    oracle = "its own reference" if variants.load(case.variant).reference else "the oracle"
-    return f"held to {oracle} in float64, at N = {case.shape.seq_len} and at small odd lengths, in {case.dtype}"
+    oracle = "its own reference" if variants.load(case.mechanism.name).reference else "the oracle"
+    n, dtype = case.setting.shape.seq_len, case.setting.dtype
+    return f"held to {oracle} in float64, at N = {n} and at small odd lengths, in {dtype}"
 
 
 def trials(
@@ -69,7 +72,7 @@ def trials(
     budget = Budget()
     with closing(Prober(budget, budget.bytes_of(memory.available_bytes()), folders, start_worker)) as prober:
         for case in cases:
-            forward = replace(case, direction="forward")
+            forward = case.changed(direction="forward")
             probe = prober.probe(case)
             if probe.status is Status.UNSUPPORTED and (alone := prober.probe(forward)).status is not Status.UNSUPPORTED:
                 yield Trial(forward, alone)

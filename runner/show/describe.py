@@ -34,7 +34,7 @@ def head(name: str) -> str:
     description = variants.describe(name)
     told = [name, "", *([description, ""] if description else [])]
     told += [f"Source: {variant.source}", ""] if variant.source and "Source: " not in description else []
-    parameters = [_parameter(each) for each in fields(variant.pattern)]
+    parameters = [_parameter(each) for each in fields(variant.parameters)]
     return "\n".join([*told, f"file: {near(variants.file(name))}", "", "parameters", *(parameters or ["  none"])])
 
 
@@ -46,7 +46,7 @@ def flaw(case: Case, n: int | None) -> str | None:
         except TooManySpans:
             continue
         except Exception as error:  # the user's file runs here: whatever it raises is told, with file and line
-            problem = broken(case.variant, error)
+            problem = broken(case.mechanism.name, error)
             text = problem.text.replace("expected a variant", f"expected a pattern at N={each}")
             return str(Problem(problem.file, problem.line, None, (), text))
         if found:

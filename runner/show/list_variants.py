@@ -16,7 +16,7 @@ def text() -> str:
     for name, variant in catalog():
         told = variants.describe(name).partition("\n")[0]
         blocks.append(f"  {name}: {told}" if told else f"  {name}")
-        blocks += [f"      {_parameter(each)}" for each in fields(variant.pattern)]
+        blocks += [f"      {_parameter(each)}" for each in fields(variant.parameters)]
     blocks.append("implementations")
     blocks.append(f"  {', '.join(kernels.names())}")
     blocks.append("suites")

@@ -1,5 +1,6 @@
 """Whether a case is tried here at all: it exists, its pattern is sound, and it is predicted to fit."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ def plan(case: Case, budget_bytes: int) -> dict[str, Any]:
     """What is known of a case before it is tried: why it will not be (`status`, `reason`), or its memory and work."""
     try:
         predicted_bytes = admit(case, budget_bytes)
-        allowed_pairs, flops = work(case, case.pattern.spans(case.shape.seq_len))
+        allowed_pairs, flops = work(case, case.pattern.spans(case.setting.shape.seq_len))
     except Ended as end:
         return {"status": end.status, "reason": end.reason}
     except BaseException as error:  # whatever a variant raises, it ends its own case alone, with a status
@@ -43,8 +44,8 @@ def work(case: Case, spans: Spans) -> tuple[int | None, int | None]:
     """
     if calls.reference(case):
         return None, None
-    pairs = spans.pairs() * case.shape.batch * case.shape.heads
-    return pairs, FLOPS_PER_PAIR[case.direction] * pairs * case.shape.head_dim
+    pairs = spans.pairs() * case.setting.shape.batch * case.setting.shape.heads
+    return pairs, FLOPS_PER_PAIR[case.setting.direction] * pairs * case.setting.shape.head_dim
 
 
 def admit(case: Case, budget_bytes: int) -> int | None:
@@ -58,12 +59,12 @@ def admit(case: Case, budget_bytes: int) -> int | None:
         raise Ended(Status.UNSUPPORTED, reason)
     if case.implementation == OWN:
         return None
-    implementation = kernels.load(case.implementation)
-    asked = case.pattern, case.shape, case.dtype, case.device
-    threads = torch.get_num_threads() if case.device == "cpu" else 0
-    predicted = implementation.predict_bytes(*asked, case.direction, threads)
-    # What the forward pass keeps for `backward` is there before the call, and must fit too.
-    held = implementation.predict_bytes(*asked, "training", threads) if case.direction == "backward" else predicted
+    implementation, setting = kernels.load(case.implementation), case.setting
+    threads = torch.get_num_threads() if setting.device == "cpu" else 0
+    predicted = held = implementation.predict_bytes(case.pattern, setting, threads)
+    if setting.direction == "backward":
+        # What the forward pass keeps is there before the call, and must fit too.
+        held = implementation.predict_bytes(case.pattern, replace(setting, direction="training"), threads)
     needed = max(predicted, held) + proof_bytes(case)
     if needed > budget_bytes:
         reason = f"predicted: needs {_gib(needed)} with its inputs and its proof, the budget is {_gib(budget_bytes)}"
@@ -73,8 +74,8 @@ def admit(case: Case, budget_bytes: int) -> int | None:
 
 def proof_bytes(case: Case) -> int:
     """Bytes that a proof of the case holds beside what a call allocates, its inputs among them."""
-    many = _HELD_16_BITS if getattr(torch, case.dtype).itemsize == 2 else _HELD
-    return many * calls.input_bytes(case.shape, case.dtype)
+    many = _HELD_16_BITS if getattr(torch, case.setting.dtype).itemsize == 2 else _HELD
+    return many * calls.input_bytes(case.setting.shape, case.setting.dtype)
 
 
 def sound(pattern: Pattern, n: int) -> Spans:
@@ -91,9 +92,9 @@ def sound(pattern: Pattern, n: int) -> Spans:
 
 def _unsupported(case: Case) -> str | None:
     """Why the case does not exist here, or nothing; a pattern that exists must be sound before anyone computes it."""
-    if case.device == "cuda" and not torch.cuda.is_available():
+    if case.setting.device == "cuda" and not torch.cuda.is_available():
         return "no CUDA device here"
-    n = case.shape.seq_len
+    n = case.setting.shape.seq_len
     reason = case.pattern.unsupported(n)
     if reason:
         return reason
@@ -103,8 +104,7 @@ def _unsupported(case: Case) -> str | None:
         return str(error)
     if case.implementation == OWN:
         return None
-    implementation = kernels.load(case.implementation)
-    return implementation.supports(case.pattern, case.shape, case.dtype, case.device, case.direction)
+    return kernels.load(case.implementation).supports(case.pattern, case.setting)
 
 
 def _gib(size: int) -> str:

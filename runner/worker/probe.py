@@ -21,8 +21,8 @@ from attnbench.runner.worker.proof.expected import Expected, Useless
 from attnbench.runner.worker.proof.stopwatch import Stopwatch
 from attnbench.runner.worker.proof.whole import Proof, Wrong
 from attnbench.suites import Case, Probe, Status
-from attnbench.variants import OWN, Pattern, Shape, Spans, forget, kernels
-from attnbench.variants.kernels import Kernel
+from attnbench.variants import OWN, Named, Pattern, Shape, Spans, forget, kernels
+from attnbench.variants.kernels import Program
 
 
 @dataclass(frozen=True)
@@ -65,47 +65,48 @@ def probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None = None
 def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, before: State) -> Probe:
     stage("finding which keys each query sees")
     predicted_bytes = admission.admit(case, budget_bytes)
-    spans = case.pattern.spans(case.shape.seq_len)
+    setting = case.setting
+    spans = case.pattern.spans(setting.shape.seq_len)
     watch = Stopwatch()
 
     stage("checking it against the oracle at small lengths")
     with watch:
-        shapes = small.small(case.pattern, case.shape, partial(_takes, case), case.device)
+        shapes = small.small(case.pattern, setting.shape, partial(_takes, case), setting.device)
         errors = [_verify_small(case, pattern, shape, stage) for pattern, shape in shapes]
         _unchanged(before)
         # Before anything of the case's kernel is there at this length.
-        both = contents.proved(case.shape, case.dtype, case.device)
+        both = contents.proved(setting.shape, setting.dtype, setting.device)
         wants = _expected(case, spans, both, stage, oracle)
 
     stage("building layouts and masks")
     forget()
     start = time.perf_counter_ns()
-    kernel = _build(case)
-    calls.wait(case.device)
+    program = _build(case)
+    calls.wait(setting.device)
     prepare_ns = time.perf_counter_ns() - start
     _unchanged(before)
     allowed_pairs, flops = admission.work(case, spans)
     try:
-        computed_pairs, prepared_bytes = counts.of(kernel, allowed_pairs or 0)
+        computed_pairs, prepared_bytes = counts.of(program, allowed_pairs or 0)
     except ValueError as error:
         raise Ended(Status.FAILED, str(error)) from None
-    compiles = compilation.needed(kernel)
+    compiles = compilation.needed(program)
 
     given = Inputs(*(each.clone() for each in both[0]))
     stage("compiling it" if compiles else "its first call", anew=compiles)
-    call, result, first = _begun(kernel, given, case)
+    call, result, first = _begun(program, given, case)
 
     with watch, _wrong():
         exact = None if calls.reference(case) else spans
         proof = Proof(call, given, both, wants, exact, partial(stage, "proving it", aside=True))
         proof.look(0, result)
-        new_ns, *_ = (_again(proof, which, call, case.device) for which in (1, 0, 1))
+        new_ns, *_ = (_again(proof, which, call, setting.device) for which in (1, 0, 1))
     del result, wants
 
     stage("measuring its memory")
     repeated: list[tuple[Any, float]] = []
-    measure = memory.cuda_peaks if case.device == "cuda" else memory.cpu_peaks
-    peaks = measure(lambda: repeated.append(_timed(call, case.device)))
+    measure = memory.cuda_peaks if setting.device == "cuda" else memory.cpu_peaks
+    peaks = measure(lambda: repeated.append(_timed(call, setting.device)))
     with watch, _wrong():
         proof.look(1, repeated[0][0])
     again_ns = repeated.pop()[1]
@@ -115,13 +116,13 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
 
     stage("estimating its duration")
     # What the first call makes, kernels or the plans of libraries on CUDA, is no part of a call.
-    settled = compiles or case.device == "cuda"
-    settled_ns = clocks.for_warm_up(case.device)(call.run, 1) if settled else first.call_ns
-    call_ns = sampling.estimate(call.run, clocks.of(case.device), settled_ns)
+    settled = compiles or setting.device == "cuda"
+    settled_ns = clocks.for_warm_up(setting.device)(call.run, 1) if settled else first.call_ns
+    call_ns = sampling.estimate(call.run, clocks.of(setting.device), settled_ns)
 
     with watch:
         begin = partial(stage, "looking whether it remembers earlier calls", aside=True)
-        remembers = recall.look(call, given, both, case.device, (new_ns, again_ns, call_ns), begin)
+        remembers = recall.look(call, given, both, setting.device, (new_ns, again_ns, call_ns), begin)
     if remembers:
         raise Ended(Status.WRONG, remembers)
     _unchanged(before)
@@ -156,12 +157,13 @@ def _expected(
     """What calls on the two contents must give."""
     going_on = partial(stage, "computing what it must give", aside=True)
     going_on()
-    told = replace(case, implementation="", direction="forward").to_json()
-    key = json.dumps([told, case.direction == "forward"], sort_keys=True)
+    told = replace(case, implementation="").changed(direction="forward").flat()
+    key = json.dumps([told, case.setting.direction == "forward"], sort_keys=True)
 
     try:
         with _ending("the oracle"):
-            return expected.shared(key, oracle, partial(expected.of_case, case, spans, both, going_on), case.device)
+            make = partial(expected.of_case, case, spans, both, going_on)
+            return expected.shared(key, oracle, make, case.setting.device)
     except Useless as useless:
         raise Ended(Status.WRONG, str(useless)) from None
 
@@ -202,26 +204,26 @@ def _unchanged(before: State) -> None:
         raise Ended(Status.FAILED, f"it changes {', '.join(changed)}")
 
 
-def _build(case: Case) -> Kernel:
+def _build(case: Case) -> Program:
     """The kernel of the case itself; a variant's own may refuse, or need what is not installed."""
     try:
-        return calls.build(case, case.shape)
+        return calls.build(case)
     except (ImportError, NotImplementedError) as error:
         if case.implementation != OWN:
             raise
         raise Ended(Status.UNSUPPORTED, failure.of_exception(error)[1]) from None
 
 
-def _begun(kernel: Kernel, given: Inputs, case: Case) -> tuple[Call, Any, _First]:
+def _begun(program: Program, given: Inputs, case: Case) -> tuple[Call, Any, _First]:
     """The call, what it gave the first time, and how long that took."""
-    compiles = compilation.needed(kernel)
+    compiles = compilation.needed(program)
     missed = compilation.misses() if compiles else 0
-    with compilation.room(kernel):
+    with compilation.room(program):
         begun = time.perf_counter_ns()
-        call = calls.call(kernel, given, case.direction)
+        call = calls.call(program, given, case.setting.direction)
         start = time.perf_counter_ns()
         result = call.run()
-        calls.wait(case.device)
+        calls.wait(case.setting.device)
         ended = time.perf_counter_ns()
     cached = compilation.misses() == missed if compiles else None
     return call, result, _First(ended - start, ended - begun, cached)
@@ -230,12 +232,12 @@ def _begun(kernel: Kernel, given: Inputs, case: Case) -> tuple[Call, Any, _First
 def _takes(case: Case, pattern: Pattern, shape: Shape) -> bool:
     """Whether the case's implementation computes a pattern like the case's at a small shape."""
     admission.sound(pattern, shape.seq_len)
+    like = _like(case, pattern, shape)
     with _ending(f"at N={shape.seq_len}"):
         if case.implementation != OWN:
-            implementation = kernels.load(case.implementation)
-            return implementation.supports(pattern, shape, case.dtype, case.device, case.direction) is None
+            return kernels.load(case.implementation).supports(pattern, like.setting) is None
         try:
-            calls.build(_like(case, pattern), shape)
+            calls.build(like)
         except (ImportError, NotImplementedError):
             return False
         return True
@@ -244,15 +246,13 @@ def _takes(case: Case, pattern: Pattern, shape: Shape) -> bool:
 def _verify_small(case: Case, pattern: Pattern, shape: Shape, stage: Stage) -> float:
     """The error of the output of a pattern like the case's at a small shape; the gradients are checked too."""
     spans = admission.sound(pattern, shape.seq_len)
-    gradients = case.direction != "forward"
-    like = _like(case, pattern)
+    like = _like(case, pattern, shape)
     with _ending(f"at N={shape.seq_len}"):
-        kernel = calls.build(like, shape)
-        asked = kernel.attend, spans, shape, case.dtype, case.device
-        if compilation.needed(kernel):
+        program = calls.build(like)
+        if compilation.needed(program):
             stage(f"compiling it at N={shape.seq_len}, to check it against the oracle there", anew=True)
-        with compilation.room(kernel):
-            found = small.check(*asked, gradients=gradients, reference=calls.reference(like))
+        with compilation.room(program):
+            found = small.check(program, spans, like.setting, reference=calls.reference(like))
     if found.problem:
         raise Ended(Status.WRONG, found.problem)
     return found.max_abs_error
@@ -270,6 +270,6 @@ def _ending(where: str) -> Iterator[None]:
         raise Ended(status, f"{where}: {reason}") from None
 
 
-def _like(case: Case, pattern: Pattern) -> Case:
-    """The case with another pattern of its kind."""
-    return replace(case, parameters=asdict(pattern))
+def _like(case: Case, pattern: Pattern, shape: Shape) -> Case:
+    """The case with another pattern of its kind, at another shape."""
+    return replace(case, mechanism=Named(case.mechanism.name, asdict(pattern))).changed(shape=shape)

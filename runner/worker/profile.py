@@ -43,17 +43,18 @@ def profile(case: Case, trace: Path, stage: Stage) -> Profile:
 
 def _profile(case: Case, trace: Path, stage: Stage) -> Profile:
     stage("building layouts and masks")
-    kernel = calls.build(case, case.shape)
-    if compilation.needed(kernel):
+    program = calls.build(case)
+    if compilation.needed(program):
         stage("compiling it", anew=True)
-    call = calls.ready(kernel, calls.inputs(case.shape, case.dtype, case.device), case.direction).run
+    given = calls.inputs(case.setting.shape, case.setting.dtype, case.setting.device)
+    call = calls.ready(program, given, case.setting.direction).run
     stage("warming up")
-    clock = clocks.for_warm_up(case.device)
-    if case.device == "cuda":
+    clock = clocks.for_warm_up(case.setting.device)
+    if case.setting.device == "cuda":
         clock(call, 1)  # libraries plan in the first call
-    many = warmed_up(call, clock, case.device)
+    many = warmed_up(call, clock, case.setting.device)
     stage("recording calls")
-    profiler = _record(call, many, case.device)
+    profiler = _record(call, many, case.setting.device)
     stage("writing the trace")
     trace.parent.mkdir(exist_ok=True)
     part = trace.with_name(f"part-{trace.name}")
@@ -89,7 +90,7 @@ def _read(case: Case, profiler: Any) -> Profile:
     regions = [event for event in every if event.name == _CALL and _on_cpu(event)]
     windows = [(event.time_range.start, event.time_range.end) for event in regions]
     inside = [event for event in every if _on_cpu(event) and _within(event.time_range.start, windows)]
-    changes = [change for change in _changes(profiler, case.device, inside) if _within(change[0], windows)]
+    changes = [change for change in _changes(profiler, case.setting.device, inside) if _within(change[0], windows)]
     begin_us, end_us = windows[-1]
     last = [((us - begin_us) * 1e3, count, name) for us, count, name in changes if begin_us <= us <= end_us]
     cuda_us = sum(_us(event) for event in every if not _on_cpu(event) and not event.is_user_annotation)
@@ -101,7 +102,7 @@ def _read(case: Case, profiler: Any) -> Profile:
         case.title,
         calls=len(regions),
         call_ns=round(sum(map(_us, regions)) / len(regions) * 1e3, 1),
-        operators=_operators(inside, changes, len(regions), cuda_us if case.device == "cuda" else None),
+        operators=_operators(inside, changes, len(regions), cuda_us if case.setting.device == "cuda" else None),
         held=_held([(ns, count) for ns, count, _ in last], (end_us - begin_us) * 1e3),
         steps=tuple(Step(round(ns, 1), count, name) for ns, count, name in sorted(largest)),
     )

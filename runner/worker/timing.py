@@ -50,11 +50,11 @@ class Bench:
         self.warm_ups: dict[int, WarmUp] = {}
         self.proofs = [Stopwatch() for _ in cases]
         self._mark = mark
-        self._clock = clocks.of(cases[0].device)
+        self._clock = clocks.of(cases[0].setting.device)
         self._calls: dict[int, Call] = {}
         self._kept: dict[int, _Kept] = {}
         self._drawn = random.Random(f"{seed}:contents")
-        self._proved = calls.inputs(cases[0].shape, cases[0].dtype, cases[0].device)
+        self._proved = calls.inputs(cases[0].setting.shape, cases[0].setting.dtype, cases[0].setting.device)
         self._given = Inputs(*(each.clone() for each in self._proved))
         self._before = settings.state()
         for index, case in enumerate(cases):
@@ -85,13 +85,13 @@ class Bench:
     def _settle(self, index: int, proved: str | None) -> None:
         case, call = self.cases[index], self._calls[index]
         with self.proofs[index]:
-            calls.wait(case.device)
+            calls.wait(case.setting.device)
             found = whole.plain(call, self._kept.pop(index).result, self._given)
             whole.unchanged(self._given, self._proved)
             if proved is not None and digest.of(found) == proved:
                 return
             mark = partial(self._mark, index)
-            spans = case.pattern.spans(case.shape.seq_len)
+            spans = case.pattern.spans(case.setting.shape.seq_len)
             (want,) = expected.of_case(case, spans, [self._proved], mark)
             exact = None if calls.reference(case) else spans
             problem = verdict.judge(found, want, self._proved, exact, mark).problem
@@ -108,7 +108,7 @@ class Bench:
         """What to time, after its inputs got other content."""
         call = self._calls[index]
         with self.proofs[index]:
-            n = self.cases[0].shape.seq_len
+            n = self.cases[0].setting.shape.seq_len
             by = 0 if last or n == 1 else self._drawn.randrange(1, n)
             contents.rotate(call, self._given, self._proved, by)
         if not last:
@@ -123,7 +123,7 @@ class Bench:
             self._mark(0)
             return self._clock(call, many)
 
-        return roof.measure(self.cases[0].dtype, self.cases[0].device, clock)
+        return roof.measure(self.cases[0].setting.dtype, self.cases[0].setting.device, clock)
 
     def agreement(self, index: int, plan: Plan, threads: int, seed: str) -> list[list[float]]:
         """Pairs of values by this clock and by torch.utils.benchmark.Timer, in nanoseconds per call."""
@@ -143,13 +143,13 @@ class Bench:
         return pairs
 
     def _ready(self, index: int, case: Case, value_ns: float) -> None:
-        call = calls.ready(calls.build(case, case.shape), self._given, case.direction)
+        call = calls.ready(calls.build(case), self._given, case.setting.direction)
         self._calls[index] = call
         run = self._fresh(index, last=False)
-        clock = clocks.for_warm_up(case.device)
-        if case.device == "cuda":
+        clock = clocks.for_warm_up(case.setting.device)
+        if case.setting.device == "cuda":
             clock(run, 1)  # libraries plan in the first call, which may take longer than all others
-        self.warm_ups[index] = sampling.warm_up(run, clock, case.device, value_ns)
+        self.warm_ups[index] = sampling.warm_up(run, clock, case.setting.device, value_ns)
 
     def _attempt(self, index: int, work: Callable[[], None]) -> None:
         """Work on a case; an error ends it, and so does a change of the process, which is put back.
@@ -167,7 +167,7 @@ class Bench:
             self._end(index, Status.WRONG, str(wrong))
         except BaseException as error:  # whatever a kernel raises, it ends its own case alone, with a status
             status, reason = failure.of_exception(error)
-            if self.cases[index].device == "cuda" and not _device_answers():
+            if self.cases[index].setting.device == "cuda" and not _device_answers():
                 raise failure.DeviceLost(reason) from None
             self._end(index, status, reason)
         try:
@@ -208,7 +208,7 @@ def group(cases: list[Timed], replicate: int, seed: str, value_ns: float, mark: 
     gc.disable()
     try:
         bench = Bench([case for case, *_ in cases], value_ns, mark, seed)
-        if bench.cases[0].device == "cuda":
+        if bench.cases[0].setting.device == "cuda":
             found = cuda_phases.take_all(bench, plans, digests, seed)
         else:
             found = [{"values_ns": tuple(each)} for each in _values(bench, plans, digests, seed)]

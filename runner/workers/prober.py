@@ -45,7 +45,7 @@ class Prober:
         Raises:
             NotStarted: there could be no such process; the case has nothing to do with it.
         """
-        if case.device == "cpu":
+        if case.setting.device == "cpu":
             with started(lambda: self._start_worker("forkserver", self._budget_bytes, self._folders)) as worker:
                 return self._asked(worker, case)
         if self._lasting is None:
@@ -91,7 +91,7 @@ def ask(
     budget_bytes = allowance(worker, case, budget, budget_bytes, live)
     # A file without a name is gone with this process, however it ends; its workers reach it through /proc.
     path = None if oracle is None else f"/proc/{os.getpid()}/fd/{oracle.fileno()}"
-    request = {"do": "probe", "case": case.to_json(), "threads": threads(case), "budget_bytes": budget_bytes}
+    request = {"do": "probe", "case": case.flat(), "threads": threads(case), "budget_bytes": budget_bytes}
     request["oracle"] = path
     return understood(Probe.from_json, worker.ask(request, budget.case_s))
 
@@ -111,7 +111,7 @@ def allowance(worker: Asked, case: Case, budget: Budget, budget_bytes: int, live
 
     `live` workers share what is free; `budget_bytes` is a share already.
     """
-    free_bytes = None if case.device == "cpu" else worker.ask({"do": "free_bytes"}, budget.case_s)
+    free_bytes = None if case.setting.device == "cpu" else worker.ask({"do": "free_bytes"}, budget.case_s)
     return budget_bytes if free_bytes is None else budget.bytes_of(free_bytes // live)
 
 
@@ -130,4 +130,4 @@ def machine(
 
 def threads(case: Case) -> int:
     """The threads that a case runs with."""
-    return environment.threads() if case.threads == "auto" else case.threads
+    return environment.threads() if case.setting.threads == "auto" else case.setting.threads

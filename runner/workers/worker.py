@@ -293,4 +293,4 @@ def limit_for(budget_bytes: int, *cases: Case) -> int | None:
 
 
 def _on_cuda(cases: Sequence[Case]) -> bool:
-    return any(case.device == "cuda" for case in cases)
+    return any(case.setting.device == "cuda" for case in cases)

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
-from attnbench.suites.case import Case, Threads
+from attnbench.suites.case import Case
 from attnbench.suites.fields import Bytes, Count, FromJson, Name, Range, read
 from attnbench.suites.schema.check import Check
+from attnbench.variants import MOST_THREADS
 
 FORMAT = 1
 """The `format` of `run.json` that this code reads."""
@@ -20,7 +21,7 @@ class Environment:
     torch: Name | None = None
     cpu: Name | None = None
     gpu: Name | None = None
-    threads: Threads | None = None
+    threads: Annotated[int, Range(1, MOST_THREADS)] | Literal["auto"] | None = None
     memory_bytes: Bytes | None = None
 
 

@@ -12,13 +12,12 @@ from typing import Any, Literal, Union, get_args, get_origin
 from attnbench import variants
 from attnbench.suites.problem import Problem, near
 from attnbench.suites.schema.values import Leaf, flag, integer, null, number, one_of, pair, text
-from attnbench.variants import Pattern, Variant, VariantError, kernels
+from attnbench.variants import AXES, Pattern, Variant, VariantError, kernels
 
 LARGEST = 2**31 - 1
 """The largest integer of a suite: products of two still fit into 64 bits."""
 
-SIZES = ("batch", "heads", "kv_heads", "head_dim", "seq_len")
-NAMES = ("variant", "implementation", "dtype", "device", "direction", "threads", "layout", *SIZES)
+NAMES = ("variant", "implementation", *AXES)
 """What an exclusion names besides parameters; no parameter can have such a name."""
 
 Catalog = tuple[tuple[str, Variant], ...]
@@ -61,9 +60,10 @@ def leaves(each: "Field[Any]") -> list[Leaf]:
     """
     minimum = each.metadata.get("minimum")
     low = -LARGEST if minimum is None else minimum
+    high = each.metadata.get("maximum") or LARGEST
     odd = each.metadata.get("odd", False)
     makers: dict[Any, Callable[[], Leaf]] = {
-        int: lambda: integer(low, LARGEST, odd=odd),
+        int: lambda: integer(low, high, odd=odd),
         tuple[int, int]: lambda: pair(low, LARGEST, odd=odd),
         float: lambda: number(low, LARGEST),
         bool: flag,
@@ -126,8 +126,8 @@ def _check(variant: Variant) -> None:
     Raises:
         VariantError: they cannot.
     """
-    _check_pattern(variant.pattern)
-    for each in fields(variant.pattern):
+    _check_pattern(variant.parameters)
+    for each in fields(variant.parameters):
         if not each.metadata.get("doc"):
             made = f'{each.name}: ... = parameter("what it is")'
             raise VariantError(f"parameter {each.name}: expected {made}, found no word on what it is", each.name)

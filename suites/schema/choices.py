@@ -5,7 +5,7 @@ The types are made from the variants and implementations that there are when a s
 
 from dataclasses import MISSING, Field, fields
 from functools import lru_cache
-from typing import Any, get_args
+from typing import Any
 
 import pydantic
 from pydantic import (
@@ -20,9 +20,8 @@ from pydantic import (
 )
 
 from attnbench import variants
-from attnbench.suites.case import DEVICES, DTYPES, Direction
 from attnbench.suites.problem import found_variant
-from attnbench.suites.schema.catalog import LARGEST, SIZES, Catalog, catalog, kinds, leaves
+from attnbench.suites.schema.catalog import Catalog, catalog, kinds, leaves
 from attnbench.suites.schema.expand import COMPARISON, MOST_CASES, Entry, Exclusion
 from attnbench.suites.schema.values import (
     TAG,
@@ -30,7 +29,6 @@ from attnbench.suites.schema.values import (
     Model,
     annotated,
     expected,
-    integer,
     null,
     one_of,
     one_or_more,
@@ -39,13 +37,8 @@ from attnbench.suites.schema.values import (
     tuple_of,
     union,
 )
-from attnbench.variants import OWN, Layout, Variant, kernels
+from attnbench.variants import AXES, OWN, Setting, Shape, Variant, kernels
 
-DTYPE = one_of(DTYPES)
-DEVICE = one_of(DEVICES)
-DIRECTION = one_of(get_args(Direction))
-LAYOUT = one_of(get_args(Layout))
-THREADS = (one_of(["auto"]), integer(1, 4096))
 COMPARED = text('a comparison such as "> 4096"', COMPARISON)
 
 Key = tuple[Any, dict[str, Any]]
@@ -61,6 +54,16 @@ class _Exclusion(Model):
 def entries() -> TypeAdapter[Any]:
     """The type of a suite's list of variants: an `Entry` for each."""
     return _entries(catalog(), tuple(kernels.names()))
+
+
+def axes(kind: type) -> dict[str, Any]:
+    """The axes of a shape or a setting as keys of a suite: a value, or a list that makes several cases."""
+    known = {}
+    for each in (each for each in fields(kind) if each.name in AXES):
+        usual = each.metadata["usual"]
+        how: dict[str, Any] = {} if usual is None else {"default": (usual,)}
+        known[each.name] = (one_or_more(*leaves(each)), pydantic.Field(description=each.metadata["doc"], **how))
+    return known
 
 
 def baselines() -> TypeAdapter[Any]:
@@ -84,7 +87,9 @@ def _entries(there: Catalog, implementations: tuple[str, ...]) -> TypeAdapter[An
             raise expected(one_of(list(models)).words, instead=told)
         return TypeAdapter(models[name]).validate_python({name: {}})
 
-    simple = [name for name, variant in there if all(each.default is not MISSING for each in fields(variant.pattern))]
+    simple = [
+        name for name, variant in there if all(each.default is not MISSING for each in fields(variant.parameters))
+    ]
     by_name = annotated(StrictStr, AfterValidator(bare), WithJsonSchema({"enum": simple}), Tag(TAG * 2))
     by_key = (annotated(model, Tag(TAG + name)) for name, model in models.items())
     entry = annotated(union(by_name, *by_key), Discriminator(_branch))
@@ -100,7 +105,7 @@ def _branch(value: object) -> str | None:
 
 def _entry_model(name: str, variant: Variant, implementations: tuple[str, ...]) -> Any:
     """The type of a mapping from one variant's name to its parameters."""
-    known = {each.name: _parameter(each) for each in fields(variant.pattern)}
+    known = {each.name: _parameter(each) for each in fields(variant.parameters)}
     usual = OWN if variant.build else variant.implementation
     names = variant.implementations(implementations)
     how = {"default": (usual,), "description": "How the variant is computed."}
@@ -123,7 +128,7 @@ def _fit(entry: Entry, variant: Variant) -> None:
         raise expected(f"a grid of at most {MOST_CASES} points", instead=str(entry.size))
     for parameters in entry.grid():
         try:
-            variant.pattern(**parameters)
+            variant.parameters(**parameters)
         except (TypeError, ValueError) as error:
             raise expected("parameters that fit together", instead=" ".join(str(error).split())) from None
 
@@ -147,14 +152,9 @@ def _exclusions(there: Catalog, implementations: tuple[str, ...]) -> TypeAdapter
     known: dict[str, list[Leaf]] = {
         "variant": [one_of([name for name, _ in there])],
         "implementation": [one_of([*implementations, OWN])],
-        "dtype": [DTYPE],
-        "device": [DEVICE],
-        "direction": [DIRECTION],
-        "threads": [*THREADS, COMPARED],
-        "layout": [LAYOUT],
-        **{name: [integer(1, LARGEST), COMPARED] for name in SIZES},
+        **{each.name: _axis(each) for each in (*fields(Shape), *fields(Setting)) if each.name in AXES},
     }
-    for each in (each for _, variant in there for each in fields(variant.pattern)):
+    for each in (each for _, variant in there for each in fields(variant.parameters)):
         same_name = known.setdefault(each.name, [])
         compared = [COMPARED] if {int, float} & set(kinds(each)) else []
         told = {leaf.words for leaf in same_name}
@@ -162,6 +162,12 @@ def _exclusions(there: Catalog, implementations: tuple[str, ...]) -> TypeAdapter
     absent = {"default_factory": lambda: None}
     model = _model("exclusion", {name: (one_or_more(*some), absent) for name, some in known.items()}, _Exclusion)
     return TypeAdapter(tuple_of(annotated(model, AfterValidator(_exclusion))))
+
+
+def _axis(each: "Field[Any]") -> list[Leaf]:
+    """What an exclusion may say of an axis: a value of it, or a comparison where it is a number."""
+    there = leaves(each)
+    return [*there, COMPARED] if int in kinds(each) else there
 
 
 def _exclusion(given: Model) -> Exclusion:

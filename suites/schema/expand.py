@@ -3,14 +3,14 @@
 import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 from itertools import product
 from math import prod
 from typing import Any
 
 from attnbench.suites.case import Case
-from attnbench.variants import Shape
+from attnbench.variants import Named, Setting, Shape
 
 MOST_CASES = 10_000
 """Cases of a suite before any are excluded."""
@@ -48,19 +48,22 @@ class Entry:
 
 def size(axes: Mapping[str, Any]) -> int:
     """The number of points before duplicates are merged, without making them."""
-    sizes = axes["shape"]
-    lists = [sizes.batch, sizes.heads, sizes.kv_heads or (None,), sizes.head_dim, sizes.layout, sizes.seq_len]
-    lists += [axes[name] for name in ("dtype", "device", "direction", "threads")]
+    lists = [*_sizes(axes["shape"]).values(), *_others(axes).values()]
     points: int = prod(map(len, lists)) * sum(entry.size for entry in axes["variants"])
     return points
 
 
 def expand(axes: Mapping[str, Any]) -> list[Case]:
-    """Every case once: shape by shape, lengths ascending, then dtype, device, direction, threads, variants."""
-    groups = product(shapes(axes["shape"]), *(axes[name] for name in ("dtype", "device", "direction", "threads")))
+    """Every case once: shape by shape, lengths ascending, then the other axes as in a setting, then variants."""
+    others = _others(axes)
+    settings = (
+        Setting(shape=shape, **dict(zip(others, values, strict=True)))
+        for shape in shapes(axes["shape"])
+        for values in product(*others.values())
+    )
     cases = (
-        Case(entry.variant, parameters, implementation, *group)
-        for group in groups
+        Case(Named(entry.variant, parameters), implementation, setting)
+        for setting in settings
         for entry in axes["variants"]
         for parameters in entry.grid()
         for implementation in entry.implementations
@@ -70,15 +73,27 @@ def expand(axes: Mapping[str, Any]) -> list[Case]:
 
 def shapes(sizes: Any) -> Iterator[Shape]:
     """Every combination of the sizes; lengths run fastest, ascending."""
-    for batch, heads in product(sizes.batch, sizes.heads):
-        for kv_heads, head_dim, layout in product(sizes.kv_heads or (heads,), sizes.head_dim, sizes.layout):
-            for seq_len in sorted(sizes.seq_len):
-                yield Shape(batch, heads, kv_heads, seq_len, head_dim, layout)
+    lists = _sizes(sizes)
+    for values in product(*lists.values()):
+        told = dict(zip(lists, values, strict=True))
+        yield Shape(**{**told, "kv_heads": told["kv_heads"] or told["heads"]})
+
+
+def _sizes(sizes: Any) -> dict[str, Sequence[Any]]:
+    """The values of each axis of a shape, the length last; None where there are as many key heads as heads."""
+    names = sorted((each.name for each in fields(Shape)), key=lambda name: name == "seq_len")
+    lists = {name: getattr(sizes, name) or (None,) for name in names}
+    return {**lists, "seq_len": sorted(lists["seq_len"])}
+
+
+def _others(axes: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
+    """The values of each axis of a setting but its shape."""
+    return {each.name: axes[each.name] for each in fields(Setting) if each.name != "shape"}
 
 
 def excluded(cases: Sequence[Case], exclusions: Sequence[Exclusion]) -> list[set[str]]:
     """The keys of the cases that each exclusion drops."""
-    facts = {case.key: {**vars(case), **asdict(case.shape), **case.parameters} for case in cases}
+    facts = {case.key: {**case.flat(), **case.mechanism.parameters} for case in cases}
     return [_dropped(facts, exclusion) for exclusion in exclusions]
 
 

@@ -1,10 +1,11 @@
 """The sizes that a suite measures at."""
 
 from collections.abc import Mapping
-from typing import Annotated, get_args
+from typing import Annotated, Any
 
-from pydantic import Discriminator, Tag, ValidationInfo, field_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, create_model, field_validator
 
+from attnbench.suites.schema.choices import axes
 from attnbench.suites.schema.values import (
     TAG,
     As,
@@ -15,17 +16,13 @@ from attnbench.suites.schema.values import (
     integer,
     many,
     one,
-    one_of,
-    one_or_more,
     scalar,
     union,
 )
-from attnbench.variants import Layout
+from attnbench.variants import Shape
 
 LONGEST_POWER = 24
 """The longest sequence is 2 to this power."""
-
-_WIDTH = one_or_more(integer(1, 2**16))
 
 
 class Powers(Model):
@@ -53,23 +50,10 @@ _LENGTHS = annotated(
 )
 
 
-class Sizes(Model):
+class _Sizes(Model):
     """The sizes of queries `B H N D`; every combination is measured."""
 
-    batch: Annotated[tuple[int, ...], As(_WIDTH)] = (1,)
-    """B, the sequences in a batch."""
-    heads: Annotated[tuple[int, ...], As(_WIDTH)] = (8,)
-    """H, the query heads."""
-    kv_heads: Annotated[tuple[int, ...] | None, As(_WIDTH | None)] = None
-    """The heads of keys and values, each a divisor of every number of heads; null: as many as heads."""
-    head_dim: Annotated[tuple[int, ...], As(_WIDTH)] = (64,)
-    """D, the width of a head."""
-    seq_len: Annotated[tuple[int, ...], As(_LENGTHS)]
-    """N, the sequence length."""
-    layout: Annotated[tuple[Layout, ...], As(one_or_more(one_of(get_args(Layout))))] = ("bhnd",)
-    """The order in memory: bhnd is contiguous, in bnhd each token's heads lie together."""
-
-    @field_validator("kv_heads")
+    @field_validator("kv_heads", check_fields=False)
     @classmethod
     def _divide(cls, kv_heads: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int, ...] | None:
         for few in kv_heads or ():
@@ -78,9 +62,21 @@ class Sizes(Model):
                     raise expected(f"a divisor of heads = {all_of_them}", instead=str(few))
         return kv_heads
 
-    @field_validator("seq_len")
+    @field_validator("seq_len", check_fields=False)
     @classmethod
     def _powers(cls, seq_len: "tuple[int, ...] | Powers") -> tuple[int, ...]:
         if isinstance(seq_len, Powers):
             return tuple(2**power for power in range(seq_len.pow2[0], seq_len.pow2[1] + 1))
         return seq_len
+
+
+def _keys() -> dict[str, Any]:
+    """The axes of a shape; key heads may be null, and lengths may be powers of two."""
+    known = axes(Shape)
+    kv_heads, seq_len = known["kv_heads"], known["seq_len"]
+    known["kv_heads"] = kv_heads[0] | None, Field(default=None, description=kv_heads[1].description)
+    known["seq_len"] = _LENGTHS, seq_len[1]
+    return known
+
+
+Sizes: Any = create_model("Sizes", __base__=_Sizes, __doc__=_Sizes.__doc__, **_keys())

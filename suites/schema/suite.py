@@ -1,20 +1,30 @@
 """A suite: which variants to measure at which sizes, and how."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_serializer, field_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_serializer,
+    field_validator,
+)
 from pydantic_core import InitErrorDetails
 
-from attnbench.suites.case import Case, Direction
+from attnbench.suites.case import Case
 from attnbench.suites.schema import choices
 from attnbench.suites.schema.budget import Budget, Measure
 from attnbench.suites.schema.check import Check
 from attnbench.suites.schema.expand import MOST_CASES, Entry, Exclusion, excluded, expand, size
 from attnbench.suites.schema.sizes import Sizes
-from attnbench.suites.schema.values import As, Late, Model, expected, one_of, one_or_more, scalar, text
+from attnbench.suites.schema.values import As, Late, Model, expected, scalar, text
+from attnbench.variants import Setting
 
 MOST_EXCLUSIONS = 100
 
@@ -29,24 +39,25 @@ def _held(entries: tuple[Entry, ...]) -> list[str]:
     return list(dict.fromkeys(f"{entry.variant}/{how}" for entry in entries for how in entry.implementations))
 
 
-class Suite(Model):
-    """Which variants of attention to measure at which sizes, and how. Made by `load`, `parse` or `model_validate`."""
+class _Head(Model):
+    """What a suite is called, what it asks, and at which sizes."""
 
     name: Annotated[str, As(scalar(text("letters, digits and . _ -", "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")))]
     """The suite's short name: letters, digits, and . _ - between them."""
     question: Annotated[str, As(scalar(text("a question", r"\S")))]
     """What the suite wants to know; the report opens with it."""
-    level: Annotated[str, As(scalar(one_of(["attention"])))] = "attention"
-    """What is measured: attention alone, from queries, keys and values to outputs."""
-    shape: Sizes
-    dtype: Annotated[tuple[str, ...], As(one_or_more(choices.DTYPE))] = ("float32",)
-    """The type of queries, keys, values and outputs."""
-    device: Annotated[tuple[str, ...], As(one_or_more(choices.DEVICE))] = ("cpu",)
-    """Where to compute."""
-    direction: Annotated[tuple[Direction, ...], As(one_or_more(choices.DIRECTION))] = ("forward",)
-    """Without gradients, the gradients alone, or both."""
-    threads: Annotated[tuple[int | Literal["auto"], ...], As(one_or_more(*choices.THREADS))] = ("auto",)
-    """CPU threads of one call; auto: as many as there are physical cores, or fewer where the process may use fewer."""
+    shape: Annotated[Any, As(Sizes)]
+
+
+if TYPE_CHECKING:
+    _Axes = _Head
+else:
+    _Axes = create_model("_Axes", __base__=_Head, **choices.axes(Setting))
+
+
+class Suite(_Axes):
+    """Which variants of attention to measure at which sizes, and how. Made by `load`, `parse` or `model_validate`."""
+
     variants: Annotated[tuple[Entry, ...], Late(choices.entries)]
     """Each a name, or a name with parameters; a list of values makes a grid."""
     baseline: Annotated[str | None, Late(choices.baselines)] = Field(default_factory=_usual)
@@ -96,7 +107,7 @@ class Suite(Model):
         if len(gone) == len(cases):
             raise expected("some case to be left", instead=f"all {len(cases)} excluded")
         baseline = info.data.get("baseline")
-        against = {case.key for case in cases if f"{case.variant}/{case.implementation}" == baseline}
+        against = {case.key for case in cases if f"{case.mechanism.name}/{case.implementation}" == baseline}
         if against and against <= gone:
             raise expected(f"some case of the baseline {baseline} to be left", instead="none; name another, or null")
         return exclude
@@ -127,13 +138,13 @@ class Suite(Model):
 
     def baseline_of(self, case: Case) -> Case | None:
         """The case that a speed-up of `case` is against: the first of its group with the baseline's names."""
-        return self.baselines.get(case.group)
+        return self.baselines.get(case.setting)
 
     @cached_property
-    def baselines(self) -> Mapping[tuple[Any, ...], Case]:
+    def baselines(self) -> Mapping[Setting, Case]:
         """The baseline of every group that has one."""
-        held = [case for case in self.cases() if f"{case.variant}/{case.implementation}" == self.baseline]
-        return {case.group: case for case in reversed(held)}
+        held = [case for case in self.cases() if f"{case.mechanism.name}/{case.implementation}" == self.baseline]
+        return {case.setting: case for case in reversed(held)}
 
     def with_processes(self, processes: int) -> Self:
         """The suite with another number of replicates."""
@@ -146,4 +157,4 @@ class Suite(Model):
 
 def _complete(axes: Mapping[str, Any]) -> bool:
     """Whether all axes are valid, so that cases can be made of them."""
-    return axes.keys() >= {"shape", "dtype", "device", "direction", "threads", "variants"}
+    return axes.keys() >= {"variants", *(each.name for each in fields(Setting))}

@@ -14,10 +14,11 @@ from typing import Any
 
 from attnbench import variants
 from attnbench.runner.worker.call import calls
-from attnbench.variants import Shape, kernels
-from attnbench.variants.kernels import Kernel
+from attnbench.variants import Setting, Shape, kernels
+from attnbench.variants.kernels import Program
 
 SHAPE = Shape(1, 8, 8, 8192, 64)
+SETTING = Setting("cpu", "float32", "training", SHAPE, "auto")
 ROUNDS = 9
 PATTERNS: list[tuple[str, dict[str, Any]]] = [
     ("strided", {"stride": 128}),
@@ -42,7 +43,7 @@ def main() -> None:
     for place, ((name, parameters), kernel) in enumerate(zip(PATTERNS, built, strict=True), start=1):
         ratios = sorted(each[0] / each[place] for each in rounds)
         took_ms = statistics.median(each[place] for each in rounds)
-        pairs = variants.load(name).pattern(**parameters).spans(SHAPE.seq_len).pairs() * SHAPE.batch * SHAPE.heads
+        pairs = variants.load(name).parameters(**parameters).spans(SHAPE.seq_len).pairs() * SHAPE.batch * SHAPE.heads
         waste = (kernel.computed_pairs or 0) / pairs
         told = ", ".join(f"{key}={value}" for key, value in parameters.items())
         print(
@@ -51,8 +52,8 @@ def main() -> None:
         )
 
 
-def _build(name: str, parameters: dict[str, Any], implementation: str) -> Kernel:
-    return kernels.load(implementation).build(variants.load(name).pattern(**parameters), SHAPE, "float32", "cpu")
+def _build(name: str, parameters: dict[str, Any], implementation: str) -> Program:
+    return kernels.load(implementation).build(variants.load(name).parameters(**parameters), SETTING)
 
 
 def _round(arms: list[Callable[[], object]]) -> list[float]:

@@ -16,5 +16,5 @@ from attnbench.suites.schema.load import load
 @pytest.mark.parametrize("case", load(shipped()["ci"]).cases(), ids=lambda case: str(case.title))
 def test_call(benchmark: BenchmarkFixture, case: Case) -> None:
     torch.manual_seed(0)
-    given = calls.inputs(case.shape, case.dtype, case.device)
-    benchmark(calls.call(calls.build(case, case.shape), given, case.direction))
+    given = calls.inputs(case.setting.shape, case.setting.dtype, case.setting.device)
+    benchmark(calls.call(calls.build(case), given, case.setting.direction))

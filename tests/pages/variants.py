@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from definitions import DEFINITIONS
+from settings import case_of
 
 from attnbench import variants
 from attnbench.reports.figures import pattern_image
@@ -74,7 +75,7 @@ def _section(name: str) -> str:
 
 
 def _fields(name: str) -> Any:
-    return fields(variants.load(name).pattern)
+    return fields(variants.load(name).parameters)
 
 
 def _values(each: Any) -> str:
@@ -89,7 +90,7 @@ def _case(name: str) -> Case:
     """The example."""
     defaults = {each.name: each.default for each in _fields(name)}
     given = EXAMPLES.get(name, DEFINITIONS[name].parameters[0] if MISSING in defaults.values() else {})
-    return Case(name, {**defaults, **given}, "eager", Shape(1, 1, 1, 1, 1), "float32", "cpu", "forward", "auto")
+    return case_of(name, {**defaults, **given}, "eager", Shape(1, 1, 1, 1, 1), "float32", "cpu", "forward", "auto")
 
 
 def _spans(name: str) -> variants.Spans:

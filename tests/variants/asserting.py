@@ -3,20 +3,20 @@
 import torch
 from torch import Tensor
 
-from attnbench.variants import Shape, Variant
+from attnbench.variants import Setting, Variant
 from attnbench.variants.full import Full
-from attnbench.variants.kernels import Kernel
+from attnbench.variants.kernels import Program
 
 
-def build(pattern: Full, shape: Shape, dtype: str, device: str) -> Kernel:
+def build(pattern: Full, setting: Setting) -> Program:
     """Take a row that is not there."""
-    del pattern, dtype
+    del pattern
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         del k, v
-        return q[:, :, torch.full((shape.seq_len,), 2**20, device=device)]
+        return q[:, :, torch.full((setting.shape.seq_len,), 2**20, device=setting.device)]
 
-    return Kernel(attend, None)
+    return Program(attend)
 
 
 VARIANT = Variant(Full, source="none", build=build)

@@ -5,21 +5,21 @@ import signal
 
 from torch import Tensor
 
-from attnbench.variants import Shape, Variant
+from attnbench.variants import Setting, Variant
 from attnbench.variants.full import Full
-from attnbench.variants.kernels import Kernel
+from attnbench.variants.kernels import Program
 
 
-def build(pattern: Full, shape: Shape, dtype: str, device: str) -> Kernel:
+def build(pattern: Full, setting: Setting) -> Program:
     """Raise SIGSEGV when called."""
-    del pattern, shape, dtype, device
+    del pattern, setting
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         del k, v
         os.kill(os.getpid(), signal.SIGSEGV)
         return q
 
-    return Kernel(attend, None)
+    return Program(attend)
 
 
 VARIANT = Variant(Full, source="none", build=build)

@@ -6,14 +6,14 @@ import signal
 
 from torch import Tensor
 
-from attnbench.variants import Shape, Variant
+from attnbench.variants import Setting, Variant
 from attnbench.variants.full import Full
-from attnbench.variants.kernels import Kernel
+from attnbench.variants.kernels import Program
 
 
-def build(pattern: Full, shape: Shape, dtype: str, device: str) -> Kernel:
+def build(pattern: Full, setting: Setting) -> Program:
     """Attention, and SIGABRT in a fresh interpreter."""
-    del pattern, shape, dtype, device
+    del pattern, setting
     from torch.nn.functional import scaled_dot_product_attention
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -21,7 +21,7 @@ def build(pattern: Full, shape: Shape, dtype: str, device: str) -> Kernel:
             os.kill(os.getpid(), signal.SIGABRT)
         return scaled_dot_product_attention(q, k, v)
 
-    return Kernel(attend, None)
+    return Program(attend)
 
 
 VARIANT = Variant(Full, source="none", build=build)

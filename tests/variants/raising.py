@@ -2,19 +2,19 @@
 
 from torch import Tensor
 
-from attnbench.variants import Shape, Variant
+from attnbench.variants import Setting, Variant
 from attnbench.variants.full import Full
-from attnbench.variants.kernels import Kernel
+from attnbench.variants.kernels import Program
 
 
-def build(pattern: Full, shape: Shape, dtype: str, device: str) -> Kernel:
+def build(pattern: Full, setting: Setting) -> Program:
     """Raise when called."""
-    del pattern, shape, dtype, device
+    del pattern, setting
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         raise ValueError(f"cannot do {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}")
 
-    return Kernel(attend, None)
+    return Program(attend)
 
 
 VARIANT = Variant(Full, source="none", build=build)

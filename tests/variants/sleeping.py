@@ -4,21 +4,21 @@ import threading
 
 from torch import Tensor
 
-from attnbench.variants import Shape, Variant
+from attnbench.variants import Setting, Variant
 from attnbench.variants.full import Full
-from attnbench.variants.kernels import Kernel
+from attnbench.variants.kernels import Program
 
 
-def build(pattern: Full, shape: Shape, dtype: str, device: str) -> Kernel:
+def build(pattern: Full, setting: Setting) -> Program:
     """Wait for an event that nobody sets."""
-    del pattern, shape, dtype, device
+    del pattern, setting
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         del k, v
         threading.Event().wait()
         return q
 
-    return Kernel(attend, None)
+    return Program(attend)
 
 
 VARIANT = Variant(Full, source="none", build=build)

@@ -1,13 +1,11 @@
 """How a variant is computed: one implementation is one module, generic over patterns.
 
-An implementation module has three functions; `dtype` is torch's name for it ("float32"), `device` "cpu" or
-"cuda", `direction` "forward", "backward" or "training":
+An implementation module has three functions:
 
-- `supports(pattern, shape, dtype, device, direction) -> str | None`: why it cannot compute this, or nothing.
-- `predict_bytes(pattern, shape, dtype, device, direction, threads) -> int`: the peak bytes that one call will
-  allocate; `threads` are those of the CPU that have a workspace each, 0 on CUDA.
-- `build(pattern, shape, dtype, device) -> Kernel`: layouts and masks made ready; this is preparation, never timed
-  with the call.
+- `supports(pattern, setting) -> str | None`: why it cannot compute this, or nothing.
+- `predict_bytes(pattern, setting, threads) -> int`: the peak bytes that one call will allocate; `threads` are those of
+  the CPU that have a workspace each, 0 on CUDA.
+- `build(pattern, setting) -> Program`: prepare layouts and masks; this is never timed with the call.
 
 Importing this package does not import torch; loading an implementation does.
 """
@@ -19,40 +17,46 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 from attnbench.variants._pattern import Pattern
-from attnbench.variants._shape import Shape
+from attnbench.variants._setting import Setting
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Kernel:
-    """An implementation made ready for one pattern and shape.
+class Program:
+    """An implementation that is ready to be called, for one mechanism and setting."""
 
-    `attend(q, k, v)` takes queries `B H N D` and keys and values `B K N D` (K = kv_heads) and returns `B H N D`.
-    `computed_pairs` counts the scores that a call really computes, over batch and heads; None where the library
-    underneath does not say. `prepared_bytes` is what the preparation holds (masks, layouts). `compiled` says that
-    the first call compiles, and with it every first call of another shape, or with gradients where there were none.
-    """
-
-    attend: "Callable[[Tensor, Tensor, Tensor], Tensor]"
-    computed_pairs: int | None
+    call: "Callable[..., Tensor]"
+    """`call(q, k, v)`: queries `B H N D`, keys and values `B K N D` (K = kv_heads) to outputs `B H N D`."""
+    computed_pairs: int | None = None
+    """Scores that a call computes, over batch and heads; None where the library underneath does not say."""
     prepared_bytes: int = 0
+    """Bytes that the preparation holds: masks, layouts."""
     compiled: bool = False
+    """Whether the first call compiles, and every first call of another shape or with gradients."""
+
+
+def Kernel(  # noqa: N802  # the name of a program in variant files of version 0.1
+    attend: "Callable[[Tensor, Tensor, Tensor], Tensor]",
+    computed_pairs: int | None,
+    prepared_bytes: int = 0,
+    compiled: bool = False,
+) -> Program:
+    """A `Program`, as variant files of version 0.1 make it."""
+    return Program(attend, computed_pairs, prepared_bytes, compiled)
 
 
 class Implementation(Protocol):
     """What an implementation module offers."""
 
-    def supports(self, pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str) -> str | None:
+    def supports(self, pattern: Pattern, setting: Setting) -> str | None:
         """Why this cannot be computed, or nothing."""
 
-    def predict_bytes(
-        self, pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str, threads: int
-    ) -> int:
+    def predict_bytes(self, pattern: Pattern, setting: Setting, threads: int) -> int:
         """Peak bytes that one call will allocate, inputs apart."""
 
-    def build(self, pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
+    def build(self, pattern: Pattern, setting: Setting) -> Program:
         """Make ready."""
 
 

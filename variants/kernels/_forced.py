@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from attnbench.variants._pattern import Pattern
-from attnbench.variants._shape import Shape
-from attnbench.variants.kernels import Kernel, eager, sdpa
+from attnbench.variants._setting import Setting
+from attnbench.variants.kernels import Program, eager, sdpa
 from attnbench.variants.kernels._memory.prediction import fused_bytes
 from attnbench.variants.kernels._support import DTYPES, itemsize
 
@@ -27,50 +27,52 @@ class Forced:
     called: str
     """How torch's warnings call the kernel, in lower case."""
 
-    def supports(self, pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str) -> str | None:
+    def supports(self, pattern: Pattern, setting: Setting) -> str | None:
         """What `sdpa` takes, on CUDA, unless torch refuses; the reason is then torch's own."""
-        refused = sdpa.supports(pattern, shape, dtype, device, direction)
-        if refused is None and device != "cuda":
-            return f"{self.name} runs on cuda only, found {device}; there sdpa has one fused kernel"
+        refused = sdpa.supports(pattern, setting)
+        if refused is None and setting.device != "cuda":
+            return f"{self.name} runs on cuda only, found {setting.device}; there sdpa has one fused kernel"
         if refused is None and not torch.cuda.is_available():
             return "no CUDA device here"
         if refused is None and self.backend != SDPBackend.MATH:
-            return self._tried(pattern, shape, dtype, direction)
+            return self._tried(pattern, setting)
         return refused
 
-    def predict_bytes(
-        self, pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str, threads: int
-    ) -> int:
+    def predict_bytes(self, pattern: Pattern, setting: Setting, threads: int) -> int:
         """Peak bytes of one call: those of a fused kernel, or of `eager` in float32 at least for the textbook."""
         if self.backend == SDPBackend.MATH:
-            wide = dtype if itemsize(dtype) >= itemsize("float32") else "float32"
-            return eager.predict_bytes(pattern, shape, wide, device, direction, threads)
-        return fused_bytes(shape, dtype, direction, threads=0)
+            narrow = itemsize(setting.dtype) < itemsize("float32")
+            wide = replace(setting, dtype="float32") if narrow else setting
+            return eager.predict_bytes(pattern, wide, threads)
+        return fused_bytes(setting.shape, setting.dtype, setting.direction, threads=0)
 
-    def build(self, pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
+    def build(self, pattern: Pattern, setting: Setting) -> Program:
         """Nothing to prepare; each call chooses the kernel, which costs the host some microseconds."""
-        plain = sdpa.build(pattern, shape, dtype, device)
+        plain = sdpa.build(pattern, setting)
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
             with sdpa_kernel(self.backend):
-                return plain.attend(q, k, v)
+                return plain.call(q, k, v)
 
         if self.backend == SDPBackend.MATH:
-            return Kernel(attend, shape.batch * shape.heads * shape.seq_len**2)
-        return replace(plain, attend=attend)
+            shape = setting.shape
+            return Program(attend, shape.batch * shape.heads * shape.seq_len**2)
+        return replace(plain, call=attend)
 
-    def _tried(self, pattern: Pattern, shape: Shape, dtype: str, direction: str) -> str | None:
+    def _tried(self, pattern: Pattern, setting: Setting) -> str | None:
         """Why torch refuses a call of one key head, or nothing: it says so in warnings, and only when it is called."""
+        shape = setting.shape
         one = replace(shape, batch=1, heads=shape.heads // shape.kv_heads, kv_heads=1)
         q, k, v = (
-            torch.empty(1, heads, one.seq_len, one.head_dim, dtype=DTYPES[dtype], device="cuda")
+            torch.empty(1, heads, one.seq_len, one.head_dim, dtype=DTYPES[setting.dtype], device="cuda")
             for heads in (one.heads, 1, 1)
         )
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             try:
-                self.build(pattern, one, dtype, "cuda").attend(q.requires_grad_(direction != "forward"), k, v)
+                q.requires_grad_(setting.direction != "forward")
+                self.build(pattern, replace(setting, shape=one)).call(q, k, v)
                 torch.cuda.synchronize()
             except _NO_REFUSAL:
                 raise

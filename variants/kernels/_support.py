@@ -3,7 +3,7 @@
 import torch
 
 from attnbench.variants._pattern import Pattern
-from attnbench.variants._shape import Shape
+from attnbench.variants._setting import Setting
 
 DTYPES = {
     "float64": torch.float64,
@@ -29,8 +29,8 @@ def sum_dtype(tensor: torch.Tensor) -> torch.dtype:
     return torch.promote_types(tensor.dtype, torch.float32)
 
 
-def refusal(pattern: Pattern, shape: Shape, dtype: str) -> str | None:
+def refusal(pattern: Pattern, setting: Setting) -> str | None:
     """Why no implementation can compute this, or nothing."""
-    if dtype not in DTYPES:
-        return f"dtype: expected one of {', '.join(DTYPES)}, found {dtype}"
-    return pattern.unsupported(shape.seq_len)
+    if setting.dtype not in DTYPES:
+        return f"dtype: expected one of {', '.join(DTYPES)}, found {setting.dtype}"
+    return pattern.unsupported(setting.shape.seq_len)

@@ -9,26 +9,26 @@ products, and the mask is data to it. The control for whoever hopes that compili
 from dataclasses import replace
 
 from attnbench.variants._pattern import Pattern
-from attnbench.variants._shape import Shape
-from attnbench.variants.kernels import Kernel, _compilation, eager
+from attnbench.variants._setting import Setting
+from attnbench.variants.kernels import Program, _compilation, eager
 from attnbench.variants.kernels._memory.prediction import key_bytes, query_bytes, sums_bytes
 from attnbench.variants.kernels._support import itemsize, refusal, sum_itemsize
 
 
-def supports(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str) -> str | None:
+def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Every pattern, wherever its scores fit into memory and there is a compiler."""
-    del direction
-    return refusal(pattern, shape, dtype) or _compilation.refusal("compiled", device)
+    return refusal(pattern, setting) or _compilation.refusal("compiled", setting.device)
 
 
-def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str, threads: int) -> int:
+def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
     """Peak bytes of one call, as torch 2.13 compiles it for a CPU; T is a query tensor and U a key tensor.
 
     With S the scores `B H N N`, W the same in float32 at least, and L a sum of every row: forward 2 S + 2 L; with a
     mask S + T, but 2 W + 2 L where numbers are narrower than sums. Backward S + 2 T + U. Training 2 S + 3 T + U, or
     the forward and T where that is more.
     """
-    del device, threads
+    del threads
+    shape, dtype, direction = setting.shape, setting.dtype, setting.direction
     queries, keys, sums = query_bytes(shape, dtype), key_bytes(shape, dtype), sums_bytes(shape, dtype)
     scores = shape.batch * shape.heads * shape.seq_len**2 * itemsize(dtype)
     forward = 2 * scores + 2 * sums
@@ -42,7 +42,7 @@ def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direc
     return max(2 * scores + 3 * queries + keys, forward + queries)
 
 
-def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
+def build(pattern: Pattern, setting: Setting) -> Program:
     """Prepare the mask of forbidden pairs `[N, N]`, where there are any; the first call compiles."""
-    plain = eager.build(pattern, shape, dtype, device)
-    return replace(plain, attend=_compilation.compiled(plain.attend), compiled=True)
+    plain = eager.build(pattern, setting)
+    return replace(plain, call=_compilation.compiled(plain.call), compiled=True)

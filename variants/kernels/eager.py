@@ -9,26 +9,26 @@ import torch
 from torch import Tensor
 
 from attnbench.variants._pattern import Pattern
-from attnbench.variants._shape import Shape
-from attnbench.variants.kernels import Kernel
+from attnbench.variants._setting import Setting
+from attnbench.variants.kernels import Program
 from attnbench.variants.kernels._memory.prediction import key_bytes, query_bytes
 from attnbench.variants.kernels._support import itemsize, refusal
 
 
-def supports(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str) -> str | None:
+def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Every pattern, wherever its scores fit into memory."""
-    del device, direction
-    return refusal(pattern, shape, dtype)
+    return refusal(pattern, setting)
 
 
-def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str, threads: int) -> int:
+def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
     """Peak bytes of one call, with S the scores `B H N N`, T a query tensor and U a key tensor.
 
     Forward 2 S: scores and weights, or 2 S before a small T is needed. Backward 2 S + U: the gradients of both,
     and dV. Training 3 S + 2 T + U: the weights, the scaled queries and the output live through it. Where scores are
     small: backward S + T + 2 U while dK and dQ are made, or 2 T + 2 U at its end; training S + 3 T + 2 U.
     """
-    del pattern, device, threads
+    del pattern, threads
+    shape, dtype, direction = setting.shape, setting.dtype, setting.direction
     queries, keys = query_bytes(shape, dtype), key_bytes(shape, dtype)
     scores = shape.batch * shape.heads * shape.seq_len**2 * itemsize(dtype)
     if direction == "forward":
@@ -39,12 +39,12 @@ def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direc
     return 2 * queries + max(3 * scores + keys, made)
 
 
-def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
+def build(pattern: Pattern, setting: Setting) -> Program:
     """Prepare the mask of forbidden pairs `[N, N]`, where there are any."""
-    del dtype
+    shape = setting.shape
     spans = pattern.spans(shape.seq_len)
     full = spans.pairs() == shape.seq_len**2
-    hidden = None if full else torch.from_numpy(~spans.mask()).to(device)
+    hidden = None if full else torch.from_numpy(~spans.mask()).to(setting.device)
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
@@ -57,7 +57,7 @@ def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
         return (weights @ v).view(b, h, n, d)
 
     pairs = shape.batch * shape.heads * shape.seq_len**2
-    return Kernel(attend, pairs, 0 if hidden is None else hidden.nbytes)
+    return Program(attend, pairs, 0 if hidden is None else hidden.nbytes)
 
 
 def _hide(scores: Tensor, hidden: Tensor) -> Tensor:

@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from attnbench.variants._pattern import BoolArray, Pattern, Spans
+from attnbench.variants._setting import Setting
 from attnbench.variants._shape import Shape
-from attnbench.variants.kernels import Kernel, _compilation
+from attnbench.variants.kernels import Program, _compilation
 from attnbench.variants.kernels._memory.prediction import fused_bytes, key_bytes, query_bytes
 from attnbench.variants.kernels._support import itemsize, refusal, sum_itemsize
 from attnbench.variants.kernels.blockwise.tiles import Tiles, tiles
@@ -33,34 +34,35 @@ _LEAST_WIDTH = 16
 """The narrowest heads that the kernel takes on CUDA."""
 
 
-def supports(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str) -> str | None:
+def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Every pattern; on a CPU the forward direction, and only where torch has the kernel."""
-    refused = refusal(pattern, shape, dtype)
-    if refused is None and dtype == "float64":
+    refused = refusal(pattern, setting)
+    if refused is None and setting.dtype == "float64":
         refused = "flex computes in float32, float16 or bfloat16, found float64"
     if refused is None:
-        refused = _refused_by_cpu(direction) if device == "cpu" else _refused_by_cuda(shape)
-    return refused or _compilation.refusal("flex", device)
+        refused = _refused_by_cpu(setting.direction) if setting.device == "cpu" else _refused_by_cuda(setting.shape)
+    return refused or _compilation.refusal("flex", setting.device)
 
 
-def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str, threads: int) -> int:
+def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
     """Peak bytes of one call: on CUDA those of a fused kernel, on a CPU those of torch's template.
 
     With R queries and keys in a tile that is the output, room for keys and values once more, and per thread a tile
     of sums (R R + 2 R + R D, in float32) and a tile, queries and keys as numbers (R R + 2 R D).
     """
     del pattern
-    if device != "cpu":
-        return fused_bytes(shape, dtype, direction, threads=0)
+    shape, dtype = setting.shape, setting.dtype
+    if setting.device != "cpu":
+        return fused_bytes(shape, dtype, setting.direction, threads=0)
     side, width = min(_SIDE, shape.seq_len), shape.head_dim
     sums = (side * side + 2 * side + side * width) * sum_itemsize(dtype)
     numbers = (side * side + 2 * side * width) * itemsize(dtype)
     return query_bytes(shape, dtype) + 2 * key_bytes(shape, dtype) + threads * (sums + numbers)
 
 
-def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
+def build(pattern: Pattern, setting: Setting) -> Program:
     """Prepare the layout of tiles and the bounds of the spans; the first call compiles."""
-    del dtype
+    shape, device = setting.shape, setting.device
     spans = pattern.spans(shape.seq_len)
     found = tiles(spans, _SIDE)
     bounds = _bounds(spans, device)
@@ -76,7 +78,7 @@ def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
     pairs = shape.batch * shape.heads * int(found.areas().sum())
     held = [each for each in vars(mask).values() if isinstance(each, Tensor)]
     held += [each for bound in bounds for each in bound if each is not None]
-    return Kernel(_compilation.compiled(attend), pairs, sum(each.nbytes for each in held), compiled=True)
+    return Program(_compilation.compiled(attend), pairs, sum(each.nbytes for each in held), compiled=True)
 
 
 def _refused_by_cpu(direction: str) -> str | None:

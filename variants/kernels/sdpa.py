@@ -9,30 +9,29 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from attnbench.variants._pattern import Pattern
-from attnbench.variants._shape import Shape
-from attnbench.variants.kernels import Kernel
+from attnbench.variants._setting import Setting
+from attnbench.variants.kernels import Program
 from attnbench.variants.kernels._memory.prediction import fused_bytes
 from attnbench.variants.kernels._support import refusal
 
 
-def supports(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str) -> str | None:
+def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Patterns that need no mask at this length."""
-    del device, direction
-    refused = refusal(pattern, shape, dtype)
-    if refused is None and _causality(pattern, shape.seq_len) is None:
+    refused = refusal(pattern, setting)
+    if refused is None and _causality(pattern, setting.shape.seq_len) is None:
         return "sdpa takes no mask, and this pattern needs one; use sdpa_masked or blockwise"
     return refused
 
 
-def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str, threads: int) -> int:
+def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
     """Peak bytes of one call: those of torch's fused kernel."""
-    del pattern, device
-    return fused_bytes(shape, dtype, direction, threads)
+    del pattern
+    return fused_bytes(setting.shape, setting.dtype, setting.direction, threads)
 
 
-def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
+def build(pattern: Pattern, setting: Setting) -> Program:
     """Nothing to prepare; how many scores the causal kernel skips, torch does not say."""
-    del dtype, device
+    shape = setting.shape
     is_causal = _causality(pattern, shape.seq_len) is True
     enable_gqa = shape.kv_heads != shape.heads
 
@@ -40,7 +39,7 @@ def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
         """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         return scaled_dot_product_attention(q, k, v, is_causal=is_causal, enable_gqa=enable_gqa)
 
-    return Kernel(attend, None if is_causal else shape.batch * shape.heads * shape.seq_len**2)
+    return Program(attend, None if is_causal else shape.batch * shape.heads * shape.seq_len**2)
 
 
 def _causality(pattern: Pattern, n: int) -> bool | None:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from attnbench import variants
 from attnbench.runner.worker.call import compilation
-from attnbench.suites import Case, Direction
-from attnbench.variants import OWN, Shape, kernels
-from attnbench.variants.kernels import Kernel
+from attnbench.suites import Case
+from attnbench.variants import OWN, Direction, Shape, kernels
+from attnbench.variants.kernels import Program
 from attnbench.variants.kernels._oracle import Oracle
 
 
@@ -69,19 +69,16 @@ def input_bytes(shape: Shape, dtype: str) -> int:
     return rows * shape.head_dim * int(getattr(torch, dtype).itemsize)
 
 
-def build(case: Case, shape: Shape) -> Kernel:
-    """The case's kernel, made ready for `shape`."""
+def build(case: Case) -> Program:
+    """The case's program, ready to be called."""
     if case.implementation == OWN:
-        own = variants.load(case.variant).build
-        if own is None:
-            raise TypeError(f"{case.variant} brings no build of its own")
-        return own(case.pattern, shape, case.dtype, case.device)
-    return kernels.load(case.implementation).build(case.pattern, shape, case.dtype, case.device)
+        return variants.load(case.mechanism.name).program(case.pattern, case.setting)
+    return kernels.load(case.implementation).build(case.pattern, case.setting)
 
 
 def reference(case: Case) -> Oracle | None:
     """What the case's variant brings as its oracle, if it does; it refuses outputs of another shape or dtype."""
-    own = variants.load(case.variant).reference
+    own = variants.load(case.mechanism.name).reference
     if own is None:
         return None
 
@@ -118,12 +115,12 @@ class Call:
         return (result,)
 
 
-def call(kernel: Kernel, given: Inputs, direction: Direction) -> Call:
+def call(program: Program, given: Inputs, direction: Direction) -> Call:
     """One call in the given direction.
 
     Gradients are `torch.autograd.grad(out, (q, k, v), dout)`. The graph of `backward` is made here, and kept.
     """
-    attend = kernel.attend
+    attend = program.call
     if direction == "forward":
 
         def forward() -> object:
@@ -143,7 +140,7 @@ def call(kernel: Kernel, given: Inputs, direction: Direction) -> Call:
 
     def renew() -> None:
         graph.clear()
-        with compilation.kept_graph(kernel):
+        with compilation.kept_graph(program):
             graph.append(attend(*leaves))
 
     def backward() -> object:
@@ -153,11 +150,11 @@ def call(kernel: Kernel, given: Inputs, direction: Direction) -> Call:
     return Call(backward, renew, lambda: graph[0])
 
 
-def ready(kernel: Kernel, given: Inputs, direction: Direction) -> Call:
+def ready(program: Program, given: Inputs, direction: Direction) -> Call:
     """The same call; where the kernel is compiled, that is done here, and no call that is timed does it."""
-    with compilation.room(kernel):
-        made = call(kernel, given, direction)
-        if compilation.needed(kernel):
+    with compilation.room(program):
+        made = call(program, given, direction)
+        if compilation.needed(program):
             made.run()
     return made
 

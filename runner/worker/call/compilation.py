@@ -3,23 +3,23 @@
 from contextlib import AbstractContextManager, nullcontext
 
 from attnbench.runner.machine import memory
-from attnbench.variants.kernels import Kernel
+from attnbench.variants.kernels import Program
 
 
-def needed(kernel: Kernel) -> bool:
+def needed(program: Program) -> bool:
     """Whether the kernel's first call compiles."""
     # A kernel of a revision under test may be older than the field.
-    return bool(getattr(kernel, "compiled", False))
+    return bool(getattr(program, "compiled", False))
 
 
-def room(kernel: Kernel) -> AbstractContextManager[None]:
+def room(program: Program) -> AbstractContextManager[None]:
     """Memory for the compiler, where the kernel needs one."""
-    return memory.room_to_compile() if needed(kernel) else nullcontext()
+    return memory.room_to_compile() if needed(program) else nullcontext()
 
 
-def kept_graph(kernel: Kernel) -> AbstractContextManager[None]:
+def kept_graph(program: Program) -> AbstractContextManager[None]:
     """What a compiled kernel does in here leaves a graph for many backward calls; else the first one overwrites it."""
-    if not needed(kernel):
+    if not needed(program):
         return nullcontext()
     import torch._functorch.config as functorch
 

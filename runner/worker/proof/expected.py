@@ -55,10 +55,10 @@ def of_case(case: Case, spans: Spans, contents: Sequence[Inputs], step: Step) ->
     Raises:
         Useless: the variant's own reference proves nothing.
     """
-    reference, grads = calls.reference(case), case.direction != "forward"
+    reference, grads = calls.reference(case), case.setting.direction != "forward"
     if reference is None:
         return of_pattern(spans, contents, grads=grads, step=step)
-    pairs = spans.pairs() * case.shape.batch * case.shape.heads
+    pairs = spans.pairs() * case.setting.shape.batch * case.setting.shape.heads
     return [of_reference(reference, pairs, each, grads=grads, step=step) for each in contents]
 
 

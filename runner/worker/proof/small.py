@@ -8,17 +8,15 @@ from dataclasses import replace
 from math import inf
 
 import torch
-from torch import Tensor
 
 from attnbench.runner.worker.call.calls import Inputs, inputs, wait
 from attnbench.runner.worker.proof import tolerance
 from attnbench.runner.worker.proof.expected import Expected, Useless, of_reference
 from attnbench.runner.worker.proof.verdict import Verdict, judge, unfit
-from attnbench.variants import Pattern, Shape, Spans
-from attnbench.variants.kernels import _oracle
+from attnbench.variants import Pattern, Setting, Shape, Spans
+from attnbench.variants.kernels import Program, _oracle
 from attnbench.variants.kernels._oracle import Oracle
 
-Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 Takes = Callable[[Pattern, Shape], bool]
 """Whether an implementation computes a pattern at a shape."""
 
@@ -89,20 +87,14 @@ def _share(spans: Spans) -> float:
 
 
 def check(
-    attend: Attend,
-    spans: Spans,
-    shape: Shape,
-    dtype: str,
-    device: str,
-    seed: int = 0,
-    gradients: bool = False,
-    reference: Oracle | None = None,
+    program: Program, spans: Spans, setting: Setting, *, seed: int = 0, reference: Oracle | None = None
 ) -> Verdict:
-    """Compare `attend` with the oracle at a small shape, and with `gradients` dQ, dK and dV too."""
-    given = inputs(shape, dtype, device, seed)
+    """Compare a program with the oracle at a small shape; dQ, dK and dV too but in the direction `forward`."""
+    gradients = setting.direction != "forward"
+    given = inputs(setting.shape, setting.dtype, setting.device, seed)
     leaves = [each.clone().requires_grad_(gradients) for each in given[:3]]
     with torch.set_grad_enabled(gradients):
-        out = attend(*leaves)
+        out = program.call(*leaves)
     problem = unfit(0, out, given)
     if problem:
         return Verdict(inf, problem)
@@ -111,7 +103,7 @@ def check(
         grads = torch.autograd.grad(out, leaves, given.dout, allow_unused=True)
         found += [torch.zeros_like(to) if each is None else each for to, each in zip(leaves, grads, strict=True)]
     # An error of the device is then the kernel's own, and not the oracle's.
-    wait(device)
+    wait(setting.device)
     try:
         want = _dense(spans, given, gradients) if reference is None else _asked(reference, given, gradients)
     except Useless as useless:

@@ -19,8 +19,8 @@ class Call:
         """Make the kernel and its inputs."""
         torch.manual_seed(0)
         case = CASES[title]
-        given = calls.inputs(case.shape, case.dtype, case.device)
-        self.call = calls.call(calls.build(case, case.shape), given, case.direction).run
+        given = calls.inputs(case.setting.shape, case.setting.dtype, case.setting.device)
+        self.call = calls.call(calls.build(case), given, case.setting.direction).run
 
     def time_call(self, title: str) -> None:
         """What asv times."""

@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from attnbench.variants._pattern import Pattern
+from attnbench.variants._setting import Setting
 from attnbench.variants._shape import Shape
-from attnbench.variants.kernels import Kernel
+from attnbench.variants.kernels import Program
 from attnbench.variants.kernels._memory.prediction import key_bytes, query_bytes, reordered_bytes
 from attnbench.variants.kernels._support import DTYPES, itemsize, refusal, sum_itemsize
 from attnbench.variants.kernels.blockwise import merge, steps
@@ -37,13 +38,12 @@ _CALL_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}
 """Bytes of keys, or of values, that one call may gather."""
 
 
-def supports(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str) -> str | None:
+def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Every pattern."""
-    del device, direction
-    return refusal(pattern, shape, dtype)
+    return refusal(pattern, setting)
 
 
-def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direction: str, threads: int) -> int:
+def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
     """Peak bytes of one call, from its plan, with T a query tensor and U a key tensor.
 
     Forward: the output T and the largest of the fused calls. Backward: T + 2 U for the gradients (keys' sums in
@@ -52,6 +52,7 @@ def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direc
     first: T + 2 U forward, which training keeps where calls read them in place, and T for the output's gradient.
     Several parts: see `merged_bytes`.
     """
+    shape, dtype, device, direction = setting.shape, setting.dtype, setting.device, setting.direction
     planned = parts(pattern.spans(shape.seq_len))
     pieces = _pieces(planned, _masks(planned, shape, dtype, "meta"), shape, dtype, _CALL_BYTES[device], "meta")
     if len(pieces) > 1:
@@ -72,8 +73,9 @@ def predict_bytes(pattern: Pattern, shape: Shape, dtype: str, device: str, direc
     return backward if direction == "backward" else queries + kept + backward
 
 
-def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
+def build(pattern: Pattern, setting: Setting) -> Program:
     """Plan the parts and their blocks, and prepare masks and indices."""
+    shape, dtype, device = setting.shape, setting.dtype, setting.device
     planned = parts(pattern.spans(shape.seq_len))
     masks = _masks(planned, shape, dtype, device)
     pieces = _pieces(planned, masks, shape, dtype, _CALL_BYTES[device], device)
@@ -89,7 +91,7 @@ def build(pattern: Pattern, shape: Shape, dtype: str, device: str) -> Kernel:
 
     pairs = shape.batch * shape.heads * sum(group.pairs for part in planned for group in part.groups)
     prepared_bytes = sum(piece.held_bytes for piece in pieces) + sum(mask.nbytes for mask in masks.values())
-    return Kernel(without_cudnn if device == "cuda" else attend, pairs, prepared_bytes)
+    return Program(without_cudnn if device == "cuda" else attend, pairs, prepared_bytes)
 
 
 def _pieces(planned: list[Part], masks: Masks, shape: Shape, dtype: str, most_bytes: int, device: str) -> list[Piece]:

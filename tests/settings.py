@@ -1,0 +1,48 @@
+"""Settings and cases in short."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from attnbench.runner.worker.proof import small
+from attnbench.runner.worker.proof.verdict import Verdict
+from attnbench.suites import Case
+from attnbench.variants import Named, Setting, Shape, Spans
+from attnbench.variants.kernels import Program
+from attnbench.variants.kernels._oracle import Oracle
+
+
+def setting(
+    shape: Shape, dtype: str = "float32", device: str = "cpu", direction: str = "forward", threads: int | str = 1
+) -> Setting:
+    axes = {"dtype": dtype, "device": device, "direction": direction, "threads": threads}
+    return Setting(shape=shape, **axes)  # type: ignore[arg-type]  # their values are held by tests of suites
+
+
+def case_of(
+    name: str,
+    parameters: Mapping[str, Any],
+    implementation: str,
+    shape: Shape,
+    dtype: str = "float32",
+    device: str = "cpu",
+    direction: str = "forward",
+    threads: int | str = 1,
+) -> Case:
+    return Case(Named(name, parameters), implementation, setting(shape, dtype, device, direction, threads))
+
+
+def check(
+    call: Callable[..., Tensor],
+    spans: Spans,
+    shape: Shape,
+    dtype: str,
+    device: str,
+    seed: int = 0,
+    gradients: bool = False,
+    reference: Oracle | None = None,
+) -> Verdict:
+    """`small.check` of a function."""
+    where = setting(shape, dtype, device, "training" if gradients else "forward")
+    return small.check(Program(call), spans, where, seed=seed, reference=reference)

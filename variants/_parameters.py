@@ -1,0 +1,80 @@
+"""The typed parameters of a mechanism."""
+
+import types
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Literal, Self, Union, get_args, get_origin
+
+
+def parameter(
+    doc: str, *, default: Any = MISSING, minimum: int | None = None, odd: bool = False, later: bool = False
+) -> Any:
+    """A field of a mechanism's parameters: what it means, and the values that it takes; of a pair, each of the two.
+
+    `later` marks a parameter that the variant did not have from the beginning: cases in which it has its default keep
+    the keys that they had before.
+    """
+    return field(default=default, metadata={"doc": doc, "minimum": minimum, "odd": odd, "later": later})
+
+
+def axis(doc: str, *, default: Any = MISSING, maximum: int | None = None, usual: Any = None) -> Any:
+    """A field of a shape or a setting: what it means, its largest value, and what a suite means that does not name it.
+
+    Numbers are at least 1. A `default` marks an axis that there was not from the beginning, as in `parameter`.
+    """
+    told = {"doc": doc, "minimum": 1, "maximum": maximum, "usual": usual if default is MISSING else default}
+    return field(default=default, metadata=told)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The parameters of a mechanism. A variant subclasses it as a frozen dataclass of fields made with `parameter`.
+
+    Raises:
+        ValueError: a parameter is not of its type or outside its range.
+    """
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            problem = _problem(getattr(self, each.name), each.type, each.metadata)
+            if problem:
+                raise ValueError(f"{each.name}: {problem}")
+
+    def unsupported(self, n: int) -> str | None:
+        """Why there is no such mechanism at length n, or nothing."""
+        del n
+        return None
+
+    def near(self, n: int) -> tuple[Self, int]:
+        """Parameters of this kind and a length about n: these at n, unless they fix the length."""
+        return self, n
+
+
+def _problem(value: object, kind: Any, metadata: Any) -> str | None:
+    """What is wrong with a parameter's value, or nothing."""
+    kinds = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    if value is None and type(None) in kinds:
+        return None
+    choices = [choice for each in kinds if get_origin(each) is Literal for choice in get_args(each)]
+    others = [each for each in kinds if get_origin(each) is not Literal]
+    if any(type(value) is type(choice) and value == choice for choice in choices):
+        return None
+    if choices and type(value) not in others:
+        expected = [*map(str, choices), *(_name(each) for each in others if each is not type(None))]
+        return f"expected one of {', '.join(expected)}, found {value!r}"
+    if type(value) is tuple and len(value) == 2 and tuple[int, int] in kinds:
+        return next(filter(None, (_problem(each, int, metadata) for each in value)), None)
+    if type(value) not in kinds:
+        return f"expected {' or '.join(map(_name, kinds))}, found {value!r}"
+    minimum = metadata.get("minimum")
+    if minimum is not None and isinstance(value, int | float) and not value >= minimum:
+        return f"expected at least {minimum}, found {value}"
+    if metadata.get("odd") and isinstance(value, int) and value % 2 == 0:
+        return f"expected an odd number, found {value}"
+    return None
+
+
+def _name(kind: Any) -> str:
+    """A type of a parameter in words."""
+    if kind == tuple[int, int]:
+        return "a tuple of two integers"
+    return "null" if kind is type(None) else str(kind.__name__)
