@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from attnbench.reports.compare import metrics
-from attnbench.reports.compare.comparison import COLUMNS, IDENTITY, METRICS, NUMBERS, Comparison, Ending, lost_or_new
+from attnbench.reports.compare.comparison import COLUMNS, METRICS, NUMBERS, Comparison, Ending, lost_or_new
 from attnbench.reports.data.reading import RunError, book
+from attnbench.reports.data.settings import SIZES, cell
 from attnbench.reports.decision.decide import Decision, Rule, decide
 from attnbench.reports.decision.pairs import largest_shown
 from attnbench.reports.decision.verdict import Verdict
@@ -123,8 +124,8 @@ def _told(
     """One row of the comparison, its other metrics still open."""
     probed = [probes.get((arm, case.key)) for arm in "AB"]
     a, b = (_probe(each, case) for each in probed)
-    row = {name: value for name, value in case.flat().items() if name in IDENTITY}
-    row |= {"case": case.key, "label": label, "threads": str(case.setting.threads)}
+    row: dict[str, Any] = {name: value if name in SIZES else cell(value) for name, value in case.flat().items()}
+    row |= {"case": case.key, "label": label}
     row |= {"against": "", "a_ns": np.nan, "b_ns": np.nan}
     verdict, reason = _verdict(probed, a, b, decision, ended, noise, rule)
     open_ = decision is None or verdict in (Verdict.ERROR, Verdict.NEW, Verdict.INCOMPARABLE)

@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ from attnbench.reports.data import conditions, memory, proof, quality, roof
 from attnbench.reports.data.growth import scaling
 from attnbench.reports.data.one_line import plain
 from attnbench.reports.data.reading import Journal, read
-from attnbench.reports.data.settings import names
+from attnbench.reports.data.settings import SIZES, cell, names
 from attnbench.reports.stats.statistics import FloatArray, IntArray, floats, interval, log_medians, positive
 from attnbench.suites import Case, Probe, Sample, Status
-from attnbench.variants import AXES, Shape
+from attnbench.variants import AXES
 
 _WORDS = ("case", "variant", "parameters", "implementation", "status", "reason", "baseline", "label")
 _COUNTS = ("peak_bytes", "allowed_pairs", "computed_pairs", "flops")
@@ -167,12 +167,13 @@ def _told(journal: Journal, endings: list[tuple[Status, str]]) -> pd.DataFrame:
         if (case.mechanism.name, parameters) not in labels:
             labels[case.mechanism.name, parameters] = each.label or _label(case)
         probe = journal.probes[each.key] if status is Status.PASSED else None
-        row = case.flat() | {"threads": str(case.setting.threads), "parameters": parameters}
+        row = {name: value if name in SIZES else cell(value) for name, value in case.flat().items()}
+        row |= {"parameters": parameters}
         row |= {"label": labels[case.mechanism.name, parameters], "baseline": ""}
         row |= {"case": each.key, "status": status.value, "reason": reason}
         told.append(row | _numbers(probe))
     frame = pd.DataFrame(told, columns=list(COLUMNS))
-    sizes = {each.name: "int64" for each in fields(Shape) if each.type is int}
+    sizes = dict.fromkeys(SIZES, "int64")
     words = dict.fromkeys((*_WORDS, *(name for name in AXES if name not in sizes)), "str")
     numbers = dict.fromkeys(_PROBED, "Int64") | _OTHERS
     return frame.astype(words | sizes | numbers)

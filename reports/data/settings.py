@@ -10,6 +10,8 @@ from attnbench.variants import AXES, DEFAULTS, Shape
 SETTING = (*(name for name in AXES if name not in ("seq_len", "direction")), "direction")
 """The columns that make a setting: every axis but the length; direction varies fastest."""
 SHAPE = tuple(each.name for each in fields(Shape) if each.name != "seq_len")
+SIZES = tuple(each.name for each in fields(Shape) if each.type is int)
+"""The axes that are numbers in every case."""
 _NAMED = ("batch", "heads", "kv_heads", "head_dim", "layout", "dtype", "device", "threads", "direction")
 """The axes that have words of their own."""
 SERIES = ("label", "implementation")
@@ -42,6 +44,11 @@ def settings(frame: pd.DataFrame) -> list[Setting]:
     return sorted(found, key=lambda each: (each.row, each.column))
 
 
+def cell(value: object) -> str:
+    """An axis that is not a number in every case, as a cell of a table."""
+    return "null" if value is None else str(value)
+
+
 def varied(frame: pd.DataFrame) -> set[str]:
     """The columns by which the settings of a frame differ."""
     return {name for name in SETTING if frame[name].nunique() > 1}
@@ -58,7 +65,7 @@ def told(row: pd.Series, named: set[str]) -> list[str]:
     if named & set(SHAPE) or row["layout"] != DEFAULTS["layout"]:
         words.append(shape(row))
     others = [name for name in SETTING if name not in _NAMED]
-    return words + [f"{name}={row[name]}" for name in others if name in named or row[name] != DEFAULTS[name]]
+    return words + [f"{name}={row[name]}" for name in others if name in named or row[name] != cell(DEFAULTS[name])]
 
 
 def shape(row: pd.Series) -> str:
