@@ -443,7 +443,7 @@ def spoil_a_row(folder: Path) -> None:
         (lambda folder: change(folder, budget_bytes="all"), "run.json: budget_bytes: expected an integer, found 'all'"),
         (
             lambda folder: change(folder, cases=[{"key": "x"}]),
-            "run.json: cases[0]: batch: expected a value, found none",
+            "run.json: cases[0]: variant: expected a value, found none",
         ),
         (
             lambda folder: change(folder, cases=[each | {"key": "x"} for each in meta(folder)["cases"][:1]]),

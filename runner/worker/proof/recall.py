@@ -50,8 +50,9 @@ def look(
 
     def pair(number: int) -> tuple[float, float]:
         begin()
-        # The same work goes before either call, so that neither finds the caches fuller.
-        if repeats:
+        # As many calls and as much writing go before either call: after fewer of them a short call takes a quarter
+        # longer on a busy machine, for its code has left the caches.
+        for _ in range(repeats):
             call.run()
         contents.mix(call, given, both, number)
         new_ns = timed()
