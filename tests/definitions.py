@@ -1,11 +1,14 @@
 """Each variant's definition once more, pair by pair in plain Python from its source, and parameters to try it with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from attnbench import variants
 
 
 @dataclass(frozen=True)
@@ -198,15 +201,39 @@ DEFINITIONS = {
         ),
     ),
 }
-"""By the variant's name."""
+"""By the variant's name. A variant that ships without one is tried with its examples, by what its own file says."""
 
-CASES = [(name, parameters) for name, each in DEFINITIONS.items() for parameters in each.parameters]
+
+def shipped() -> list[str]:
+    """The names of the variants that ship, those with a definition first."""
+    there = [path.stem for path in sorted(Path(variants.__path__[0]).glob("[!_]*.py"))]
+    return [*DEFINITIONS, *(name for name in there if name not in DEFINITIONS)]
+
+
+def tried(name: str) -> Sequence[Mapping[str, Any]]:
+    """The parameters to try a variant with."""
+    return DEFINITIONS[name].parameters if name in DEFINITIONS else variants.load(name).examples
+
+
+CASES = [(name, dict(parameters)) for name in shipped() for parameters in tried(name)]
 """Every variant with every one of its parameters."""
+
+
+def sees_of(name: str) -> Callable[..., bool]:
+    """Whether query i sees key j at length n, by the definition, else by the variant's own file."""
+    if name in DEFINITIONS:
+        return DEFINITIONS[name].sees
+
+    def sees(i: int, j: int, n: int, **parameters: Any) -> bool:
+        pattern = variants.load(name).parameters(**parameters)
+        return bool(pattern.allowed(np.array(i), np.array(j), n))
+
+    return sees
 
 
 def defined(name: str, parameters: dict[str, Any], n: int) -> npt.NDArray[np.bool_]:
     """Which pairs `[N, N]` are allowed."""
-    sees = DEFINITIONS[name].sees
+    sees = sees_of(name)
     return np.array([[sees(i, j, n, **parameters) for j in range(n)] for i in range(n)])
 
 
@@ -217,6 +244,8 @@ def exists(name: str, parameters: dict[str, Any], n: int) -> bool:
         return False
     if name == "local_window":
         return not slides or parameters["window"] * parameters.get("dilation", 1) <= n
+    if name not in DEFINITIONS:
+        return variants.load(name).parameters(**parameters).unsupported(n) is None
     if name != "local_window_2d":
         return True
     sides = sides_of(n, parameters.get("grid"))
@@ -247,7 +276,7 @@ def takes(
         return False
     if implementation not in ("sdpa", *FORCED):
         return implementation != "flex" or device == "cuda" or direction == "forward"
-    sees = DEFINITIONS[name].sees
+    sees = sees_of(name)
     pairs = [(i, j) for i in range(n) for j in range(n)]
     causal = all(sees(i, j, n, **parameters) == (j <= i) for i, j in pairs)
     return causal or all(sees(i, j, n, **parameters) for i, j in pairs)

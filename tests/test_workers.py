@@ -146,14 +146,15 @@ import sys
 import time
 from pathlib import Path
 from attnbench import variants
-from attnbench.runner.workers import Worker
+from attnbench.runner.workers.worker import Worker
 from attnbench.suites import Case
-from attnbench.variants import Shape
+from attnbench.variants import Named, Setting, Shape
 
 if __name__ == "__main__":
     folder = Path(sys.argv[2])
     variants.extend(folder)
-    case = case_of("strange", {}, "own", Shape(1, 1, 1, 16, 8), "float32", "cpu", "forward", 1)
+    setting = Setting("cpu", "float32", "forward", Shape(1, 1, 1, 16, 8), 1)
+    case = Case(Named("strange"), "own", setting)
     with Worker(sys.argv[1], None, (folder,)) as worker:
         worker.ask({"do": "probe", "case": case.flat(), "threads": 1, "budget_bytes": 2**30, "oracle": None}, 600)
 """

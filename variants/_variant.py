@@ -3,10 +3,10 @@
 import importlib.util
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attnbench.variants
 from attnbench.variants._pattern import Pattern
@@ -50,6 +50,8 @@ class Variant:
     implementation: str = "blockwise"
     build: "Callable[..., Program] | None" = None
     reference: "Reference | None" = None
+    examples: tuple[Mapping[str, Any], ...] = field(default=({},), hash=False)
+    """Parameters to draw it with, the first of them, and to try it with; others have their defaults."""
 
     def program(self, parameters: Pattern, setting: Setting) -> "Program":
         """What `build` makes, also where it takes `(pattern, shape, dtype, device)`, as in version 0.1.

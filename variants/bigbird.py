@@ -83,4 +83,4 @@ def _mix(*words: int) -> int:
     return state
 
 
-VARIANT = Variant(BigBird, source="Zaheer et al. 2020, arXiv 2007.14062")
+VARIANT = Variant(BigBird, source="Zaheer et al. 2020, arXiv 2007.14062", examples=({"block": 8},))

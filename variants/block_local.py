@@ -31,4 +31,8 @@ class BlockLocal(Pattern):
         return spans.causal() if self.causal else spans
 
 
-VARIANT = Variant(BlockLocal, source="Parmar et al. 2018, arXiv 1802.05751; Tay et al. 2020, arXiv 2011.04006")
+VARIANT = Variant(
+    BlockLocal,
+    source="Parmar et al. 2018, arXiv 1802.05751; Tay et al. 2020, arXiv 2011.04006",
+    examples=({"block": 16},),
+)

@@ -56,5 +56,7 @@ class LocalWindow(Pattern):
 
 
 VARIANT = Variant(
-    LocalWindow, source="Ramachandran et al. 2019, arXiv 1906.05909; Hassani et al. 2023, arXiv 2204.07143"
+    LocalWindow,
+    source="Ramachandran et al. 2019, arXiv 1906.05909; Hassani et al. 2023, arXiv 2204.07143",
+    examples=({"window": 17},),
 )

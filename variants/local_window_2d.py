@@ -87,5 +87,7 @@ class LocalWindow2d(Pattern):
 
 
 VARIANT = Variant(
-    LocalWindow2d, source="Ramachandran et al. 2019, arXiv 1906.05909; Hassani et al. 2023, arXiv 2204.07143"
+    LocalWindow2d,
+    source="Ramachandran et al. 2019, arXiv 1906.05909; Hassani et al. 2023, arXiv 2204.07143",
+    examples=({"window": (3, 5)},),
 )

@@ -38,4 +38,4 @@ class Longformer(Pattern):
         return spans.causal() if self.causal else spans
 
 
-VARIANT = Variant(Longformer, source="Beltagy et al. 2020, arXiv 2004.05150")
+VARIANT = Variant(Longformer, source="Beltagy et al. 2020, arXiv 2004.05150", examples=({"window": 9, "globals": 2},))

@@ -32,4 +32,6 @@ class Truncated(Pattern):
         return Spans.of(n, (start, stop))
 
 
-VARIANT = Variant(Truncated, source="Povey et al. 2018; Yeh et al. 2019, arXiv 1910.12977")
+VARIANT = Variant(
+    Truncated, source="Povey et al. 2018; Yeh et al. 2019, arXiv 1910.12977", examples=({"left": 12, "right": 4},)
+)

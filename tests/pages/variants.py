@@ -4,7 +4,6 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-from definitions import DEFINITIONS
 from settings import case_of
 
 from attnbench import variants
@@ -17,15 +16,6 @@ from attnbench.suites.schema.catalog import leaves
 from attnbench.variants import Shape
 
 FIGURES = "figures/variants"
-EXAMPLES: dict[str, dict[str, Any]] = {
-    "truncated": {"left": 12, "right": 4},
-    "local_window": {"window": 17},
-    "block_local": {"block": 16},
-    "longformer": {"window": 9, "globals": 2},
-    "bigbird": {"block": 8},
-}
-"""Parameters that make a picture worth looking at; of other variants the defaults, else what they are tested with."""
-
 HEAD = """# Variants
 
 What ships. Each is one file of [variants/](../variants), from which `make docs` makes this page; `bench show` prints
@@ -89,7 +79,7 @@ def _default(each: Any) -> str:
 def _case(name: str) -> Case:
     """The example."""
     defaults = {each.name: each.default for each in _fields(name)}
-    given = EXAMPLES.get(name, DEFINITIONS[name].parameters[0] if MISSING in defaults.values() else {})
+    given = variants.load(name).examples[0]
     return case_of(name, {**defaults, **given}, "eager", Shape(1, 1, 1, 1, 1), "float32", "cpu", "forward", "auto")
 
 
