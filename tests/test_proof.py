@@ -378,7 +378,7 @@ def test_a_kernel_that_remembers_what_was_often_repeated_is_found(spoil: Callabl
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             content = hash(tuple(q[0, 0, :3].flatten().tolist()))
             seen[content] = seen.get(content, 0) + 1
-            if seen[content] < 5 or content not in kept:
+            if seen[content] < 3 or content not in kept:
                 kept[content] = right(q, k, v)
             return kept[content].clone()
 
