@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from settings import pattern_of
 
 from attnbench import variants
 
@@ -215,8 +216,11 @@ def tried(name: str) -> Sequence[Mapping[str, Any]]:
     return DEFINITIONS[name].parameters if name in DEFINITIONS else variants.load(name).examples
 
 
-CASES = [(name, dict(parameters)) for name in shipped() for parameters in tried(name)]
-"""Every variant with every one of its parameters."""
+_TRIED = [(name, dict(parameters)) for name in shipped() for parameters in tried(name)]
+CASES = [each for each in _TRIED if variants.load(each[0]).is_pattern]
+"""Every pattern with every one of its parameters."""
+MECHANISMS = [each for each in _TRIED if not variants.load(each[0]).is_pattern]
+"""The same of every mechanism that is no pattern."""
 
 
 def sees_of(name: str) -> Callable[..., bool]:
@@ -225,7 +229,7 @@ def sees_of(name: str) -> Callable[..., bool]:
         return DEFINITIONS[name].sees
 
     def sees(i: int, j: int, n: int, **parameters: Any) -> bool:
-        pattern = variants.load(name).parameters(**parameters)
+        pattern = pattern_of(name, parameters)
         return bool(pattern.allowed(np.array(i), np.array(j), n))
 
     return sees
@@ -245,7 +249,7 @@ def exists(name: str, parameters: dict[str, Any], n: int) -> bool:
     if name == "local_window":
         return not slides or parameters["window"] * parameters.get("dilation", 1) <= n
     if name not in DEFINITIONS:
-        return variants.load(name).parameters(**parameters).unsupported(n) is None
+        return pattern_of(name, parameters).unsupported(n) is None
     if name != "local_window_2d":
         return True
     sides = sides_of(n, parameters.get("grid"))

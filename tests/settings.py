@@ -5,10 +5,11 @@ from typing import Any
 
 from torch import Tensor
 
+from attnbench import variants
 from attnbench.runner.worker.proof import small
 from attnbench.runner.worker.proof.verdict import Verdict
 from attnbench.suites import Case
-from attnbench.variants import Named, Setting, Shape, Spans
+from attnbench.variants import Named, Pattern, Setting, Shape, Spans
 from attnbench.variants.kernels import Program
 from attnbench.variants.kernels._oracle import Oracle
 
@@ -46,3 +47,10 @@ def check(
     """`small.check` of a function."""
     where = setting(shape, dtype, device, "training" if gradients else "forward")
     return small.check(Program(call), spans, where, seed=seed, reference=reference)
+
+
+def pattern_of(name: str, parameters: Mapping[str, Any]) -> Pattern:
+    """The pattern of a variant with these parameters."""
+    made = variants.load(name).parameters(**parameters)
+    assert isinstance(made, Pattern)
+    return made

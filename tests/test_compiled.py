@@ -19,8 +19,8 @@ import pytest
 import torch
 from definitions import COMPILED, label
 from hypothesis import given, settings
-from settings import check, setting
-from test_kernels import any_spans, pattern_of
+from settings import check, pattern_of, setting
+from test_kernels import any_spans
 from test_run import bench
 from torch import Tensor
 

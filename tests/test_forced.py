@@ -3,8 +3,7 @@
 import pytest
 import torch
 from definitions import FORCED
-from settings import check, setting
-from test_kernels import pattern_of
+from settings import check, pattern_of, setting
 from torch.nn.attention import SDPBackend
 
 from attnbench.runner.worker.call.calls import inputs

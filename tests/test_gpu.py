@@ -12,9 +12,8 @@ import pandas as pd
 import pytest
 import torch
 from definitions import COMPILED, FORCED, label, points
-from settings import check, setting
+from settings import check, pattern_of, setting
 
-from attnbench import variants
 from attnbench.runner.ab import paired_timing
 from attnbench.runner.ab.live_pair import Arm, Limits
 from attnbench.runner.machine import environment, memory
@@ -166,7 +165,7 @@ def test_a_pair_of_processes_sees_twice_the_work(record_property: Callable[[str,
 def test_a_forced_kernel_equals_the_oracle_or_says_in_torchs_words_why_not(
     implementation: str, dtype: str, parameters: dict[str, Any], record_property: Callable[[str, object], None]
 ) -> None:
-    pattern, shape = variants.load("full").parameters(**parameters), Shape(1, 4, 4, 259, 64)
+    pattern, shape = pattern_of("full", parameters), Shape(1, 4, 4, 259, 64)
     refused = kernels.load(implementation).supports(pattern, setting(shape, dtype, "cuda", "training"))
     record_property("refused", refused)
     if refused is None:
@@ -180,7 +179,7 @@ def test_a_forced_kernel_equals_the_oracle_or_says_in_torchs_words_why_not(
 @pytest.mark.parametrize("implementation", COMPILED)
 def test_what_a_compiler_makes_equals_the_oracle(implementation: str) -> None:
     parameters: dict[str, Any] = {"window": 17, "globals": 3}
-    pattern, shape = variants.load("longformer").parameters(**parameters), Shape(1, 4, 2, 259, 64)
+    pattern, shape = pattern_of("longformer", parameters), Shape(1, 4, 2, 259, 64)
     assert kernels.load(implementation).supports(pattern, setting(shape, "bfloat16", "cuda", "training")) is None
     kernel = kernels.load(implementation).build(pattern, setting(shape, "bfloat16", "cuda"))
     assert check(kernel.call, pattern.spans(259), shape, "bfloat16", "cuda", gradients=True).problem is None
@@ -194,7 +193,7 @@ def test_what_a_compiler_makes_equals_the_oracle(implementation: str) -> None:
     ("name", "parameters", "implementation", "n"), points(PLAIN, LENGTHS, taken=True, device="cuda"), ids=label
 )
 def test_it_equals_the_oracle(name: str, parameters: dict[str, Any], implementation: str, n: int, dtype: str) -> None:
-    pattern, shape = variants.load(name).parameters(**parameters), Shape(1, 4, 2, n, 64)
+    pattern, shape = pattern_of(name, parameters), Shape(1, 4, 2, n, 64)
     assert kernels.load(implementation).supports(pattern, setting(shape, dtype, "cuda", "training")) is None
     kernel = kernels.load(implementation).build(pattern, setting(shape, dtype, "cuda"))
     assert check(kernel.call, pattern.spans(n), shape, dtype, "cuda", gradients=True).problem is None

@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plans import covered
 from proofs import check_whole
-from settings import case_of, check, setting
+from settings import case_of, check, pattern_of, setting
 from stages import unheard
 
-from attnbench import variants
 from attnbench.reports.selftest.closed_forms import flops
 from attnbench.runner.execution import pattern_images
 from attnbench.runner.machine import memory
@@ -172,7 +171,7 @@ def test_patterns_in_one_dimension_have_no_tiles() -> None:
         ("full", {}),
     ):
         for n in (1, 5, 61, 400):
-            spans = variants.load(name).parameters(**parameters).spans(n)
+            spans = pattern_of(name, parameters).spans(n)
             blocks, tiles = ([group.rows.tolist() for group in plan(spans)] for plan in (plan.plan, grid.plan))
             assert blocks == tiles
 

@@ -13,15 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plans import covered, mask
 from proofs import check_whole
-from settings import case_of, check, setting
+from settings import case_of, check, pattern_of, setting
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from attnbench import variants
 from attnbench.runner.machine import memory
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.call.calls import inputs
-from attnbench.variants import Direction, Pattern, Shape, Spans, kernels
+from attnbench.variants import Direction, Shape, Spans, kernels
 from attnbench.variants.kernels import Program, _oracle
 from attnbench.variants.kernels.blockwise import parts, plan
 
@@ -29,10 +28,6 @@ LENGTHS = (1, 5, 61, 130, 259)
 TAKEN = points([name for name in kernels.names() if name not in COMPILED], LENGTHS, taken=True)
 """Without those that a compiler makes, which have a file of their own."""
 REFUSED = points(kernels.names(), LENGTHS, taken=False)
-
-
-def pattern_of(name: str, parameters: dict[str, Any]) -> Pattern:
-    return variants.load(name).parameters(**parameters)
 
 
 def build(

@@ -6,8 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from proofs import check_whole
-from settings import case_of, setting
-from test_kernels import pattern_of
+from settings import case_of, pattern_of, setting
 
 from attnbench.runner.machine import memory
 from attnbench.runner.worker.call import calls, clocks

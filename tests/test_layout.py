@@ -11,11 +11,10 @@ import pytest
 import rows
 import torch
 from definitions import label
-from settings import case_of, check, setting
+from settings import case_of, check, pattern_of, setting
 from stages import unheard
 from torch import Tensor
 
-from attnbench import variants
 from attnbench.reports.data.frame import Run, load
 from attnbench.reports.data.settings import settings
 from attnbench.reports.figures.panels import context
@@ -100,7 +99,7 @@ POINTS: list[tuple[str, dict[str, Any], str]] = [
 def test_it_equals_the_oracle(
     name: str, parameters: dict[str, Any], implementation: str, sizes: tuple[int, int, int]
 ) -> None:
-    pattern, shape = variants.load(name).parameters(**parameters), Shape(*sizes, 161, 8, "bnhd")
+    pattern, shape = pattern_of(name, parameters), Shape(*sizes, 161, 8, "bnhd")
     kernel = kernels.load(implementation).build(pattern, setting(shape, "float32", "cpu"))
     assert check(kernel.call, pattern.spans(161), shape, "float32", "cpu", gradients=True).problem is None
     assert check(kernel.call, pattern.spans(161), shape, "float32", "cpu").problem is None

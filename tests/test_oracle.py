@@ -10,7 +10,7 @@ import pytest
 import torch
 from definitions import CASES, label
 from proofs import check_whole, step
-from settings import check
+from settings import check, pattern_of
 from torch import Tensor
 
 from attnbench import variants
@@ -177,7 +177,7 @@ def test_a_wrong_gradient_is_caught(which: int) -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
 @pytest.mark.parametrize(("name", "parameters"), CASES, ids=label)
 def test_the_streaming_oracle_is_the_dense_one(name: str, parameters: dict[str, Any], dtype: str) -> None:
-    pattern, n = variants.load(name).parameters(**parameters).near(149)
+    pattern, n = pattern_of(name, parameters).near(149)
     assert pattern.unsupported(n) is None
     spans, shape = pattern.spans(n), Shape(2, 4, 2, n, 8)
     given = inputs(shape, dtype, "cpu", 5)
@@ -196,7 +196,7 @@ def test_the_streaming_oracle_is_the_dense_one(name: str, parameters: dict[str, 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES, ids=label)
 def test_blocks_hold_each_allowed_pair_once(name: str, parameters: dict[str, Any]) -> None:
-    pattern, n = variants.load(name).parameters(**parameters).near(211)
+    pattern, n = pattern_of(name, parameters).near(211)
     assert pattern.unsupported(n) is None
     spans = pattern.spans(n)
     found = np.zeros((n, n), np.int64)
@@ -247,7 +247,7 @@ def test_bfloat16_may_be_as_wrong_as_its_plain_computation() -> None:
     ],
 )
 def test_small_lengths_show_structure(name: str, parameters: dict[str, Any], n: int, expected: list[int]) -> None:
-    pattern = variants.load(name).parameters(**parameters)
+    pattern = pattern_of(name, parameters)
     found = small(pattern, Shape(3, 12, 4, n, 64))
     shapes = [shape for _, shape in found]
     assert all(kind == pattern for kind, _ in found)

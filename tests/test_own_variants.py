@@ -16,7 +16,7 @@ from folders import forgotten
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from proofs import check_whole, step
-from settings import case_of, check, setting
+from settings import case_of, check, pattern_of, setting
 from stages import unheard
 from torch import Tensor
 
@@ -103,10 +103,10 @@ class Chequered(Pattern):
 @pytest.mark.parametrize(("name", "parameters"), CASES, ids=label)
 def test_a_condition_is_the_same_pattern(name: str, parameters: dict[str, Any], n: int) -> None:
     if not exists(name, parameters, n):
-        assert variants.load(name).parameters(**parameters).unsupported(n)
+        assert pattern_of(name, parameters).unsupported(n)
         return
     place = [given for other, given in CASES if other == name].index(parameters)
-    spans, theirs = Asked(name, place).spans(n), variants.load(name).parameters(**parameters).spans(n)
+    spans, theirs = Asked(name, place).spans(n), pattern_of(name, parameters).spans(n)
     assert (spans.mask() == theirs.mask()).all()
     assert (spans.counts() == theirs.counts()).all()
 
@@ -277,7 +277,7 @@ def test_beyond_small_lengths_nothing_is_looked_at_pair_by_pair() -> None:
 @pytest.mark.parametrize(("name", "parameters"), CASES, ids=label)
 def test_what_ships_has_no_flaw(name: str, parameters: dict[str, Any]) -> None:
     for n in (each for each in (1, 2, 3, 7, 61, 389, 4099) if exists(name, parameters, each)):
-        assert flaw(variants.load(name).parameters(**parameters), n) is None
+        assert flaw(pattern_of(name, parameters), n) is None
 
 
 def probed(
@@ -569,7 +569,7 @@ BROKEN = [
     pytest.param(b"x = '\xff'\n", ":", id="no-utf-8"),
     pytest.param(
         "from attnbench.variants import Variant\nVARIANT = Variant(dict, source='')\n",
-        ":2: expected Variant(...) to begin with a subclass of Pattern, found <class 'dict'>",
+        ":2: expected Variant(...) to begin with a subclass of Pattern or of Parameters, found <class 'dict'>",
         id="no-pattern",
     ),
     pytest.param(

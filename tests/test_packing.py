@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from settings import setting
-from test_kernels import pattern_of
+from settings import pattern_of, setting
 
 from attnbench.runner.machine import memory
 from attnbench.runner.worker.call.calls import inputs

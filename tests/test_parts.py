@@ -9,9 +9,8 @@ import torch
 from definitions import label
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from settings import check, setting
+from settings import check, pattern_of, setting
 
-from attnbench import variants
 from attnbench.runner.worker.call.calls import inputs
 from attnbench.variants import IntArray, Pattern, Shape, Spans
 from attnbench.variants.kernels import Program, blockwise
@@ -30,10 +29,6 @@ class Given(Pattern):
     def spans(self, n: int) -> Spans:
         assert n == self.given.n
         return self.given
-
-
-def pattern_of(name: str, parameters: dict[str, Any]) -> Pattern:
-    return variants.load(name).parameters(**parameters)
 
 
 def build(name: str, parameters: dict[str, Any], shape: Shape, dtype: str = "float32") -> Program:

@@ -18,11 +18,10 @@ import numpy as np
 import pytest
 import torch
 from definitions import CASES
-from settings import case_of
+from settings import case_of, pattern_of
 from stages import unheard
 from torch import Tensor
 
-from attnbench import variants
 from attnbench.runner.worker import timing
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.call.sampling import Plan
@@ -635,7 +634,7 @@ def test_no_fault_of_four_times_the_tolerance_passes_and_none_of_a_quarter_is_ca
     draw, found = random.Random(13), 0
     for turn in range(80):
         name, parameters = CASES[turn % len(CASES)]
-        pattern, n = variants.load(name).parameters(**parameters).near(draw.randrange(2, 200))
+        pattern, n = pattern_of(name, parameters).near(draw.randrange(2, 200))
         if pattern.unsupported(n):
             continue
         kv_heads = draw.choice([1, 2])

@@ -11,9 +11,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import rows
+from settings import pattern_of
 from test_reports_tables import cells
 
-from attnbench import variants
 from attnbench.reports.data.frame import Run, load
 from attnbench.reports.data.settings import settings
 from attnbench.reports.figures import drawing
@@ -35,7 +35,7 @@ EXACT = {"process_sd": 0.0, "value_sd": 0.0}
 
 def keys(name: str, **parameters: int) -> float:
     """Mean keys per query at N."""
-    return variants.load(name).parameters(**parameters).spans(N).pairs() / N
+    return pattern_of(name, parameters).spans(N).pairs() / N
 
 
 def windows(implementation: str, times_ns: Sequence[float], chosen: Sequence[int] = WINDOWS) -> list[rows.Series]:

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from definitions import CASES, defined, exists, label
 from folders import forgotten
 from matplotlib.image import imread
-from settings import case_of
+from settings import case_of, pattern_of
 
 from attnbench import variants
 from attnbench.reports.figures import pattern_image
@@ -54,7 +54,7 @@ def test_a_cell_is_set_where_any_of_its_pairs_is_allowed(name: str, parameters: 
     width = -(-n // side)
     cells = range(-(-n // width))
     expected = [[mask[r * width : (r + 1) * width, c * width : (c + 1) * width].any() for c in cells] for r in cells]
-    seen = pattern_image.bitmap(variants.load(name).parameters(**parameters).spans(n), side)
+    seen = pattern_image.bitmap(pattern_of(name, parameters).spans(n), side)
     assert seen.tolist() == expected
     assert len(seen) <= side
 
@@ -191,7 +191,7 @@ def test_words_that_do_not_fit_are_one_line(name: str, given: list[str], expecte
     ],
 )
 def test_the_length_shows_structure(name: str, parameters: dict[str, Any], n: int) -> None:
-    assert describe.spans(variants.load(name).parameters(**parameters), None).n == n
+    assert describe.spans(pattern_of(name, parameters), None).n == n
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,14 @@ import pytest
 from definitions import CASES, DEFINITIONS, defined, exists, label
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from settings import pattern_of
 
 from attnbench import variants
-from attnbench.variants import Pattern, Spans
+from attnbench.variants import Spans
 from attnbench.variants.bigbird import BigBird, _mix
 
 LENGTHS = (1, 5, 61, 130)
 SHIPPED = sorted(path.stem for path in Path(variants.__path__[0]).glob("*.py") if not path.stem.startswith("_"))
-
-
-def pattern_of(name: str, parameters: dict[str, Any]) -> Pattern:
-    return variants.load(name).parameters(**parameters)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -31,9 +31,12 @@ from attnbench.variants._shape import Shape as Shape
 from attnbench.variants._variant import OWN as OWN
 from attnbench.variants._variant import Variant as Variant
 from attnbench.variants._variant import VariantError as VariantError
+from attnbench.variants._variant import Weights as Weights
 from attnbench.variants._variant import describe as describe
 from attnbench.variants._variant import extend as extend
 from attnbench.variants._variant import file as file
 from attnbench.variants._variant import load as load
 from attnbench.variants._variant import names as names
 from attnbench.variants._work import FLOPS_PER_PAIR as FLOPS_PER_PAIR
+from attnbench.variants._work import Work as Work
+from attnbench.variants._work import of_products as of_products

@@ -6,16 +6,21 @@ import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attnbench.variants
+from attnbench.variants._parameters import Parameters
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._setting import Setting
+from attnbench.variants._work import Work
 
 if TYPE_CHECKING:
-    from attnbench.variants.kernels import Program
-    from attnbench.variants.kernels._oracle import Reference
+    from torch import Tensor
 
+    from attnbench.variants.kernels import Program
+
+Weights: TypeAlias = "tuple[Tensor, ...]"
+"""What a mechanism has beside its inputs: learned where an `nn.Parameter`, else fixed."""
 OWN = "own"
 """The implementation name of a variant that brings its own `build`."""
 _TAKEN_BEFORE = 4
@@ -34,26 +39,40 @@ class VariantError(TypeError):
 class Variant:
     """An attention mechanism as its file declares it.
 
-    `parameters` is the class of its parameters: a `Pattern`, from whose spans everything else follows.
+    `parameters` is the class of its parameters. Where that is a `Pattern`, everything else follows from its spans.
     `implementation` is the one used where a suite names none: a fixed preference, never a measured choice.
 
-    A variant may bring its own program, called `own` in suites: `build(parameters, setting)`, as in
-    `attnbench.variants.kernels`. Where it cannot compute a case it raises NotImplementedError, which says why.
+    A pattern may bring its own program, called `own` in suites: `build(pattern, setting)`, as in
+    `attnbench.variants.kernels`. Where it cannot compute a case it raises NotImplementedError, which says why. What is
+    not softmax attention over a pattern's keys also brings a `reference(pattern, q, k, v, rows)`: slow and obvious, the
+    outputs `B H R D` of the queries at `rows` `[R]`, in the dtype of its inputs `B H N D` and `B K N D`. Then this is
+    the oracle, `own` is the only implementation, and the pattern just says which keys a query depends on.
 
-    What is not softmax attention over a pattern's keys also brings a `reference(pattern, q, k, v, rows)`: slow and
-    obvious, the outputs `B H R D` of the queries at `rows` `[R]`, in the dtype of its inputs `B H N D` and `B K N D`.
-    Then this is the oracle, `own` is the only implementation, and the pattern just says which keys a query depends on.
+    A mechanism that is no pattern says all of it itself, and `own` is its only implementation:
+
+    - `weights(parameters, setting, generator)`, where it has any: tensors in float32 on the CPU, drawn from a torch
+      generator. An `nn.Parameter` among them is learned: its gradient is computed and proved beside those of q, k, v.
+    - `reference(parameters, q, k, v, rows, weights)`: as that of a pattern, with the weights.
+    - `work(parameters, setting)`: the FLOPs of one call in the setting's direction, from its formula.
+    - `build(parameters, setting, weights)`: the program; its weights have the dtype and the device of the setting.
     """
 
-    parameters: type[Pattern]
+    parameters: type[Parameters]
     source: str
     implementation: str = "blockwise"
     build: "Callable[..., Program] | None" = None
-    reference: "Reference | None" = None
+    reference: "Callable[..., Tensor] | None" = None
     examples: tuple[Mapping[str, Any], ...] = field(default=({},), hash=False)
     """Parameters to draw it with, the first of them, and to try it with; others have their defaults."""
+    weights: "Callable[..., Weights] | None" = None
+    work: "Callable[..., Work] | None" = None
 
-    def program(self, parameters: Pattern, setting: Setting) -> "Program":
+    @property
+    def is_pattern(self) -> bool:
+        """Whether a pattern says what it computes, or what it depends on."""
+        return issubclass(self.parameters, Pattern)
+
+    def program(self, parameters: Parameters, setting: Setting, weights: "Weights" = ()) -> "Program":
         """What `build` makes, also where it takes `(pattern, shape, dtype, device)`, as in version 0.1.
 
         Raises:
@@ -61,6 +80,8 @@ class Variant:
         """
         if self.build is None:
             raise TypeError("the variant brings no build of its own")
+        if not self.is_pattern:
+            return self.build(parameters, setting, weights)
         if len(inspect.signature(self.build).parameters) == _TAKEN_BEFORE:
             return self.build(parameters, setting.shape, setting.dtype, setting.device)
         return self.build(parameters, setting)

@@ -40,7 +40,7 @@ COLUMNS = (
     *("compile_ns", "compile_cached", *proof.COLUMNS, *(name for name in AXES if name not in _FIRST)),
 )
 """The columns of a frame. Times are of one call; `speedup` is the baseline's time over the case's; `bound_speedup` the
-baseline's allowed pairs over the case's; `realised` their ratio; `waste` computed pairs over allowed ones;
+baseline's FLOPs over the case's; `realised` their ratio; `waste` computed pairs over allowed ones;
 `peak_fraction` the case's peak memory over the baseline's. Numbers exist only where `status` is `passed`.
 
 `within_sd` and `between_sd` are the components of variance between the values of a process and between processes, and
@@ -209,8 +209,8 @@ def _add_speedups(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArr
     frame["baseline"] = pd.Series(np.where(known, theirs, ""), frame.index, "str")
     speedup = interval(np.where(known[:, None], log_ns[at] - log_ns, np.nan))
     frame["speedup"], frame["speedup_low"], frame["speedup_high"] = (np.exp(each) for each in speedup[:3])
-    pairs, peak = positive(floats(frame["allowed_pairs"])), floats(frame["peak_bytes"])
-    frame["bound_speedup"] = _ratio(np.where(known, pairs[at], np.nan), pairs)
+    flops, peak = positive(floats(frame["flops"])), floats(frame["peak_bytes"])
+    frame["bound_speedup"] = _ratio(np.where(known, flops[at], np.nan), flops)
     frame["realised"] = frame["speedup"] / frame["bound_speedup"]
     frame["peak_fraction"] = _ratio(peak, np.where(known, peak[at], np.nan))
 

@@ -31,7 +31,7 @@ def patterns(run: Run) -> Figure:
     width = max(2 * _EDGE + columns * _SIDE + (columns - 1) * _GAP_X, 5.0)
     height = _HEADER + rows * _SIDE + (rows - 1) * _GAP_Y + _EDGE
     figure = Figure(figsize=(width, height))
-    panels.header(figure, _TITLE, _note(told) + more)
+    panels.header(figure, _TITLE, " ".join([_note(told) + more, *_not_drawn(run)]))
     colour_of = colours(run.frame)
     for i, each in enumerate(told):
         row, column = divmod(i, columns)
@@ -54,6 +54,12 @@ def thumbnail(pattern: dict[str, Any]) -> npt.NDArray[np.bool_]:
     """The picture `[n, n]` of a pattern of `run.json`: a cell is set where any of its pairs is allowed."""
     packed = np.array([np.frombuffer(bytes.fromhex(row), np.uint8) for row in pattern["rows"]])
     return np.unpackbits(packed, axis=1, count=pattern["n"]).astype(np.bool_)
+
+
+def _not_drawn(run: Run) -> list[str]:
+    """How many mechanisms of the run have no picture: those that are no pattern, for the most part."""
+    count = len({*run.frame["label"]} - {each["label"] for each in run.meta["patterns"]})
+    return [f"Not drawn: {count} without a pattern."] if count else []
 
 
 def _note(told: list[dict[str, Any]]) -> str:

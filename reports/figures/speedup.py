@@ -15,7 +15,7 @@ def speedup(run: Run) -> Figure:
     if not baselines:
         return panels.blank("Speed-up", panels.context(run), "Nothing to draw: no case has a baseline in this run.")
     against = " and ".join(baselines)
-    note = "Solid: measured, with 95 % interval. Dashed: bound by work, the baseline's allowed pairs over one's own."
+    note = "Solid: measured, with 95 % interval. Dashed: bound by work, the baseline's FLOPs over one's own."
     drawn = panels.sheet(run, f"Speed-up against {against}", note)
     for setting, axes in drawn.panels:
         axes.axhline(1, color=NOTE_COLOUR, linewidth=0.8, zorder=1)

@@ -31,7 +31,9 @@ def _drawable(case: Case) -> tuple[Pattern, int] | None:
     """The case's pattern and length, or one near the longest that is drawn; nothing where it does not exist."""
     n = case.setting.shape.seq_len
     try:
-        pattern, n = (case.pattern, n) if n <= LONGEST else case.pattern.near(LONGEST)
+        if not isinstance(case.parameters, Pattern):
+            return None
+        pattern, n = (case.parameters, n) if n <= LONGEST else case.parameters.near(LONGEST)
         return None if pattern.unsupported(n) else (pattern, n)
     except (Exception, SystemExit):  # see `of`
         return None

@@ -52,9 +52,9 @@ def can_try() -> bool:
 
 
 def lengthened(cases: Iterable[Case], n: int) -> list[Case]:
-    """The cases as they are, or at length n where their pattern does not exist at `LENGTH`."""
+    """The cases as they are, or at length n where their mechanism does not exist at `LENGTH`."""
     return [
-        case.changed(shape=case.setting.shape.at(n)) if case.pattern.unsupported(LENGTH) else case for case in cases
+        case.changed(shape=case.setting.shape.at(n)) if case.parameters.unsupported(LENGTH) else case for case in cases
     ]
 
 

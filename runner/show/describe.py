@@ -11,10 +11,11 @@ from attnbench.suites import Case, Problem
 from attnbench.suites.problem import near, shown
 from attnbench.suites.schema.catalog import broken, leaves
 from attnbench.suites.schema.one_variant import named
-from attnbench.variants import Pattern, Spans, TooManySpans
+from attnbench.variants import Pattern, Shape, Spans, TooManySpans
 
 SIDE = 64
 """Cells of a picture in the terminal, a side."""
+NO_PATTERN = "no pattern: what it computes is not softmax attention over fixed keys"
 _FILE_SIDE = 256
 _SMALL = (1, 2, 3, 5, 7, 61, 97, 193, 389)
 _DENSITY = 1 / 2
@@ -40,9 +41,12 @@ def head(name: str) -> str:
 
 def flaw(case: Case, n: int | None) -> str | None:
     """What is wrong with the case's pattern itself, at small odd lengths, at those to draw at, or at n; or nothing."""
+    pattern = case.parameters
+    if not isinstance(pattern, Pattern):
+        return None
     for each in (*_SMALL, *POWERS, *([n] if n else [])):
         try:
-            found = None if case.pattern.unsupported(each) else variants.flaw(case.pattern, each)
+            found = None if pattern.unsupported(each) else variants.flaw(pattern, each)
         except TooManySpans:
             continue
         except Exception as error:  # the user's file runs here: whatever it raises is told, with file and line
@@ -95,6 +99,16 @@ def counted(spans: Spans) -> list[str]:
         f"keys per query: {least}" + (f" to {most}, median {statistics.median(counts):g}" if least < most else ""),
         f"allowed pairs: {spans.pairs():,} of {spans.n**2:,} ({spans.pairs() / spans.n**2:.1%})",
     ]
+
+
+def without_pattern(case: Case, n: int) -> str:
+    """What a mechanism that is no pattern computes at length n."""
+    setting = case.changed(shape=Shape(1, 1, 1, n, 64), direction="forward").setting
+    tell = variants.load(case.mechanism.name).work
+    if tell is None:
+        raise TypeError(f"{case.mechanism.name}: expected a pattern or its work, found neither")
+    flops = tell(case.parameters, setting).flops
+    return f"{NO_PATTERN}\nFLOPs of one head of 64 at N = {n}, forward: {flops:,}"
 
 
 def picture_file(label: str, spans: Spans, kind: str) -> str | bytes:

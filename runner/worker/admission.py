@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 
+from attnbench import variants
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.process import failure
 from attnbench.suites import Case, Status
-from attnbench.variants import FLOPS_PER_PAIR, OWN, Pattern, Spans, TooManySpans, flaw, kernels
+from attnbench.variants import FLOPS_PER_PAIR, OWN, Parameters, Pattern, Spans, TooManySpans, Work, flaw, kernels
 
 _HELD, _HELD_16_BITS = 10, 18
 """Memory of a proof, in multiples of the inputs' bytes: contents, results with copies, and the oracle, in float32."""
@@ -28,7 +29,7 @@ def plan(case: Case, budget_bytes: int) -> dict[str, Any]:
     """What is known of a case before it is tried: why it will not be (`status`, `reason`), or its memory and work."""
     try:
         predicted_bytes = admit(case, budget_bytes)
-        allowed_pairs, flops = work(case, case.pattern.spans(case.setting.shape.seq_len))
+        allowed_pairs, flops = work(case, spans(case))
     except Ended as end:
         return {"status": end.status, "reason": end.reason}
     except BaseException as error:  # whatever a variant raises, it ends its own case alone, with a status
@@ -37,11 +38,22 @@ def plan(case: Case, budget_bytes: int) -> dict[str, Any]:
     return {"status": None, "predicted_bytes": predicted_bytes, "allowed_pairs": allowed_pairs, "flops": flops}
 
 
-def work(case: Case, spans: Spans) -> tuple[int | None, int | None]:
-    """The allowed pairs over batch and heads, and the FLOPs of one call on them.
+def spans(case: Case) -> Spans | None:
+    """The keys that each query of the case sees; None where its mechanism is no pattern."""
+    parameters = case.parameters
+    return parameters.spans(case.setting.shape.seq_len) if isinstance(parameters, Pattern) else None
 
-    Nothing where the variant brings its own reference: what is not attention over a pattern's keys has no such work.
+
+def work(case: Case, spans: Spans | None) -> tuple[int | None, int | None]:
+    """The allowed pairs over batch and heads, where the mechanism is a pattern, and the FLOPs of one call.
+
+    Nothing where a pattern comes with its own reference: that is not attention over its keys.
+
+    Raises:
+        Ended: what the mechanism says of its work is none.
     """
+    if spans is None:
+        return None, _own_flops(case)
     if calls.reference(case):
         return None, None
     pairs = spans.pairs() * case.setting.shape.batch * case.setting.shape.heads
@@ -78,16 +90,31 @@ def proof_bytes(case: Case) -> int:
     return many * calls.input_bytes(case.setting.shape, case.setting.dtype)
 
 
-def sound(pattern: Pattern, n: int) -> Spans:
-    """A pattern's spans at a length at which it exists.
+def sound(parameters: Parameters, n: int) -> Spans | None:
+    """A pattern's spans at a length at which it exists; None where the mechanism is no pattern.
 
     Raises:
         Ended: there is a flaw in them.
     """
-    found = flaw(pattern, n)
+    if not isinstance(parameters, Pattern):
+        return None
+    found = flaw(parameters, n)
     if found:
         raise Ended(Status.FAILED, found)
-    return pattern.spans(n)
+    return parameters.spans(n)
+
+
+def _own_flops(case: Case) -> int:
+    """The FLOPs of one call, as a mechanism that is no pattern says.
+
+    Raises:
+        Ended: it says something else.
+    """
+    tell = variants.load(case.mechanism.name).work
+    told = tell(case.parameters, case.setting) if tell else None
+    if isinstance(told, Work) and type(told.flops) is int and told.flops >= 0:
+        return told.flops
+    raise Ended(Status.FAILED, f"work: expected Work(flops) with an integer of at least 0, found {told!r:.80}")
 
 
 def _unsupported(case: Case) -> str | None:
@@ -95,11 +122,11 @@ def _unsupported(case: Case) -> str | None:
     if case.setting.device == "cuda" and not torch.cuda.is_available():
         return "no CUDA device here"
     n = case.setting.shape.seq_len
-    reason = case.pattern.unsupported(n)
+    reason = case.parameters.unsupported(n)
     if reason:
         return reason
     try:
-        sound(case.pattern, n)
+        sound(case.parameters, n)
     except TooManySpans as error:
         return str(error)
     if case.implementation == OWN:

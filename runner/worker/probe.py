@@ -21,7 +21,7 @@ from attnbench.runner.worker.proof.expected import Expected, Useless
 from attnbench.runner.worker.proof.stopwatch import Stopwatch
 from attnbench.runner.worker.proof.whole import Proof, Wrong
 from attnbench.suites import Case, Probe, Status
-from attnbench.variants import OWN, Named, Pattern, Shape, Spans, forget, kernels
+from attnbench.variants import OWN, Named, Parameters, Shape, Spans, forget, kernels
 from attnbench.variants.kernels import Program
 
 
@@ -66,13 +66,13 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
     stage("finding which keys each query sees")
     predicted_bytes = admission.admit(case, budget_bytes)
     setting = case.setting
-    spans = case.pattern.spans(setting.shape.seq_len)
+    spans = admission.spans(case)
     watch = Stopwatch()
 
     stage("checking it against the oracle at small lengths")
     with watch:
-        shapes = small.small(case.pattern, setting.shape, partial(_takes, case), setting.device)
-        errors = [_verify_small(case, pattern, shape, stage) for pattern, shape in shapes]
+        shapes = small.small(case.parameters, setting.shape, partial(_takes, case), setting.device)
+        errors = [_verify_small(case, parameters, shape, stage) for parameters, shape in shapes]
         _unchanged(before)
         # Before anything of the case's kernel is there at this length.
         both = contents.proved(setting.shape, setting.dtype, setting.device)
@@ -98,7 +98,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
 
     with watch, _wrong():
         exact = None if calls.reference(case) else spans
-        proof = Proof(call, given, both, wants, exact, partial(stage, "proving it", aside=True))
+        proof = Proof(call, given, both, wants, exact, calls.weights(case), partial(stage, "proving it", aside=True))
         proof.look(0, result)
         new_ns, *_ = (_again(proof, which, call, setting.device) for which in (1, 0, 1))
     del result, wants
@@ -152,7 +152,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
 
 
 def _expected(
-    case: Case, spans: Spans, both: tuple[Inputs, Inputs], stage: Stage, oracle: str | None
+    case: Case, spans: Spans | None, both: tuple[Inputs, Inputs], stage: Stage, oracle: str | None
 ) -> list[Expected]:
     """What calls on the two contents must give."""
     going_on = partial(stage, "computing what it must give", aside=True)
@@ -229,13 +229,13 @@ def _begun(program: Program, given: Inputs, case: Case) -> tuple[Call, Any, _Fir
     return call, result, _First(ended - start, ended - begun, cached)
 
 
-def _takes(case: Case, pattern: Pattern, shape: Shape) -> bool:
-    """Whether the case's implementation computes a pattern like the case's at a small shape."""
-    admission.sound(pattern, shape.seq_len)
-    like = _like(case, pattern, shape)
+def _takes(case: Case, parameters: Parameters, shape: Shape) -> bool:
+    """Whether the case's implementation computes a mechanism like the case's at a small shape."""
+    admission.sound(parameters, shape.seq_len)
+    like = _like(case, parameters, shape)
     with _ending(f"at N={shape.seq_len}"):
         if case.implementation != OWN:
-            return kernels.load(case.implementation).supports(pattern, like.setting) is None
+            return kernels.load(case.implementation).supports(like.pattern, like.setting) is None
         try:
             calls.build(like)
         except (ImportError, NotImplementedError):
@@ -243,10 +243,10 @@ def _takes(case: Case, pattern: Pattern, shape: Shape) -> bool:
         return True
 
 
-def _verify_small(case: Case, pattern: Pattern, shape: Shape, stage: Stage) -> float:
-    """The error of the output of a pattern like the case's at a small shape; the gradients are checked too."""
-    spans = admission.sound(pattern, shape.seq_len)
-    like = _like(case, pattern, shape)
+def _verify_small(case: Case, parameters: Parameters, shape: Shape, stage: Stage) -> float:
+    """The error of the output of a mechanism like the case's at a small shape; the gradients are checked too."""
+    spans = admission.sound(parameters, shape.seq_len)
+    like = _like(case, parameters, shape)
     with _ending(f"at N={shape.seq_len}"):
         program = calls.build(like)
         if compilation.needed(program):
@@ -270,6 +270,6 @@ def _ending(where: str) -> Iterator[None]:
         raise Ended(status, f"{where}: {reason}") from None
 
 
-def _like(case: Case, pattern: Pattern, shape: Shape) -> Case:
-    """The case with another pattern of its kind, at another shape."""
-    return replace(case, mechanism=Named(case.mechanism.name, asdict(pattern))).changed(shape=shape)
+def _like(case: Case, parameters: Parameters, shape: Shape) -> Case:
+    """The case with other parameters, at another shape."""
+    return replace(case, mechanism=Named(case.mechanism.name, asdict(parameters))).changed(shape=shape)

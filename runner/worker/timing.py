@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from attnbench.runner.worker import cuda_phases
+from attnbench.runner.worker import admission, cuda_phases
 from attnbench.runner.worker.call import calls, clocks, roof, sampling
 from attnbench.runner.worker.call.calls import Call, Inputs
 from attnbench.runner.worker.call.launches import EventClock, Value
@@ -88,10 +88,11 @@ class Bench:
             calls.wait(case.setting.device)
             found = whole.plain(call, self._kept.pop(index).result, self._given)
             whole.unchanged(self._given, self._proved)
+            whole.unchanged_weights(call, calls.weights(case))
             if proved is not None and digest.of(found) == proved:
                 return
             mark = partial(self._mark, index)
-            spans = case.pattern.spans(case.setting.shape.seq_len)
+            spans = admission.spans(case)
             (want,) = expected.of_case(case, spans, [self._proved], mark)
             exact = None if calls.reference(case) else spans
             problem = verdict.judge(found, want, self._proved, exact, mark).problem

@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from attnbench import variants
 from attnbench.suites.problem import Problem, near
 from attnbench.suites.schema.values import Leaf, flag, integer, null, number, one_of, pair, text
-from attnbench.variants import AXES, Pattern, Variant, VariantError, kernels
+from attnbench.variants import AXES, Parameters, Pattern, Variant, VariantError, kernels
 
 LARGEST = 2**31 - 1
 """The largest integer of a suite: products of two still fit into 64 bits."""
@@ -126,7 +126,7 @@ def _check(variant: Variant) -> None:
     Raises:
         VariantError: they cannot.
     """
-    _check_pattern(variant.parameters)
+    _check_parameters(variant.parameters)
     for each in fields(variant.parameters):
         if not each.metadata.get("doc"):
             made = f'{each.name}: ... = parameter("what it is")'
@@ -136,6 +136,7 @@ def _check(variant: Variant) -> None:
             raise VariantError(
                 f"parameter {each.name}: expected a name that no key of a suite has; rename it", each.name
             )
+    _check_functions(variant)
     if variant.reference and not variant.build:
         raise VariantError("expected a build beside the reference, found none; nothing else computes such a variant")
     if not variant.build and variant.implementation not in kernels.names():
@@ -143,17 +144,38 @@ def _check(variant: Variant) -> None:
         raise VariantError(f"expected an implementation of {names}, found {variant.implementation!r}")
 
 
-def _check_pattern(pattern: Any) -> None:
-    """Whether a class is a pattern's.
+def _check_functions(variant: Variant) -> None:
+    """Whether a mechanism that is no pattern says what else there is to say, and a pattern does not.
+
+    Raises:
+        VariantError: it is not so.
+    """
+    needed = {"build": variant.build, "reference": variant.reference, "work": variant.work}
+    missing = [name for name, function in needed.items() if function is None]
+    if missing and not variant.is_pattern:
+        names = f"{', '.join(missing[:-1])} and {missing[-1]}" if len(missing) > 1 else missing[0]
+        what = "a subclass of Pattern says what it computes by its keys, and any other needs build, reference and work"
+        raise VariantError(f"expected {names} in Variant(...), found none; {what}", "VARIANT")
+    for name in ("weights", "work"):
+        if variant.is_pattern and getattr(variant, name) is not None:
+            raise VariantError(f"expected no {name} beside a pattern, found one; remove it", "VARIANT")
+
+
+def _check_parameters(parameters: Any) -> None:
+    """Whether a class is that of a mechanism's parameters.
 
     Raises:
         VariantError: it is not.
     """
-    if not (isinstance(pattern, type) and issubclass(pattern, Pattern)):
-        raise VariantError(f"expected Variant(...) to begin with a subclass of Pattern, found {pattern!r}")
-    name = pattern.__name__
-    if any(isinstance(each, Field) for each in vars(pattern).values()):
+    if not (isinstance(parameters, type) and issubclass(parameters, Parameters)):
+        expected = "a subclass of Pattern or of Parameters"
+        raise VariantError(f"expected Variant(...) to begin with {expected}, found {parameters!r}")
+    name = parameters.__name__
+    if any(isinstance(each, Field) for each in vars(parameters).values()):
         raise VariantError(f"expected @dataclass(frozen=True) above class {name}, found none", name)
+    if not issubclass(parameters, Pattern):
+        return
+    pattern = parameters
     if pattern.spans is Pattern.spans and pattern.allowed is Pattern.allowed:
         raise VariantError(f"expected spans(n) or allowed(i, j, n) in class {name}, found neither", name)
 

@@ -48,7 +48,7 @@ def cases(name: str, words: Sequence[str], option: str, **axes: Any) -> list[Cas
         # What lies above a parameter, the suite and its list of variants, nobody has written.
         raise SuiteError(Problem(option, None, None, each.path[3:], each.text) for each in mistakes) from None
     made = suite.cases()
-    if len({case.pattern for case in made}) > 1:
+    if len({case.parameters for case in made}) > 1:
         raise _error((), "expected one value for each parameter, found a list that makes several", option)
     return made
 

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from attnbench import variants
+from settings import pattern_of
+
 from attnbench.runner.worker.call import calls
 from attnbench.variants import Setting, Shape, kernels
 from attnbench.variants.kernels import Program
@@ -43,7 +44,7 @@ def main() -> None:
     for place, ((name, parameters), kernel) in enumerate(zip(PATTERNS, built, strict=True), start=1):
         ratios = sorted(each[0] / each[place] for each in rounds)
         took_ms = statistics.median(each[place] for each in rounds)
-        pairs = variants.load(name).parameters(**parameters).spans(SHAPE.seq_len).pairs() * SHAPE.batch * SHAPE.heads
+        pairs = pattern_of(name, parameters).spans(SHAPE.seq_len).pairs() * SHAPE.batch * SHAPE.heads
         waste = (kernel.computed_pairs or 0) / pairs
         told = ", ".join(f"{key}={value}" for key, value in parameters.items())
         print(
@@ -53,7 +54,7 @@ def main() -> None:
 
 
 def _build(name: str, parameters: dict[str, Any], implementation: str) -> Program:
-    return kernels.load(implementation).build(variants.load(name).parameters(**parameters), SETTING)
+    return kernels.load(implementation).build(pattern_of(name, parameters), SETTING)
 
 
 def _round(arms: list[Callable[[], object]]) -> list[float]:

@@ -34,7 +34,8 @@ def text() -> str:
 
 def pictures() -> dict[str, str]:
     """The page's pictures, by their paths from the page."""
-    return {_path(name): pattern_image.svg(_seen(name), _title(name)) for name in _names()}
+    drawn = [name for name in _names() if variants.load(name).is_pattern]
+    return {_path(name): pattern_image.svg(_seen(name), _title(name)) for name in drawn}
 
 
 def _names() -> list[str]:
@@ -52,16 +53,12 @@ def _section(name: str) -> str:
     given = [[f"`{each.name}`", _values(each), _default(each), each.metadata["doc"]] for each in _fields(name)]
     rows = [[cells[0], *(escape.text(cell) for cell in cells[1:])] for cells in given]
     table = escape.table(["parameter", "values", "default", "what it is"], rows, "llll")
+    parts = [f"## {name}", variants.describe(name), table if given else "It has no parameters."]
+    if not variants.load(name).is_pattern:
+        return "\n\n".join([*parts, f"It has {describe.NO_PATTERN}.\n"])
     keys, pairs = describe.counted(_spans(name))
-    return "\n\n".join(
-        [
-            f"## {name}",
-            variants.describe(name),
-            table,
-            f"![{_title(name)}]({_path(name)})",
-            f"`{_case(name).label}` at N = {_spans(name).n}; {keys}; {pairs}.\n",
-        ]
-    )
+    seen = f"`{_case(name).label}` at N = {_spans(name).n}; {keys}; {pairs}.\n"
+    return "\n\n".join([*parts, f"![{_title(name)}]({_path(name)})", seen])
 
 
 def _fields(name: str) -> Any:

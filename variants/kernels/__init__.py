@@ -35,6 +35,8 @@ class Program:
     """Bytes that the preparation holds: masks, layouts."""
     compiled: bool = False
     """Whether the first call compiles, and every first call of another shape or with gradients."""
+    weights: "tuple[Tensor, ...]" = ()
+    """What it was built with, where its mechanism has weights: told by whoever gave them."""
 
 
 def Kernel(  # noqa: N802  # the name of a program in variant files of version 0.1

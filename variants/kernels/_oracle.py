@@ -7,16 +7,13 @@ of how much error that dtype costs. It allocates queries times keys, so whole se
 long one, hand it a few rows of queries.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-Oracle = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""Outputs of queries over keys and values; the fourth says which keys each may see, or which queries are meant."""
-Reference = Callable[[Any, Tensor, Tensor, Tensor, Tensor], Tensor]
-"""An oracle that a variant brings: its pattern, then what an oracle takes, the numbers of some queries last."""
+Oracle = Callable[..., Tensor]
+"""Outputs for q, k, v, then a mask of the keys each may see, or the numbers of the queries meant, then weights."""
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
@@ -33,9 +30,20 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
 
 
 def gradients(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, dout: Tensor, oracle: Oracle = attention
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor,
+    dout: Tensor,
+    oracle: Oracle = attention,
+    weights: Sequence[Tensor] = (),
 ) -> tuple[Tensor, ...]:
-    """The output and its gradients dQ, dK, dV for the gradient `dout` of the output; an ignored input has zero."""
+    """The output and its gradients dQ, dK, dV for the gradient `dout` of the output; an ignored input has zero.
+
+    The gradients of the weights that require one follow.
+    """
     q, k, v = (each.detach().requires_grad_() for each in (q, k, v))
-    out = oracle(q, k, v, mask)
-    return (out.detach(), *torch.autograd.grad(out, (q, k, v), dout, allow_unused=True, materialize_grads=True))
+    weights = [each.detach().requires_grad_(each.requires_grad) for each in weights]
+    out = oracle(q, k, v, mask, *weights)
+    wanted = q, k, v, *(each for each in weights if each.requires_grad)
+    return (out.detach(), *torch.autograd.grad(out, wanted, dout, allow_unused=True, materialize_grads=True))

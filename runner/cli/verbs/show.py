@@ -46,15 +46,39 @@ def verb(name: str, given: tuple[str, ...], seq_len: int | None, out: Path | Non
             click.echo(f"\nunsound: {unsound}")
             sys.exit(exit_code.NOT_PASSED)
         try:
-            spans = describe.spans(cases[0].pattern, seq_len)
+            n = _draw(cases[0], seq_len, out)
         except describe.Missing as error:
             click.echo(f"\nunsupported: {error}")
             sys.exit(exit_code.NOTHING)
-        click.echo("\n" + describe.drawn(cases[0].label, spans, sys.stdout.encoding))
+        sys.exit(_try_out(cases, n, folders))
+
+
+def _draw(case: "Case", seq_len: int | None, out: Path | None) -> int:
+    """Draw the case's pattern, or say that it has none; a length at which the mechanism exists.
+
+    Raises:
+        Missing: it does not exist at this length.
+        UsageError: a picture is asked for, and there is no pattern.
+    """
+    from attnbench.runner.show import check_variant, describe
+    from attnbench.variants import Pattern
+
+    parameters = case.parameters
+    if isinstance(parameters, Pattern):
+        spans = describe.spans(parameters, seq_len)
+        click.echo("\n" + describe.drawn(case.label, spans, sys.stdout.encoding))
         if out is not None:
-            put_or_print(describe.picture_file(cases[0].label, spans, out.suffix), out)
+            put_or_print(describe.picture_file(case.label, spans, out.suffix), out)
             click.echo(f"picture: {out}")
-        sys.exit(_try_out(cases, spans.n, folders))
+        return spans.n
+    if out is not None:
+        raise click.UsageError(f"--out {out}: {case.label} has no pattern to draw; leave it out")
+    n = seq_len or parameters.near(check_variant.LENGTH)[1]
+    reason = parameters.unsupported(n)
+    if reason:
+        raise describe.Missing(reason)
+    click.echo(f"\n{describe.without_pattern(case, n)}")
+    return n
 
 
 def _refuse_broken() -> None:

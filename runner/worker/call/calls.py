@@ -1,7 +1,9 @@
 """The call that is measured: inputs, and what one direction does with them."""
 
+import hashlib
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -11,7 +13,7 @@ from torch import Tensor
 from attnbench import variants
 from attnbench.runner.worker.call import compilation
 from attnbench.suites import Case
-from attnbench.variants import OWN, Direction, Shape, kernels
+from attnbench.variants import OWN, Direction, Shape, Weights, kernels
 from attnbench.variants.kernels import Program
 from attnbench.variants.kernels._oracle import Oracle
 
@@ -70,21 +72,48 @@ def input_bytes(shape: Shape, dtype: str) -> int:
 
 
 def build(case: Case) -> Program:
-    """The case's program, ready to be called."""
+    """The case's program with the weights of its mechanism, ready to be called."""
     if case.implementation == OWN:
-        return variants.load(case.mechanism.name).program(case.pattern, case.setting)
+        given = weights(case)
+        program = variants.load(case.mechanism.name).program(case.parameters, case.setting, given)
+        return replace(program, weights=given)
     return kernels.load(case.implementation).build(case.pattern, case.setting)
+
+
+def weights(case: Case) -> Weights:
+    """The weights of the case's mechanism; those that are learned require a gradient.
+
+    They are drawn in float32 on the CPU, the same for a mechanism and its sizes on every run and device.
+
+    Raises:
+        TypeError: the mechanism's `weights` gives something else than a tuple of such tensors.
+    """
+    draw, setting = variants.load(case.mechanism.name).weights, case.setting
+    if draw is None:
+        return ()
+    sizes = {name: size for name, size in asdict(setting.shape).items() if isinstance(size, int)}
+    told = json.dumps([case.mechanism.name, dict(case.mechanism.parameters), sizes], sort_keys=True)
+    seed = int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "little") >> 1
+    drawn = draw(case.parameters, setting, torch.Generator().manual_seed(seed))
+    if not isinstance(drawn, tuple) or not all(isinstance(each, Tensor) and each.dim() for each in drawn):
+        raise TypeError(f"weights: expected a tuple of tensors with at least one dimension, found {drawn!r:.80}")
+    dtype = getattr(torch, setting.dtype)
+    return tuple(
+        each.detach().to(setting.device, dtype, copy=True).requires_grad_(isinstance(each, torch.nn.Parameter))
+        for each in drawn
+    )
 
 
 def reference(case: Case) -> Oracle | None:
     """What the case's variant brings as its oracle, if it does; it refuses outputs of another shape or dtype."""
-    own = variants.load(case.mechanism.name).reference
+    variant = variants.load(case.mechanism.name)
+    own = variant.reference
     if own is None:
         return None
 
-    def outputs(q: Tensor, k: Tensor, v: Tensor, rows: Tensor) -> Tensor:
+    def outputs(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, *weights: Tensor) -> Tensor:
         """Outputs `B H R D` of the queries at `rows`."""
-        out = own(case.pattern, q, k, v, rows)
+        out = own(case.parameters, q, k, v, rows, *(() if variant.is_pattern else (weights,)))
         expected = torch.Size((*q.shape[:2], len(rows), q.shape[3]))
         if out.shape != expected or out.dtype != q.dtype:
             found = f"{out.dtype} {list(out.shape)}"
@@ -99,17 +128,24 @@ class Call:
     """What is timed: one call in a direction, on inputs that stay where they are and may get other content."""
 
     run: Callable[[], Any]
-    """`forward` gives the output; `training` the output, dQ, dK and dV; `backward` these three.
+    """`forward` gives the output; `training` the output and the gradients; `backward` the gradients alone.
 
-    The gradient of an input that is ignored is None.
+    They are dQ, dK, dV and those of the learned weights. The gradient of an input that is ignored is None.
     """
     renew: Callable[[], None]
     """To be called after the inputs got other content: `backward` makes its graph anew."""
     output: Callable[[], Tensor] | None = None
     """The output of the graph whose gradients `backward` computes."""
+    weights: Weights = ()
+    """What the program was built with."""
+
+    @property
+    def learned(self) -> Weights:
+        """The weights that have a gradient."""
+        return tuple(each for each in self.weights if each.requires_grad)
 
     def found(self, result: Any) -> tuple[Any, ...]:
-        """What `run` gave, as a proof looks at it: the output, and dQ, dK, dV but in `forward`."""
+        """What `run` gave, as a proof looks at it: the output, and but in `forward` the gradients."""
         if isinstance(result, tuple):
             return result if self.output is None else (self.output(), *result)
         return (result,)
@@ -118,7 +154,8 @@ class Call:
 def call(program: Program, given: Inputs, direction: Direction) -> Call:
     """One call in the given direction.
 
-    Gradients are `torch.autograd.grad(out, (q, k, v), dout)`. The graph of `backward` is made here, and kept.
+    Gradients are `torch.autograd.grad(out, (q, k, v), dout)`, learned weights beside q, k, v. The graph of `backward`
+    is made here, and kept.
     """
     attend = program.call
     if direction == "forward":
@@ -127,15 +164,16 @@ def call(program: Program, given: Inputs, direction: Direction) -> Call:
             with torch.no_grad():
                 return attend(given.q, given.k, given.v)
 
-        return Call(forward, _nothing)
+        return Call(forward, _nothing, weights=program.weights)
     leaves = tuple(tensor.detach().requires_grad_() for tensor in (given.q, given.k, given.v))
+    wanted = leaves + tuple(each for each in program.weights if each.requires_grad)
     if direction == "training":
 
         def training() -> object:
             out = attend(*leaves)
-            return out, *torch.autograd.grad(out, leaves, given.dout, allow_unused=True)
+            return out, *torch.autograd.grad(out, wanted, given.dout, allow_unused=True)
 
-        return Call(training, _nothing)
+        return Call(training, _nothing, weights=program.weights)
     graph: list[Tensor] = []
 
     def renew() -> None:
@@ -144,10 +182,10 @@ def call(program: Program, given: Inputs, direction: Direction) -> Call:
             graph.append(attend(*leaves))
 
     def backward() -> object:
-        return torch.autograd.grad(graph[0], leaves, given.dout, retain_graph=True, allow_unused=True)
+        return torch.autograd.grad(graph[0], wanted, given.dout, retain_graph=True, allow_unused=True)
 
     renew()
-    return Call(backward, renew, lambda: graph[0])
+    return Call(backward, renew, lambda: graph[0], program.weights)
 
 
 def ready(program: Program, given: Inputs, direction: Direction) -> Call:

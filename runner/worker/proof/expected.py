@@ -1,9 +1,10 @@
 """What a call must give at its own length: the oracle at every element, and how far from it each tensor may be.
 
 Of a pattern, the oracle streams over its spans (`stream`), in float32 where the case's dtype is no wider. A variant's
-own reference is asked in float64, some rows at a time. Beyond `MOST_PAIRS` allowed pairs over batch and heads, whole
-key heads with their queries are computed up to that many pairs, or of one head an evenly spread share of its rows and
-keys; of the others a few rows and keys each. What is not computed is NaN.
+own reference is asked in float64, some rows at a time. Beyond `MOST_PAIRS` allowed pairs over batch and heads (N^2 of a
+mechanism that is no pattern), whole key heads with their queries are computed up to that many pairs, or of one head an
+evenly spread share of its rows and keys; of the others a few rows and keys each. A reference is then asked for a few
+rows. What is not computed is NaN.
 """
 
 import pickle
@@ -20,7 +21,7 @@ from attnbench.runner.worker.proof import stream, textbook, tolerance
 from attnbench.runner.worker.proof.stream import Step, Units
 from attnbench.runner.worker.proof.textbook import FEW, spread
 from attnbench.suites import Case
-from attnbench.variants import IntArray, Spans
+from attnbench.variants import IntArray, Spans, Weights
 from attnbench.variants.kernels import _oracle
 from attnbench.variants.kernels._oracle import Oracle
 
@@ -49,17 +50,20 @@ class Expected:
     """The share of the elements that are known."""
 
 
-def of_case(case: Case, spans: Spans, contents: Sequence[Inputs], step: Step) -> list[Expected]:
+def of_case(case: Case, spans: Spans | None, contents: Sequence[Inputs], step: Step) -> list[Expected]:
     """What a call of the case must give on each of some contents of its inputs.
 
     Raises:
         Useless: the variant's own reference proves nothing.
     """
     reference, grads = calls.reference(case), case.setting.direction != "forward"
-    if reference is None:
+    if spans and reference is None:
         return of_pattern(spans, contents, grads=grads, step=step)
-    pairs = spans.pairs() * case.setting.shape.batch * case.setting.shape.heads
-    return [of_reference(reference, pairs, each, grads=grads, step=step) for each in contents]
+    if reference is None:
+        raise TypeError(f"{case.mechanism.name}: expected a pattern or a reference, found neither")
+    shape, weights = case.setting.shape, calls.weights(case)
+    pairs = (spans.pairs() if spans else shape.seq_len**2) * shape.batch * shape.heads
+    return [of_reference(reference, pairs, each, grads=grads, step=step, weights=weights) for each in contents]
 
 
 def of_pattern(spans: Spans, contents: Sequence[Inputs], *, grads: bool, step: Step) -> list[Expected]:
@@ -80,7 +84,9 @@ def of_pattern(spans: Spans, contents: Sequence[Inputs], *, grads: bool, step: S
     return found if max(apart) <= _PRECISE or narrow == torch.float64 else streamed(torch.float64)
 
 
-def of_reference(reference: Oracle, pairs: int, given: Inputs, *, grads: bool, step: Step) -> Expected:
+def of_reference(
+    reference: Oracle, pairs: int, given: Inputs, *, grads: bool, step: Step, weights: Weights = ()
+) -> Expected:
     """What a variant's own reference says; `pairs` are those that its pattern allows, over batch and heads.
 
     Beyond `MOST_PAIRS` it is asked for the outputs of a few rows alone: the gradients need all of them.
@@ -91,20 +97,23 @@ def of_reference(reference: Oracle, pairs: int, given: Inputs, *, grads: bool, s
     n, dtype = given.q.shape[2], given.q.dtype
     whole = pairs <= MOST_PAIRS
     rows = np.arange(n) if whole else spread(n, FEW)
-    exact = _asked(reference, Inputs(*(each.double() for each in given)), rows, grads and whole, step)
-    plain = _asked(reference, given, rows, grads and whole, step)
+    wide = tuple(each.detach().double().requires_grad_(each.requires_grad) for each in weights)
+    exact = _asked(reference, Inputs(*(each.double() for each in given)), wide, rows, grads and whole, step)
+    plain = _asked(reference, given, weights, rows, grads and whole, step)
     errors = [float((near.double() - want).abs().max()) for near, want in zip(plain, exact, strict=True)]
     scales = [float(want.abs().max()) for want in exact]
-    for name, error, scale in zip(tolerance.NAMES, errors, scales, strict=False):
-        if not error <= _USELESS * scale + tolerance.FLOORS[dtype]:
-            called = str(dtype).removeprefix("torch.")
+    floors = tolerance.floors(scales, dtype)
+    for place, (error, scale, floor) in enumerate(zip(errors, scales, floors, strict=True)):
+        if not error <= _USELESS * scale + floor:
+            called, name = str(dtype).removeprefix("torch."), tolerance.name(place)
             raise Useless(
                 f"the variant's reference in {called} is off by {error:.1e} in the {name} at N={n}: it proves nothing"
             )
     allowed = tolerance.allowed(errors, scales, dtype)
     if whole:
         return Expected(exact, allowed, 1.0)
-    like = [given.q, *given[:3]] if grads else [given.q]
+    learned = [each for each in weights if each.requires_grad]
+    like = [given.q, *given[:3], *learned] if grads else [given.q]
     values = tuple(torch.full_like(each, torch.nan, dtype=torch.float64) for each in like)
     values[0][:, :, torch.from_numpy(rows).to(given.q.device)] = exact[0]
     return Expected(values, allowed + (torch.inf,) * (len(values) - 1), _known(values))
@@ -174,19 +183,23 @@ def _partly(spans: Spans, few: IntArray, given: Units, into: tuple[Tensor, ...],
             to[:, where] = value
 
 
-def _asked(reference: Oracle, given: Inputs, rows: IntArray, grads: bool, step: Step) -> tuple[Tensor, ...]:
-    """The outputs of some rows, in order, and the gradients of q, k and v, from a few rows at a time."""
+def _asked(
+    reference: Oracle, given: Inputs, weights: Weights, rows: IntArray, grads: bool, step: Step
+) -> tuple[Tensor, ...]:
+    """The outputs of some rows, in order, and the gradients of q, k, v and learned weights, a few rows at a time."""
     height = max(1, _SCORES // given.q[..., 0].numel())
     outs: list[Tensor] = []
-    sums = [torch.zeros_like(each) for each in given[:3]] if grads else []
+    learned = [each.detach() for each in weights if each.requires_grad]
+    sums = [torch.zeros_like(each) for each in (*given[:3], *learned)] if grads else []
     for at in range(0, len(rows), height):
         where = torch.from_numpy(rows[at : at + height]).to(given.q.device)
         if grads:
-            out, *found = _oracle.gradients(*given[:3], where, given.dout[:, :, where], reference)
+            out, *found = _oracle.gradients(*given[:3], where, given.dout[:, :, where], reference, weights)
             for total, part in zip(sums, found, strict=True):
                 total += part
         else:
-            out = reference(*given[:3], where)
+            with torch.no_grad():
+                out = reference(*given[:3], where, *weights)
         outs.append(out)
         step()
     return (torch.cat(outs, dim=2), *sums)

@@ -13,12 +13,12 @@ from attnbench.runner.worker.call.calls import Inputs, inputs, wait
 from attnbench.runner.worker.proof import tolerance
 from attnbench.runner.worker.proof.expected import Expected, Useless, of_reference
 from attnbench.runner.worker.proof.verdict import Verdict, judge, unfit
-from attnbench.variants import Pattern, Setting, Shape, Spans
+from attnbench.variants import Parameters, Pattern, Setting, Shape, Spans
 from attnbench.variants.kernels import Program, _oracle
 from attnbench.variants.kernels._oracle import Oracle
 
-Takes = Callable[[Pattern, Shape], bool]
-"""Whether an implementation computes a pattern at a shape."""
+Takes = Callable[[Parameters, Shape], bool]
+"""Whether an implementation computes a mechanism with these parameters at a shape."""
 
 _BELOW = (1, 5, 61)
 _ABOVE = (97, 193, 389, 777, 1553)
@@ -30,27 +30,28 @@ _MOST_SCORES = 2**25
 
 
 def small(
-    pattern: Pattern, shape: Shape, takes: Takes | None = None, device: str = "cpu"
-) -> list[tuple[Pattern, Shape]]:
-    """Up to four small shapes at which to `check` an implementation of a case's pattern and shape.
+    parameters: Parameters, shape: Shape, takes: Takes | None = None, device: str = "cpu"
+) -> list[tuple[Parameters, Shape]]:
+    """Up to four small shapes at which to `check` an implementation of a case's mechanism and shape.
 
-    Odd lengths shorter than the case's own, at which the pattern exists: 1, 5, 61, and the first of 97, 193,
+    Odd lengths shorter than the case's own, at which the mechanism exists: 1, 5, 61, and the first of 97, 193,
     389, ... 1553 at which fewer than three in four pairs are allowed (of those that are not after the query, for a
-    causal pattern), or the one with the smallest share, so that there is structure to get wrong. A pattern that exists
-    at few lengths is replaced by one `near` each of these. Two batch entries, one where the implementation takes no
-    more, and two key heads where the case has as many, with their query heads. On CUDA 97 and 193 are left out, and
-    everywhere the shapes that the implementation does not take. There may be none that is left.
+    causal pattern), or the one with the smallest share, so that there is structure to get wrong; the first, where the
+    mechanism is no pattern. What exists at few lengths is replaced by one `near` each of these. Two batch entries, one
+    where the implementation takes no more, and two key heads where the case has as many, with their query heads. On
+    CUDA 97 and 193 are left out, and everywhere the shapes that the implementation does not take. There may be none
+    that is left.
     """
-    below = list(_there(map(pattern.near, _BELOW), shape, takes))
-    above = _sparse(_there(map(pattern.near, _ABOVE_ON_CUDA if device == "cuda" else _ABOVE), shape, takes))
+    below = list(_there(map(parameters.near, _BELOW), shape, takes))
+    above = _sparse(_there(map(parameters.near, _ABOVE_ON_CUDA if device == "cuda" else _ABOVE), shape, takes))
     return sorted({*below, *([above] if above else [])}, key=lambda each: each[1].seq_len)
 
 
 def _there(
-    patterns: Iterable[tuple[Pattern, int]], shape: Shape, takes: Takes | None
-) -> Iterator[tuple[Pattern, Shape]]:
+    kinds: Iterable[tuple[Parameters, int]], shape: Shape, takes: Takes | None
+) -> Iterator[tuple[Parameters, Shape]]:
     """Those that exist and are taken, shorter than the case's own shape, with their small shapes."""
-    for kind, n in patterns:
+    for kind, n in kinds:
         if n >= shape.seq_len or kind.unsupported(n) is not None:
             continue
         few = _few(shape, n)
@@ -66,12 +67,12 @@ def _few(shape: Shape, n: int) -> Shape:
     return replace(shape, batch=2, heads=kv_heads * group, kv_heads=kv_heads, seq_len=n)
 
 
-def _sparse(found: Iterable[tuple[Pattern, Shape]]) -> tuple[Pattern, Shape] | None:
+def _sparse(found: Iterable[tuple[Parameters, Shape]]) -> tuple[Parameters, Shape] | None:
     """The first that leaves out a good share of the pairs that it could allow; where none does, the one with most."""
-    sparsest: tuple[Pattern, Shape] | None = None
+    sparsest: tuple[Parameters, Shape] | None = None
     least = inf
     for kind, shape in found:
-        share = _share(kind.spans(shape.seq_len))
+        share = _share(kind.spans(shape.seq_len)) if isinstance(kind, Pattern) else 0.0
         if share < least:
             sparsest, least = (kind, shape), share
         if share < _DENSITY:
@@ -87,33 +88,33 @@ def _share(spans: Spans) -> float:
 
 
 def check(
-    program: Program, spans: Spans, setting: Setting, *, seed: int = 0, reference: Oracle | None = None
+    program: Program, spans: Spans | None, setting: Setting, *, seed: int = 0, reference: Oracle | None = None
 ) -> Verdict:
-    """Compare a program with the oracle at a small shape; dQ, dK and dV too but in the direction `forward`."""
+    """Compare a program with the oracle at a small shape; gradients too but in the direction `forward`."""
     gradients = setting.direction != "forward"
     given = inputs(setting.shape, setting.dtype, setting.device, seed)
     leaves = [each.clone().requires_grad_(gradients) for each in given[:3]]
     with torch.set_grad_enabled(gradients):
         out = program.call(*leaves)
-    problem = unfit(0, out, given)
+    problem = unfit(0, out, given.q, setting.shape.seq_len)
     if problem:
         return Verdict(inf, problem)
     found = [out.detach()]
     if gradients:
-        grads = torch.autograd.grad(out, leaves, given.dout, allow_unused=True)
-        found += [torch.zeros_like(to) if each is None else each for to, each in zip(leaves, grads, strict=True)]
+        wanted = [*leaves, *(each for each in program.weights if each.requires_grad)]
+        found += torch.autograd.grad(out, wanted, given.dout, allow_unused=True, materialize_grads=True)
     # An error of the device is then the kernel's own, and not the oracle's.
     wait(setting.device)
     try:
-        want = _dense(spans, given, gradients) if reference is None else _asked(reference, given, gradients)
+        if spans and reference is None:
+            want = _dense(spans, given, gradients)
+        elif reference:
+            want = of_reference(reference, 0, given, grads=gradients, step=_nothing, weights=program.weights)
+        else:
+            raise TypeError("expected a pattern or a reference, found neither")
     except Useless as useless:
         return Verdict(inf, str(useless))
     return judge(tuple(found), want, given, None, _nothing)
-
-
-def _asked(reference: Oracle, given: Inputs, gradients: bool) -> Expected:
-    """What a variant's own reference says of all rows."""
-    return of_reference(reference, 0, given, grads=gradients, step=_nothing)
 
 
 def _dense(spans: Spans, given: Inputs, gradients: bool) -> Expected:

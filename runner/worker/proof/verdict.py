@@ -12,7 +12,7 @@ from attnbench.runner.worker.call.calls import Inputs
 from attnbench.runner.worker.proof import stream
 from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.stream import Step
-from attnbench.runner.worker.proof.tolerance import NAMES
+from attnbench.runner.worker.proof.tolerance import name
 from attnbench.variants import IntArray, Spans
 
 _NEAR = 3 / 4
@@ -58,7 +58,7 @@ def judge(found: tuple[Tensor, ...], want: Expected, given: Inputs, spans: Spans
             if max(exact) > allowed:
                 at = where[int(np.argmax(exact))]
                 off = f"differs from the oracle by {max(exact):.1e}"
-                return Verdict(error, f"{NAMES[place]} {off} {_at(at.tolist(), got)}, allowed {allowed:.1e}")
+                return Verdict(error, f"{name(place)} {off} {_at(at.tolist(), got)}, allowed {allowed:.1e}")
     return Verdict(error, None)
 
 
@@ -76,23 +76,22 @@ def differs(first: tuple[Tensor, ...], again: tuple[Tensor, ...], want: Expected
         if bool(beyond.any()):
             at = [int(each) for each in np.unravel_index(int(beyond.argmax()), rows.shape)]
             return (
-                f"called again on the same inputs, its {NAMES[place]} differs by {float(beyond.max()):.1e} "
+                f"called again on the same inputs, its {name(place)} differs by {float(beyond.max()):.1e} "
                 f"{_at(at, one)}, allowed {allowed:.1e}"
             )
     return None
 
 
-def unfit(place: int, got: object, given: Inputs) -> str | None:
-    """Why what a call returned is no plain, finished tensor like the inputs, or nothing."""
-    like = given[max(place - 1, 0)]
-    name, expected = NAMES[place], f"expected a torch.Tensor {like.dtype} {list(like.shape)} on {like.device.type}"
+def unfit(place: int, got: object, like: Tensor, n: int) -> str | None:
+    """Why what a call at length n returned is no plain, finished tensor like another, or nothing."""
+    expected = f"{name(place)}: expected a torch.Tensor {like.dtype} {list(like.shape)} on {like.device.type}"
     if type(got) is not torch.Tensor:
         kind = type(got)
-        return f"{name}: {expected}, found {kind.__module__}.{kind.__qualname__} at N={given.q.shape[2]}"
+        return f"{expected}, found {kind.__module__}.{kind.__qualname__} at N={n}"
     lazy = got.layout is not torch.strided or got.is_conj() or got.is_neg()
     if lazy or (got.shape, got.dtype, got.device) != (like.shape, like.dtype, like.device):
         how = f"{got.dtype} {list(got.shape)} on {got.device.type}{', unfinished' if lazy else ''}"
-        return f"{name}: {expected}, found {how} at N={given.q.shape[2]}"
+        return f"{expected}, found {how} at N={n}"
     return None
 
 
@@ -101,11 +100,13 @@ def not_finite(place: int, got: Tensor) -> str | None:
     finite = got.isfinite()
     if bool(finite.all()):
         return None
-    return f"{NAMES[place]} is not finite {_at((~finite.all(dim=-1)).nonzero()[0].tolist(), got)}"
+    return f"{name(place)} is not finite {_at((~finite.all(dim=-1)).nonzero()[0].tolist(), got)}"
 
 
 def _at(where: Sequence[int], got: Tensor) -> str:
-    """A row of a tensor, in words."""
+    """A row of a tensor, in words: of an output or an input's gradient, else of a weight's gradient."""
+    if len(where) != len(("batch", "head", "row")):
+        return f"at row {list(where)}"
     batch, head, row = where
     return f"at N={got.shape[2]}, batch {batch}, head {head}, row {row}"
 

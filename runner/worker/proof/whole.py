@@ -11,7 +11,7 @@ from attnbench.runner.worker.call.calls import Call, Inputs
 from attnbench.runner.worker.proof import contents, digest, verdict
 from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.stream import Step
-from attnbench.variants import Spans
+from attnbench.variants import Spans, Weights
 
 
 class Wrong(Exception):
@@ -22,7 +22,8 @@ class Proof:
     """Looks at what calls gave on two contents of `given`, which they share.
 
     The first output and gradients of each content are held to the oracle at every element, later ones to the first. No
-    call may change its inputs, or what an earlier one gave. `spans` are None where a variant's own reference was asked.
+    call may change its inputs, its weights, which are to equal `weights`, or what an earlier one gave. `spans` are None
+    where a variant's own reference was asked.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Proof:
         both: tuple[Inputs, Inputs],
         wants: Sequence[Expected],
         spans: Spans | None,
+        weights: Weights,
         step: Step,
     ) -> None:
         self.max_abs_error = 0.0
@@ -43,6 +45,7 @@ class Proof:
         self._both = both
         self._wants = wants
         self._spans = spans
+        self._weights = weights
         self._step = step
         self._firsts: dict[int, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = {}
         """By content, what the first call gave, and a copy of it made at once."""
@@ -63,6 +66,7 @@ class Proof:
         self._step()
         calls.wait(self._given.q.device.type)
         unchanged(self._given, self._both[which])
+        unchanged_weights(self._call, self._weights)
         if which not in self._firsts:
             judged = verdict.judge(copy, self._wants[which], self._both[which], self._spans, self._step)
             self.max_abs_error = max(self.max_abs_error, judged.max_abs_error)
@@ -103,6 +107,17 @@ def unchanged(given: Inputs, content: Inputs) -> None:
         raise Wrong(f"a call changes its input {name}")
 
 
+def unchanged_weights(call: Call, weights: Weights) -> None:
+    """Look whether the weights of a call are bit for bit what they were.
+
+    Raises:
+        Wrong: one of them is not.
+    """
+    for number, pair in enumerate(zip(call.weights, weights, strict=True), 1):
+        if not torch.equal(*pair):
+            raise Wrong(f"a call changes its weight W{number}")
+
+
 def plain(call: Call, result: Any, given: Inputs) -> tuple[Tensor, ...]:
     """What a call gave, as plain tensors; the gradient of an input that it ignores is zero.
 
@@ -110,10 +125,11 @@ def plain(call: Call, result: Any, given: Inputs) -> tuple[Tensor, ...]:
         Wrong: one of them is no plain tensor that needs no further work, or is of another shape, dtype or device.
     """
     found = []
-    for place, each in enumerate(call.found(result)):
+    likes = given.q, *given[:3], *call.learned
+    for place, (each, like) in enumerate(zip(call.found(result), likes, strict=False)):
         if each is None and place:
-            each = torch.zeros_like(given[place - 1])
-        problem = verdict.unfit(place, each, given)
+            each = torch.zeros_like(like)
+        problem = verdict.unfit(place, each, like, given.q.shape[2])
         if problem:
             raise Wrong(problem)
         found.append(each.detach())

@@ -1,0 +1,185 @@
+"""Mechanisms that are no pattern: each is its formula, with its weights, and says what it costs."""
+
+import math
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from definitions import MECHANISMS, label
+from settings import case_of
+from torch import Tensor
+
+from attnbench import variants
+from attnbench.runner.worker import admission
+from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.probe import probe
+from attnbench.runner.worker.proof import small
+from attnbench.suites import Case, Status
+from attnbench.variants import Shape
+
+LENGTHS = (1, 5, 61, 97)
+BUDGET = 2**32
+
+
+def case(name: str, parameters: dict[str, Any], n: int, dtype: str = "float32", direction: str = "training") -> Case:
+    """A case of two query heads that share a key head, at about a length."""
+    near, n = variants.load(name).parameters(**parameters).near(n)
+    told = {each: getattr(near, each) for each in parameters}
+    return case_of(name, told, "own", Shape(2, 2, 1, n, 8), dtype, "cpu", direction)
+
+
+def step(*_: Any, **__: Any) -> None:
+    """A step that nobody waits for."""
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("n", LENGTHS)
+@pytest.mark.parametrize(("name", "parameters"), MECHANISMS, ids=label)
+def test_it_equals_its_reference_with_all_gradients(name: str, parameters: dict[str, Any], n: int, dtype: str) -> None:
+    made = case(name, parameters, n, dtype)
+    if made.parameters.unsupported(made.setting.shape.seq_len):
+        pytest.skip("no such length")
+    try:
+        program = calls.build(made)
+    except NotImplementedError:
+        pytest.skip("its own file refuses this dtype")
+    assert small.check(program, None, made.setting, reference=calls.reference(made)).problem is None
+
+
+@pytest.mark.parametrize(("name", "parameters"), MECHANISMS, ids=label)
+def test_a_probe_fills_every_number_but_pairs(name: str, parameters: dict[str, Any]) -> None:
+    found = probe(case(name, parameters, 130), BUDGET, step)
+    assert found.status is Status.PASSED, found.reason
+    assert found.allowed_pairs is None
+    assert found.flops
+    assert found.proved == 1
+    assert found.max_abs_error is not None
+
+
+@pytest.mark.parametrize(("name", "parameters"), MECHANISMS, ids=label)
+def test_training_is_three_times_the_work_of_a_forward_pass(name: str, parameters: dict[str, Any]) -> None:
+    flops = {
+        direction: admission.work(case(name, parameters, 128, direction=direction), None)[1]
+        for direction in ("forward", "backward", "training")
+    }
+    assert flops["training"] == 3 * (flops["forward"] or 0)
+    assert flops["backward"] == 2 * (flops["forward"] or 0)
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Softmax attention over all keys, of as many key heads as query heads."""
+    return (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(dim=-1) @ v
+
+
+def outputs(made: Case) -> tuple[Tensor, Tensor]:
+    """The case's outputs in float64, and those of softmax attention, where scores are small."""
+    given = calls.inputs(made.setting.shape, "float64", "cpu")
+    q, k = given.q / 3, given.k / 3
+    right = attention(q, *(each.repeat_interleave(2, dim=1) for each in (k, given.v)))
+    return calls.build(made).call(q, k, given.v), right
+
+
+def apart(found: Tensor, right: Tensor) -> float:
+    """The Frobenius norm of a difference, over that of what is right."""
+    return float((found - right).norm() / right.norm())
+
+
+def test_nystromformer_with_a_landmark_for_each_token_is_softmax_attention() -> None:
+    assert apart(*outputs(case("nystromformer", {"landmarks": 16, "steps": 40}, 16, "float64"))) < 1e-6
+
+
+def test_performer_comes_nearer_to_softmax_attention_with_more_features() -> None:
+    few, many = (apart(*outputs(case("performer", {"features": m}, 61, "float64"))) for m in (8, 8192))
+    assert many < 0.1 < few
+
+
+def test_linformer_averages_where_all_projections_are_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = case("linformer", {"projected": 3}, 61, "float64")
+    mean = torch.full((3, 61), 1 / 61, dtype=torch.float64)
+    monkeypatch.setattr(calls, "weights", lambda _: (mean, mean))
+    given = calls.inputs(made.setting.shape, "float64", "cpu")
+    found = calls.build(made).call(*given[:3])
+    assert torch.allclose(found, given.v.mean(dim=2, keepdim=True).expand_as(found))
+
+
+def test_linear_attention_reads_a_sum_over_the_keys() -> None:
+    made = case("linear", {}, 5, "float64")
+    given = calls.inputs(made.setting.shape, "float64", "cpu")
+    features = [torch.where(each > 0, each + 1, each.exp()) for each in given[:2]]
+    pairs = torch.einsum("bhid,bkjd->bhij", *features)
+    right = torch.einsum("bhij,bkjd->bhid", pairs / pairs.sum(dim=-1, keepdim=True), given.v)
+    assert torch.allclose(calls.build(made).call(*given[:3]), right)
+
+
+def test_weights_belong_to_a_mechanism_and_its_sizes() -> None:
+    made = case("performer", {"features": 8}, 61)
+    (first,) = calls.weights(made)
+    for same in (
+        made,
+        made.changed(direction="forward"),
+        made.changed(shape=replace(made.setting.shape, layout="bnhd")),
+    ):
+        assert torch.equal(first, calls.weights(same)[0])
+    for other in (case("performer", {"features": 9}, 61), case("performer", {"features": 8}, 97)):
+        assert not torch.equal(first, calls.weights(other)[0][:8])
+    assert torch.equal(first.bfloat16(), calls.weights(made.changed(dtype="bfloat16"))[0])
+
+
+def test_random_features_are_orthogonal_and_as_long_as_gaussian_rows() -> None:
+    (w,) = calls.weights(case("performer", {"features": 4096}, 61, "float64"))
+    block = w[:8] / w[:8].norm(dim=1, keepdim=True)
+    assert torch.allclose(block @ block.T, torch.eye(8, dtype=torch.float64), atol=1e-5)
+    assert float((w.norm(dim=1) ** 2).mean()) == pytest.approx(8, rel=0.05)
+
+
+FAULTS = {
+    "dW1": ("e, f = weights", "e, f = weights; e = e * 2 - e.detach()", "dW1 differs"),
+    "dW2-missing": ("e, f = weights", "e, f = weights; f = f.detach()", "dW2 differs"),
+    "changed": ("return scaled", "e.data.mul_(1.5); return scaled", "changes its weight W1"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_wrong_gradient_of_a_weight_and_a_changed_weight_are_found(
+    fault: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, wrong, expected = FAULTS[fault]
+    text = variants.file("linformer").read_text()
+    head, built = text.split("def build")
+    assert right in built
+    name = f"mine_{fault.lower().replace('-', '_')}"
+    (tmp_path / f"{name}.py").write_text(f"{head}def build{built.replace(right, wrong)}")
+    monkeypatch.setattr(variants, "__path__", [*variants.__path__])
+    variants.extend(tmp_path)
+    # Beyond the small lengths, where a wrong gradient would be found first.
+    found = probe(case(name, {"projected": 5}, 3), BUDGET, step)
+    assert found.status is Status.WRONG
+    assert expected in found.reason
+
+
+def test_what_is_missing_or_too_much_is_named(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from attnbench.suites.schema import catalog
+
+    text = variants.file("linear").read_text()
+    (tmp_path / "workless.py").write_text(text.replace("    work=work,\n", "").replace("    build=build,\n", ""))
+    window = variants.file("truncated").read_text()
+    (tmp_path / "weighted.py").write_text(re.sub(r"(VARIANT = Variant\(\s*\w+,)", r"\1 work=print,", window))
+    monkeypatch.setattr(variants, "__path__", [*variants.__path__])
+    variants.extend(tmp_path)
+    workless, weighted = sorted(map(str, catalog.problems()), key=lambda each: "workless" not in each)
+    assert "expected build and work in Variant(...), found none" in workless
+    assert "expected no work beside a pattern" in weighted
+
+
+@pytest.mark.parametrize("told", ["Work(-1)", "Work(0.5)", "7", "None"])
+def test_work_that_is_none_ends_the_case(told: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"mine_{abs(hash(told))}"
+    text = variants.file("linear").read_text().replace("    work=work,", f"    work=lambda *_: {told},")
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.setattr(variants, "__path__", [*variants.__path__])
+    variants.extend(tmp_path)
+    found = probe(case(name, {}, 5), BUDGET, step)
+    assert found.status is Status.FAILED
+    assert "work: expected Work(flops)" in found.reason

@@ -1,0 +1,70 @@
+"""Linear attention: the weight of a pair is a product of feature maps, summed over the keys before queries come.
+
+    o_i = sum_j phi(q_i) . phi(k_j) v_j / sum_j phi(q_i) . phi(k_j),   phi(x) = elu(x) + 1
+
+Every query depends on every key, and no score of a pair is computed: all queries share one `D x D` matrix of sums
+for each key head. Cost: 4 N D^2 FLOPs forward for one head.
+
+Source: Katharopoulos et al. 2020, "Transformers are RNNs: Fast Autoregressive Transformers with Linear Attention",
+arXiv 2006.16236, section 3.2.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from attnbench.variants import Parameters, Setting, Variant, Weights, Work, of_products
+from attnbench.variants.kernels import Program
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Linear(Parameters):
+    """It has no parameters."""
+
+
+def reference(parameters: Linear, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor", weights: Weights) -> "Tensor":
+    """The formula, pair by pair: outputs `B H R D` of the queries at `rows`."""
+    del parameters, weights
+    from torch.nn.functional import elu
+
+    k, v = (each.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for each in (k, v))
+    pairs = (elu(q[:, :, rows]) + 1) @ (elu(k) + 1).transpose(-2, -1)
+    return pairs @ v / pairs.sum(dim=-1, keepdim=True)
+
+
+def work(parameters: Linear, setting: Setting) -> Work:
+    """Two products with a `D x D` matrix for each query and each key, and one with their sums."""
+    del parameters
+    shape = setting.shape
+    queries, keys = (shape.batch * heads * shape.seq_len for heads in (shape.heads, shape.kv_heads))
+    return of_products(2 * shape.head_dim * (keys * shape.head_dim + queries * (shape.head_dim + 1)), setting.direction)
+
+
+def build(parameters: Linear, setting: Setting, weights: Weights) -> Program:
+    """Nothing to prepare."""
+    del parameters, weights
+    from torch.nn.functional import elu
+
+    if setting.dtype == "float16":
+        raise NotImplementedError("sums over all keys overflow in float16")
+    shape = setting.shape
+    shared = (shape.batch, shape.kv_heads, -1, shape.head_dim)
+
+    def attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
+        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        q, k = elu(q).reshape(shared) + 1, elu(k) + 1
+        summed, total = k.transpose(-2, -1) @ v, k.sum(dim=-2).unsqueeze(-1)
+        return (q @ summed / (q @ total)).view(shape.batch, shape.heads, shape.seq_len, shape.head_dim)
+
+    return Program(attend)
+
+
+VARIANT = Variant(
+    Linear,
+    source="Katharopoulos et al. 2020, arXiv 2006.16236",
+    build=build,
+    reference=reference,
+    work=work,
+)

@@ -1,0 +1,109 @@
+"""Nystromformer: softmax attention by way of a few landmarks, the means of segments of queries and of keys.
+
+    O = softmax(Q K~^T / sqrt(D)) Z softmax(Q~ K^T / sqrt(D)) V,   Z = pinv(softmax(Q~ K~^T / sqrt(D)))
+
+Q~ and K~ hold `landmarks` means each (m). The pseudoinverse is iterated `steps` times:
+Z <- Z (13 I - A Z (15 I - A Z (7 I - A Z))) / 4, from Z = A^T / (|A|_1 |A|_inf). The paper's convolution of the values
+belongs to the layer. N must be a multiple of m. Cost: 8 N m D + 2 N m (m + D) FLOPs forward for one head, about, and
+8 steps m^3.
+
+Source: Xiong et al. 2021, "Nystromformer: A Nystrom-Based Algorithm for Approximating Self-Attention",
+arXiv 2102.03902, section 3.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from attnbench.variants import Parameters, Setting, Variant, Weights, Work, of_products, parameter
+from attnbench.variants.kernels import Program
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Nystromformer(Parameters):
+    """Queries and keys meet at `landmarks` means of segments."""
+
+    landmarks: int = parameter("segments of the sequence, each with one mean", default=64, minimum=1)
+    steps: int = parameter("iterations of the pseudoinverse", default=6, minimum=1)
+
+    def unsupported(self, n: int) -> str | None:
+        """Segments must be equally long."""
+        if n % self.landmarks == 0:
+            return None
+        return f"segments of equal length need seq_len as a multiple of landmarks, found {n} and {self.landmarks}"
+
+    def near(self, n: int) -> tuple[Self, int]:
+        """A multiple of the landmarks that is about n."""
+        return self, max(1, n // self.landmarks) * self.landmarks
+
+
+def reference(
+    parameters: Nystromformer, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor", weights: Weights
+) -> "Tensor":
+    """The formula, from the left: outputs `B H R D` of the queries at `rows`."""
+    del weights
+    k, v = (each.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for each in (k, v))
+    few_q, few_k = (_means(each, parameters.landmarks) for each in (q, k))
+    inverse = _pseudoinverse(_softmax(few_q, few_k), parameters.steps)
+    return _softmax(q[:, :, rows], few_k) @ inverse @ _softmax(few_q, k) @ v
+
+
+def work(parameters: Nystromformer, setting: Setting) -> Work:
+    """Scores of all with the landmarks on either side, the pseudoinverse, and the products of the three with V."""
+    shape, m = setting.shape, parameters.landmarks
+    tall = 2 * shape.seq_len * m * (4 * shape.head_dim)
+    square = 2 * m * m * (2 * shape.head_dim) + parameters.steps * 4 * 2 * m**3
+    return of_products(shape.batch * shape.heads * (tall + square), setting.direction)
+
+
+def build(parameters: Nystromformer, setting: Setting, weights: Weights) -> Program:
+    """Nothing to prepare."""
+    del weights
+    repeats = setting.shape.heads // setting.shape.kv_heads
+
+    def attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
+        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        if repeats > 1:
+            k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
+        few_q, few_k = _means(q, parameters.landmarks), _means(k, parameters.landmarks)
+        inverse = _pseudoinverse(_softmax(few_q, few_k), parameters.steps)
+        # From the right: what is left is then as narrow as a head.
+        return _softmax(q, few_k) @ (inverse @ (_softmax(few_q, k) @ v))
+
+    return Program(attend)
+
+
+def _means(x: "Tensor", many: int) -> "Tensor":
+    """The means of `many` segments of `B H N D`."""
+    return x.reshape(*x.shape[:2], many, -1, x.shape[-1]).mean(dim=3)
+
+
+def _softmax(q: "Tensor", k: "Tensor") -> "Tensor":
+    """Attention weights of queries over keys."""
+    return (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(dim=-1)
+
+
+def _pseudoinverse(a: "Tensor", steps: int) -> "Tensor":
+    """An iterated pseudoinverse of `B H m m`."""
+    import torch
+
+    identity = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)
+    norms = a.abs().sum(dim=-2).amax(dim=-1) * a.abs().sum(dim=-1).amax(dim=-1)
+    z = a.transpose(-2, -1) / norms[..., None, None]
+    for _ in range(steps):
+        az = a @ z
+        z = z @ (13 * identity - az @ (15 * identity - az @ (7 * identity - az))) / 4
+    return z
+
+
+VARIANT = Variant(
+    Nystromformer,
+    source="Xiong et al. 2021, arXiv 2102.03902",
+    build=build,
+    reference=reference,
+    work=work,
+    examples=({"landmarks": 16}, {"landmarks": 1, "steps": 2}),
+)

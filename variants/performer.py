@@ -1,0 +1,95 @@
+"""Performer (FAVOR+): the softmax kernel as a product of positive random features, summed over the keys first.
+
+    O = diag(Q' (K'^T 1))^-1 Q' (K'^T V),   x' = exp(W x - |x|^2 / 2 - c) / sqrt(m) + eps,   x scaled by D^-1/4
+
+W holds `features` rows, orthogonal in blocks of D and as long as Gaussian ones are; it is drawn once and not learned.
+c keeps exponents small: for a query the largest of its own, for keys the largest of all, which cancels in the ratio but
+for eps = 1e-4. Cost: 4 N m D FLOPs forward for one head, and 2 N m D for the features of queries and of keys each.
+
+Source: Choromanski et al. 2021, "Rethinking Attention with Performers", arXiv 2009.14794, sections 2.3 and 2.4.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from attnbench.variants import Parameters, Setting, Variant, Weights, Work, of_products, parameter
+from attnbench.variants.kernels import Program
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+_EPS = 1e-4
+
+
+@dataclass(frozen=True)
+class Performer(Parameters):
+    """The weight of a pair is a product of `features` random features."""
+
+    features: int = parameter("random features", default=256, minimum=1)
+
+
+def weights(parameters: Performer, setting: Setting, generator: "Generator") -> Weights:
+    """W `[m, D]`: blocks of orthogonal rows, each as long as a Gaussian row; not learned."""
+    import torch
+
+    d, m = setting.shape.head_dim, parameters.features
+    blocks = [torch.linalg.qr(torch.randn(d, d, generator=generator))[0] for _ in range(-(-m // d))]
+    lengths = torch.randn(m, d, generator=generator).norm(dim=1, keepdim=True)
+    return (torch.cat(blocks)[:m] * lengths,)
+
+
+def reference(
+    parameters: Performer, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor", weights: Weights
+) -> "Tensor":
+    """The formula, pair by pair: outputs `B H R D` of the queries at `rows`."""
+    del parameters
+    k, v = (each.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for each in (k, v))
+    (w,) = weights
+    pairs = _features(q[:, :, rows], w, (-1,)) @ _features(k, w, (-2, -1)).transpose(-2, -1)
+    return pairs @ v / pairs.sum(dim=-1, keepdim=True)
+
+
+def work(parameters: Performer, setting: Setting) -> Work:
+    """The features of queries and keys, their sums with the values, and the queries' shares of these."""
+    shape = setting.shape
+    queries, keys = (shape.batch * heads * shape.seq_len for heads in (shape.heads, shape.kv_heads))
+    return of_products(4 * parameters.features * shape.head_dim * (queries + keys), setting.direction)
+
+
+def build(parameters: Performer, setting: Setting, weights: Weights) -> Program:
+    """Nothing to prepare."""
+    del parameters
+    if setting.dtype == "float16":
+        raise NotImplementedError("sums over all keys overflow in float16")
+    (w,) = weights
+    shape = setting.shape
+
+    def attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
+        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        q, k = _features(q, w, (-1,)), _features(k, w, (-2, -1))
+        q = q.reshape(shape.batch, shape.kv_heads, -1, q.shape[-1])
+        summed, total = k.transpose(-2, -1) @ v, k.sum(dim=-2).unsqueeze(-1)
+        return (q @ summed / (q @ total)).view(shape.batch, shape.heads, shape.seq_len, shape.head_dim)
+
+    return Program(attend)
+
+
+def _features(x: "Tensor", w: "Tensor", over: tuple[int, ...]) -> "Tensor":
+    """Features `B H N m` of vectors `B H N D`; the largest exponent over the dimensions `over` becomes 0."""
+    x = x / math.sqrt(math.sqrt(x.shape[-1]))
+    exponents = x @ w.transpose(0, 1)
+    largest = exponents.detach().amax(dim=over, keepdim=True)
+    positive = (exponents - (x**2).sum(dim=-1, keepdim=True) / 2 - largest).exp() + _EPS
+    return positive / math.sqrt(w.shape[0])
+
+
+VARIANT = Variant(
+    Performer,
+    source="Choromanski et al. 2021, arXiv 2009.14794",
+    build=build,
+    weights=weights,
+    reference=reference,
+    work=work,
+    examples=({"features": 32}, {"features": 7}),
+)
