@@ -87,6 +87,10 @@ class Probe(Result):
     """Of the allowed pairs: 4, 8 or 12 times pairs times head width."""
     max_abs_error: Error | None = None
     """Largest error of the output against the oracle in float64, over all lengths checked."""
+    error_vs_full: Error | None = None
+    """The mechanism's relative error against full attention, on inputs with structure."""
+    error_of_mean: Error | None = None
+    """The same of the mean of all values, which no attention at all gives."""
     proved: Share | None = None
     """The share of the elements of the output and the gradients, at the case's own length, that the proof looked at."""
     repeats_exactly: bool | None = None

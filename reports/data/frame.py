@@ -23,9 +23,10 @@ from attnbench.variants import AXES
 
 _WORDS = ("case", "variant", "parameters", "implementation", "status", "reason", "baseline", "label")
 _COUNTS = ("peak_bytes", "allowed_pairs", "computed_pairs", "flops")
+_APPROXIMATION = ("error_vs_full", "error_of_mean")
 _EXTRA_COUNTS = ("prepare_ns", "first_call_ns", "prepared_bytes", "resident_bytes", "predicted_bytes")
 _PROBED = (*_COUNTS, *_EXTRA_COUNTS, "reserved_bytes", "compile_ns")
-_OTHERS = dict.fromkeys(("max_abs_error", "proved", "proof_s"), "float64") | dict.fromkeys(
+_OTHERS = dict.fromkeys(("max_abs_error", "proved", "proof_s", *_APPROXIMATION), "float64") | dict.fromkeys(
     ("compile_cached", "repeats_exactly"), "boolean"
 )
 """What else a frame takes from a probe, and as what."""
@@ -37,7 +38,7 @@ COLUMNS = (
     *("label", "processes", "speedup_low", "speedup_high", "bound_speedup", "realised", "waste", *_EXTRA_COUNTS),
     "peak_fraction",
     *(*quality.COLUMNS, *memory.COLUMNS, *conditions.COLUMNS, "reserved_bytes", *roof.COLUMNS),
-    *("compile_ns", "compile_cached", *proof.COLUMNS, *(name for name in AXES if name not in _FIRST)),
+    *("compile_ns", "compile_cached", *proof.COLUMNS, *(name for name in AXES if name not in _FIRST), *_APPROXIMATION),
 )
 """The columns of a frame. Times are of one call; `speedup` is the baseline's time over the case's; `bound_speedup` the
 baseline's FLOPs over the case's; `realised` their ratio; `waste` computed pairs over allowed ones;
@@ -49,7 +50,9 @@ whose interval is at most +-1 %; `flags` what makes the numbers doubtful, see `r
 the peak with inputs and preparation, `net_bytes` the peak without the results; `roof_share` the FLOP/s of the case over
 those of the fastest matrix product seen beside it, see `reports.data.roof`; `compile_ns` what the first call took
 beyond a later one, and `compile_cached` whether torch had that on disk, both only where it compiles; for what proofs
-looked at and took see `reports.data.proof`; for the rest, which only CUDA has, `reports.data.conditions`."""
+looked at and took see `reports.data.proof`; `error_vs_full` the mechanism's relative error against full attention on
+inputs with structure, and `error_of_mean` that of the mean of all values; for the rest, which only CUDA has,
+`reports.data.conditions`."""
 
 NOT_REACHED = "not reached"
 NOT_TIMED = "not timed: the run ended before"

@@ -87,6 +87,7 @@ def work(setting: Setting) -> str:
         "speed-up",
         "realised",
         "error",
+        "error vs full (of mean)",
     ]
     found = [(name, cells.by_length(part).get(n)) for name, part in attempted(setting.frame)]
     rows = [[escape.text(name), *cells.work(row)] for name, row in found if row is not None]

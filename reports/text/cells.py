@@ -179,9 +179,9 @@ def multiple(value: float) -> str:
 
 
 def work(row: pd.Series) -> list[str]:
-    """Pairs, waste, GFLOP/s and its share of the roof, speed-up by work, in fact and their ratio, and the error."""
+    """Pairs, waste, GFLOP/s and its share of the roof, speed-up by work, in fact and their ratio, and the errors."""
     if row["status"] != "passed":
-        return [SHORT[row["status"]], *[""] * 8]
+        return [SHORT[row["status"]], *[""] * 9]
     return [
         *(NONE if pd.isna(row[name]) else f"{row[name]:,}" for name in ("allowed_pairs", "computed_pairs")),
         _or_none(row["waste"], "{:.2f}"),
@@ -191,7 +191,15 @@ def work(row: pd.Series) -> list[str]:
         times(row) or NONE,
         _percent(row["realised"]),
         _or_none(row["max_abs_error"], "{:.1e}"),
+        _vs_full(row),
     ]
+
+
+def _vs_full(row: pd.Series) -> str:
+    """The error against full attention, and that of the mean of all values: `0.24 (0.95)`."""
+    if pd.isna(row["error_vs_full"]):
+        return NONE
+    return f"{row['error_vs_full']:.2g} ({row['error_of_mean']:.2g})"
 
 
 def _rate(row: pd.Series) -> str:

@@ -1,6 +1,7 @@
 """Probe, in a worker: one careful look at a case. Nothing is timed before it is proved right."""
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from attnbench.runner.worker.call.calls import Call, Inputs
 from attnbench.runner.worker.process import failure, leftovers, settings
 from attnbench.runner.worker.process.progress_marker import Stage
 from attnbench.runner.worker.process.settings import Lasting, State
-from attnbench.runner.worker.proof import contents, counts, expected, recall, small
+from attnbench.runner.worker.proof import approximation, contents, counts, expected, recall, small
 from attnbench.runner.worker.proof.expected import Expected, Useless
 from attnbench.runner.worker.proof.stopwatch import Stopwatch
 from attnbench.runner.worker.proof.whole import Proof, Wrong
@@ -77,6 +78,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
         # Before anything of the case's kernel is there at this length.
         both = contents.proved(setting.shape, setting.dtype, setting.device)
         wants = _expected(case, spans, both, stage, oracle)
+        error_vs_full, error_of_mean = _approximation(case, spans, stage)
 
     stage("building layouts and masks")
     forget()
@@ -144,6 +146,8 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
         computed_pairs=computed_pairs,
         flops=flops,
         max_abs_error=max_abs_error,
+        error_vs_full=error_vs_full,
+        error_of_mean=error_of_mean,
         proved=proved,
         repeats_exactly=repeats_exactly,
         output_digest=output_digest,
@@ -166,6 +170,16 @@ def _expected(
             return expected.shared(key, oracle, make, case.setting.device)
     except Useless as useless:
         raise Ended(Status.WRONG, str(useless)) from None
+
+
+def _approximation(case: Case, spans: Spans | None, stage: Stage) -> tuple[float | None, float | None]:
+    """The errors against full attention of the mechanism and of the mean of all values; None where not finite."""
+    going_on = partial(stage, "comparing it with full attention", aside=True)
+    going_on()
+    with _ending("against full attention"):
+        errors = approximation.of_case(case, spans, going_on)
+    mechanism, mean = (each if math.isfinite(each) else None for each in errors)
+    return mechanism, mean
 
 
 @contextmanager

@@ -98,8 +98,8 @@ def of_reference(
     whole = pairs <= MOST_PAIRS
     rows = np.arange(n) if whole else spread(n, FEW)
     wide = tuple(each.detach().double().requires_grad_(each.requires_grad) for each in weights)
-    exact = _asked(reference, Inputs(*(each.double() for each in given)), wide, rows, grads and whole, step)
-    plain = _asked(reference, given, weights, rows, grads and whole, step)
+    exact = asked(reference, Inputs(*(each.double() for each in given)), wide, rows, grads and whole, step)
+    plain = asked(reference, given, weights, rows, grads and whole, step)
     errors = [float((near.double() - want).abs().max()) for near, want in zip(plain, exact, strict=True)]
     scales = [float(want.abs().max()) for want in exact]
     floors = tolerance.floors(scales, dtype)
@@ -183,7 +183,7 @@ def _partly(spans: Spans, few: IntArray, given: Units, into: tuple[Tensor, ...],
             to[:, where] = value
 
 
-def _asked(
+def asked(
     reference: Oracle, given: Inputs, weights: Weights, rows: IntArray, grads: bool, step: Step
 ) -> tuple[Tensor, ...]:
     """The outputs of some rows, in order, and the gradients of q, k, v and learned weights, a few rows at a time."""

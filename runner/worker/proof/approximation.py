@@ -1,0 +1,99 @@
+"""How far a mechanism is from full attention, on inputs in which queries have something to find.
+
+    error_vs_full = |o - f| / |f|,   error_of_mean = |m - f| / |f|   (Frobenius norms over evenly spread rows)
+
+o is the output of the mechanism's oracle in float64, f that of full attention, and m the mean of all values: what no
+attention at all gives. Where a mechanism never looks ahead, f and m do not either.
+
+In the inputs neighbours are alike, and one key in 64 is a peak that every query looks for. Of standard normal e, n, u:
+
+    x_t = (e_t + ... + e_(t + 63)) / 8                  a path for q and k, and another one for v
+    q_t = a x_t + b u + 0.7 n_t                         a = sqrt(8 / sqrt(D)),   b = sqrt(4 / sqrt(D))
+    k_t = a x_t + b u [t is a peak] + 0.7 n'_t
+
+In the mean a query has a score of 8 with its own key, 8 - d / 8 with a key at a distance of d < 64, and 4 more with a
+peak.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call.calls import Inputs
+from attnbench.runner.worker.proof import expected, stream
+from attnbench.runner.worker.proof.stream import Step
+from attnbench.runner.worker.proof.textbook import spread
+from attnbench.suites import Case
+from attnbench.variants import IntArray, Shape, Spans
+
+_ROWS = 256
+_SMOOTH, _EVERY = 64, 64
+_LOCAL, _PEAK, _NOISE = 8.0, 4.0, 0.7
+
+
+def of_case(case: Case, spans: Spans | None, step: Step) -> tuple[float, float]:
+    """`error_vs_full` and `error_of_mean` of the case's mechanism at its shape, for one batch entry."""
+    reference, shape = calls.reference(case), case.setting.shape
+    n, d = shape.seq_len, shape.head_dim
+    # The heads of a pattern are alike.
+    heads, kv_heads = (1, 1) if reference is None else (shape.heads, shape.kv_heads)
+    given = Inputs(*(each.to(case.setting.device) for each in inputs(Shape(1, heads, kv_heads, n, d))))
+    rows, full = spread(n, _ROWS), Spans.of(n, (0, n))
+    causal = getattr(case.parameters, "causal", False) if spans is None else _is_causal(spans)
+    right = _attention(full.causal() if causal else full, given, rows, step)
+    if reference:
+        weights = tuple(each.detach().double() for each in calls.weights(case))
+        found = expected.asked(reference, given, weights, rows, False, step)[0]
+    elif spans:
+        found = _attention(spans, given, rows, step)
+    else:
+        raise TypeError(f"{case.mechanism.name}: expected a pattern or a reference, found neither")
+    mean = _means(given.v, rows, causal).repeat_interleave(heads // kv_heads, dim=1)
+    return _apart(found, right), _apart(mean, right)
+
+
+def inputs(shape: Shape, seed: int = 0) -> Inputs:
+    """Queries `1 H N D`, keys and values `1 K N D` as above, in float64 on the CPU; `dout` is that of any inputs."""
+    generator = torch.Generator().manual_seed(seed)
+    local, peak = (math.sqrt(each / math.sqrt(shape.head_dim)) for each in (_LOCAL, _PEAK))
+    group = shape.heads // shape.kv_heads
+
+    def normal(heads: int, n: int) -> Tensor:
+        return torch.randn(1, heads, n, shape.head_dim, generator=generator, dtype=torch.float64)
+
+    def path() -> Tensor:
+        sums = normal(shape.kv_heads, shape.seq_len + _SMOOTH).cumsum(dim=2)
+        return (sums[:, :, _SMOOTH:] - sums[:, :, :-_SMOOTH]) / math.sqrt(_SMOOTH)
+
+    x, v, sought = path(), path(), peak * normal(shape.kv_heads, 1)
+    peaks = torch.rand(shape.seq_len, 1, generator=generator, dtype=torch.float64) < 1 / _EVERY
+    q = (local * x + sought).repeat_interleave(group, dim=1) + _NOISE * normal(shape.heads, shape.seq_len)
+    k = local * x + sought * peaks + _NOISE * normal(shape.kv_heads, shape.seq_len)
+    return Inputs(q, k, v, torch.zeros_like(q))
+
+
+def _attention(spans: Spans, given: Inputs, rows: IntArray, step: Step) -> Tensor:
+    """Outputs `1 H R D` of the queries at some rows."""
+    out = stream.at_rows(spans, rows, stream.units(given, torch.float64), grads=False, step=step)[0]
+    return out.reshape(1, given.q.shape[1], len(rows), -1)
+
+
+def _means(v: Tensor, rows: IntArray, causal: bool) -> Tensor:
+    """The mean `1 K R D` of all values, or of those up to each of some rows."""
+    many = torch.arange(1, v.shape[2] + 1, device=v.device, dtype=v.dtype)[:, None]
+    means = v.cumsum(dim=2) / many
+    return (
+        means[:, :, torch.from_numpy(rows).to(v.device)] if causal else means[:, :, -1:].expand(-1, -1, len(rows), -1)
+    )
+
+
+def _is_causal(spans: Spans) -> bool:
+    """Whether no query sees a key after itself."""
+    return spans.causal().pairs() == spans.pairs()
+
+
+def _apart(found: Tensor, right: Tensor) -> float:
+    """The norm of a difference over that of what is right."""
+    return float((found - right).norm() / right.norm())
