@@ -422,3 +422,10 @@ def test_cases_without_times_cost_the_others_nothing() -> None:
     assert judge(beside, Rule())[0][:10] == judge(alone, Rule())[0]
     told = [detectable_at_once(each.error, each.freedom, Rule())[:10].tolist() for each in (alone, beside)]
     assert told[0] == told[1]
+
+
+def test_an_axis_that_changed_altogether_is_named(tmp_path: Path) -> None:
+    """A suite that now has another number of threads measures other cases."""
+    found = compared(tmp_path, replace(QUIET, threads=(1, 2)), replace(QUIET, threads=("auto",)))
+    assert "no case is in both: threads is auto in A and 1 and 2 in B" in answer(found)
+    assert not any("no case is in both" in each for each in answer(compared(tmp_path / "same", QUIET)))

@@ -7,7 +7,9 @@ from attnbench.reports.compare.comparison import Comparison, Ratio
 from attnbench.reports.data.settings import varied
 from attnbench.reports.decision.verdict import COMPARED, Verdict
 from attnbench.reports.text import escape
+from attnbench.reports.text.phrases import listed
 from attnbench.suites import fingerprint
+from attnbench.variants import AXES
 
 _MOST_NAMED = 5
 _METRICS = {"verdict": "time", "memory": "peak memory", "work": "work", "operators": "operators", "error": "error"}
@@ -20,6 +22,7 @@ def answer(comparison: Comparison) -> list[str]:
         return [
             *cut,
             f"Nothing could be compared: {_counts(comparison, 'verdict') or _none(comparison)}.",
+            *_axes(comparison),
             *_machines(comparison),
         ]
     told = [f"{word}: {_counts(comparison, metric)}" for metric, word in _METRICS.items() if _told(comparison, metric)]
@@ -37,6 +40,18 @@ def answer(comparison: Comparison) -> list[str]:
 def _none(comparison: Comparison) -> str:
     """Why a comparison has no case."""
     return "no two cases differ by that alone" if comparison.ratio is Ratio.CASES else "neither side has a case"
+
+
+def _axes(comparison: Comparison) -> list[str]:
+    """The axes in which every case that A alone has differs from every one that B alone has."""
+    verdicts = comparison.frame["verdict"]
+    sides = [comparison.frame[verdicts == each.value] for each in (Verdict.MISSING, Verdict.NEW)]
+    if any(side.empty for side in sides):
+        return []
+    values = {name: [list(dict.fromkeys(map(str, side[name]))) for side in sides] for name in AXES}
+    apart = {name: pair for name, pair in values.items() if not {*pair[0]} & {*pair[1]}}
+    told = [f"{name} is {listed(a)} in A and {listed(b)} in B" for name, (a, b) in apart.items()]
+    return [f"no case is in both: {'; '.join(told)}"] if told else []
 
 
 def _told(comparison: Comparison, metric: str) -> bool:
