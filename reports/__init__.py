@@ -1,4 +1,4 @@
-"""Reading rows: statistics, tables, figures, pages. Needs neither torch nor the runner; from Python, `load`."""
+"""Reading run folders: statistics, tables, figures, pages. Needs neither torch nor the runner; from Python, `load`."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Fields of what is written down: the numbers that each may hold, and reading them as they are declared."""
+"""Field types of records: the range of each number, and reading values as they are declared."""
 
 import re
 from collections.abc import Callable, Collection, Hashable

@@ -1,4 +1,4 @@
-"""What two machines must share for their numbers to be comparable."""
+"""The facts that two machines must share for their numbers to be comparable."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The cases of a suite that a command line asks for."""
+"""Filter that selects a subset of a suite's cases."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a profile of a case found: the rows of `profile.jsonl`."""
+"""Rows of `profile.jsonl`: the profile of one case."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a run writes down: the rows of `samples.jsonl`."""
+"""Rows of `samples.jsonl`: the results of probes and samples."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

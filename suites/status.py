@@ -1,4 +1,4 @@
-"""How a case ended."""
+"""The status with which a case ended."""
 
 from enum import StrEnum
 

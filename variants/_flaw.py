@@ -1,4 +1,4 @@
-"""What makes a pattern none at a length: a query that sees no key, spans that overlap, two definitions that differ."""
+"""Checks a pattern at a length: queries that see no key, spans that overlap, two definitions that differ."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Which keys each query may see: a pattern, and the spans it is made of."""
+"""A pattern: which keys each query may see, as spans."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

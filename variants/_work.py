@@ -1,4 +1,4 @@
-"""What one call has to compute."""
+"""The work of one call: FLOPs and pairs."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a comparison found, in words."""
+"""The result of a comparison in sentences."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What `bench ab` left, read: two revisions that were measured in one go."""
+"""Reads the results of `bench ab`: two revisions measured in one run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One case of a comparison as the text of a table's cell."""
+"""Table cells for one case of a comparison."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What is the same and what differs between two things that were measured, case by case."""
+"""The result of comparing two measurements case by case."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

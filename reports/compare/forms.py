@@ -1,4 +1,4 @@
-"""A comparison for machines: GitHub's summaries, annotations and comments, and JUnit.
+"""A comparison for other programs: GitHub summaries, annotations and comments, and JUnit.
 
 Limits are GitHub's: a step summary above 1 MiB is refused, of annotations a step shows ten of each kind, and a comment
 holds 65,536 characters.

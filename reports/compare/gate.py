@@ -1,4 +1,4 @@
-"""What a comparison finds that a policy does not let pass."""
+"""The findings of a comparison that violate a policy."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Verdicts on what does not scatter: peak memory, pairs, operators, and the error against the oracle."""
+"""Verdicts on deterministic metrics: peak memory, pairs, operators, and the error against the oracle."""
 
 from collections.abc import Mapping
 

@@ -1,1 +1,1 @@
-"""From a run's folder to one tidy table: reading, columns, flags, and stored baselines."""
+"""From a run folder to one tidy table: reading, columns, flags, and stored baselines."""

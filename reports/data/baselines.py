@@ -1,4 +1,4 @@
-"""Stored runs to check against: one compressed file each, made of the run's data files alone."""
+"""Stored runs to check against: one compressed file each, made of the run's data files only."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""What was seen of the device while a case was timed there; only CUDA has any of it."""
+"""Device conditions during timing (CUDA only): host time, hot-cache time, throttling."""
 
 from collections.abc import Sequence
 from statistics import median

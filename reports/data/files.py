@@ -1,4 +1,4 @@
-"""Files of a report, written whole or not at all."""
+"""Atomic writing of report files."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Flags: what makes a case's numbers doubtful. Nothing is dropped for it."""
+"""Flags that mark a case's numbers as doubtful. Flagged cases are kept."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

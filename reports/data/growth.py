@@ -1,4 +1,4 @@
-"""How time and memory grow with the length, and from which length on a series is faster than its baseline."""
+"""How time and memory grow with the length, and from which length a series is faster than its baseline."""
 
 from typing import Any, cast
 

@@ -1,4 +1,4 @@
-"""Memory of a case beside its peak: all that a call needs, and what is left without its results."""
+"""Memory columns derived from the peak: with inputs and preparation, and without the results."""
 
 import numpy as np
 import pandas as pd

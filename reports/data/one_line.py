@@ -1,4 +1,4 @@
-"""Foreign text on one line: reasons come from exceptions, names from suites."""
+"""Untrusted text on one line: exception messages, suite names."""
 
 import re
 

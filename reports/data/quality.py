@@ -1,4 +1,4 @@
-"""How far the numbers of each case can be trusted: the parts of its spread, and its flags."""
+"""How far each case's numbers can be trusted: components of its spread, and flags."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A folder as the runner leaves it: `run.json`, and files of JSON lines."""
+"""Reads a run folder: `run.json` and files of JSON lines."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping

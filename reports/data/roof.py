@@ -1,4 +1,4 @@
-"""How near each case comes to the machine's own roof, measured beside it."""
+"""Share of the machine's roof that each case reaches; the roof is measured beside it."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A setting: what cases must share to stand in one table or panel. A series: one line through its lengths."""
+"""Settings (what cases of one table or panel share) and series (one line over the lengths)."""
 
 from dataclasses import fields
 from typing import NamedTuple, cast

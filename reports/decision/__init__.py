@@ -1,1 +1,1 @@
-"""The statistical decision between two arms: whether a case is slower, faster, unchanged, or open."""
+"""The statistical decision between two arms: slower, faster, unchanged, or inconclusive."""

@@ -1,4 +1,4 @@
-"""What pairs of processes say about each case: means, intervals and t tests on the log scale.
+"""Statistics of paired processes for each case: means, intervals and t tests on the log scale.
 
 A pair gives one number for a case, `d = log(time_B / time_A)`. Cases may differ in their number of pairs; C counts
 cases. Without any spread the mean counts as exact: a t statistic is then infinite, or 0 at no distance.

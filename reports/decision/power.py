@@ -1,4 +1,4 @@
-"""What the two-stage procedure can find: its power, and the smallest slow-down it finds with good power.
+"""Power of the two-stage procedure, and the smallest slow-down it finds with good power.
 
 The model: a pair's log ratio is normal about the true change, with one spread in both stages. Then, given the spread
 that a stage happens to estimate, the stage's t test and its floor are two thresholds on the same mean, of which the

@@ -1,4 +1,4 @@
-"""How often a procedure errs, as a self-test counts it: bounds and intervals whose unit is the run.
+"""Error rates of a procedure, as a self-test counts them: bounds and intervals whose unit is the run.
 
 Cases of one run share a machine and an hour, so their errors come together. What repeats independently is the run.
 """

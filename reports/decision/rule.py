@@ -1,4 +1,4 @@
-"""The rule of an A/B comparison: how many pairs, at which levels, and from which size on a change counts."""
+"""Parameters of an A/B comparison: number of pairs, significance levels, and the smallest change that counts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Verdicts: what a comparison says of a case."""
+"""Verdicts of a comparison on a case."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""The cases of a run as other benchmark tools know them: named values."""
+"""The cases of a run as named values, the form that other benchmark tools use."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

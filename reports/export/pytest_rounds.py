@@ -1,4 +1,4 @@
-"""What pytest-benchmark tells of the rounds of a benchmark, by its definitions."""
+"""Statistics over rounds, by pytest-benchmark's definitions."""
 
 from collections.abc import Sequence
 from statistics import mean, median, stdev

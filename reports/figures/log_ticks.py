@@ -1,4 +1,4 @@
-"""Where the ticks of a logarithmic axis stand, and what they say."""
+"""Positions and labels of ticks on logarithmic axes."""
 
 import math
 from collections.abc import Callable, Sequence

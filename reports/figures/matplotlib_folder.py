@@ -1,4 +1,4 @@
-"""Where matplotlib keeps its settings and its list of fonts: a folder of our own where it cannot write its usual one.
+"""A folder for matplotlib's settings and font list where it cannot write its usual one.
 
 Import this before matplotlib, which looks for the folder when it is imported, and gives advice where there is none.
 """

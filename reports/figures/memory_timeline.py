@@ -1,4 +1,4 @@
-"""The memory that is held within one call."""
+"""Memory held over the course of one call."""
 
 import math
 import textwrap

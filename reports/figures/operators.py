@@ -1,4 +1,4 @@
-"""What each operator takes of one call, as stacked bars."""
+"""Time of each operator within one call, as stacked bars."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""A figure of panels: a column per direction, a row per device, dtype and shape; across, most often the length."""
+"""A figure of panels: one column per direction, one row per device, dtype and shape; mostly over the length."""
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence

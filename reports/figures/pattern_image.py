@@ -1,4 +1,4 @@
-"""Which keys each query sees, as a picture: for a terminal, as SVG and as PNG. Queries go down, keys across."""
+"""A pattern as a picture, queries down, keys across: for a terminal, as SVG and as PNG."""
 
 import html
 import io

@@ -1,4 +1,4 @@
-"""How each series looks, the same in every figure of a run."""
+"""Colour, marker and line of each series, the same in every figure of a run."""
 
 from typing import Any, NamedTuple
 

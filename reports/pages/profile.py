@@ -1,4 +1,4 @@
-"""Profiles: where the time and the memory of cases go, from `profile.jsonl` alone."""
+"""The page of a run's profiles, from `profile.jsonl` only."""
 
 from collections.abc import Mapping
 from functools import partial

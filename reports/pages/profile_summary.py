@@ -1,4 +1,4 @@
-"""What the report of a run says of its profiles."""
+"""The section on profiles in a run's report."""
 
 from collections.abc import Mapping
 from functools import partial

@@ -1,4 +1,4 @@
-"""A run's own folder of results, rebuilt from `run.json` and `samples.jsonl` alone."""
+"""The report of a run, rebuilt from `run.json` and `samples.jsonl` only."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Allowed pairs by pencil and paper, to hold the counted ones against."""
+"""Closed formulas for the numbers of allowed pairs, to check the counted ones."""
 
 from collections.abc import Callable, Mapping
 from math import isqrt

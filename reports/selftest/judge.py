@@ -1,4 +1,4 @@
-"""Judge a self-test: what was found, held against what must be reached."""
+"""Judges a self-test: each figure against its target."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""From which point on one series is faster than another."""
+"""The point from which one series is faster than another."""
 
 import math
 from typing import NamedTuple

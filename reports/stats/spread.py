@@ -1,4 +1,4 @@
-"""Where the spread of a case comes from: between values, between processes, or a drift; on the log scale.
+"""Components of a case's spread on the log scale: between values, between processes, and drift.
 
 C counts cases, P processes. The standard deviations are those of a one-way random-effects analysis of variance, a
 process being a group: `log t = mean + b_process + w_value`.

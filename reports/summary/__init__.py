@@ -1,1 +1,1 @@
-"""What a run says beside its table: sweeps over keys, directions, threads, operators."""
+"""Summaries of a run beside its table: sweeps over keys, directions, threads, operators."""

@@ -1,4 +1,4 @@
-"""What gradients cost: the time and peak memory of `backward` and `training` over those of `forward`."""
+"""Cost of gradients: time and peak memory of `backward` and `training` over those of `forward`."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Operators as figures and tables take them: which cases of a setting were profiled, and names that are short."""
+"""Profiled operators for figures and tables, with short names."""
 
 from collections.abc import Mapping
 

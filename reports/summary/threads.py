@@ -1,4 +1,4 @@
-"""What more threads buy: the time with the fewest threads over that with the most."""
+"""Gain from threads: the time with the fewest threads over that with the most."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

@@ -1,1 +1,1 @@
-"""Words and numbers for people: units, escapes, cells, and the answer in sentences."""
+"""Text for people: units, escapes, cells, and the answer in sentences."""

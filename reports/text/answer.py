@@ -1,4 +1,4 @@
-"""The answer to a suite's question in words, each of them true of the tables."""
+"""The answer to a suite's question in sentences that the tables confirm."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What gradients cost, in words."""
+"""Sentences on the cost of gradients."""
 
 import math
 from itertools import groupby

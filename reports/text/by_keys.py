@@ -1,4 +1,4 @@
-"""Over keys per query, in words: up to how many a pattern beats the baseline, what one more costs, what is realised."""
+"""Sentences on keys per query: up to how many a pattern beats the baseline, cost per key, realised share."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Over lengths, in words: who beats the baseline from when on, who is fastest, how time and memory grow."""
+"""Sentences on lengths: from which length a series beats the baseline, which is fastest, how time and memory grow."""
 
 import math
 

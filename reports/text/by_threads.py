@@ -1,4 +1,4 @@
-"""What more threads buy, in words."""
+"""Sentences on the gain from threads."""
 
 from itertools import groupby
 

@@ -1,4 +1,4 @@
-"""One case, series or sweep as the text of a table's cell."""
+"""Table cells for one case, series or sweep."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Who is faster than the baseline, in words: from or up to where on, everywhere, or nowhere that was measured."""
+"""Phrases for crossover results."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Foreign text inside Markdown: reasons come from exceptions, names from suites."""
+"""Untrusted text inside Markdown: exception messages, suite names."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What passed, what is flagged, and what did not pass and why, in words."""
+"""Sentences on what passed, what is flagged, and what did not pass."""
 
 import pandas as pd
 

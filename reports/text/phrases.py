@@ -1,4 +1,4 @@
-"""Words of sentences: what is joined, and numbers with their intervals."""
+"""Building blocks of sentences: lists, and numbers with intervals."""
 
 import math
 from collections.abc import Sequence

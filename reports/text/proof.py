@@ -1,4 +1,4 @@
-"""What a report says of the proofs: what they did not look at, and what they took."""
+"""Sentences on the proofs: elements not checked, and time."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Numbers as people read them: units, and no more digits than an interval bears out."""
+"""Numbers with units, and with no more digits than their interval justifies."""
 
 import math
 

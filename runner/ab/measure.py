@@ -1,4 +1,4 @@
-"""Two revisions measured in one go: both checked, then timed by live workers that take turns.
+"""Measures two revisions in one run: both are checked, then timed by two workers that take turns.
 
 What is found is appended to `ab.jsonl`; `reports.compare.between_revisions` reads it. The suite and what measures come
 from the installation, the code under test from each revision's import root, which comes first on its arm's path.

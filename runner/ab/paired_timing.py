@@ -1,4 +1,4 @@
-"""Two arms measured against each other: two live workers that take turns, in pairs of fresh processes.
+"""Times two arms against each other in pairs of fresh processes that take turns.
 
 One pair gives each case one number: the median over its turns of log(time of B / time of A). Turns are about one
 millisecond long and follow each other at once, handed over between the workers themselves, so that whatever drifts

@@ -1,4 +1,4 @@
-"""Two revisions of a git repository, laid out as plain folders whose paths are equally long."""
+"""Checks out two revisions of a git repository into folders whose paths are equally long."""
 
 import os
 import shlex

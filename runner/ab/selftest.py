@@ -1,4 +1,4 @@
-"""What `bench selftest` measures: the same code against itself, against a known slow-down, and against torch's timer.
+"""Measures for `bench selftest`: A/A, a known slow-down, and torch's timer.
 
 Everything is appended to `selftest.jsonl`; what is there already is not measured again, so a self-test can be
 interrupted, and a later one adds runs. `attnbench.reports.selftest.judge` reads it.

@@ -1,4 +1,4 @@
-"""What verbs share: options, reading a suite, and telling a mistake."""
+"""Shared by verbs: options, reading a suite, and reporting errors."""
 
 import errno
 import sys

@@ -1,4 +1,4 @@
-"""What `bench run --dry-run` prints: lines for people, or lines of JSON."""
+"""Output of `bench run --dry-run`: lines for people, or lines of JSON."""
 
 from attnbench.reports.text import units
 from attnbench.reports.text.units import clock

@@ -1,4 +1,4 @@
-"""What verbs return to the shell. Cheap to import: whatever goes wrong, its code is at hand."""
+"""Exit codes of the verbs. Imports nothing heavy."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Options of the verbs that hold a comparison to a policy, and the policy and exit code that they make."""
+"""Options of the verbs that check a comparison against a policy, and the resulting exit code."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

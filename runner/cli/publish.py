@@ -1,4 +1,4 @@
-"""A comparison published: written into a folder, and printed in the format that was asked for."""
+"""Writes a comparison into a folder, and prints it in the chosen format."""
 
 import os
 import shlex

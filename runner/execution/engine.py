@@ -1,4 +1,4 @@
-"""A run, from its suite to its folder: a new one, or one that goes on."""
+"""Runs a suite into a run folder: a new run, or one that is resumed."""
 
 import shlex
 import time

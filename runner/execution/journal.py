@@ -1,4 +1,4 @@
-"""A run folder as it is written: `run.json`, and `samples.jsonl` line by line."""
+"""Writes a run folder: `run.json`, and `samples.jsonl` line by line."""
 
 import fcntl
 import json

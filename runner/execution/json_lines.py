@@ -1,4 +1,4 @@
-"""Rows of JSON that are read once and appended to, each on disk before the next is made."""
+"""A file of JSON lines that is read once and appended to; each row is on disk before the next is measured."""
 
 import json
 from functools import partial

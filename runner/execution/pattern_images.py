@@ -1,4 +1,4 @@
-"""Small pictures of what each variant looks at, kept with a run so that a report needs no variants."""
+"""Small bitmaps of the patterns of a run, stored with it so that a report needs no variants."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Profiling as the parent does it: each case in a worker of its own, never in one that is timed."""
+"""Profiles cases, each in a worker process of its own, which times nothing."""
 
 from contextlib import closing
 from dataclasses import dataclass

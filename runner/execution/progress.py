@@ -1,4 +1,4 @@
-"""What is told while a run goes on: a live line, plain lines, lines of JSON, or nothing."""
+"""Progress of a run: a live line, plain lines, lines of JSON, or nothing."""
 
 import json
 import sys

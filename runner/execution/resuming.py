@@ -1,4 +1,4 @@
-"""A run that goes on: what its folder holds already, and whether suite and machine are still what they were."""
+"""Resuming a run: what its folder already holds, and whether suite and machine are unchanged."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A run under way: its probes, its replicates, its profiles, each finished unit on disk at once."""
+"""A run in progress: probes, replicates and profiles; each finished unit is written at once."""
 
 import random
 from collections.abc import Callable, Sequence

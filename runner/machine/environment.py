@@ -1,4 +1,4 @@
-"""What would make the numbers different on another machine or another day."""
+"""The environment of a run: everything that would change the numbers on another machine or another day."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""What NVML tells about the GPU that torch uses; where it is absent nothing is told, and nothing guessed."""
+"""Facts from NVML on the GPU that torch uses; None where NVML is absent."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the system refused, told from an exception: a process, a thread, memory, a file."""
+"""Recognises exceptions in which the system refused a process, a thread, memory or a file."""
 
 import errno
 import os

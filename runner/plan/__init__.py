@@ -1,1 +1,1 @@
-"""Before a run: what would be measured, what it needs, and how long it takes."""
+"""Planning a run: what would be measured, what it needs, and how long it takes."""

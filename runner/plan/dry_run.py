@@ -1,4 +1,4 @@
-"""What can be said of a run before it: what exists here, what it will take, and how long at least."""
+"""The plan of a run: which cases exist here, their memory and work, and the least time they take."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

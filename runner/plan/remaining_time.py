@@ -1,4 +1,4 @@
-"""How long a run still takes, from what it has shown so far."""
+"""Estimate of the time that a run still takes, from its progress so far."""
 
 import math
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""One variant explained: its description, its picture, and whether its implementations are right."""
+"""Explaining one variant: its description, its picture, and a check of its implementations."""

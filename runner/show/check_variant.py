@@ -1,4 +1,4 @@
-"""Trying a variant out: every implementation of it held to the oracle, each in a process of its own."""
+"""Checks one variant: every implementation against the oracle, each in a process of its own."""
 
 import importlib.util
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""One variant in words and as a picture: what `bench show` prints before it tries it out."""
+"""Describes one variant in text and as a picture, for `bench show`."""
 
 import statistics
 from dataclasses import MISSING, Field, fields

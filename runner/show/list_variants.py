@@ -1,4 +1,4 @@
-"""What there is to measure, as `bench list` prints it."""
+"""The output of `bench list`."""
 
 from dataclasses import MISSING, Field, fields
 from typing import Any

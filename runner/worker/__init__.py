@@ -1,1 +1,1 @@
-"""What runs in a worker, the process that measures: probing, clocks, calls, verification, profiling."""
+"""The worker process, which measures: probes, clocks, calls, proof, profiles."""

@@ -1,4 +1,4 @@
-"""Whether a case is tried here at all: it exists, its pattern is sound, and it is predicted to fit."""
+"""Whether a case can be tried here: it exists, its pattern is valid, and it is predicted to fit in memory."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Time on a CUDA device: every case with a cold cache first, then every case with a hot one, and what happened."""
+"""Timing on a CUDA device: all cases with a cold cache, then all with a hot one, and the device's conditions."""
 
 import random
 import statistics

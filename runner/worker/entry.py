@@ -1,4 +1,4 @@
-"""The way into a worker: where code under test lies somewhere else, it is put first, before anything is imported."""
+"""Entry point of a worker: puts the folder of the code under test first on the path, before other imports."""
 
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""A worker: a process that measures what it is asked, and may die of it.
+"""Main loop of a worker process: it answers requests to measure, and may be killed by a case.
 
 Requests and replies are JSON objects over a pipe. Torch is imported only once the process has its log file,
 its signals and the thread that ends it when its parent is gone.

@@ -1,4 +1,4 @@
-"""What the server that forks probe workers has loaded, so that a worker is ready in milliseconds.
+"""Modules that the fork server of probe workers loads, so that a worker starts in milliseconds.
 
 It runs no tensor operation (the forked workers would hang on its threads) but opens one empty profile, or each
 worker would pay a second for its first.

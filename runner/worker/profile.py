@@ -1,4 +1,4 @@
-"""Profile, in a worker: where the time and the memory of a case go. Recording slows calls: none of it is a result."""
+"""Profile, in a worker: time and memory of a case by operator. Recording slows calls, so no time of it is a result."""
 
 import bisect
 import os

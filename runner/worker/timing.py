@@ -1,4 +1,4 @@
-"""Time, in a worker: cases of one group made ready in this process, and values taken from them."""
+"""Timing, in a worker: the cases of one group are made ready in this process, and values are taken in turns."""
 
 import gc
 import random

@@ -1,4 +1,4 @@
-"""How a worker ended, as an exception of the parent."""
+"""How a worker process ended, as an exception in the parent."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

@@ -1,4 +1,4 @@
-"""Asking workers, as the parent does: about this machine, and about each case in a worker of its own."""
+"""Parent-side requests to workers: facts of this machine, and a probe of each case in a worker of its own."""
 
 import os
 import tempfile

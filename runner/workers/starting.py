@@ -1,4 +1,4 @@
-"""What holds while a worker process starts: its environment, its standard error, Ctrl-C, and the program's own file."""
+"""The surroundings of a starting worker: environment, standard error, Ctrl-C, and the program's own file."""
 
 import os
 import signal

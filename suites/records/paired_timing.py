@@ -1,4 +1,4 @@
-"""What `bench ab` and `bench selftest` write down, row by row: the fields that are read, by the kind of the row."""
+"""Rows of `bench ab` and `bench selftest`: the fields of each kind of row."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

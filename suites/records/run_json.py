@@ -1,4 +1,4 @@
-"""What `run.json` holds, field by field. What is not named here is kept as it stands."""
+"""The fields of `run.json`. Other fields are kept as they are."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self

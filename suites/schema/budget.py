@@ -1,4 +1,4 @@
-"""How often a suite measures, and what it may use up."""
+"""How often a suite measures, and its limits on time and memory."""
 
 from typing import Annotated
 

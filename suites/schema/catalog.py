@@ -1,4 +1,4 @@
-"""The variants that there are, each looked at before a suite may use it."""
+"""The available variants, each checked before a suite may use it."""
 
 import ast
 import sys

@@ -1,4 +1,4 @@
-"""What a check of a run against a stored one lets pass, metric by metric."""
+"""The policy of a check: which changes of each metric pass."""
 
 from typing import Annotated, Literal, Self
 

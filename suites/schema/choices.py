@@ -1,4 +1,4 @@
-"""What a suite may choose from: variants with their parameters, baselines and exclusions, as types.
+"""The choices of a suite as types: variants with parameters, baselines and exclusions.
 
 The types are made from the variants and implementations that there are when a suite is read.
 """

@@ -1,4 +1,4 @@
-"""From the axes of a suite to its cases: the product, and what is excluded from it."""
+"""Expands the axes of a suite to its cases: the product, without the exclusions."""
 
 import operator
 import re

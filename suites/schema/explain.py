@@ -1,4 +1,4 @@
-"""From what pydantic says of a suite to problems: one line a mistake, in plain words, at its place in the file."""
+"""Turns pydantic's errors into problems: one plain line for each mistake, with its place in the file."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Reading a suite: from a YAML file to a `Suite`, or to all that is wrong with it."""
+"""Reads a YAML file into a `Suite`, or lists everything that is wrong with it."""
 
 from pathlib import Path
 

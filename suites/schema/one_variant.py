@@ -1,4 +1,4 @@
-"""One variant with its parameters as words of a command line: `window=65`."""
+"""Reads one variant with parameters from the command line: `window=65`."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The one meaning of a plain scalar, for every reader of YAML 1.1, YAML 1.2 and JSON."""
+"""Plain YAML scalars with one meaning for every reader of YAML 1.1, YAML 1.2 and JSON."""
 
 import math
 import re

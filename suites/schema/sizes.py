@@ -1,4 +1,4 @@
-"""The sizes that a suite measures at."""
+"""The shapes that a suite measures."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""A suite: which variants to measure at which sizes, and how."""
+"""A suite: the variants to measure, the settings to measure them in, and how."""
 
 from collections.abc import Mapping
 from dataclasses import fields

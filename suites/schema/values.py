@@ -1,4 +1,4 @@
-"""The values that a suite is made of, as types: what they accept, their JSON Schema, and their words in errors."""
+"""Value types of a suite: what they accept, their JSON Schema, and their wording in errors."""
 
 import types
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Compiling with `torch.compile`: what it takes here, and that nothing ever runs uncompiled instead.
+"""Compiling with `torch.compile`: what it needs, and that nothing ever runs uncompiled instead.
 
 torch keeps what it compiled on disk (`TORCHINDUCTOR_CACHE_DIR`), so that the next process is ready sooner.
 """

@@ -1,4 +1,4 @@
-"""The oracle: dense masked attention, written to be read, from which every implementation is judged.
+"""The oracle: dense masked attention, written to be read. Every implementation is compared with it.
 
     o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j   over the keys j that query i may see
 

@@ -1,4 +1,4 @@
-"""What every implementation asks of a case, and torch's names."""
+"""Shared by implementations: why a case is refused, and torch's names."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""The call that is measured: inputs, and what one direction does with them."""
+"""The call that is measured: its inputs, and what each direction computes."""
 
 import hashlib
 import json

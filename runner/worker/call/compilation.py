@@ -1,4 +1,4 @@
-"""Compilation, as it looks from a worker: whether a kernel needs it, what it may take, and whether it was done."""
+"""Compilation as seen from a worker: whether a kernel needs it, how long it may take, and whether it is done."""
 
 from contextlib import AbstractContextManager, nullcontext
 

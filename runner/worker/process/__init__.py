@@ -1,1 +1,1 @@
-"""The worker process itself: its settings, what a kernel leaves behind in it, how it fails, and its parent's death."""
+"""The state of the worker process: settings, leftovers of a kernel, failures, and the death of the parent."""

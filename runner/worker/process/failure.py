@@ -1,4 +1,4 @@
-"""What an exception, or the death of a process, means for a case."""
+"""The status of a case after an exception or the death of its process."""
 
 import signal
 

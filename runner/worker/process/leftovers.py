@@ -1,4 +1,4 @@
-"""What a kernel leaves behind in its worker when it returns: threads of Python that still run, processes.
+"""Threads and processes that a kernel leaves running when it returns.
 
 A worker looks before it lets a kernel do anything, and after its calls. It ends the processes. A thread cannot be ended
 from outside: only a new worker is free of it.

@@ -1,4 +1,4 @@
-"""No process is left behind by the one that started it."""
+"""Ends this process when its parent dies."""
 
 import ctypes
 import signal

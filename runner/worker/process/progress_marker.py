@@ -1,4 +1,4 @@
-"""What a worker is doing, as it tells its parent."""
+"""Progress messages of a worker to its parent."""
 
 from typing import Protocol
 

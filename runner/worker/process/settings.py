@@ -1,4 +1,4 @@
-"""What a build or a call may not leave changed in the process: settings on which the numbers of other cases depend.
+"""Process settings that a build or a call must not change, as the numbers of other cases depend on them.
 
 What they do not depend on is put back without a word: random states, environment variables, filters of warnings.
 """

@@ -1,4 +1,4 @@
-"""The content of a call's inputs, which stay where they are: what is proved, and what is timed."""
+"""Contents of a call's inputs: those that are proved, and those that are timed, in the same tensors."""
 
 import math
 from collections.abc import Callable, Sequence

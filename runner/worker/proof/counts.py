@@ -1,4 +1,4 @@
-"""What a kernel says of itself, if it may: the pairs that it computes, and the bytes that its preparation holds."""
+"""Checks what a kernel reports of itself: computed pairs and prepared bytes."""
 
 import operator
 

@@ -1,4 +1,4 @@
-"""A digest of what a call gave: two processes with the same digest found the same numbers, bit for bit."""
+"""A digest of a call's results: processes with the same digest found the same numbers, bit for bit."""
 
 import hashlib
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What a call must give at its own length: the oracle at every element, and how far from it each tensor may be.
+"""Expected results of a call at its own length: the oracle at every element, and the tolerance of each tensor.
 
 Of a pattern, the oracle streams over its spans (`stream`), in float32 where the case's dtype is no wider. A variant's
 own reference is asked in float64, some rows at a time. Beyond `MOST_PAIRS` allowed pairs over batch and heads (N^2 of a

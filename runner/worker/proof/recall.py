@@ -1,4 +1,4 @@
-"""Whether a kernel remembers earlier calls: then a call that repeats one computes less, and a timed call always does.
+"""Detects kernels that remember earlier calls: a call that repeats one is then faster, as a timed call would be.
 
 Calls on content that is new and calls that repeat it are timed in turns. Where repeating is faster by more than both
 spreads, and by a factor of 1.2 in the medians of 20 pairs, and once more in 20 fresh ones, the kernel remembers. Where

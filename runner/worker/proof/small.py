@@ -1,4 +1,4 @@
-"""Odd small lengths, at which the edges of a pattern show: every element against dense masked attention in float64.
+"""Checks at odd small lengths, where edges show: every element against dense masked attention in float64.
 
 Where a variant brings a `reference`, that is the oracle instead.
 """

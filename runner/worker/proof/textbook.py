@@ -1,4 +1,4 @@
-"""How far the textbook computation, in a case's dtype, is from the oracle at the case's own length."""
+"""Error of the textbook computation, in a case's dtype, at the case's own length."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""How far an output or a gradient may be from the oracle.
+"""The largest error that an output or a gradient may have.
 
 Twice the largest error of the textbook computation in the case's dtype, plus a floor: a fraction of the oracle's
 largest value, 1e-12 (float64), 1e-5 (float32), 1e-3 (float16), 8e-3 (bfloat16). For gradients the floor is four times

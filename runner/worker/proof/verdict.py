@@ -1,4 +1,4 @@
-"""The verdict on what a call gave: every element against the oracle, in float64 where the first look comes near."""
+"""The verdict on a call's results: every element against the oracle, near the limit in float64."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""How much memory a call will take: predictions, and what matrix products need beside their operands."""
+"""Memory of a call: predictions, and what matrix products need beside their operands."""

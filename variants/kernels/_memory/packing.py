@@ -1,4 +1,4 @@
-"""Whether torch's fused kernel on this CPU packs keys and values, as it does for a CPU with a matrix unit (AMX)."""
+"""Whether torch's fused kernel on this CPU packs keys and values, as on a CPU with a matrix unit (AMX)."""
 
 import ctypes
 from functools import cache

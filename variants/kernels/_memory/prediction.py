@@ -1,4 +1,4 @@
-"""What calls allocate: the sizes of tensors, and the workspace of torch's fused kernel on a CPU.
+"""Predicted bytes of calls: the sizes of tensors, and the workspace of torch's fused kernel on a CPU.
 
 The fused kernel works on tiles of R queries by C keys, one per thread: R is 256 for 768 queries and more, 64 for
 192 and more, else 32, and C is 512, both at most what there is. With numbers of s bytes, sums of S bytes

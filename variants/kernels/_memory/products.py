@@ -1,4 +1,4 @@
-"""What matrix products take for themselves within torch's fused backward, learned from a small call.
+"""Bytes that matrix products allocate within torch's fused backward, learned from a small call.
 
 In reduced precision they are oneDNN's wherever it has some for the CPU, and torch's allocator serves it. How much it
 takes depends on the product's size, the CPU and oneDNN's version; each product gives it back.

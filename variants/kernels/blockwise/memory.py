@@ -1,4 +1,4 @@
-"""What the calls of `blockwise` allocate, from its plan."""
+"""Predicted bytes of the calls of `blockwise`, from its plan."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
