@@ -268,8 +268,26 @@ def elsewhere(right: Attend, n: int) -> Attend:
     return lambda q, k, v: right(q, k, v).to("meta") if long(n) else right(q, k, v)
 
 
+def packed(*, empty: bool) -> Spoil:
+    """Returns a tuple, of nothing or of the right output."""
+
+    def spoil(right: Attend, n: int) -> Attend:
+        def attend(q: Tensor, k: Tensor, v: Tensor) -> Any:
+            out = right(q, k, v)
+            return (() if empty else (out,)) if long(n) else out
+
+        return attend
+
+    return spoil
+
+
 FORM: dict[str, Spoil] = {"a subclass": lazy, "a view that is still to be negated": conjugate}
-FORM_FORWARD: dict[str, Spoil] = {**FORM, "no numbers at all": elsewhere}
+FORM_FORWARD: dict[str, Spoil] = {
+    **FORM,
+    "no numbers at all": elsewhere,
+    "an empty tuple": packed(empty=True),
+    "a tuple of the output": packed(empty=False),
+}
 
 
 @pytest.fixture

@@ -18,6 +18,10 @@ class Work:
     """Pairs of query and key; None for a mechanism that is no pattern."""
 
 
-def of_products(forward_flops: int, direction: str) -> Work:
-    """The work of matrix products: the backward pass computes two for each of them, training all three."""
-    return Work(forward_flops * FLOPS_PER_PAIR[direction] // FLOPS_PER_PAIR["forward"])
+def of_products(flops: int, direction: str, fixed_flops: int = 0) -> Work:
+    """The work of matrix products from their FLOPs forward: backward there are two for each of them.
+
+    `fixed_flops` are those of products with something that has no gradient: backward there is one for each of them.
+    """
+    forward, backward = direction != "backward", direction != "forward"
+    return Work(flops * (forward + 2 * backward) + fixed_flops * (forward + backward))

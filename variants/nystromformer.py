@@ -4,8 +4,7 @@
 
 Q~ and K~ hold `landmarks` means each (m). The pseudoinverse is iterated `steps` times:
 Z <- Z (13 I - A Z (15 I - A Z (7 I - A Z))) / 4, from Z = A^T / (|A|_1 |A|_inf). The paper's convolution of the values
-belongs to the layer. N must be a multiple of m. Cost: 8 N m D + 2 N m (m + D) FLOPs forward for one head, about, and
-8 steps m^3.
+belongs to the layer. N must be a multiple of m. Cost: 8 N m D + 4 m^2 D + 8 steps m^3 FLOPs forward for one head.
 
 Source: Xiong et al. 2021, "Nystromformer: A Nystrom-Based Algorithm for Approximating Self-Attention",
 arXiv 2102.03902, section 3.

@@ -1,6 +1,6 @@
 """Performer (FAVOR+): the softmax kernel as a product of positive random features, summed over the keys first.
 
-    O = diag(Q' (K'^T 1))^-1 Q' (K'^T V),   x' = exp(W x - |x|^2 / 2 - c) / sqrt(m) + eps,   x scaled by D^-1/4
+    O = diag(Q' (K'^T 1))^-1 Q' (K'^T V),   x' = (exp(W x - |x|^2 / 2 - c) + eps) / sqrt(m),   x scaled by D^-1/4
 
 W holds `features` rows, orthogonal in blocks of D and as long as Gaussian ones are; it is drawn once and not learned.
 c keeps exponents small: for a query the largest of its own, for keys the largest of all, which cancels in the ratio but
@@ -54,7 +54,8 @@ def work(parameters: Performer, setting: Setting) -> Work:
     """The features of queries and keys, their sums with the values, and the queries' shares of these."""
     shape = setting.shape
     queries, keys = (shape.batch * heads * shape.seq_len for heads in (shape.heads, shape.kv_heads))
-    return of_products(4 * parameters.features * shape.head_dim * (queries + keys), setting.direction)
+    features = 2 * parameters.features * shape.head_dim * (queries + keys)
+    return of_products(features + 2 * parameters.features * queries, setting.direction, fixed_flops=features)
 
 
 def build(parameters: Performer, setting: Setting, weights: Weights) -> Program:

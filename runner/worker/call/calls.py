@@ -136,19 +136,18 @@ class Call:
     """To be called after the inputs got other content: `backward` makes its graph anew."""
     output: Callable[[], Tensor] | None = None
     """The output of the graph whose gradients `backward` computes."""
+    gradients: bool = True
+    """Whether `run` computes gradients."""
     weights: Weights = ()
     """What the program was built with."""
-
-    @property
-    def learned(self) -> Weights:
-        """The weights that have a gradient."""
-        return tuple(each for each in self.weights if each.requires_grad)
+    learned: Weights = ()
+    """Those of them that have a gradient."""
 
     def found(self, result: Any) -> tuple[Any, ...]:
         """What `run` gave, as a proof looks at it: the output, and but in `forward` the gradients."""
-        if isinstance(result, tuple):
-            return result if self.output is None else (self.output(), *result)
-        return (result,)
+        if not self.gradients:
+            return (result,)
+        return tuple(result) if self.output is None else (self.output(), *result)
 
 
 def call(program: Program, given: Inputs, direction: Direction) -> Call:
@@ -164,16 +163,17 @@ def call(program: Program, given: Inputs, direction: Direction) -> Call:
             with torch.no_grad():
                 return attend(given.q, given.k, given.v)
 
-        return Call(forward, _nothing, weights=program.weights)
+        return Call(forward, _nothing, gradients=False, weights=program.weights)
     leaves = tuple(tensor.detach().requires_grad_() for tensor in (given.q, given.k, given.v))
-    wanted = leaves + tuple(each for each in program.weights if each.requires_grad)
+    learned = tuple(each for each in program.weights if each.requires_grad)
+    wanted = leaves + learned
     if direction == "training":
 
         def training() -> object:
             out = attend(*leaves)
             return out, *torch.autograd.grad(out, wanted, given.dout, allow_unused=True)
 
-        return Call(training, _nothing, weights=program.weights)
+        return Call(training, _nothing, weights=program.weights, learned=learned)
     graph: list[Tensor] = []
 
     def renew() -> None:
@@ -185,7 +185,7 @@ def call(program: Program, given: Inputs, direction: Direction) -> Call:
         return torch.autograd.grad(graph[0], wanted, given.dout, retain_graph=True, allow_unused=True)
 
     renew()
-    return Call(backward, renew, lambda: graph[0], program.weights)
+    return Call(backward, renew, lambda: graph[0], weights=program.weights, learned=learned)
 
 
 def ready(program: Program, given: Inputs, direction: Direction) -> Call:

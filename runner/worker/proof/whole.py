@@ -108,14 +108,14 @@ def unchanged(given: Inputs, content: Inputs) -> None:
 
 
 def unchanged_weights(call: Call, weights: Weights) -> None:
-    """Look whether the weights of a call are bit for bit what they were.
+    """Look whether the weights of a call are bit for bit what they were, and learned or not as they were.
 
     Raises:
         Wrong: one of them is not.
     """
-    for number, pair in enumerate(zip(call.weights, weights, strict=True), 1):
-        if not torch.equal(*pair):
-            raise Wrong(f"a call changes its weight W{number}")
+    for number, (mine, kept) in enumerate(zip(call.weights, weights, strict=True), 1):
+        if not torch.equal(mine, kept) or mine.requires_grad != kept.requires_grad:
+            raise Wrong(f"a call, or a build, changes its weight W{number}")
 
 
 def plain(call: Call, result: Any, given: Inputs) -> tuple[Tensor, ...]:
@@ -125,8 +125,8 @@ def plain(call: Call, result: Any, given: Inputs) -> tuple[Tensor, ...]:
         Wrong: one of them is no plain tensor that needs no further work, or is of another shape, dtype or device.
     """
     found = []
-    likes = given.q, *given[:3], *call.learned
-    for place, (each, like) in enumerate(zip(call.found(result), likes, strict=False)):
+    likes = (given.q, *given[:3], *call.learned) if call.gradients else (given.q,)
+    for place, (each, like) in enumerate(zip(call.found(result), likes, strict=True)):
         if each is None and place:
             each = torch.zeros_like(like)
         problem = verdict.unfit(place, each, like, given.q.shape[2])
