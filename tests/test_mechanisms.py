@@ -47,7 +47,10 @@ def test_it_equals_its_reference_with_all_gradients(name: str, parameters: dict[
         program = calls.build(made)
     except NotImplementedError:
         pytest.skip("its own file refuses this dtype")
-    assert small.check(program, None, made.setting, reference=calls.reference(made)).problem is None
+    assert (
+        small.check(program, None, made.setting, reference=calls.reference(made), weights=calls.weights(made)).problem
+        is None
+    )
 
 
 @pytest.mark.parametrize(("name", "parameters"), MECHANISMS, ids=label)
@@ -139,11 +142,13 @@ def test_random_features_are_orthogonal_and_as_long_as_gaussian_rows() -> None:
     assert float((w.norm(dim=1) ** 2).mean()) == pytest.approx(8, rel=0.05)
 
 
+CALL = "return scaled_dot_product_attention(q, e @ k, f @ v, enable_gqa=enable_gqa)"
 FAULTS = {
     "dW1": ("e, f = weights", "e, f = weights; e = e * 2 - e.detach()", "dW1 differs"),
     "dW2-missing": ("e, f = weights", "e, f = weights; f = f.detach()", "dW2 differs"),
-    "changed": ("return scaled", "e.data.mul_(1.5); return scaled", "changes its weight W1"),
-    "no-longer-learned": ("e, f = weights", "e, f = weights; f.requires_grad_(False)", "changes its weight W2"),
+    "changed": (CALL, f"out = {CALL[7:]}; e.data.mul_(1.5); return out", "changes its weight W1"),
+    "small-zeros": ("e, f = weights", "e, f = weights; len(e[0]) < 5 and f.data.zero_()", "differs from the oracle"),
+    "no-longer-learned": ("e, f = weights", "e, f = weights; f.requires_grad_(False)", "expected 6 results, found 5"),
 }
 
 
@@ -159,8 +164,9 @@ def test_a_wrong_gradient_of_a_weight_and_a_changed_weight_are_found(
     (tmp_path / f"{name}.py").write_text(f"{head}def build{built.replace(right, wrong)}")
     monkeypatch.setattr(variants, "__path__", [*variants.__path__])
     variants.extend(tmp_path)
-    # Beyond the small lengths, where a wrong gradient would be found first.
-    found = probe(case(name, {"projected": 5}, 3), BUDGET, step)
+    # At 3 the call itself is the first to be looked at but for length 1.
+    n, direction = 9 if fault == "small-zeros" else 3, "forward" if fault == "changed" else "training"
+    found = probe(case(name, {"projected": 5}, n, direction=direction), BUDGET, step)
     assert found.status is Status.WRONG
     assert expected in found.reason
 
@@ -189,3 +195,32 @@ def test_work_that_is_none_ends_the_case(told: str, tmp_path: Any, monkeypatch: 
     found = probe(case(name, {}, 5), BUDGET, step)
     assert found.status is Status.FAILED
     assert "work: expected Work(flops)" in found.reason
+
+
+def test_a_small_gradient_beside_a_large_one_is_proved(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A learned gain, whose gradient is larger than those of E and F by far, loosens nothing of theirs."""
+    text = variants.file("linformer").read_text()
+    text = text.replace("map(torch.nn.Parameter, drawn)", "map(torch.nn.Parameter, (*drawn, torch.full((1,), 0.01)))")
+    text = text.replace("e, f = weights", "e, f, gain = weights").replace("@ v\n", "@ v * 100 * gain\n")
+    text = text.replace(
+        "e @ k, f @ v, enable_gqa=enable_gqa)", "e @ k, f.detach() @ v, enable_gqa=enable_gqa) * 100 * gain"
+    )
+    (tmp_path / "gained.py").write_text(text)
+    monkeypatch.setattr(variants, "__path__", [*variants.__path__])
+    variants.extend(tmp_path)
+    found = probe(case("gained", {"projected": 5}, 70, "bfloat16"), BUDGET, step)
+    assert (found.status, "dW2 differs" in found.reason) == (Status.WRONG, True), found.reason
+
+
+@pytest.mark.parametrize("drawn", ["[drawn]", "(drawn.long(),)", "(drawn[0, 0],)", "(drawn / 0,)", "(drawn[:0],)"])
+def test_weights_that_are_none_are_told(drawn: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = variants.file("performer").read_text()
+    name = f"drawn_{abs(hash(drawn))}"
+    (tmp_path / f"{name}.py").write_text(
+        text.replace("    weights=weights,", f"    weights=lambda *_: (lambda drawn: {drawn})(*weights(*_)),")
+    )
+    monkeypatch.setattr(variants, "__path__", [*variants.__path__])
+    variants.extend(tmp_path)
+    found = probe(case(name, {"features": 8}, 5), BUDGET, step)
+    assert found.status is Status.FAILED
+    assert "weights: expected a tuple of tensors in float32" in found.reason

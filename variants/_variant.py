@@ -86,6 +86,17 @@ class Variant:
             return self.build(parameters, setting.shape, setting.dtype, setting.device)
         return self.build(parameters, setting)
 
+    def flops(self, parameters: Parameters, setting: Setting) -> int:
+        """The FLOPs of one call of a mechanism that is no pattern, as its `work` says.
+
+        Raises:
+            TypeError: it says something else.
+        """
+        told = self.work(parameters, setting) if self.work else None
+        if isinstance(told, Work) and type(told.flops) is int and told.flops >= 0:
+            return told.flops
+        raise TypeError(f"work: expected Work(flops) with an integer of at least 0, found {told!r:.80}")
+
     def implementations(self, generic: Iterable[str]) -> list[str]:
         """What computes it, of those that are generic over patterns and its own."""
         return [*(() if self.reference else generic), *([OWN] if self.build else ())]

@@ -43,19 +43,34 @@ def flaw(case: Case, n: int | None) -> str | None:
     """What is wrong with the case's pattern itself, at small odd lengths, at those to draw at, or at n; or nothing."""
     pattern = case.parameters
     if not isinstance(pattern, Pattern):
-        return None
+        return _mistake(case, n or pattern.near(POWERS[-1])[1])
     for each in (*_SMALL, *POWERS, *([n] if n else [])):
         try:
             found = None if pattern.unsupported(each) else variants.flaw(pattern, each)
         except TooManySpans:
             continue
         except Exception as error:  # the user's file runs here: whatever it raises is told, with file and line
-            problem = broken(case.mechanism.name, error)
-            text = problem.text.replace("expected a variant", f"expected a pattern at N={each}")
-            return str(Problem(problem.file, problem.line, None, (), text))
+            return _told(case, error, f"a pattern at N={each}")
         if found:
             return found
     return None
+
+
+def _mistake(case: Case, n: int) -> str | None:
+    """What is wrong with what a mechanism that is no pattern says of itself at length n, or nothing."""
+    try:
+        if case.parameters.unsupported(n) is None:
+            without_pattern(case, n)
+    except Exception as error:  # as above
+        return _told(case, error, f"a mechanism at N={n}")
+    return None
+
+
+def _told(case: Case, error: Exception, expected: str) -> str:
+    """An error of the variant's file, with its place."""
+    problem = broken(case.mechanism.name, error)
+    text = problem.text.replace("expected a variant", f"expected {expected}")
+    return str(Problem(problem.file, problem.line, None, (), text))
 
 
 def spans(pattern: Pattern, n: int | None) -> Spans:
@@ -104,10 +119,7 @@ def counted(spans: Spans) -> list[str]:
 def without_pattern(case: Case, n: int) -> str:
     """What a mechanism that is no pattern computes at length n."""
     setting = case.changed(shape=Shape(1, 1, 1, n, 64), direction="forward").setting
-    tell = variants.load(case.mechanism.name).work
-    if tell is None:
-        raise TypeError(f"{case.mechanism.name}: expected a pattern or its work, found neither")
-    flops = tell(case.parameters, setting).flops
+    flops = variants.load(case.mechanism.name).flops(case.parameters, setting)
     return f"{NO_PATTERN}\nFLOPs of one head of 64 at N = {n}, forward: {flops:,}"
 
 

@@ -9,7 +9,7 @@ from attnbench import variants
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.process import failure
 from attnbench.suites import Case, Status
-from attnbench.variants import FLOPS_PER_PAIR, OWN, Parameters, Pattern, Spans, TooManySpans, Work, flaw, kernels
+from attnbench.variants import FLOPS_PER_PAIR, OWN, Parameters, Pattern, Spans, TooManySpans, flaw, kernels
 
 _HELD, _HELD_16_BITS = 10, 18
 """Memory of a proof, in multiples of the inputs' bytes: contents, results with copies, and the oracle, in float32."""
@@ -110,11 +110,10 @@ def _own_flops(case: Case) -> int:
     Raises:
         Ended: it says something else.
     """
-    tell = variants.load(case.mechanism.name).work
-    told = tell(case.parameters, case.setting) if tell else None
-    if isinstance(told, Work) and type(told.flops) is int and told.flops >= 0:
-        return told.flops
-    raise Ended(Status.FAILED, f"work: expected Work(flops) with an integer of at least 0, found {told!r:.80}")
+    try:
+        return variants.load(case.mechanism.name).flops(case.parameters, case.setting)
+    except TypeError as error:
+        raise Ended(Status.FAILED, str(error)) from None
 
 
 def _unsupported(case: Case) -> str | None:

@@ -169,6 +169,7 @@ def _expected(
             make = partial(expected.of_case, case, spans, both, going_on)
             return expected.shared(key, oracle, make, case.setting.device)
     except Useless as useless:
+        _build(case)  # which may refuse the dtype in which nothing can be proved
         raise Ended(Status.WRONG, str(useless)) from None
 
 
@@ -266,7 +267,9 @@ def _verify_small(case: Case, parameters: Parameters, shape: Shape, stage: Stage
         if compilation.needed(program):
             stage(f"compiling it at N={shape.seq_len}, to check it against the oracle there", anew=True)
         with compilation.room(program):
-            found = small.check(program, spans, like.setting, reference=calls.reference(like))
+            found = small.check(
+                program, spans, like.setting, reference=calls.reference(like), weights=calls.weights(like)
+            )
     if found.problem:
         raise Ended(Status.WRONG, found.problem)
     return found.max_abs_error

@@ -76,7 +76,7 @@ def build(case: Case) -> Program:
     if case.implementation == OWN:
         given = weights(case)
         program = variants.load(case.mechanism.name).program(case.parameters, case.setting, given)
-        return replace(program, weights=given)
+        return replace(program, weights=given) if given else program
     return kernels.load(case.implementation).build(case.pattern, case.setting)
 
 
@@ -95,13 +95,27 @@ def weights(case: Case) -> Weights:
     told = json.dumps([case.mechanism.name, dict(case.mechanism.parameters), sizes], sort_keys=True)
     seed = int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "little") >> 1
     drawn = draw(case.parameters, setting, torch.Generator().manual_seed(seed))
-    if not isinstance(drawn, tuple) or not all(isinstance(each, Tensor) and each.dim() for each in drawn):
-        raise TypeError(f"weights: expected a tuple of tensors with at least one dimension, found {drawn!r:.80}")
+    if not isinstance(drawn, tuple) or not all(map(_is_weight, drawn)):
+        expected = "a tuple of tensors in float32 with at least one dimension, finite and not empty"
+        raise TypeError(f"weights: expected {expected}, found {drawn!r:.80}")
     dtype = getattr(torch, setting.dtype)
-    return tuple(
-        each.detach().to(setting.device, dtype, copy=True).requires_grad_(isinstance(each, torch.nn.Parameter))
-        for each in drawn
+    return tuple(each.detach().to(setting.device, dtype, copy=True).requires_grad_(_is_learned(each)) for each in drawn)
+
+
+def _is_weight(drawn: object) -> bool:
+    """Whether something is a weight as a mechanism may draw it."""
+    return (
+        isinstance(drawn, Tensor)
+        and drawn.dtype == torch.float32
+        and drawn.dim() > 0
+        and drawn.numel() > 0
+        and bool(drawn.isfinite().all())
     )
+
+
+def _is_learned(weight: Tensor) -> bool:
+    """Whether a weight has a gradient."""
+    return isinstance(weight, torch.nn.Parameter) and weight.requires_grad
 
 
 def reference(case: Case) -> Oracle | None:

@@ -34,12 +34,12 @@ _LOCAL, _PEAK, _NOISE = 8.0, 4.0, 0.7
 
 
 def of_case(case: Case, spans: Spans | None, step: Step) -> tuple[float, float]:
-    """`error_vs_full` and `error_of_mean` of the case's mechanism at its shape, for one batch entry."""
+    """`error_vs_full` and `error_of_mean` of the case's mechanism at its shape."""
     reference, shape = calls.reference(case), case.setting.shape
     n, d = shape.seq_len, shape.head_dim
-    # The heads of a pattern are alike.
-    heads, kv_heads = (1, 1) if reference is None else (shape.heads, shape.kv_heads)
-    given = Inputs(*(each.to(case.setting.device) for each in inputs(Shape(1, heads, kv_heads, n, d))))
+    # The batch entries and heads of a pattern are alike.
+    batch, heads, kv_heads = (1, 1, 1) if reference is None else (shape.batch, shape.heads, shape.kv_heads)
+    given = Inputs(*(each.to(case.setting.device) for each in inputs(Shape(batch, heads, kv_heads, n, d))))
     rows, full = spread(n, _ROWS), Spans.of(n, (0, n))
     causal = getattr(case.parameters, "causal", False) if spans is None else _is_causal(spans)
     right = _attention(full.causal() if causal else full, given, rows, step)
@@ -55,13 +55,13 @@ def of_case(case: Case, spans: Spans | None, step: Step) -> tuple[float, float]:
 
 
 def inputs(shape: Shape, seed: int = 0) -> Inputs:
-    """Queries `1 H N D`, keys and values `1 K N D` as above, in float64 on the CPU; `dout` is that of any inputs."""
+    """Queries `B H N D`, keys and values `B K N D` as above, in float64 on the CPU; `dout` is that of any inputs."""
     generator = torch.Generator().manual_seed(seed)
     local, peak = (math.sqrt(each / math.sqrt(shape.head_dim)) for each in (_LOCAL, _PEAK))
     group = shape.heads // shape.kv_heads
 
     def normal(heads: int, n: int) -> Tensor:
-        return torch.randn(1, heads, n, shape.head_dim, generator=generator, dtype=torch.float64)
+        return torch.randn(shape.batch, heads, n, shape.head_dim, generator=generator, dtype=torch.float64)
 
     def path() -> Tensor:
         sums = normal(shape.kv_heads, shape.seq_len + _SMOOTH).cumsum(dim=2)
@@ -75,13 +75,13 @@ def inputs(shape: Shape, seed: int = 0) -> Inputs:
 
 
 def _attention(spans: Spans, given: Inputs, rows: IntArray, step: Step) -> Tensor:
-    """Outputs `1 H R D` of the queries at some rows."""
+    """Outputs `B H R D` of the queries at some rows."""
     out = stream.at_rows(spans, rows, stream.units(given, torch.float64), grads=False, step=step)[0]
-    return out.reshape(1, given.q.shape[1], len(rows), -1)
+    return out.reshape(*given.q.shape[:2], len(rows), -1)
 
 
 def _means(v: Tensor, rows: IntArray, causal: bool) -> Tensor:
-    """The mean `1 K R D` of all values, or of those up to each of some rows."""
+    """The mean `B K R D` of all values, or of those up to each of some rows."""
     many = torch.arange(1, v.shape[2] + 1, device=v.device, dtype=v.dtype)[:, None]
     means = v.cumsum(dim=2) / many
     return (

@@ -26,7 +26,7 @@ from attnbench.variants.kernels import _oracle
 from attnbench.variants.kernels._oracle import Oracle
 
 MOST_PAIRS = 2**31
-_SCORES = 2**22
+_SCORES = 2**24
 """Scores that a reference may compute at once: it may hold several such arrays."""
 _PRECISE = 1 / 8
 """In float32 the oracle's own error may be this share of what is allowed; else it computes in float64."""

@@ -13,7 +13,7 @@ from attnbench.runner.worker.call.calls import Inputs, inputs, wait
 from attnbench.runner.worker.proof import tolerance
 from attnbench.runner.worker.proof.expected import Expected, Useless, of_reference
 from attnbench.runner.worker.proof.verdict import Verdict, judge, unfit
-from attnbench.variants import Parameters, Pattern, Setting, Shape, Spans
+from attnbench.variants import Parameters, Pattern, Setting, Shape, Spans, Weights
 from attnbench.variants.kernels import Program, _oracle
 from attnbench.variants.kernels._oracle import Oracle
 
@@ -88,9 +88,18 @@ def _share(spans: Spans) -> float:
 
 
 def check(
-    program: Program, spans: Spans | None, setting: Setting, *, seed: int = 0, reference: Oracle | None = None
+    program: Program,
+    spans: Spans | None,
+    setting: Setting,
+    *,
+    seed: int = 0,
+    reference: Oracle | None = None,
+    weights: Weights = (),
 ) -> Verdict:
-    """Compare a program with the oracle at a small shape; gradients too but in the direction `forward`."""
+    """Compare a program with the oracle at a small shape; gradients too but in the direction `forward`.
+
+    `weights` are equal to those that it was built with.
+    """
     gradients = setting.direction != "forward"
     given = inputs(setting.shape, setting.dtype, setting.device, seed)
     leaves = [each.clone().requires_grad_(gradients) for each in given[:3]]
@@ -109,7 +118,7 @@ def check(
         if spans and reference is None:
             want = _dense(spans, given, gradients)
         elif reference:
-            want = of_reference(reference, 0, given, grads=gradients, step=_nothing, weights=program.weights)
+            want = of_reference(reference, 0, given, grads=gradients, step=_nothing, weights=weights)
         else:
             raise TypeError("expected a pattern or a reference, found neither")
     except Useless as useless:

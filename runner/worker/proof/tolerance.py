@@ -3,7 +3,7 @@
 Twice the largest error of the textbook computation in the case's dtype, plus a floor: a fraction of the oracle's
 largest value, 1e-12 (float64), 1e-5 (float32), 1e-3 (float16), 8e-3 (bfloat16). For gradients the floor is four times
 that fraction of the largest value in any of dQ, dK and dV: one of them may vanish (dQ and dK at N = 1) while the terms
-that cancel in it do not. For gradients of learned weights it is that of the largest value in any of these.
+that cancel in it do not. For the gradient of a learned weight it is that of its own largest value.
 """
 
 from collections.abc import Sequence
@@ -28,5 +28,5 @@ def allowed(errors: Sequence[float], scales: Sequence[float], dtype: torch.dtype
 def floors(scales: Sequence[float], dtype: torch.dtype) -> list[float]:
     """What is allowed beside the textbook's errors, of each tensor."""
     of_inputs, of_weights = scales[1 : len(_NAMES)], scales[len(_NAMES) :]
-    largest = [max(some) for some in (of_inputs, of_weights) for _ in some]
+    largest = [*(max(of_inputs) for _ in of_inputs), *of_weights]
     return [FLOORS[dtype] * each for each in (scales[0], *(_GRADIENT_FLOOR * each for each in largest))]

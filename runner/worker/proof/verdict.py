@@ -37,6 +37,8 @@ def judge(found: tuple[Tensor, ...], want: Expected, given: Inputs, spans: Spans
     `spans` are those of the pattern, None where a variant's own reference was asked: that is in float64 already.
     """
     error = float("inf")
+    if len(found) != len(want.values):
+        return Verdict(error, f"expected {len(want.values)} results, found {len(found)}")
     for place, got in enumerate(found):
         allowed = want.allowed[place]
         rows = _row_errors(got, want.values[place], whole=want.proved == 1)
