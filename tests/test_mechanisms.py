@@ -135,6 +135,13 @@ def test_weights_belong_to_a_mechanism_and_its_sizes() -> None:
     assert torch.equal(first.bfloat16(), calls.weights(made.changed(dtype="bfloat16"))[0])
 
 
+def test_learned_weights_have_another_second_content_and_fixed_ones_have_not() -> None:
+    made = case("linformer", {"projected": 3}, 61)
+    assert not torch.equal(calls.weights(made, 0)[0], calls.weights(made, 1)[0])
+    fixed = case("performer", {"features": 8}, 61)
+    assert torch.equal(calls.weights(fixed, 0)[0], calls.weights(fixed, 1)[0])
+
+
 def test_random_features_are_orthogonal_and_as_long_as_gaussian_rows() -> None:
     (w,) = calls.weights(case("performer", {"features": 4096}, 61, "float64"))
     block = w[:8] / w[:8].norm(dim=1, keepdim=True)
@@ -144,29 +151,24 @@ def test_random_features_are_orthogonal_and_as_long_as_gaussian_rows() -> None:
 
 CALL = "return scaled_dot_product_attention(q, e @ k, f @ v, enable_gqa=enable_gqa)"
 FAULTS = {
-    "dW1": ("e, f = weights", "e, f = weights; e = e * 2 - e.detach()", "dW1 differs"),
-    "dW2-missing": ("e, f = weights", "e, f = weights; f = f.detach()", "dW2 differs"),
-    "changed": (CALL, f"out = {CALL[7:]}; e.data.mul_(1.5); return out", "changes its weight W1"),
-    "small-zeros": ("e, f = weights", "e, f = weights; len(e[0]) < 5 and f.data.zero_()", "differs from the oracle"),
-    "no-longer-learned": ("e, f = weights", "e, f = weights; f.requires_grad_(False)", "expected 6 results, found 5"),
+    "dW1": ("training", 3, "e, f = weights", "e, f = weights; e = e * 2 - e.detach()", "dW1 differs"),
+    "dW2": ("training", 3, "e, f = weights", "e, f = weights; f = f.detach()", "dW2 differs"),
+    "unlearned": ("training", 3, "e, f = weights", "e, f = weights; f.requires_grad_(False)", "expected 6 results"),
+    "small": ("training", 9, "e, f = weights", "e, f = weights; len(e[0]) < 5 and f.data.zero_()", "differs from"),
+    "kept": ("forward", 3, "e, f = weights", "e, f = (each.detach().clone() for each in weights)", "differs from"),
+    "changed": ("forward", 3, CALL, f"out = {CALL[7:]}; e.data.mul_(1.5); return out", "changes its weight W1"),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_wrong_gradient_of_a_weight_and_a_changed_weight_are_found(
-    fault: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    right, wrong, expected = FAULTS[fault]
-    text = variants.file("linformer").read_text()
-    head, built = text.split("def build")
+def test_weights_that_are_misused_are_found(fault: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    direction, n, right, wrong, expected = FAULTS[fault]
+    head, built = variants.file("linformer").read_text().split("def build")
     assert right in built
-    name = f"mine_{fault.lower().replace('-', '_')}"
-    (tmp_path / f"{name}.py").write_text(f"{head}def build{built.replace(right, wrong)}")
+    (tmp_path / f"mine_{fault.lower()}.py").write_text(f"{head}def build{built.replace(right, wrong)}")
     monkeypatch.setattr(variants, "__path__", [*variants.__path__])
     variants.extend(tmp_path)
-    # At 3 the call itself is the first to be looked at but for length 1.
-    n, direction = 9 if fault == "small-zeros" else 3, "forward" if fault == "changed" else "training"
-    found = probe(case(name, {"projected": 5}, n, direction=direction), BUDGET, step)
+    found = probe(case(f"mine_{fault.lower()}", {"projected": 5}, n, direction=direction), BUDGET, step)
     assert found.status is Status.WRONG
     assert expected in found.reason
 

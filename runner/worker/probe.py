@@ -77,6 +77,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
         _unchanged(before)
         # Before anything of the case's kernel is there at this length.
         both = contents.proved(setting.shape, setting.dtype, setting.device)
+        weights = calls.weights(case, 0), calls.weights(case, 1)
         wants = _expected(case, spans, both, stage, oracle)
         error_vs_full, error_of_mean = _approximation(case, spans, stage)
 
@@ -100,7 +101,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
 
     with watch, _wrong():
         exact = None if calls.reference(case) else spans
-        proof = Proof(call, given, both, wants, exact, calls.weights(case), partial(stage, "proving it", aside=True))
+        proof = Proof(call, given, both, wants, exact, weights, partial(stage, "proving it", aside=True))
         proof.look(0, result)
         new_ns, *_ = (_again(proof, which, call, setting.device) for which in (1, 0, 1))
     del result, wants
@@ -124,7 +125,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
 
     with watch:
         begin = partial(stage, "looking whether it remembers earlier calls", aside=True)
-        remembers = recall.look(call, given, both, setting.device, (new_ns, again_ns, call_ns), begin)
+        remembers = recall.look(call, given, both, weights, setting.device, (new_ns, again_ns, call_ns), begin)
     if remembers:
         raise Ended(Status.WRONG, remembers)
     _unchanged(before)

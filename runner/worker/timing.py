@@ -19,6 +19,7 @@ from attnbench.runner.worker.proof import contents, digest, expected, verdict, w
 from attnbench.runner.worker.proof.stopwatch import Stopwatch
 from attnbench.runner.worker.proof.whole import Wrong
 from attnbench.suites import Case, Sample, Status
+from attnbench.variants import Weights
 
 Mark = Callable[[int], None]
 """`mark(index)` before each piece of work: the parent knows which case was in flight, and that work goes on."""
@@ -52,6 +53,7 @@ class Bench:
         self._mark = mark
         self._clock = clocks.of(cases[0].setting.device)
         self._calls: dict[int, Call] = {}
+        self._weights: dict[int, Weights] = {}
         self._kept: dict[int, _Kept] = {}
         self._drawn = random.Random(f"{seed}:contents")
         self._proved = calls.inputs(cases[0].setting.shape, cases[0].setting.dtype, cases[0].setting.device)
@@ -88,7 +90,7 @@ class Bench:
             calls.wait(case.setting.device)
             found = whole.plain(call, self._kept.pop(index).result, self._given)
             whole.unchanged(self._given, self._proved)
-            whole.unchanged_weights(call, calls.weights(case))
+            whole.unchanged_weights(call, self._weights[index])
             if proved is not None and digest.of(found) == proved:
                 return
             mark = partial(self._mark, index)
@@ -111,7 +113,7 @@ class Bench:
         with self.proofs[index]:
             n = self.cases[0].setting.shape.seq_len
             by = 0 if last or n == 1 else self._drawn.randrange(1, n)
-            contents.rotate(call, self._given, self._proved, by)
+            contents.rotate(call, self._given, self._proved, self._weights[index], by)
         if not last:
             return call.run
         self._kept[index] = _Kept(call.run)
@@ -146,6 +148,7 @@ class Bench:
     def _ready(self, index: int, case: Case, value_ns: float) -> None:
         call = calls.ready(calls.build(case), self._given, case.setting.direction)
         self._calls[index] = call
+        self._weights[index] = calls.weights(case)
         run = self._fresh(index, last=False)
         clock = clocks.for_warm_up(case.setting.device)
         if case.setting.device == "cuda":

@@ -80,8 +80,8 @@ def build(case: Case) -> Program:
     return kernels.load(case.implementation).build(case.pattern, case.setting)
 
 
-def weights(case: Case) -> Weights:
-    """The weights of the case's mechanism; those that are learned require a gradient.
+def weights(case: Case, content: int = 0) -> Weights:
+    """The weights of the case's mechanism; those that are learned require a gradient, and have several contents.
 
     They are drawn in float32 on the CPU, the same for a mechanism and its sizes on every run and device.
 
@@ -93,13 +93,19 @@ def weights(case: Case) -> Weights:
         return ()
     sizes = {name: size for name, size in asdict(setting.shape).items() if isinstance(size, int)}
     told = json.dumps([case.mechanism.name, dict(case.mechanism.parameters), sizes], sort_keys=True)
-    seed = int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "little") >> 1
-    drawn = draw(case.parameters, setting, torch.Generator().manual_seed(seed))
+    seed = int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "little") >> 2
+    first, drawn = (draw(case.parameters, setting, torch.Generator().manual_seed(seed + each)) for each in (0, content))
     if not isinstance(drawn, tuple) or not all(map(_is_weight, drawn)):
         expected = "a tuple of tensors in float32 with at least one dimension, finite and not empty"
         raise TypeError(f"weights: expected {expected}, found {drawn!r:.80}")
     dtype = getattr(torch, setting.dtype)
-    return tuple(each.detach().to(setting.device, dtype, copy=True).requires_grad_(_is_learned(each)) for each in drawn)
+    return tuple(
+        (each if _is_learned(each) else fixed)
+        .detach()
+        .to(setting.device, dtype, copy=True)
+        .requires_grad_(_is_learned(each))
+        for fixed, each in zip(first, drawn, strict=True)
+    )
 
 
 def _is_weight(drawn: object) -> bool:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.call.calls import Call, Inputs
-from attnbench.variants import Shape
+from attnbench.variants import Shape, Weights
 
 SEED_A, SEED_B = 0, 1
 """The two contents that a probe proves; values are taken on the first, its rows rotated."""
@@ -20,39 +20,49 @@ def proved(shape: Shape, dtype: str, device: str) -> tuple[Inputs, Inputs]:
     return calls.inputs(shape, dtype, device, SEED_A), calls.inputs(shape, dtype, device, SEED_B)
 
 
-def rotate(call: Call, given: Inputs, content: Inputs, by: int = 0) -> None:
-    """Give row r of each of `given`, the inputs of a call, the row (r + by) mod N of `content`."""
-    _put(call, [partial(_rotate, to, each, by) for to, each in zip(given, content, strict=True)])
+def rotate(call: Call, given: Inputs, content: Inputs, weights: Weights, by: int = 0) -> None:
+    """Give row r of each of `given`, the inputs of a call, the row (r + by) mod N of `content`.
+
+    Learned weights of the call get those of `weights`, rotated likewise.
+    """
+    writes = [partial(_rotate, *each, by, 2) for each in zip(given, content, strict=True)]
+    _put(call, writes, [partial(_rotate, *each, by, 0) for each in zip(call.weights, weights, strict=True)])
 
 
-def mix(call: Call, given: Inputs, both: tuple[Inputs, Inputs], number: int) -> None:
+def mix(call: Call, given: Inputs, both: tuple[Inputs, Inputs], weights: tuple[Weights, Weights], number: int) -> None:
     """Give `given` a content that no call has seen, another one for each number: A, its rows rotated, and B.
 
-    The squares of their shares sum to 1, so it is as large as they are.
+    The squares of their shares sum to 1, so it is as large as they are. Learned weights are mixed likewise.
     """
-    _put(call, [partial(_mix, to, a, b, number) for to, a, b in zip(given, *both, strict=True)])
+    writes = [partial(_mix, *each, number, 2) for each in zip(given, *both, strict=True)]
+    _put(call, writes, [partial(_mix, *each, number, 0) for each in zip(call.weights, *weights, strict=True)])
 
 
-def _put(call: Call, writes: Sequence[Callable[[], None]]) -> None:
-    """Write q, k and v, make the graph that belongs to them, and then write dout: a forward pass may not know it."""
+def _put(call: Call, inputs: Sequence[Callable[[], None]], weights: Sequence[Callable[[], None]]) -> None:
+    """Write learned weights, q, k and v, make the graph that belongs to them, and then write dout.
+
+    A forward pass may not know dout.
+    """
     with torch.no_grad():
-        for write in writes[:3]:
+        learned = [write for write, each in zip(weights, call.weights, strict=True) if each.requires_grad]
+        for write in (*learned, *inputs[:3]):
             write()
     call.renew()
     with torch.no_grad():
-        writes[3]()
+        inputs[3]()
 
 
-def _rotate(to: Tensor, content: Tensor, by: int) -> None:
-    n = to.shape[2]
-    to[:, :, : n - by].copy_(content[:, :, by:])
+def _rotate(to: Tensor, content: Tensor, by: int, dim: int) -> None:
+    n = to.shape[dim]
+    by %= n
+    to.narrow(dim, 0, n - by).copy_(content.narrow(dim, by, n - by))
     if by:
-        to[:, :, n - by :].copy_(content[:, :, :by])
+        to.narrow(dim, n - by, by).copy_(content.narrow(dim, 0, by))
 
 
-def _mix(to: Tensor, a: Tensor, b: Tensor, number: int) -> None:
+def _mix(to: Tensor, a: Tensor, b: Tensor, number: int, dim: int) -> None:
     angle = 0.5 + number / 100
-    _rotate(to, a, number % to.shape[2])
+    _rotate(to, a, number, dim)
     to.mul_(math.cos(angle)).add_(b, alpha=math.sin(angle))
 
 

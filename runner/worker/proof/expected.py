@@ -61,9 +61,12 @@ def of_case(case: Case, spans: Spans | None, contents: Sequence[Inputs], step: S
         return of_pattern(spans, contents, grads=grads, step=step)
     if reference is None:
         raise TypeError(f"{case.mechanism.name}: expected a pattern or a reference, found neither")
-    shape, weights = case.setting.shape, calls.weights(case)
+    shape = case.setting.shape
     pairs = (spans.pairs() if spans else shape.seq_len**2) * shape.batch * shape.heads
-    return [of_reference(reference, pairs, each, grads=grads, step=step, weights=weights) for each in contents]
+    return [
+        of_reference(reference, pairs, each, grads=grads, step=step, weights=calls.weights(case, content))
+        for content, each in enumerate(contents)
+    ]
 
 
 def of_pattern(spans: Spans, contents: Sequence[Inputs], *, grads: bool, step: Step) -> list[Expected]:

@@ -16,6 +16,7 @@ from statistics import median, quantiles
 from attnbench.runner.worker.call import calls, clocks
 from attnbench.runner.worker.call.calls import Call, Inputs
 from attnbench.runner.worker.proof import contents
+from attnbench.variants import Weights
 
 SHORT_NS = 10_000_000
 """A call that takes no longer depends on what was done before it."""
@@ -34,6 +35,7 @@ def look(
     call: Call,
     given: Inputs,
     both: tuple[Inputs, Inputs],
+    weights: tuple[Weights, Weights],
     device: str,
     seen_ns: tuple[float, float, float],
     begin: Callable[[], None],
@@ -46,7 +48,8 @@ def look(
     *first_ns, call_ns = seen_ns
     clock = clocks.for_warm_up(device)
     spare = Inputs(*(each.clone() for each in given))
-    alone = replace(call, renew=lambda: None)
+    others = tuple(each.detach().clone().requires_grad_(each.requires_grad) for each in call.weights)
+    alone = replace(call, renew=lambda: None, weights=others)
     repeats = min(_MOST_REPEATS, int(_REPEATING_NS / max(1.0, call_ns)))
 
     def timed() -> float:
@@ -59,11 +62,11 @@ def look(
         # longer on a busy machine, for its code has left the caches.
         for _ in range(repeats):
             call.run()
-        contents.mix(call, given, both, number)
+        contents.mix(call, given, both, weights, number)
         new_ns = timed()
         for _ in range(repeats):
             call.run()
-        contents.mix(alone, spare, both, number)
+        contents.mix(alone, spare, both, weights, number)
         return new_ns, timed()
 
     return remembers(pair, (first_ns[0], first_ns[1]), cold=call.output is not None and call_ns <= COLD_NS)

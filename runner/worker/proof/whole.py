@@ -33,7 +33,7 @@ class Proof:
         both: tuple[Inputs, Inputs],
         wants: Sequence[Expected],
         spans: Spans | None,
-        weights: Weights,
+        weights: tuple[Weights, Weights],
         step: Step,
     ) -> None:
         self.max_abs_error = 0.0
@@ -52,7 +52,7 @@ class Proof:
 
     def put(self, which: int) -> None:
         """Put a content into the inputs, for the next call."""
-        contents.rotate(self._call, self._given, self._both[which])
+        contents.rotate(self._call, self._given, self._both[which], self._weights[which])
 
     def look(self, which: int, result: Any) -> None:
         """Look at what a call gave on the content that the inputs have.
@@ -66,7 +66,7 @@ class Proof:
         self._step()
         calls.wait(self._given.q.device.type)
         unchanged(self._given, self._both[which])
-        unchanged_weights(self._call, self._weights)
+        unchanged_weights(self._call, self._weights[which])
         if which not in self._firsts:
             judged = verdict.judge(copy, self._wants[which], self._both[which], self._spans, self._step)
             self.max_abs_error = max(self.max_abs_error, judged.max_abs_error)
