@@ -3,7 +3,8 @@
 Twice the largest error of the textbook computation in the case's dtype, plus a floor: a fraction of the oracle's
 largest value, 1e-12 (float64), 1e-5 (float32), 1e-3 (float16), 8e-3 (bfloat16). For gradients the floor is four times
 that fraction of the largest value in any of dQ, dK and dV: one of them may vanish (dQ and dK at N = 1) while the terms
-that cancel in it do not. For the gradient of a learned weight it is that of its own largest value.
+that cancel in it do not. Where a reference is the oracle, dQ, dK and dV may differ in size: each counts with its own
+largest value, or an eighth of that of all three. The gradient of a learned weight counts with its own.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ import torch
 _NAMES = ("output", "dQ", "dK", "dV")
 FLOORS = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 _GRADIENT_FLOOR = 4
+_VANISHING = 1 / 8
+"""The share of the largest gradient that a small one counts as, where they are not alike."""
 
 
 def name(place: int) -> str:
@@ -20,13 +23,20 @@ def name(place: int) -> str:
     return _NAMES[place] if place < len(_NAMES) else f"dW{place - len(_NAMES) + 1}"
 
 
-def allowed(errors: Sequence[float], scales: Sequence[float], dtype: torch.dtype) -> tuple[float, ...]:
-    """The largest error that each tensor may have: from the textbook's errors, and the oracle's largest values."""
-    return tuple(2 * error + floor for error, floor in zip(errors, floors(scales, dtype), strict=True))
+def allowed(
+    errors: Sequence[float], scales: Sequence[float], dtype: torch.dtype, *, alike: bool = True
+) -> tuple[float, ...]:
+    """The largest error that each tensor may have: from the textbook's errors, and the oracle's largest values.
+
+    dQ, dK and dV of softmax attention are `alike` in size; those of other mechanisms need not be.
+    """
+    beside = floors(scales, dtype, alike=alike)
+    return tuple(2 * error + floor for error, floor in zip(errors, beside, strict=True))
 
 
-def floors(scales: Sequence[float], dtype: torch.dtype) -> list[float]:
+def floors(scales: Sequence[float], dtype: torch.dtype, *, alike: bool = True) -> list[float]:
     """What is allowed beside the textbook's errors, of each tensor."""
     of_inputs, of_weights = scales[1 : len(_NAMES)], scales[len(_NAMES) :]
-    largest = [*(max(of_inputs) for _ in of_inputs), *of_weights]
-    return [FLOORS[dtype] * each for each in (scales[0], *(_GRADIENT_FLOOR * each for each in largest))]
+    most = max(of_inputs, default=0.0)
+    gradients = [_GRADIENT_FLOOR * (most if alike else max(each, _VANISHING * most)) for each in of_inputs]
+    return [FLOORS[dtype] * each for each in (scales[0], *gradients, *(_GRADIENT_FLOOR * each for each in of_weights))]
