@@ -75,5 +75,5 @@ VARIANT = Variant(
     weights=weights,
     reference=reference,
     work=work,
-    examples=({"projected": 16}, {"projected": 5}),
+    examples=({"projected": 16}, {"projected": 1}),
 )

@@ -4,7 +4,7 @@ Twice the largest error of the textbook computation in the case's dtype, plus a 
 largest value, 1e-12 (float64), 1e-5 (float32), 1e-3 (float16), 8e-3 (bfloat16). For gradients the floor is four times
 that fraction of the largest value in any of dQ, dK and dV: one of them may vanish (dQ and dK at N = 1) while the terms
 that cancel in it do not. Where a reference is the oracle, dQ, dK and dV may differ in size: each counts with its own
-largest value, or an eighth of that of all three. The gradient of a learned weight counts with its own.
+largest value, or an eighth of that of all three. So do the gradients of learned weights among themselves.
 """
 
 from collections.abc import Sequence
@@ -37,6 +37,7 @@ def allowed(
 def floors(scales: Sequence[float], dtype: torch.dtype, *, alike: bool = True) -> list[float]:
     """What is allowed beside the textbook's errors, of each tensor."""
     of_inputs, of_weights = scales[1 : len(_NAMES)], scales[len(_NAMES) :]
-    most = max(of_inputs, default=0.0)
-    gradients = [_GRADIENT_FLOOR * (most if alike else max(each, _VANISHING * most)) for each in of_inputs]
-    return [FLOORS[dtype] * each for each in (scales[0], *gradients, *(_GRADIENT_FLOOR * each for each in of_weights))]
+    share = 1.0 if alike else _VANISHING
+    gradients = [max(each, share * max(of_inputs)) for each in of_inputs]
+    gradients += [max(each, _VANISHING * max(of_weights)) for each in of_weights]
+    return [FLOORS[dtype] * each for each in (scales[0], *(_GRADIENT_FLOOR * each for each in gradients))]
