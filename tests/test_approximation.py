@@ -36,7 +36,7 @@ def test_full_attention_has_none(causal: bool) -> None:
 
 def test_it_is_the_formula() -> None:
     parameters = {"left": 5, "right": 0}
-    q, k, v, _ = approximation.inputs(Shape(1, 1, 1, 200, 8))
+    q, k, v, _ = approximation.inputs(Shape(2, 1, 1, 200, 8))
     every = torch.from_numpy(pattern_of("full", {"causal": True}).spans(200).mask())
     mask = torch.from_numpy(pattern_of("truncated", parameters).spans(200).mask())
     right = _oracle.attention(q, k, v, every)

@@ -41,8 +41,6 @@ def step(*_: Any, **__: Any) -> None:
 @pytest.mark.parametrize(("name", "parameters"), MECHANISMS, ids=label)
 def test_it_equals_its_reference_with_all_gradients(name: str, parameters: dict[str, Any], n: int, dtype: str) -> None:
     made = case(name, parameters, n, dtype)
-    if made.parameters.unsupported(made.setting.shape.seq_len):
-        pytest.skip("no such length")
     try:
         program = calls.build(made)
     except NotImplementedError:

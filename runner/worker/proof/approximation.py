@@ -1,9 +1,10 @@
 """How far a mechanism is from full attention, on inputs in which queries have something to find.
 
-    error_vs_full = |o - f| / |f|,   error_of_mean = |m - f| / |f|   (Frobenius norms over evenly spread rows)
+    error_vs_full = |o - f| / |f|,   error_of_mean = |m - f| / |f|
 
-o is the output of the mechanism's oracle in float64, f that of full attention, and m the mean of all values: what no
-attention at all gives. Where a mechanism never looks ahead, f and m do not either.
+Norms are Frobenius norms over evenly spread rows of all heads. o is the output of the mechanism's oracle in float64, f
+that of full attention, and m the mean of all values: what no attention at all gives. Where a mechanism never looks
+ahead, f and m do not either.
 
 In the inputs neighbours are alike, and one key in 64 is a peak that every query looks for. Of standard normal e, n, u:
 
@@ -28,7 +29,8 @@ from attnbench.runner.worker.proof.textbook import spread
 from attnbench.suites import Case
 from attnbench.variants import IntArray, Shape, Spans
 
-_ROWS = 256
+_ROWS, _LEAST_ROWS = 512, 16
+"""Rows that are looked at: of all heads together, and at least of each."""
 _SMOOTH, _EVERY = 64, 64
 _LOCAL, _PEAK, _NOISE = 8.0, 4.0, 0.7
 
@@ -36,11 +38,9 @@ _LOCAL, _PEAK, _NOISE = 8.0, 4.0, 0.7
 def of_case(case: Case, spans: Spans | None, step: Step) -> tuple[float, float]:
     """`error_vs_full` and `error_of_mean` of the case's mechanism at its shape."""
     reference, shape = calls.reference(case), case.setting.shape
-    n, d = shape.seq_len, shape.head_dim
-    # The batch entries and heads of a pattern are alike.
-    batch, heads, kv_heads = (1, 1, 1) if reference is None else (shape.batch, shape.heads, shape.kv_heads)
-    given = Inputs(*(each.to(case.setting.device) for each in inputs(Shape(batch, heads, kv_heads, n, d))))
-    rows, full = spread(n, _ROWS), Spans.of(n, (0, n))
+    n = shape.seq_len
+    given = Inputs(*(each.to(case.setting.device) for each in inputs(shape)))
+    rows, full = spread(n, max(_LEAST_ROWS, _ROWS // (shape.batch * shape.heads))), Spans.of(n, (0, n))
     causal = getattr(case.parameters, "causal", False) if spans is None else _is_causal(spans)
     right = _attention(full.causal() if causal else full, given, rows, step)
     if reference:
@@ -50,7 +50,7 @@ def of_case(case: Case, spans: Spans | None, step: Step) -> tuple[float, float]:
         found = _attention(spans, given, rows, step)
     else:
         raise TypeError(f"{case.mechanism.name}: expected a pattern or a reference, found neither")
-    mean = _means(given.v, rows, causal).repeat_interleave(heads // kv_heads, dim=1)
+    mean = _means(given.v, rows, causal).repeat_interleave(shape.heads // shape.kv_heads, dim=1)
     return _apart(found, right), _apart(mean, right)
 
 
