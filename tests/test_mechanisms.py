@@ -2,12 +2,15 @@
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from definitions import MECHANISMS, label
+from folders import forgotten
 from settings import case_of
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -30,6 +33,13 @@ def case(name: str, parameters: dict[str, Any], n: int, dtype: str = "float32", 
     near, n = variants.load(name).parameters(**parameters).near(n)
     told = {each: getattr(near, each) for each in parameters}
     return case_of(name, told, "own", Shape(2, 2, 1, n, 8), dtype, "cpu", direction)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder for variants, which are forgotten afterwards."""
+    with forgotten():
+        yield tmp_path
 
 
 def step(*_: Any, **__: Any) -> None:
@@ -159,45 +169,41 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_weights_that_are_misused_are_found(fault: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_are_misused_are_found(fault: str, folder: Path) -> None:
     direction, n, right, wrong, expected = FAULTS[fault]
     head, built = variants.file("linformer").read_text().split("def build")
     assert right in built
-    (tmp_path / f"mine_{fault.lower()}.py").write_text(f"{head}def build{built.replace(right, wrong)}")
-    monkeypatch.setattr(variants, "__path__", [*variants.__path__])
-    variants.extend(tmp_path)
-    found = probe(case(f"mine_{fault.lower()}", {"projected": 5}, n, direction=direction), BUDGET, step)
+    (folder / "mine.py").write_text(f"{head}def build{built.replace(right, wrong)}")
+    variants.extend(folder)
+    found = probe(case("mine", {"projected": 5}, n, direction=direction), BUDGET, step)
     assert found.status is Status.WRONG
     assert expected in found.reason
 
 
-def test_what_is_missing_or_too_much_is_named(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_or_too_much_is_named(folder: Path) -> None:
     from attnbench.suites.schema import catalog
 
     text = variants.file("linear").read_text()
-    (tmp_path / "workless.py").write_text(text.replace("    work=work,\n", "").replace("    build=build,\n", ""))
+    (folder / "workless.py").write_text(text.replace("    work=work,\n", "").replace("    build=build,\n", ""))
     window = variants.file("truncated").read_text()
-    (tmp_path / "weighted.py").write_text(re.sub(r"(VARIANT = Variant\(\s*\w+,)", r"\1 work=print,", window))
-    monkeypatch.setattr(variants, "__path__", [*variants.__path__])
-    variants.extend(tmp_path)
+    (folder / "weighted.py").write_text(re.sub(r"(VARIANT = Variant\(\s*\w+,)", r"\1 work=print,", window))
+    variants.extend(folder)
     workless, weighted = sorted(map(str, catalog.problems()), key=lambda each: "workless" not in each)
     assert "expected build and work in Variant(...), found none" in workless
     assert "expected no work beside a pattern" in weighted
 
 
 @pytest.mark.parametrize("told", ["Work(-1)", "Work(0.5)", "7", "None"])
-def test_work_that_is_none_ends_the_case(told: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = f"mine_{abs(hash(told))}"
+def test_work_that_is_none_ends_the_case(told: str, folder: Path) -> None:
     text = variants.file("linear").read_text().replace("    work=work,", f"    work=lambda *_: {told},")
-    (tmp_path / f"{name}.py").write_text(text)
-    monkeypatch.setattr(variants, "__path__", [*variants.__path__])
-    variants.extend(tmp_path)
-    found = probe(case(name, {}, 5), BUDGET, step)
+    (folder / "mine.py").write_text(text)
+    variants.extend(folder)
+    found = probe(case("mine", {}, 5), BUDGET, step)
     assert found.status is Status.FAILED
     assert "work: expected Work(flops)" in found.reason
 
 
-def test_a_small_gradient_beside_a_large_one_is_proved(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_gradient_beside_a_large_one_is_proved(folder: Path) -> None:
     """A learned gain, whose gradient is larger than those of E and F by far, loosens nothing of theirs."""
     text = variants.file("linformer").read_text()
     text = text.replace("map(torch.nn.Parameter, drawn)", "map(torch.nn.Parameter, (*drawn, torch.full((1,), 0.01)))")
@@ -205,22 +211,19 @@ def test_a_small_gradient_beside_a_large_one_is_proved(tmp_path: Any, monkeypatc
     text = text.replace(
         "e @ k, f @ v, enable_gqa=enable_gqa)", "e @ k, f.detach() @ v, enable_gqa=enable_gqa) * 100 * gain"
     )
-    (tmp_path / "gained.py").write_text(text)
-    monkeypatch.setattr(variants, "__path__", [*variants.__path__])
-    variants.extend(tmp_path)
+    (folder / "gained.py").write_text(text)
+    variants.extend(folder)
     found = probe(case("gained", {"projected": 5}, 70, "bfloat16"), BUDGET, step)
     assert (found.status, "dW2 differs" in found.reason) == (Status.WRONG, True), found.reason
 
 
 @pytest.mark.parametrize("drawn", ["[drawn]", "(drawn.long(),)", "(drawn[0, 0],)", "(drawn / 0,)", "(drawn[:0],)"])
-def test_weights_that_are_none_are_told(drawn: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_are_none_are_told(drawn: str, folder: Path) -> None:
     text = variants.file("performer").read_text()
-    name = f"drawn_{abs(hash(drawn))}"
-    (tmp_path / f"{name}.py").write_text(
+    (folder / "mine.py").write_text(
         text.replace("    weights=weights,", f"    weights=lambda *_: (lambda drawn: {drawn})(*weights(*_)),")
     )
-    monkeypatch.setattr(variants, "__path__", [*variants.__path__])
-    variants.extend(tmp_path)
-    found = probe(case(name, {"features": 8}, 5), BUDGET, step)
+    variants.extend(folder)
+    found = probe(case("mine", {"features": 8}, 5), BUDGET, step)
     assert found.status is Status.FAILED
     assert "weights: expected a tuple of tensors in float32" in found.reason

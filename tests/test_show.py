@@ -400,6 +400,29 @@ def test_the_file_is_named_as_seen_from_here(folder: Path, monkeypatch: pytest.M
     assert "Source: here\n\nfile: mine/mine.py\n\nparameters\n  none\n" in done.output
 
 
+def test_a_mechanism_that_is_no_pattern_is_told_its_work_instead_of_a_picture(folder: Path) -> None:
+    done = show("linformer", "--set", "projected=8", "--seq-len", "65")
+    assert done.exit_code == 0
+    assert (
+        f"{describe.NO_PATTERN}\nFLOPs of one head of 64 at N = 65, forward: {4 * 65 * 8 * 64 * 2:,}\n" in done.output
+    )
+    assert show("linformer", "--out", str(folder / "picture.svg")).exit_code == 2
+    assert not (folder / "picture.svg").exists()
+    assert show("nystromformer", "--seq-len", "100").exit_code == 5
+
+
+@pytest.mark.parametrize("method", ["unsupported", "near"])
+@pytest.mark.parametrize("work", ["Work(1)", "Work(0.5)", "7", "1 / 0"])
+def test_a_mechanism_with_a_flaw_is_told(folder: Path, method: str, work: str) -> None:
+    text = variants.file("linear").read_text().replace("    work=work,", f"    work=lambda *_: {work},")
+    if work == "Work(1)":
+        text = text.replace('"""It has no parameters."""', f"def {method}(self, n): raise ValueError('not today')")
+    (folder / "mine.py").write_text(text)
+    done = show("mine", "--variants", str(folder))
+    assert done.exit_code == 3
+    assert done.output.splitlines()[-1].startswith(f"unsound: {folder / 'mine.py'}")
+
+
 WITHOUT_TORCH = """
 import sys
 

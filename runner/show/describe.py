@@ -43,7 +43,7 @@ def flaw(case: Case, n: int | None) -> str | None:
     """What is wrong with the case's pattern itself, at small odd lengths, at those to draw at, or at n; or nothing."""
     pattern = case.parameters
     if not isinstance(pattern, Pattern):
-        return _mistake(case, n or pattern.near(POWERS[-1])[1])
+        return _mistake(case, n)
     for each in (*_SMALL, *POWERS, *([n] if n else [])):
         try:
             found = None if pattern.unsupported(each) else variants.flaw(pattern, each)
@@ -56,13 +56,14 @@ def flaw(case: Case, n: int | None) -> str | None:
     return None
 
 
-def _mistake(case: Case, n: int) -> str | None:
-    """What is wrong with what a mechanism that is no pattern says of itself at length n, or nothing."""
+def _mistake(case: Case, n: int | None) -> str | None:
+    """What is wrong with what a mechanism that is no pattern says of itself, at length n or a long one; or nothing."""
     try:
-        if case.parameters.unsupported(n) is None:
-            without_pattern(case, n)
+        where = n or case.parameters.near(POWERS[-1])[1]
+        if case.parameters.unsupported(where) is None:
+            without_pattern(case, where)
     except Exception as error:  # as above
-        return _told(case, error, f"a mechanism at N={n}")
+        return _told(case, error, "a mechanism that is no pattern")
     return None
 
 
