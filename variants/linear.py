@@ -1,9 +1,9 @@
-"""Linear attention: the weight of a pair is a product of feature maps, summed over the keys before queries come.
+"""Linear attention: feature maps replace the softmax, so keys and values are summed once for all queries.
 
     o_i = sum_j phi(q_i) . phi(k_j) v_j / sum_j phi(q_i) . phi(k_j),   phi(x) = elu(x) + 1
 
-Every query depends on every key, and no score of a pair is computed: all queries share one `D x D` matrix of sums
-for each key head. Cost: 4 N D^2 FLOPs forward for one head.
+Every query depends on every key, but no score is computed: all queries share one `D x D` matrix of sums for each key
+head. Cost: 4 N D^2 FLOPs forward for one head.
 
 Source: Katharopoulos et al. 2020, "Transformers are RNNs: Fast Autoregressive Transformers with Linear Attention",
 arXiv 2006.16236, section 3.2.

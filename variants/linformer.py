@@ -1,10 +1,10 @@
-"""Linformer: keys and values are projected along the sequence to a few, which every query sees.
+"""Linformer: keys and values are projected along the sequence to a fixed number, and every query sees all of these.
 
     O = softmax(Q (E K)^T / sqrt(D)) F V,   E, F in R^{k x N}
 
-E and F are learned, one of each for all heads (`projected` is k); here they are drawn with variance 1 / N, so that
-projected keys are about as large as keys. They belong to a length. Cost: 4 (N + N) k D FLOPs forward for one head,
-half of that for the projections, which heads of keys share.
+E and F are learned and shared by all heads; k is `projected`. Here they are drawn with variance 1 / N, so that
+projected keys are about as large as keys. They belong to one length. Cost: 8 N k D FLOPs forward for one head, half of
+it for the projections.
 
 Source: Wang et al. 2020, "Linformer: Self-Attention with Linear Complexity", arXiv 2006.04768, section 4.
 """

@@ -1,8 +1,8 @@
-"""Nystromformer: softmax attention by way of a few landmarks, the means of segments of queries and of keys.
+"""Nystromformer: softmax attention approximated through landmarks, the means of segments of queries and keys.
 
     O = softmax(Q K~^T / sqrt(D)) Z softmax(Q~ K^T / sqrt(D)) V,   Z = pinv(softmax(Q~ K~^T / sqrt(D)))
 
-Q~ and K~ hold `landmarks` means each (m). The pseudoinverse is iterated `steps` times:
+Q~ and K~ hold m = `landmarks` means each. The pseudoinverse is computed in `steps` iterations:
 Z <- Z (13 I - A Z (15 I - A Z (7 I - A Z))) / 4, from Z = A^T / (|A|_1 |A|_inf). The paper's convolution of the values
 belongs to the layer. N must be a multiple of m. Cost: 8 N m D + 4 m^2 D + 8 steps m^3 FLOPs forward for one head.
 

@@ -1,10 +1,10 @@
-"""Performer (FAVOR+): the softmax kernel as a product of positive random features, summed over the keys first.
+"""Performer (FAVOR+): positive random features approximate the softmax, so keys and values are summed once.
 
     O = diag(Q' (K'^T 1))^-1 Q' (K'^T V),   x' = (exp(W x - |x|^2 / 2 - c) + eps) / sqrt(m),   x scaled by D^-1/4
 
-W holds `features` rows, orthogonal in blocks of D and as long as Gaussian ones are; it is drawn once and not learned.
-c keeps exponents small: for a query the largest of its own, for keys the largest of all, which cancels in the ratio but
-for eps = 1e-4. Cost: 4 N m D FLOPs forward for one head, and 2 N m D for the features of queries and of keys each.
+W holds m = `features` random rows, orthogonal in blocks of D, with the lengths of Gaussian rows. It is not learned. c
+is the largest exponent of each query, and of all keys, so that nothing overflows; it cancels except for eps = 1e-4.
+Cost: 4 N m D FLOPs forward for one head, and 2 N m D for the features of queries and of keys each.
 
 Source: Choromanski et al. 2021, "Rethinking Attention with Performers", arXiv 2009.14794, sections 2.3 and 2.4.
 """
