@@ -58,6 +58,22 @@ def test_heads_that_share_a_key_head_are_counted() -> None:
     assert mean > 0
 
 
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        (Shape(2, 8, 4, 1024, 64), (2, 8, 4)),
+        (Shape(64, 8, 4, 16384, 64), (4, 8, 4)),
+        (Shape(4, 32, 8, 65536, 128), (1, 4, 1)),
+        (Shape(4, 32, 8, 2**20, 128), (1, 4, 1)),
+        (Shape(1, 16, 16, 65536, 64), (1, 8, 8)),
+    ],
+)
+def test_a_large_shape_is_looked_at_in_part(shape: Shape, expected: tuple[int, int, int]) -> None:
+    part = approximation.few(shape)
+    assert (part.batch, part.heads, part.kv_heads) == expected
+    assert (part.seq_len, part.head_dim) == (shape.seq_len, shape.head_dim)
+
+
 def test_neighbours_are_alike_and_peaks_stand_out() -> None:
     q, k, *_ = approximation.inputs(Shape(1, 1, 1, 4096, 64))
     scores = (q @ k.transpose(-2, -1))[0, 0].numpy() / 8
