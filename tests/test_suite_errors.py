@@ -47,7 +47,7 @@ measure: {values: many}
 name: again
 """
     )
-    names = "bigbird, block_local, fixed, full, local_window, local_window_2d, longformer, strided, truncated"
+    names = ", ".join(variants.names())
     assert found[:5] == [
         "s.yaml:3:22: shape: expected one of batch, heads, kv_heads, seq_len, head_dim, layout, "
         'found "head_dims"; did you mean "head_dim"?',
