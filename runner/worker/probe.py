@@ -79,7 +79,8 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
         both = contents.proved(setting.shape, setting.dtype, setting.device)
         weights = calls.weights(case, 0), calls.weights(case, 1)
         wants = _expected(case, spans, both, stage, oracle)
-        error_vs_full, error_of_mean = _approximation(case, spans, stage)
+
+    error_vs_full, error_of_mean = _approximation(case, spans, stage)
 
     stage("building layouts and masks")
     forget()
