@@ -54,7 +54,9 @@ def test_it_equals_its_reference_with_all_gradients(name: str, parameters: dict[
     try:
         program = calls.build(made)
     except NotImplementedError:
-        pytest.skip("its own file refuses this dtype")
+        # Their sums over all keys overflow there; no other mechanism and no other dtype may be refused.
+        assert (dtype, name) in [("float16", "linear"), ("float16", "performer")]
+        return
     assert (
         small.check(program, None, made.setting, reference=calls.reference(made), weights=calls.weights(made)).problem
         is None
