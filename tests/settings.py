@@ -1,12 +1,13 @@
 """Settings and cases in short."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor
 
 from attnbench import variants
-from attnbench.runner.worker.proof import small
+from attnbench.runner.worker.proof import expected, small
 from attnbench.runner.worker.proof.verdict import Verdict
 from attnbench.suites import Case
 from attnbench.variants import Named, Pattern, Setting, Shape, Spans
@@ -46,7 +47,10 @@ def check(
 ) -> Verdict:
     """`small.check` of a function."""
     where = setting(shape, dtype, device, "training" if gradients else "forward")
-    return small.check(Program(call), spans, where, seed=seed, reference=reference)
+    expect = partial(small.dense, spans, gradients=gradients)
+    if reference:
+        expect = partial(expected.of_reference, reference, 0, grads=gradients, step=lambda: None)
+    return small.check(Program(call), where, expect, seed=seed)
 
 
 def pattern_of(name: str, parameters: Mapping[str, Any]) -> Pattern:

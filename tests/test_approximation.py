@@ -69,7 +69,7 @@ def test_heads_that_share_a_key_head_are_counted() -> None:
     ],
 )
 def test_a_large_shape_is_looked_at_in_part(shape: Shape, expected: tuple[int, int, int]) -> None:
-    part = approximation.few(shape)
+    part = approximation.few(shape, shape.head_dim)
     assert (part.batch, part.heads, part.kv_heads) == expected
     assert (part.seq_len, part.head_dim) == (shape.seq_len, shape.head_dim)
 

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from attnbench import variants
 from attnbench.runner.worker import admission
 from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.probe import probe
+from attnbench.runner.worker.probe import must_give, probe
 from attnbench.runner.worker.proof import small
 from attnbench.suites import Case, Status
 from attnbench.variants import Shape
@@ -57,10 +58,7 @@ def test_it_equals_its_reference_with_all_gradients(name: str, parameters: dict[
         # Their sums over all keys overflow there; no other mechanism and no other dtype may be refused.
         assert (dtype, name) in [("float16", "linear"), ("float16", "performer")]
         return
-    assert (
-        small.check(program, None, made.setting, reference=calls.reference(made), weights=calls.weights(made)).problem
-        is None
-    )
+    assert small.check(program, made.setting, partial(must_give, made, program, None)).problem is None
 
 
 @pytest.mark.parametrize(("name", "parameters"), MECHANISMS, ids=label)
@@ -73,7 +71,11 @@ def test_a_probe_fills_every_number_but_pairs(name: str, parameters: dict[str, A
     assert found.max_abs_error is not None
 
 
-@pytest.mark.parametrize(("name", "parameters"), MECHANISMS, ids=label)
+MASKED = ("topk",)
+"""What computes more than its formula: scores that a mask takes away."""
+
+
+@pytest.mark.parametrize(("name", "parameters"), [each for each in MECHANISMS if each[0] not in MASKED], ids=label)
 @pytest.mark.parametrize("direction", ["forward", "backward", "training"])
 def test_its_work_is_what_torch_counts(name: str, parameters: dict[str, Any], direction: str) -> None:
     made = case(name, parameters, 128, direction=direction)

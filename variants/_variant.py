@@ -53,6 +53,9 @@ class Variant:
     - `weights(parameters, setting, generator)`, where it has any: tensors in float32 on the CPU, drawn from a torch
       generator. An `nn.Parameter` among them is learned: its gradient is computed and proved beside those of q, k, v.
     - `reference(parameters, q, k, v, rows, weights)`: as that of a pattern, with the weights.
+    - `options(parameters, q, k, v, rows, weights)`, where it chooses by content: the scores `B H R ... C` of the C
+      options that the queries at `rows` have, -inf for one that is forbidden, and how many of the largest are chosen.
+      The program then says what it chose, and `reference` takes that as its last argument.
     - `work(parameters, setting)`: the FLOPs of one call in the setting's direction, from its formula.
     - `build(parameters, setting, weights)`: the program; its weights have the dtype and the device of the setting.
     """
@@ -66,6 +69,7 @@ class Variant:
     """Parameters to draw it with, the first of them, and to try it with; others have their defaults."""
     weights: "Callable[..., Weights] | None" = None
     work: "Callable[..., Work] | None" = None
+    options: "Callable[..., tuple[Tensor, int]] | None" = None
 
     @property
     def is_pattern(self) -> bool:

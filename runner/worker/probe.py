@@ -17,9 +17,11 @@ from attnbench.runner.worker.call.calls import Call, Inputs
 from attnbench.runner.worker.process import failure, leftovers, settings
 from attnbench.runner.worker.process.progress_marker import Stage
 from attnbench.runner.worker.process.settings import Lasting, State
-from attnbench.runner.worker.proof import approximation, contents, counts, expected, recall, small
+from attnbench.runner.worker.proof import approximation, choice, contents, counts, expected, recall, small
+from attnbench.runner.worker.proof.choice import NotAllowed
 from attnbench.runner.worker.proof.expected import Expected, Useless
 from attnbench.runner.worker.proof.stopwatch import Stopwatch
+from attnbench.runner.worker.proof.stream import Step
 from attnbench.runner.worker.proof.whole import Proof, Wrong
 from attnbench.suites import Case, Probe, Status
 from attnbench.variants import OWN, Named, Parameters, Shape, Spans, forget, kernels
@@ -78,7 +80,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
         # Before anything of the case's kernel is there at this length.
         both = contents.proved(setting.shape, setting.dtype, setting.device)
         weights = calls.weights(case, 0), calls.weights(case, 1)
-        wants = _expected(case, spans, both, stage, oracle)
+        wants = None if calls.options(case) else _expected(case, spans, both, stage, oracle)
 
     error_vs_full, error_of_mean = _approximation(case, spans, stage)
 
@@ -102,10 +104,12 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
 
     with watch, _wrong():
         exact = None if calls.reference(case) else spans
-        proof = Proof(call, given, both, wants, exact, weights, partial(stage, "proving it", aside=True))
+        going_on = partial(stage, "proving it", aside=True)
+        expect = wants.__getitem__ if wants else partial(_chosen, case, call, both, going_on)
+        proof = Proof(call, given, both, expect, exact, weights, going_on)
         proof.look(0, result)
         new_ns, *_ = (_again(proof, which, call, setting.device) for which in (1, 0, 1))
-    del result, wants
+    del result, wants, expect
 
     stage("measuring its memory")
     repeated: list[tuple[Any, float]] = []
@@ -173,6 +177,15 @@ def _expected(
     except Useless as useless:
         _build(case)  # which may refuse the dtype in which nothing can be proved
         raise Ended(Status.WRONG, str(useless)) from None
+
+
+def _chosen(case: Case, call: Call, both: tuple[Inputs, Inputs], going_on: Step, which: int) -> Expected:
+    """What a call that chooses by content must give on a content, which is that of its inputs now."""
+    assert call.choice
+    try:
+        return choice.expected_with(case, call.choice(), both[which], which, going_on)
+    except (NotAllowed, Useless) as problem:
+        raise Wrong(str(problem)) from None
 
 
 def _approximation(case: Case, spans: Spans | None, stage: Stage) -> tuple[float | None, float | None]:
@@ -269,12 +282,21 @@ def _verify_small(case: Case, parameters: Parameters, shape: Shape, stage: Stage
         if compilation.needed(program):
             stage(f"compiling it at N={shape.seq_len}, to check it against the oracle there", anew=True)
         with compilation.room(program):
-            found = small.check(
-                program, spans, like.setting, reference=calls.reference(like), weights=calls.weights(like)
-            )
+            found = small.check(program, like.setting, partial(must_give, like, program, spans))
     if found.problem:
         raise Ended(Status.WRONG, found.problem)
     return found.max_abs_error
+
+
+def must_give(case: Case, program: Program, spans: Spans | None, given: Inputs) -> Expected:
+    """What a call of a program at a small shape must give."""
+    grads, reference, step = case.setting.direction != "forward", calls.reference(case), _nothing
+    if program.choice:
+        return choice.expected_with(case, calls.chosen(program, given), given, 0, step)
+    if reference:
+        return expected.of_reference(reference, 0, given, grads=grads, step=step, weights=calls.weights(case))
+    assert spans  # what is no pattern has a reference
+    return small.dense(spans, given, gradients=grads)
 
 
 @contextmanager
@@ -292,3 +314,7 @@ def _ending(where: str) -> Iterator[None]:
 def _like(case: Case, parameters: Parameters, shape: Shape) -> Case:
     """The case with other parameters, at another shape."""
     return replace(case, mechanism=Named(case.mechanism.name, asdict(parameters))).changed(shape=shape)
+
+
+def _nothing() -> None:
+    """A step that nobody waits for."""

@@ -15,7 +15,8 @@ from attnbench.runner.worker.call.launches import EventClock, Value
 from attnbench.runner.worker.call.roof import Roofs
 from attnbench.runner.worker.call.sampling import Plan, WarmUp
 from attnbench.runner.worker.process import failure, leftovers, settings
-from attnbench.runner.worker.proof import contents, digest, expected, verdict, whole
+from attnbench.runner.worker.proof import choice, contents, digest, expected, verdict, whole
+from attnbench.runner.worker.proof.choice import NotAllowed
 from attnbench.runner.worker.proof.stopwatch import Stopwatch
 from attnbench.runner.worker.proof.whole import Wrong
 from attnbench.suites import Case, Sample, Status
@@ -95,7 +96,10 @@ class Bench:
                 return
             mark = partial(self._mark, index)
             spans = admission.spans(case)
-            (want,) = expected.of_case(case, spans, [self._proved], mark)
+            if call.choice:
+                want = choice.expected_with(case, call.choice(), self._proved, 0, mark)
+            else:
+                (want,) = expected.of_case(case, spans, [self._proved], mark)
             exact = None if calls.reference(case) else spans
             problem = verdict.judge(found, want, self._proved, exact, mark).problem
             if problem:
@@ -167,7 +171,7 @@ class Bench:
         try:
             work()
             leftovers.refuse(before)
-        except Wrong as wrong:
+        except (Wrong, NotAllowed) as wrong:
             self._end(index, Status.WRONG, str(wrong))
         except BaseException as error:  # whatever a kernel raises, it ends its own case alone, with a status
             status, reason = failure.of_exception(error)

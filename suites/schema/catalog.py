@@ -156,7 +156,7 @@ def _check_functions(variant: Variant) -> None:
         names = f"{', '.join(missing[:-1])} and {missing[-1]}" if len(missing) > 1 else missing[0]
         what = "a subclass of Pattern says what it computes by its keys, and any other needs build, reference and work"
         raise VariantError(f"expected {names} in Variant(...), found none; {what}", "VARIANT")
-    for name in ("weights", "work"):
+    for name in ("weights", "work", "options"):
         if variant.is_pattern and getattr(variant, name) is not None:
             raise VariantError(f"expected no {name} beside a pattern, found one; remove it", "VARIANT")
 

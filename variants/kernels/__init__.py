@@ -37,6 +37,8 @@ class Program:
     """Whether the first call compiles, and every first call of another shape or with gradients."""
     weights: "tuple[Tensor, ...]" = ()
     """What it was built with, where its mechanism has weights: told by whoever gave them."""
+    choice: "Callable[[Tensor, Tensor, Tensor], Tensor] | None" = None
+    """What `call` chooses by content on the same inputs: the numbers `B H N ... m` of the m options chosen, int64."""
 
 
 def Kernel(  # noqa: N802  # the name of a program in variant files of version 0.1

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -75,7 +75,12 @@ def build(case: Case) -> Program:
     """The case's program with the weights of its mechanism, ready to be called."""
     if case.implementation == OWN:
         given = weights(case)
-        program = variants.load(case.mechanism.name).program(case.parameters, case.setting, given)
+        variant = variants.load(case.mechanism.name)
+        program = variant.program(case.parameters, case.setting, given)
+        if (variant.options is None) != (program.choice is None):
+            raise TypeError(
+                "expected options in Variant(...) and choice in Program(...), or neither, found one of them"
+            )
         return replace(program, weights=given) if given else program
     return kernels.load(case.implementation).build(case.pattern, case.setting)
 
@@ -124,8 +129,11 @@ def _is_learned(weight: Tensor) -> bool:
     return isinstance(weight, torch.nn.Parameter) and weight.requires_grad
 
 
-def reference(case: Case) -> Oracle | None:
-    """What the case's variant brings as its oracle, if it does; it refuses outputs of another shape or dtype."""
+def reference(case: Case, choice: Tensor | None = None) -> Oracle | None:
+    """What the case's variant brings as its oracle, if it does; it refuses outputs of another shape or dtype.
+
+    `choice` is what a call chose, where the mechanism chooses by content.
+    """
     variant = variants.load(case.mechanism.name)
     own = variant.reference
     if own is None:
@@ -133,7 +141,8 @@ def reference(case: Case) -> Oracle | None:
 
     def outputs(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, *weights: Tensor) -> Tensor:
         """Outputs `B H R D` of the queries at `rows`."""
-        out = own(case.parameters, q, k, v, rows, *(() if variant.is_pattern else (weights,)))
+        beside = () if variant.is_pattern else (weights,) if choice is None else (weights, choice)
+        out = own(case.parameters, q, k, v, rows, *beside)
         expected = torch.Size((*q.shape[:2], len(rows), q.shape[3]))
         if out.shape != expected or out.dtype != q.dtype:
             found = f"{out.dtype} {list(out.shape)}"
@@ -141,6 +150,27 @@ def reference(case: Case) -> Oracle | None:
         return out
 
     return outputs
+
+
+def options(case: Case) -> Callable[..., tuple[Tensor, int]] | None:
+    """Scores of the options that the case's mechanism chooses from, and how many it chooses, of q, k, v, rows, weights.
+
+    None where it does not choose by content.
+    """
+    own = variants.load(case.mechanism.name).options
+    if own is None:
+        return None
+
+    def scored(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, *weights: Tensor) -> tuple[Tensor, int]:
+        """The scores `B H R ... C` of the queries at `rows`, and how many options are chosen."""
+        found = own(case.parameters, q, k, v, rows, weights)
+        scores, count = found if isinstance(found, tuple) and len(found) == 2 else (None, None)
+        right = isinstance(scores, Tensor) and scores.dim() > 3 and type(count) is int
+        if not right or scores.shape[:3] != (*q.shape[:2], len(rows)) or not 1 <= count <= scores.shape[-1]:
+            raise TypeError(f"options: expected scores {[*q.shape[:2], len(rows)]} and more, and a count, found others")
+        return scores, count
+
+    return scored
 
 
 @dataclass(frozen=True)
@@ -162,6 +192,8 @@ class Call:
     """What the program was built with."""
     learned: Weights = ()
     """Those of them that have a gradient."""
+    choice: Callable[[], Any] | None = None
+    """What `run` chooses by content, on the inputs as they are."""
 
     def found(self, result: Any) -> tuple[Any, ...]:
         """What `run` gave, as a proof looks at it: the output, and but in `forward` the gradients."""
@@ -177,13 +209,14 @@ def call(program: Program, given: Inputs, direction: Direction) -> Call:
     is made here, and kept.
     """
     attend = program.call
+    choice = partial(chosen, program, given) if program.choice else None
     if direction == "forward":
 
         def forward() -> object:
             with torch.no_grad():
                 return attend(given.q, given.k, given.v)
 
-        return Call(forward, _nothing, gradients=False, weights=program.weights)
+        return Call(forward, _nothing, gradients=False, weights=program.weights, choice=choice)
     leaves = tuple(tensor.detach().requires_grad_() for tensor in (given.q, given.k, given.v))
     learned = tuple(each for each in program.weights if each.requires_grad)
     wanted = leaves + learned
@@ -193,7 +226,7 @@ def call(program: Program, given: Inputs, direction: Direction) -> Call:
             out = attend(*leaves)
             return out, *torch.autograd.grad(out, wanted, given.dout, allow_unused=True)
 
-        return Call(training, _nothing, weights=program.weights, learned=learned)
+        return Call(training, _nothing, weights=program.weights, learned=learned, choice=choice)
     graph: list[Tensor] = []
 
     def renew() -> None:
@@ -205,7 +238,7 @@ def call(program: Program, given: Inputs, direction: Direction) -> Call:
         return torch.autograd.grad(graph[0], wanted, given.dout, retain_graph=True, allow_unused=True)
 
     renew()
-    return Call(backward, renew, lambda: graph[0], weights=program.weights, learned=learned)
+    return Call(backward, renew, lambda: graph[0], weights=program.weights, learned=learned, choice=choice)
 
 
 def ready(program: Program, given: Inputs, direction: Direction) -> Call:
@@ -215,6 +248,13 @@ def ready(program: Program, given: Inputs, direction: Direction) -> Call:
         if compilation.needed(program):
             made.run()
     return made
+
+
+def chosen(program: Program, given: Inputs) -> Any:
+    """What a program chooses on inputs."""
+    assert program.choice
+    with torch.no_grad():
+        return program.choice(*given[:3])
 
 
 def _nothing() -> None:

@@ -25,6 +25,7 @@ from torch import Tensor
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.call.calls import Inputs
 from attnbench.runner.worker.proof import expected, stream
+from attnbench.runner.worker.proof.choice import best
 from attnbench.runner.worker.proof.stream import Step
 from attnbench.runner.worker.proof.textbook import spread
 from attnbench.suites import Case
@@ -33,36 +34,41 @@ from attnbench.variants import IntArray, Shape, Spans
 _ROWS, _LEAST_ROWS = 512, 16
 """Rows that are looked at: of all heads together, and at least of each."""
 _MOST = 2**25
-"""Numbers of a tensor of queries: 256 MiB in float64."""
+"""Numbers of a tensor of queries, or scores of what they choose from: 256 MiB in float64."""
 _SMOOTH, _EVERY = 64, 64
 _LOCAL, _PEAK, _NOISE = 8.0, 4.0, 0.7
 
 
 def of_case(case: Case, spans: Spans | None, step: Step) -> tuple[float, float]:
     """`error_vs_full` and `error_of_mean` of the case's mechanism at its shape."""
-    reference, weights = calls.reference(case), calls.weights(case)
+    options, weights = calls.options(case), calls.weights(case)
+    wide = tuple(each.detach().double() for each in weights)
     # Weights may belong to batch entries and heads.
-    shape = case.setting.shape if weights else few(case.setting.shape)
+    shape = case.setting.shape
+    if not weights:
+        shape = few(shape, shape.seq_len if options else shape.head_dim)
     n = shape.seq_len
     given = Inputs(*(each.to(case.setting.device) for each in inputs(shape)))
     rows, full = spread(n, max(_LEAST_ROWS, _ROWS // (shape.batch * shape.heads))), Spans.of(n, (0, n))
     causal = getattr(case.parameters, "causal", False) if spans is None else _is_causal(spans)
     right = _attention(full.causal() if causal else full, given, rows, step)
+    reference = calls.reference(case, best(options, given, wide, step) if options else None)
     if reference:
-        wide = tuple(each.detach().double() for each in weights)
         found = expected.asked(reference, given, wide, rows, False, step)[0]
-    elif spans:
-        found = _attention(spans, given, rows, step)
     else:
-        raise TypeError(f"{case.mechanism.name}: expected a pattern or a reference, found neither")
+        assert spans  # what is no pattern has a reference
+        found = _attention(spans, given, rows, step)
     mean = _means(given.v, rows, causal).repeat_interleave(shape.heads // shape.kv_heads, dim=1)
     return _apart(found, right), _apart(mean, right)
 
 
-def few(shape: Shape) -> Shape:
-    """A shape with as many batch entries and heads as are at most `_MOST` numbers, and at least one key head."""
+def few(shape: Shape, width: int) -> Shape:
+    """A shape with so many batch entries and heads that `width` numbers of each query are at most `_MOST`.
+
+    There is at least one key head.
+    """
     group = shape.heads // shape.kv_heads
-    units = max(1, _MOST // (group * shape.seq_len * shape.head_dim))
+    units = max(1, _MOST // (group * shape.seq_len * width))
     kv_heads = min(shape.kv_heads, units)
     batch = min(shape.batch, max(1, units // shape.kv_heads))
     return replace(shape, batch=batch, heads=kv_heads * group, kv_heads=kv_heads)

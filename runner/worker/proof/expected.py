@@ -8,7 +8,7 @@ rows. What is not computed is NaN.
 """
 
 import pickle
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +26,8 @@ from attnbench.variants.kernels import _oracle
 from attnbench.variants.kernels._oracle import Oracle
 
 MOST_PAIRS = 2**31
-_SCORES = 2**24
-"""Scores that a reference may compute at once: it may hold several such arrays."""
+_SCORES = {"cpu": 2**21, "cuda": 2**24}
+"""Scores that a reference may compute at once. On a CPU, larger arrays are new memory for every operation."""
 _PRECISE = 1 / 8
 """In float32 the oracle's own error may be this share of what is allowed; else it computes in float64."""
 _USELESS = 0.5
@@ -59,8 +59,7 @@ def of_case(case: Case, spans: Spans | None, contents: Sequence[Inputs], step: S
     reference, grads = calls.reference(case), case.setting.direction != "forward"
     if spans and reference is None:
         return of_pattern(spans, contents, grads=grads, step=step)
-    if reference is None:
-        raise TypeError(f"{case.mechanism.name}: expected a pattern or a reference, found neither")
+    assert reference  # what is no pattern has a reference
     shape = case.setting.shape
     pairs = (spans.pairs() if spans else shape.seq_len**2) * shape.batch * shape.heads
     return [
@@ -190,12 +189,10 @@ def asked(
     reference: Oracle, given: Inputs, weights: Weights, rows: IntArray, grads: bool, step: Step
 ) -> tuple[Tensor, ...]:
     """The outputs of some rows, in order, and the gradients of q, k, v and learned weights, a few rows at a time."""
-    height = max(1, _SCORES // given.q[..., 0].numel())
     outs: list[Tensor] = []
     learned = [each.detach() for each in weights if each.requires_grad]
     sums = [torch.zeros_like(each) for each in (*given[:3], *learned)] if grads else []
-    for at in range(0, len(rows), height):
-        where = torch.from_numpy(rows[at : at + height]).to(given.q.device)
+    for where in some_rows(given, rows):
         if grads:
             out, *found = _oracle.gradients(*given[:3], where, given.dout[:, :, where], reference, weights)
             for total, part in zip(sums, found, strict=True):
@@ -206,6 +203,13 @@ def asked(
         outs.append(out)
         step()
     return (torch.cat(outs, dim=2), *sums)
+
+
+def some_rows(given: Inputs, rows: IntArray) -> Iterator[Tensor]:
+    """The numbers of queries on their device, so many at a time as a reference may compute at once."""
+    height = max(1, _SCORES[given.q.device.type] // given.q[..., 0].numel())
+    for at in range(0, len(rows), height):
+        yield torch.from_numpy(rows[at : at + height]).to(given.q.device)
 
 
 def _largest(tensor: Tensor) -> float:

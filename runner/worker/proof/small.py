@@ -1,6 +1,6 @@
-"""Checks at odd small lengths, where edges show: every element against dense masked attention in float64.
+"""Checks at odd small lengths, where edges show: every element against the oracle in float64.
 
-Where a variant brings a `reference`, that is the oracle instead.
+That is the variant's own `reference`, or dense masked attention over a pattern's keys.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -11,11 +11,11 @@ import torch
 
 from attnbench.runner.worker.call.calls import Inputs, inputs, wait
 from attnbench.runner.worker.proof import tolerance
-from attnbench.runner.worker.proof.expected import Expected, Useless, of_reference
+from attnbench.runner.worker.proof.choice import NotAllowed
+from attnbench.runner.worker.proof.expected import Expected, Useless
 from attnbench.runner.worker.proof.verdict import Verdict, judge, unfit
-from attnbench.variants import Parameters, Pattern, Setting, Shape, Spans, Weights
+from attnbench.variants import Parameters, Pattern, Setting, Shape, Spans
 from attnbench.variants.kernels import Program, _oracle
-from attnbench.variants.kernels._oracle import Oracle
 
 Takes = Callable[[Parameters, Shape], bool]
 """Whether an implementation computes a mechanism with these parameters at a shape."""
@@ -87,18 +87,10 @@ def _share(spans: Spans) -> float:
     return pairs / (n * (n + 1) // 2 if causal else n**2)
 
 
-def check(
-    program: Program,
-    spans: Spans | None,
-    setting: Setting,
-    *,
-    seed: int = 0,
-    reference: Oracle | None = None,
-    weights: Weights = (),
-) -> Verdict:
-    """Compare a program with the oracle at a small shape; gradients too but in the direction `forward`.
+def check(program: Program, setting: Setting, expect: Callable[[Inputs], Expected], *, seed: int = 0) -> Verdict:
+    """Compare a program at a small shape with what it must give on some inputs, as `expect` says after the call.
 
-    `weights` are equal to those that it was built with.
+    In the directions `backward` and `training`, its gradients too.
     """
     gradients = setting.direction != "forward"
     given = inputs(setting.shape, setting.dtype, setting.device, seed)
@@ -115,19 +107,14 @@ def check(
     # An error of the device is then the kernel's own, and not the oracle's.
     wait(setting.device)
     try:
-        if spans and reference is None:
-            want = _dense(spans, given, gradients)
-        elif reference:
-            want = of_reference(reference, 0, given, grads=gradients, step=_nothing, weights=weights)
-        else:
-            raise TypeError("expected a pattern or a reference, found neither")
-    except Useless as useless:
-        return Verdict(inf, str(useless))
+        want = expect(given)
+    except (NotAllowed, Useless) as problem:
+        return Verdict(inf, str(problem))
     return judge(tuple(found), want, given, None, _nothing)
 
 
-def _dense(spans: Spans, given: Inputs, gradients: bool) -> Expected:
-    """What dense masked attention says in float64."""
+def dense(spans: Spans, given: Inputs, *, gradients: bool) -> Expected:
+    """What dense masked attention over a pattern's keys says in float64."""
     mask = torch.from_numpy(spans.mask()).to(given.q.device)
     exact, plain = (
         _oracle.gradients(q, k, v, mask, dout) if gradients else (_oracle.attention(q, k, v, mask),)

@@ -1,6 +1,6 @@
 """The proof of the very call that is timed, at the case's own shape: every element, on two contents of its inputs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ class Proof:
 
     The first output and gradients of each content are held to the oracle at every element, later ones to the first. No
     call may change its inputs, its weights, which are to equal `weights`, or what an earlier one gave. `spans` are None
-    where a variant's own reference was asked.
+    where a variant's own reference was asked. `expect` says what the first call on a content must give, after it.
     """
 
     def __init__(
@@ -31,24 +31,25 @@ class Proof:
         call: Call,
         given: Inputs,
         both: tuple[Inputs, Inputs],
-        wants: Sequence[Expected],
+        expect: Callable[[int], Expected],
         spans: Spans | None,
         weights: tuple[Weights, Weights],
         step: Step,
     ) -> None:
         self.max_abs_error = 0.0
-        self.proved = min(want.proved for want in wants)
+        self.proved = 1.0
         """The share of elements that is looked at."""
         self.repeats_exactly = True
         self._call = call
         self._given = given
         self._both = both
-        self._wants = wants
+        self._expect = expect
         self._spans = spans
         self._weights = weights
         self._step = step
         self._firsts: dict[int, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = {}
         """By content, what the first call gave, and a copy of it made at once."""
+        self._wants: dict[int, Expected] = {}
 
     def put(self, which: int) -> None:
         """Put a content into the inputs, for the next call."""
@@ -65,6 +66,9 @@ class Proof:
         copy = tuple(each.clone() for each in found)
         self._step()
         calls.wait(self._given.q.device.type)
+        if which not in self._wants:
+            self._wants[which] = self._expect(which)
+            self.proved = min(self.proved, self._wants[which].proved)
         unchanged(self._given, self._both[which])
         unchanged_weights(self._call, self._weights[which])
         if which not in self._firsts:
