@@ -62,7 +62,7 @@ class SuiteFile(pytest.Module):
         from attnbench.runner.execution import engine
         from attnbench.runner.execution.journal import FolderError
         from attnbench.runner.execution.progress import Plain
-        from attnbench.runner.workers.ended import WorkerEnded
+        from attnbench.runner.workers.worker import WorkerEnded
 
         chosen = [test.case for test in self.session.items if isinstance(test, CaseTest) and test.file is self]
         command = ["pytest", *map(str, self.config.invocation_params.args)]
@@ -122,7 +122,7 @@ def attention(benchmark: Any, request: pytest.FixtureRequest) -> None:
 
     `benchmark` is the fixture of pytest-benchmark, whose functions have no types.
     """
-    from attnbench.runner.workers.ended import NotStarted
+    from attnbench.runner.workers.worker import NotStarted
     from attnbench.suites import Status
     from attnbench.suites.status import is_fault
 

@@ -27,7 +27,7 @@ from attnbench.runner.cli import main
 from attnbench.runner.cli.policy import policy_of
 from attnbench.runner.execution.json_lines import Book
 from attnbench.runner.workers import prober
-from attnbench.runner.workers.ended import NotStarted
+from attnbench.runner.workers.worker import NotStarted
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.schema.load import parse
 

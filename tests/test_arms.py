@@ -15,8 +15,7 @@ import pytest
 from attnbench.runner.ab import live_pair, paired_timing
 from attnbench.runner.ab.live_pair import Arm, Ended, Limits
 from attnbench.runner.worker.call.sampling import Plan
-from attnbench.runner.workers.ended import WorkerEnded
-from attnbench.runner.workers.worker import Worker
+from attnbench.runner.workers.worker import Worker, WorkerEnded
 from attnbench.suites import Case, Status
 from attnbench.suites.schema.load import parse
 

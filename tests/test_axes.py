@@ -80,7 +80,7 @@ def python(copy: Path, code: str, *words: str | Path) -> str:
 def test_a_field_of_the_shape_is_an_axis(copy: Path, tmp_path: Path) -> None:
     from attnbench.suites.schema.load import parse
 
-    file = copy / "attnbench" / "variants" / "_shape.py"
+    file = copy / "attnbench" / "variants" / "_setting.py"
     text = file.read_text()
     assert "    layout: Layout = axis(" in text
     file.write_text(text.replace("    layout: Layout = axis(", FIELD + "    layout: Layout = axis("))

@@ -32,8 +32,7 @@ from attnbench.runner.worker.main_loop import _Desk
 from attnbench.runner.worker.process import failure
 from attnbench.runner.worker.timing import Bench
 from attnbench.runner.workers import starting
-from attnbench.runner.workers.ended import WorkerEnded
-from attnbench.runner.workers.worker import Worker
+from attnbench.runner.workers.worker import Worker, WorkerEnded
 from attnbench.suites import Status
 from attnbench.suites.schema.load import parse
 from attnbench.variants import Direction, Shape, Spans, kernels

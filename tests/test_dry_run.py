@@ -13,7 +13,7 @@ from attnbench.runner.plan import dry_run
 from attnbench.runner.plan.dry_run import DryRun
 from attnbench.runner.plan.remaining_time import READY_S, START_S, probe_s
 from attnbench.runner.worker import admission
-from attnbench.runner.workers.ended import WorkerEnded
+from attnbench.runner.workers.worker import WorkerEnded
 from attnbench.suites import Case, Status
 from attnbench.suites.schema.load import parse
 from attnbench.variants import kernels

@@ -16,8 +16,8 @@ from attnbench.runner.execution.engine import Finished
 from attnbench.runner.execution.journal import FolderError
 from attnbench.runner.execution.progress import Progress, Quiet
 from attnbench.runner.machine.doctor.machine import here
-from attnbench.runner.workers.ended import NotStarted, WorkerEnded
 from attnbench.runner.workers.prober import Prober
+from attnbench.runner.workers.worker import NotStarted, WorkerEnded
 from attnbench.suites import Case, Probe, Result, Sample, Status
 from attnbench.suites.schema.budget import Budget
 from attnbench.suites.schema.load import parse

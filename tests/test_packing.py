@@ -15,7 +15,7 @@ from settings import pattern_of, setting
 from attnbench.runner.machine import memory
 from attnbench.runner.worker.call.calls import inputs
 from attnbench.variants import Shape, kernels
-from attnbench.variants.kernels._memory import packing
+from attnbench.variants.kernels import _memory
 
 PACKS = "_ZN2at6native7cpublas10could_packEN3c1010ScalarTypeE"
 COULD_PACK = f"int {PACKS}(signed char type) {{ return type == 15; }}"
@@ -49,7 +49,7 @@ def measured(asked: Asked, dtype: str = "bfloat16") -> int:
 
 @pytest.fixture
 def with_packing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "could_pack", lambda dtype: dtype in (torch.float16, torch.bfloat16))
+    monkeypatch.setattr(_memory, "could_pack", lambda dtype: dtype in (torch.float16, torch.bfloat16))
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_packing_adds_what_the_kernel_asks_for(
     shape: Shape, threads: int, dtype: str, packed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: Asked = ("sdpa", "full", {}, shape)
-    monkeypatch.setattr(packing, "could_pack", lambda dtype: False)
+    monkeypatch.setattr(_memory, "could_pack", lambda dtype: False)
     plain = predicted(asked, threads, dtype)
-    monkeypatch.setattr(packing, "could_pack", lambda dtype: dtype in (torch.float16, torch.bfloat16))
+    monkeypatch.setattr(_memory, "could_pack", lambda dtype: dtype in (torch.float16, torch.bfloat16))
     assert predicted(asked, threads, dtype) == plain + packed
 
 
@@ -90,13 +90,13 @@ def test_nothing_is_packed_to_go_back(with_packing: None, monkeypatch: pytest.Mo
     shape = Shape(1, 8, 8, 1024, 64)
     asked = pattern_of("full", {}), setting(shape, "bfloat16", direction="backward"), 2
     backward = kernels.load("sdpa").predict_bytes(*asked)
-    monkeypatch.setattr(packing, "could_pack", lambda dtype: False)
+    monkeypatch.setattr(_memory, "could_pack", lambda dtype: False)
     assert kernels.load("sdpa").predict_bytes(*asked) == backward
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_full_precision_is_never_packed(dtype: torch.dtype) -> None:
-    assert not packing.could_pack(dtype)
+    assert not _memory.could_pack(dtype)
 
 
 @pytest.mark.parametrize("asked", CASES, ids=str)

@@ -29,7 +29,7 @@ from attnbench.reports.pages import profile, run_report
 from attnbench.runner.cli import exit_code
 from attnbench.runner.execution import engine
 from attnbench.runner.execution.progress import Quiet
-from attnbench.runner.workers.ended import WorkerEnded
+from attnbench.runner.workers.worker import WorkerEnded
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.pick import PickError, pick
 from attnbench.suites.profile import OUTSIDE, Held, Operator, Profile, Step

@@ -242,7 +242,7 @@ def test_fixtures_of_others_do_not_mind(tmp_path: Path) -> None:
 
 
 NO_WORKER = """
-from attnbench.runner.workers.ended import NotStarted
+from attnbench.runner.workers.worker import NotStarted
 from attnbench.runner.workers.prober import Prober
 
 def probe(self, case):

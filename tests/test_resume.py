@@ -22,7 +22,7 @@ from attnbench.runner.execution import engine, journal
 from attnbench.runner.execution.engine import Finished
 from attnbench.runner.execution.journal import FolderError
 from attnbench.runner.execution.progress import Quiet
-from attnbench.runner.workers.ended import NotStarted, WorkerEnded
+from attnbench.runner.workers.worker import NotStarted, WorkerEnded
 from attnbench.suites import Case, Probe, Sample, Status
 from attnbench.suites.narrow import Narrowing
 from attnbench.suites.profile import Profile

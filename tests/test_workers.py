@@ -18,9 +18,8 @@ from attnbench import variants
 from attnbench.runner.cli import main
 from attnbench.runner.cli.common import told
 from attnbench.runner.execution import engine
-from attnbench.runner.workers.ended import NotStarted, WorkerEnded
 from attnbench.runner.workers.prober import Prober
-from attnbench.runner.workers.worker import StartKind, Worker
+from attnbench.runner.workers.worker import NotStarted, StartKind, Worker, WorkerEnded
 from attnbench.suites import Probe, Status
 from attnbench.suites.schema.budget import Budget
 from attnbench.variants import Shape

@@ -1,11 +1,65 @@
-"""The setting of a measurement: what two cases must share so that their times may be compared."""
+"""The setting of a measurement: what two cases must share so that their times may be compared. Its shape, its work."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from attnbench.variants._parameters import axis
-from attnbench.variants._shape import Shape
+
+Layout = Literal["bhnd", "bnhd"]
+"""The order in which the numbers of a tensor lie in memory, the last axis closest together."""
+
+_MOST = 2**56
+"""Numbers of a tensor: what many of them take in bytes is still a 64-bit integer."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of the tensors of one attention call.
+
+    Queries and outputs are `B H N D` (batch, heads, seq_len, head_dim); keys and values are `B K N D` with
+    `K = kv_heads`. Query head h reads key head `h // (H / K)` (grouped-query attention, Ainslie et al. 2023,
+    arXiv 2305.13245, section 2); K = H is ordinary multi-head attention.
+
+    Whatever their layout, tensors are indexed `B H N D`. In `bhnd` they are contiguous; in `bnhd` each token's heads
+    lie together, as the projections of a layer leave them.
+
+    Raises:
+        ValueError: a size is below 1, a tensor is larger than any memory, `kv_heads` does not divide `heads`, or there
+            is no such layout.
+    """
+
+    batch: int = axis("B, the sequences in a batch.", maximum=2**16, usual=1)
+    heads: int = axis("H, the query heads.", maximum=2**16, usual=8)
+    kv_heads: int = axis(
+        "The heads of keys and values, each a divisor of every number of heads; null: as many as heads.", maximum=2**16
+    )
+    seq_len: int = axis("N, the sequence length.", maximum=2**24)
+    head_dim: int = axis("D, the width of a head.", maximum=2**16, usual=64)
+    layout: Layout = axis(
+        "The order in memory: bhnd is contiguous, in bnhd each token's heads lie together.", default="bhnd"
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "heads", "kv_heads", "seq_len", "head_dim"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        if self.batch * self.heads * self.seq_len * self.head_dim > _MOST:
+            raise ValueError(f"expected sizes of a tensor of at most {_MOST} numbers, found larger ones")
+        if self.heads % self.kv_heads:
+            raise ValueError(f"kv_heads: expected a divisor of heads={self.heads}, found {self.kv_heads}")
+        if self.layout not in get_args(Layout):
+            raise ValueError(f"layout: expected one of {', '.join(get_args(Layout))}, found {self.layout!r}")
+
+    @classmethod
+    def of(cls, axes: Mapping[str, Any]) -> Self:
+        """The shape of these sizes; what else `axes` holds is ignored, and sizes with a default may be missing."""
+        return cls(**{each.name: axes[each.name] for each in fields(cls) if each.name in axes})
+
+    def at(self, seq_len: int) -> "Shape":
+        """The same shape at another length."""
+        return replace(self, seq_len=seq_len)
+
 
 Dtype = Literal["float32", "float16", "bfloat16", "float64"]
 Device = Literal["cpu", "cuda"]
@@ -92,3 +146,28 @@ DEFAULTS: Mapping[str, Any] = {
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 DEVICES: tuple[Device, ...] = get_args(Device)
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+
+
+FLOPS_PER_PAIR = {"forward": 4, "backward": 8, "training": 12}
+"""FLOPs for each allowed pair of query and key, in multiples of the head width, by direction.
+
+Two matrix products forward and four backward, each with a multiplication and an addition.
+"""
+
+
+@dataclass(frozen=True)
+class Work:
+    """The work of one call in the setting's direction, over batch and heads."""
+
+    flops: int
+    allowed_pairs: int | None = None
+    """Pairs of query and key; None for a mechanism that is no pattern."""
+
+
+def of_products(flops: int, direction: str, fixed_flops: int = 0) -> Work:
+    """The work of matrix products from their FLOPs forward: backward there are two for each of them.
+
+    `fixed_flops` are those of products with something that has no gradient: backward there is one for each of them.
+    """
+    forward, backward = direction != "backward", direction != "forward"
+    return Work(flops * (forward + 2 * backward) + fixed_flops * (forward + backward))

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attnbench.variants
 from attnbench.variants._parameters import Parameters
 from attnbench.variants._pattern import Pattern
-from attnbench.variants._setting import Setting
-from attnbench.variants._work import Work
+from attnbench.variants._setting import Setting, Work
 
 if TYPE_CHECKING:
     from torch import Tensor

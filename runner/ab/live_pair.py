@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from attnbench.runner.worker.call.sampling import Plan
-from attnbench.runner.workers.ended import WorkerEnded
 from attnbench.runner.workers.prober import threads
-from attnbench.runner.workers.worker import Worker, started
+from attnbench.runner.workers.worker import Worker, WorkerEnded, started
 from attnbench.suites import Case, Status
 
 VISITS = 9

@@ -19,8 +19,7 @@ from attnbench.runner.ab.revisions import Revision, RevisionError
 from attnbench.runner.execution.json_lines import Book
 from attnbench.runner.execution.progress import told
 from attnbench.runner.workers import prober
-from attnbench.runner.workers.ended import WorkerEnded, understood
-from attnbench.runner.workers.worker import Worker, kind_for, limit_for, started
+from attnbench.runner.workers.worker import Worker, WorkerEnded, kind_for, limit_for, started, understood
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.schema.budget import Budget
 from attnbench.suites.schema.check import Check

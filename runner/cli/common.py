@@ -75,7 +75,7 @@ def _mistake(error: Exception) -> str | None:
     from attnbench.reports.data.reading import RunError
     from attnbench.runner.ab.revisions import RevisionError
     from attnbench.runner.execution.journal import FolderError
-    from attnbench.runner.workers.ended import WorkerEnded
+    from attnbench.runner.workers.worker import WorkerEnded
     from attnbench.suites.narrow import NarrowError
     from attnbench.suites.pick import PickError
     from attnbench.suites.schema.load import SuiteError

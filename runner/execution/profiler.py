@@ -6,9 +6,8 @@ from pathlib import Path
 
 from attnbench.runner.execution.journal import append_profile
 from attnbench.runner.machine import memory
-from attnbench.runner.workers.ended import WorkerEnded, understood
 from attnbench.runner.workers.prober import Prober, threads
-from attnbench.runner.workers.worker import StartWorker, Worker, kind_for, limit_for, started
+from attnbench.runner.workers.worker import StartWorker, Worker, WorkerEnded, kind_for, limit_for, started, understood
 from attnbench.suites import Case, Status
 from attnbench.suites.profile import Profile
 from attnbench.suites.schema.budget import Budget

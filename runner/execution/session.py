@@ -14,9 +14,8 @@ from attnbench.runner.execution.resuming import Kept
 from attnbench.runner.plan.remaining_time import RemainingTime, planned, probe_s
 from attnbench.runner.worker.call import sampling
 from attnbench.runner.workers import prober
-from attnbench.runner.workers.ended import NotStarted, WorkerEnded, understood
 from attnbench.runner.workers.prober import Prober
-from attnbench.runner.workers.worker import Asked, StartWorker, limit_for, started
+from attnbench.runner.workers.worker import Asked, NotStarted, StartWorker, WorkerEnded, limit_for, started, understood
 from attnbench.suites import Case, Probe, Result, Sample, Status, grouped
 from attnbench.suites.profile import Profile
 from attnbench.suites.schema.suite import Suite

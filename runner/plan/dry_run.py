@@ -10,8 +10,16 @@ from attnbench.runner.machine import memory
 from attnbench.runner.plan.remaining_time import READY_S, START_S, planned, probe_s
 from attnbench.runner.worker.call.sampling import timing_ns
 from attnbench.runner.workers import prober
-from attnbench.runner.workers.ended import WorkerEnded, understood
-from attnbench.runner.workers.worker import Asked, StartWorker, Worker, kind_for, limit_for, started
+from attnbench.runner.workers.worker import (
+    Asked,
+    StartWorker,
+    Worker,
+    WorkerEnded,
+    kind_for,
+    limit_for,
+    started,
+    understood,
+)
 from attnbench.suites import Case, Status
 from attnbench.suites.schema.suite import Suite
 

@@ -6,13 +6,14 @@ from typing import Any
 
 from attnbench import variants
 from attnbench.reports.figures import pattern_image
-from attnbench.runner.show.lengths import POWERS
 from attnbench.suites import Case, Problem
 from attnbench.suites.problem import near, shown
 from attnbench.suites.schema.catalog import broken, leaves
 from attnbench.suites.schema.one_variant import named
 from attnbench.variants import Pattern, Shape, Spans, TooManySpans
 
+POWERS = tuple(2**power for power in range(6, 12))
+"""Lengths from 64 to 2048: what exists in whole blocks alone mostly exists at some of these."""
 SIDE = 64
 """Cells of a picture in the terminal, a side."""
 NO_PATTERN = "no pattern: what it computes is not softmax attention over fixed keys"

@@ -1,5 +1,6 @@
 """Whether a case can be tried here: it exists, its pattern is valid, and it is predicted to fit in memory."""
 
+import operator
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.process import failure
 from attnbench.suites import Case, Status
 from attnbench.variants import FLOPS_PER_PAIR, OWN, Parameters, Pattern, Spans, TooManySpans, flaw, kernels
+from attnbench.variants.kernels import Program
 
 _HELD, _HELD_16_BITS = 10, 18
 """Memory of a proof, in multiples of the inputs' bytes: contents, results with copies, and the oracle, in float32."""
@@ -135,3 +137,30 @@ def _unsupported(case: Case) -> str | None:
 
 def _gib(size: int) -> str:
     return f"{size / 2**30:.1f} GiB"
+
+
+def counted(program: Program, least: int) -> tuple[int | None, int]:
+    """The computed pairs, at least as many as are allowed or None where nobody knows them, and the prepared bytes.
+
+    Raises:
+        ValueError: one of them cannot be true.
+    """
+    pairs = None if program.computed_pairs is None else _integer(program.computed_pairs)
+    if program.computed_pairs is not None and (pairs is None or pairs < least):
+        raise ValueError(
+            f"computed_pairs: expected None or an integer of at least {least}, found {program.computed_pairs!r}"
+        )
+    prepared = _integer(program.prepared_bytes)
+    if prepared is None or prepared < 0:
+        raise ValueError(f"prepared_bytes: expected an integer of at least 0, found {program.prepared_bytes!r}")
+    return pairs, prepared
+
+
+def _integer(value: object) -> int | None:
+    """An integer of Python's or NumPy's as such; None of anything else."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]  # that is the question
+    except TypeError:
+        return None

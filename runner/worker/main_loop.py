@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnbench import variants
-from attnbench.runner.worker.process import failure, leftovers, parent_death
+from attnbench.runner.worker.process import failure, leftovers
 from attnbench.suites import Case
 
 if TYPE_CHECKING:
@@ -255,4 +255,4 @@ def _detach(log: str) -> None:
 
     threading.Thread(target=end_with_parent, daemon=True).start()
     # That thread never runs while a kernel keeps the interpreter to itself.
-    parent_death.prevent()
+    leftovers.end_with_parent()

@@ -7,10 +7,10 @@ worker would pay a second for its first.
 import os
 
 from attnbench.runner.machine import system_errors
-from attnbench.runner.worker.process import parent_death
+from attnbench.runner.worker.process import leftovers
 
 # Before torch, which takes seconds: a server looks for its parent only once it has loaded everything.
-parent_death.prevent()
+leftovers.end_with_parent()
 
 # OpenBLAS ends its threads whenever this server forks, and would wait for ever for one that the system had refused.
 system_errors.do_without_threads()

@@ -14,13 +14,13 @@ from attnbench.runner.worker import admission
 from attnbench.runner.worker.admission import Ended
 from attnbench.runner.worker.call import calls, clocks, compilation, sampling
 from attnbench.runner.worker.call.calls import Call, Inputs
+from attnbench.runner.worker.call.clocks import Stopwatch
 from attnbench.runner.worker.process import failure, leftovers, settings
-from attnbench.runner.worker.process.progress_marker import Stage
+from attnbench.runner.worker.process.failure import Stage
 from attnbench.runner.worker.process.settings import Lasting, State
-from attnbench.runner.worker.proof import approximation, choice, contents, counts, expected, recall, small
+from attnbench.runner.worker.proof import approximation, choice, contents, expected, recall, small
 from attnbench.runner.worker.proof.choice import NotAllowed
 from attnbench.runner.worker.proof.expected import Expected, Useless
-from attnbench.runner.worker.proof.stopwatch import Stopwatch
 from attnbench.runner.worker.proof.stream import Step
 from attnbench.runner.worker.proof.whole import Proof, Wrong
 from attnbench.suites import Case, Probe, Status
@@ -93,7 +93,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
     _unchanged(before)
     allowed_pairs, flops = admission.work(case, spans)
     try:
-        computed_pairs, prepared_bytes = counts.of(program, allowed_pairs or 0)
+        computed_pairs, prepared_bytes = admission.counted(program, allowed_pairs or 0)
     except ValueError as error:
         raise Ended(Status.FAILED, str(error)) from None
     compiles = compilation.needed(program)

@@ -15,10 +15,10 @@ from torch.profiler import profile as recording
 from attnbench.runner.worker.call import calls, clocks, compilation, sampling
 from attnbench.runner.worker.call.clocks import Clock
 from attnbench.runner.worker.process import failure
-from attnbench.runner.worker.process.progress_marker import Stage
+from attnbench.runner.worker.process.failure import Stage
 from attnbench.suites import Case, Status
 from attnbench.suites.profile import OUTSIDE, Held, Operator, Profile, Step
-from attnbench.variants.kernels._memory.peak import allocations
+from attnbench.variants.kernels._memory import allocations
 
 MOST_CALLS = 5
 MOST_POINTS = 2000

@@ -11,13 +11,13 @@ import torch
 from attnbench.runner.worker import admission, cuda_phases
 from attnbench.runner.worker.call import calls, clocks, roof, sampling
 from attnbench.runner.worker.call.calls import Call, Inputs
+from attnbench.runner.worker.call.clocks import Stopwatch
 from attnbench.runner.worker.call.launches import EventClock, Value
 from attnbench.runner.worker.call.roof import Roofs
 from attnbench.runner.worker.call.sampling import Plan, WarmUp
 from attnbench.runner.worker.process import failure, leftovers, settings
-from attnbench.runner.worker.proof import choice, contents, digest, expected, verdict, whole
+from attnbench.runner.worker.proof import choice, contents, expected, verdict, whole
 from attnbench.runner.worker.proof.choice import NotAllowed
-from attnbench.runner.worker.proof.stopwatch import Stopwatch
 from attnbench.runner.worker.proof.whole import Wrong
 from attnbench.suites import Case, Sample, Status
 from attnbench.variants import Weights
@@ -92,7 +92,7 @@ class Bench:
             found = whole.plain(call, self._kept.pop(index).result, self._given)
             whole.unchanged(self._given, self._proved)
             whole.unchanged_weights(call, self._weights[index])
-            if proved is not None and digest.of(found) == proved:
+            if proved is not None and whole.digest_of(found) == proved:
                 return
             mark = partial(self._mark, index)
             spans = admission.spans(case)

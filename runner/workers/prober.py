@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from attnbench.runner.machine import environment
-from attnbench.runner.workers.ended import WorkerEnded, understood
-from attnbench.runner.workers.worker import Asked, StartWorker, Worker, kind_for, started
+from attnbench.runner.workers.worker import Asked, StartWorker, Worker, WorkerEnded, kind_for, started, understood
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.schema.budget import Budget
 

@@ -15,8 +15,8 @@ from attnbench.runner.machine import system_errors
 from attnbench.runner.worker import entry
 from attnbench.runner.worker.process import failure
 from attnbench.runner.workers import starting
-from attnbench.runner.workers.ended import RUBBISH, NotStarted, WorkerEnded, understood
 from attnbench.suites import Case, Status
+from attnbench.suites.status import NOT_STARTED
 
 START_S = 120.0
 """A worker that is not ready after this long never will be."""
@@ -31,6 +31,41 @@ _KINDS = {"ready", "stage", "reply", "ended"}
 """What a message holds one of."""
 _DOING = {"ready": "being made ready", "time": "being timed", "turns": "taking turns", "settle": "being proved"}
 """What a worker does that does not say so itself."""
+
+
+RUBBISH = "its process sent rubbish instead of a reply"
+
+T = TypeVar("T")
+
+
+class WorkerEnded(Exception):
+    """A worker died or had to be killed: the status and reason for what it was doing."""
+
+    def __init__(self, status: Status, reason: str, index: int) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.index = index
+        """The case in flight, as marked."""
+
+
+class NotStarted(WorkerEnded):
+    """The system refused a worker, or it ended before it was ready: that says nothing of any case."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(Status.FAILED, f"{NOT_STARTED}: {reason}", 0)
+
+
+def understood(make: Callable[[Any], T], reply: Any) -> T:
+    """What a reply says, as `make` reads it.
+
+    Raises:
+        WorkerEnded: it is no such reply.
+    """
+    try:
+        return make(reply)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise WorkerEnded(Status.CRASHED, RUBBISH, 0) from None
 
 
 class Asked(Protocol):

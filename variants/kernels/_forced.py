@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._setting import Setting
 from attnbench.variants.kernels import Program, eager, sdpa
-from attnbench.variants.kernels._memory.prediction import fused_bytes
+from attnbench.variants.kernels._memory import fused_bytes
 from attnbench.variants.kernels._support import DTYPES, itemsize
 
 _NO_REFUSAL = (torch.OutOfMemoryError, getattr(torch, "AcceleratorError", torch.OutOfMemoryError))

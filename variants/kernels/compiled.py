@@ -11,7 +11,7 @@ from dataclasses import replace
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._setting import Setting
 from attnbench.variants.kernels import Program, _compilation, eager
-from attnbench.variants.kernels._memory.prediction import key_bytes, query_bytes, sums_bytes
+from attnbench.variants.kernels._memory import key_bytes, query_bytes, sums_bytes
 from attnbench.variants.kernels._support import itemsize, refusal, sum_itemsize
 
 

@@ -18,10 +18,9 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from attnbench.variants._pattern import BoolArray, Pattern, Spans
-from attnbench.variants._setting import Setting
-from attnbench.variants._shape import Shape
+from attnbench.variants._setting import Setting, Shape
 from attnbench.variants.kernels import Program, _compilation
-from attnbench.variants.kernels._memory.prediction import fused_bytes, key_bytes, query_bytes
+from attnbench.variants.kernels._memory import fused_bytes, key_bytes, query_bytes
 from attnbench.variants.kernels._support import itemsize, refusal, sum_itemsize
 from attnbench.variants.kernels.blockwise.tiles import Tiles, tiles
 

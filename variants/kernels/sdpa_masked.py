@@ -11,7 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._setting import Setting
 from attnbench.variants.kernels import Program
-from attnbench.variants.kernels._memory.prediction import fused_bytes
+from attnbench.variants.kernels._memory import fused_bytes
 from attnbench.variants.kernels._support import itemsize, refusal
 
 

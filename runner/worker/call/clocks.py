@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
 Clock = Callable[[Callable[[], object], int], float]
 """`clock(call, calls)`: nanoseconds per call over `calls` calls in a row."""
@@ -39,3 +41,20 @@ def of(device: str) -> Clock:
 def for_warm_up(device: str) -> Clock:
     """The clock that a warm-up is measured with."""
     return cuda_wall if device == "cuda" else cpu
+
+
+class Stopwatch:
+    """Runs while it is entered."""
+
+    def __init__(self) -> None:
+        self.total_s = 0.0
+        self._begun_s = 0.0
+
+    def __enter__(self) -> Self:
+        self._begun_s = time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.total_s += time.perf_counter() - self._begun_s

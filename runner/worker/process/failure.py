@@ -1,6 +1,7 @@
 """The status of a case after an exception or the death of its process."""
 
 import signal
+from typing import Protocol
 
 from attnbench.suites import Status
 
@@ -63,3 +64,13 @@ def _first_line(text: str) -> str:
     """The first line that says something, of bounded length; where it ends in a colon, with the one that follows."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " ".join(lines[: 1 + lines[0].endswith(":")])[:300] if lines else ""
+
+
+class Stage(Protocol):
+    """Tells what is being done from now on, so that the parent knows where a death struck."""
+
+    def __call__(self, name: str, *, anew: bool = False, aside: bool = False) -> None:
+        """`anew` asks for all the time of a case from here on: a compiler's time is not the case's.
+
+        What is done `aside` takes nothing of it, and may take as long each time that it is told: the proof does.
+        """

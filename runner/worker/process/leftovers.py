@@ -6,6 +6,7 @@ from outside: only a new worker is free of it.
 
 import ctypes
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from types import FrameType
 
 import psutil
 
-from attnbench.runner.worker.process import failure, parent_death
+from attnbench.runner.worker.process import failure
 
 _PR_SET_CHILD_SUBREAPER = 36
 _END_S = 5.0
@@ -92,7 +93,7 @@ def end_processes(before: Snapshot) -> None:
 
 def _subdue() -> None:
     """In a process that was just forked."""
-    parent_death.prevent()
+    end_with_parent()
     sys.addaudithook(lambda event, _: os._exit(1) if event == "os.fork" else None)
 
 
@@ -129,3 +130,12 @@ def _is_of_torch(frame: FrameType | None) -> bool:
         frame = frame.f_back
     compiles = "torch._inductor.async_compile" in sys.modules and os.environ.get(_COMPILERS) != "1"
     return given.startswith("torch.") or (compiles and given == "concurrent.futures.thread")
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent() -> None:
+    """Have the system end this process at once with the thread that started it, whatever it is doing; Linux only."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,6 +1,7 @@
 """The proof of the very call that is timed, at the case's own shape: every element, on two contents of its inputs."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.call.calls import Call, Inputs
-from attnbench.runner.worker.proof import contents, digest, verdict
+from attnbench.runner.worker.proof import contents, verdict
 from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.stream import Step
 from attnbench.variants import Spans, Weights
@@ -92,7 +93,7 @@ class Proof:
     @property
     def digest(self) -> str | None:
         """Of what the first call gave; None where calls do not give the same bits each time."""
-        return digest.of(self._firsts[0][1]) if self.repeats_exactly else None
+        return digest_of(self._firsts[0][1]) if self.repeats_exactly else None
 
 
 def _owned(found: Tensor, given: Inputs) -> bool:
@@ -138,3 +139,11 @@ def plain(call: Call, result: Any, given: Inputs) -> tuple[Tensor, ...]:
             raise Wrong(problem)
         found.append(each.detach())
     return tuple(found)
+
+
+def digest_of(found: Iterable[Tensor]) -> str:
+    """The first 32 digits of the SHA-256 of the tensors' bytes, in order."""
+    hashed = hashlib.sha256()
+    for each in found:
+        hashed.update(each.contiguous().view(torch.uint8).cpu().numpy().data)
+    return hashed.hexdigest()[:32]

@@ -19,10 +19,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from attnbench.variants._pattern import Pattern
-from attnbench.variants._setting import Setting
-from attnbench.variants._shape import Shape
+from attnbench.variants._setting import Setting, Shape
 from attnbench.variants.kernels import Program
-from attnbench.variants.kernels._memory.prediction import key_bytes, query_bytes, reordered_bytes
+from attnbench.variants.kernels._memory import key_bytes, query_bytes, reordered_bytes
 from attnbench.variants.kernels._support import DTYPES, itemsize, refusal, sum_itemsize
 from attnbench.variants.kernels.blockwise import merge, steps
 from attnbench.variants.kernels.blockwise.memory import call_bytes, merged_bytes, read_in_place

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from attnbench.variants._shape import Shape
-from attnbench.variants.kernels._memory.prediction import (
+from attnbench.variants._setting import Shape
+from attnbench.variants.kernels._memory import (
     backward_workspace,
     forward_workspace,
     key_bytes,

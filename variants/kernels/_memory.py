@@ -7,19 +7,28 @@ The fused kernel works on tiles of R queries by C keys, one per thread: R is 256
 - forward: the output, a log-sum-exp of S bytes per query, and per thread (R C + 2 R + R D) S, and R C s where
   s < S for the weights as rounded;
 - backward: dQ, dK, dV, a copy like dQ, and per thread 2 R C S, and where s < S also 2 R C s, and what the matrix
-  products take for themselves, which is learned (`_products`).
+  products take for themselves, which is learned from a small call (`product_bytes`).
 
-On a CPU with a matrix unit (`_packing`: AMX for bfloat16, AMX-FP16 for float16) the forward kernel first packs keys
+On a CPU with a matrix unit (AMX for bfloat16, AMX-FP16 for float16) the forward kernel first packs keys
 and values, where there is enough to do: at least 64 queries and keys, and for each thread 4 queries or more to every
 key head; in float16, 16 and 1. That takes, in numbers of s bytes, keys and values once more and per thread a tile of
 keys C D. The matrix unit reads pairs: an odd D is made even in keys and in a tile of queries R D, an odd number of
 keys in values and weights. The backward kernel packs nothing, nor does any kernel on ARM.
 """
 
-from attnbench.variants._shape import Shape
-from attnbench.variants.kernels._memory import packing
-from attnbench.variants.kernels._memory.products import product_bytes
+import ctypes
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from attnbench.variants._setting import Shape
 from attnbench.variants.kernels._support import DTYPES, itemsize, sum_itemsize
+
+if TYPE_CHECKING:
+    from torch.profiler import profile
+
 
 _KEYS = 512
 _LEAST_TO_PACK = {"float16": (16, 1), "bfloat16": (64, 4)}
@@ -59,7 +68,7 @@ def forward_workspace(
 
 def _packed_bytes(heads: int, key_heads: int, queries: int, keys: int, head_dim: int, dtype: str, threads: int) -> int:
     """Bytes that packing adds to the tiles; no threads means another device, which packs nothing."""
-    if not threads or not packing.could_pack(DTYPES[dtype]):
+    if not threads or not could_pack(DTYPES[dtype]):
         return 0
     rows, columns = _tile(queries, keys)
     tiles_per_thread = -(-heads * -(-queries // rows) // threads)
@@ -106,3 +115,69 @@ def _tile(queries: int, keys: int) -> tuple[int, int]:
     """Queries and keys in a tile of the fused kernel."""
     rows = 256 if queries >= 768 else 64 if queries >= 192 else 32
     return min(rows, queries), min(_KEYS, keys)
+
+
+def product_bytes(heads: int, queries: int, keys: int, head_dim: int, dtype: torch.dtype, tile_bytes: int) -> int:
+    """Bytes that one backward call takes on the calling thread besides its gradients and each thread's tiles.
+
+    Other threads' products are not seen, here or where a peak is measured. A single head is differentiated on one
+    thread, whose products may use them all.
+    """
+    threads = torch.get_num_threads()
+    return _workspace_bytes(heads, queries, keys, head_dim, dtype, threads) - threads * tile_bytes
+
+
+@cache
+def _workspace_bytes(heads: int, queries: int, keys: int, head_dim: int, dtype: torch.dtype, threads: int) -> int:
+    """Bytes that one backward call takes besides its gradients, and a copy like dQ; each is learned once."""
+    del threads
+    q, k = (torch.zeros(1, heads, tokens, head_dim, dtype=dtype) for tokens in (queries, keys))
+    sums = torch.zeros(1, heads, queries)
+
+    def call() -> object:
+        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(q, q, k, k, q, sums, 0.0, False)
+
+    return peak_bytes(call) - 2 * (q.nbytes + k.nbytes)
+
+
+_SCALAR_TYPES = {torch.float16: 5, torch.bfloat16: 15}
+"""The numbers of types in torch's C++ (`c10::ScalarType`)."""
+
+
+@cache
+def could_pack(dtype: torch.dtype) -> bool:
+    """Whether calls in this type are packed here, wherever they are large enough.
+
+    torch's own answer, for which Python has no name. What the CPU can do is not enough: oneDNN also asks the system
+    and `ONEDNN_MAX_CPU_ISA`. Where torch has no such function, it packs nothing.
+    """
+    if dtype not in _SCALAR_TYPES:
+        return False
+    try:
+        asked = ctypes.CDLL("libtorch_cpu.so")._ZN2at6native7cpublas10could_packEN3c1010ScalarTypeE
+    except (OSError, AttributeError):
+        return False
+    asked.restype = ctypes.c_bool
+    return bool(asked(ctypes.c_int8(_SCALAR_TYPES[dtype])))
+
+
+def peak_bytes(call: Callable[[], object]) -> int:
+    """The most that one call holds at a time, beyond what was held before it."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        call()
+    held = peak = 0
+    for event in allocations(profiler, "cpu"):
+        held += event.nbytes()
+        peak = max(peak, held)
+    return peak
+
+
+def allocations(profiler: "profile", device: str) -> list[Any]:
+    """The allocator's events on a device, in order of time; what is freed counts as negative `nbytes()`."""
+    assert profiler.profiler is not None
+    assert profiler.profiler.kineto_results is not None
+    found = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    mine = [event for event in found if event.device_type().name.lower() == device]
+    return sorted(mine, key=lambda event: event.start_ns())

@@ -1,1 +1,0 @@
-"""Memory of a call: predictions, and what matrix products need beside their operands."""
