@@ -5,11 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from attnbench.runner.worker.call.calls import Inputs
+from attnbench.runner.worker.call.calls import Inputs, Oracle
 from attnbench.runner.worker.proof import expected, verdict
 from attnbench.runner.worker.proof.verdict import Verdict
 from attnbench.variants import Spans
-from attnbench.variants.kernels._oracle import Oracle
 
 
 def step() -> None:

@@ -7,12 +7,12 @@ from typing import Any
 from torch import Tensor
 
 from attnbench import variants
+from attnbench.runner.worker.call.calls import Oracle
 from attnbench.runner.worker.proof import expected, small
 from attnbench.runner.worker.proof.verdict import Verdict
 from attnbench.suites import Case
 from attnbench.variants import Named, Pattern, Setting, Shape, Spans
 from attnbench.variants.kernels import Program
-from attnbench.variants.kernels._oracle import Oracle
 
 
 def setting(

@@ -9,10 +9,9 @@ import torch
 from settings import case_of, pattern_of
 
 from attnbench.runner.worker import admission
-from attnbench.runner.worker.proof import approximation
+from attnbench.runner.worker.proof import approximation, oracle
 from attnbench.suites import Case
 from attnbench.variants import Shape
-from attnbench.variants.kernels import _oracle
 
 
 def case(name: str, parameters: dict[str, Any], n: int = 256, heads: int = 1) -> Case:
@@ -39,9 +38,9 @@ def test_it_is_the_formula() -> None:
     q, k, v, _ = approximation.inputs(Shape(2, 1, 1, 200, 8))
     every = torch.from_numpy(pattern_of("full", {"causal": True}).spans(200).mask())
     mask = torch.from_numpy(pattern_of("truncated", parameters).spans(200).mask())
-    right = _oracle.attention(q, k, v, every)
+    right = oracle.attention(q, k, v, every)
     means = torch.stack([v[:, :, : t + 1].mean(dim=2) for t in range(200)], dim=2)
-    expected = [norm(each - right) / norm(right) for each in (_oracle.attention(q, k, v, mask), means)]
+    expected = [norm(each - right) / norm(right) for each in (oracle.attention(q, k, v, mask), means)]
     assert errors(case("truncated", parameters, 200)) == pytest.approx(expected, rel=1e-9)
 
 

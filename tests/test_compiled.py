@@ -230,9 +230,9 @@ def test_kernels_take_no_room_from_each_other(implementation: str) -> None:
 
 
 def expected(n: int, spans: Spans) -> Tensor:
-    from attnbench.variants.kernels import _oracle
+    from attnbench.runner.worker.proof import oracle
 
-    return _oracle.attention(*tensors(n), torch.from_numpy(spans.mask()))
+    return oracle.attention(*tensors(n), torch.from_numpy(spans.mask()))
 
 
 @pytest.mark.parametrize("implementation", COMPILED)

@@ -20,8 +20,9 @@ from torch.profiler import ProfilerActivity, profile
 from attnbench.runner.machine import memory
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.call.calls import inputs
+from attnbench.runner.worker.proof import oracle
 from attnbench.variants import Direction, Shape, Spans, kernels
-from attnbench.variants.kernels import Program, _oracle
+from attnbench.variants.kernels import Program
 from attnbench.variants.kernels.blockwise import parts, plan
 
 LENGTHS = (1, 5, 61, 130, 259)
@@ -109,7 +110,7 @@ def test_a_key_changes_those_who_see_it_and_nobody_else(
         blind = ~mask[:, j]
         assert torch.equal(after[:, :, blind], before[:, :, blind])
         assert (after[:, :, ~blind] != before[:, :, ~blind]).any(dim=3).all()
-        assert torch.allclose(after, _oracle.attention(q, moved_k, moved_v, mask), atol=1e-4, rtol=1e-4)
+        assert torch.allclose(after, oracle.attention(q, moved_k, moved_v, mask), atol=1e-4, rtol=1e-4)
 
 
 def computed(name: str, parameters: dict[str, Any], implementation: str, n: int, poisoned: str) -> np.ndarray:

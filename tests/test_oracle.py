@@ -15,11 +15,10 @@ from torch import Tensor
 
 from attnbench import variants
 from attnbench.runner.worker.call.calls import inputs
-from attnbench.runner.worker.proof import expected, stream
+from attnbench.runner.worker.proof import expected, oracle, stream
 from attnbench.runner.worker.proof.small import small
 from attnbench.runner.worker.proof.verdict import Verdict
 from attnbench.variants import Shape, Spans
-from attnbench.variants.kernels import _oracle
 from attnbench.variants.local_window import LocalWindow
 from attnbench.variants.local_window_2d import LocalWindow2d
 from attnbench.variants.strided import Strided
@@ -33,14 +32,14 @@ def spans(n: int = SHAPE.seq_len) -> Spans:
 
 
 def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return _oracle.attention(q, k, v, torch.from_numpy(spans(q.shape[2]).mask()))
+    return oracle.attention(q, k, v, torch.from_numpy(spans(q.shape[2]).mask()))
 
 
 def test_the_oracle_is_the_formula() -> None:
     q, k, v, _ = inputs(Shape(2, 4, 2, 5, 3), "float64", "cpu", 0)
     mask = torch.rand(5, 5) < 0.6
     mask.fill_diagonal_(True)
-    out = _oracle.attention(q, k, v, mask)
+    out = oracle.attention(q, k, v, mask)
     for b, h, i in np.ndindex(2, 4, 5):
         seen = [j for j in range(5) if mask[i, j]]
         key = h // 2
@@ -53,7 +52,7 @@ def test_the_oracle_is_the_formula() -> None:
 def test_the_gradients_are_those_of_the_formula() -> None:
     q, k, v, dout = inputs(Shape(1, 2, 1, 4, 3), "float64", "cpu", 0)
     mask = torch.ones(4, 4, dtype=torch.bool).tril()
-    _, *found = _oracle.gradients(q, k, v, mask, dout)
+    _, *found = oracle.gradients(q, k, v, mask, dout)
     step = 1e-6
     for tensor, gradient in zip((q, k, v), found, strict=True):
         for place in np.ndindex(*tensor.shape):
@@ -61,7 +60,7 @@ def test_the_gradients_are_those_of_the_formula() -> None:
             ends = []
             for moved in (old + step, old - step):
                 tensor[place] = moved
-                ends.append(float((_oracle.attention(q, k, v, mask) * dout).sum()))
+                ends.append(float((oracle.attention(q, k, v, mask) * dout).sum()))
             tensor[place] = old
             assert float(gradient[place]) == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=1e-7)
 
@@ -70,8 +69,8 @@ def test_some_rows_are_the_rows_of_all() -> None:
     q, k, v, _ = inputs(SHAPE, "float64", "cpu", 0)
     mask = torch.from_numpy(spans().mask())
     rows = torch.tensor([0, 13, 96])
-    some = _oracle.attention(q[:, :, rows], k, v, mask[rows])
-    assert torch.allclose(some, _oracle.attention(q, k, v, mask)[:, :, rows], atol=1e-14, rtol=0)
+    some = oracle.attention(q[:, :, rows], k, v, mask[rows])
+    assert torch.allclose(some, oracle.attention(q, k, v, mask)[:, :, rows], atol=1e-14, rtol=0)
 
 
 @pytest.mark.parametrize("gradients", [False, True])
@@ -107,7 +106,7 @@ def scale_off(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def mask_shifted(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     n = q.shape[2]
     mask = Truncated(left=8, right=5).spans(n).mask()
-    return _oracle.attention(q, k, v, torch.from_numpy(mask))
+    return oracle.attention(q, k, v, torch.from_numpy(mask))
 
 
 def wrong_head(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -183,7 +182,7 @@ def test_the_streaming_oracle_is_the_dense_one(name: str, parameters: dict[str, 
     given = inputs(shape, dtype, "cpu", 5)
     (want,) = expected.of_pattern(spans, [given], grads=True, step=step)
     q, k, v, dout = (each.double() for each in given)
-    right = _oracle.gradients(q, k, v, torch.from_numpy(spans.mask()), dout)
+    right = oracle.gradients(q, k, v, torch.from_numpy(spans.mask()), dout)
     bound = 1e-14 if dtype == "float64" else 3e-6
     for found, exact in zip(want.values, right, strict=True):
         assert float((found.double() - exact).abs().max()) <= bound * max(1.0, float(exact.abs().max()))

@@ -25,7 +25,7 @@ from attnbench.runner.cli import main
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.call.calls import inputs
 from attnbench.runner.worker.probe import probe
-from attnbench.runner.worker.proof import expected, verdict
+from attnbench.runner.worker.proof import expected, oracle, verdict
 from attnbench.suites import Probe, Status
 from attnbench.suites.schema.load import SuiteError, parse
 from attnbench.variants import (
@@ -42,7 +42,6 @@ from attnbench.variants import (
     kernels,
     parameter,
 )
-from attnbench.variants.kernels import _oracle
 from attnbench.variants.kernels.blockwise import plan
 from attnbench.variants.truncated import Truncated
 
@@ -470,7 +469,7 @@ def test_a_reference_is_the_oracle(n: int, gradients: bool, dtype: str) -> None:
 
 
 def softmax(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return _oracle.attention(q, k, v, torch.ones(q.shape[2], k.shape[2], dtype=torch.bool))
+    return oracle.attention(q, k, v, torch.ones(q.shape[2], k.shape[2], dtype=torch.bool))
 
 
 @pytest.mark.parametrize(("attend", "right"), [(linear, True), (softmax, False)])

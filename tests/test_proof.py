@@ -27,10 +27,10 @@ from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.call.sampling import Plan
 from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.process import failure, settings
-from attnbench.runner.worker.proof import expected, verdict
+from attnbench.runner.worker.proof import expected, oracle, verdict
 from attnbench.suites import Case, Sample, Status
 from attnbench.variants import Named, Shape
-from attnbench.variants.kernels import Program, _oracle
+from attnbench.variants.kernels import Program
 
 SHAPE = Shape(2, 4, 2, 1664, 16)
 """Beyond all lengths at which a kernel is checked beside its own, and a multiple of 64."""
@@ -663,7 +663,7 @@ def test_no_fault_of_four_times_the_tolerance_passes_and_none_of_a_quarter_is_ca
         mask = torch.from_numpy(spans.mask())
         wide = (each.double() for each in (*given[:3], given.dout))
         q, k, v, dout = wide
-        right = tuple(each.to(given.q.dtype) for each in _oracle.gradients(q, k, v, mask, dout))
+        right = tuple(each.to(given.q.dtype) for each in oracle.gradients(q, k, v, mask, dout))
         assert verdict.judge(right, want, given, spans, nothing).problem is None
         for _ in range(6):
             place = draw.randrange(4)

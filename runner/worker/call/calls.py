@@ -15,7 +15,9 @@ from attnbench.runner.worker.call import compilation
 from attnbench.suites import Case
 from attnbench.variants import OWN, Direction, Shape, Weights, kernels
 from attnbench.variants.kernels import Program
-from attnbench.variants.kernels._oracle import Oracle
+
+Oracle = Callable[..., Tensor]
+"""Outputs for q, k, v, then a mask of the keys each may see, or the numbers of the queries meant, then weights."""
 
 
 class Inputs(NamedTuple):

@@ -16,14 +16,12 @@ import torch
 from torch import Tensor
 
 from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.call.calls import Inputs
-from attnbench.runner.worker.proof import stream, textbook, tolerance
+from attnbench.runner.worker.call.calls import Inputs, Oracle
+from attnbench.runner.worker.proof import oracle, stream, textbook, tolerance
 from attnbench.runner.worker.proof.stream import Step, Units
 from attnbench.runner.worker.proof.textbook import FEW, spread
 from attnbench.suites import Case
 from attnbench.variants import IntArray, Spans, Weights
-from attnbench.variants.kernels import _oracle
-from attnbench.variants.kernels._oracle import Oracle
 
 MOST_PAIRS = 2**31
 _SCORES = {"cpu": 2**21, "cuda": 2**24}
@@ -194,7 +192,7 @@ def asked(
     sums = [torch.zeros_like(each) for each in (*given[:3], *learned)] if grads else []
     for where in some_rows(given, rows):
         if grads:
-            out, *found = _oracle.gradients(*given[:3], where, given.dout[:, :, where], reference, weights)
+            out, *found = oracle.gradients(*given[:3], where, given.dout[:, :, where], reference, weights)
             for total, part in zip(sums, found, strict=True):
                 total += part
         else:

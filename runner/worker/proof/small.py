@@ -10,12 +10,12 @@ from math import inf
 import torch
 
 from attnbench.runner.worker.call.calls import Inputs, inputs, wait
-from attnbench.runner.worker.proof import tolerance
+from attnbench.runner.worker.proof import oracle, tolerance
 from attnbench.runner.worker.proof.choice import NotAllowed
 from attnbench.runner.worker.proof.expected import Expected, Useless
 from attnbench.runner.worker.proof.verdict import Verdict, judge, unfit
 from attnbench.variants import Parameters, Pattern, Setting, Shape, Spans
-from attnbench.variants.kernels import Program, _oracle
+from attnbench.variants.kernels import Program
 
 Takes = Callable[[Parameters, Shape], bool]
 """Whether an implementation computes a mechanism with these parameters at a shape."""
@@ -117,7 +117,7 @@ def dense(spans: Spans, given: Inputs, *, gradients: bool) -> Expected:
     """What dense masked attention over a pattern's keys says in float64."""
     mask = torch.from_numpy(spans.mask()).to(given.q.device)
     exact, plain = (
-        _oracle.gradients(q, k, v, mask, dout) if gradients else (_oracle.attention(q, k, v, mask),)
+        oracle.gradients(q, k, v, mask, dout) if gradients else (oracle.attention(q, k, v, mask),)
         for q, k, v, dout in (Inputs(*(each.double() for each in given)), given)
     )
     errors = [float((near.double() - want).abs().max()) for near, want in zip(plain, exact, strict=True)]

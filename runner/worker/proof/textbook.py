@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from attnbench.runner.worker.call.calls import Inputs
-from attnbench.runner.worker.proof import stream
+from attnbench.runner.worker.proof import oracle, stream
 from attnbench.runner.worker.proof.stream import Step
 from attnbench.variants import IntArray, Spans
-from attnbench.variants.kernels import _oracle
 
 FEW = 16
 """Rows, or keys, that are looked at where not all are."""
@@ -75,8 +74,8 @@ def _rows(spans: Spans, rows: IntArray, given: Inputs, dtype: torch.dtype, grads
     mask = torch.from_numpy(spans.allowed(rows[:, None], np.arange(spans.n)[None, :])).to(given.q.device)
     q, k, v, dout = (each.to(dtype) for each in given)
     if not grads:
-        return (_oracle.attention(q[:, :, where], k, v, mask),)
-    return _oracle.gradients(q[:, :, where], k, v, mask, dout[:, :, where])
+        return (oracle.attention(q[:, :, where], k, v, mask),)
+    return oracle.gradients(q[:, :, where], k, v, mask, dout[:, :, where])
 
 
 def _sums(

@@ -7,13 +7,12 @@ of how much error that dtype costs. It allocates queries times keys, so whole se
 long one, hand it a few rows of queries.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-Oracle = Callable[..., Tensor]
-"""Outputs for q, k, v, then a mask of the keys each may see, or the numbers of the queries meant, then weights."""
+from attnbench.runner.worker.call.calls import Oracle
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
