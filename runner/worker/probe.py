@@ -85,17 +85,9 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
     error_vs_full, error_of_mean = _approximation(case, spans, stage)
 
     stage("building layouts and masks")
-    forget()
-    start = time.perf_counter_ns()
-    program = _build(case)
-    calls.wait(setting.device)
-    prepare_ns = time.perf_counter_ns() - start
-    _unchanged(before)
     allowed_pairs, flops = admission.work(case, spans)
-    try:
-        computed_pairs, prepared_bytes = admission.counted(program, allowed_pairs or 0)
-    except ValueError as error:
-        raise Ended(Status.FAILED, str(error)) from None
+    program, made = _prepared(case, allowed_pairs)
+    _unchanged(before)
     compiles = compilation.needed(program)
 
     given = Inputs(*(each.clone() for each in both[0]))
@@ -108,18 +100,9 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
         expect = wants.__getitem__ if wants else partial(_chosen, case, call, both, going_on)
         proof = Proof(call, given, both, expect, exact, weights, going_on)
         proof.look(0, result)
-        new_ns, *_ = (_again(proof, which, call, setting.device) for which in (1, 0, 1))
     del result, wants, expect
-
-    stage("measuring its memory")
-    repeated: list[tuple[Any, float]] = []
-    measure = memory.cuda_peaks if setting.device == "cuda" else memory.cpu_peaks
-    peaks = measure(lambda: repeated.append(_timed(call, setting.device)))
-    with watch, _wrong():
-        proof.look(1, repeated[0][0])
-    again_ns = repeated.pop()[1]
-    max_abs_error, proved, repeats_exactly = max([*errors, proof.max_abs_error]), proof.proved, proof.repeats_exactly
-    output_digest = proof.digest
+    seen, new_ns, again_ns = _proved(proof, call, setting.device, stage, watch)
+    seen["max_abs_error"] = max([*errors, proof.max_abs_error])
     del proof
 
     stage("estimating its duration")
@@ -142,23 +125,60 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
         first_call_ns=first.call_ns,
         compile_ns=max(0, round(first.made_ns - settled_ns)) if compiles else None,
         compile_cached=first.cached,
-        prepare_ns=prepare_ns,
-        prepared_bytes=prepared_bytes,
-        peak_bytes=peaks.allocated_bytes,
-        resident_bytes=peaks.resident_bytes,
-        reserved_bytes=peaks.reserved_bytes,
         predicted_bytes=predicted_bytes,
         allowed_pairs=allowed_pairs,
-        computed_pairs=computed_pairs,
         flops=flops,
-        max_abs_error=max_abs_error,
         error_vs_full=error_vs_full,
         error_of_mean=error_of_mean,
-        proved=proved,
-        repeats_exactly=repeats_exactly,
-        output_digest=output_digest,
         proof_s=round(watch.total_s, 4),
+        **made,
+        **seen,
     )
+
+
+def _prepared(case: Case, allowed_pairs: int | None) -> tuple[Program, dict[str, Any]]:
+    """The case's program, and the fields of a probe that say what building it took, and what it says of itself."""
+    forget()
+    start = time.perf_counter_ns()
+    program = _build(case)
+    calls.wait(case.setting.device)
+    prepare_ns = time.perf_counter_ns() - start
+    try:
+        computed_pairs, prepared_bytes = admission.counted(program, allowed_pairs or 0)
+    except ValueError as error:
+        raise Ended(Status.FAILED, str(error)) from None
+    return program, {
+        "prepare_ns": prepare_ns,
+        "computed_pairs": computed_pairs,
+        "prepared_bytes": prepared_bytes,
+    }
+
+
+def _proved(
+    proof: Proof, call: Call, device: str, stage: Stage, watch: Stopwatch
+) -> tuple[dict[str, Any], float, float]:
+    """Prove calls on both contents in turns, and take the memory of one.
+
+    Returns:
+        The fields of a probe that say what was seen, and the times of a call on new content and of one that repeats it.
+    """
+    with watch, _wrong():
+        new_ns, *_ = (_again(proof, which, call, device) for which in (1, 0, 1))
+    stage("measuring its memory")
+    repeated: list[tuple[Any, float]] = []
+    measure = memory.cuda_peaks if device == "cuda" else memory.cpu_peaks
+    peaks = measure(lambda: repeated.append(_timed(call, device)))
+    with watch, _wrong():
+        proof.look(1, repeated[0][0])
+    fields = {
+        "peak_bytes": peaks.allocated_bytes,
+        "resident_bytes": peaks.resident_bytes,
+        "reserved_bytes": peaks.reserved_bytes,
+        "proved": proof.proved,
+        "repeats_exactly": proof.repeats_exactly,
+        "output_digest": proof.digest,
+    }
+    return fields, new_ns, repeated[0][1]
 
 
 def _expected(
