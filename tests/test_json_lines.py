@@ -22,19 +22,20 @@ from attnbench.suites import Case, Probe, Sample
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "run.md").read_text()
 
 
-def table(header: str) -> dict[str, str]:
-    """The rows of a table of the page: what stands in the last column, by the names in the first."""
-    (body,) = re.findall(rf"^\| {re.escape(header)} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
-    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in body.splitlines()]
-    return {name: row[-1] for row in cells for name in re.findall(r"`(\w+)`", row[0])}
+def items(title: str) -> dict[str, str]:
+    """The items of a list of the page: the text after the colon, by each name before it."""
+    (body,) = re.findall(rf"^{re.escape(title)}:\n\n((?:(?:- |  ).*\n)+)", PAGE, re.MULTILINE)
+    parts = [each.partition(":")[::2] for each in re.split(r"^- ", body, flags=re.MULTILINE)[1:]]
+    return {name: text for names, text in parts for name in re.findall(r"`(\w+)`", names)}
 
 
 def documented() -> dict[str, set[str]]:
     """The fields of every event."""
-    told = {
-        name: set(re.findall(r"`(\w+)`", re.sub(r"\([^)]*\)", "", text))) for name, text in table("`event`").items()
+    events = {
+        name: set(re.findall(r"`(\w+)`", re.sub(r"\([^)]*\)", "", text)))
+        for name, text in items("Events, with their fields").items()
     }
-    return told | {"result": set(COLUMNS)}
+    return events | {"result": set(COLUMNS)}
 
 
 @pytest.fixture
@@ -83,9 +84,9 @@ def test_every_event_of_a_run_has_the_fields_of_the_page(folder: Path, monkeypat
 
 
 def test_the_rows_have_the_fields_of_the_page() -> None:
-    both = set(table("field of a row"))
-    assert both | set(table("field of a probe")) == {each.name for each in fields(Probe)} | {"kind"}
-    assert both | set(table("field of a sample")) == {each.name for each in fields(Sample)} | {"kind"}
+    both = set(items("Fields of a row"))
+    assert both | set(items("Fields of a probe")) == {each.name for each in fields(Probe)} | {"kind"}
+    assert both | set(items("Fields of a sample")) == {each.name for each in fields(Sample)} | {"kind"}
 
 
 def test_a_dry_run_has_the_fields_of_the_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,17 +1,13 @@
-"""BigBird: blocks that see their neighbours, a few global blocks and a few random ones.
+"""BigBird: neighbouring blocks, a few global blocks and a few random blocks.
 
     o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   block(j) in window(block(i)) + globals + random(block(i))
 
-All sizes but `block` are counted in blocks. `window` is the total odd number of neighbouring blocks;
-of the `globals` the first half (rounded up) lead the sequence and the others end it, as in the authors' code;
-`random` blocks are drawn for each row of blocks without repetition from those not seen yet. One layout serves
-all heads. It comes from an integer hash of (seed, row), so it is the same on every machine. The defaults are
-the paper's base model. Keys per query: (window + globals + random) block, fewer near the ends, N for a token
-of a global block. Causal: no keys after the query. Cost: 4 (window + 2 globals + random) block N D FLOPs
-forward for one head.
+Half of the `globals` (rounded up) lead the sequence, the others end it, as in the authors' code. Random blocks come
+from a hash of (seed, row): they are the same on every machine and for all heads. The defaults are the paper's base
+model. Keys per query: (window + globals + random) block, N in a global block. Cost: 4 (window + 2 globals + random)
+block N D FLOPs forward for one head.
 
-Source: Zaheer et al. 2020, "Big Bird: Transformers for Longer Sequences", arXiv 2007.14062, section 2 and
-appendix D, internal transformer construction.
+Source: Zaheer et al. 2020, arXiv 2007.14062, section 2 and appendix D.
 """
 
 from bisect import bisect_right

@@ -1,13 +1,11 @@
-"""Block-local attention: the sequence is cut into blocks, and a query sees the keys of its own block.
+"""Block-local attention: a query sees the keys of its own block.
 
     o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   floor(j / block) = floor(i / block)
 
-Keys per query: `block`, fewer in a last block that the sequence does not fill. Blocks are contiguous. (Long
-Range Arena's released "local attention" groups positions that are N / block apart instead.) Cost:
-4 block N D FLOPs forward for one head, half when causal.
+Blocks are contiguous. (Long Range Arena's "local attention" groups positions that are N / block apart.) Keys per query:
+`block`. Cost: 4 block N D FLOPs forward for one head, half when causal.
 
-Source: Parmar et al. 2018, "Image Transformer", arXiv 1802.05751, section 3.3; as a baseline: Tay et al. 2020,
-"Long Range Arena", arXiv 2011.04006, section 3.
+Source: Parmar et al. 2018, arXiv 1802.05751, section 3.3; as a baseline: Tay et al. 2020, arXiv 2011.04006, section 3.
 """
 
 from dataclasses import dataclass

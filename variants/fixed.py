@@ -1,16 +1,13 @@
 """Fixed attention: a query sees its own block, and the last `summary` keys of every other block.
 
-    o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   floor(j / block) = floor(i / block)  or
-                                                      j mod block >= block - summary
+    o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   floor(j / block) = floor(i / block)
+    or  j mod block >= block - summary
 
-and j <= i when causal, as in the paper, whose l is `block` and whose c is `summary`. There one head sees the block
-and another the summaries; here every head sees the union of both. A last block that the sequence does not fill
-has only as many summary keys as it reaches; with summary >= block it is full attention. Keys per query when
-causal: (i mod block) + 1 + summary floor(i / block); about block + summary N / block otherwise. Cost:
-2 (block + summary N / block) N D FLOPs forward for one head, twice that when not causal.
+Causal as in the paper, where l is `block` and c is `summary`, and different heads see the two; here every head sees
+both. Keys per query when causal: (i mod block) + 1 + summary floor(i / block), otherwise about block + summary N /
+block. Cost: 2 (block + summary N / block) N D FLOPs forward for one head, twice that when not causal.
 
-Source: Child et al. 2019, "Generating Long Sequences with Sparse Transformers", arXiv 1904.10509, sections 4.2
-and 4.3.
+Source: Child et al. 2019, arXiv 1904.10509, sections 4.2 and 4.3.
 """
 
 from dataclasses import dataclass

@@ -2,10 +2,10 @@
 
     O = softmax(Q K^T / sqrt(D)) V
 
-Keys per query: N, or i + 1 for query i when causal. Cost: 4 N^2 D FLOPs forward for one head (half when
-causal); a materialised score matrix takes N^2 numbers, a tiled kernel none.
+Keys per query: N, or i + 1 when causal. Cost: 4 N^2 D FLOPs forward for one head, half when causal. A score matrix
+takes N^2 numbers, a tiled kernel none.
 
-Source: Vaswani et al. 2017, "Attention Is All You Need", arXiv 1706.03762, section 3.2.1.
+Source: Vaswani et al. 2017, arXiv 1706.03762, section 3.2.1.
 """
 
 from dataclasses import dataclass

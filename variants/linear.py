@@ -2,11 +2,9 @@
 
     o_i = sum_j phi(q_i) . phi(k_j) v_j / sum_j phi(q_i) . phi(k_j),   phi(x) = elu(x) + 1
 
-Every query depends on every key, but no score is computed: all queries share one `D x D` matrix of sums for each key
-head. Cost: 4 N D^2 FLOPs forward for one head.
+Queries of a key head share one `D x D` matrix of sums. Cost: 4 N D^2 FLOPs forward for one head.
 
-Source: Katharopoulos et al. 2020, "Transformers are RNNs: Fast Autoregressive Transformers with Linear Attention",
-arXiv 2006.16236, section 3.2.
+Source: Katharopoulos et al. 2020, arXiv 2006.16236, section 3.2.
 """
 
 from dataclasses import dataclass

@@ -1,12 +1,11 @@
-"""Linformer: keys and values are projected along the sequence to a fixed number, and every query sees all of these.
+"""Linformer: keys and values are projected along the sequence to a fixed number.
 
     O = softmax(Q (E K)^T / sqrt(D)) F V,   E, F in R^{k x N}
 
-E and F are learned and shared by all heads; k is `projected`. Here they are drawn with variance 1 / N, so that
-projected keys are about as large as keys. They belong to one length. Cost: 8 N k D FLOPs forward for one head, half of
-it for the projections.
+E and F are learned, shared by all heads, and fixed to one length; k is `projected`. Here they are drawn with variance 1
+/ N. Cost: 8 N k D FLOPs forward for one head, half of it for the projections.
 
-Source: Wang et al. 2020, "Linformer: Self-Attention with Linear Complexity", arXiv 2006.04768, section 4.
+Source: Wang et al. 2020, arXiv 2006.04768, section 4.
 """
 
 import math

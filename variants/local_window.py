@@ -2,14 +2,12 @@
 
     o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   j = i + dilation m,   |m| <= (window - 1) / 2
 
-`window` is the total odd number of keys. At the ends of the sequence, `edges: clip` drops the keys that fall
-outside (a zero-padded convolution); `edges: slide` moves the window inward, so that every query sees exactly
-`window` keys (neighbourhood attention). When causal, the window ends at the query: `window` keys
-`i - dilation (window - 1) .. i`, fewer at the start. Cost: 4 window N D FLOPs forward for one head.
+At the ends of the sequence `edges: clip` drops the keys outside (a zero-padded convolution); `edges: slide` moves the
+window inward, so every query sees `window` keys (neighbourhood attention). When causal, the window ends at the query.
+Cost: 4 window N D FLOPs forward for one head.
 
-Source: Ramachandran et al. 2019, "Stand-Alone Self-Attention in Vision Models", arXiv 1906.05909, section 3;
-`slide` and dilation: Hassani et al. 2023, "Neighborhood Attention Transformer", arXiv 2204.07143, section 3.1,
-and Hassani and Shi 2022, "Dilated Neighborhood Attention Transformer", arXiv 2209.15001, section 3.
+Source: Ramachandran et al. 2019, arXiv 1906.05909, section 3; `slide`: Hassani et al. 2023, arXiv 2204.07143, section
+3.1; dilation: Hassani and Shi 2022, arXiv 2209.15001, section 3.
 """
 
 from dataclasses import dataclass

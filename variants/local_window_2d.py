@@ -1,20 +1,15 @@
-"""Local-window attention on a grid: a token is a pixel, and sees a window of rows by columns around itself.
+"""Local-window attention on a grid: tokens are pixels, and a query sees a window of rows and columns around itself.
 
     o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   i = y W + x,   j = (y + a m) W + x + b l,
     |m| <= (window[0] - 1) / 2,   |l| <= (window[1] - 1) / 2,   dilation = [a, b]
 
-Pairs say what is down and what is across, in this order. The tokens are those of a grid of H rows and W columns,
-row by row, so N = H W; without a `grid` it is a square. It is a variant apart from `local_window`, where
-`window: [65, 257]` is two windows and not one. `window` holds the total odd numbers of rows and columns, so a
-query sees window[0] window[1] keys. At the sides of the grid `edges: clip` drops the keys outside (a zero-padded
-convolution), `edges: slide` moves the window inward, down and across each for itself (neighbourhood attention).
-Causal: no keys after the query row by row, as in a masked convolution; that leaves the upper half of the window.
-Cost: 4 window[0] window[1] N D FLOPs forward for one head, about half when causal.
+Pairs are (down, across). Tokens are a grid of H rows and W columns, row by row: N = H W, by default a square. At the
+sides `edges: clip` drops the keys outside (a zero-padded convolution); `edges: slide` moves the window inward
+(neighbourhood attention). Causal leaves the upper half of the window. `window: [65, 257]` is one window here, and two
+in `local_window`. Keys per query: window[0] window[1]. Cost: 4 window[0] window[1] N D FLOPs forward for one head,
+about half when causal.
 
-Source: Ramachandran et al. 2019, "Stand-Alone Self-Attention in Vision Models", arXiv 1906.05909, section 3;
-`slide` and dilation: Hassani et al. 2023, "Neighborhood Attention Transformer", arXiv 2204.07143, section 3.1,
-and Hassani and Shi 2022, "Dilated Neighborhood Attention Transformer", arXiv 2209.15001, section 3; causal: van
-den Oord et al. 2016, "Pixel Recurrent Neural Networks", arXiv 1601.06759, section 3.4.
+Source: as `local_window`; causal: van den Oord et al. 2016, arXiv 1601.06759, section 3.4.
 """
 
 from dataclasses import dataclass, replace

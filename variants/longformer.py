@@ -2,12 +2,10 @@
 
     o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   |i - j| <= (window - 1) / 2  or  i < globals  or  j < globals
 
-`window` is the total odd number of keys, so the paper's 512 is 513 here; the first `globals` tokens are
-global, as a classification token is. The separate projections that the paper gives global tokens belong to
-the layer, not to the pattern. Keys per query: window + globals, N for a global token. Causal: no keys after
-the query. Cost: 4 (window + 2 globals) N D FLOPs forward for one head.
+The paper's window of 512 is 513 here. Its separate projections of global tokens belong to the layer. Keys per query:
+window + globals, N for a global token. Cost: 4 (window + 2 globals) N D FLOPs forward for one head.
 
-Source: Beltagy et al. 2020, "Longformer: The Long-Document Transformer", arXiv 2004.05150, section 3.1.
+Source: Beltagy et al. 2020, arXiv 2004.05150, section 3.1.
 """
 
 from dataclasses import dataclass

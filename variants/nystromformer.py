@@ -2,12 +2,11 @@
 
     O = softmax(Q K~^T / sqrt(D)) Z softmax(Q~ K^T / sqrt(D)) V,   Z = pinv(softmax(Q~ K~^T / sqrt(D)))
 
-Q~ and K~ hold m = `landmarks` means each. The pseudoinverse is computed in `steps` iterations:
-Z <- Z (13 I - A Z (15 I - A Z (7 I - A Z))) / 4, from Z = A^T / (|A|_1 |A|_inf). The paper's convolution of the values
-belongs to the layer. N must be a multiple of m. Cost: 8 N m D + 4 m^2 D + 8 steps m^3 FLOPs forward for one head.
+Q~ and K~ hold m = `landmarks` means each; N must be a multiple of m. The pseudoinverse takes `steps` iterations Z <- Z
+(13 I - A Z (15 I - A Z (7 I - A Z))) / 4, from Z = A^T / (|A|_1 |A|_inf). The paper's convolution of values belongs to
+the layer. Cost: 8 N m D + 4 m^2 D + 8 steps m^3 FLOPs forward for one head.
 
-Source: Xiong et al. 2021, "Nystromformer: A Nystrom-Based Algorithm for Approximating Self-Attention",
-arXiv 2102.03902, section 3.
+Source: Xiong et al. 2021, arXiv 2102.03902, section 3.
 """
 
 import math

@@ -2,11 +2,11 @@
 
     O = diag(Q' (K'^T 1))^-1 Q' (K'^T V),   x' = (exp(W x - |x|^2 / 2 - c) + eps) / sqrt(m),   x scaled by D^-1/4
 
-W holds m = `features` random rows, orthogonal in blocks of D, with the lengths of Gaussian rows. It is not learned. c
-is the largest exponent of each query, and of all keys, so that nothing overflows; it cancels except for eps = 1e-4.
-Cost: 4 N m D FLOPs forward for one head, and 2 N m D for the features of queries and of keys each.
+W holds m = `features` random rows, orthogonal in blocks of D, with the lengths of Gaussian rows; it is not learned. c,
+the largest exponent of each query and of all keys, prevents overflow and cancels except for eps = 1e-4. Cost: 4 N m D
+FLOPs forward for one head, and 2 N m D each for the features of queries and keys.
 
-Source: Choromanski et al. 2021, "Rethinking Attention with Performers", arXiv 2009.14794, sections 2.3 and 2.4.
+Source: Choromanski et al. 2021, arXiv 2009.14794, sections 2.3 and 2.4.
 """
 
 import math

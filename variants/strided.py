@@ -2,14 +2,11 @@
 
     o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   |i - j| < stride  or  (i - j) mod stride = 0
 
-and j <= i when causal, as in the paper. There one head sees the neighbours and another every `stride`-th key; here
-every head sees the union of both. The query's own key counts as one of the `stride` neighbours. Keys per query
-when causal: stride + floor(i / stride), fewer at the start; about 2 stride + N / stride otherwise. With a stride
-near sqrt(N) that is of the order of sqrt(N). Cost: 4 (stride + N / (2 stride)) N D FLOPs forward for one head,
-twice that when not causal.
+Causal as in the paper, where different heads see the two; here every head sees both. Keys per query when causal: stride
++ floor(i / stride), fewer at the start, otherwise about 2 stride + N / stride: of order sqrt(N) if the stride is near
+it. Cost: 4 (stride + N / (2 stride)) N D FLOPs forward for one head, twice that when not causal.
 
-Source: Child et al. 2019, "Generating Long Sequences with Sparse Transformers", arXiv 1904.10509, sections 4.2
-and 4.3.
+Source: Child et al. 2019, arXiv 1904.10509, sections 4.2 and 4.3.
 """
 
 from dataclasses import dataclass

@@ -1,13 +1,12 @@
-"""Truncated (time-restricted) self-attention: a query sees so many keys back and so many ahead.
+"""Truncated (time-restricted) self-attention: a query sees `left` keys back and `right` keys ahead.
 
     o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   i - left <= j <= i + right
 
-Both ends are included and cut off at the ends of the sequence, so a query far from the ends sees
-left + right + 1 keys; null means no limit, `right: 0` is causal. Cost: 4 (left + right + 1) N D FLOPs
-forward for one head. A stack of E such layers looks E right ahead.
+Both ends are included: left + right + 1 keys per query. null: no limit; `right: 0`: causal. Cost: 4 (left + right + 1)
+N D FLOPs forward for one head. A stack of E such layers looks E right ahead.
 
-Source: Povey et al. 2018, "A time-restricted self-attention layer for ASR", section 2; Yeh et al. 2019,
-"Transformer-Transducer: End-to-End Speech Recognition with Self-Attention", arXiv 1910.12977, section 2.4.
+Source: Povey et al. 2018, "A time-restricted self-attention layer for ASR", section 2; Yeh et al. 2019, arXiv
+1910.12977, section 2.4.
 """
 
 from dataclasses import dataclass

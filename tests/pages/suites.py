@@ -1,33 +1,30 @@
-"""docs/suites.md: every key of a suite, from the schema, and every suite that ships."""
+"""docs/suites.md: every key of a suite, from the schema, and every shipped suite."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from attnbench import variants
 from attnbench.reports.text import escape
 from attnbench.suites import shipped
 from attnbench.suites.schema.catalog import NAMES
 from attnbench.suites.schema.load import load
 from attnbench.suites.schema.schema import schema
-from attnbench.suites.schema.suite import Suite
 
 _MOST_NAMES = 8
-"""Of more names than this an example stands for all."""
+"""A longer list of names is replaced by an example."""
 _TEXTS = {
     r"\S": "text",
-    "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$": "up to 64 letters, digits and `.` `_` `-`, a letter or digit first",
+    "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$": "text",
     "^(100|[1-9][0-9]?)%$": "a percentage such as `80%`",
     "^[0-9]{1,4}(\\.[0-9]{1,4})?%$": "a percentage such as `5%`",
 }
-"""Patterns of text in words; of the others, those that end in units are a size or a time."""
+"""Descriptions of text patterns. Other patterns are a size or a time if they contain units."""
 
 _HEAD = """\
 # Suites
 
-A suite is one YAML file, and the whole experiment: the command line only narrows it. `bench validate SUITE.yaml` names
-every mistake with its line and column and measures nothing; `bench schema` prints the same rules as JSON Schema, with
-which editors complete and check as you type:
+A suite is one YAML file that describes the whole experiment. `bench validate SUITE.yaml` lists every mistake with line
+and column. `bench schema` prints a JSON Schema, so editors can complete and check suites:
 
 ```yaml
 # yaml-language-server: $schema=./schema.json
@@ -45,51 +42,57 @@ measure: {processes: 5, values: 10, value_ms: 10}
 budget: {case_s: 60, suite_s: 1800, memory: 80%}
 ```
 
-A case is one point: a variant with its parameters, an implementation, a shape, dtype, device, direction and threads.
-Where a key takes a list, every combination is measured. A value and a list of one mean the same. This page is made from
-the schema by `make docs`, and a test compares the two.
+A *case* is one point: a variant with parameters, implementation, shape, dtype, device, direction and threads. Every
+combination of lists is measured. `make docs` generates this page.
 """
 
 _SHIPPED = """\
-## Suites that ship
+## Shipped suites
 
-`bench run NAME` finds them by name. Each opens with its question, and its report answers it; see
-[reading a report](reading-a-report.md). What ends `bench run` and `bench ab` early is `budget.suite_s`.
-`bench ab` and `bench selftest` take pairs of processes as [they need them](trust.md); of a suite's `measure` they take
-`value_ms` alone, as the shortest warm-up.
+`bench run NAME` runs them by name, and stops after `budget.suite_s`.
+"""
+
+_KEYS = """\
+## Keys
+
+In parentheses: values, and the default.
+"""
+
+_MEASURE = """\
+`bench ab` and `bench selftest` use only `value_ms`, as the shortest warm-up; they choose [the number of
+processes](trust.md) themselves.
+"""
+
+_CHECK = """\
+### `check`
+
+What `bench check` accepts, by metric, with defaults. `severity` is `fail`, `warn` or `ignore`, `relative` a percentage,
+`absolute` a time (`50us`) or a size (`4GiB`).
 """
 
 _VARIANTS = """\
 ### `variants`
 
-A list of at least one. An entry is a name, `full`, or a name with parameters, `local_window: {{window: 65}}`. A list of
-values makes a grid: `local_window: {{window: [65, 257], causal: [false, true]}}` is four. Every variant also takes
-`implementation`, one or a list of {implementations}; by default `sdpa` for
-`full` and `blockwise` for the others. A variant of your own is one file: `bench run SUITE.yaml --variants FOLDER`.
+A list of variants: a name, `full`, or a name with parameters, `local_window: {{window: 65}}`. Lists of values make a
+grid: `local_window: {{window: [65, 257], causal: [false, true]}}` is four variants. `implementation` is one or a list
+of {implementations}. The default is `sdpa` for `full`, `blockwise` for others. For your own variants use
+`bench run SUITE.yaml --variants FOLDER`. [Variants](variants.md) lists the parameters.
 """
 
 _EXCLUDE = """\
 ### `exclude`
 
-A list of entries; a case that matches every key of one of them is left out. The keys are
-{axes},
-and every parameter of a variant. A value may be a list, and of a number it may be a comparison in quotes, with `>`,
-`>=`, `<`, `<=` or `!=`: `{{variant: full, seq_len: "> 4096"}}`. An entry that matches no case is a mistake, and so are
-entries that leave none.
+A list of entries. A case that matches every key of an entry is left out. Keys are parameters of variants and {axes}. A
+value may be a list, or for numbers a quoted comparison with `>`, `>=`, `<`, `<=` or `!=`:
+`{{variant: full, seq_len: "> 4096"}}`. An entry that matches no case is an error, and so is excluding every case.
 """
 
 _REFUSED = """\
-## What is refused
+## Restrictions
 
-A file must mean the same to every reader of YAML 1.1, YAML 1.2 and JSON. So tags (`!!python/name:...`) are refused and
-never acted upon, and so are merge keys, repeated keys, keys that are not text, and plain scalars that readers disagree
-on: `yes`, `1_000`, `010`, `0o17`, `1:30`, `1e3`, `2001-01-01`, `.inf`. Anchors and aliases work. A file holds at most
-1 MiB, 2,000 values and 20 of them within each other, and a suite at most 10,000 cases before exclusions.
-
-Reading a suite runs nothing and writes nothing. `python tests/benchmarks/fuzz.py 10000` reads 10,000 files that were
-changed at random, from flipped bits to grafted trees, tags that call programs and bombs of aliases. 10,000 of 10,000
-ended well: 726 were still suites, 9,274 were refused with the place of every mistake; nothing was started or written,
-memory grew by 31 MiB, and on two busy cores the slowest took 5 s.
+Tags, merge keys, repeated keys, keys that are not text, and scalars that YAML 1.1, YAML 1.2 and JSON read differently
+(`yes`, `1_000`, `010`, `0o17`, `1:30`, `1e3`, `2001-01-01`, `.inf`) are refused. Limits: 1 MiB, 2,000 values, 20
+levels, 10,000 cases before exclusions. Reading a suite runs and writes nothing ([tested](trust.md#robustness)).
 """
 
 
@@ -97,54 +100,59 @@ def text() -> str:
     """The page."""
     rules = schema()
     known = rules["$defs"]
-    parts = [_HEAD, _SHIPPED, _suites(), "## Keys\n", _table(rules, known)]
-    for name in ("shape", "measure", "budget", "check"):
+    parts = [_HEAD, _SHIPPED, _suites(), _KEYS, _keys(rules, known)]
+    for name in ("shape", "measure", "budget"):
         part = _followed(rules["properties"][name], known)
-        parts += [f"### `{name}`\n", f"{part['description']}\n", _table(part, known)]
-    for name, below in _followed(rules["properties"]["check"], known)["properties"].items():
-        limit = _followed(below, known)
-        meaning = below.get("description") or limit["description"]
-        parts += [f"`check.{name}`: {_sentence(meaning)}\n", _table(limit, known, below)]
-    parts += [_VARIANTS.format(implementations=_implementations(known)), *_variants(known)]
+        parts += [f"### `{name}`\n", _keys(part, known)]
+        parts += [_MEASURE] if name == "measure" else []
+    parts += [_CHECK, _check(_followed(rules["properties"]["check"], known), known)]
+    parts += [_VARIANTS.format(implementations=_implementations(known))]
     parts += [_EXCLUDE.format(axes=", ".join(f"`{name}`" for name in NAMES)), _REFUSED]
     return "\n".join(parts)
 
 
+def _check(node: Mapping[str, Any], known: Mapping[str, Any]) -> str:
+    """The metrics, with the defaults of their keys."""
+    lines = []
+    for name, below in node["properties"].items():
+        limit = _followed(below, known)
+        keys = ((key, _default(key, each, {}, below)) for key, each in limit["properties"].items())
+        defaults = ", ".join(f"{key} {default.removeprefix('default ')}" for key, default in keys)
+        lines.append(f"- `{name}` ({defaults}): {_sentence(below.get('description') or limit['description'])}")
+    return "\n".join(lines) + "\n"
+
+
 def _suites() -> str:
-    """A table of the suites that ship, and what their files say of them."""
-    rows = []
+    """The shipped suites: question, the comment at the top of the file, and size."""
+    lines = []
     for name, path in shipped().items():
         suite = load(path)
-        # Comments at the margin are the file's own head; those about a key are indented.
-        told = " ".join(line.removeprefix("# ") for line in suite.source.splitlines()[1:] if line.startswith("# "))
-        rows.append([f"`{name}`", _sentence(suite.question), _sentence(told), *_size(suite)])
-    return escape.table(["", "question", "what it is", "cases", "processes", "at most"], rows, "lllrrr") + "\n"
+        # Only the comment at the top of a file starts in column 0; comments about a key are indented.
+        head = " ".join(line.removeprefix("# ") for line in suite.source.splitlines()[1:] if line.startswith("# "))
+        size = f"{len(suite.cases())} cases, at most {suite.budget.suite_s / 60:.3g} min"
+        lines.append(f"- `{name}`: {suite.question} {head} ({size})")
+    return "\n".join(lines) + "\n"
 
 
-def _size(suite: Suite) -> list[str]:
-    """Cases, processes and the limit of time."""
-    return [str(len(suite.cases())), str(suite.measure.processes), f"{suite.budget.suite_s / 60:.3g} min"]
-
-
-def _table(node: Mapping[str, Any], known: Mapping[str, Any], told: Mapping[str, Any] | None = None) -> str:
-    """The keys of a mapping: what each takes, its default and its meaning."""
-    rows = []
+def _keys(node: Mapping[str, Any], known: Mapping[str, Any]) -> str:
+    """The keys of a mapping as a list: values, default and meaning."""
+    lines = []
     for name, below in node["properties"].items():
-        target = _followed(below, known)
-        meaning = below.get("description") or target.get("description", "")
-        default = _default(name, below, node, told)
-        rows.append([f"`{name}`", takes(below, known), default, _sentence(meaning)])
-    return escape.table(["key", "takes", "default", "meaning"], rows, "llll") + "\n"
+        meaning = below.get("description") or _followed(below, known).get("description", "")
+        lines.append(f"- `{name}` ({takes(below, known)}; {_default(name, below, node)}): {_sentence(meaning)}")
+    return "\n".join(lines) + "\n"
 
 
-def _default(name: str, below: Mapping[str, Any], node: Mapping[str, Any], told: Mapping[str, Any] | None) -> str:
-    """A key's default as a suite writes it; the whole of a mapping's stands in the mapping's own table."""
-    given = (told or {}).get("default", {})
+def _default(
+    name: str, below: Mapping[str, Any], node: Mapping[str, Any], parent: Mapping[str, Any] | None = None
+) -> str:
+    """A key's default as a suite writes it; one that its parent gives comes first."""
+    given = (parent or {}).get("default", {})
     if name in given or "default" in below:
         value = given.get(name, below.get("default"))
         value = value[0] if isinstance(value, list) and len(value) == 1 else value
-        return "see below" if isinstance(value, dict) else f"`{_written(value)}`"
-    return "required" if name in node.get("required", ()) else "see its meaning"
+        return "see below" if isinstance(value, dict) else f"default `{_written(value)}`"
+    return "required" if name in node.get("required", ()) else "see below"
 
 
 def takes(node: Mapping[str, Any], known: Mapping[str, Any]) -> str:
@@ -153,9 +161,9 @@ def takes(node: Mapping[str, Any], known: Mapping[str, Any]) -> str:
     lists = [each for each in words if each.startswith("a list of ")]
     scalars = [each for each in words if each not in lists]
     for within in (scalars, [each for each in scalars if each != "`null`" and not each.startswith("`{")]):
-        told = " or ".join(within)
-        if lists == [f"a list of {told}"]:
-            return " or ".join([f"{told}, a list of these", *(each for each in scalars if each not in within)])
+        joined = " or ".join(within)
+        if lists == [f"a list of {joined}"]:
+            return " or ".join([f"{joined} or list", *(each for each in scalars if each not in within)])
     return " or ".join(words)
 
 
@@ -187,7 +195,7 @@ def _scalar(node: Mapping[str, Any]) -> str:
     kind = node.get("type")
     if kind in ("integer", "number"):
         odd = "odd " if "not" in node else ""
-        return f"{odd}{kind} from {node['minimum']:,} to {node['maximum']:,}"
+        return f"{odd}{kind} {node['minimum']:,} to {node['maximum']:,}"
     if kind == "boolean":
         return "`true` or `false`"
     if kind == "null":
@@ -206,17 +214,6 @@ def _implementations(known: Mapping[str, Any]) -> str:
     return ", ".join(f"`{each}`" for each in one["enum"])
 
 
-def _variants(known: Mapping[str, Any]) -> list[str]:
-    """The parameters of each variant."""
-    found = []
-    for name in variants.names():
-        node = known[f"{name}_parameters"]
-        own = {key: below for key, below in node["properties"].items() if key != "implementation"}
-        line = variants.describe(name).partition("\n")[0]
-        found += [f"`{name}`. {line}\n", _table({**node, "properties": own}, known)]
-    return found
-
-
 def _followed(node: Mapping[str, Any], known: Mapping[str, Any]) -> Mapping[str, Any]:
     """A node, or what it refers to."""
     target: Mapping[str, Any] = known[node["$ref"].removeprefix("#/$defs/")] if "$ref" in node else node
@@ -230,6 +227,6 @@ def _written(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _sentence(told: str) -> str:
+def _sentence(description: str) -> str:
     """A description on one line."""
-    return escape.text(" ".join(told.split()), longest=None).replace("\\`", "`")
+    return escape.text(" ".join(description.split()), longest=None).replace("\\`", "`")

@@ -1,5 +1,6 @@
-"""`docs/variants.md`: every variant that ships, from its own file, with a picture of an example."""
+"""`docs/variants.md`: every shipped variant, from its own file, with a picture of an example."""
 
+import re
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -16,20 +17,25 @@ from attnbench.suites.schema.catalog import leaves
 from attnbench.variants import Shape
 
 FIGURES = "figures/variants"
+SOFTMAX = "o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j"
+CAUSAL = "hide the keys after the query"
 HEAD = """# Variants
 
-What ships. Each is one file of [variants/](../variants), from which `make docs` makes this page; `bench show` prints
-the same for any parameters and length, and checks it. To add one: [a variant of your own](add-a-variant.md).
+`make docs` generates this page from [variants/](../variants). `bench show` prints and checks a variant for any
+parameters and length. See also [your own variant](add-a-variant.md).
 
-In the formulas i is a query, j a key, N the sequence length, D the head width. Pictures show queries down, keys across.
+i is a query, j a key, N the sequence length, D the head width. A pattern computes
+
+    o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j
+
+over the keys j that satisfy its condition; `causal` hides the keys after the query. Costs are for the forward pass of
+one head. Numbers are integers, at least 1 unless noted. Pictures show queries down, keys across.
 """
 
 
 def text() -> str:
     """The page."""
-    rows = [[f"[{name}](#{name})", *_told(name)] for name in _names()]
-    table = escape.table(["variant", "what it is", "source"], rows, "lll")
-    return "\n".join([HEAD, table, "", *(_section(name) for name in _names())])
+    return "\n".join([HEAD, *(_section(name) for name in _names())])
 
 
 def pictures() -> dict[str, str]:
@@ -43,34 +49,43 @@ def _names() -> list[str]:
     return sorted(path.stem for path in Path(variants.__path__[0]).glob("[!_]*.py"))
 
 
-def _told(name: str) -> tuple[str, str]:
-    """What a variant is, in a line of Markdown as docstrings are, and its source."""
-    return variants.describe(name).partition("\n")[0].replace("|", "\\|"), escape.text(variants.load(name).source)
-
-
 def _section(name: str) -> str:
     """One variant."""
-    given = [[f"`{each.name}`", _values(each), _default(each), each.metadata["doc"]] for each in _fields(name)]
-    rows = [[cells[0], *(escape.text(cell) for cell in cells[1:])] for cells in given]
-    table = escape.table(["parameter", "values", "default", "what it is"], rows, "llll")
-    parts = [f"## {name}", variants.describe(name), table if given else "It has no parameters."]
+    parameters = "\n".join(_parameter(each) for each in _fields(name)) or "No parameters."
+    parts = [f"## `{name}`", _described(name), parameters]
     if not variants.load(name).is_pattern:
-        return "\n\n".join([*parts, f"It has {describe.NO_PATTERN}.\n"])
-    keys, pairs = describe.counted(_spans(name))
-    seen = f"`{_case(name).label}` at N = {_spans(name).n}; {keys}; {pairs}.\n"
-    return "\n\n".join([*parts, f"![{_title(name)}]({_path(name)})", seen])
+        return "\n\n".join([*parts, "No pattern.\n"])
+    label = _case(name).label
+    return "\n\n".join([*parts, f"![{label}]({_path(name)})", f"`{label}`, N = {_spans(name).n}\n"])
+
+
+def _described(name: str) -> str:
+    """The docstring, without what the top of the page says for all variants."""
+    described = variants.describe(name).replace(f"{SOFTMAX},   ", "")
+    return re.sub(r"FLOPs\s+forward\s+for\s+one\s+head", "FLOPs", described)
 
 
 def _fields(name: str) -> Any:
     return fields(variants.load(name).parameters)
 
 
+def _parameter(each: Any) -> str:
+    """An item of a list: name, values, default and meaning."""
+    values = ", ".join(filter(None, [_values(each), _default(each.default)]))
+    meaning = each.metadata["doc"]
+    return f"- `{each.name}` ({values})" + ("" if meaning == CAUSAL else f": {escape.text(meaning)}")
+
+
+def _default(value: Any) -> str:
+    if value is MISSING:
+        return "required"
+    return "default null" if value is None else f"default {shown(value)}"
+
+
 def _values(each: Any) -> str:
-    return " or ".join(leaf.words for leaf in leaves(each))
-
-
-def _default(each: Any) -> str:
-    return "required" if each.default is MISSING else shown(each.default)
+    """The values of a parameter in short; empty for a flag, and for an integer from 1 (see HEAD)."""
+    words = re.sub(r"^an? | from 1 to \d+", "", " or ".join(leaf.words for leaf in leaves(each)))
+    return "" if words in ("integer", "true or false") else re.sub(r" from (\d+) to \d+", r" >= \1", words)
 
 
 def _case(name: str) -> Case:
