@@ -38,7 +38,7 @@ class SuiteFile(pytest.Module):
             CollectError: pytest-benchmark is absent, or the suite is invalid.
         """
         from attnbench.suites import SuiteError
-        from attnbench.suites.names import names, settings
+        from attnbench.suites.case import names, settings
         from attnbench.suites.schema.load import load
 
         path = os.path.relpath(self.path)
@@ -124,7 +124,7 @@ def attention(benchmark: Any, request: pytest.FixtureRequest) -> None:
     """
     from attnbench.runner.workers.worker import NotStarted
     from attnbench.suites import Status
-    from attnbench.suites.status import is_fault
+    from attnbench.suites.result import is_fault
 
     test: CaseTest = request.node
     found = test.file.measured if benchmark.enabled else {}

@@ -13,7 +13,7 @@ from attnbench.suites.problem import SuiteError as SuiteError
 from attnbench.suites.result import Probe as Probe
 from attnbench.suites.result import Result as Result
 from attnbench.suites.result import Sample as Sample
-from attnbench.suites.status import Status as Status
+from attnbench.suites.result import Status as Status
 
 
 def shipped() -> dict[str, Path]:

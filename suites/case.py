@@ -1,8 +1,8 @@
-"""A case: one fully determined point of a suite."""
+"""A case: one fully determined point of a suite, and the names of several cases."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import groupby
@@ -10,7 +10,10 @@ from typing import Any, Self
 
 from attnbench import variants
 from attnbench.suites.fields import Name, read
-from attnbench.variants import DEFAULTS, Named, Parameters, Pattern, Setting, Shape
+from attnbench.variants import AXES, DEFAULTS, Named, Parameters, Pattern, Setting, Shape
+
+_ALWAYS = ("seq_len", "dtype", "device", "direction")
+_MORE = tuple(name for name in AXES if name not in _ALWAYS)
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,25 @@ def grouped(cases: Iterable[Case]) -> list[list[Case]]:
         return repr(case.setting)
 
     return [list(group) for _, group in groupby(sorted(cases, key=by_setting), key=by_setting)]
+
+
+def names(points: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A name of its own for each point: `local_window(window=65)/blockwise N=512 float32 cpu forward`.
+
+    A point has the fields of a case, flat, and its `label`. Other axes follow where points differ by them:
+    `... heads=4`.
+    """
+    return [
+        f"{point['label']}/{point['implementation']} {setting}"
+        for point, setting in zip(points, settings(points), strict=True)
+    ]
+
+
+def settings(points: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each point shares with those that it is timed against: `N=512 float32 cpu forward`."""
+    varied = [name for name in _MORE if len({point[name] for point in points}) > 1]
+    always = "N={seq_len} {dtype} {device} {direction}"
+    return [" ".join([always.format(**point), *(f"{name}={point[name]}" for name in varied)]) for point in points]
 
 
 def written(value: Any) -> str:

@@ -1,7 +1,8 @@
-"""Rows of `samples.jsonl`: the results of probes and samples."""
+"""Rows of `samples.jsonl`: the results of probes and samples, and the status with which a case ended."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any, ClassVar, Self
 
 from attnbench.suites.fields import (
@@ -17,7 +18,39 @@ from attnbench.suites.fields import (
     read,
 )
 from attnbench.suites.problem import found
-from attnbench.suites.status import Status
+
+SPENT = "(budget.suite_s) were spent"
+"""How the reason of a case ends that was skipped because the suite's time was."""
+NOT_STARTED = "no worker could be started"
+"""How the reason of a case begins that failed because the system refused a worker: nothing was tried."""
+
+
+class Status(StrEnum):
+    """The end of a case. Each but `passed` comes with a reason; numbers exist only when `passed`."""
+
+    PASSED = "passed"
+    WRONG = "wrong"
+    """Its output or a gradient is further from the oracle than the tolerance."""
+    OUT_OF_MEMORY = "out_of_memory"
+    """It met the memory budget, or was predicted to and not tried."""
+    TIMED_OUT = "timed_out"
+    """It did not answer within its time."""
+    CRASHED = "crashed"
+    """Its process died."""
+    FAILED = "failed"
+    """It raised an error."""
+    UNSUPPORTED = "unsupported"
+    """It does not exist here: no such device, or the implementation refuses."""
+    SKIPPED = "skipped"
+    """It was not tried: a shorter one ran out of memory or time, or the suite's time was spent."""
+
+
+_FAULTS = (Status.WRONG, Status.CRASHED, Status.FAILED, Status.TIMED_OUT, Status.OUT_OF_MEMORY)
+
+
+def is_fault(status: Status, *, predicted: bool) -> bool:
+    """Whether a case ended as none should; `unsupported`, `skipped` and what was predicted are findings."""
+    return status in _FAULTS and not predicted
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attnbench.reports.data import reading
-from attnbench.suites.status import NOT_STARTED
+from attnbench.suites.result import NOT_STARTED
 
 SUITE = """
 name: refused

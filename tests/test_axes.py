@@ -30,8 +30,8 @@ from pathlib import Path
 from attnbench.reports.data.frame import load
 from attnbench.reports.data.settings import settings
 from attnbench.reports.export.formats import csv
-from attnbench.suites.names import names
-from attnbench.suites.narrow import Narrowing
+from attnbench.suites.case import names
+from attnbench.suites.selection import Narrowing
 from attnbench.suites.schema.load import parse
 from attnbench.suites.schema.schema import schema
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from attnbench.runner.execution.resuming import differences
 from attnbench.suites import fingerprint
-from attnbench.suites.difference import differences
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from attnbench.runner.machine.doctor.machine import here
 from attnbench.runner.workers.prober import Prober
 from attnbench.runner.workers.worker import NotStarted, WorkerEnded
 from attnbench.suites import Case, Probe, Result, Sample, Status
-from attnbench.suites.schema.budget import Budget
+from attnbench.suites.schema.limits import Budget
 from attnbench.suites.schema.load import parse
 from attnbench.suites.schema.suite import Suite
 

@@ -22,7 +22,7 @@ from attnbench.reports.export import pytest_rounds
 from attnbench.reports.tables import tables
 from attnbench.runner.cli import main
 from attnbench.suites import Status
-from attnbench.suites.names import names, settings
+from attnbench.suites.case import names, settings
 
 PLAN = rows.Plan(
     (

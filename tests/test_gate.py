@@ -20,7 +20,7 @@ from attnbench.reports.data import baselines, frame
 from attnbench.reports.data.reading import RunError
 from attnbench.suites import Status
 from attnbench.suites.profile import Operator, Profile
-from attnbench.suites.schema.check import Check, MemoryLimit, TimeLimit
+from attnbench.suites.schema.limits import Check, MemoryLimit, TimeLimit
 from attnbench.suites.schema.load import SuiteError, parse
 
 SLOW = replace(QUIET, seed=1, series=(FULL, replace(LOCAL, at_1024_ns=1.3e6)))
@@ -140,7 +140,7 @@ def test_the_policy_of_the_suite_counts_and_the_command_line_more(tmp_path: Path
     [
         ("--limit", "work=5%", "expected METRIC=LIMIT with one of time, memory, found work=5%"),
         ("--limit", "time", "found time"),
-        ("--severity", "time=sometimes", "expected one of fail, warn, ignore, found sometimes"),
+        ("--severity", "time=sometimes", 'expected one of fail, warn, ignore, found "sometimes"'),
         ("--limit", "memory=5 apples", 'a size such as "1MiB"'),
     ],
 )
@@ -388,7 +388,7 @@ def test_every_finding_is_on_the_terminal_with_what_it_means(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--severity", "time=boom"), "--severity time: expected one of fail, warn, ignore, found boom"),
+        (("--severity", "time=boom"), '--severity time: expected one of fail, warn, ignore, found "boom"'),
         (("--limit", "memory=1foo"), "--limit memory: expected a size"),
         (("--limit", "time=-5%"), "--limit time: expected a percentage"),
     ],

@@ -20,8 +20,8 @@ from attnbench.runner.machine import memory
 from attnbench.runner.worker.call.calls import inputs
 from attnbench.runner.worker.probe import probe
 from attnbench.suites import Case, Status
-from attnbench.suites.pick import pick
 from attnbench.suites.schema.suite import Suite
+from attnbench.suites.selection import pick
 from attnbench.variants import Shape, Spans, kernels
 from attnbench.variants.kernels.blockwise import grid, plan, rows
 from attnbench.variants.local_window import LocalWindow

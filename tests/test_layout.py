@@ -23,7 +23,7 @@ from attnbench.runner.worker import probe
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.timing import Bench
 from attnbench.suites import Case, Status
-from attnbench.suites.names import names
+from attnbench.suites.case import names
 from attnbench.suites.schema.suite import Suite
 from attnbench.variants import Direction, Shape, kernels
 from attnbench.variants.kernels import Program

@@ -31,9 +31,9 @@ from attnbench.runner.execution import engine
 from attnbench.runner.execution.progress import Quiet
 from attnbench.runner.workers.worker import WorkerEnded
 from attnbench.suites import Case, Probe, Status
-from attnbench.suites.pick import PickError, pick
 from attnbench.suites.profile import OUTSIDE, Held, Operator, Profile, Step
 from attnbench.suites.schema.load import parse
+from attnbench.suites.selection import SelectionError, pick
 
 SUITE = """
 name: tiny
@@ -99,18 +99,18 @@ def test_words_pick_a_case(words: str, title: str) -> None:
 
 
 def test_what_picks_no_case_or_several_names_the_nearest() -> None:
-    with pytest.raises(PickError) as several:
+    with pytest.raises(SelectionError) as several:
         pick(cases(), "full eager")
     assert str(several.value).count("\n") == 4
     assert 'found 4 with all of "full eager"' in str(several.value)
-    with pytest.raises(PickError, match="  and 11 more") as many:
+    with pytest.raises(SelectionError, match="  and 11 more") as many:
         pick(cases(), "cpu")
     assert str(many.value).count("cpu ") == 5
-    with pytest.raises(PickError) as none:
+    with pytest.raises(SelectionError) as none:
         pick(cases(), "locl_window 128 training")
     nearest = str(none.value).splitlines()[1]
     assert nearest.endswith("local_window(window=17)/blockwise N=128 float32 cpu training")
-    with pytest.raises(PickError, match="found none"):
+    with pytest.raises(SelectionError, match="found none"):
         pick(cases(), "")
 
 

@@ -20,7 +20,7 @@ from attnbench.runner.execution import engine
 from attnbench.runner.execution.journal import FolderError
 from attnbench.runner.execution.progress import Plain, Quiet
 from attnbench.suites import Case, Probe
-from attnbench.suites.schema.load import parse
+from attnbench.suites.schema.load import from_dict, parse
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "python.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -123,7 +123,7 @@ def test_no_run_is_one_error(tmp_path: Path) -> None:
 
 
 def test_a_suite_made_in_python_stands_in_its_report(machine: Machine, tmp_path: Path) -> None:
-    made = type(parse(SUITE)).model_validate(parse(SUITE).to_json())
+    made = from_dict(parse(SUITE).to_json())
     assert made.source == ""
     found = attnbench.runner.run(made, tmp_path / "out", progress=Quiet())
     text = (found.folder / "report.md").read_text(encoding="utf-8")

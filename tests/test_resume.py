@@ -24,9 +24,9 @@ from attnbench.runner.execution.journal import FolderError
 from attnbench.runner.execution.progress import Quiet
 from attnbench.runner.workers.worker import NotStarted, WorkerEnded
 from attnbench.suites import Case, Probe, Sample, Status
-from attnbench.suites.narrow import Narrowing
 from attnbench.suites.profile import Profile
 from attnbench.suites.schema.load import parse
+from attnbench.suites.selection import Narrowing
 
 REQUESTS = 1 + 9 + 3 * 3
 """Of a run of `SUITE`: for the environment, a probe each of nine cases, three groups in three replicates."""

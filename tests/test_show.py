@@ -27,8 +27,7 @@ from attnbench.runner.show import check_variant, describe
 from attnbench.runner.show.check_variant import Trial
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.problem import near
-from attnbench.suites.schema import one_variant
-from attnbench.suites.schema.load import SuiteError
+from attnbench.suites.schema.load import SuiteError, variant_cases
 from attnbench.variants import Pattern, Shape, Spans, kernels, parameter
 from attnbench.variants.truncated import Truncated
 
@@ -136,11 +135,11 @@ def test_a_run_leaves_out_what_cannot_be_drawn(folder: Path, method: str, other:
 
 def test_words_are_what_a_suite_writes() -> None:
     given = ["window=9", "edges=slide", "causal=false", "implementation=[eager, blockwise]"]
-    made = one_variant.cases("local_window", given, "--set", **check_variant.AXES)
+    made = variant_cases("local_window", given, "--set", **check_variant.AXES)
     assert [each.implementation for each in made] == ["eager", "blockwise"]
     assert made[0].mechanism.parameters == {"window": 9, "dilation": 1, "edges": "slide", "causal": False}
     assert (
-        one_variant.cases("truncated", ["left=null", "right=0"], "--set", **check_variant.AXES)[0].mechanism.parameters[
+        variant_cases("truncated", ["left=null", "right=0"], "--set", **check_variant.AXES)[0].mechanism.parameters[
             "left"
         ]
         is None
@@ -148,9 +147,7 @@ def test_words_are_what_a_suite_writes() -> None:
 
 
 def test_every_implementation_is_meant_where_none_is_named() -> None:
-    assert [
-        each.implementation for each in one_variant.cases("full", [], "--set", **check_variant.AXES)
-    ] == kernels.names()
+    assert [each.implementation for each in variant_cases("full", [], "--set", **check_variant.AXES)] == kernels.names()
 
 
 @pytest.mark.parametrize(
@@ -172,7 +169,7 @@ def test_every_implementation_is_meant_where_none_is_named() -> None:
 )
 def test_words_that_do_not_fit_are_one_line(name: str, given: list[str], expected: str) -> None:
     with pytest.raises(SuiteError) as error:
-        one_variant.cases(name, given, "--set", **check_variant.AXES)
+        variant_cases(name, given, "--set", **check_variant.AXES)
     assert len(error.value.problems) == 1
     assert re.match(expected.replace("?", r"\?"), str(error.value)), str(error.value)
 
@@ -250,7 +247,7 @@ def tried(told: dict[tuple[str, str], Probe]) -> tuple[list[Trial], list[tuple[s
     """The trials of these implementations, and what was asked for."""
     stand = Stand(told)
     names = list(dict.fromkeys(name for name, _ in told))
-    cases = one_variant.cases("full", [f"implementation=[{', '.join(names)}]"], "--set", **check_variant.AXES)
+    cases = variant_cases("full", [f"implementation=[{', '.join(names)}]"], "--set", **check_variant.AXES)
     return list(check_variant.trials(cases, start_worker=lambda start, budget_bytes, folders: stand)), stand.asked
 
 

@@ -21,7 +21,7 @@ from attnbench.runner.execution import engine
 from attnbench.runner.workers.prober import Prober
 from attnbench.runner.workers.worker import NotStarted, StartKind, Worker, WorkerEnded
 from attnbench.suites import Probe, Status
-from attnbench.suites.schema.budget import Budget
+from attnbench.suites.schema.limits import Budget
 from attnbench.variants import Shape
 
 VARIANT = '''

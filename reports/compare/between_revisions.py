@@ -16,7 +16,7 @@ from attnbench.reports.decision.pairs import largest_shown
 from attnbench.reports.decision.verdict import Verdict
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.records import paired_timing
-from attnbench.suites.schema.check import Check
+from attnbench.suites.schema.limits import Check
 
 ROWS = paired_timing.AB
 _HOW = (

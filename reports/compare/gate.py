@@ -9,7 +9,7 @@ from attnbench.reports.compare import cells
 from attnbench.reports.compare.comparison import Comparison
 from attnbench.reports.data.settings import varied
 from attnbench.reports.decision.verdict import ORDER, Verdict
-from attnbench.suites.schema.check import Check, Severity, TimeLimit
+from attnbench.suites.schema.limits import Check, Severity, TimeLimit
 
 STRICT = Check(time=TimeLimit(relative="0%", severity="fail"))
 """Every worsening that was shown counts: for arms that were measured together."""

@@ -15,7 +15,7 @@ from typing import NoReturn
 from attnbench.reports.data.files import put
 from attnbench.reports.data.frame import NOT_REACHED, NOT_TIMED, Run, load
 from attnbench.reports.data.reading import PROFILE, RUN, SAMPLES, RunError
-from attnbench.suites.status import SPENT
+from attnbench.suites.result import SPENT
 
 _SUFFIX = ".tar.gz"
 _FILES = (RUN, SAMPLES, PROFILE)

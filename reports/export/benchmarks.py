@@ -7,7 +7,7 @@ from typing import Any, cast
 from attnbench.reports.data.frame import Run, finite
 from attnbench.reports.data.reading import Journal
 from attnbench.suites import Status
-from attnbench.suites.names import names, settings
+from attnbench.suites.case import names, settings
 from attnbench.variants import AXES
 
 _PARAMS = ("implementation", *AXES)

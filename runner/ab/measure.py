@@ -21,8 +21,7 @@ from attnbench.runner.execution.progress import told
 from attnbench.runner.workers import prober
 from attnbench.runner.workers.worker import Worker, WorkerEnded, kind_for, limit_for, started, understood
 from attnbench.suites import Case, Probe, Status
-from attnbench.suites.schema.budget import Budget
-from attnbench.suites.schema.check import Check
+from attnbench.suites.schema.limits import Budget, Check
 from attnbench.suites.schema.suite import Suite
 
 SAME_SHARE = 10

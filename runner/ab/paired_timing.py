@@ -15,7 +15,7 @@ from attnbench.runner.machine import memory
 from attnbench.runner.worker.call import sampling
 from attnbench.runner.worker.call.sampling import Plan
 from attnbench.suites import Case, Status, grouped
-from attnbench.suites.schema.budget import Budget
+from attnbench.suites.schema.limits import Budget
 
 TURN_NS = 1_000_000
 """About how long a value is in a turn. What disturbs a shared machine lasts for milliseconds: in the same time, many

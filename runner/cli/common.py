@@ -76,13 +76,12 @@ def _mistake(error: Exception) -> str | None:
     from attnbench.runner.ab.revisions import RevisionError
     from attnbench.runner.execution.journal import FolderError
     from attnbench.runner.workers.worker import WorkerEnded
-    from attnbench.suites.narrow import NarrowError
-    from attnbench.suites.pick import PickError
     from attnbench.suites.schema.load import SuiteError
+    from attnbench.suites.selection import SelectionError
 
     if isinstance(error, WorkerEnded):
         return f"expected a worker that can measure, found that {error.reason}; see bench doctor"
-    mistakes = (SuiteError, FolderError, RunError, PickError, NarrowError, RevisionError)
+    mistakes = (SuiteError, FolderError, RunError, SelectionError, RevisionError)
     return str(error) if isinstance(error, mistakes) else None
 
 

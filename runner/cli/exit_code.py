@@ -23,7 +23,7 @@ INTERRUPTED = 130
 def of(rows: "Iterable[Result]", *, out_of_time: bool) -> int:
     """The exit code of a run: what was not to be expected counts, `unsupported` and predictions do not."""
     from attnbench.suites import Probe, Sample
-    from attnbench.suites.status import is_fault
+    from attnbench.suites.result import is_fault
 
     rows = list(rows)
     if out_of_time:

@@ -8,7 +8,7 @@ import click
 if TYPE_CHECKING:
     from attnbench.reports.compare.comparison import Comparison
     from attnbench.reports.compare.gate import Finding
-    from attnbench.suites.schema.check import Check
+    from attnbench.suites.schema.limits import Check
 
 _FORMATS = ("text", "markdown", "csv", "json", "github", "junit")
 _METRICS = ("time", "memory", "work", "operators", "error")
@@ -57,7 +57,9 @@ def policy_of(keys: dict[str, Any], limits: Sequence[str], severities: Sequence[
     """A policy, as the command line changes it."""
     from pydantic import ValidationError
 
-    from attnbench.suites.schema.check import Check
+    from attnbench.suites.schema.document import Document
+    from attnbench.suites.schema.limits import Check
+    from attnbench.suites.schema.schema import explain
 
     changes: dict[str, dict[str, str]] = {}
     for option, words, metrics in (("--limit", limits, _METRICS[:2]), ("--severity", severities, _METRICS)):
@@ -71,10 +73,11 @@ def policy_of(keys: dict[str, Any], limits: Sequence[str], severities: Sequence[
     for metric, given in changes.items():
         if "relative" in given or "absolute" in given:
             changes[metric] = {**_NOTHING_MORE[metric], **given}
+    before = Check.model_validate(keys).model_dump()
     try:
-        return Check.model_validate(keys).changed(changes)
+        return Check.model_validate({metric: {**old, **changes.get(metric, {})} for metric, old in before.items()})
     except ValidationError as error:
-        first = error.errors()[0]
-        metric, key = map(str, first["loc"][:2])
+        first = explain(error, Document("", changes), Check)[0]
+        metric, key = map(str, first.path)
         option = "--severity" if key == "severity" else "--limit"
-        raise click.UsageError(f"{option} {metric}: {first['msg']}, found {first['input']}") from None
+        raise click.UsageError(f"{option} {metric}: {first.text}") from None

@@ -10,7 +10,7 @@ from attnbench.runner.workers.prober import Prober, threads
 from attnbench.runner.workers.worker import StartWorker, Worker, WorkerEnded, kind_for, limit_for, started, understood
 from attnbench.suites import Case, Status
 from attnbench.suites.profile import Profile
-from attnbench.suites.schema.budget import Budget
+from attnbench.suites.schema.limits import Budget
 
 TRACES = "traces"
 

@@ -1,21 +1,20 @@
 """Resuming a run: what its folder already holds, and whether suite and machine are unchanged."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
-
-from pydantic import ValidationError
 
 from attnbench.reports.data import reading
 from attnbench.reports.data.reading import RUN, RunError
 from attnbench.runner.execution.journal import FolderError
 from attnbench.suites import Case, Probe, Result, Sample, Status, SuiteError, fingerprint
-from attnbench.suites.difference import differences
+from attnbench.suites.problem import KeyPath, written
 from attnbench.suites.profile import Profile
+from attnbench.suites.result import NOT_STARTED, SPENT
 from attnbench.suites.schema.catalog import problems
+from attnbench.suites.schema.load import from_dict
 from attnbench.suites.schema.suite import Suite
-from attnbench.suites.status import NOT_STARTED, SPENT
 
 K = TypeVar("K")
 R = TypeVar("R", bound=Result)
@@ -110,6 +109,23 @@ def changes(stopped: Stopped, suite: Suite, environment: Mapping[str, Any]) -> d
     return told
 
 
+def differences(a: Any, b: Any) -> dict[str, tuple[Any, Any]]:
+    """The values that differ, by their path (`measure.values`, `variants[1].full`); None stands where there is none."""
+    return {written(path): pair for path, pair in _differing(a, b, ())}
+
+
+def _differing(a: Any, b: Any, path: KeyPath) -> Iterator[tuple[KeyPath, tuple[Any, Any]]]:
+    """Mappings key by key, lists of equal length item by item, all else as a whole."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        for key in {**a, **b}:
+            yield from _differing(a.get(key), b.get(key), (*path, key))
+    elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        for index, (one, other) in enumerate(zip(a, b, strict=True)):
+            yield from _differing(one, other, (*path, index))
+    elif a != b:
+        yield path, (a, b)
+
+
 def refuse(folder: Path, changed: Mapping[str, tuple[Any, Any]]) -> None:
     """Refuse to go on where anything changed.
 
@@ -133,11 +149,10 @@ def _suite(path: Path, meta: Mapping[str, Any]) -> Suite:
     if broken:
         raise SuiteError(broken)
     try:
-        return Suite.model_validate(meta["suite"], context={"source": meta["source"], "path": None})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(step) for step in ("suite", *first["loc"]))
+        return from_dict(meta["suite"], source=meta["source"])
+    except SuiteError as error:
+        first = error.problems[0]
         raise RunError(
-            f"{path}: {where}: expected a suite that is valid here, found: {first['msg']}; "
+            f"{path}: {written(('suite', *first.path))}: expected a suite that is valid here: {first.text}; "
             "variants outside the package need --variants again"
         ) from None

@@ -18,8 +18,8 @@ from attnbench.runner.workers.prober import Prober
 from attnbench.runner.workers.worker import Asked, NotStarted, StartWorker, WorkerEnded, limit_for, started, understood
 from attnbench.suites import Case, Probe, Result, Sample, Status, grouped
 from attnbench.suites.profile import Profile
+from attnbench.suites.result import SPENT
 from attnbench.suites.schema.suite import Suite
-from attnbench.suites.status import SPENT
 
 _BLOCKS_LONGER = (Status.OUT_OF_MEMORY, Status.TIMED_OUT)
 

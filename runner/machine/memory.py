@@ -11,7 +11,7 @@ import psutil
 
 from attnbench.runner.machine.doctor import cgroup, machine
 from attnbench.runner.machine.doctor.finding import Unread
-from attnbench.variants.kernels._memory import peak_bytes
+from attnbench.variants.kernels._peak import peak_bytes
 
 COMPILER_BYTES = 2 * 2**30
 """What a compiler may take besides the budget of the case that it compiles."""

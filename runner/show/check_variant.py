@@ -11,8 +11,8 @@ from attnbench.runner.machine import memory
 from attnbench.runner.workers.prober import Prober
 from attnbench.runner.workers.worker import StartWorker, Worker
 from attnbench.suites import Case, Probe, Status
-from attnbench.suites.schema.budget import Budget
-from attnbench.suites.status import is_fault
+from attnbench.suites.result import is_fault
+from attnbench.suites.schema.limits import Budget
 
 LENGTH = 1553
 """Odd, and long enough for the small lengths below it to show what a pattern leaves out."""

@@ -8,8 +8,9 @@ from attnbench import variants
 from attnbench.reports.figures import pattern_image
 from attnbench.suites import Case, Problem
 from attnbench.suites.problem import near, shown
-from attnbench.suites.schema.catalog import broken, leaves
-from attnbench.suites.schema.one_variant import named
+from attnbench.suites.schema.catalog import broken
+from attnbench.suites.schema.load import named
+from attnbench.suites.schema.schema import values_in_words
 from attnbench.variants import Pattern, Shape, Spans, TooManySpans
 
 POWERS = tuple(2**power for power in range(6, 12))
@@ -139,5 +140,5 @@ def title(label: str, n: int) -> str:
 def _parameter(each: "Field[Any]") -> str:
     """A parameter's name, default and values on one line, and what it is on the next."""
     default = "required" if each.default is MISSING else f"default {shown(each.default)}"
-    values = " or ".join(leaf.words for leaf in leaves(each))
+    values = values_in_words(each)
     return f"  {each.name} ({default}): {values}\n      {each.metadata['doc']}"

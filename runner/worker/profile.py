@@ -18,7 +18,7 @@ from attnbench.runner.worker.process import failure
 from attnbench.runner.worker.process.failure import Stage
 from attnbench.suites import Case, Status
 from attnbench.suites.profile import OUTSIDE, Held, Operator, Profile, Step
-from attnbench.variants.kernels._memory import allocations
+from attnbench.variants.kernels._peak import allocations
 
 MOST_CALLS = 5
 MOST_POINTS = 2000

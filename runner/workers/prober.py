@@ -9,7 +9,7 @@ from typing import IO, Any
 from attnbench.runner.machine import environment
 from attnbench.runner.workers.worker import Asked, StartWorker, Worker, WorkerEnded, kind_for, started, understood
 from attnbench.suites import Case, Probe, Status
-from attnbench.suites.schema.budget import Budget
+from attnbench.suites.schema.limits import Budget
 
 _SPOILS = (Status.FAILED, Status.OUT_OF_MEMORY, Status.CRASHED, Status.TIMED_OUT)
 """After these a CUDA worker is replaced: it may be gone, its context lost, or its memory in pieces."""

@@ -16,7 +16,7 @@ from attnbench.runner.worker import entry
 from attnbench.runner.worker.process import failure
 from attnbench.runner.workers import starting
 from attnbench.suites import Case, Status
-from attnbench.suites.status import NOT_STARTED
+from attnbench.suites.result import NOT_STARTED
 
 START_S = 120.0
 """A worker that is not ready after this long never will be."""

@@ -19,9 +19,8 @@ from attnbench.suites.fields import (
     read,
 )
 from attnbench.suites.records.run_json import Environment
-from attnbench.suites.result import Probe
-from attnbench.suites.schema.check import Check
-from attnbench.suites.status import Status
+from attnbench.suites.result import Probe, Status
+from attnbench.suites.schema.limits import Check
 
 AB = "ab.jsonl"
 SELFTEST = "selftest.jsonl"

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from attnbench.suites.case import Case
 from attnbench.suites.fields import Bytes, Count, FromJson, Name, Range, read
-from attnbench.suites.schema.check import Check
+from attnbench.suites.schema.limits import Check
 from attnbench.variants import MOST_THREADS
 
 FORMAT = 1

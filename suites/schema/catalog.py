@@ -3,19 +3,14 @@
 import ast
 import sys
 import traceback
-import types
-from collections.abc import Callable
 from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 from attnbench import variants
 from attnbench.suites.problem import Problem, near
-from attnbench.suites.schema.values import Leaf, flag, integer, null, number, one_of, pair, text
+from attnbench.suites.schema.kinds import values
 from attnbench.variants import AXES, Parameters, Pattern, Variant, VariantError, kernels
-
-LARGEST = 2**31 - 1
-"""The largest integer of a suite: products of two still fit into 64 bits."""
 
 NAMES = ("variant", "implementation", *AXES)
 """What an exclusion names besides parameters; no parameter can have such a name."""
@@ -52,35 +47,6 @@ def _looked_at() -> tuple[Catalog, dict[str, Problem]]:
     return tuple(there), found
 
 
-def leaves(each: "Field[Any]") -> list[Leaf]:
-    """The kinds of value that a parameter takes.
-
-    Raises:
-        VariantError: a kind of value that a suite cannot write.
-    """
-    minimum = each.metadata.get("minimum")
-    low = -LARGEST if minimum is None else minimum
-    high = each.metadata.get("maximum") or LARGEST
-    odd = each.metadata.get("odd", False)
-    makers: dict[Any, Callable[[], Leaf]] = {
-        int: lambda: integer(low, high, odd=odd),
-        tuple[int, int]: lambda: pair(low, LARGEST, odd=odd),
-        float: lambda: number(low, LARGEST),
-        bool: flag,
-        str: lambda: text("text"),
-        types.NoneType: null,
-    }
-    return [
-        one_of(get_args(kind)) if get_origin(kind) is Literal else _make(each, kind, makers) for kind in kinds(each)
-    ]
-
-
-def kinds(each: "Field[Any]") -> tuple[Any, ...]:
-    """The types of a parameter."""
-    union = get_origin(each.type) in (Union, types.UnionType)
-    return get_args(each.type) if union else (each.type,)
-
-
 def broken(name: str, error: BaseException) -> Problem:
     """What is wrong with the file of a variant that raised `error`, and where in it."""
     file = variants.file(name)
@@ -109,17 +75,6 @@ def _whence(file: Path, name: str) -> str:
     )
 
 
-def _make(each: "Field[Any]", kind: Any, makers: dict[Any, Callable[[], Leaf]]) -> Leaf:
-    """The leaf of a type."""
-    if isinstance(kind, str):
-        instead = "remove `from __future__ import annotations`"
-        raise VariantError(f"parameter {each.name}: expected a type, found the text {kind!r}; {instead}", each.name)
-    if kind not in makers:
-        expected = "int, tuple[int, int], float, bool, str, None or Literal"
-        raise VariantError(f"parameter {each.name}: expected {expected}, found {kind!r}", each.name)
-    return makers[kind]()
-
-
 def _check(variant: Variant) -> None:
     """Whether suites can use a variant.
 
@@ -127,16 +82,15 @@ def _check(variant: Variant) -> None:
         VariantError: they cannot.
     """
     _check_parameters(variant.parameters)
-    for each in fields(variant.parameters):
-        if not each.metadata.get("doc"):
-            made = f'{each.name}: ... = parameter("what it is")'
-            raise VariantError(f"parameter {each.name}: expected {made}, found no word on what it is", each.name)
-        leaves(each)
-        if each.name in NAMES:
-            raise VariantError(
-                f"parameter {each.name}: expected a name that no key of a suite has; rename it", each.name
-            )
-    _check_functions(variant)
+    needed = {"build": variant.build, "reference": variant.reference, "work": variant.work}
+    missing = [name for name, function in needed.items() if function is None]
+    if missing and not variant.is_pattern:
+        names = " and ".join(filter(None, [", ".join(missing[:-1]), missing[-1]]))
+        what = "a subclass of Pattern says what it computes by its keys, and any other needs build, reference and work"
+        raise VariantError(f"expected {names} in Variant(...), found none; {what}")
+    for name in ("weights", "work", "options"):
+        if variant.is_pattern and getattr(variant, name) is not None:
+            raise VariantError(f"expected no {name} beside a pattern, found one; remove it")
     if variant.reference and not variant.build:
         raise VariantError("expected a build beside the reference, found none; nothing else computes such a variant")
     if not variant.build and variant.implementation not in kernels.names():
@@ -144,25 +98,8 @@ def _check(variant: Variant) -> None:
         raise VariantError(f"expected an implementation of {names}, found {variant.implementation!r}")
 
 
-def _check_functions(variant: Variant) -> None:
-    """Whether a mechanism that is no pattern says what else there is to say, and a pattern does not.
-
-    Raises:
-        VariantError: it is not so.
-    """
-    needed = {"build": variant.build, "reference": variant.reference, "work": variant.work}
-    missing = [name for name, function in needed.items() if function is None]
-    if missing and not variant.is_pattern:
-        names = f"{', '.join(missing[:-1])} and {missing[-1]}" if len(missing) > 1 else missing[0]
-        what = "a subclass of Pattern says what it computes by its keys, and any other needs build, reference and work"
-        raise VariantError(f"expected {names} in Variant(...), found none; {what}", "VARIANT")
-    for name in ("weights", "work", "options"):
-        if variant.is_pattern and getattr(variant, name) is not None:
-            raise VariantError(f"expected no {name} beside a pattern, found one; remove it", "VARIANT")
-
-
 def _check_parameters(parameters: Any) -> None:
-    """Whether a class is that of a mechanism's parameters.
+    """Whether a class is that of a mechanism's parameters, each of which a suite can write.
 
     Raises:
         VariantError: it is not.
@@ -170,14 +107,20 @@ def _check_parameters(parameters: Any) -> None:
     if not (isinstance(parameters, type) and issubclass(parameters, Parameters)):
         expected = "a subclass of Pattern or of Parameters"
         raise VariantError(f"expected Variant(...) to begin with {expected}, found {parameters!r}")
-    name = parameters.__name__
+    pattern, name = parameters, parameters.__name__
     if any(isinstance(each, Field) for each in vars(parameters).values()):
         raise VariantError(f"expected @dataclass(frozen=True) above class {name}, found none", name)
-    if not issubclass(parameters, Pattern):
-        return
-    pattern = parameters
-    if pattern.spans is Pattern.spans and pattern.allowed is Pattern.allowed:
+    if issubclass(pattern, Pattern) and pattern.spans is Pattern.spans and pattern.allowed is Pattern.allowed:
         raise VariantError(f"expected spans(n) or allowed(i, j, n) in class {name}, found neither", name)
+    for each in fields(parameters):
+        found = None
+        if not each.metadata.get("doc"):
+            found = f'expected {each.name}: ... = parameter("what it is"), found no word on what it is'
+        elif each.name in NAMES:
+            found = "expected a name that no key of a suite has; rename it"
+        if found:
+            raise VariantError(f"parameter {each.name}: {found}", each.name)
+        values(each)
 
 
 def _line(file: Path, name: str) -> int | None:

@@ -1,190 +1,191 @@
-"""The choices of a suite as types: variants with parameters, baselines and exclusions.
+"""The choices of a suite as types: sizes, variants with parameters, baselines and exclusions.
 
-The types are made from the variants and implementations that there are when a suite is read.
+All but the sizes are made from the variants and implementations that there are when a suite is read.
 """
 
-from dataclasses import MISSING, Field, fields
-from functools import lru_cache
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
+from functools import lru_cache, partial
+from types import GenericAlias
+from typing import Annotated, Any, Literal, NamedTuple, Required
 
-import pydantic
 from pydantic import (
     AfterValidator,
-    ConfigDict,
-    Discriminator,
-    StrictStr,
-    Tag,
+    BeforeValidator,
+    Field,
     TypeAdapter,
-    WithJsonSchema,
+    ValidationInfo,
     create_model,
 )
 
 from attnbench import variants
-from attnbench.suites.problem import found_variant
-from attnbench.suites.schema.catalog import Catalog, catalog, kinds, leaves
-from attnbench.suites.schema.expand import COMPARISON, MOST_CASES, Entry, Exclusion
-from attnbench.suites.schema.values import (
-    TAG,
-    Leaf,
-    Model,
-    annotated,
-    expected,
-    null,
-    one_of,
-    one_or_more,
-    scalar,
-    text,
-    tuple_of,
-    union,
-)
+from attnbench.suites.problem import found
+from attnbench.suites.schema.catalog import Catalog, catalog
+from attnbench.suites.schema.expand import MOST_CASES, Entry
+from attnbench.suites.schema.kinds import Compared, Model, axes, kinds, mapping, one_of, one_or_more, pair, values
 from attnbench.variants import AXES, OWN, Setting, Shape, Variant, kernels
 
-COMPARED = text('a comparison such as "> 4096"', COMPARISON)
-
-Key = tuple[Any, dict[str, Any]]
-"""The type of a key's value, and what pydantic should know besides."""
-
-
-class _Exclusion(Model):
-    """At least one name of an axis or a parameter."""
-
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+LONGEST_POWER = 24
+"""The longest sequence is 2 to this power."""
+MOST_EXCLUSIONS = 100
 
 
-def entries() -> TypeAdapter[Any]:
-    """The type of a suite's list of variants: an `Entry` for each."""
-    return _entries(catalog(), tuple(kernels.names()))
+def _ascending(powers: tuple[int, int]) -> tuple[int, int]:
+    """The first and the last exponent, if the last is no smaller."""
+    if powers[0] > powers[1]:
+        raise ValueError(f"expected exponents in ascending order, found {powers[0]} before {powers[1]}")
+    return powers
 
 
-def axes(kind: type) -> dict[str, Any]:
-    """The axes of a shape or a setting as keys of a suite: a value, or a list that makes several cases."""
-    known = {}
-    for each in (each for each in fields(kind) if each.name in AXES):
-        usual = each.metadata["usual"]
-        how: dict[str, Any] = {} if usual is None else {"default": (usual,)}
-        known[each.name] = (one_or_more(*leaves(each)), pydantic.Field(description=each.metadata["doc"], **how))
-    return known
+def _key(kind: Any, doc: str, default: Any = MISSING) -> Any:
+    """A key of a mapping: its type, what it means, and its default, if it has one."""
+    if default is MISSING:
+        return Required[Annotated[kind, Field(description=doc)]]
+    return Annotated[kind, Field(description=doc, json_schema_extra={"default": default})]
 
 
-def baselines() -> TypeAdapter[Any]:
-    """The type of a baseline: `variant/implementation`, or null."""
-    return _baselines(catalog(), tuple(kernels.names()))
+_EXPONENTS: Any = Annotated[pair(0, LONGEST_POWER), AfterValidator(_ascending)]
+_POWERS: Any = mapping(
+    "Powers",
+    {"pow2": _key(_EXPONENTS, "The first and the last exponent.")},
+    description="Powers of two: `{pow2: [9, 14]}` is 512, 1024, ... 16384.",
+)
 
 
-def exclusions() -> TypeAdapter[Any]:
-    """The type of a suite's list of exclusions."""
-    return _exclusions(catalog(), tuple(kernels.names()))
+def _lengths(value: Any) -> Any:
+    """The lengths that powers of two stand for; anything else as it is."""
+    if not isinstance(value, Mapping):
+        return value
+    first, last = TypeAdapter(_POWERS).validate_python(value)["pow2"]
+    return [2**power for power in range(first, last + 1)]
+
+
+def _divide(kv_heads: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int, ...] | None:
+    """The key heads, if each divides every number of heads."""
+    for few in kv_heads or ():
+        for heads in info.data.get("heads", ()):
+            if heads % few:
+                raise ValueError(f"expected a divisor of heads = {heads}, found {few}")
+    return kv_heads
+
+
+def _sizes() -> Any:
+    """The axes of a shape; key heads may be null, and lengths may be powers of two."""
+    known = axes(Shape)
+    (kv_heads, divisors), (seq_len, lengths) = known["kv_heads"], known["seq_len"]
+    known["kv_heads"] = (
+        Annotated[kv_heads | None, AfterValidator(_divide)],
+        Field(default=None, description=divisors.description),
+    )
+    known["seq_len"] = Annotated[seq_len, BeforeValidator(_lengths, json_schema_input_type=seq_len | _POWERS)], lengths
+    return create_model(
+        "Sizes", __base__=Model, __doc__="The sizes of queries `B H N D`; every combination is measured.", **known
+    )
+
+
+Sizes: Any = _sizes()
+
+
+class Choices(NamedTuple):
+    """What reads the list of variants, the baseline and the list of exclusions."""
+
+    entries: TypeAdapter[Any]
+    baseline: TypeAdapter[Any]
+    exclusions: TypeAdapter[Any]
+
+
+def choices() -> Choices:
+    """The choices that there are now: folders of variants may have been added."""
+    return _choices(catalog(), tuple(kernels.names()))
 
 
 @lru_cache(maxsize=1)
-def _entries(there: Catalog, implementations: tuple[str, ...]) -> TypeAdapter[Any]:
-    """See `entries`."""
-    models = {name: _entry_model(name, variant, implementations) for name, variant in there}
-
-    def bare(name: str) -> Any:
-        if name not in models:
-            told = found_variant(name, list(models)).removeprefix("found ")
-            raise expected(one_of(list(models)).words, instead=told)
-        return TypeAdapter(models[name]).validate_python({name: {}})
-
-    simple = [
-        name for name, variant in there if all(each.default is not MISSING for each in fields(variant.parameters))
+def _choices(there: Catalog, implementations: tuple[str, ...]) -> Choices:
+    """See `choices`."""
+    pairs: Any = Literal[
+        tuple(f"{name}/{how}" for name, variant in there for how in variant.implementations(implementations))
     ]
-    by_name = annotated(StrictStr, AfterValidator(bare), WithJsonSchema({"enum": simple}), Tag(TAG * 2))
-    by_key = (annotated(model, Tag(TAG + name)) for name, model in models.items())
-    entry = annotated(union(by_name, *by_key), Discriminator(_branch))
-    return TypeAdapter(annotated(tuple_of(entry), pydantic.Field(min_length=1)))
+    baseline: Any = Annotated[pairs, Field(title="variant/implementation such as full/sdpa")]
+    entries: Any = Annotated[_tuple(_entry(there, implementations)), Field(min_length=1)]
+    exclusions: Any = Annotated[_tuple(_exclusion(there, implementations)), Field(max_length=MOST_EXCLUSIONS)]
+    return Choices(TypeAdapter(entries), TypeAdapter(baseline | None), TypeAdapter(exclusions))
 
 
-def _branch(value: object) -> str | None:
-    """The branch of an entry: a bare name, or the one key of a mapping."""
-    if isinstance(value, str):
-        return TAG * 2
-    return f"{TAG}{next(iter(value))}" if isinstance(value, dict) and len(value) == 1 else None
+def _entry(there: Catalog, implementations: tuple[str, ...]) -> Any:
+    """An entry of the list of variants: a name, or a mapping from one name to its parameters."""
+    simple = tuple(
+        name for name, variant in there if all(each.default is not MISSING for each in fields(variant.parameters))
+    )
+    known = {name: _parameters(name, variant, implementations) for name, variant in there}
+    by_name = mapping("variant", known, minProperties=1, maxProperties=1)
+
+    def spelled(value: Any) -> Any:
+        if isinstance(value, str):
+            return {value: {}}
+        if not isinstance(value, Mapping) or len(value) != 1:
+            wanted = "the name of a variant, or a mapping from one name to its parameters"
+            raise ValueError(f"expected {wanted}, {found(value)}")
+        return value
+
+    spelling = BeforeValidator(spelled, json_schema_input_type=Literal[simple] | by_name)
+    return Annotated[by_name, spelling, AfterValidator(lambda given: next(iter(given.values())))]
 
 
-def _entry_model(name: str, variant: Variant, implementations: tuple[str, ...]) -> Any:
-    """The type of a mapping from one variant's name to its parameters."""
-    known = {each.name: _parameter(each) for each in fields(variant.parameters)}
+def _parameters(name: str, variant: Variant, implementations: tuple[str, ...]) -> Any:
+    """The mapping of a variant's parameters, which is read as an `Entry`."""
+    keys = {
+        each.name: _key(one_or_more(*values(each)), each.metadata["doc"], each.default)
+        for each in fields(variant.parameters)
+    }
     usual = OWN if variant.build else variant.implementation
-    names = variant.implementations(implementations)
-    how = {"default": (usual,), "description": "How the variant is computed."}
-    parameters = _model(f"{name}_parameters", {**known, "implementation": (one_or_more(one_of(names)), how)})
-
-    def entry(given: Model) -> Entry:
-        values = _by_key(given)
-        made = Entry(name, {each: values[each] for each in known}, values["implementation"])
-        _fit(made, variant)
-        return made
-
+    how = one_or_more(_implementation(variant.implementations(implementations)))
+    keys["implementation"] = _key(how, "How the variant is computed.", usual)
+    read = AfterValidator(partial(_read, name, variant, usual))
     line = variants.describe(name).partition("\n")[0]
-    outer = _model(name, {name: (annotated(parameters, AfterValidator(entry)), {"description": line})})
-    return annotated(outer, AfterValidator(lambda given: _by_key(given)[name]))
+    return Annotated[mapping(name, keys), read, Field(description=line)]
 
 
-def _fit(entry: Entry, variant: Variant) -> None:
-    """Whether all points of an entry's grid are patterns."""
+def _read(name: str, variant: Variant, usual: str, given: Mapping[str, Any]) -> Entry:
+    """The entry with its defaults, if all points of its grid exist."""
+    parameters = {each.name: given.get(each.name, (each.default,)) for each in fields(variant.parameters)}
+    entry = Entry(name, parameters, given.get("implementation", (usual,)))
     if entry.size > MOST_CASES:
-        raise expected(f"a grid of at most {MOST_CASES} points", instead=str(entry.size))
-    for parameters in entry.grid():
+        raise ValueError(f"expected a grid of at most {MOST_CASES} points, found {entry.size}")
+    for point in entry.grid():
         try:
-            variant.parameters(**parameters)
+            variant.parameters(**point)
         except (TypeError, ValueError) as error:
-            raise expected("parameters that fit together", instead=" ".join(str(error).split())) from None
+            told = " ".join(str(error).split())
+            raise ValueError(f"expected parameters that fit together, found {told}") from None
+    return entry
 
 
-def _parameter(each: "Field[Any]") -> Key:
-    """One parameter as a key: a value, or a list that makes a grid."""
-    default = {} if each.default is MISSING else {"default": (each.default,)}
-    return one_or_more(*leaves(each)), {"description": each.metadata.get("doc"), **default}
-
-
-@lru_cache(maxsize=1)
-def _baselines(there: Catalog, implementations: tuple[str, ...]) -> TypeAdapter[Any]:
-    """See `baselines`."""
-    pairs = [f"{name}/{how}" for name, variant in there for how in variant.implementations(implementations)]
-    return TypeAdapter(scalar(one_of(pairs)._replace(words="variant/implementation such as full/sdpa"), null()))
-
-
-@lru_cache(maxsize=1)
-def _exclusions(there: Catalog, implementations: tuple[str, ...]) -> TypeAdapter[Any]:
-    """See `exclusions`."""
-    known: dict[str, list[Leaf]] = {
-        "variant": [one_of([name for name, _ in there])],
-        "implementation": [one_of([*implementations, OWN])],
-        **{each.name: _axis(each) for each in (*fields(Shape), *fields(Setting)) if each.name in AXES},
+def _exclusion(there: Catalog, implementations: tuple[str, ...]) -> Any:
+    """An exclusion: at least one name of an axis or a parameter, and values of it, or comparisons of numbers."""
+    known: dict[str, list[Any]] = {
+        "variant": [one_of("variant_name", *(name for name, _ in there))],
+        "implementation": [_implementation([*implementations, OWN])],
     }
-    for each in (each for _, variant in there for each in fields(variant.parameters)):
+    declared = [each for each in (*fields(Shape), *fields(Setting)) if each.name in AXES]
+    for each in [*declared, *(each for _, variant in there for each in fields(variant.parameters))]:
+        compared = [Compared] if {int, float} & set(kinds(each)) else []
         same_name = known.setdefault(each.name, [])
-        compared = [COMPARED] if {int, float} & set(kinds(each)) else []
-        told = {leaf.words for leaf in same_name}
-        same_name += [leaf for leaf in [*leaves(each), *compared] if leaf.words not in told]
-    absent = {"default_factory": lambda: None}
-    model = _model("exclusion", {name: (one_or_more(*some), absent) for name, some in known.items()}, _Exclusion)
-    return TypeAdapter(tuple_of(annotated(model, AfterValidator(_exclusion))))
+        same_name += [kind for kind in (*values(each, bounded=False), *compared) if kind not in same_name]
+
+    def some(given: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not given:
+            raise ValueError("expected at least one name, found none")
+        return given
+
+    keys = {name: one_or_more(*kinds) for name, kinds in known.items()}
+    return Annotated[mapping("exclusion", keys, minProperties=1), AfterValidator(some)]
 
 
-def _axis(each: "Field[Any]") -> list[Leaf]:
-    """What an exclusion may say of an axis: a value of it, or a comparison where it is a number."""
-    there = leaves(each)
-    return [*there, COMPARED] if int in kinds(each) else there
+def _implementation(names: Sequence[str]) -> Any:
+    """The name of an implementation; `own` is one that a variant brings."""
+    together = "implementation_or_own" if OWN in names else "implementation"
+    return one_of(OWN if list(names) == [OWN] else together, *names)
 
 
-def _exclusion(given: Model) -> Exclusion:
-    """The names that were given, and their values."""
-    if not given.model_fields_set:
-        raise expected("at least one name", instead="none")
-    return {name: values for name, values in _by_key(given).items() if values is not None}
-
-
-def _model(name: str, keys: dict[str, Key], base: type[Model] = Model) -> type[Model]:
-    """A model whose keys may have any name, also those of a model's own attributes."""
-    known: dict[str, Any] = {
-        f"key_{key}": (kind, pydantic.Field(alias=key, **how)) for key, (kind, how) in keys.items()
-    }
-    return create_model(name, __base__=base, **known)
-
-
-def _by_key(given: Model) -> dict[str, Any]:
-    """The values of a model by the keys of the suite."""
-    return {name.removeprefix("key_"): getattr(given, name) for name in type(given).model_fields}
+def _tuple(kind: Any) -> Any:
+    return GenericAlias(tuple, (kind, ...))

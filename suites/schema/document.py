@@ -6,6 +6,7 @@ merge keys, repeated keys, keys that are not text, and plain scalars that reader
 Anchors and aliases are resolved. Size, depth and number of values are bounded.
 """
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,6 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from attnbench.suites.problem import KeyPath, Problem, found, shown
-from attnbench.suites.schema.plain import is_text, meaning
 
 LONGEST = 2**20
 """Characters in a document."""
@@ -23,8 +23,15 @@ DEEPEST = 20
 MOST = 2_000
 """Values in a document, aliases resolved."""
 
-Place = tuple[int, int]
-"""Line and column, counted from 1."""
+_NULL = ("", "~", "null", "Null", "NULL")
+_FLAGS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,29})")
+_NUMBER = re.compile(r"([-+]?[0-9]{1,30}\.[0-9]{0,30}|\.[0-9]{1,30})([eE][-+][0-9]{1,4})?")
+_NEWER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+"""What YAML 1.2 takes for a number."""
+
+Place = tuple[int | None, int | None]
+"""Line and column, counted from 1; None where there is no text."""
 
 
 @dataclass
@@ -44,32 +51,15 @@ class Document:
         """Note a problem."""
         self.problems.append(Problem(self.file, *place, path, text))
 
+    def place(self, path: KeyPath) -> Place:
+        """Where the value of a path stands, or else the value that it is missing from."""
+        while path and path not in self.places:
+            path = path[:-1]
+        return self.places.get(path, (1, 1) if self.places else (None, None))
+
 
 class _TooMuchError(Exception):
-    """The document is deeper or larger than allowed; reading stops."""
-
-    def __init__(self, node: Node | yaml.Event, text: str) -> None:
-        self.place, self.text = _place(node.start_mark), text
-
-
-class _Composer(yaml.SafeLoader):
-    """PyYAML's loader up to nodes, which notes explicit tags and stops at what is too deep or too large."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.depth = self.count = 0
-        self.tags: list[tuple[Place, str]] = []
-
-    def compose_node(self, parent: Node | None, index: int) -> Node | None:
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # so in its stub
-        if getattr(event, "tag", None) is not None:
-            self.tags.append((_place(event.start_mark), event.tag))
-        self.depth += 1
-        self.count += 1
-        _bound(event, self.depth, self.count)
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
+    """The document is deeper or larger than allowed; reading stops: the place, and what was expected."""
 
 
 def read(text: str, file: str) -> Document:
@@ -79,9 +69,9 @@ def read(text: str, file: str) -> Document:
         document.blame((1, 1), (), f"expected at most {LONGEST} characters, found {len(text)}")
         return document
     try:
-        _read(text, document)
+        _Reader(text, document).read()
     except _TooMuchError as error:
-        document.blame(error.place, (), error.text)
+        document.blame(error.args[0], (), error.args[1])
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         place = before.count("\n") + 1, len(before) - before.rfind("\n")
@@ -93,33 +83,42 @@ def read(text: str, file: str) -> Document:
     return document
 
 
-def _read(text: str, document: Document) -> None:
-    """Fill in the document."""
-    composer = _Composer(text)
-    try:
-        node = composer.get_single_node()
-    except (ValueError, OverflowError):
-        # PyYAML lets Python's own errors through for numbers in escapes and directives.
-        place = _place(composer.get_mark())
-        return document.blame(place, (), "expected YAML, found a number in an escape or a directive that is too large")
-    for place, tag in composer.tags:
-        document.blame(
-            place,
-            (),
-            f"expected a plain value, found the tag {shown(tag.replace('tag:yaml.org,2002:', '!!'))}; remove it",
-        )
-    if node is None:
-        return document.blame((1, 1), (), "expected a suite, found an empty document")
-    document.data = _Reader(document).value(node, ())
-    return None
+class _Reader(yaml.SafeLoader):
+    """PyYAML's loader up to nodes, which are then turned into data here."""
 
-
-class _Reader:
-    """Turns nodes into data."""
-
-    def __init__(self, document: Document) -> None:
+    def __init__(self, text: str, document: Document) -> None:
+        super().__init__(text)
         self.document = document
-        self.count = 0
+        self.composed = self.depth = self.count = 0
+
+    def read(self) -> None:
+        """Fill in the document."""
+        try:
+            node = self.get_single_node()
+        except (ValueError, OverflowError):
+            # PyYAML lets Python's own errors through for numbers in escapes and directives.
+            text = "expected YAML, found a number in an escape or a directive that is too large"
+            return self.document.blame(_place(self.get_mark()), (), text)
+        if node is None:
+            return self.document.blame((1, 1), (), "expected a suite, found an empty document")
+        self.document.data = self.value(node, ())
+        return None
+
+    def compose_node(self, parent: Node | None, index: int) -> Node | None:
+        """The next node; its tag is noted as a mistake, and too many nodes end the reading."""
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # so in its stub
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            told = shown(tag.replace("tag:yaml.org,2002:", "!!"))
+            self.document.blame(
+                _place(event.start_mark), (), f"expected a plain value, found the tag {told}; remove it"
+            )
+        self.depth += 1
+        self.composed += 1
+        _bound(event, self.depth, self.composed)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def value(self, node: Node, path: KeyPath) -> Any:
         """The value of a node."""
@@ -149,37 +148,46 @@ class _Reader:
         return data
 
     def scalar(self, node: ScalarNode, path: KeyPath) -> Any:
-        """The one meaning of a scalar, or a problem."""
+        """The one meaning of a scalar; its text and a problem where readers disagree on it."""
         text = str(node.value)
-        if node.style is None and not is_text(node):
+        is_text = node.tag == "tag:yaml.org,2002:str" and not _NEWER.fullmatch(text)
+        if node.style is None and not is_text:
             try:
-                return meaning(text)
+                return _meaning(text)
             except ValueError:
-                self.document.blame(
-                    _place(node.start_mark),
-                    path,
-                    f"expected a plain number, true, false, null or text in quotes, found {text[:40]}, "
-                    "which not every reader of YAML takes alike",
-                )
-        elif not _encodes(text):
+                words = f"expected a plain number, true, false, null or text in quotes, found {text[:40]}"
+                words = f"{words}, which not every reader of YAML takes alike"
+                self.document.blame(_place(node.start_mark), path, words)
+        elif re.search("[\ud800-\udfff]", text):
             self.document.blame(_place(node.start_mark), path, "expected text, found half a character")
             return ""
         return text
 
 
+def _meaning(text: str) -> Any:
+    """The value of a plain scalar that is no text.
+
+    Raises:
+        ValueError: readers disagree on it.
+    """
+    if text in _NULL:
+        return None
+    if text in _FLAGS:
+        return _FLAGS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _NUMBER.fullmatch(text) and math.isfinite(float(text)):
+        return int(float(text)) if float(text).is_integer() else float(text)
+    raise ValueError(text)
+
+
 def _bound(node: Node | yaml.Event, depth: int, count: int) -> None:
     """Stop at what is too deep or too large."""
-    if depth > DEEPEST:
-        raise _TooMuchError(node, f"expected at most {DEEPEST} values within each other, found more")
-    if count > MOST:
-        raise _TooMuchError(node, f"expected at most {MOST} values, found more")
+    for much, most, words in ((depth, DEEPEST, "values within each other"), (count, MOST, "values")):
+        if much > most:
+            raise _TooMuchError(_place(node.start_mark), f"expected at most {most} {words}, found more")
 
 
 def _place(mark: Any) -> Place:
     """Where a mark of PyYAML points."""
     return mark.line + 1, mark.column + 1
-
-
-def _encodes(text: str) -> bool:
-    """Whether text is made of whole characters: an escape can write one half of a surrogate pair."""
-    return not re.search("[\ud800-\udfff]", text)

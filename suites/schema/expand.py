@@ -2,7 +2,7 @@
 
 import operator
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 from itertools import product
@@ -10,13 +10,11 @@ from math import prod
 from typing import Any
 
 from attnbench.suites.case import Case
+from attnbench.suites.schema.kinds import COMPARISON
 from attnbench.variants import Named, Setting, Shape
 
 MOST_CASES = 10_000
 """Cases of a suite before any are excluded."""
-
-COMPARISON = r"^(>|>=|<|<=|!=) ?(-?[0-9]{1,10}(\.[0-9]{1,10})?)$"
-"""What an exclusion may say of a number instead of the number: the sign, and the number."""
 
 _OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le, "!=": operator.ne}
 
@@ -48,19 +46,14 @@ class Entry:
 
 def size(axes: Mapping[str, Any]) -> int:
     """The number of points before duplicates are merged, without making them."""
-    lists = [*_sizes(axes["shape"]).values(), *_others(axes).values()]
-    points: int = prod(map(len, lists)) * sum(entry.size for entry in axes["variants"])
+    points: int = prod(map(len, _lists(axes).values())) * sum(entry.size for entry in axes["variants"])
     return points
 
 
 def expand(axes: Mapping[str, Any]) -> list[Case]:
     """Every case once: shape by shape, lengths ascending, then the other axes as in a setting, then variants."""
-    others = _others(axes)
-    settings = (
-        Setting(shape=shape, **dict(zip(others, values, strict=True)))
-        for shape in shapes(axes["shape"])
-        for values in product(*others.values())
-    )
+    lists = _lists(axes)
+    settings = (_setting(dict(zip(lists, values, strict=True))) for values in product(*lists.values()))
     cases = (
         Case(Named(entry.variant, parameters), implementation, setting)
         for setting in settings
@@ -71,27 +64,20 @@ def expand(axes: Mapping[str, Any]) -> list[Case]:
     return list({case.key: case for case in cases}.values())
 
 
-def shapes(sizes: Any) -> Iterator[Shape]:
-    """Every combination of the sizes; lengths run fastest, ascending."""
-    lists = _sizes(sizes)
-    for values in product(*lists.values()):
-        told = dict(zip(lists, values, strict=True))
-        yield Shape(**{**told, "kv_heads": told["kv_heads"] or told["heads"]})
+def _lists(axes: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
+    """The values of each axis: those of a shape, its length last, then those of a setting."""
+    sizes = {each.name: getattr(axes["shape"], each.name) or (None,) for each in fields(Shape)}
+    lengths = sorted(sizes.pop("seq_len"))
+    others = {each.name: axes[each.name] for each in fields(Setting) if each.name != "shape"}
+    return {**sizes, "seq_len": lengths, **others}
 
 
-def _sizes(sizes: Any) -> dict[str, Sequence[Any]]:
-    """The values of each axis of a shape, the length last; None where there are as many key heads as heads."""
-    names = sorted((each.name for each in fields(Shape)), key=lambda name: name == "seq_len")
-    lists = {name: getattr(sizes, name) or (None,) for name in names}
-    return {**lists, "seq_len": sorted(lists["seq_len"])}
+def _setting(point: Mapping[str, Any]) -> Setting:
+    """The setting at these axes; where key heads are None there are as many as heads."""
+    return Setting.of({**point, "kv_heads": point["kv_heads"] or point["heads"]})
 
 
-def _others(axes: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
-    """The values of each axis of a setting but its shape."""
-    return {each.name: axes[each.name] for each in fields(Setting) if each.name != "shape"}
-
-
-def excluded(cases: Sequence[Case], exclusions: Sequence[Exclusion]) -> list[set[str]]:
+def excluded(cases: Iterable[Case], exclusions: Iterable[Exclusion]) -> list[set[str]]:
     """The keys of the cases that each exclusion drops."""
     facts = {case.key: {**case.flat(), **case.mechanism.parameters} for case in cases}
     return [_dropped(facts, exclusion) for exclusion in exclusions]
@@ -106,19 +92,15 @@ def _dropped(facts: Mapping[str, Mapping[str, Any]], exclusion: Exclusion) -> se
     }
 
 
-def _any(values: Sequence[Any], value: Any) -> bool:
-    """Whether a value is one of the values."""
-    return any(_holds(value, wanted) for wanted in values)
-
-
-def _holds(value: Any, wanted: Any) -> bool:
-    """Whether a value is the one wanted, or compares as wanted; only `!=` holds for what is no number."""
-    if value == wanted and isinstance(value, bool) is isinstance(wanted, bool):
-        return True
-    comparison = re.match(COMPARISON, wanted) if isinstance(wanted, str) else None
-    if comparison is None:
-        return False
-    sign, number, _ = comparison.groups()
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return sign == "!="
-    return bool(_OPERATORS[sign](value, float(number)))
+def _any(wanted: Sequence[Any], value: Any) -> bool:
+    """Whether a value is one of those wanted, or compares as wanted; only `!=` holds for what is no number."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    for each in wanted:
+        if value == each and isinstance(value, bool) is isinstance(each, bool):
+            return True
+        comparison = re.match(COMPARISON, each) if isinstance(each, str) else None
+        if comparison and (
+            _OPERATORS[comparison[1]](value, float(comparison[2])) if is_number else comparison[1] == "!="
+        ):
+            return True
+    return False

@@ -1,6 +1,6 @@
-"""The JSON Schema of suites, for editors and other readers.
+"""The JSON Schema of suites, for editors and other readers, and mistakes in its words.
 
-It accepts what the loader accepts, as far as JSON Schema can say it. The loader alone knows that
+The schema accepts what the loader accepts, as far as JSON Schema can say it. The loader alone knows that
 
 - kv_heads divides every number of heads, and the exponents of pow2 ascend;
 - the baseline is a variant and implementation that the suite lists;
@@ -11,11 +11,21 @@ It accepts what the loader accepts, as far as JSON Schema can say it. The loader
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import Field
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
+from attnbench.suites.problem import KeyPath, Problem, found, found_variant
+from attnbench.suites.schema.document import Document
+from attnbench.suites.schema.kinds import union, values
 from attnbench.suites.schema.suite import Suite
+
+_WIDTH = 160
+Node = Mapping[str, Any]
+"""A part of a JSON Schema that has no alternatives."""
 
 
 class _Plain(GenerateJsonSchema):
@@ -29,10 +39,143 @@ class _Plain(GenerateJsonSchema):
 
 def schema() -> dict[str, Any]:
     """The schema (draft 2020-12) of suites with the variants that there are."""
-    rules = Suite.model_json_schema(schema_generator=_Plain)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **rules, "title": "A suite of attnbench"}
+    draft = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": draft, **_rules(Suite), "title": "A suite of attnbench"}
 
 
 def as_text() -> str:
     """The schema as the file `schema.json` holds it."""
-    return json.dumps(schema(), indent=2) + "\n"
+    return _text_of(schema()) + "\n"
+
+
+def _text_of(node: Any, indent: str = "\n") -> str:
+    """A part of the schema as JSON: what is short, or holds no lists and mappings, stands on one line."""
+    line = json.dumps(node)
+    within = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    if len(line) < _WIDTH or not any(isinstance(each, dict | list) for each in within):
+        return line
+    inner = indent + " "
+    if isinstance(node, list):
+        return f"[{inner}{f',{inner}'.join(_text_of(each, inner) for each in node)}{indent}]"
+    parts = (f"{json.dumps(key)}: {_text_of(each, inner)}" for key, each in node.items())
+    return f"{{{inner}{f',{inner}'.join(parts)}{indent}}}"
+
+
+def explain(error: ValidationError, document: Document, kind: Any = Suite) -> list[Problem]:
+    """The problems behind an error of pydantic, which could not read the document's data as this type.
+
+    Each is one plain line. What was expected is the part of the JSON Schema at the place of the mistake, in words.
+    """
+    rules = _rules(kind)
+    problems: dict[tuple[KeyPath, str], Problem] = {}
+    for each in error.errors(include_url=False):
+        mistake, steps = each["type"], each["loc"]
+        # The first is said because of another mistake, the second because a value of the list is wrong.
+        if mistake == "default_factory_not_called" or (mistake == "too_short" and each["input"]):
+            continue
+        key = steps[-1:] if mistake in ("extra_forbidden", "missing") else ()
+        path, value, nodes = _at(steps[: len(steps) - len(key)], document.data, rules)
+        place = document.place(path)
+        if mistake == "extra_forbidden":
+            keys = [name for node in nodes for name in node.get("properties", {})]
+            tell = found_variant if path[:1] == ("variants",) and len(path) == 2 else found
+            place = document.keys.get((*path, *key), place)
+            text = f"expected one of {', '.join(keys)}, {tell(key[0], keys)}"
+        elif mistake == "missing" and isinstance(key[0], str):
+            path, text = (*path, *key), "expected a value, found nothing"
+        elif mistake == "value_error":
+            text = each["msg"].removeprefix("Value error, ")
+        else:
+            text = _text(value, _fitting(nodes, value))
+        problems.setdefault((path, text), Problem(document.file, *place, path, text))
+    return list(problems.values())
+
+
+def values_in_words(each: "Field[Any]") -> str:
+    """What a parameter takes, in words."""
+    rules = _rules(union(*values(each)))
+    return _words(_alternatives(rules, rules))
+
+
+def _rules(kind: Any) -> dict[str, Any]:
+    """The JSON Schema of a type."""
+    return TypeAdapter(kind).json_schema(schema_generator=_Plain)
+
+
+def _at(steps: KeyPath, data: Any, rules: Node) -> tuple[KeyPath, Any, list[Node]]:
+    """The path in the file, its value, and what the schema has there.
+
+    Steps that no file has are left out: into a value that is read as a list of one, into a branch of a union, into a
+    pair, which is one value.
+    """
+    path: KeyPath = ()
+    nodes = _alternatives(rules, rules)
+    for step in steps:
+        if isinstance(step, str):
+            below = [node["properties"][step] for node in nodes if step in node.get("properties", {})]
+        else:
+            there = isinstance(data, list | tuple) and step < len(data)
+            below = [node["items"] for node in _fitting(nodes, data) if "items" in node] if there else []
+        if below:
+            path = (*path, step)
+            data = data[step] if isinstance(step, int) else data.get(step) if isinstance(data, Mapping) else None
+            nodes = [each for node in below for each in _alternatives(node, rules)]
+    return path, data, nodes
+
+
+def _alternatives(node: Node, rules: Node) -> list[Node]:
+    """The alternatives of a part of a schema, references followed."""
+    if "$ref" in node:
+        return _alternatives(rules["$defs"][node["$ref"].removeprefix("#/$defs/")], rules)
+    if "anyOf" in node:
+        return [each for one in node["anyOf"] for each in _alternatives(one, rules)]
+    return [node]
+
+
+def _fitting(nodes: list[Node], value: object) -> list[Node]:
+    """The alternatives that were meant by a value: lists, mappings, or single values, which pairs are among."""
+    lists = [node for node in nodes if "items" in node]
+    mappings = [node for node in nodes if node.get("type") == "object"]
+    single = [node for node in nodes if node not in lists and node not in mappings]
+    if isinstance(value, Mapping):
+        return mappings or single or nodes
+    if isinstance(value, list | tuple) and not (
+        value and isinstance(value[0], int | float) and any("prefixItems" in node for node in single)
+    ):
+        return lists or single or nodes
+    return single or nodes
+
+
+def _text(value: Any, nodes: list[Node]) -> str:
+    """What was expected, and what was found."""
+    if isinstance(value, list | tuple) and "items" in nodes[0]:
+        if not value:
+            return "expected at least one entry, found an empty list"
+        if len(value) > nodes[0].get("maxItems", len(value)):
+            return f"expected at most {nodes[0]['maxItems']} entries, found {len(value)}"
+    return f"expected {_words(nodes)}, {found(value, [str(name) for node in nodes for name in _names(node)])}"
+
+
+def _names(node: Node) -> list[Any]:
+    """The names or numbers of which a value is one."""
+    return [node["const"]] if "const" in node else list(node.get("enum", []))
+
+
+def _words(nodes: list[Node]) -> str:
+    """Alternatives in words."""
+    return " or ".join(dict.fromkeys(_word(node) for node in nodes))
+
+
+def _word(node: Node) -> str:
+    """One alternative in words."""
+    kind, names = node.get("type"), [str(name) for name in _names(node)]
+    if kind == "object":
+        return "a mapping"
+    if "title" in node:
+        return str(node["title"])
+    if names:
+        return f"one of {', '.join(names)}" if len(names) > 1 else names[0]
+    if kind in ("integer", "number"):
+        article = "an odd" if "not" in node else "an" if kind == "integer" else "a"
+        return f"{article} {kind}" + (f" from {node['minimum']} to {node['maximum']}" if "minimum" in node else "")
+    return {"boolean": "true or false", "null": "null", "array": "a list"}.get(str(kind), "text")

@@ -1,32 +1,44 @@
 """A suite: the variants to measure, the settings to measure them in, and how."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
     Field,
+    GetJsonSchemaHandler,
     PrivateAttr,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
     create_model,
     field_serializer,
     field_validator,
 )
-from pydantic_core import InitErrorDetails
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from attnbench.suites.case import Case
-from attnbench.suites.schema import choices
-from attnbench.suites.schema.budget import Budget, Measure
-from attnbench.suites.schema.check import Check
+from attnbench.suites.problem import found
+from attnbench.suites.schema.choices import Sizes, choices
 from attnbench.suites.schema.expand import MOST_CASES, Entry, Exclusion, excluded, expand, size
-from attnbench.suites.schema.sizes import Sizes
-from attnbench.suites.schema.values import As, Late, Model, expected, scalar, text
+from attnbench.suites.schema.kinds import Model, axes
+from attnbench.suites.schema.limits import Budget, Check, Measure
 from attnbench.variants import Setting
 
-MOST_EXCLUSIONS = 100
+
+class _Late:
+    """Reads a field as a type that is made when it is used, for the set of variants can grow."""
+
+    def __init__(self, make: Callable[[], TypeAdapter[Any]]) -> None:
+        self.make = make
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(lambda value: self.make().validate_python(value))
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(self.make().core_schema)
 
 
 def _usual(data: Mapping[str, Any]) -> str | None:
@@ -42,45 +54,47 @@ def _held(entries: tuple[Entry, ...]) -> list[str]:
 class _Head(Model):
     """What a suite is called, what it asks, and at which sizes."""
 
-    name: Annotated[str, As(scalar(text("letters, digits and . _ -", "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")))]
+    name: str = Field(
+        pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", title="up to 64 letters, digits and . _ -, a letter or digit first"
+    )
     """The suite's short name: letters, digits, and . _ - between them."""
-    question: Annotated[str, As(scalar(text("a question", r"\S")))]
+    question: str = Field(pattern=r"\S", title="a question")
     """What the suite wants to know; the report opens with it."""
-    shape: Annotated[Any, As(Sizes)]
+    if TYPE_CHECKING:
+        shape: Any
 
 
 if TYPE_CHECKING:
     _Axes = _Head
 else:
-    _Axes = create_model("_Axes", __base__=_Head, **choices.axes(Setting))
+    _Axes = create_model("_Axes", __base__=_Head, shape=(Sizes, ...), **axes(Setting))
 
 
 class Suite(_Axes):
-    """Which variants of attention to measure at which sizes, and how. Made by `load`, `parse` or `model_validate`."""
+    """Which variants of attention to measure at which sizes, and how. Made by `load`, `parse` and `from_dict`."""
 
-    variants: Annotated[tuple[Entry, ...], Late(choices.entries)]
+    variants: Annotated[tuple[Entry, ...], _Late(lambda: choices().entries)]
     """Each a name, or a name with parameters; a list of values makes a grid."""
-    baseline: Annotated[str | None, Late(choices.baselines)] = Field(default_factory=_usual)
+    baseline: Annotated[str | None, _Late(lambda: choices().baseline)] = Field(default_factory=_usual)
     """What speed-ups are against, at the same shape; null: no speed-ups. By default full/sdpa, if it is listed."""
-    exclude: Annotated[tuple[Exclusion, ...], Late(choices.exclusions)] = Field(default=(), max_length=MOST_EXCLUSIONS)
+    exclude: Annotated[tuple[Exclusion, ...], _Late(lambda: choices().exclusions)] = ()
     """Cases to leave out: those that match every key of an entry."""
     measure: Measure = Measure()
     budget: Budget = Budget()
     check: Check = Check()
 
     _source: str = PrivateAttr("")
-    _path: Path | None = PrivateAttr(None)
 
     def model_post_init(self, context: Any) -> None:
-        """Keep the text and the path of the file, which `load` tells."""
-        self._source, self._path = (context or {}).get("source", ""), (context or {}).get("path")
+        """Keep the text of the file, which `load` gives."""
+        self._source = (context or {}).get("source", "")
 
     @field_validator("variants")
     @classmethod
     def _few(cls, variants: tuple[Entry, ...], info: ValidationInfo) -> tuple[Entry, ...]:
         axes = {**info.data, "variants": variants}
         if _complete(axes) and size(axes) > MOST_CASES:
-            raise expected(f"at most {MOST_CASES} cases", instead=f"{size(axes)} combinations")
+            raise ValueError(f"expected at most {MOST_CASES} cases, found {size(axes)} combinations")
         return variants
 
     @field_validator("baseline")
@@ -88,7 +102,7 @@ class Suite(_Axes):
     def _listed(cls, baseline: str | None, info: ValidationInfo) -> str | None:
         held = _held(info.data.get("variants", ()))
         if baseline is not None and held and baseline not in held:
-            raise expected(f"one of this suite's {', '.join(held)}", held)
+            raise ValueError(f"expected one of this suite's {', '.join(held)}, {found(baseline, held)}")
         return baseline
 
     @field_validator("exclude")
@@ -100,16 +114,19 @@ class Suite(_Axes):
         dropped = excluded(cases, exclude)
         idle = [index for index, keys in enumerate(dropped) if not keys]
         if idle:
-            error = expected("an entry that matches some case", instead="none; correct or remove it")
+            text = "expected an entry that matches some case, found none; correct or remove it"
+            error = PydanticCustomError("value_error", text)
             lines = [InitErrorDetails(type=error, loc=(index,), input=exclude[index]) for index in idle]
             raise ValidationError.from_exception_data("exclude", lines)
         gone = set().union(*dropped)
         if len(gone) == len(cases):
-            raise expected("some case to be left", instead=f"all {len(cases)} excluded")
+            raise ValueError(f"expected some case to be left, found all {len(cases)} excluded")
         baseline = info.data.get("baseline")
         against = {case.key for case in cases if f"{case.mechanism.name}/{case.implementation}" == baseline}
         if against and against <= gone:
-            raise expected(f"some case of the baseline {baseline} to be left", instead="none; name another, or null")
+            raise ValueError(
+                f"expected some case of the baseline {baseline} to be left, found none; name another, or null"
+            )
         return exclude
 
     @field_serializer("variants")
@@ -120,11 +137,6 @@ class Suite(_Axes):
     def source(self) -> str:
         """The text of the suite's file; empty if there is none."""
         return self._source
-
-    @property
-    def path(self) -> Path | None:
-        """The suite's file, if there is one."""
-        return self._path
 
     def cases(self) -> list[Case]:
         """Every case once, those excluded left out.
@@ -151,7 +163,7 @@ class Suite(_Axes):
         return self.model_copy(update={"measure": self.measure.model_copy(update={"processes": processes})})
 
     def to_json(self) -> dict[str, Any]:
-        """The suite as JSON, defaults included; `model_validate` takes it again."""
+        """The suite as JSON, defaults included; `from_dict` takes it again."""
         return self.model_dump(mode="json")
 
 

@@ -26,7 +26,7 @@ from click.testing import CliRunner
 from attnbench.reports import export
 from attnbench.runner.cli import main as bench
 from attnbench.suites.profile import OUTSIDE, Held, Operator, Profile, Step
-from attnbench.suites.status import Status
+from attnbench.suites.result import Status
 
 FILES = ("run.json", "samples.jsonl", "profile.jsonl")
 VALUES: tuple[Any, ...] = (

@@ -12,14 +12,6 @@ from attnbench.suites.schema.schema import schema
 
 _MOST_NAMES = 8
 """A longer list of names is replaced by an example."""
-_TEXTS = {
-    r"\S": "text",
-    "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$": "text",
-    "^(100|[1-9][0-9]?)%$": "a percentage such as `80%`",
-    "^[0-9]{1,4}(\\.[0-9]{1,4})?%$": "a percentage such as `5%`",
-}
-"""Descriptions of text patterns. Other patterns are a size or a time if they contain units."""
-
 _HEAD = """\
 # Suites
 
@@ -150,7 +142,6 @@ def _default(
     given = (parent or {}).get("default", {})
     if name in given or "default" in below:
         value = given.get(name, below.get("default"))
-        value = value[0] if isinstance(value, list) and len(value) == 1 else value
         return "see below" if isinstance(value, dict) else f"default `{_written(value)}`"
     return "required" if name in node.get("required", ()) else "see below"
 
@@ -170,12 +161,11 @@ def takes(node: Mapping[str, Any], known: Mapping[str, Any]) -> str:
 def _words(node: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
     """Each kind of value that a node takes."""
     if "$ref" in node:
-        target = _followed(node, known)
-        keys = ", ".join(target["properties"])
-        return [f"`{{{keys}: [9, 14]}}`"] if "pow2" in target["properties"] else ["a mapping"]
-    alternatives = [*node.get("oneOf", []), *node.get("anyOf", [])]
-    if alternatives:
-        return [word for each in alternatives for word in _words(each, known)]
+        return _words(_followed(node, known), known)
+    if "anyOf" in node:
+        return [word for each in node["anyOf"] for word in _words(each, known)]
+    if "properties" in node:
+        return ["`{pow2: [9, 14]}`"] if "pow2" in node["properties"] else ["a mapping"]
     if "enum" in node:
         names = [f"`{_written(each)}`" for each in node["enum"]]
         return [", ".join(names) if len(names) <= _MOST_NAMES else f"a name such as {names[0]}"]
@@ -200,18 +190,12 @@ def _scalar(node: Mapping[str, Any]) -> str:
         return "`true` or `false`"
     if kind == "null":
         return "`null`"
-    pattern = str(node.get("pattern", r"\S"))
-    if pattern in _TEXTS:
-        return _TEXTS[pattern]
-    return (
-        "a time such as `50us`" if "us|" in pattern else "a size such as `4GiB`" if "GiB" in pattern else f"`{pattern}`"
-    )
+    return str(node["title"]).replace('"', "`") if "title" in node else "text"
 
 
 def _implementations(known: Mapping[str, Any]) -> str:
     """The names of implementations."""
-    one, _ = known["full_parameters"]["properties"]["implementation"]["oneOf"]
-    return ", ".join(f"`{each}`" for each in one["enum"])
+    return ", ".join(f"`{each}`" for each in known["implementation"]["enum"])
 
 
 def _followed(node: Mapping[str, Any], known: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from attnbench.reports.text import escape
 from attnbench.runner.show import describe
 from attnbench.suites import Case
 from attnbench.suites.problem import shown
-from attnbench.suites.schema.catalog import leaves
+from attnbench.suites.schema.schema import values_in_words
 from attnbench.variants import Shape
 
 FIGURES = "figures/variants"
@@ -84,7 +84,7 @@ def _default(value: Any) -> str:
 
 def _values(each: Any) -> str:
     """The values of a parameter in short; empty for a flag, and for an integer from 1 (see HEAD)."""
-    words = re.sub(r"^an? | from 1 to \d+", "", " or ".join(leaf.words for leaf in leaves(each)))
+    words = re.sub(r"^an? | from 1 to \d+", "", values_in_words(each))
     return "" if words in ("integer", "true or false") else re.sub(r" from (\d+) to \d+", r" >= \1", words)
 
 

@@ -17,17 +17,17 @@ keys in values and weights. The backward kernel packs nothing, nor does any kern
 """
 
 import ctypes
-from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from attnbench.variants._setting import Shape
+from attnbench.variants.kernels._peak import peak_bytes
 from attnbench.variants.kernels._support import DTYPES, itemsize, sum_itemsize
 
 if TYPE_CHECKING:
-    from torch.profiler import profile
+    pass
 
 
 _KEYS = 512
@@ -159,25 +159,3 @@ def could_pack(dtype: torch.dtype) -> bool:
         return False
     asked.restype = ctypes.c_bool
     return bool(asked(ctypes.c_int8(_SCALAR_TYPES[dtype])))
-
-
-def peak_bytes(call: Callable[[], object]) -> int:
-    """The most that one call holds at a time, beyond what was held before it."""
-    from torch.profiler import ProfilerActivity, profile
-
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        call()
-    held = peak = 0
-    for event in allocations(profiler, "cpu"):
-        held += event.nbytes()
-        peak = max(peak, held)
-    return peak
-
-
-def allocations(profiler: "profile", device: str) -> list[Any]:
-    """The allocator's events on a device, in order of time; what is freed counts as negative `nbytes()`."""
-    assert profiler.profiler is not None
-    assert profiler.profiler.kineto_results is not None
-    found = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
-    mine = [event for event in found if event.device_type().name.lower() == device]
-    return sorted(mine, key=lambda event: event.start_ns())

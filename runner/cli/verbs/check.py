@@ -51,7 +51,7 @@ def verb(
         from attnbench.reports.data import baselines, frame
         from attnbench.reports.decision.decide import Rule
         from attnbench.runner.execution import journal
-        from attnbench.suites.schema.check import share
+        from attnbench.suites.schema.limits import share
 
         loaded = frame.load(run)
         policy = policy_of(loaded.meta["suite"].get("check", {}), limits, severities)

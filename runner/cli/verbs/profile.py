@@ -28,7 +28,7 @@ def verb(suite: Path, case: str, out: Path | None, folders: tuple[Path, ...]) ->
         from attnbench.reports.pages import profile as page
         from attnbench.runner.cli import exit_code
         from attnbench.runner.execution import journal, profiler
-        from attnbench.suites.pick import pick
+        from attnbench.suites.selection import pick
 
         loaded = load_suite(suite, folders)
         picked = pick(loaded.cases(), case)

@@ -84,7 +84,7 @@ def verb(
     with told():
         from attnbench.runner.cli import exit_code
         from attnbench.runner.execution import engine, journal, progress
-        from attnbench.suites.narrow import Narrowing
+        from attnbench.suites.selection import Narrowing
 
         narrowing = Narrowing(variant, device, direction, seq_len, words)
         extend(folders)

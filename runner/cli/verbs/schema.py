@@ -15,10 +15,8 @@ def verb(folders: tuple[Path, ...]) -> None:
     Exit codes: 0 printed; 2 usage, or a broken file of a variant, which is left out.
     """
     with told():
-        import json
-
         from attnbench.suites.schema import schema
 
         extend(folders)
-        click.echo(json.dumps(schema.schema(), indent=2))
+        click.echo(schema.as_text(), nl=False)
         refuse_broken()

@@ -36,11 +36,11 @@ def verb(name: str, given: tuple[str, ...], seq_len: int | None, out: Path | Non
     with told():
         from attnbench.runner.cli import exit_code
         from attnbench.runner.show import check_variant, describe
-        from attnbench.suites.schema import one_variant
+        from attnbench.suites.schema.load import variant_cases
 
         extend(folders)
         click.echo(describe.head(name))
-        cases = one_variant.cases(name, given, "--set", **check_variant.AXES)
+        cases = variant_cases(name, given, "--set", **check_variant.AXES)
         unsound = describe.flaw(cases[0], seq_len)
         if unsound:
             click.echo(f"\nunsound: {unsound}")

@@ -1,4 +1,4 @@
-"""Filter that selects a subset of a suite's cases."""
+"""Select cases of a suite: one by its key or words of its title, or all that fit a filter."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from attnbench.suites.case import Case
-from attnbench.suites.pick import whole
 from attnbench.suites.problem import found
 
 MOST_WORDS = 100
@@ -17,8 +16,52 @@ _TOKEN = re.compile(r"(?:and|or|not)(?![^\s()])|[()]|[^\s()]+(?:\([^()]*\)[^\s()
 """A keyword, a parenthesis, or a word; parentheses that follow a word at once belong to it, as they do in titles."""
 
 
-class NarrowError(ValueError):
-    """Nothing is left of a suite: what was expected, what was found, and what there is."""
+class SelectionError(ValueError):
+    """No case fits, or more than the one that is wanted: what was expected, what was found, and what there is."""
+
+
+def pick(cases: Sequence[Case], words: str) -> Case:
+    """The case with this key, else the only one whose title holds all the words.
+
+    A word is a part of the title: `local block 512` finds `local_window(window=129)/blockwise N=512 ...`. Where that
+    leaves several, those in whose titles each word stands whole come first: `N=512` is not meant by `51`.
+
+    Raises:
+        SelectionError: there is none, or there are several.
+    """
+    by_key = [case for case in cases if case.key == words]
+    asked = words.split()
+    partly = [case for case in cases if asked and all(word in case.title for word in asked)]
+    wholly = [case for case in partly if set(asked) <= whole(case.title)]
+    for meant in (by_key, wholly, partly):
+        if len(meant) == 1:
+            return meant[0]
+    if partly:
+        told = wholly or partly
+        raise SelectionError(_error(f"found {len(told)} with all of", words, "add a word, or give a key", told))
+    raise SelectionError(_error("found none with all of", words, "nearest", _most_alike(cases, asked)))
+
+
+def whole(title: str) -> set[str]:
+    """The words of a title: split at blanks, and at signs too."""
+    return {*title.split(), *re.findall(r"\w+", title), *re.split(r"[/ ]", title)}
+
+
+def _most_alike(cases: Sequence[Case], asked: list[str]) -> list[Case]:
+    """The cases with the most of the words, then the most alike."""
+
+    def distance(case: Case) -> tuple[int, float]:
+        alike = SequenceMatcher(None, " ".join(asked), case.title, autojunk=False).ratio()
+        return -sum(word in case.title for word in asked), -alike
+
+    return sorted(cases, key=distance)[:_MOST_TOLD]
+
+
+def _error(instead: str, words: str, then: str, cases: Sequence[Case]) -> str:
+    lines = [f'expected the key of one case or words of its title, {instead} "{words}"; {then}:']
+    lines += [f"  {case.key}  {case.title}" for case in cases[:_MOST_TOLD]]
+    more = len(cases) - _MOST_TOLD
+    return "\n".join([*lines, *([f"  and {more} more"] if more > 0 else [])])
 
 
 @dataclass(frozen=True)
@@ -48,7 +91,7 @@ class Narrowing:
         """The cases asked for, in their order.
 
         Raises:
-            NarrowError: a value or a word fits no case, or no case fits all of them.
+            SelectionError: a value or a word fits no case, or no case fits all of them.
         """
         left = list(cases)
         for option, values in self._axes().items():
@@ -59,7 +102,9 @@ class Narrowing:
             keys = expressed(cases, self.words)
             left = [case for case in left if case.key in keys]
         if not left:
-            raise NarrowError(f"{self}: expected some case that fits, found none of {len(cases)}; leave something out")
+            raise SelectionError(
+                f"{self}: expected some case that fits, found none of {len(cases)}; leave something out"
+            )
         return left
 
 
@@ -70,7 +115,7 @@ def expressed(cases: Sequence[Case], text: str) -> set[str]:
     not meant by `N=5120`), else as a part of titles (`local`).
 
     Raises:
-        NarrowError: the expression is none, or a word is in no title.
+        SelectionError: the expression is none, or a word is in no title.
     """
     return _Reader(cases, text).read()
 
@@ -84,7 +129,7 @@ class _Reader:
         self._text = text
         self._tokens: list[str] = _TOKEN.findall(text)
         if len(self._tokens) > MOST_WORDS:
-            raise NarrowError(f"-k: expected at most {MOST_WORDS} words, found {len(self._tokens)}; say it shorter")
+            raise SelectionError(f"-k: expected at most {MOST_WORDS} words, found {len(self._tokens)}; say it shorter")
 
     def read(self) -> set[str]:
         """All of it."""
@@ -124,7 +169,7 @@ class _Reader:
         partly = {case.key for case in self._cases if word in case.title}
         if not partly:
             near = [f"  {case.title}" for case in _nearest(self._cases, word)]
-            raise NarrowError("\n".join([f'-k: expected a part of some title, found "{word}"; nearest:', *near]))
+            raise SelectionError("\n".join([f'-k: expected a part of some title, found "{word}"; nearest:', *near]))
         return wholly or partly
 
     def _took(self, token: str) -> bool:
@@ -134,9 +179,9 @@ class _Reader:
             return True
         return False
 
-    def _mistake(self, expected: str) -> NarrowError:
+    def _mistake(self, expected: str) -> SelectionError:
         instead = f'"{self._tokens[0]}"' if self._tokens else "the end"
-        return NarrowError(f'-k "{self._text}": expected {expected}, found {instead}')
+        return SelectionError(f'-k "{self._text}": expected {expected}, found {instead}')
 
 
 def _nearest(cases: Sequence[Case], word: str) -> list[Case]:
@@ -159,4 +204,4 @@ def _check(option: str, values: Sequence[str | int], there: Sequence[str | int])
     names = [str(each) for each in dict.fromkeys(there)]
     for value in values:
         if value not in there:
-            raise NarrowError(f"--{option}: expected one of this suite's {', '.join(names)}, {found(value, names)}")
+            raise SelectionError(f"--{option}: expected one of this suite's {', '.join(names)}, {found(value, names)}")

@@ -13,8 +13,8 @@ from attnbench.runner.cli import main
 from attnbench.runner.execution import engine
 from attnbench.runner.execution.engine import Finished
 from attnbench.suites import Case
-from attnbench.suites.narrow import MOST_WORDS, NarrowError, Narrowing, expressed
 from attnbench.suites.schema.load import parse
+from attnbench.suites.selection import MOST_WORDS, Narrowing, SelectionError, expressed
 
 SUITE = """
 name: tiny
@@ -91,7 +91,7 @@ def test_expressions(text: str, expected: set[str]) -> None:
     ],
 )
 def test_what_is_no_expression(text: str, told: str) -> None:
-    with pytest.raises(NarrowError) as error:
+    with pytest.raises(SelectionError) as error:
         expressed(CASES, text)
     assert told in str(error.value)
 
@@ -146,7 +146,7 @@ def test_nothing_asked_is_everything() -> None:
     ],
 )
 def test_what_leaves_nothing_is_a_mistake(narrowing: Narrowing, told: str) -> None:
-    with pytest.raises(NarrowError) as error:
+    with pytest.raises(SelectionError) as error:
         narrowing.of(CASES)
     assert str(error.value).startswith(told)
 

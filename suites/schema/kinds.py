@@ -1,0 +1,172 @@
+"""The types of a suite's values, as pydantic reads them. A type that stands in many places has a name."""
+
+import types
+from collections.abc import Mapping
+from dataclasses import Field, fields
+from functools import cache
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import pydantic
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    with_config,
+)
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType, TypedDict
+
+from attnbench.variants import AXES, VariantError
+
+LARGEST = 2**31 - 1
+"""The largest integer of a suite: products of two still fit into 64 bits."""
+COMPARISON = r"^(>|>=|<|<=|!=) ?(-?[0-9]{1,10}(\.[0-9]{1,10})?)$"
+"""What an exclusion may say of a number instead of the number: the sign, and the number."""
+
+
+class Model(BaseModel):
+    """A mapping of a suite: no other keys than its fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def mapping(name: str, keys: Mapping[str, Any], **rules: Any) -> Any:
+    """A mapping of the given keys, which may be missing unless their type is `Required`, and of no others.
+
+    `rules` are further words of its JSON Schema.
+    """
+    made: Any = TypedDict(name, keys, total=False)  # type: ignore[misc]  # its keys are only known at run time
+    return with_config(ConfigDict(extra="forbid", json_schema_extra=rules))(made)
+
+
+def _odd(value: int) -> int:
+    """The value, if it is odd."""
+    if value % 2 == 0:
+        raise PydanticCustomError("odd", "expected an odd number")
+    return value
+
+
+def _named(name: str, kind: Any) -> Any:
+    """A type with a name, under which the JSON Schema has it once."""
+    return TypeAliasType(name, kind)
+
+
+Text = _named("text", StrictStr)
+Flag = _named("flag", StrictBool)
+Compared = _named(
+    "comparison", Annotated[StrictStr, pydantic.Field(pattern=COMPARISON, title='a comparison such as "> 4096"')]
+)
+
+
+@cache
+def integer(low: int | None, high: int | None, *, odd: bool = False) -> Any:
+    """An integer within bounds, both included, where there are any."""
+    rules = pydantic.Field(ge=low, le=high, json_schema_extra={"not": {"multipleOf": 2}} if odd else None)
+    kind: Any = Annotated[StrictInt, rules, AfterValidator(_odd)] if odd else Annotated[StrictInt, rules]
+    begin = "" if low is None else f"_from_{low}"
+    end = "" if high in (None, LARGEST) else f"_to_{high}"
+    return _named(f"{'odd_' if odd else ''}integer{begin}{end}", kind)
+
+
+@cache
+def number(low: float | None, high: float | None) -> Any:
+    """A number within bounds, both included, where there are any."""
+    name = "number" if low is None else f"number_from_{low}_to_{high}"
+    return _named(name, Annotated[StrictFloat, pydantic.Field(ge=low, le=high)])
+
+
+@cache
+def pair(low: int | None, high: int | None, *, odd: bool = False) -> Any:
+    """A list of two such integers, which together are one value."""
+    side = integer(low, high, odd=odd)
+    words = f"a list of two {'odd ' if odd else ''}integers{'' if low is None else f' from {low} to {high}'}"
+    kind: Any = types.GenericAlias(tuple, (side, side))
+    return _named(f"pair_of_{side.__name__}", Annotated[kind, pydantic.Field(title=words)])
+
+
+@cache
+def one_of(name: str, *choices: Any) -> Any:
+    """One of a few names or numbers."""
+
+    def exact(value: Any) -> Any:
+        if isinstance(value, bool) and not any(value is choice for choice in choices):
+            raise PydanticCustomError("flag", "expected no flag")
+        return value
+
+    return _named(name, Annotated[Literal[choices], BeforeValidator(exact, json_schema_input_type=Literal[choices])])
+
+
+def kinds(each: "Field[Any]") -> tuple[Any, ...]:
+    """The types of a parameter or an axis, as its dataclass has them."""
+    return get_args(each.type) if get_origin(each.type) in (Union, types.UnionType) else (each.type,)
+
+
+def values(each: "Field[Any]", *, bounded: bool = True) -> tuple[Any, ...]:
+    """The types of a parameter or an axis, as a suite writes one value of it; with bounds if `bounded`.
+
+    Raises:
+        VariantError: a type that a suite cannot write.
+    """
+    low, high, odd = (each.metadata.get(name) for name in ("minimum", "maximum", "odd"))
+    bounds: Any = (-LARGEST if low is None else low, high or LARGEST) if bounded else (None, None)
+    odd = bool(odd and bounded)
+    written: dict[Any, Any] = {
+        int: integer(*bounds, odd=odd),
+        tuple[int, int]: pair(*bounds, odd=odd),
+        float: number(*bounds),
+        bool: Flag,
+        str: Text,
+        types.NoneType: types.NoneType,
+    }
+    for kind in kinds(each):
+        if isinstance(kind, str):
+            instead = "remove `from __future__ import annotations`"
+            raise VariantError(f"parameter {each.name}: expected a type, found the text {kind!r}; {instead}", each.name)
+        if kind not in written and get_origin(kind) is not Literal:
+            expected = "int, tuple[int, int], float, bool, str, None or Literal"
+            raise VariantError(f"parameter {each.name}: expected {expected}, found {kind!r}", each.name)
+    return tuple(written[kind] if kind in written else one_of(each.name, *get_args(kind)) for kind in kinds(each))
+
+
+@cache
+def one_or_more(*kinds: Any) -> Any:
+    """A value or a list of values of the types; both become a tuple.
+
+    Where there are only pairs (or null), a list that begins with a number is a pair. Beside other values a list is a
+    list of values, so that a pair stands in one.
+    """
+    others = [kind for kind in kinds if not kind.__name__.startswith("pair")]
+    only_pairs = all(kind is types.NoneType for kind in others)
+
+    def listed(value: Any) -> Any:
+        is_list = isinstance(value, list | tuple)
+        is_pair = is_list and only_pairs and bool(value) and isinstance(value[0], int | float)
+        return value if is_list and not is_pair else (value,)
+
+    one, any_of = union(*(kinds if only_pairs else others)), union(*kinds)
+    written = union(one, Annotated[types.GenericAlias(list, (any_of,)), pydantic.Field(min_length=1)])
+    names = ["null" if kind is types.NoneType else kind.__name__ for kind in kinds]
+    many: Any = types.GenericAlias(tuple, (any_of, ...))
+    read = BeforeValidator(listed, json_schema_input_type=written)
+    return _named("_or_".join([*names, "list"]), Annotated[many, pydantic.Field(min_length=1), read])
+
+
+def union(*kinds: Any) -> Any:
+    """Any of the types."""
+    return Union[kinds]  # noqa: UP007  # kinds is a tuple, which `|` does not take
+
+
+def axes(kind: type) -> dict[str, Any]:
+    """The axes of a shape or a setting as fields of a model: a value, or a list that makes several cases."""
+    return {each.name: (one_or_more(*values(each)), _declared(each)) for each in fields(kind) if each.name in AXES}
+
+
+def _declared(each: "Field[Any]") -> Any:
+    usual = each.metadata["usual"]
+    default: Any = {} if usual is None else {"default": usual, "validate_default": True}
+    return pydantic.Field(description=each.metadata["doc"], **default)

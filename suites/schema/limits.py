@@ -1,0 +1,121 @@
+"""What a suite says of its limits: how often it measures, what it may use up, and what `bench check` lets pass."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictFloat, StrictInt
+
+from attnbench.suites.schema.kinds import Model
+
+Severity = Literal["fail", "warn", "ignore"]
+_TIMES = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
+_DECIMAL = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_SIZES = {**_DECIMAL, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_BUDGET = rf"^[1-9][0-9]{{0,5}}(\.[0-9]{{1,6}})? ?({'|'.join(_SIZES)})$"
+_NUMBER = r"^[0-9]{1,9}(\.[0-9]{1,6})?"
+_Seconds = Annotated[StrictFloat, Field(ge=0.001, le=1_000_000)]
+_Percent = Annotated[str, Field(pattern=r"^[0-9]{1,4}(\.[0-9]{1,4})?%$", title='a percentage such as "5%"')]
+_Time = Annotated[str, Field(pattern=rf"{_NUMBER} ?({'|'.join(_TIMES)})$", title='a time such as "50us"')]
+_Size = Annotated[str, Field(pattern=rf"{_NUMBER} ?({'|'.join(_SIZES)})$", title='a size such as "1MiB"')]
+_Memory = (
+    Annotated[str, Field(pattern="^(100|[1-9][0-9]?)%$", title='a percentage such as "80%"')]
+    | Annotated[str, Field(pattern=_BUDGET, title='a size such as "4GiB"')]
+    | Annotated[StrictInt, Field(ge=1, le=2**53)]
+)
+
+
+class Measure(Model):
+    """How often to measure."""
+
+    processes: Annotated[StrictInt, Field(ge=1, le=1000)] = 5
+    """Replicates: fresh processes that each measure every case once."""
+    values: Annotated[StrictInt, Field(ge=1, le=100_000)] = 10
+    """At most so many values of a case in a replicate, at least one."""
+    value_ms: Annotated[StrictFloat, Field(ge=0.001, le=60_000)] = 10.0
+    """Milliseconds of calls in one value; one call, if that takes longer."""
+
+
+class Budget(Model):
+    """What the suite may use up."""
+
+    case_s: _Seconds = 60.0
+    """Seconds for the values of one case, over all replicates, the first value and the warm-up in each apart; also for
+    its probe, and for any single call or value."""
+    suite_s: _Seconds = 1800.0
+    """Seconds for the whole suite."""
+    memory: _Memory = "80%"
+    """Bytes for one case: a percentage of the memory that is available, a size, or a number of bytes."""
+
+    def bytes_of(self, available: int) -> int:
+        """The memory budget in bytes, where so many bytes are available."""
+        if isinstance(self.memory, int):
+            return self.memory
+        if self.memory.endswith("%"):
+            return available * int(self.memory[:-1]) // 100
+        return int(_quantity(self.memory, _SIZES))
+
+
+class Exact(Model):
+    """A metric of which any worsening counts."""
+
+    severity: Severity = "fail"
+    """Whether a worsening fails the check, is told, or is nothing."""
+
+
+class TimeLimit(Exact):
+    """How much longer a call may take: what is within either limit passes."""
+
+    relative: _Percent = "15%"
+    """Of the stored time. Two runs at different times differ by what else a machine does."""
+    absolute: _Time = "0ns"
+    """Of one call."""
+    severity: Severity = "warn"
+    """Whether a worsening fails the check, is told, or is nothing."""
+
+    def allows(self, ratio: float, stored_ns: float) -> bool:
+        """Whether a time may be `ratio` times the stored one, which is NaN where only the ratio is known."""
+        absolute_ns = _quantity(self.absolute, _TIMES)
+        return ratio <= 1 + share(self.relative) or (ratio - 1) * stored_ns <= absolute_ns
+
+
+class MemoryLimit(Exact):
+    """How much more memory a call may take: what is within either limit passes."""
+
+    relative: _Percent = "0%"
+    """Of the stored peak, which is the same integer every time."""
+    absolute: _Size = "0B"
+    """Of the peak."""
+
+    def allows(self, peak_bytes: float, stored_bytes: float) -> bool:
+        """Whether a peak may be so large where the stored one is `stored_bytes`."""
+        grown = peak_bytes - stored_bytes
+        return grown <= max(share(self.relative) * stored_bytes, _quantity(self.absolute, _SIZES))
+
+
+class Check(Model):
+    """What `bench check` lets pass."""
+
+    time: TimeLimit = TimeLimit()
+    memory: MemoryLimit = MemoryLimit()
+    work: Exact = Exact()
+    """Pairs allowed and computed, on any machine."""
+    operators: Exact = Exact()
+    """Calls of each operator, where both runs were profiled."""
+    error: Exact = Exact()
+    """The error against the oracle: it may double."""
+
+    def severity(self, metric: str) -> Severity:
+        """What a worsening of a metric means."""
+        limit: Exact = getattr(self, metric)
+        return limit.severity
+
+
+def share(percent: str) -> float:
+    """A percentage as a share of 1."""
+    return float(percent.removesuffix("%")) / 100
+
+
+def _quantity(told: str, units: Mapping[str, float]) -> float:
+    """A number with its unit, in the unit that is 1."""
+    unit = told.lstrip("0123456789. ")
+    return float(told.removesuffix(unit)) * units[unit]
