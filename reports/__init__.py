@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from attnbench.reports.data.frame import Run
+    from attnbench.reports.data.run import Run
 
 
 def load(folder: "Path | str") -> "Run":
@@ -16,6 +16,6 @@ def load(folder: "Path | str") -> "Run":
     """
     from pathlib import Path
 
-    from attnbench.reports.data import frame
+    from attnbench.reports.data.run import load
 
-    return frame.load(Path(folder))
+    return load(Path(folder))

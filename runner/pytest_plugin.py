@@ -57,7 +57,8 @@ class SuiteFile(pytest.Module):
     @cached_property
     def measured(self) -> Mapping[str, "Benchmark"] | str:
         """What the engine measured of the selected cases of this file, in one run, by key; or why it did not."""
-        from attnbench.reports.data import frame, reading
+        from attnbench.reports.data import reading
+        from attnbench.reports.data.run import judged
         from attnbench.reports.export.benchmarks import benchmarks
         from attnbench.runner.execution import engine
         from attnbench.runner.execution.journal import FolderError
@@ -74,7 +75,7 @@ class SuiteFile(pytest.Module):
                 return str(error)
             self.out_of_time = finished.out_of_time
             kept = reading.read(folder)
-            return {each.case: each for each in benchmarks(frame.judged(folder, kept), kept)}
+            return {each.case: each for each in benchmarks(judged(folder, kept), kept)}
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:

@@ -196,6 +196,7 @@ _OURS = {
     r"^a valid number$": "a number",
     r"^a valid (list|tuple)$": "a list",
     r"^a valid string": "text",
+    r"^String should match pattern '(.*)'$": r"text of the form \1",
     r"^a valid boolean": "true or false",
     r"^Field required$": "a value",
 }

@@ -17,7 +17,7 @@ from attnbench.reports.compare import between_revisions, forms, tables
 from attnbench.reports.compare.answer import answer
 from attnbench.reports.compare.gate import STRICT as EVERYTHING
 from attnbench.reports.data.reading import RunError
-from attnbench.reports.decision.verdict import Verdict
+from attnbench.reports.decision.rule import Verdict
 from attnbench.runner.ab import measure as measuring
 from attnbench.runner.ab import paired_timing, revisions
 from attnbench.runner.ab.live_pair import Pair
@@ -373,8 +373,8 @@ def test_noise_demotes_what_would_be_called(tmp_path: Path) -> None:
     found = between_revisions.load(written(tmp_path / "ab", [*LOUD, *SLOWER]))
     assert found.frame.iloc[0]["verdict"] == "inconclusive"
     assert found.frame.iloc[0]["reason"] == "regressed, but the same code against itself differed by 5.1%"
-    assert forms.headline(found, []) == "Too noisy: the same code differed by 5.1%."
-    assert forms.annotations(found, []) == "::warning title=attnbench::Too noisy: the same code differed by 5.1%25.\n"
+    assert forms.headline(found) == "Too noisy: the same code differed by 5.1%."
+    assert forms.annotations(found) == "::warning title=attnbench::Too noisy: the same code differed by 5.1%25.\n"
 
 
 def test_what_the_spread_explains_is_no_noise_of_the_machine(tmp_path: Path) -> None:
@@ -435,7 +435,7 @@ def test_an_interrupted_comparison_says_so(tmp_path: Path) -> None:
     (folder / between_revisions.ROWS).write_text("".join(lines[:-1]) + '{"kind": "pa')
     found = between_revisions.load(folder)
     assert answer(found)[0] == "It was interrupted: what follows is not the whole."
-    assert forms.headline(found, []).startswith(answer(found)[0])
+    assert forms.headline(found).startswith(answer(found)[0])
 
 
 def test_a_comparison_whose_time_ran_out_says_so(tmp_path: Path) -> None:

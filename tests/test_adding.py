@@ -38,11 +38,31 @@ VARIANT = Variant(Mine, source="nobody")
 IMPLEMENTATION = '"""Mine."""\n\nfrom attnbench.variants.kernels.eager import build, predict_bytes, supports\n'
 SUITE = "name: mine\nquestion: Is one file enough?\nshape: {seq_len: 64}\nvariants: [full]\n"
 FORMAT = '"""Mine."""\n\nPASSED_ONLY = False\n\n\ndef write(run, journal):\n    return "mine"\n'
+FIGURE = '''"""Mine."""
+
+from attnbench.reports.drawing import panels
+
+PLACE = 0
+READING = "Mine is read so."
+
+
+def applies(run):
+    return True
+
+
+def draw(run):
+    return panels.blank("Mine", panels.context(run), "It is drawn.")
+'''
 VERB = (
     '"""Mine."""\n\nimport click\n\n\n@click.command()\ndef verb():\n    """Say mine.\n\n    Exit codes: 0 said."""\n'
 )
 BENCH = ["-m", "attnbench.runner"]
 PAGE = ["-c", "from pages import suites, variants; print(variants.text(), *variants.pictures(), suites.text())"]
+REPORT = [
+    "-c",
+    "from pathlib import Path; import rows; from attnbench.reports import load; from attnbench.reports.pages import "
+    "run_report; print(run_report.write(load(rows.write(Path('it'), rows.QUIET))).read_text(), *Path('it').rglob('*'))",
+]
 TRIED = ["-c", "from definitions import CASES, points; print(CASES, points(['mine', 'eager'], (5,), taken=True))"]
 
 
@@ -66,6 +86,8 @@ def copy(tmp_path: Path) -> Path:
         ("suites/mine.yaml", SUITE, [*BENCH, "list"], "  mine: "),
         ("suites/mine.yaml", SUITE, [*BENCH, "validate", "mine"], "1 cases"),
         ("reports/export/formats/mine.py", FORMAT, [*BENCH, "export", "--help"], "mine"),
+        ("reports/figures/mine.py", FIGURE, REPORT, "![mine](figures/mine.svg)\n\nMine is read so."),
+        ("reports/figures/mine.py", FIGURE, REPORT, "it/figures/mine.svg"),
         ("runner/cli/verbs/mine.py", VERB, [*BENCH, "--help"], "  mine      Say mine."),
     ],
 )

@@ -19,10 +19,9 @@ from attnbench.reports.compare import page, tables
 from attnbench.reports.compare.answer import answer
 from attnbench.reports.compare.between_runs import compare
 from attnbench.reports.compare.comparison import COLUMNS, Comparison
-from attnbench.reports.compare.overlay import overlay
-from attnbench.reports.compare.ratios import ratios
+from attnbench.reports.compare.figures import overlay, ratios
 from attnbench.reports.compare.within_run import within
-from attnbench.reports.data import frame
+from attnbench.reports.data.run import load
 from attnbench.reports.decision.decide import Rule, judge
 from attnbench.reports.decision.pairs import unpaired
 from attnbench.reports.decision.power import detectable_at_once
@@ -36,7 +35,7 @@ def compared(
 ) -> Comparison:
     """B compared with A; `environment` is what B's machine has otherwise."""
     folders = run(tmp_path / "a", a), run(tmp_path / "b", replace(b, seed=1), **environment)
-    first, second = map(frame.load, folders)
+    first, second = map(load, folders)
     return compare(first, second, across_machines=across_machines)
 
 
@@ -90,7 +89,7 @@ def test_cases_come_go_and_end(tmp_path: Path) -> None:
     assert told["local_window", 1024]["verdict"] == "error"
     assert told["local_window", 1024]["reason"] == f"out_of_memory: {OOM[1]}"
     assert math.isnan(told["local_window", 1024]["ratio"])
-    back = compare(frame.load(tmp_path / "b"), frame.load(tmp_path / "a"))
+    back = compare(load(tmp_path / "b"), load(tmp_path / "a"))
     again = {(row["label"].split("(")[0], row["seq_len"]): row for _, row in back.frame.iterrows()}
     assert again["local_window", 1024]["verdict"] == "new"
     assert again["full", 2048]["verdict"] == "missing"
@@ -147,7 +146,7 @@ def test_a_run_of_two_commits_differs_as_a_run_and_not_by_its_machine(tmp_path: 
     later = meta["environment"] | {"commit": "bbb"}
     meta["resumed"] = [{"started": meta["started"], "processes": 10, "environment": later, "changed": {}}]
     (a / "run.json").write_text(json.dumps(meta))
-    found = compare(frame.load(a), frame.load(b))
+    found = compare(load(a), load(b))
     assert set(found.frame["reason"]) == {"the runs differ"}
     assert found.how.startswith("The runs differ, so times are not compared")
     assert "the runs differ in commit: aaa, then bbb and aaa" in answer(found)
@@ -249,7 +248,7 @@ def test_a_false_call_is_rare(tmp_path: Path) -> None:
 def test_one_run_is_compared_with_itself(tmp_path: Path, axis: Any, label: str, against: str) -> None:
     eager = Series("full", "eager", at_1024_ns=4e6, exponent=2.0)
     plan = replace(QUIET, series=(eager, FULL, LOCAL), directions=("forward", "training"))
-    found = within(frame.load(run(tmp_path / "run", plan)), axis)
+    found = within(load(run(tmp_path / "run", plan)), axis)
     part = found.frame[found.frame["label"].str.startswith(label) & (found.frame["against"] == against)]
     assert len(part) > 0
     assert (part["case"] != "").all()
@@ -268,7 +267,7 @@ def test_one_run_is_compared_with_itself(tmp_path: Path, axis: Any, label: str, 
 def test_a_ratio_is_called_what_it_is(tmp_path: Path) -> None:
     plain = compared(tmp_path / "plain", QUIET)
     across = compared(tmp_path / "across", QUIET, across_machines=True, cpu="Another CPU")
-    alone = within(frame.load(tmp_path / "plain" / "a"), "variant")
+    alone = within(load(tmp_path / "plain" / "a"), "variant")
     for found, words in (
         (plain, "time of B over time of A"),
         (across, "time over that of the baseline in the same run, B over A"),
@@ -328,9 +327,7 @@ def test_across_machines_only_times_are_advice(tmp_path: Path, monkeypatch: pyte
 
 def test_the_page_and_its_files(tmp_path: Path) -> None:
     found = compared(tmp_path, replace(QUIET, series=(FULL, slower(LOCAL, 1.2))))
-    written = page.write(
-        found, tmp_path / "out", (frame.load(tmp_path / "a"), frame.load(tmp_path / "b")), "bench <compare>"
-    )
+    written = page.write(found, tmp_path / "out", "bench <compare>")
     text = written.read_text()
     assert text.index("slower: ") < text.index("| regressed |") < text.index("| unchanged |")
     assert "bench <compare>" in text
@@ -403,9 +400,11 @@ def test_one_run_has_one_machine(tmp_path: Path) -> None:
 
 def test_a_figure_of_both_runs_holds_both(tmp_path: Path) -> None:
     """Also where A is far from B: the axis has room for it."""
-    a = frame.load(run(tmp_path / "a", QUIET))
-    b = frame.load(run(tmp_path / "b", replace(QUIET, seed=1, series=(slower(FULL, 40.0), slower(LOCAL, 40.0)))))
-    axes = overlay(compare(a, b), a, b).axes[0]
+    a = load(run(tmp_path / "a", QUIET))
+    b = load(run(tmp_path / "b", replace(QUIET, seed=1, series=(slower(FULL, 40.0), slower(LOCAL, 40.0)))))
+    found = compare(a, b)
+    assert found.after is not None
+    axes = overlay(found, found.after).axes[0]
     low, high = axes.get_ylim()
     shown = [float(ns) for line in axes.lines if line.get_marker() == "x" for ns in np.asarray(line.get_ydata())]
     assert sorted(shown) == sorted(a.frame["time_ns"])

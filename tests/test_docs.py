@@ -14,7 +14,7 @@ import yaml
 from click.testing import CliRunner
 
 from attnbench.reports.compare import comparison
-from attnbench.reports.data import frame
+from attnbench.reports.data import frame, reading
 from attnbench.runner.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,7 +80,7 @@ def test_a_fault_of_our_own_does_not_look_like_a_slow_down(monkeypatch: pytest.M
     def broken(folder: Path) -> object:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(frame, "load", broken)
+    monkeypatch.setattr(reading, "read", broken)
     done = CliRunner().invoke(main, ["check", str(tmp_path), "--baseline", "main"])
     assert done.exit_code == 70
     assert "ZeroDivisionError: a bug" in done.output

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from attnbench.reports.data import frame
+from attnbench.reports.data.run import load
 from attnbench.runner.cli import exit_code
 from attnbench.runner.execution import engine
 from attnbench.runner.execution.engine import Finished
@@ -168,7 +168,7 @@ def test_of_a_suite_the_cases_that_are_told_are_measured(tmp_path: Path) -> None
     machine = Machine()
     finished = engine.run(suite, tmp_path / "run", Quiet(), cases=wanted, start_worker=machine.start, now=machine.now)
     assert {row.case for row in finished.rows} == {case.key for case in wanted}
-    run = frame.load(tmp_path / "run").frame
+    run = load(tmp_path / "run").frame
     assert run["case"].tolist() == [case.key for case in wanted]
     assert run["time_ns"].notna().all()
     assert run["speedup"].isna().all(), "their baseline was left out"

@@ -18,7 +18,8 @@ from pytest_benchmark.stats import Stats
 
 from attnbench.reports import export
 from attnbench.reports.data import frame, reading
-from attnbench.reports.export import pytest_rounds
+from attnbench.reports.data.run import judged, load
+from attnbench.reports.export.formats import pytest_benchmark
 from attnbench.reports.tables import tables
 from attnbench.runner.cli import main
 from attnbench.suites import Status
@@ -65,7 +66,7 @@ def folder(tmp_path: Path) -> Path:
 
 def exported(folder: Path, form: str) -> str:
     kept = reading.read(folder)
-    return export.load(form).write(frame.judged(folder, kept), kept)
+    return export.load(form).write(judged(folder, kept), kept)
 
 
 def strict(text: str) -> Any:
@@ -96,7 +97,7 @@ def compare(*words: str | Path, cwd: Path) -> str:
 def test_pytest_benchmark_has_its_keys_and_the_values_of_the_cases_that_passed(folder: Path) -> None:
     told = strict(exported(folder, "pytest-benchmark"))
     assert set(told) == {"machine_info", "commit_info", "benchmarks", "datetime", "version"}
-    kept, run = reading.read(folder), frame.load(folder)
+    kept, run = reading.read(folder), load(folder)
     passed = [each for each in kept.planned if each.case.title not in FAILED]
     assert [each["name"] for each in told["benchmarks"]] == [each.case.title for each in passed]
     for each, planned in zip(told["benchmarks"], passed, strict=True):
@@ -141,7 +142,7 @@ def test_statistics_are_those_of_pytest_benchmark(count: int) -> None:
         [float(chance.randint(1, 3)) for _ in range(count)],
     ):
         expected = theirs(values)
-        found = pytest_rounds.stats(values)
+        found = pytest_benchmark.rounds(values)
         assert list(found) == list(Stats.fields)
         assert found.pop("outliers") == expected.pop("outliers")
         assert found == pytest.approx(expected, rel=1e-12, abs=1e-15)
@@ -168,7 +169,7 @@ def test_github_action_benchmark_has_times_in_ns_and_peaks_in_bytes(folder: Path
     told = strict(exported(folder, "github-action-benchmark"))
     jsonschema.validate(told, SMALLER_IS_BETTER)
     assert len({each["name"] for each in told}) == len(told) == 14
-    table = frame.load(folder).frame
+    table = load(folder).frame
     passed = table[table["status"] == "passed"]
     assert [each["value"] for each in told if each["unit"] == "ns"] == passed["time_ns"].tolist()
     assert [each["value"] for each in told if each["unit"] == "bytes"] == passed["peak_bytes"].tolist()
@@ -183,14 +184,14 @@ def test_github_action_benchmark_has_times_in_ns_and_peaks_in_bytes(folder: Path
 
 
 def test_csv_and_markdown_are_the_tables_of_the_report(folder: Path) -> None:
-    run = frame.load(folder)
+    run = load(folder)
     assert exported(folder, "csv") == tables.csv(run.frame)
     assert exported(folder, "markdown") == tables.markdown(run)
 
 
 def test_json_has_the_table_with_null_where_there_is_no_number(folder: Path) -> None:
     told = strict(exported(folder, "json"))
-    run = frame.load(folder)
+    run = load(folder)
     assert {"name", "command", "environment", "cases"} <= set(told)
     assert [each["case"] for each in told["cases"]] == list(run.frame["case"])
     assert {tuple(each) for each in told["cases"]} == {frame.COLUMNS}

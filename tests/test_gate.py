@@ -15,9 +15,10 @@ from rows import write_on as run
 from attnbench.reports.compare import forms, tables
 from attnbench.reports.compare.between_runs import compare
 from attnbench.reports.compare.comparison import Comparison
-from attnbench.reports.compare.gate import STRICT, findings
-from attnbench.reports.data import baselines, frame
+from attnbench.reports.compare.gate import STRICT, held
+from attnbench.reports.data import baselines
 from attnbench.reports.data.reading import RunError
+from attnbench.reports.data.run import load
 from attnbench.suites import Status
 from attnbench.suites.profile import Operator, Profile
 from attnbench.suites.schema.limits import Check, MemoryLimit, TimeLimit
@@ -36,7 +37,7 @@ def check(*words: str | Path) -> tuple[int, str]:
 
 
 def compared(tmp_path: Path, b: Plan) -> Comparison:
-    return compare(frame.load(run(tmp_path / "a", QUIET)), frame.load(run(tmp_path / "b", b)))
+    return compare(load(run(tmp_path / "a", QUIET)), load(run(tmp_path / "b", b)))
 
 
 @pytest.mark.parametrize(
@@ -108,8 +109,8 @@ def test_what_fails_a_check_stands_in_its_files(tmp_path: Path) -> None:
 
 def test_json_says_how_and_what_was_found_where_nothing_was_compared(tmp_path: Path) -> None:
     none = replace(QUIET, series=(replace(FULL, endings={512: OOM, 1024: OOM}),))
-    found = compare(frame.load(run(tmp_path / "a", none)), frame.load(run(tmp_path / "b", none)))
-    told = json.loads(tables.as_json(found, findings(found, STRICT)))
+    found = compare(load(run(tmp_path / "a", none)), load(run(tmp_path / "b", none)))
+    told = json.loads(tables.as_json(held(found, STRICT)))
     assert told["findings"] == []
     assert told["how"] == found.how
     assert json.loads(tables.as_json(found))["findings"] is None, "nothing is held to a policy"
@@ -176,12 +177,12 @@ def test_limits_are_the_larger_of_share_and_amount() -> None:
 
 def test_operators_are_compared_where_both_were_profiled(tmp_path: Path) -> None:
     folders = run(tmp_path / "a", QUIET), run(tmp_path / "b", replace(QUIET, seed=1))
-    key = frame.load(folders[0]).frame["case"].iloc[0]
+    key = load(folders[0]).frame["case"].iloc[0]
     for folder, copies in zip(folders, (1.0, 2.0), strict=True):
         operators = (Operator("aten::copy_", copies, 10.0, None, 0.0), Operator("aten::mm", 1.0, 5.0, None, 0.0))
         told = Profile(key, Status.PASSED, "", "one", calls=1, call_ns=20.0, operators=operators)
         (folder / "profile.jsonl").write_text(json.dumps(told.to_json()) + "\n")
-    a, b = map(frame.load, folders)
+    a, b = map(load, folders)
     found = compare(a, b)
     row = found.frame[found.frame["case"] == key].iloc[0]
     assert (row["operators"], row["operators_changed"]) == ("regressed", "aten::copy_ 1 to 2")
@@ -236,7 +237,7 @@ def test_the_same_run_gives_the_same_bytes_and_comes_back_whole(tmp_path: Path) 
     assert one.path.read_bytes() == other.path.read_bytes()
     assert one.size < sum(path.stat().st_size for path in folder.iterdir()) / 3
     with baselines.opened("one", tmp_path / "store") as back:
-        assert back.frame.equals(frame.load(folder).frame)
+        assert back.frame.equals(load(folder).frame)
 
 
 @pytest.mark.parametrize("to", ["run.json", "nowhere", "/etc/passwd"])
@@ -315,35 +316,35 @@ def test_a_file_that_is_no_baseline_is_one_clear_error(tmp_path: Path, spoil: st
 def test_annotations_are_the_worst_ten(tmp_path: Path) -> None:
     many = tuple(range(512, 512 + 64 * 12, 64))
     a, b = (replace(plan, lengths=many, series=plan.series[1:]) for plan in (QUIET, SLOW))
-    found = compare(frame.load(run(tmp_path / "a", a)), frame.load(run(tmp_path / "b", b)))
-    lines = forms.annotations(found, findings(found, STRICT)).splitlines()
+    found = compare(load(run(tmp_path / "a", a)), load(run(tmp_path / "b", b)))
+    lines = forms.annotations(held(found, STRICT)).splitlines()
     assert len(lines) == 10
     assert all(line.startswith("::error title=time regressed::local_window(window=129)/blockwise N=") for line in lines)
 
 
 def test_where_nothing_is_compared_nobody_reads_that_nothing_is_worse(tmp_path: Path) -> None:
     gone = replace(QUIET, series=(replace(FULL, endings=dict.fromkeys(QUIET.lengths, (Status.FAILED, "no"))),))
-    found = compare(frame.load(run(tmp_path / "a", gone)), frame.load(run(tmp_path / "b", gone)))
-    assert forms.headline(found, []) == "Nothing could be compared."
-    assert forms.annotations(found, []) == "::warning title=attnbench::Nothing could be compared.\n"
+    found = compare(load(run(tmp_path / "a", gone)), load(run(tmp_path / "b", gone)))
+    assert forms.headline(found) == "Nothing could be compared."
+    assert forms.annotations(found) == "::warning title=attnbench::Nothing could be compared.\n"
 
 
 def test_annotations_are_escaped(tmp_path: Path) -> None:
     lost = replace(QUIET, series=(FULL, replace(LOCAL, endings={1024: (Status.CRASHED, "50% of\nit::error::died")})))
     found = compared(tmp_path, lost)
-    text = forms.annotations(found, findings(found, STRICT))
+    text = forms.annotations(held(found, STRICT))
     assert text.count("\n") == 1
     assert "50%25 of it::error::died" in text
 
 
 def test_a_summary_and_a_comment_fit_and_lead_with_what_failed(tmp_path: Path) -> None:
     found = compared(tmp_path, SLOW)
-    told = findings(found, STRICT)
-    body = forms.comment(found, told)
+    found = held(found, STRICT)
+    body = forms.comment(found)
     assert body.startswith(f"{forms.MARKER}\n### attnbench: 2 findings that fail, 0 that warn.")
     huge = replace(found, frame=found.frame.loc[found.frame.index.repeat(3000)].reset_index(drop=True))
-    assert len(forms.comment(huge, findings(huge, STRICT))) < forms.COMMENT_CHARACTERS
-    summary = forms.summary(huge, findings(huge, STRICT))
+    assert len(forms.comment(held(huge, STRICT))) < forms.COMMENT_CHARACTERS
+    summary = forms.summary(held(huge, STRICT))
     assert len(summary.encode()) < forms.SUMMARY_BYTES
     assert "more cases, none worse than these, are left out" in summary
     assert re.search(r"^- and \d+ more$", summary, re.MULTILINE), "so are findings"
@@ -352,15 +353,15 @@ def test_a_summary_and_a_comment_fit_and_lead_with_what_failed(tmp_path: Path) -
 def test_every_finding_of_a_case_is_named(tmp_path: Path) -> None:
     one = replace(QUIET, lengths=(1024,), series=(LOCAL,))
     both = replace(one, seed=1, series=(replace(LOCAL, at_1024_ns=1.3e6, bytes_at_1024=2**24),))
-    found = compare(frame.load(run(tmp_path / "a", one)), frame.load(run(tmp_path / "b", both)))
-    text = forms.summary(found, findings(found, STRICT))
+    found = compare(load(run(tmp_path / "a", one)), load(run(tmp_path / "b", both)))
+    text = forms.summary(held(found, STRICT))
     assert text.startswith("### attnbench: 2 findings that fail, 0 that warn.")
     assert text.count("- **fail**") == 2
 
 
 def test_peaks_that_read_alike_are_told_in_bytes(tmp_path: Path) -> None:
     more = replace(QUIET, seed=1, series=(FULL, replace(LOCAL, bytes_at_1024=2**23 + 64)))
-    told = [each.told for each in findings(compared(tmp_path, more), STRICT) if each.metric == "memory"]
+    told = [each.told for each in held(compared(tmp_path, more), STRICT).findings or () if each.metric == "memory"]
     assert sorted(told) == ["4,194,304 B to 4,194,336 B", "8,388,608 B to 8,388,672 B"]
 
 
@@ -402,7 +403,7 @@ def test_a_mistake_in_a_policy_names_its_option(tmp_path: Path, words: tuple[str
 
 def test_junit_skips_what_is_open(tmp_path: Path) -> None:
     found = compared(tmp_path, replace(QUIET, seed=1, process_sd=0.2))
-    (suite,) = ElementTree.fromstring(forms.junit(found, [])).iter("testsuite")
+    (suite,) = ElementTree.fromstring(forms.junit(found)).iter("testsuite")
     skipped = [each.get("message") for each in suite.iter("skipped")]
     assert suite.get("skipped") == str(len(skipped)) == str((found.frame["verdict"] == "inconclusive").sum())
     assert all(str(each).startswith("inconclusive: ") for each in skipped)
@@ -410,9 +411,9 @@ def test_junit_skips_what_is_open(tmp_path: Path) -> None:
 
 def test_junit_skips_what_has_nothing_to_compare(tmp_path: Path) -> None:
     fat = run(tmp_path / "b", replace(FAT, lengths=(1024,)), cpu="Another")
-    found = compare(frame.load(run(tmp_path / "a", replace(QUIET, lengths=(1024,)))), frame.load(fat))
+    found = compare(load(run(tmp_path / "a", replace(QUIET, lengths=(1024,)))), load(fat))
     assert set(found.frame["verdict"]) == {"incomparable"}
-    suite = ElementTree.fromstring(forms.junit(found, findings(found, STRICT)))
+    suite = ElementTree.fromstring(forms.junit(held(found, STRICT)))
     assert suite.attrib == {"name": "attnbench", "tests": "2", "failures": "1", "errors": "0", "skipped": "0"}
 
 
@@ -421,7 +422,7 @@ def test_junit_counts_failures_and_errors(tmp_path: Path) -> None:
         SLOW, series=(replace(FULL, endings={512: (Status.CRASHED, "killed \x00 by <SIGSEGV>")}), SLOW.series[1])
     )
     found = compared(tmp_path, plan)
-    suite = ElementTree.fromstring(forms.junit(found, findings(found, STRICT)))
+    suite = ElementTree.fromstring(forms.junit(held(found, STRICT)))
     assert suite.attrib == {"name": "attnbench", "tests": "4", "failures": "2", "errors": "1", "skipped": "0"}
     assert len(suite.findall("testcase/failure")) == 2
     (error,) = suite.findall("testcase/error")

@@ -28,6 +28,8 @@ LEFT_OUT = {
     "attnbench.runner.cli": {"matplotlib", "numpy", "pandas", "pydantic", "scipy", "seaborn", "torch"},
     "attnbench.runner.pytest_plugin": {"matplotlib", "numpy", "pandas", "pydantic", "scipy", "seaborn", "torch"},
 }
+RENDERING = [f"reports/{folder}" for folder in ("text", "tables", "drawing", "figures", "pages", "export")]
+"""What these write was computed before, in `reports/data`: no two outputs can disagree."""
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md"))]
 
 
@@ -191,6 +193,20 @@ def test_variants_import_only_numpy_and_torch() -> None:
 
 def test_reports_never_import_torch() -> None:
     assert findings(sources("reports"), lambda source: third_party(source) & {"torch"}) == {}
+
+
+def test_what_renders_computes_no_statistic() -> None:
+    def computing(source: str) -> set[str]:
+        return {name for name in imported(source) if name.startswith("attnbench.reports.stats")}
+
+    assert computing("from attnbench.reports.stats.statistics import interval")
+    assert findings(sources(*RENDERING), computing) == {}
+    named = ("answer", "cells", "figures", "forms", "page", "tables")
+    compared = [ROOT / f"reports/compare/{name}.py" for name in named]
+    assert findings(compared, computing) == {}
+    words = [path for path in sources(*RENDERING) if path.parent.name not in ("drawing", "figures")]
+    words += [path for path in compared if path.stem != "figures"]
+    assert findings(words, lambda source: third_party(source) & {"numpy", "scipy"}) == {}
 
 
 @pytest.mark.parametrize("name", LEFT_OUT)

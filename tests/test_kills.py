@@ -7,7 +7,7 @@ import pytest
 from killing import UNITS, Found, kill
 from test_run import FIGURES, FILES
 
-from attnbench.reports.data import frame
+from attnbench.reports.data.run import load
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -23,6 +23,6 @@ def test_nothing_is_lost_however_a_run_is_killed(tmp_path: Path) -> None:
         assert len((out / "samples.jsonl").read_text().splitlines()) == UNITS
         assert sorted(path.name for path in out.iterdir()) == FILES
         assert sorted(path.name for path in (out / "figures").iterdir()) == FIGURES
-        run = frame.load(out).frame
+        run = load(out).frame
         assert set(run["status"]) == {"passed"}
         assert set(run["processes"]) == {2}

@@ -21,10 +21,10 @@ from test_run import FILES as RUN_FILES
 from test_run import HERE, bench
 
 from attnbench.reports.data import reading
-from attnbench.reports.data.frame import load
 from attnbench.reports.data.reading import RunError
-from attnbench.reports.figures import drawing
-from attnbench.reports.figures import operators as profile_figures
+from attnbench.reports.data.run import load
+from attnbench.reports.drawing import saving
+from attnbench.reports.figures import profile as profile_figure
 from attnbench.reports.pages import profile, run_report
 from attnbench.runner.cli import exit_code
 from attnbench.runner.execution import engine
@@ -363,7 +363,7 @@ def test_what_could_not_be_profiled_is_told(tmp_path: Path) -> None:
 def test_lengths_are_thinned_where_bars_are_many(tmp_path: Path) -> None:
     series = tuple(replace(rows.LOCAL, parameters={"window": w}) for w in range(3, 41, 2))
     folder = written(tmp_path, rows.Plan((rows.FULL, *series), (256, 512, 1024, 2048, 4096, 8192)), made)
-    drawing.save({"it": lambda: profile_figures.bars(load(folder), reading.profiles(folder))}, tmp_path)
+    saving.save({"it": lambda: profile_figure.draw(load(folder))}, tmp_path)
     bars = words(tmp_path / "figures" / "it.svg")
     assert bars.count("1.0 ms") == 2 * 20
     assert "8K" in bars

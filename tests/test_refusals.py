@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from matplotlib.figure import Figure
 from refusing import Refusal, begun, can_refuse, told
 
-from attnbench.reports.figures import drawing
+from attnbench.reports.drawing import saving
 from attnbench.runner.cli import common, main
 from attnbench.runner.cli.verbs import doctor
 from attnbench.runner.machine import system_errors
@@ -84,7 +84,7 @@ def test_a_font_that_cannot_be_read_is_an_error_of_the_disk(tmp_path: Path, afte
 
     usual = sys.unraisablehook
     with pytest.raises(OSError, match="Input/output error"):
-        drawing.save({"drawn": draw}, tmp_path)
+        saving.save({"drawn": draw}, tmp_path)
     assert sys.unraisablehook is usual
 
 

@@ -14,15 +14,13 @@ import rows
 from settings import pattern_of
 from test_reports_tables import cells
 
-from attnbench.reports.data.frame import Run, load
-from attnbench.reports.data.settings import settings
-from attnbench.reports.figures import drawing
-from attnbench.reports.figures.style import STYLE
+from attnbench.reports import figures
+from attnbench.reports.data.run import Run, load
+from attnbench.reports.data.sweeps import Sweep, common_density
+from attnbench.reports.drawing.style import STYLE
 from attnbench.reports.pages import run_report
 from attnbench.reports.stats import crossover
 from attnbench.reports.stats.crossover import ALWAYS, CROSSES, NEVER, UNCLEAR
-from attnbench.reports.summary import directions, threads
-from attnbench.reports.summary.sweeps import Sweep, common_density, doubling, exponent, limit, line, realised, sweeps
 from attnbench.reports.tables import tables
 from attnbench.reports.text import cells as written
 from attnbench.reports.text.answer import answer
@@ -57,7 +55,7 @@ SWEPT = rows.Plan((rows.FULL, *LINEAR, *LEVEL, *BLOCKS), (N,), name="sweep", pro
 def swept(tmp_path: Path, plan: rows.Plan = SWEPT) -> tuple[Run, dict[str, Sweep]]:
     """A run, and its sweeps by name."""
     run = load(rows.write(tmp_path, plan))
-    return run, {each.name: each for each in sweeps(run, settings(run.frame)[0])}
+    return run, {each.name: each for each in run.results[0].sweeps}
 
 
 def test_sweeps_are_what_varies_keys(tmp_path: Path) -> None:
@@ -65,7 +63,7 @@ def test_sweeps_are_what_varies_keys(tmp_path: Path) -> None:
     assert list(found) == ["local_window/blockwise", "local_window/sdpa_masked", "block_local/blockwise"]
     one = found["local_window/blockwise"]
     assert one.keys == pytest.approx([keys("local_window", window=window) for window in WINDOWS])
-    assert (one.seq_len, one.baseline, one.baseline_keys) == (N, "full/sdpa", N)
+    assert (one.seq_len, one.against, one.baseline["keys"].tolist()) == (N, "full/sdpa", [N])
     assert found["block_local/blockwise"].keys.tolist() == [32, 128, 512]
 
 
@@ -78,7 +76,7 @@ def test_a_grid_of_two_numbers_is_a_sweep_for_each_value_of_the_one_that_moves_f
     ]
     _, found = swept(tmp_path, replace(SWEPT, series=(rows.FULL, *grid)))
     assert list(found) == ["local_window/blockwise", "local_window(dilation=2)/blockwise"]
-    assert [limit(each).kind for each in found.values()] == [ALWAYS, NEVER]
+    assert [each.limit.kind for each in found.values()] == [ALWAYS, NEVER]
 
 
 def test_a_window_that_grows_to_both_sides_is_one_sweep(tmp_path: Path) -> None:
@@ -86,24 +84,24 @@ def test_a_window_that_grows_to_both_sides_is_one_sweep(tmp_path: Path) -> None:
         rows.Series("truncated", "blockwise", {"left": side, "right": side}, at_1024_ns=1e6) for side in (16, 64, 256)
     ]
     _, found = swept(tmp_path, replace(SWEPT, series=(rows.FULL, *both)))
-    assert [len(each.rows) for each in found.values()] == [3]
+    assert [len(each.frame) for each in found.values()] == [3]
 
 
 def test_the_limit_the_growth_the_doubling_and_what_is_realised(tmp_path: Path) -> None:
     _, found = swept(tmp_path)
     linear, level, blocks = found.values()
-    assert limit(linear).kind == CROSSES
-    assert limit(linear)[1:4] == pytest.approx((512, 512, 512))
-    assert (limit(level).kind, limit(blocks).kind) == (NEVER, ALWAYS)
-    assert float(exponent(linear).mean) == pytest.approx(1)
-    assert float(exponent(level).mean) == pytest.approx(0, abs=1e-9)
-    assert doubling(linear).at == pytest.approx(2 * linear.keys[0])
-    assert doubling(level).kind == NEVER
+    assert linear.limit.kind == CROSSES
+    assert linear.limit[1:4] == pytest.approx((512, 512, 512))
+    assert (level.limit.kind, blocks.limit.kind) == (NEVER, ALWAYS)
+    assert float(linear.exponent.mean) == pytest.approx(1)
+    assert float(level.exponent.mean) == pytest.approx(0, abs=1e-9)
+    assert linear.doubling.at == pytest.approx(2 * linear.keys[0])
+    assert level.doubling.kind == NEVER
     density = common_density([linear, level, blocks])
     assert density == pytest.approx(32 / N)
     for share in (32 / N, 0.1, 0.4):
-        assert float(np.exp(realised(linear, share).mean)) == pytest.approx(0.5)
-        assert float(np.exp(realised(level, share).mean)) == pytest.approx(0.8 * share)
+        assert float(np.exp(linear.realised_at(share).mean)) == pytest.approx(0.5)
+        assert float(np.exp(level.realised_at(share).mean)) == pytest.approx(0.8 * share)
 
 
 def test_a_straight_line_through_times(tmp_path: Path) -> None:
@@ -113,12 +111,12 @@ def test_a_straight_line_through_times(tmp_path: Path) -> None:
     bent = windows("eager", [1e3 * each**2 for each in reached])
     plan = rows.Plan((*series, *bent), (N,), process_sd=0.01, value_sd=0.0, processes=9)
     run, found = swept(tmp_path, plan)
-    fixed, per_key, misfit = line(found["local_window/blockwise"])
+    fixed, per_key, misfit = found["local_window/blockwise"].line
     assert fixed.low < 3e6 < fixed.high
     assert per_key.low < 2e3 < per_key.high
     assert per_key.high - per_key.low < 200
     assert misfit < 0.04
-    assert line(found["local_window/eager"]).misfit > 0.5
+    assert found["local_window/eager"].line.misfit > 0.5
     told = next(each for each in answer(run) if "a call takes about" in each)
     assert re.search(
         r"about (2\.9\d+|3\.0\d*) ms \+ (1\.9\d*|2\.0\d*) us ±\d\.\d% a key with local_window/blockwise\.$", told
@@ -196,14 +194,14 @@ def test_processes_that_disagree_are_counted_by_what_they_say() -> None:
 
 def test_an_interval_holds_the_truth(tmp_path: Path) -> None:
     _, found = swept(tmp_path, replace(SWEPT, process_sd=0.03, value_sd=0.02, processes=9))
-    _, at, low, high, *_ = limit(found["local_window/blockwise"])
+    _, at, low, high, *_ = found["local_window/blockwise"].limit
     assert 400 < low < at < high < 640
     assert low < 512 < high
 
 
 def test_without_a_baseline_nothing_is_compared(tmp_path: Path) -> None:
     run, found = swept(tmp_path, replace(SWEPT, baseline=None))
-    assert {limit(each).kind for each in found.values()} == {""}
+    assert {each.limit.kind for each in found.values()} == {""}
     told = "\n".join(answer(run))
     assert "time grows with k keys per query" in told
     assert "faster than" not in told
@@ -246,13 +244,13 @@ def test_lengths_and_keys_are_both_answered(tmp_path: Path) -> None:
     told = "\n".join(answer(run))
     assert "at N = 1024, faster than full: local_window up to 512.0" in told
     assert "time grows as N^2.00" in told
-    assert drawing.of(run) == ["time", "memory", "speedup", "time_by_keys", "speedup_by_keys", "patterns"]
+    assert [*figures.of(run)] == ["time", "memory", "speedup", "time_by_keys", "speedup_by_keys", "patterns"]
 
 
 def test_a_baseline_that_failed_leaves_the_rest(tmp_path: Path) -> None:
     gone = replace(rows.FULL, endings={N: rows.TIMED_OUT})
     run, found = swept(tmp_path, replace(SWEPT, series=(gone, *LINEAR)))
-    assert {each.baseline for each in found.values()} == {""}
+    assert {each.against for each in found.values()} == {""}
     assert "faster than" not in "\n".join(answer(run))
 
 
@@ -270,7 +268,7 @@ DIRECTIONS = rows.Plan(
 
 def test_what_gradients_cost(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, DIRECTIONS))
-    found = {(each.name, each.direction): float(np.exp(each.time.mean)) for each in directions.ratios(run)}
+    found = {(each.name, each.direction): float(np.exp(each.time.mean)) for each in run.gradients}
     assert found == {
         ("full/sdpa", "backward"): pytest.approx(2),
         ("local_window(window=129)/blockwise", "backward"): pytest.approx(4),
@@ -289,7 +287,7 @@ def test_what_gradients_cost(tmp_path: Path) -> None:
 
 def test_one_direction_is_compared_with_nothing(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, replace(DIRECTIONS, directions=("training",))))
-    assert directions.ratios(run) == []
+    assert run.gradients == ()
     assert "against forward" not in tables.markdown(run)
 
 
@@ -298,7 +296,7 @@ def test_a_series_without_gradients_is_left_out(tmp_path: Path) -> None:
     lost = {each["key"] for each in meta["cases"] if (each["variant"], each["direction"]) == ("full", "training")}
     told = [row for row in rows.rows(DIRECTIONS) if row.case not in lost]
     run = load(rows.write_rows(tmp_path, meta, told))
-    assert ("full/sdpa", "training") not in {(each.name, each.direction) for each in directions.ratios(run)}
+    assert ("full/sdpa", "training") not in {(each.name, each.direction) for each in run.gradients}
     assert cells(tables.markdown(run), "float32, cpu: against forward at N = 2048")["full/sdpa"][1] == ""
 
 
@@ -313,19 +311,20 @@ THREADS = rows.Plan(
 
 def test_what_threads_buy(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, THREADS))
-    found = {(each.name, each.seq_len): each for each in threads.gains(run)}
+    (group,) = run.threads
+    assert (group.fewest, group.most) == (1, 2)
+    found = {(each.name, each.seq_len): each for each in group.gains}
     assert len(found) == 6
     for (name, _), gain in found.items():
-        assert (gain.fewest, gain.most) == (1, 2)
         assert float(np.exp(gain.time.mean)) == pytest.approx(2 if name == "full/sdpa" else np.sqrt(2))
     assert (
         "forward, float32, cpu: from 1 to 2 threads at N = 2048 a call gets faster by 2.000x [2.000, 2.000] for full "
         "and 1.414x [1.414, 1.414] for local_window(window=129)."
     ) in answer(run)
-    assert {str(each) for group in threads.groups(run) for each in group.frame["threads"]} == {"1", "2"}, "auto is 2"
+    assert {str(each) for each in group.frame["threads"]} == {"1", "2"}, "auto is 2"
     table = cells(tables.markdown(run), "forward, float32, cpu: faster with 2 threads than with 1")
     assert table["full/sdpa"] == ["2.000x [2.000, 2.000]"] * 3
-    assert drawing.of(run) == ["time", "memory", "speedup", "time_by_threads", "patterns"]
+    assert [*figures.of(run)] == ["time", "memory", "speedup", "time_by_threads", "patterns"]
 
 
 def test_auto_counts_where_its_number_did_not_pass(tmp_path: Path) -> None:
@@ -333,7 +332,7 @@ def test_auto_counts_where_its_number_did_not_pass(tmp_path: Path) -> None:
     lost = {each["key"] for each in meta["cases"] if (each["variant"], each["threads"]) == ("full", 2)}
     told = [row for row in rows.rows(THREADS) if row.case not in lost]
     run = load(rows.write_rows(tmp_path, meta, told))
-    assert {(each.name, each.most) for each in threads.gains(run)} == {
+    assert {(each.name, group.most) for group in run.threads for each in group.gains} == {
         ("full/sdpa", 2),
         ("local_window(window=129)/blockwise", 2),
     }
@@ -350,8 +349,8 @@ def test_auto_counts_where_its_number_did_not_pass(tmp_path: Path) -> None:
 )
 def test_one_number_of_threads_is_compared_with_nothing(plan: rows.Plan, tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, plan))
-    assert threads.gains(run) == []
-    assert "time_by_threads" not in drawing.of(run)
+    assert [gain for each in run.threads for gain in each.gains] == []
+    assert "time_by_threads" not in figures.of(run)
 
 
 def words(path: Path) -> str:
@@ -374,7 +373,7 @@ SHOWN = {
 def draw(run: Run, name: str, path: Path) -> Path:
     """A figure as SVG."""
     with mpl.rc_context(cast(Any, STYLE)):
-        drawing.FIGURES[name](run).savefig(path, metadata={"Date": None, "Creator": None})
+        figures.load(name).draw(run).savefig(path, metadata={"Date": None, "Creator": None})
     return path
 
 
@@ -383,10 +382,17 @@ def test_a_run_has_the_figures_of_what_it_varies(name: str, tmp_path: Path) -> N
     """Each can be drawn, without a warning, and is the same bytes twice."""
     plan, expected = SHOWN[name]
     run = load(rows.write(tmp_path, plan))
-    assert drawing.of(run) == expected
+    assert [*figures.of(run)] == expected
     for each in {*expected} & {"time_by_keys", "speedup_by_keys", "time_by_threads"}:
         first = draw(run, each, tmp_path / "it.svg").read_bytes()
         assert draw(run, each, tmp_path / "it.svg").read_bytes() == first
+
+
+def test_a_figure_over_keys_leaves_settings_out_where_they_are_very_many(tmp_path: Path) -> None:
+    plan = replace(SWEPT, series=FEW, threads=tuple(range(1, 25)), processes=1)
+    run = load(rows.write(tmp_path, plan))
+    for name in KEYS[:2]:
+        assert "4 more settings are left out" in words(draw(run, name, tmp_path / "it.svg"))
 
 
 def test_a_report_shows_the_figures_of_what_its_run_varies(tmp_path: Path) -> None:
@@ -418,4 +424,4 @@ def test_a_status_stays_a_status(tmp_path: Path) -> None:
     gone = {N: (Status.FAILED, "it raised")}
     run = load(rows.write(tmp_path, replace(SWEPT, series=tuple(replace(each, endings=gone) for each in LINEAR))))
     assert answer(run)[0] == "0 of 6 cases passed."
-    assert drawing.of(run) == ["ranking", "patterns"]
+    assert [*figures.of(run)] == ["ranking", "patterns"]

@@ -12,8 +12,8 @@ import pytest
 import rows
 
 from attnbench.reports.data import frame as frames
-from attnbench.reports.data.frame import Run, load
 from attnbench.reports.data.reading import RunError
+from attnbench.reports.data.run import Run, load
 from attnbench.reports.pages import run_report
 from attnbench.reports.text import cells
 from attnbench.suites import Probe, Sample, Status
@@ -315,7 +315,7 @@ def test_an_unreadable_line_is_named(tmp_path: Path, line: str, problem: str) ->
         ({"name": "a\x07b"}, r"name: expected .* no control characters among them, found \"a.u0007b\""),
         ({"environment": {"commit": 3}}, "environment.commit: expected a text"),
         ({"suite": {"check": {"time": 5}}}, "suite.check.time: expected a mapping"),
-        ({"suite": {"check": {"time": {"relative": "much"}}}}, "suite.check.time.relative: expected a percentage"),
+        ({"suite": {"check": {"time": {"relative": "much"}}}}, "suite.check.time.relative: expected text of the form"),
         ({"resumed": [{}]}, r"resumed.0..started: expected a value, found none"),
         ({"seed": float("nan")}, "expected JSON, found a mistake: NaN"),
         ({"patterns": [{"label": "full", "n": 0, "rows": []}]}, r"patterns.0..n: expected an integer from 1"),

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import rows
 
-from attnbench.reports.data.frame import load
+from attnbench.reports import figures
 from attnbench.reports.data.reading import RunError
-from attnbench.reports.figures import drawing
+from attnbench.reports.data.run import load
+from attnbench.reports.drawing.style import STYLE, looks
 from attnbench.reports.figures.patterns import thumbnail
-from attnbench.reports.figures.style import STYLE, looks
 from attnbench.reports.pages import run_report
 from attnbench.suites import Status
 
@@ -77,8 +77,8 @@ def test_every_kind_of_run_has_its_files(tmp_path: Path, name: str) -> None:
 
 def test_what_figures_say(tmp_path: Path) -> None:
     folder = rows.write(tmp_path, PLANS["failing"])
-    drawing.write(load(folder), folder)
-    told = {name: words(folder / "figures" / f"{name}.svg") for name in drawing.of(load(folder))}
+    figures.write(load(folder), folder)
+    told = {name: words(folder / "figures" / f"{name}.svg") for name in figures.of(load(folder))}
     for name in ("time", "memory", "speedup"):
         for text in ("forward", "training", "full/sdpa", "local_window(window=129)/blockwise", "OOM", "512", "1K"):
             assert text in told[name], (name, text)
@@ -110,7 +110,7 @@ def test_what_figures_say(tmp_path: Path) -> None:
 def test_what_a_figure_says_of_an_odd_run(tmp_path: Path, name: str, figure: str, text: str) -> None:
     run = load(rows.write(tmp_path, PLANS[name]))
     with mpl.rc_context(cast(Any, STYLE)):
-        drawing.FIGURES[figure](run).savefig(tmp_path / "it.svg")
+        figures.load(figure).draw(run).savefig(tmp_path / "it.svg")
     assert text in words(tmp_path / "it.svg")
 
 
@@ -126,7 +126,7 @@ def test_a_rebuild_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_a_figure_of_very_many_settings_says_what_it_leaves_out(tmp_path: Path) -> None:
     plan = rows.Plan((rows.FULL,), (512, 1024), processes=1, threads=tuple(range(1, 25)))
     folder = rows.write(tmp_path, plan)
-    drawing.write(load(folder), folder)
+    figures.write(load(folder), folder)
     for name in ("time", "memory"):
         assert "4 more settings are left out; table.csv has them." in words(folder / "figures" / f"{name}.svg")
 
@@ -135,13 +135,13 @@ def test_text_of_others_is_no_formula(tmp_path: Path) -> None:
     folder = rows.write(tmp_path, rows.QUIET)
     run = load(folder)
     run.frame["label"] = run.frame["label"].replace("full", r"$\foo$")
-    drawing.write(run, folder)
+    figures.write(run, folder)
     assert r"$\foo$/sdpa" in words(folder / "figures" / "time.svg")
 
 
 def test_drawing_leaves_the_settings_of_matplotlib_alone(tmp_path: Path) -> None:
     before = dict(mpl.rcParams)
-    drawing.write(load(rows.write(tmp_path, PLANS["one_case"])), tmp_path)
+    figures.write(load(rows.write(tmp_path, PLANS["one_case"])), tmp_path)
     assert dict(mpl.rcParams) == before
 
 

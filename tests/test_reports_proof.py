@@ -8,10 +8,11 @@ from click.testing import CliRunner
 from rows import QUIET, meta, write
 
 from attnbench.reports.compare.between_runs import compare
-from attnbench.reports.data.frame import load
-from attnbench.reports.data.proof import COLUMNS
+from attnbench.reports.data.derived import PROOF as COLUMNS
+from attnbench.reports.data.outcomes import outcomes
+from attnbench.reports.data.run import load
 from attnbench.reports.pages import run_report
-from attnbench.reports.text import proof
+from attnbench.reports.text.outcomes import in_part, price
 from attnbench.runner.cli import main
 
 PROVED = replace(QUIET, proved=1.0)
@@ -20,23 +21,23 @@ PROVED = replace(QUIET, proved=1.0)
 def test_what_proofs_took_is_told_with_its_share_of_the_run(tmp_path: Path) -> None:
     run = load(write(tmp_path / "run", PROVED))
     assert run.frame["proof_s"].tolist() == pytest.approx([0.25 + 10 * 0.05] * 4)
-    assert proof.price(run.frame, run.meta) == "Proving took 3.0 s, 1% of the run."
+    assert price(run.outcomes) == "Proving took 3.0 s, 1% of the run."
     assert "Proving took 3.0 s" in run_report.write(run).read_text()
     resumed = {**run.meta, "resumed": [{}]}
-    assert proof.price(run.frame, resumed) == "Proving took 3.0 s.", "nobody knows how long a part of it waited"
+    assert price(outcomes(run.frame, resumed)) == "Proving took 3.0 s.", "nobody knows how long a part of it waited"
 
 
 def test_an_old_run_tells_nothing_of_proofs(tmp_path: Path) -> None:
     run = load(write(tmp_path / "run", QUIET))
     assert run.frame[list(COLUMNS)].isna().all(axis=None)
-    assert proof.price(run.frame, meta(QUIET)) is None
-    assert proof.in_part(run.frame) is None
+    assert price(outcomes(run.frame, meta(QUIET))) == ""
+    assert in_part(run.outcomes) == ""
 
 
 def test_a_report_says_where_not_every_element_was_looked_at(tmp_path: Path) -> None:
-    assert proof.in_part(load(write(tmp_path / "whole", PROVED)).frame) is None
+    assert in_part(load(write(tmp_path / "whole", PROVED)).outcomes) == ""
     run = load(write(tmp_path / "part", replace(QUIET, proved=0.12)))
-    told = proof.in_part(run.frame)
+    told = in_part(run.outcomes)
     assert told is not None
     assert "4 cases" in told
     assert "12%" in told

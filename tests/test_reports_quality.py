@@ -12,8 +12,8 @@ import rows
 from rich.console import Console
 from scipy import stats
 
-from attnbench.reports.data import flags, quality
-from attnbench.reports.data.frame import load
+from attnbench.reports.data import derived, flags
+from attnbench.reports.data.run import load
 from attnbench.reports.pages import run_report
 from attnbench.reports.stats import spread
 from attnbench.reports.stats.statistics import FloatArray, interval
@@ -207,7 +207,7 @@ def test_one_throttled_sample_flags_the_case(tmp_path: Path) -> None:
         for i in range(4)
         for p in (0, 1)
     ]
-    quality.add(run.frame, run.log_ns, np.array([i for i, _ in told]), [sample for _, sample in told])
+    derived.add(run.frame, run.log_ns, told)
     assert run.frame["flags"].tolist() == ["", "", "throttled", ""]
 
 
@@ -245,7 +245,7 @@ def test_flags_are_shown_and_nothing_is_dropped(tmp_path: Path) -> None:
         "4 of the 4 that passed are flagged (drifting 4, memory_off 2): see the table of flags before use."
         in answer(run)
     )
-    assert "### Flags\n\n| flag | cases |" in run_report.report(run, markdown, {})
+    assert "### Flags\n\n| flag | cases |" in run_report.report(run, markdown)
 
 
 def test_a_run_without_flags_says_so_in_its_table_alone(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import rows
 from rich.console import Console
 
-from attnbench.reports.data.frame import load
+from attnbench.reports.data.run import load
 from attnbench.reports.tables import tables
 from attnbench.reports.text import escape, units
 from attnbench.reports.text.answer import answer

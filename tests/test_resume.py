@@ -14,8 +14,8 @@ from test_engine import SUITE, Answer, FakeWorker, Machine, passed
 from test_run import bench
 
 from attnbench.reports.compare.between_runs import compare
-from attnbench.reports.data import frame
 from attnbench.reports.data.reading import RunError, read
+from attnbench.reports.data.run import Run, load
 from attnbench.reports.pages import run_report
 from attnbench.runner.cli import exit_code, main
 from attnbench.runner.execution import engine, journal
@@ -100,9 +100,9 @@ def change(folder: Path, **facts: Any) -> None:
     (folder / "run.json").write_text(json.dumps(meta(folder) | facts))
 
 
-def unescaped(run: frame.Run) -> str:
+def unescaped(run: Run) -> str:
     """The report of a run as one reads it."""
-    return run_report.report(run, "", {}).replace("\\", "")
+    return run_report.report(run, "").replace("\\", "")
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +241,7 @@ def test_what_there_was_no_time_for_is_measured(tmp_path: Path, whole: tuple[Pat
     assert exit_code.of(finished.rows, out_of_time=False) == exit_code.OK
     done = [row for row in lines(tmp_path / "run") if row["status"] != "skipped"]
     assert sorted((row["case"], row.get("replicate", -1)) for row in done) == units(whole[0])
-    assert set(frame.load(tmp_path / "run").frame["status"]) == {"passed"}
+    assert set(load(tmp_path / "run").frame["status"]) == {"passed"}
 
 
 def test_each_part_has_the_whole_time_of_the_suite(tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_what_was_timed_in_different_parts_is_not_compared(tmp_path: Path) -> No
     resume(Machine(), tmp_path / "run")
     parts = {(row["replicate"], row["part"]) for row in lines(tmp_path / "run") if row["kind"] == "sample"}
     assert parts == {(replicate, part) for replicate in range(3) for part in (1, 2)}
-    table = frame.load(tmp_path / "run").frame
+    table = load(tmp_path / "run").frame
     assert set(table["processes"]) == {3}
     assert set(table.loc[table["speedup"].isna(), "variant"]) == {"local_window"}
     assert set(table.loc[table["speedup"].notna(), "variant"]) == {"full"}
@@ -352,7 +352,7 @@ def test_another_machine_is_refused_unless_told_otherwise(tmp_path: Path, name: 
     (part,) = meta(tmp_path / "run")["resumed"]
     assert list(part["changed"]) == [f"environment.{told}"]
     assert meta(tmp_path / "run")["environment"][name] == was, "what it began with"
-    alike = frame.load(tmp_path / "run")
+    alike = load(tmp_path / "run")
     assert f": 3 processes in all. Changed since: environment.{told} was" in unescaped(alike)
     comparison = compare(alike, alike)
     assert list(comparison.differences) == [told], "a run of two machines is comparable with none"
@@ -377,7 +377,7 @@ def test_a_run_goes_on_with_another_suite_if_told_to(tmp_path: Path) -> None:
         assert sorted(journal.samples.get(each.key, {})) == wanted
         for replicate, sample in journal.samples.get(each.key, {}).items():
             assert len(sample.values_ns) == (2 if replicate in done else 3)
-    assert "Changed since: suite.shape.seq_len[0] was 16, then 32;" in unescaped(frame.load(tmp_path / "run"))
+    assert "Changed since: suite.shape.seq_len[0] was 16, then 32;" in unescaped(load(tmp_path / "run"))
 
 
 def test_another_suite_that_is_narrowed_keeps_its_other_cases_for_another_time(tmp_path: Path) -> None:
@@ -386,7 +386,7 @@ def test_another_suite_that_is_narrowed_keeps_its_other_cases_for_another_time(t
     resume(Machine(), tmp_path / "run", suite=other, anyway=True, narrow=Narrowing(seq_len=(128,)).of)
     assert {each.case.setting.shape.seq_len for each in read(tmp_path / "run").planned} == {16, 32, 64, 128, 256}
     resume(Machine(), tmp_path / "run")
-    assert set(frame.load(tmp_path / "run").frame["status"]) == {"passed"}
+    assert set(load(tmp_path / "run").frame["status"]) == {"passed"}
 
 
 def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
@@ -655,7 +655,7 @@ def test_a_case_that_finds_no_worker_is_told_and_measured_when_the_run_goes_on(
     assert (tmp_path / "run" / "samples.jsonl").read_bytes().startswith(before)
     again = struck.case, struck.replicate if isinstance(struck, Sample) else -1
     assert units(tmp_path / "run") == sorted([*units(whole[0]), again])
-    assert set(frame.load(tmp_path / "run").frame["status"]) == {"passed"}
+    assert set(load(tmp_path / "run").frame["status"]) == {"passed"}
 
 
 def test_a_profile_that_finds_no_worker_is_made_when_the_run_goes_on(tmp_path: Path) -> None:

@@ -14,11 +14,9 @@ import pytest
 import rows
 from benchmarks import fuzz_runs
 
-from attnbench.reports.data import frame
-from attnbench.reports.data.settings import settings
-from attnbench.reports.figures import drawing
+from attnbench.reports.data.run import load
+from attnbench.reports.drawing import saving
 from attnbench.reports.pages import run_report
-from attnbench.reports.summary.sweeps import sweeps
 from attnbench.suites import Probe
 
 MUTANTS = 60
@@ -36,7 +34,7 @@ def test_what_is_not_changed_ends_well(sources: list[Path], tmp_path: Path) -> N
 
 @pytest.mark.parametrize("part", range(4))
 def test_mutants_end_well(sources: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
-    monkeypatch.setattr(drawing, "_METADATA", {"svg": {"Date": None, "Creator": None}})
+    monkeypatch.setattr(saving, "_METADATA", {"svg": {"Date": None, "Creator": None}})
     for index in range(part, MUTANTS, 4):
         told, found = fuzz_runs.problems(f"test:{index}", sources, tmp_path / str(index))
         assert found == [], told
@@ -80,7 +78,7 @@ def test_a_peak_of_zero_has_no_place_on_a_logarithmic_axis(tmp_path: Path, plan:
         if not some or row["case"] == keys[0]:
             row["peak_bytes"] = 0
 
-    run = frame.load(probed(tmp_path, nothing, plan))
+    run = load(probed(tmp_path, nothing, plan))
     assert (run.frame["peak_bytes"] == 0).sum() == (1 if some else len(keys))
     assert run_report.write(run).exists()
 
@@ -90,7 +88,7 @@ def test_no_pairs_make_no_ratios(tmp_path: Path, plan: rows.Plan) -> None:
     def nothing(row: dict[str, Any]) -> None:
         row |= {"allowed_pairs": 0, "computed_pairs": 0, "flops": 0}
 
-    run = frame.load(probed(tmp_path, nothing, plan))
+    run = load(probed(tmp_path, nothing, plan))
     assert run.frame[["bound_speedup", "realised", "waste", "roof_share"]].isna().all(axis=None)
     assert (run.frame["allowed_pairs"] == 0).all()
     assert run_report.write(run).exists()
@@ -106,10 +104,10 @@ def test_a_sweep_leaves_out_what_has_no_pairs(tmp_path: Path, pairs: int | None)
         if row["case"] == left_out:
             row["allowed_pairs"] = pairs
 
-    run = frame.load(probed(tmp_path, nothing, plan))
-    (setting,) = settings(run.frame)
-    (swept,) = sweeps(run, setting)
-    assert left_out not in list(run.frame.loc[swept.rows, "case"])
+    run = load(probed(tmp_path, nothing, plan))
+    (results,) = run.results
+    (swept,) = results.sweeps
+    assert left_out not in list(swept.frame["case"])
     assert run_report.write(run).exists()
 
 
@@ -135,7 +133,7 @@ def test_a_home_that_cannot_be_written_is_no_matter(tmp_path: Path, place: str) 
 
 
 def test_a_folder_that_the_user_has_set_stays(tmp_path: Path) -> None:
-    code = "import os, attnbench.reports.figures.drawing; print(os.environ['MPLCONFIGDIR'])"
+    code = "import os, attnbench.reports.drawing.saving; print(os.environ['MPLCONFIGDIR'])"
     environment = {**os.environ, "MPLCONFIGDIR": str(tmp_path / "mine")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert (done.stdout.strip(), done.stderr) == (str(tmp_path / "mine"), "")

@@ -20,7 +20,7 @@ from matplotlib.image import imread
 from settings import case_of, pattern_of
 
 from attnbench import variants
-from attnbench.reports.figures import pattern_image
+from attnbench.reports.drawing import pattern_image
 from attnbench.runner.cli import main
 from attnbench.runner.execution import pattern_images
 from attnbench.runner.show import check_variant, describe

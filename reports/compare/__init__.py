@@ -1,4 +1,4 @@
 """Comparisons of two runs, two revisions, or the cases of one run: verdicts, gate, page and formats."""
 
 # Some modules here import matplotlib, whose folder must be set before.
-from attnbench.reports.figures import matplotlib_folder as matplotlib_folder
+from attnbench.reports import drawing as drawing

@@ -1,15 +1,13 @@
 """The result of a comparison in sentences."""
 
-import numpy as np
+import math
 
 from attnbench.reports.compare.cells import change, title
 from attnbench.reports.compare.comparison import Comparison, Ratio
-from attnbench.reports.data.settings import varied
-from attnbench.reports.decision.verdict import COMPARED, Verdict
+from attnbench.reports.decision.rule import COMPARED, Verdict
 from attnbench.reports.text import escape
 from attnbench.reports.text.phrases import listed
 from attnbench.suites import fingerprint
-from attnbench.variants import AXES
 
 _MOST_NAMED = 5
 _METRICS = {"verdict": "time", "memory": "peak memory", "work": "work", "operators": "operators", "error": "error"}
@@ -43,14 +41,8 @@ def _none(comparison: Comparison) -> str:
 
 
 def _axes(comparison: Comparison) -> list[str]:
-    """The axes in which every case that A alone has differs from every one that B alone has."""
-    verdicts = comparison.frame["verdict"]
-    sides = [comparison.frame[verdicts == each.value] for each in (Verdict.MISSING, Verdict.NEW)]
-    if any(side.empty for side in sides):
-        return []
-    values = {name: [list(dict.fromkeys(map(str, side[name]))) for side in sides] for name in AXES}
-    apart = {name: pair for name, pair in values.items() if not {*pair[0]} & {*pair[1]}}
-    told = [f"{name} is {listed(a)} in A and {listed(b)} in B" for name, (a, b) in apart.items()]
+    """The axes in which what A alone has and what B alone has differ."""
+    told = [f"{name} is {listed(a)} in A and {listed(b)} in B" for name, (a, b) in comparison.apart.items()]
     return [f"no case is in both: {'; '.join(told)}"] if told else []
 
 
@@ -66,35 +58,26 @@ def _counts(comparison: Comparison, metric: str) -> str:
 def _changes(comparison: Comparison) -> list[str]:
     """The cases that changed most, or that none did."""
     frame = comparison.worst_first
-    naming = varied(frame)
     told = []
     for verdict, word in ((Verdict.REGRESSED, "slower"), (Verdict.IMPROVED, "faster")):
         part = frame[frame["verdict"] == verdict]
-        named = [f"{title(row, naming)} {change(row)}" for _, row in part.head(_MOST_NAMED).iterrows()]
+        named = [f"{title(row, comparison.named)} {change(row)}" for _, row in part.head(_MOST_NAMED).iterrows()]
         more = f", and {len(part) - _MOST_NAMED} more" if len(part) > _MOST_NAMED else ""
         told += [f"{word}: {'; '.join(named)}{more}"] if named else []
     lost = frame[frame["verdict"].isin([Verdict.ERROR, Verdict.MISSING])]
-    told += [f"{title(row, naming)}: {row['reason']}" for _, row in lost.head(_MOST_NAMED).iterrows()]
+    told += [f"{title(row, comparison.named)}: {row['reason']}" for _, row in lost.head(_MOST_NAMED).iterrows()]
     if told or not frame["verdict"].isin(COMPARED).any():
         return told
     return ["no case is shown to be slower or faster"]
 
 
 def _together(comparison: Comparison) -> list[str]:
-    """The mean change of all cases of two runs: what a busy machine changes in all of them alike."""
-    ratios = comparison.frame["ratio"].dropna()
-    if len(ratios) < 2 or comparison.ratio is not Ratio.TIMES:
+    """The mean change of all cases of two runs."""
+    if comparison.mean_ratio is None:
         return []
-    mean = float(np.exp(np.log(ratios).mean()))
-    detectable = (
-        float(np.nanmedian(comparison.frame["minimum_detectable"]))
-        if comparison.frame["minimum_detectable"].notna().any()
-        else np.nan
-    )
-    told = f"over all cases together B takes {mean:.3f} times as long as A"
-    return [
-        told + (f"; for the median case a change of {detectable:.1%} could be found" if np.isfinite(detectable) else "")
-    ]
+    told = f"over all cases together B takes {comparison.mean_ratio:.3f} times as long as A"
+    found = f"; for the median case a change of {comparison.median_detectable:.1%} could be found"
+    return [told + (found if math.isfinite(comparison.median_detectable) else "")]
 
 
 def _noise(comparison: Comparison) -> list[str]:

@@ -10,10 +10,11 @@ import pandas as pd
 from attnbench.reports.compare import metrics
 from attnbench.reports.compare.comparison import COLUMNS, METRICS, NUMBERS, Comparison, Ending, lost_or_new
 from attnbench.reports.data.reading import RunError, book
-from attnbench.reports.data.settings import SIZES, cell
+from attnbench.reports.data.settings import SIZES
+from attnbench.reports.data.values import cell
 from attnbench.reports.decision.decide import Decision, Rule, decide
 from attnbench.reports.decision.pairs import largest_shown
-from attnbench.reports.decision.verdict import Verdict
+from attnbench.reports.decision.rule import Verdict
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.records import paired_timing
 from attnbench.suites.schema.limits import Check
@@ -128,17 +129,11 @@ def _told(
     row |= {"case": case.key, "label": label}
     row |= {"against": "", "a_ns": np.nan, "b_ns": np.nan}
     verdict, reason = _verdict(probed, a, b, decision, ended, noise, rule)
-    open_ = decision is None or verdict in (Verdict.ERROR, Verdict.NEW, Verdict.INCOMPARABLE)
-    numbers = (
-        (np.nan, np.nan, np.nan, np.nan, np.nan, 0)
-        if open_ or decision is None
-        else (
-            *(decision.ratio, decision.low, decision.high, decision.minimum_detectable),
-            *(np.nan if decision.p_value is None else decision.p_value, decision.pairs),
-        )
-    )
-    names = ("ratio", "low", "high", "minimum_detectable", "p_value", "processes")
-    row |= {"verdict": verdict.value, "reason": reason, **dict(zip(names, numbers, strict=True))}
+    names = ("ratio", "low", "high", "minimum_detectable")
+    row |= {"verdict": verdict.value, "reason": reason, **dict.fromkeys((*names, "p_value"), np.nan), "processes": 0}
+    if decision is not None and verdict not in (Verdict.ERROR, Verdict.NEW, Verdict.INCOMPARABLE):
+        row |= {name: getattr(decision, name) for name in names} | {"processes": decision.pairs}
+        row["p_value"] = np.nan if decision.p_value is None else decision.p_value
     for side, probe in (("a", a), ("b", b)):
         row |= {f"{side}_{name}": getattr(probe, name) for name in NUMBERS}
     return row

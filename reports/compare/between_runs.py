@@ -1,6 +1,7 @@
 """Two runs compared: cases joined by their identity, times by Welch's t over processes, counts exactly."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,14 @@ from attnbench.reports.compare.comparison import (
     Comparison,
     Ending,
     Ratio,
+    add_times,
     lost_or_new,
     only_in_b,
 )
-from attnbench.reports.data import reading
-from attnbench.reports.data.frame import Run
-from attnbench.reports.decision.decide import Rule, judge
-from attnbench.reports.decision.pairs import Estimates, unpaired
-from attnbench.reports.decision.power import detectable_at_once
-from attnbench.reports.decision.verdict import COMPARED, Verdict
+from attnbench.reports.data.run import Run
+from attnbench.reports.decision.decide import Rule
+from attnbench.reports.decision.pairs import unpaired
+from attnbench.reports.decision.rule import COMPARED, Verdict
 from attnbench.reports.stats.statistics import FEWEST_PROCESSES, BoolArray, FloatArray, IntArray
 from attnbench.suites import Status, fingerprint
 
@@ -62,15 +62,22 @@ def compare(
         apart = _without_ratio(a, log_a) | _without_ratio(b, log_b)
     elif differences:
         apart = dict.fromkeys(frame["case"], f"the {what} differ")
-    _add_times(frame, unpaired(_taken(log_a, at_a), _taken(log_b, at_b)), rule)
+    found = unpaired(_taken(log_a, at_a), _taken(log_b, at_b))
+    add_times(frame, found, rule)
+    few = f"expected at least {FEWEST_PROCESSES} processes in each run"
+    reasons = np.where(found.pairs < FEWEST_PROCESSES, few, "neither a change confirmed nor one excluded")
+    frame["reason"] = np.where(frame["verdict"] == Verdict.INCONCLUSIVE, reasons, "")
+    frame["against"] = ""
     _override(frame, (a, at_a), (b, at_b), apart)
     same = _same_memory(frame, differences.keys() & set(fingerprint.MEMORY))
     metrics.add(frame, same_memory=same)
     if same.any():
-        metrics.add_operators(frame, same, reading.profiles(a.folder), reading.profiles(b.folder))
+        metrics.add_operators(frame, same, a.profiles, b.profiles)
     how = (_RELATIVE if relative else _APART if differences else _ABSOLUTE).format(what=what)
     ratio = Ratio.TO_BASELINES if relative else Ratio.TIMES
-    return Comparison(name or str(a.folder), str(b.folder), frame[list(COLUMNS)], differences, how, rule, ratio=ratio)
+    names = name or str(a.folder), str(b.folder)
+    after = replace(b, frame=b.frame.assign(before_ns=frame["a_ns"].array[: len(b.frame)]))
+    return Comparison(*names, frame[list(COLUMNS)], differences, how, rule, ratio=ratio, after=after)
 
 
 def _same_memory(frame: pd.DataFrame, different: set[str]) -> BoolArray:
@@ -120,19 +127,6 @@ def _without_ratio(run: Run, ratios: FloatArray) -> dict[str, str]:
     baselines = {each["key"] for each in run.meta["cases"] if each["baseline"] == each["key"]}
     known = np.asarray(np.isfinite(ratios).any(axis=1))
     return {case: _IS_BASELINE if case in baselines else _NO_BASELINE for case in run.frame["case"][~known]}
-
-
-def _add_times(frame: pd.DataFrame, found: Estimates, rule: Rule) -> None:
-    verdicts, adjusted = judge(found, rule)
-    frame["verdict"] = [verdict.value for verdict in verdicts]
-    frame["against"] = ""
-    frame["ratio"], frame["low"], frame["high"] = (np.exp(each) for each in found[:3])
-    frame["minimum_detectable"] = detectable_at_once(found.error, found.freedom, rule)
-    frame["p_value"] = np.where(np.isfinite(found.error), adjusted, np.nan)
-    frame["processes"] = found.pairs
-    few = f"expected at least {FEWEST_PROCESSES} processes in each run"
-    reasons = np.where(found.pairs < FEWEST_PROCESSES, few, "neither a change confirmed nor one excluded")
-    frame["reason"] = np.where(frame["verdict"] == Verdict.INCONCLUSIVE, reasons, "")
 
 
 def _override(frame: pd.DataFrame, a: tuple[Run, IntArray], b: tuple[Run, IntArray], apart: Mapping[str, str]) -> None:

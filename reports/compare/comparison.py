@@ -3,13 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from attnbench.reports.decision.decide import Rule
-from attnbench.reports.decision.verdict import COMPARED, ORDER, Verdict
+from attnbench.reports.data.run import Run
+from attnbench.reports.data.settings import varied
+from attnbench.reports.decision.decide import Rule, judge
+from attnbench.reports.decision.pairs import Estimates
+from attnbench.reports.decision.power import detectable_at_once
+from attnbench.reports.decision.rule import COMPARED, ORDER, Verdict
 from attnbench.suites import Status
+from attnbench.suites.schema.limits import Severity
 from attnbench.variants import AXES
 
 IDENTITY = (*("case", "label", "implementation", *AXES),)
@@ -77,9 +84,33 @@ def only_in_b(b: Ending) -> tuple[Verdict, str]:
     return verdict, f"only B has it; {b.status}: {b.reason}"
 
 
+def add_times(frame: pd.DataFrame, found: Estimates, rule: Rule) -> None:
+    """Fill in the verdicts on time and the numbers behind them, from one stage over all cases."""
+    verdicts, adjusted = judge(found, rule)
+    frame["verdict"] = [verdict.value for verdict in verdicts]
+    frame["ratio"], frame["low"], frame["high"] = (np.exp(each) for each in found[:3])
+    frame["minimum_detectable"] = detectable_at_once(found.error, found.freedom, rule)
+    frame["p_value"], frame["processes"] = np.where(np.isfinite(found.error), adjusted, np.nan), found.pairs
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One metric of one case that is worse than a policy allows, or a case that is lost."""
+
+    case: str
+    """The case's key."""
+    title: str
+    metric: str
+    """`time`, `memory`, `work`, `operators`, `error`, or `ended` for a case that is lost."""
+    verdict: Verdict
+    severity: Severity
+    told: str
+    """What changed, in a few words."""
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A comparison of B with A."""
+    """A comparison of B with A, computed once: every table, text, figure and file is a rendering of it."""
 
     a: str
     b: str
@@ -96,6 +127,15 @@ class Comparison:
     ratio: Ratio = Ratio.TIMES
     cut: str = ""
     """Why what was measured is not the whole, in a sentence; empty where it is."""
+    after: Run | None = None
+    """Run B, whose frame has the times of A too, as `before_ns`; None where not two runs are compared."""
+    findings: tuple[Finding, ...] | None = None
+    """The worst first; None where nothing is held to a policy."""
+
+    @property
+    def failing(self) -> list[Finding]:
+        """The findings that fail the check."""
+        return [each for each in self.findings or () if each.severity == "fail"]
 
     @property
     def too_noisy(self) -> bool:
@@ -107,7 +147,7 @@ class Comparison:
         """What is compared with what."""
         return f"Cases of {self.b} against each other" if self.ratio is Ratio.CASES else f"{self.b} against {self.a}"
 
-    @property
+    @cached_property
     def worst_first(self) -> pd.DataFrame:
         """The rows: first what regressed in anything, then by the verdict on time, then by the size of the change."""
         worse = (self.frame[["verdict", *METRICS]] == Verdict.REGRESSED).any(axis=1)
@@ -120,6 +160,33 @@ class Comparison:
         """How many cases have each verdict, the worst first."""
         told = self.frame[metric].value_counts()
         return {verdict.value: int(told[verdict.value]) for verdict in Verdict if verdict.value in told.index}
+
+    @cached_property
+    def named(self) -> set[str]:
+        """The columns that tell its settings apart."""
+        return varied(self.frame)
+
+    @cached_property
+    def mean_ratio(self) -> float | None:
+        """The mean of the ratios of two runs: what a busy machine changes in all cases alike. None below two cases."""
+        ratios = self.frame["ratio"].dropna()
+        if len(ratios) < 2 or self.ratio is not Ratio.TIMES:
+            return None
+        return float(np.exp(np.log(ratios).mean()))
+
+    @cached_property
+    def median_detectable(self) -> float:
+        """The change that could be found in the median case; NaN where none could."""
+        return float(self.frame["minimum_detectable"].median())
+
+    @cached_property
+    def apart(self) -> dict[str, tuple[list[str], list[str]]]:
+        """The axes in which every case that A alone has differs from every one that B alone has, and the values."""
+        sides = [self.frame[self.frame["verdict"] == each.value] for each in (Verdict.MISSING, Verdict.NEW)]
+        if any(side.empty for side in sides):
+            return {}
+        a, b = ({name: list(dict.fromkeys(map(str, side[name]))) for name in AXES} for side in sides)
+        return {name: (a[name], b[name]) for name in AXES if not {*a[name]} & {*b[name]}}
 
     @property
     def compared(self) -> bool:

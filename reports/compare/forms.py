@@ -5,15 +5,13 @@ holds 65,536 characters.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 from attnbench.reports.compare import cells, tables
 from attnbench.reports.compare.answer import answer
-from attnbench.reports.compare.comparison import Comparison
-from attnbench.reports.compare.gate import Finding, failed
-from attnbench.reports.data.settings import varied
-from attnbench.reports.decision.verdict import COMPARED, Verdict
+from attnbench.reports.compare.comparison import Comparison, Finding
+from attnbench.reports.decision.rule import COMPARED, Verdict
 from attnbench.reports.text import escape
 
 MARKER = "<!-- attnbench -->"
@@ -24,9 +22,9 @@ COMMENT_CHARACTERS = 65_536
 _UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]|[\ud800-\udfff]")
 
 
-def headline(comparison: Comparison, found: Sequence[Finding]) -> str:
+def headline(comparison: Comparison) -> str:
     """`2 findings that fail, 1 that warns.`, or that there is none; and what else keeps this from being an answer."""
-    told = [*doubts(comparison), *([_counted(found)] if found else [])] or [
+    told = [*doubts(comparison), *([_counted(comparison)] if comparison.findings else [])] or [
         "Nothing is shown to be worse than allowed."
     ]
     untimed = comparison.compared and not comparison.frame["verdict"].isin(COMPARED).any()
@@ -42,15 +40,16 @@ def doubts(comparison: Comparison) -> list[str]:
     ]
 
 
-def _counted(found: Sequence[Finding]) -> str:
-    fails = len(failed(found))
-    warns = len(found) - fails
+def _counted(comparison: Comparison) -> str:
+    fails = len(comparison.failing)
+    warns = len(comparison.findings or ()) - fails
     failing = "1 finding that fails" if fails == 1 else f"{fails} findings that fail"
     return f"{failing}, {warns} that warn{'s' if warns == 1 else ''}."
 
 
-def bullets(found: Sequence[Finding], most: int | None = None) -> str:
+def bullets(comparison: Comparison, most: int | None = None) -> str:
     """The findings as a list in Markdown; with `most`, so many of them and how many more there are."""
+    found = comparison.findings or ()
     shown = found[:most]
     lines = [
         f"- **{each.severity}** {escape.text(each.title)}: {each.metric} {escape.text(each.told)}" for each in shown
@@ -59,35 +58,36 @@ def bullets(found: Sequence[Finding], most: int | None = None) -> str:
     return "\n".join([*lines, *([f"- and {left_out} more"] if left_out else [])])
 
 
-def annotations(comparison: Comparison, found: Sequence[Finding]) -> str:
+def annotations(comparison: Comparison) -> str:
     """Workflow commands, at most ten: a warning for each doubt, then an error or a warning for each finding."""
     told = [("warning", "attnbench", each) for each in doubts(comparison)]
-    told += [(_kind(each), f"{each.metric} {each.verdict}", f"{each.title}: {each.told}") for each in found]
+    for each in comparison.findings or ():
+        kind = "error" if each.severity == "fail" else "warning"
+        told.append((kind, f"{each.metric} {each.verdict}", f"{each.title}: {each.told}"))
     lines = [f"::{kind} title={_property(title)}::{_message(text)}" for kind, title, text in told]
     return "".join(f"{line}\n" for line in lines[:MOST_ANNOTATIONS])
 
 
-def summary(comparison: Comparison, found: Sequence[Finding] | None) -> str:
+def summary(comparison: Comparison) -> str:
     """A step summary: what was found, in words and as a table, cut off below GitHub's limit."""
-    return _fitting(comparison, found, lambda text: len(text.encode()) < SUMMARY_BYTES)
+    return _fitting(comparison, lambda text: len(text.encode()) < SUMMARY_BYTES)
 
 
-def comment(comparison: Comparison, found: Sequence[Finding] | None) -> str:
+def comment(comparison: Comparison) -> str:
     """The body of a comment on a pull request, with its marker, cut off below GitHub's limit."""
-    return _fitting(comparison, found, lambda text: len(f"{MARKER}\n{text}") < COMMENT_CHARACTERS, f"{MARKER}\n")
+    return _fitting(comparison, lambda text: len(f"{MARKER}\n{text}") < COMMENT_CHARACTERS, f"{MARKER}\n")
 
 
-def junit(comparison: Comparison, found: Sequence[Finding]) -> str:
+def junit(comparison: Comparison) -> str:
     """JUnit's XML: a test case for each case.
 
     What fails the check is a failure, a case that is lost an error; where the time is open or nothing was compared, it
     is skipped.
     """
     by_case: dict[str, list[Finding]] = {}
-    for each in failed(found):
+    for each in comparison.failing:
         by_case.setdefault(each.case, []).append(each)
     frame = comparison.worst_first
-    named = varied(frame)
     lost = sum(any(each.metric == "ended" for each in told) for told in by_case.values())
     idle = set(frame.loc[~comparison.compared_rows & (frame["verdict"] == Verdict.INCOMPARABLE), "case"]) - set(by_case)
     undecided = frame["verdict"].isin([Verdict.INCONCLUSIVE, Verdict.UNSTABLE])
@@ -97,7 +97,7 @@ def junit(comparison: Comparison, found: Sequence[Finding]) -> str:
         "testsuite", {"name": "attnbench", **{name: str(each) for name, each in counts.items()}}
     )
     for _, row in frame.iterrows():
-        name = {"classname": f"attnbench.{row['direction']}", "name": _readable(cells.title(row, named))}
+        name = {"classname": f"attnbench.{row['direction']}", "name": _readable(cells.title(row, comparison.named))}
         case = ElementTree.SubElement(suite, "testcase", name)
         told = by_case.get(row["case"], [])
         if told:
@@ -110,28 +110,22 @@ def junit(comparison: Comparison, found: Sequence[Finding]) -> str:
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _fitting(
-    comparison: Comparison, found: Sequence[Finding] | None, fits: Callable[[str], bool], first: str = ""
-) -> str:
+def _fitting(comparison: Comparison, fits: Callable[[str], bool], first: str = "") -> str:
     """The longest page that fits: with all findings and the whole table, or with fewer rows of both, the worst ones."""
-    most = max(len(comparison.frame), len(found or []))
-    text = _page(comparison, found, most)
+    most = max(len(comparison.frame), len(comparison.findings or ()))
+    text = _page(comparison, most)
     while most > 0 and not fits(text):
         most //= 2
-        text = _page(comparison, found, most)
+        text = _page(comparison, most)
     return first + text
 
 
-def _page(comparison: Comparison, found: Sequence[Finding] | None, most: int) -> str:
+def _page(comparison: Comparison, most: int) -> str:
     """A page; None is found where nothing is held to a policy."""
-    title = "### attnbench" if found is None else f"### attnbench: {headline(comparison, found)}"
+    title = "### attnbench" if comparison.findings is None else f"### attnbench: {headline(comparison)}"
     words = "\n".join(f"- {escape.text(each)}" for each in answer(comparison))
-    parts = [title, bullets(found or [], most), words, tables.markdown(comparison, most) if most else ""]
+    parts = [title, bullets(comparison, most), words, tables.markdown(comparison, most) if most else ""]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _kind(finding: Finding) -> str:
-    return "error" if finding.severity == "fail" else "warning"
 
 
 def _message(text: str) -> str:

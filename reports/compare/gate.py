@@ -1,49 +1,29 @@
-"""The findings of a comparison that violate a policy."""
+"""Holds a comparison to a policy: what is worse than allowed."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pandas as pd
 
 from attnbench.reports.compare import cells
-from attnbench.reports.compare.comparison import Comparison
-from attnbench.reports.data.settings import varied
-from attnbench.reports.decision.verdict import ORDER, Verdict
-from attnbench.suites.schema.limits import Check, Severity, TimeLimit
+from attnbench.reports.compare.comparison import Comparison, Finding
+from attnbench.reports.decision.rule import ORDER, Verdict
+from attnbench.suites.schema.limits import Check, TimeLimit
 
 STRICT = Check(time=TimeLimit(relative="0%", severity="fail"))
 """Every worsening that was shown counts: for arms that were measured together."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One metric of one case that is worse, or a case that is lost."""
+def held(comparison: Comparison, policy: Check, *, times: bool = True) -> Comparison:
+    """The comparison with its findings: all that is worse than the policy allows, and every case that is lost.
 
-    case: str
-    """The case's key."""
-    title: str
-    metric: str
-    """`time`, `memory`, `work`, `operators`, `error`, or `ended` for a case that is lost."""
-    verdict: Verdict
-    severity: Severity
-    told: str
-    """What changed, in a few words."""
-
-
-def findings(comparison: Comparison, policy: Check) -> list[Finding]:
-    """Everything that is worse than the policy allows, and every case that is lost; the worst first.
-
-    What the policy ignores is left out. A case that is missing, or that passed before and does not now, always fails.
+    What the policy ignores is left out, and so are times unless `times`. A case that is missing, or that passed before
+    and does not now, always fails.
     """
-    frame = comparison.worst_first
-    named = varied(frame)
-    found = [each for _, row in frame.iterrows() for each in _of(row, named, policy)]
-    return sorted(found, key=lambda each: (each.severity != "fail", ORDER[each.verdict]))
-
-
-def failed(found: Sequence[Finding]) -> list[Finding]:
-    """Those that fail the check."""
-    return [each for each in found if each.severity == "fail"]
+    found = [each for _, row in comparison.worst_first.iterrows() for each in _of(row, comparison.named, policy)]
+    found = [each for each in found if times or each.metric != "time"]
+    found.sort(key=lambda each: (each.severity != "fail", ORDER[each.verdict]))
+    return replace(comparison, findings=tuple(found))
 
 
 def _of(row: pd.Series, named: set[str], policy: Check) -> Iterator[Finding]:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from attnbench.reports.decision.verdict import Verdict
-from attnbench.reports.stats.statistics import BoolArray, FloatArray, floats
+from attnbench.reports.data.values import floats
+from attnbench.reports.decision.rule import Verdict
+from attnbench.reports.stats.statistics import BoolArray, FloatArray
 from attnbench.suites import Status
 from attnbench.suites.profile import Profile
 

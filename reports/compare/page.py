@@ -8,12 +8,10 @@ from typing import Any
 from attnbench.reports.compare import between_revisions, forms, tables
 from attnbench.reports.compare.answer import answer
 from attnbench.reports.compare.comparison import Comparison
-from attnbench.reports.compare.gate import Finding, findings
-from attnbench.reports.compare.overlay import overlay
-from attnbench.reports.compare.ratios import ratios
+from attnbench.reports.compare.figures import overlay, ratios
+from attnbench.reports.compare.gate import held
 from attnbench.reports.data.files import put
-from attnbench.reports.data.frame import Run
-from attnbench.reports.figures import drawing
+from attnbench.reports.drawing import saving
 from attnbench.reports.text import escape
 from attnbench.suites import fingerprint
 
@@ -30,24 +28,15 @@ _HOW_TO_READ = """\
   are allowed and computed. **Error** is that against the oracle; it may double before it counts."""
 
 
-def write(
-    comparison: Comparison,
-    folder: Path,
-    runs: tuple[Run, Run] | None = None,
-    source: str = "",
-    found: Sequence[Finding] | None = None,
-) -> Path:
-    """Write everything; returns the path of `comparison.md`. With two `runs`, their times share a figure too.
-
-    `source` is the command that made it; `found` is None where nothing is held to a policy.
-    """
+def write(comparison: Comparison, folder: Path, source: str = "") -> Path:
+    """Write everything; returns the path of `comparison.md`. `source` is the command that made it."""
     drawn = {"ratios": partial(ratios, comparison)}
-    if runs is not None:
-        drawn["overlay"] = partial(overlay, comparison, *runs)
-    drawing.save(drawn, folder)
+    if comparison.after is not None:
+        drawn["overlay"] = partial(overlay, comparison, comparison.after)
+    saving.save(drawn, folder)
     put(folder / "comparison.csv", tables.csv(comparison))
-    put(folder / "comparison.json", tables.as_json(comparison, found))
-    return put(folder / "comparison.md", page(comparison, list(drawn), source, found))
+    put(folder / "comparison.json", tables.as_json(comparison))
+    return put(folder / "comparison.md", page(comparison, list(drawn), source))
 
 
 def rebuild(folder: Path) -> Path:
@@ -57,16 +46,16 @@ def rebuild(folder: Path) -> Path:
         RunError: its rows are missing or cannot be read.
     """
     asked, comparison = between_revisions.asked(folder), between_revisions.load(folder)
-    return write(comparison, folder, source=asked.command, found=findings(comparison, asked.policy))
+    return write(held(comparison, asked.policy), folder, asked.command)
 
 
-def page(comparison: Comparison, drawn: Sequence[str], source: str = "", found: Sequence[Finding] | None = None) -> str:
-    """The page as Markdown; `source` and `found` as in `write`."""
+def page(comparison: Comparison, drawn: Sequence[str], source: str = "") -> str:
+    """The page as Markdown, with the figures that were drawn; `source` as in `write`."""
     floor, equivalence = (f"{margin:.0%}" for margin in (comparison.rule.floor, comparison.rule.equivalence))
     how_to_read = _HOW_TO_READ.format(ratio=comparison.ratio, floor=floor, equivalence=equivalence)
     parts = [
         f"# {escape.text(comparison.title, longest=None)}",
-        *([] if found is None else [forms.headline(comparison, found), forms.bullets(found)]),
+        *([] if comparison.findings is None else [forms.headline(comparison), forms.bullets(comparison)]),
         "\n".join(f"- {escape.text(each, longest=None)}" for each in answer(comparison)),
         *(f"![{name}](figures/{name}.svg)" for name in drawn),
         tables.markdown(comparison),

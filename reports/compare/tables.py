@@ -1,16 +1,13 @@
 """Tables of a comparison, the worst case first: for the terminal, as Markdown, CSV and JSON."""
 
 import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from attnbench.reports.compare import cells
 from attnbench.reports.compare.answer import answer
 from attnbench.reports.compare.comparison import COLUMNS, METRICS, Comparison
-from attnbench.reports.compare.gate import Finding
-from attnbench.reports.data.frame import finite
-from attnbench.reports.data.settings import varied
-from attnbench.reports.decision.verdict import Verdict
+from attnbench.reports.data.values import finite
+from attnbench.reports.decision.rule import Verdict
 from attnbench.reports.text import escape
 
 if TYPE_CHECKING:
@@ -29,11 +26,10 @@ _MOST_IN_TERMINAL = 40
 def rows(comparison: Comparison, most: int | None = None) -> list[list[str]]:
     """The table as plain text, a row per case; with `most`, so many of them."""
     frame = comparison.worst_first
-    named = varied(frame)
     return [
         [
             str(row["verdict"]),
-            cells.title(row, named),
+            cells.title(row, comparison.named),
             cells.change(row),
             cells.detectable(row),
             cells.time(row["a_ns"]),
@@ -63,9 +59,10 @@ def csv(comparison: Comparison) -> str:
     return comparison.worst_first.to_csv(index=False, lineterminator="\n")
 
 
-def as_json(comparison: Comparison, found: Sequence[Finding] | None = None) -> str:
+def as_json(comparison: Comparison) -> str:
     """Everything, for programs; null where there is no number, and for `findings` where nothing is held to a policy."""
     named = ("case", "metric", "verdict", "severity", "told")
+    found = comparison.findings
     told = {
         "format": 1,
         "a": comparison.a,

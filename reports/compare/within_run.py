@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 
 from attnbench.reports.compare import metrics
-from attnbench.reports.compare.comparison import COLUMNS, IDENTITY, NUMBERS, Comparison, Ratio
-from attnbench.reports.data.frame import Run
+from attnbench.reports.compare.comparison import COLUMNS, IDENTITY, NUMBERS, Comparison, Ratio, add_times
+from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import names
-from attnbench.reports.decision.decide import Rule, judge
+from attnbench.reports.decision.decide import Rule
 from attnbench.reports.decision.pairs import paired
-from attnbench.reports.decision.power import detectable_at_once
 from attnbench.reports.stats.statistics import IntArray
 
 Axis = Literal["implementation", "variant", "direction"]
@@ -41,12 +40,8 @@ def within(run: Run, axis: Axis, rule: Rule | None = None) -> Comparison:
     frame = mine[list(IDENTITY)].copy()
     same = theirs["direction"] == mine["direction"]
     frame["against"] = names(theirs).where(same, names(theirs) + " " + theirs["direction"])
-    verdicts, adjusted = judge(found, rule)
-    frame["verdict"] = [verdict.value for verdict in verdicts]
     frame["reason"] = ""
-    frame["ratio"], frame["low"], frame["high"] = (np.exp(each) for each in found[:3])
-    frame["minimum_detectable"] = detectable_at_once(found.error, found.freedom, rule)
-    frame["p_value"], frame["processes"] = np.where(np.isfinite(found.error), adjusted, np.nan), found.pairs
+    add_times(frame, found, rule)
     frame["a_ns"], frame["b_ns"] = theirs["time_ns"], mine["time_ns"]
     for name in NUMBERS:
         frame[f"a_{name}"], frame[f"b_{name}"] = theirs[name], mine[name]

@@ -1,1 +1,1 @@
-"""From a run folder to one tidy table: reading, columns, flags, and stored baselines."""
+"""From the folder of a run to one value that holds all that is said of it, `Run`; and stored baselines."""

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from attnbench.reports.data.files import put
-from attnbench.reports.data.frame import NOT_REACHED, NOT_TIMED, Run, load
+from attnbench.reports.data.frame import NOT_REACHED, NOT_TIMED
 from attnbench.reports.data.reading import PROFILE, RUN, SAMPLES, RunError
+from attnbench.reports.data.run import Run, load
 from attnbench.suites.result import SPENT
 
 _SUFFIX = ".tar.gz"

@@ -1,23 +1,17 @@
-"""A run as one tidy table: a row per case, every statistic computed once."""
+"""The table of a run: a row for each case, with every number that is known of it."""
 
-import gc
 import json
-import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from attnbench.reports.data import conditions, memory, proof, quality, roof
-from attnbench.reports.data.growth import scaling
-from attnbench.reports.data.one_line import plain
-from attnbench.reports.data.reading import Journal, read
-from attnbench.reports.data.settings import SIZES, cell, names
-from attnbench.reports.stats.statistics import FloatArray, IntArray, floats, interval, log_medians, positive
+from attnbench.reports.data import derived
+from attnbench.reports.data.reading import Journal
+from attnbench.reports.data.settings import SIZES, names
+from attnbench.reports.data.values import cell, floats, plain, positive
+from attnbench.reports.stats.statistics import FloatArray, IntArray, interval, log_medians
 from attnbench.suites import Case, Probe, Sample, Status
 from attnbench.variants import AXES
 
@@ -37,54 +31,28 @@ COLUMNS = (
     *("time_ns", "time_low_ns", "time_high_ns", *_COUNTS, "flops_per_s", "speedup", "baseline", "max_abs_error"),
     *("label", "processes", "speedup_low", "speedup_high", "bound_speedup", "realised", "waste", *_EXTRA_COUNTS),
     "peak_fraction",
-    *(*quality.COLUMNS, *memory.COLUMNS, *conditions.COLUMNS, "reserved_bytes", *roof.COLUMNS),
-    *("compile_ns", "compile_cached", *proof.COLUMNS, *(name for name in AXES if name not in _FIRST), *_APPROXIMATION),
+    *(*derived.QUALITY, *derived.MEMORY, *derived.CONDITIONS, "reserved_bytes", *derived.ROOF),
+    *("compile_ns", "compile_cached", *derived.PROOF, *(name for name in AXES if name not in _FIRST), *_APPROXIMATION),
 )
-"""The columns of a frame. Times are of one call; `speedup` is the baseline's time over the case's; `bound_speedup` the
-baseline's FLOPs over the case's; `realised` their ratio; `waste` computed pairs over allowed ones;
-`peak_fraction` the case's peak memory over the baseline's. Numbers exist only where `status` is `passed`.
-
-`within_sd` and `between_sd` are the components of variance between the values of a process and between processes, and
-`drift` the change over the run with the p value `drift_p`, all on the log scale; `processes_for_1_percent` the fewest
-whose interval is at most +-1 %; `flags` what makes the numbers doubtful, see `reports.data.flags`; `gross_bytes`
-the peak with inputs and preparation, `net_bytes` the peak without the results; `roof_share` the FLOP/s of the case over
-those of the fastest matrix product seen beside it, see `reports.data.roof`; `compile_ns` what the first call took
-beyond a later one, and `compile_cached` whether torch had that on disk, both only where it compiles; for what proofs
-looked at and took see `reports.data.proof`; `error_vs_full` the mechanism's relative error against full attention on
-inputs with structure, and `error_of_mean` that of the mean of all values; for the rest, which only CUDA has,
-`reports.data.conditions`."""
+"""The columns of a frame: `docs/columns.md` says what each one holds. Numbers exist only where `status` is `passed`."""
 
 NOT_REACHED = "not reached"
 NOT_TIMED = "not timed: the run ended before"
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A run, read and computed."""
+class Table(NamedTuple):
+    """The rows of a run's files as one table, and the times behind it. P counts processes."""
 
-    folder: Path
-    meta: Mapping[str, Any]
-    """The contents of `run.json`."""
     frame: pd.DataFrame
-    """One row per case, in the suite's order; see `COLUMNS`."""
+    """A row per case, in the suite's order; see `COLUMNS`."""
     log_ns: FloatArray
     """Each process's median log time, `[cases, P]`, NaN where a process has none."""
-    scaling: pd.DataFrame
-    """One row per series and setting; see `attnbench.reports.data.growth`."""
+    baseline_rows: IntArray
+    """The row of each case's baseline `[cases]`, -1 where there is none."""
 
 
-def load(folder: Path) -> Run:
-    """The run in `folder`.
-
-    Raises:
-        RunError: its files are missing or cannot be read.
-    """
-    with _no_collection():
-        return judged(folder, read(folder))
-
-
-def judged(folder: Path, journal: Journal) -> Run:
-    """The run in `folder`, which left this journal."""
+def table(journal: Journal) -> Table:
+    """The table of what a run wrote down."""
     endings = [_ending(journal.probes.get(each.key), journal.samples.get(each.key, {})) for each in journal.planned]
     timed = _timed(journal, [status is Status.PASSED for status, _ in endings])
     log_ns = _log_ns(timed, len(endings))
@@ -93,32 +61,9 @@ def judged(folder: Path, journal: Journal) -> Run:
     frame = _told(journal, endings)
     _add_times(frame, log_ns)
     _add_speedups(frame, log_ns, baseline_rows)
-    memory.add(frame)
-    roof.add(frame, log_ns, timed)
-    quality.add(frame, log_ns, np.array([i for i, _ in timed], np.int64), [sample for _, sample in timed])
-    conditions.add(frame, timed)
-    proof.add(frame, timed)
+    derived.add(frame, log_ns, timed)
     frame["waste"] = _ratio(floats(frame["computed_pairs"]), floats(frame["allowed_pairs"]))
-    frame = frame[list(COLUMNS)]
-    return Run(folder, journal.meta, frame, log_ns, scaling(frame, log_ns, baseline_rows))
-
-
-def finite(value: Any) -> Any:
-    """A cell of a frame for JSON: Python's own numbers, null where there is none."""
-    plain = value.item() if isinstance(value, np.generic) else value
-    return None if pd.isna(plain) or (isinstance(plain, float) and math.isinf(plain)) else plain
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Hold Python's garbage collector back: rows make no cycles, and looking for them takes as long as reading."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    return Table(frame[list(COLUMNS)], log_ns, baseline_rows)
 
 
 def _ending(probe: Probe | None, samples: Mapping[int, Sample]) -> tuple[Status, str]:

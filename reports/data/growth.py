@@ -6,26 +6,16 @@ import numpy as np
 import pandas as pd
 
 from attnbench.reports.data.settings import SERIES, SETTING
+from attnbench.reports.data.values import floats
 from attnbench.reports.stats.crossover import crossover
-from attnbench.reports.stats.statistics import FloatArray, IntArray, floats, interval, longest_octaves, slopes
+from attnbench.reports.stats.statistics import FloatArray, IntArray, interval, longest_octaves, slopes
 
+_TIME = ("time_exponent", "time_exponent_low", "time_exponent_high")
+_CROSSOVER = ("crossover", "crossover_seq_len", "crossover_low", "crossover_high")
+_PROCESSES = ("processes", "crossing_processes", "always_processes")
 COLUMNS = (
-    *SERIES,
-    *SETTING,
-    "time_exponent",
-    "time_exponent_low",
-    "time_exponent_high",
-    "memory_exponent",
-    "fitted_from",
-    "fitted_to",
-    "baseline",
-    "crossover",
-    "crossover_seq_len",
-    "crossover_low",
-    "crossover_high",
-    "processes",
-    "crossing_processes",
-    "always_processes",
+    *(*SERIES, *SETTING, *_TIME, "memory_exponent", "fitted_from", "fitted_to"),
+    *("baseline", *_CROSSOVER, *_PROCESSES),
 )
 
 
@@ -49,8 +39,8 @@ def scaling(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) ->
                 **_crossover(n[rows], rows, log_ns, baseline_rows[rows]),
             }
         )
-    counts = ("fitted_from", "fitted_to", "processes", "crossing_processes", "always_processes")
-    return pd.DataFrame(found, columns=list(COLUMNS)).astype(dict.fromkeys(counts, "Int64"))
+    counts = dict.fromkeys(("fitted_from", "fitted_to", *_PROCESSES), "Int64")
+    return pd.DataFrame(found, columns=list(COLUMNS)).astype(counts)
 
 
 def _growth(n: IntArray, log_ns: FloatArray, peak_bytes: FloatArray) -> dict[str, Any]:
@@ -65,9 +55,7 @@ def _growth(n: IntArray, log_ns: FloatArray, peak_bytes: FloatArray) -> dict[str
     positive = bool((peak_bytes[fitted] > 0).all())
     memory = slopes(log_n, np.log(peak_bytes[fitted])[:, None])[0] if positive else np.nan
     return {
-        "time_exponent": float(time.mean),
-        "time_exponent_low": float(time.low),
-        "time_exponent_high": float(time.high),
+        **dict(zip(_TIME, map(float, time[:3]), strict=True)),
         "memory_exponent": float(memory),
         "fitted_from": int(n[fitted][0]),
         "fitted_to": int(n[-1]),
@@ -82,12 +70,4 @@ def _crossover(n: IntArray, rows: IntArray, log_ns: FloatArray, baseline_rows: I
     if not both.any():
         return {"crossover": ""}
     found = crossover(n[both].astype(np.float64), difference[both])
-    return {
-        "crossover": found.kind,
-        "crossover_seq_len": found.at,
-        "crossover_low": found.low,
-        "crossover_high": found.high,
-        "processes": found.processes,
-        "crossing_processes": found.crossing_processes,
-        "always_processes": found.always_processes,
-    }
+    return dict(zip((*_CROSSOVER, *_PROCESSES), found, strict=True))

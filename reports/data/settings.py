@@ -1,10 +1,11 @@
-"""Settings (what cases of one table or panel share) and series (one line over the lengths)."""
+"""Settings and series: the cases of a setting share one table or panel, those of a series one line in it."""
 
 from dataclasses import fields
 from typing import NamedTuple, cast
 
 import pandas as pd
 
+from attnbench.reports.data.values import cell
 from attnbench.variants import AXES, DEFAULTS, Shape
 
 SETTING = (*(name for name in AXES if name not in ("seq_len", "direction")), "direction")
@@ -42,11 +43,6 @@ def settings(frame: pd.DataFrame) -> list[Setting]:
         row, column = int(rest.loc[part.index[0]]), directions.index(first["direction"])
         found.append(Setting(", ".join(told(first, named)), row, column, part))
     return sorted(found, key=lambda each: (each.row, each.column))
-
-
-def cell(value: object) -> str:
-    """An axis that is not a number in every case, as a cell of a table."""
-    return "null" if value is None else str(value)
 
 
 def varied(frame: pd.DataFrame) -> set[str]:

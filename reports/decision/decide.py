@@ -32,7 +32,7 @@ from attnbench.reports.decision.pairs import BoolArray, Estimates, estimates
 from attnbench.reports.decision.power import minimum_detectable
 from attnbench.reports.decision.rule import FEWEST_PAIRS
 from attnbench.reports.decision.rule import Rule as Rule
-from attnbench.reports.decision.verdict import Verdict as Verdict
+from attnbench.reports.decision.rule import Verdict as Verdict
 from attnbench.reports.stats.statistics import FloatArray
 
 EQUIVALENCE_LEVEL = 0.05

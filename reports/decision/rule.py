@@ -1,7 +1,8 @@
-"""Parameters of an A/B comparison: number of pairs, significance levels, and the smallest change that counts."""
+"""The terms of a comparison: its parameters, and the verdicts that it may reach."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Self
 
 from attnbench.reports.stats.statistics import FEWEST_PROCESSES
@@ -50,3 +51,32 @@ class Rule:
 def _within(name: str, holds: bool, expected: str, found: float) -> None:
     if not holds:
         raise ValueError(f"{name}: expected {expected}, found {found}")
+
+
+class Verdict(StrEnum):
+    """What is said of one metric of a case; B is compared with A. The worst comes first."""
+
+    REGRESSED = "regressed"
+    """B is slower, or needs more."""
+    ERROR = "error"
+    """B did not pass where A did; or what is new in B is wrong, crashed, failed or timed out."""
+    MISSING = "missing"
+    """Only A has the case."""
+    UNSTABLE = "unstable"
+    """There is a difference, but either side is flagged `bimodal`, `drifting` or `throttled`."""
+    INCONCLUSIVE = "inconclusive"
+    """The samples bear out neither a change nor that there is none."""
+    INCOMPARABLE = "incomparable"
+    """Made under conditions that differ, or without a number on either side."""
+    IMPROVED = "improved"
+    """B is faster, or needs less."""
+    NEW = "new"
+    """Only B has the case, or only there it passed; it did pass."""
+    UNCHANGED = "unchanged"
+    """Shown to be the same: for times, the difference is smaller than the margin of equivalence."""
+
+
+ORDER = {verdict: place for place, verdict in enumerate(Verdict)}
+"""The place of each verdict, the worst first."""
+COMPARED = (Verdict.REGRESSED, Verdict.UNSTABLE, Verdict.INCONCLUSIVE, Verdict.IMPROVED, Verdict.UNCHANGED)
+"""Verdicts for which there were two numbers to compare."""

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
-    from attnbench.reports.data.frame import Run
     from attnbench.reports.data.reading import Journal
+    from attnbench.reports.data.run import Run
 
 
 class Format(Protocol):

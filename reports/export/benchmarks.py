@@ -1,11 +1,12 @@
-"""The cases of a run as named values, the form that other benchmark tools use."""
+"""The cases of a run as other benchmark tools want them: a name, a group and the values of all processes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from attnbench.reports.data.frame import Run, finite
 from attnbench.reports.data.reading import Journal
+from attnbench.reports.data.run import Run
+from attnbench.reports.data.values import finite
 from attnbench.suites import Status
 from attnbench.suites.case import names, settings
 from attnbench.variants import AXES

@@ -8,9 +8,9 @@ import numpy.typing as npt
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from attnbench.reports.data.frame import Run
-from attnbench.reports.figures import panels
-from attnbench.reports.figures.style import BASELINE_COLOUR, NOTE_COLOUR, colours
+from attnbench.reports.data.run import Run
+from attnbench.reports.drawing import panels
+from attnbench.reports.drawing.style import BASELINE_COLOUR, NOTE_COLOUR, colours
 
 _SIDE, _GAP_X, _GAP_Y, _EDGE, _HEADER = 1.5, 0.35, 0.55, 0.45, 0.95
 _MOST_COLUMNS = 5
@@ -18,8 +18,20 @@ _MOST = 100
 _TITLE = "Which keys each query sees"
 _UNSEEN = "#f0f0f0"
 
+PLACE = 80
+READING = (
+    "A coloured cell is a key that the query of its row sees. Where the sequence is long, a cell stands "
+    "for several pairs and is coloured where any is allowed."
+)
 
-def patterns(run: Run) -> Figure:
+
+def applies(run: Run) -> bool:
+    """Every run has patterns, or says that it has none."""
+    del run
+    return True
+
+
+def draw(run: Run) -> Figure:
     """A grid of thumbnails, queries down and keys across."""
     every = run.meta["patterns"]
     told = every[:_MOST]

@@ -8,14 +8,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from attnbench.reports.data.frame import Run
-from attnbench.reports.data.settings import Setting, attempted, names, settings
-from attnbench.reports.figures import log_ticks, panels
-from attnbench.reports.figures.log_ticks import Ticks
-from attnbench.reports.figures.panels import Banded
-from attnbench.reports.figures.style import NOTE_COLOUR, Look, looks
-from attnbench.reports.stats.statistics import floats, positive
+from attnbench.reports.data.run import Run
+from attnbench.reports.data.settings import Setting, attempted, names
+from attnbench.reports.data.values import floats, positive
+from attnbench.reports.drawing import log_ticks, panels
+from attnbench.reports.drawing.log_ticks import Ticks
+from attnbench.reports.drawing.panels import Banded
+from attnbench.reports.drawing.style import NOTE_COLOUR, Look, looks
 from attnbench.reports.text import cells
+
+PLACE = 40
+READING = (
+    "The fastest on top. Left is faster and leaner, but right of 1 is a speed-up: the stroke is where it "
+    "would be if time followed work."
+)
+
+
+def applies(run: Run) -> bool:
+    """Whether the run varies neither lengths nor keys per query."""
+    return not run.several_lengths and not any(each.sweeps for each in run.results)
+
 
 _WIDTH, _ROW, _GAP_X, _GAP_Y = 2.4, 0.19, 0.25, 0.75
 """Inches: of a panel, of a series, between panels and below each."""
@@ -43,9 +55,9 @@ _QUANTITIES = (
 )
 
 
-def ranking(run: Run) -> Figure:
+def draw(run: Run) -> Figure:
     """A row per series, a column per quantity, settings below each other; how those ended that have no number."""
-    found, more = panels.fitting(settings(run.frame))
+    found, more = panels.fitting(run.settings)
     shown = [each for each in _QUANTITIES if (floats(run.frame[each.columns.middle]) > 0).any()]
     title = " at N = ".join(["Time, speed-up and memory", *map(str, run.frame["seq_len"].unique())])
     if not shown:

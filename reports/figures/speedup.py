@@ -3,13 +3,24 @@
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from attnbench.reports.data.frame import Run
+from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import attempted
-from attnbench.reports.figures import log_ticks, panels
-from attnbench.reports.figures.style import NOTE_COLOUR
+from attnbench.reports.drawing import log_ticks, panels
+from attnbench.reports.drawing.style import NOTE_COLOUR
+
+PLACE = 30
+READING = (
+    "Above 1 is faster than the baseline. The room between a solid line and the dashed one of its colour "
+    "is work that was saved and time that was not."
+)
 
 
-def speedup(run: Run) -> Figure:
+def applies(run: Run) -> bool:
+    """Whether the run has several lengths."""
+    return run.several_lengths
+
+
+def draw(run: Run) -> Figure:
     """Speed-ups; a note where no case has a baseline."""
     baselines = [name for name in run.frame["baseline"].unique() if name]
     if not baselines:

@@ -5,34 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attnbench.reports.data import reading
+from attnbench.reports import figures
 from attnbench.reports.data.files import put
-from attnbench.reports.data.frame import NOT_REACHED, Run
-from attnbench.reports.figures import drawing
-from attnbench.reports.pages import profile, profile_summary
+from attnbench.reports.data.frame import NOT_REACHED
+from attnbench.reports.data.run import Run
+from attnbench.reports.pages import profile
 from attnbench.reports.tables import tables
-from attnbench.reports.text import escape, proof, units
+from attnbench.reports.text import escape, outcomes, units
 from attnbench.reports.text.answer import answer
-from attnbench.suites.profile import Profile
-
-_READINGS = {
-    "time": "Lower is faster. Both axes are logarithmic, so a straight line is a power of N: compare its slope with "
-    "the two thin lines. The grey strip says how a case ended that has no number.",
-    "memory": "Lower is leaner. A pattern can save time and yet need more memory than a fused full attention.",
-    "speedup": "Above 1 is faster than the baseline. The room between a solid line and the dashed one of its colour "
-    "is work that was saved and time that was not.",
-    "ranking": "The fastest on top. Left is faster and leaner, but right of 1 is a speed-up: the stroke is where it "
-    "would be if time followed work.",
-    "time_by_keys": "Lower is faster. Both axes are logarithmic: a straight line is a power of the keys that a query "
-    "sees, and a level one costs the same for few keys as for many. The line across is the baseline: where another "
-    "meets it, its pattern stops paying.",
-    "speedup_by_keys": "Above 1 is faster than the baseline. The room below the dashed line is work that was saved and "
-    "time that was not.",
-    "time_by_threads": "Lower is faster. Where a line leaves the thin one that starts with it, threads are not used in "
-    "full.",
-    "patterns": "A coloured cell is a key that the query of its row sees. Where the sequence is long, a cell stands "
-    "for several pairs and is coloured where any is allowed.",
-}
 
 _HOW_TO_READ = """\
 - **Calls per second**: one over the time of one call. A process gives one number for a case, the median of its
@@ -69,18 +49,16 @@ def write(run: Run) -> Path:
         RunError: its profiles cannot be read.
     """
     folder = run.folder
-    profiles = reading.profiles(folder)
     markdown = tables.markdown(run)
     put(folder / "table.csv", tables.csv(run.frame))
     put(folder / "table.md", markdown)
-    drawing.write(run, folder)
-    if profiles:
-        profile_summary.draw(run, profiles)
-        profile.write_tables(profiles, folder)
-    return put(folder / "report.md", report(run, markdown, profiles))
+    figures.write(run, folder)
+    if run.profiles:
+        profile.write_tables(run.profiles, folder)
+    return put(folder / "report.md", report(run, markdown))
 
 
-def report(run: Run, markdown: str, profiles: Mapping[str, Profile]) -> str:
+def report(run: Run, markdown: str) -> str:
     """The report as Markdown around its tables."""
     meta = run.meta
     parts = [
@@ -89,17 +67,17 @@ def report(run: Run, markdown: str, profiles: Mapping[str, Profile]) -> str:
         *_unfinished(run),
         "\n".join(f"- {escape.text(each, longest=None)}" for each in answer(run)),
         "## Figures",
-        *(f"![{name}](figures/{name}.svg)\n\n{_READINGS[name]}" for name in drawing.of(run)),
+        *(f"![{name}](figures/{name}.svg)\n\n{each.READING}" for name, each in figures.of(run).items() if each.READING),
         "## Tables",
         markdown.rstrip("\n"),
-        *([profile_summary.section(run, profiles)] if profiles else []),
+        *([profile.section(run)] if run.profiles else []),
         "## How to read this",
         _HOW_TO_READ,
         "## Environment",
         _environment(meta["environment"]),
         f"Started {escape.text(meta.get('started'))}, finished {escape.text(meta.get('finished') or 'not')}.",
         *(_resumed(part) for part in meta.get("resumed", ())),
-        *filter(None, [proof.price(run.frame, meta)]),
+        *filter(None, [outcomes.price(run.outcomes)]),
         "## Command",
         escape.fenced(meta["command"], "sh"),
         "## Suite",

@@ -1,4 +1,4 @@
 """The self-test: its figures judged, drawn and written as a page."""
 
 # Some modules here import matplotlib, whose folder must be set before.
-from attnbench.reports.figures import matplotlib_folder as matplotlib_folder
+from attnbench.reports import drawing as drawing

@@ -1,10 +1,11 @@
 """Judges a self-test: each figure against its target."""
 
-from collections import Counter
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,6 @@ from attnbench.reports.data.reading import RunError, book
 from attnbench.reports.decision.decide import Decision, Rule, Verdict, decide
 from attnbench.reports.decision.rates import clopper_pearson_upper, clustered_interval
 from attnbench.reports.selftest.closed_forms import flops
-from attnbench.reports.stats.statistics import FloatArray
 from attnbench.suites import Case, Status
 from attnbench.suites.problem import found as found_instead
 from attnbench.suites.records import paired_timing
@@ -34,17 +34,36 @@ class Figure:
     """What to change where it does not hold."""
 
 
+class Called(NamedTuple):
+    """How many decisions on cases with an injected slow-down, a ratio minus 1, were `regressed`."""
+
+    slowdown: float
+    regressed: int
+    decisions: int
+
+
 @dataclass(frozen=True)
 class Selftest:
     """A self-test, read and judged."""
 
     environment: Mapping[str, Any]
     cases: Mapping[str, Case]
-    decisions: Mapping[float, Sequence[Mapping[str, Decision]]]
-    """By injected slow-down, one decision a run."""
+    called: Sequence[Called]
+    """By injected slow-down, ascending."""
     spreads: Mapping[str, float]
     """Of each case, the standard deviation of a pair's log ratio over all A/A screening pairs."""
     figures: Sequence[Figure]
+
+    @property
+    def noise(self) -> list[tuple[str, float]]:
+        """The spread of a pair of each case, in percent, ascending, with the case's title."""
+        ordered = sorted(self.spreads.items(), key=lambda each: each[1])
+        return [(self.cases[key].title, 100 * math.expm1(value)) for key, value in ordered]
+
+    @property
+    def median_noise(self) -> float:
+        """The spread of a pair of the median case, in percent."""
+        return median(percent for _, percent in self.noise)
 
     @property
     def trusted(self) -> bool:
@@ -69,14 +88,15 @@ def load(folder: Path) -> Selftest:
     except ValueError as error:
         raise RunError(f"{folder / ROWS}: {error}") from None
     same = [row for row in decided if row["slowdown"] == 0]
+    called = [_called(slowdown, runs) for slowdown, runs in decisions.items()]
     figures = [
         *_same_code(decisions.get(0.0, [])),
-        *(_power(slowdown, runs) for slowdown, runs in decisions.items() if slowdown > 0),
+        *(_power(each) for each in called if each.slowdown > 0),
         *_agreement(rows),
         *_costs(rows, same),
         *_memory(rows, cases),
     ]
-    return Selftest(environment["facts"], cases, decisions, _spreads(same), figures)
+    return Selftest(environment["facts"], cases, called, _spreads(same), figures)
 
 
 def _refuse_others(cases: Mapping[str, Case], decided: Sequence[Mapping[str, Any]]) -> None:
@@ -109,23 +129,13 @@ def _same_code(runs: Sequence[Mapping[str, Decision]]) -> list[Figure]:
     alarms = sum(any(each.verdict in _CALLED for each in run.values()) for run in runs)
     upper = clopper_pearson_upper(alarms, len(runs))
     judged = sum(len(run) for run in runs)
+    told = f"{alarms} of {len(runs)}, {judged} decisions; the true rate is below {upper:.1%} with 95 % confidence"
     shared = [key for key in runs[0] if all(key in run and run[key].pairs >= 3 for run in runs)]
     covered, holds = _coverage([[run[key].low <= 1 <= run[key].high for key in shared] for run in runs])
+    otherwise = "The spread between processes is not what it seems: quiet the machine, see bench doctor."
     return [
-        Figure(
-            "A/A runs with a false call",
-            f"{alarms} of {len(runs)}, {judged} decisions; the true rate is below {upper:.1%} with 95 % confidence",
-            "0",
-            alarms == 0,
-            "Find out what else runs here: bench doctor.",
-        ),
-        Figure(
-            "95 % intervals that cover 1, A/A",
-            covered,
-            "at least 93 %",
-            holds,
-            "The spread between processes is not what it seems: quiet the machine, see bench doctor.",
-        ),
+        Figure("A/A runs with a false call", told, "0", alarms == 0, "Find out what else runs here: bench doctor."),
+        Figure("95 % intervals that cover 1, A/A", covered, "at least 93 %", holds, otherwise),
     ]
 
 
@@ -138,10 +148,14 @@ def _coverage(covers: Sequence[Sequence[bool]]) -> tuple[str, bool | None]:
     return f"{rate.share:.1%}{spread}", rate.share >= 0.93
 
 
-def _power(slowdown: float, runs: Sequence[Mapping[str, Decision]]) -> Figure:
+def _called(slowdown: float, runs: Sequence[Mapping[str, Decision]]) -> Called:
+    verdicts = [each.verdict for run in runs for each in run.values()]
+    return Called(slowdown, sum(each is Verdict.REGRESSED for each in verdicts), len(verdicts))
+
+
+def _power(called: Called) -> Figure:
     """The share of slower cases that were called `regressed`."""
-    called = Counter(each.verdict for run in runs for each in run.values())
-    found, of = called[Verdict.REGRESSED], sum(called.values())
+    slowdown, found, of = called
     target = {0.05: 0.95, 0.10: 0.99}.get(slowdown)
     return Figure(
         f"a true slow-down of {slowdown:.0%} that is found",
@@ -155,19 +169,14 @@ def _power(slowdown: float, runs: Sequence[Mapping[str, Decision]]) -> Figure:
 def _agreement(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
     """Our clock against torch's timer, interleaved in one process."""
     told = [row for row in rows if row["kind"] == "agreement"]
-    ratios = [_median_ratio(pairs) for row in told for pairs in row["pairs_ns"].values()]
+    ratios = [_median_log_ratio(pairs) for row in told for pairs in row["pairs_ns"].values()]
     if not ratios:
         return []
-    close = sum(1 / 1.02 <= ratio <= 1.02 for ratio in ratios)
-    return [
-        Figure(
-            "cases whose median ratio to torch's timer is within 2 %",
-            f"{close} of {len(ratios)} ({close / len(ratios):.1%}), furthest {max(ratios, key=_distance):.3f}",
-            "at least 95 %",
-            close >= 0.95 * len(ratios),
-            "Quiet the machine; where it stays, the loop around the call is at fault.",
-        )
-    ]
+    close = sum(abs(ratio) <= math.log(1.02) for ratio in ratios)
+    found = f"{close} of {len(ratios)} ({close / len(ratios):.1%}), furthest {math.exp(max(ratios, key=abs)):.3f}"
+    name = "cases whose median ratio to torch's timer is within 2 %"
+    otherwise = "Quiet the machine; where it stays, the loop around the call is at fault."
+    return [Figure(name, found, "at least 95 %", close >= 0.95 * len(ratios), otherwise)]
 
 
 def _costs(rows: Sequence[Mapping[str, Any]], same: Sequence[Mapping[str, Any]]) -> list[Figure]:
@@ -189,33 +198,35 @@ def _costs(rows: Sequence[Mapping[str, Any]], same: Sequence[Mapping[str, Any]])
 def _memory(rows: Sequence[Mapping[str, Any]], cases: Mapping[str, Case]) -> list[Figure]:
     """Peak bytes and work: the same in every process, and what closed forms say."""
     told = [row["peak_flops_pairs"] for row in rows if row["kind"] == "memory"]
-    figures = []
-    if told:
-        equal = sum(all(row.get(key) == told[0][key] for row in told) for key in told[0])
-        found = f"{equal} of {len(told[0])} cases, {len(told)} processes each"
-        otherwise = "Something allocates by chance: name the case in an issue."
-        name = "cases whose peak bytes and work are bit-equal over processes"
-        figures.append(Figure(name, found, "all", equal == len(told[0]), otherwise))
     probes = {row["key"]: row["probe"] for row in rows if row["kind"] == "case"}
     probes = {key: probe for key, probe in probes.items() if probe["status"] == Status.PASSED}
-    expected = {key: flops(cases[key]) for key in probes}
-    known = {key: value for key, value in expected.items() if value is not None}
-    if known:
-        equal = sum(probes[key].get("flops") == value for key, value in known.items())
-        otherwise = "A pattern counts other pairs than its formula: name the case in an issue."
-        found = f"{equal} of {len(known)}"
-        figures.append(Figure("FLOPs that equal the closed form", found, "all", equal == len(known), otherwise))
+    equal = [all(row.get(key) == told[0][key] for row in told) for key in (told[0] if told else ())]
+    known = [(probe.get("flops"), flops(cases[key])) for key, probe in probes.items()]
     predicted = [(probe.get("peak_bytes"), probe.get("predicted_bytes")) for probe in probes.values()]
-    predicted = [(peak, bytes_) for peak, bytes_ in predicted if bytes_ and peak is not None]
-    if predicted:
-        near = sum(abs(peak / bytes_ - 1) <= 0.1 for peak, bytes_ in predicted)
-        otherwise = (
-            "An implementation's formula does not fit this version of torch: its prediction is off, not its peak."
-        )
-        found = f"{near} of {len(predicted)}"
-        name = "peaks within 10 % of the implementation's formula"
-        figures.append(Figure(name, found, "all", near == len(predicted), otherwise))
-    return figures
+    return [
+        *_all(
+            "cases whose peak bytes and work are bit-equal over processes",
+            equal,
+            "Something allocates by chance: name the case in an issue.",
+            f" cases, {len(told)} processes each",
+        ),
+        *_all(
+            "FLOPs that equal the closed form",
+            [counted == expected for counted, expected in known if expected is not None],
+            "A pattern counts other pairs than its formula: name the case in an issue.",
+        ),
+        *_all(
+            "peaks within 10 % of the implementation's formula",
+            [abs(peak / bytes_ - 1) <= 0.1 for peak, bytes_ in predicted if bytes_ and peak is not None],
+            "An implementation's formula does not fit this version of torch: its prediction is off, not its peak.",
+        ),
+    ]
+
+
+def _all(name: str, holds: Sequence[bool], otherwise: str, words: str = "") -> list[Figure]:
+    """A figure that must hold for all cases; none where there is no case."""
+    found = f"{sum(holds)} of {len(holds)}{words}"
+    return [Figure(name, found, "all", all(holds), otherwise)] if holds else []
 
 
 def _spreads(same: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -226,15 +237,6 @@ def _spreads(same: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {key: float(np.std(values, ddof=1)) for key, values in ratios.items() if len(values) > 1}
 
 
-def _median_ratio(pairs: Sequence[Sequence[float]]) -> float:
+def _median_log_ratio(pairs: Sequence[Sequence[float]]) -> float:
     ours, theirs = np.array(pairs).T
-    return float(np.exp(np.median(np.log(ours / theirs))))
-
-
-def _distance(ratio: float) -> float:
-    return abs(float(np.log(ratio)))
-
-
-def noise_floor(found: Selftest) -> FloatArray:
-    """The spread of a pair of each case, in percent, ascending."""
-    return np.sort(100 * np.expm1(np.array(list(found.spreads.values()))))
+    return float(np.median(np.log(ours / theirs)))

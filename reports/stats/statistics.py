@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
@@ -37,16 +37,6 @@ class Interval(NamedTuple):
     high: FloatArray
     processes: IntArray
     """Processes behind each mean."""
-
-
-def floats(column: "pd.Series | pd.DataFrame") -> FloatArray:
-    """The numbers of a column, or of several, NaN where there is none."""
-    return column.to_numpy(np.float64, na_value=np.nan)
-
-
-def positive(values: FloatArray) -> FloatArray:
-    """The values that have a logarithm, NaN in place of the others."""
-    return np.where(values > 0, values, np.nan)
 
 
 def log_medians(values: Sequence[Sequence[float]]) -> FloatArray:

@@ -1,15 +1,15 @@
 """Tables of a run: CSV for programs, Markdown for readers, and one for the terminal."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from attnbench.reports.data import flags
-from attnbench.reports.data.frame import Run
-from attnbench.reports.data.settings import Setting, attempted, comparison_length, scaled, settings, which
-from attnbench.reports.summary import sweeps
-from attnbench.reports.summary.directions import ratios
-from attnbench.reports.summary.threads import gains
+from attnbench.reports.data.outcomes import Outcomes
+from attnbench.reports.data.paired import Gradient, Threads
+from attnbench.reports.data.run import Results, Run
+from attnbench.reports.data.settings import attempted
 from attnbench.reports.text import cells, escape, units
 
 if TYPE_CHECKING:
@@ -17,6 +17,20 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 NOTHING = "No case was measured."
+_WORK = (
+    "",
+    "allowed pairs",
+    "computed pairs",
+    "waste",
+    "GFLOP/s",
+    "of roof",
+    "bound",
+    "speed-up",
+    "realised",
+    "error",
+    "error vs full (of mean)",
+)
+_BEFORE = ("", "preparation", "held", "compilation", "first call")
 
 
 def csv(frame: pd.DataFrame) -> str:
@@ -26,22 +40,25 @@ def csv(frame: pd.DataFrame) -> str:
 
 def markdown(run: Run) -> str:
     """All tables: time and memory, growth, keys per query, work, first values, directions, threads, flags, failures."""
-    found = settings(run.frame)
+    found = run.results
+    passed = [each for each in found if each.passed]
     parts = [lengths(each) for each in found] or [NOTHING]
-    parts += [growth(run.scaling, each) for each in found if each.frame["seq_len"].nunique() > 1]
-    parts += [table for each in found if (table := swept_keys(run, each))]
-    for told in (work, before):
-        parts += [told(each) for each in found if (each.frame["status"] == "passed").any()]
-    parts += [*gradients(run), *threads(run)]
-    return "\n\n".join([*parts, flagged(run.frame), failures(run.frame)]) + "\n"
+    parts += [growth(each) for each in found if each.several_lengths]
+    parts += [swept_keys(each) for each in found if each.sweeps]
+    parts += [_compared(each, "work", [*_WORK], cells.work) for each in passed]
+    parts += [_compared(each, "before the first value", [*_BEFORE], cells.before) for each in passed]
+    parts += [gradients([each for each in run.gradients if each.title == title]) for title in _titles(run.gradients)]
+    parts += [threads(each) for each in run.threads if each.gains]
+    return "\n\n".join([*parts, flagged(run.outcomes), failures(run.outcomes)]) + "\n"
 
 
-def lengths(setting: Setting) -> str:
+def lengths(results: Results) -> str:
     """Series by length, as in Long Range Arena: calls per second, then peak memory."""
-    columns = sorted(int(n) for n in setting.frame["seq_len"].unique())
+    frame = results.setting.frame
+    columns = sorted(int(n) for n in frame["seq_len"].unique())
     header = ["", *(f"N = {n}" for n in columns)]
-    title, against = escape.text(setting.title), escape.text(_baseline(setting.frame))
-    rows = [(escape.text(name), cells.by_length(part)) for name, part in attempted(setting.frame)]
+    title, against = escape.text(results.setting.title), escape.text(results.baseline)
+    rows = [(escape.text(name), cells.by_length(part)) for name, part in attempted(frame)]
     speed = [[name, *(cells.ended(part.get(n), cells.speed) for n in columns)] for name, part in rows]
     memory = [[name, *(cells.ended(part.get(n), cells.memory) for n in columns)] for name, part in rows]
     return "\n\n".join(
@@ -54,128 +71,87 @@ def lengths(setting: Setting) -> str:
     )
 
 
-def growth(scaling: pd.DataFrame, setting: Setting) -> str:
+def growth(results: Results) -> str:
     """Growth exponents with their intervals, and the length from which each series is faster."""
-    names = {name for name, _ in attempted(setting.frame)}
-    rows = [
-        [
-            escape.text(name),
-            cells.time_exponent(row),
-            cells.memory_exponent(row),
-            cells.fitted(row),
-            cells.crossover(row) or cells.NONE,
-        ]
-        for name, row in scaled(scaling, setting)
-        if name in names
-    ]
-    against = escape.text(_baseline(setting.frame)) or "the baseline"
-    header = ["", "time grows as", "memory grows as", "fitted over N", f"faster than {against}"]
-    return f"### {escape.text(setting.title)}: growth\n\n{escape.table(header, rows)}"
+    shown = {name for name, _ in attempted(results.setting.frame)}
+    header = ["", "time grows as", "memory grows as", "fitted over N"]
+    header += [f"faster than {escape.text(results.baseline) or 'the baseline'}"]
+    written = (cells.time_exponent, cells.memory_exponent, cells.fitted, lambda row: cells.crossover(row) or cells.NONE)
+    rows = [[escape.text(name), *(cell(row) for cell in written)] for name, row in results.growth if name in shown]
+    return _titled(results, "growth", escape.table(header, rows))
 
 
-def work(setting: Setting) -> str:
-    """Work and what it bought, at the length that series are compared at."""
-    n = comparison_length(setting.frame)
-    header = [
-        "",
-        "allowed pairs",
-        "computed pairs",
-        "waste",
-        "GFLOP/s",
-        "of roof",
-        "bound",
-        "speed-up",
-        "realised",
-        "error",
-        "error vs full (of mean)",
-    ]
-    found = [(name, cells.by_length(part).get(n)) for name, part in attempted(setting.frame)]
-    rows = [[escape.text(name), *cells.work(row)] for name, row in found if row is not None]
-    return f"### {escape.text(setting.title)}: work at N = {n}\n\n{escape.table(header, rows)}"
-
-
-def before(setting: Setting) -> str:
-    """What each case took before its first value, at the length that series are compared at; in no time of a call."""
-    n = comparison_length(setting.frame)
-    header = ["", "preparation", "held", "compilation", "first call"]
-    found = [(name, cells.by_length(part).get(n)) for name, part in attempted(setting.frame)]
-    rows = [[escape.text(name), *cells.before(row)] for name, row in found if row is not None]
-    return f"### {escape.text(setting.title)}: before the first value at N = {n}\n\n{escape.table(header, rows)}"
-
-
-def swept_keys(run: Run, setting: Setting) -> str:
-    """What each sweep over keys per query found; nothing where the setting has none."""
-    found = sweeps.sweeps(run, setting)
-    if not found:
-        return ""
-    against = next((each.baseline for each in found if each.baseline), "")
-    density = sweeps.common_density(found)
+def swept_keys(results: Results) -> str:
+    """What each sweep over keys per query found."""
+    found = results.sweeps
+    against = next((each.against for each in found if each.against), "")
     header = ["", "keys per query", "a call takes about", "time grows as", "twice the time of the fewest"]
     header += [f"faster than {escape.text(against) or 'the baseline'}"]
-    header += [] if density is None else [f"realised at a density of {cells.density(density)}"]
-    rows = [[escape.text(each.name), *cells.sweep(each, density)] for each in found]
-    title = f"### {escape.text(setting.title)}: keys per query at N = {found[0].seq_len}"
-    return f"{title}\n\n{escape.table(header, rows)}"
+    header += [] if results.density is None else [f"realised at a density of {cells.density(results.density)}"]
+    rows = [[escape.text(each.name), *cells.sweep(each)] for each in found]
+    return _titled(results, f"keys per query at N = {found[0].seq_len}", escape.table(header, rows))
 
 
-def gradients(run: Run) -> list[str]:
-    """Time and peak memory of the other directions over those of `forward`, a table a setting."""
-    tables = []
-    found = ratios(run)
-    for title, n in dict.fromkeys((each.title, each.seq_len) for each in found):
-        here = [each for each in found if each.title == title]
-        directions = list(dict.fromkeys(each.direction for each in here))
-        told = {(each.name, each.direction): each for each in here}
-        header = ["", *directions, *(f"peak memory of {each}" for each in directions)]
-        rows = []
-        for name in dict.fromkeys(each.name for each in here):
-            mine = [told.get((name, each)) for each in directions]
-            times = ["" if each is None else cells.ratio(each.time) for each in mine]
-            peaks = ["" if each is None else cells.multiple(each.peak) for each in mine]
-            rows.append([escape.text(name), *times, *peaks])
-        tables.append(f"### {escape.text(title)}: against forward at N = {n}\n\n{escape.table(header, rows)}")
-    return tables
+def _compared(results: Results, words: str, header: list[str], written: Callable[[pd.Series], list[str]]) -> str:
+    """A row for each series at the length that series are compared at."""
+    n = results.compared_at
+    found = [(name, cells.by_length(part).get(n)) for name, part in attempted(results.setting.frame)]
+    rows = [[escape.text(name), *written(row)] for name, row in found if row is not None]
+    return _titled(results, f"{words} at N = {n}", escape.table(header, rows))
 
 
-def threads(run: Run) -> list[str]:
-    """Time with the fewest threads over time with the most, a table a setting, series by length."""
-    tables = []
-    found = gains(run)
-    for title in dict.fromkeys(each.title for each in found):
-        here = [each for each in found if each.title == title]
-        lengths = list(dict.fromkeys(each.seq_len for each in here))
-        told = {(each.name, each.seq_len): cells.ratio(each.time) for each in here}
-        names = dict.fromkeys(each.name for each in here)
-        rows = [[escape.text(name), *(told.get((name, n), "") for n in lengths)] for name in names]
-        header = ["", *(f"N = {n}" for n in lengths)]
-        words = f"faster with {here[0].most} threads than with {here[0].fewest}"
-        tables.append(f"### {escape.text(title)}: {words}\n\n{escape.table(header, rows)}")
-    return tables
+def _titled(results: Results, words: str, table: str) -> str:
+    return f"### {escape.text(results.setting.title)}: {words}\n\n{table}"
 
 
-def flagged(frame: pd.DataFrame) -> str:
+def _titles(found: tuple[Gradient, ...]) -> list[str]:
+    return list(dict.fromkeys(each.title for each in found))
+
+
+def gradients(found: list[Gradient]) -> str:
+    """Time and peak memory of the other directions of a setting over those of `forward`."""
+    directions = list(dict.fromkeys(each.direction for each in found))
+    told = {(each.name, each.direction): each for each in found}
+    header = ["", *directions, *(f"peak memory of {each}" for each in directions)]
+    rows = []
+    for name in dict.fromkeys(each.name for each in found):
+        mine = [told.get((name, each)) for each in directions]
+        times = ["" if each is None else cells.ratio(each.time) for each in mine]
+        rows.append([escape.text(name), *times, *("" if each is None else cells.multiple(each.peak) for each in mine)])
+    title = f"{escape.text(found[0].title)}: against forward at N = {found[0].seq_len}"
+    return f"### {title}\n\n{escape.table(header, rows)}"
+
+
+def threads(found: Threads) -> str:
+    """Time with the fewest threads over time with the most, series by length."""
+    lengths = list(dict.fromkeys(each.seq_len for each in found.gains))
+    told = {(each.name, each.seq_len): cells.ratio(each.time) for each in found.gains}
+    names = dict.fromkeys(each.name for each in found.gains)
+    rows = [[escape.text(name), *(told.get((name, n), "") for n in lengths)] for name in names]
+    words = f"faster with {found.most} threads than with {found.fewest}"
+    return f"### {escape.text(found.title)}: {words}\n\n{escape.table(['', *(f'N = {n}' for n in lengths)], rows)}"
+
+
+def flagged(found: Outcomes) -> str:
     """Every flag that some case carries: what it says, what to do, and which cases."""
     title = "### Flags\n\n"
-    rows = []
-    for flag, meaning in flags.MEANINGS.items():
-        part = flags.carrying(frame, flag)
-        if len(part):
-            found = escape.text(which(frame, part), longest=None)
-            rows.append([escape.text(flag), str(len(part)), meaning.says, meaning.do, found])
-    if not rows:
+    if not found.flags:
         return f"{title}No case is flagged."
+    rows = [
+        [escape.text(each.word), str(each.many), *flags.MEANINGS[each.word], escape.text(each.which, longest=None)]
+        for each in found.flags
+    ]
     return title + escape.table(["flag", "cases", "it says", "what to do", "which"], rows, "lrlll")
 
 
-def failures(frame: pd.DataFrame) -> str:
+def failures(found: Outcomes) -> str:
     """Every case that did not pass, those with the same reason together."""
     title = "### What did not pass\n\n"
-    failed = frame[frame["status"] != "passed"]
-    if not len(failed):
-        return title + ("Every case passed." if len(frame) else "The run has no cases.")
+    if not found.failures:
+        return title + ("Every case passed." if found.cases else "The run has no cases.")
     rows = [
-        [escape.text(status), str(len(part)), escape.text(reason), escape.text(which(frame, part), longest=None)]
-        for (status, reason), part in failed.groupby(["status", "reason"], sort=False)
+        [escape.text(each.word), str(each.many), escape.text(each.reason), escape.text(each.which, longest=None)]
+        for each in found.failures
     ]
     return title + escape.table(["status", "cases", "reason", "which"], rows, "lrll")
 
@@ -190,7 +166,7 @@ def terminal(run: Run) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    found = settings(run.frame)
+    found = run.settings
     columns = sorted({int(n) for each in found for n in each.frame["seq_len"]})
     caption = (
         "! flagged: the report's table of flags says why, and what to do" if (run.frame["flags"] != "").any() else None
@@ -220,8 +196,3 @@ def _coloured(row: pd.Series | None) -> "Text":
     time = f"{units.time(row['time_ns'], low, high)} {units.spread(low, high)}".rstrip()
     sure = "green" if row["speedup_low"] > 1 else "red" if row["speedup_high"] < 1 else "dim"
     return Text.assemble(time, "\n", (cells.times(row), sure), " !" if row["flags"] else "")
-
-
-def _baseline(frame: pd.DataFrame) -> str:
-    """The name of a setting's baseline, or nothing."""
-    return next((name for name in frame["baseline"] if name), "")

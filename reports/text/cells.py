@@ -6,10 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from attnbench.reports.stats.crossover import ALWAYS, CROSSES, NEVER, UNCLEAR, Crossover
-from attnbench.reports.stats.statistics import Interval
-from attnbench.reports.summary import sweeps
-from attnbench.reports.summary.sweeps import Line, Sweep
+from attnbench.reports.data.sweeps import Line, Sweep
+from attnbench.reports.data.values import ALWAYS, CROSSES, NEVER, UNCLEAR, Crossover, Interval
 from attnbench.reports.text import units
 from attnbench.reports.text.phrases import brackets
 
@@ -125,17 +123,16 @@ def line(found: Line) -> str:
     return f"{units.time(*fixed)} + {slope}" if fixed[0] > per_key[0] and not fixed[1] <= 0 else slope
 
 
-def sweep(swept: Sweep, density: float | None) -> list[str]:
-    """Keys per query, cost and growth of time, doubling and limit, and what is realised at a density."""
-    straight = sweeps.line(swept)
-    told = f"{line(straight)} a key" if sweeps.rises(swept, straight) else "the same for all"
+def sweep(swept: Sweep) -> list[str]:
+    """Keys per query, cost and growth of time, doubling and limit, and what is realised where all are as sparse."""
+    told = f"{line(swept.line)} a key" if swept.rises else "the same for all"
     return [
         f"{keys(swept.keys[0])} to {keys(swept.keys[-1])}",
-        told if straight.straight else NONE,
-        power(sweeps.exponent(swept)),
-        doubling(sweeps.doubling(swept)),
-        limit(sweeps.limit(swept), swept.seq_len) or NONE,
-        *([] if density is None else [share(sweeps.realised(swept, density))]),
+        told if swept.line.straight else NONE,
+        power(swept.exponent),
+        doubling(swept.doubling),
+        limit(swept.limit, swept.seq_len) or NONE,
+        *([] if swept.realised is None else [share(swept.realised)]),
     ]
 
 

@@ -2,8 +2,8 @@
 
 import re
 
-from attnbench.reports.data.one_line import LONGEST
-from attnbench.reports.data.one_line import plain as plain
+from attnbench.reports.data.values import LONGEST
+from attnbench.reports.data.values import plain as plain
 
 _MARKUP = re.compile(r"[\\`*|\[\]~$]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 _REFERENCE = re.compile(r"@(?=[0-9A-Za-z])|(?<!&)#(?=[0-9])")

@@ -1,50 +1,55 @@
-"""Sentences on what passed, what is flagged, and what did not pass."""
+"""Sentences on what passed, what is flagged, what did not pass, and on the proofs."""
 
-import pandas as pd
-
-from attnbench.reports.data import flags
-from attnbench.reports.data.settings import which
-from attnbench.reports.stats.statistics import FEWEST_PROCESSES
-from attnbench.reports.text import escape, proof
+from attnbench.reports.data.outcomes import Outcomes
+from attnbench.reports.text import escape, units
 from attnbench.reports.text.phrases import ends
 
 _LONGEST_REASON = 160
-_MANY_FLAGGED = 0.2
-"""From this share of flagged cases on, the answer says so."""
 
 
-def sentences(frame: pd.DataFrame) -> list[str]:
+def sentences(found: Outcomes) -> list[str]:
     """How many passed, how many of them are flagged where they are many, and a sentence for each other status."""
-    return [_passed(frame), *filter(None, [proof.in_part(frame)]), *_flagged(frame), *_failed(frame)]
+    return [_passed(found), *filter(None, [in_part(found), _flagged(found)]), *_ended(found)]
 
 
-def _passed(frame: pd.DataFrame) -> str:
+def _passed(found: Outcomes) -> str:
     """How many cases passed, and what the brackets are."""
-    told = f"{(frame['status'] == 'passed').sum()} of {len(frame)} cases passed"
-    passed = frame.loc[frame["status"] == "passed", "processes"]
-    if not len(passed) or passed.max() < FEWEST_PROCESSES:
+    told = f"{found.passed} of {found.cases} cases passed"
+    if found.processes is None:
         return f"{told}."
-    processes = ends([str(passed.min()), str(passed.max())])
-    return f"{told}; brackets hold 95 % intervals over {processes} processes."
+    return f"{told}; brackets hold 95 % intervals over {ends([*map(str, found.processes)])} processes."
 
 
-def _flagged(frame: pd.DataFrame) -> list[str]:
-    """That many of the cases that passed are flagged, and with what."""
-    passed = frame[frame["status"] == "passed"]
-    many = int((passed["flags"] != "").sum())
-    if not many or many < _MANY_FLAGGED * len(passed):
-        return []
-    counts = {flag: len(flags.carrying(passed, flag)) for flag in flags.MEANINGS}
-    told = ", ".join(f"{flag} {count}" for flag, count in counts.items() if count)
-    return [f"{many} of the {len(passed)} that passed are flagged ({told}): see the table of flags before use."]
+def in_part(found: Outcomes) -> str:
+    """That of some cases the proof did not look at every element, or nothing."""
+    if not found.partly_proved:
+        return ""
+    cases = f"{found.partly_proved} case{'s' if found.partly_proved > 1 else ''}"
+    least = units.percent(found.least_proved)
+    return f"the proof of {cases} covered a part of the elements, as little as {least} in one: see proved in table.csv."
 
 
-def _failed(frame: pd.DataFrame) -> list[str]:
+def price(found: Outcomes) -> str:
+    """What the proofs took, also as a share of a run that was made in one go; nothing where no row tells."""
+    if not found.proof_s >= 0:
+        return ""
+    told = f"Proving took {units.time(found.proof_s * 1e9)}"
+    return f"{told}, {units.percent(found.proof_s / found.run_s)} of the run." if found.run_s > 0 else f"{told}."
+
+
+def _flagged(found: Outcomes) -> str:
+    """That many of the cases that passed are flagged, and with what; or nothing."""
+    if not found.many_flagged:
+        return ""
+    told = ", ".join(f"{each.word} {each.many}" for each in found.flags)
+    return f"{found.flagged} of the {found.passed} that passed are flagged ({told}): see the table of flags before use."
+
+
+def _ended(found: Outcomes) -> list[str]:
     """What did not pass and why, a sentence for each status."""
     told = []
-    for status, part in frame[frame["status"] != "passed"].groupby("status", sort=False):
-        reasons = [escape.plain(reason, _LONGEST_REASON) for reason in part["reason"].unique()]
+    for status, reasons, which in found.ended:
         others = len(reasons) - 1
         more = f", and {others} other reason{'s' if others > 1 else ''}" if others else ""
-        told.append(f"{status} ({reasons[0]}{more}): {which(frame, part)}.")
+        told.append(f"{status} ({escape.plain(reasons[0], _LONGEST_REASON)}{more}): {which}.")
     return told

@@ -1,11 +1,10 @@
 """Exit codes of the verbs. Imports nothing heavy."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from attnbench.reports.compare.comparison import Comparison
-    from attnbench.reports.compare.gate import Finding
     from attnbench.suites import Result
 
 OK = 0
@@ -35,16 +34,15 @@ def of(rows: "Iterable[Result]", *, out_of_time: bool) -> int:
     return OK
 
 
-def of_comparison(comparison: "Comparison", found: "Sequence[Finding]", *, strict: bool = False) -> int:
-    """The exit code of a comparison, from what it found.
+def of_comparison(comparison: "Comparison", *, strict: bool = False) -> int:
+    """The exit code of a comparison, from its findings.
 
     Nothing comparable is never 0. Something worse comes before a case that is lost, and both before what is open: times
     that are `inconclusive`, `unstable`, or there on both sides and `incomparable`, which count under `strict` alone.
     """
-    fails = [each for each in found if each.severity == "fail"]
-    if any(each.metric != "ended" for each in fails):
+    if any(each.metric != "ended" for each in comparison.failing):
         return REGRESSED
-    if fails:
+    if comparison.failing:
         return NOT_PASSED
     if not comparison.compared:
         return NOTHING

@@ -7,7 +7,6 @@ import click
 
 if TYPE_CHECKING:
     from attnbench.reports.compare.comparison import Comparison
-    from attnbench.reports.compare.gate import Finding
     from attnbench.suites.schema.limits import Check
 
 _FORMATS = ("text", "markdown", "csv", "json", "github", "junit")
@@ -42,11 +41,11 @@ STRICT = click.option(
 )
 
 
-def judged(comparison: "Comparison", found: "Sequence[Finding]", policy: "Check", form: str, *, strict: bool) -> int:
+def judged(comparison: "Comparison", policy: "Check", form: str, *, strict: bool) -> int:
     """The exit code of a gate; that of --strict is explained, and does not look at times that are to be ignored."""
     from attnbench.runner.cli import exit_code
 
-    code = exit_code.of_comparison(comparison, found, strict=strict and policy.severity("time") != "ignore")
+    code = exit_code.of_comparison(comparison, strict=strict and policy.severity("time") != "ignore")
     if code == exit_code.INCONCLUSIVE:
         told = "some time is inconclusive, unstable or incomparable, which --strict does not let pass"
         click.echo(f"::error title=attnbench::{told}" if form == "github" else told, err=form != "github")

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from attnbench.reports.figures import pattern_image
+from attnbench.reports.drawing import pattern_image
 from attnbench.suites import Case
 from attnbench.variants import Pattern
 

@@ -5,7 +5,7 @@ from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from attnbench import variants
-from attnbench.reports.figures import pattern_image
+from attnbench.reports.drawing import pattern_image
 from attnbench.suites import Case, Problem
 from attnbench.suites.problem import near, shown
 from attnbench.suites.schema.catalog import broken

@@ -13,7 +13,7 @@ import rows
 
 from attnbench.reports.compare import page
 from attnbench.reports.compare.between_runs import compare
-from attnbench.reports.data import frame
+from attnbench.reports.data.run import load
 
 WINDOWS = tuple(replace(rows.LOCAL, parameters={"window": 2 * width + 1}) for width in (8, 16, 32, 64))
 PLAN = rows.Plan(
@@ -33,13 +33,13 @@ def main() -> None:
         lines = sum(1 for _ in (a / "samples.jsonl").open())
         print(f"{lines:,} rows, {(a / 'samples.jsonl').stat().st_size / 2**20:.0f} MiB")
         begun = time.perf_counter()
-        first = frame.load(a)
+        first = load(a)
         loaded = time.perf_counter()
-        second = frame.load(b)
+        second = load(b)
         both = time.perf_counter()
         comparison = compare(first, second)
         compared = time.perf_counter()
-        page.write(comparison, Path(scratch) / "out", (first, second))
+        page.write(comparison, Path(scratch) / "out")
         written = time.perf_counter()
     print(f"load {loaded - begun:.1f} s, compare {compared - both:.1f} s, write {written - compared:.1f} s")
     resident_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

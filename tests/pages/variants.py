@@ -8,7 +8,7 @@ from typing import Any
 from settings import case_of
 
 from attnbench import variants
-from attnbench.reports.figures import pattern_image
+from attnbench.reports.drawing import pattern_image
 from attnbench.reports.text import escape
 from attnbench.runner.show import describe
 from attnbench.suites import Case

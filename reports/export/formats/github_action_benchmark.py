@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from attnbench.reports.data.frame import Run
 from attnbench.reports.data.reading import Journal
+from attnbench.reports.data.run import Run
 from attnbench.reports.export.benchmarks import Benchmark, passed
 from attnbench.reports.text import units
 

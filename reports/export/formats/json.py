@@ -4,8 +4,9 @@ import json
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-from attnbench.reports.data.frame import Run, finite
 from attnbench.reports.data.reading import Journal
+from attnbench.reports.data.run import Run
+from attnbench.reports.data.values import finite
 
 PASSED_ONLY = False
 _FACTS = ("name", "question", "command", "started", "finished", "environment")

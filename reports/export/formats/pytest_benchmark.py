@@ -1,11 +1,12 @@
 """The JSON of `pytest --benchmark-json`, which `pytest-benchmark compare` reads."""
 
 import json
+from collections.abc import Sequence
+from statistics import mean, median, stdev
 from typing import Any
 
-from attnbench.reports.data.frame import Run
 from attnbench.reports.data.reading import Journal
-from attnbench.reports.export import pytest_rounds
+from attnbench.reports.data.run import Run
 from attnbench.reports.export.benchmarks import Benchmark, passed
 
 PASSED_ONLY = True
@@ -51,5 +52,44 @@ def _replayed(each: Benchmark, suite: str) -> dict[str, Any]:
         "param": None,
         "extra_info": dict(each.extra),
         "options": {"disable_gc": True, "timer": "attnbench", "warmup": True},
-        "stats": {**pytest_rounds.stats(each.values_s), "data": list(each.values_s), "iterations": each.calls},
+        "stats": {**rounds(each.values_s), "data": list(each.values_s), "iterations": each.calls},
+    }
+
+
+_FENCE = 1.5
+"""Tukey's: so many times the range between the quartiles may lie on either side of them."""
+
+
+def rounds(values: Sequence[float]) -> dict[str, Any]:
+    """Statistics of at least one value, by pytest-benchmark's definitions.
+
+    The standard deviation is a sample's, 0 for one value. Quartiles are the medians of the lower and the upper half;
+    where the number of values is odd, each is the mean of what it is with the middle value and without.
+    """
+    data = sorted(values)
+    without, including = max(len(data) // 2, 1), (len(data) + 1) // 2
+    q1 = (median(data[:without]) + median(data[:including])) / 2
+    q3 = (median(data[-without:]) + median(data[-including:])) / 2
+    centre, deviation = mean(data), stdev(data) if len(data) > 1 else 0.0
+    low, high = q1 - _FENCE * (q3 - q1), q3 + _FENCE * (q3 - q1)
+    inside = [value for value in data if low <= value <= high]
+    beyond = sum(abs(value - centre) > deviation for value in data)
+    outside = len(data) - len(inside)
+    return {
+        "min": data[0],
+        "max": data[-1],
+        "mean": centre,
+        "stddev": deviation,
+        "rounds": len(data),
+        "median": median(data),
+        "iqr": q3 - q1,
+        "q1": q1,
+        "q3": q3,
+        "iqr_outliers": outside,
+        "stddev_outliers": beyond,
+        "outliers": f"{beyond};{outside}",
+        "ld15iqr": inside[0],
+        "hd15iqr": inside[-1],
+        "ops": len(data) / sum(data),
+        "total": sum(data),
     }

@@ -79,7 +79,7 @@ def verb(
         from attnbench.reports.compare import between_revisions as reading
         from attnbench.reports.compare import forms
         from attnbench.reports.compare.gate import STRICT as EVERYTHING
-        from attnbench.reports.compare.gate import findings
+        from attnbench.reports.compare.gate import held
         from attnbench.reports.decision.decide import Rule
         from attnbench.runner.ab import measure as measuring
         from attnbench.runner.ab import revisions
@@ -132,10 +132,9 @@ def verb(
                 sys.exit(exit_code.INTERRUPTED)
         finally:
             shutil.rmtree(trees, ignore_errors=True)
-        comparison = reading.load(folder)
-        found = findings(comparison, policy)
-        publish(comparison, found, form, folder)
+        comparison = held(reading.load(folder), policy)
+        publish(comparison, form, folder)
         if form != "text":
             for doubt in forms.doubts(comparison):
                 say(doubt, quiet=False)
-    sys.exit(early or judged(comparison, found, policy, form, strict=strict))
+    sys.exit(early or judged(comparison, policy, form, strict=strict))

@@ -47,20 +47,20 @@ def verb(
     """
     with told():
         from attnbench.reports.compare.between_runs import compare as compare_runs
-        from attnbench.reports.compare.gate import findings
-        from attnbench.reports.data import baselines, frame
+        from attnbench.reports.compare.gate import held
+        from attnbench.reports.data import baselines
+        from attnbench.reports.data.run import load
         from attnbench.reports.decision.decide import Rule
         from attnbench.runner.execution import journal
         from attnbench.suites.schema.limits import share
 
-        loaded = frame.load(run)
+        loaded = load(run)
         policy = policy_of(loaded.meta["suite"].get("check", {}), limits, severities)
         floor = min(share(policy.time.relative), _LARGEST_FLOOR)
         rule = Rule(floor=floor, equivalence=max(floor, 0.05))
         with baselines.opened(baseline, store) as stored:
-            comparison = compare_runs(stored, loaded, rule, name=baseline)
-            found = findings(comparison, policy)
+            comparison = held(compare_runs(stored, loaded, rule, name=baseline), policy)
             if out is not None:
                 journal.make_folder(out)
-            publish(comparison, found, form, out, (stored, loaded))
-    sys.exit(judged(comparison, found, policy, form, strict=strict))
+            publish(comparison, form, out)
+    sys.exit(judged(comparison, policy, form, strict=strict))

@@ -47,25 +47,25 @@ def verb(runs: tuple[Path, ...], by: str | None, across_machines: bool, form: st
     with told():
         from attnbench.reports.compare.between_runs import compare as compare_runs
         from attnbench.reports.compare.gate import STRICT as POLICY
-        from attnbench.reports.compare.gate import findings
+        from attnbench.reports.compare.gate import held
         from attnbench.reports.compare.within_run import within
-        from attnbench.reports.data import frame
+        from attnbench.reports.data.run import load
         from attnbench.runner.cli import exit_code
         from attnbench.runner.execution import journal
 
-        loaded = [frame.load(folder) for folder in runs]
+        loaded = [load(folder) for folder in runs]
         folder = out or journal.new_folder("compare")
         journal.make_folder(folder)
         if by is not None:
             comparison = within(loaded[0], by)  # type: ignore[arg-type]  # click has checked it
-            publish(comparison, None, form, folder)
-            sys.exit(exit_code.of_comparison(comparison, []))
+            publish(comparison, form, folder)
+            sys.exit(exit_code.of_comparison(comparison))
         codes = []
         for place, other in enumerate(loaded[1:], 1):
             comparison = compare_runs(loaded[0], other, across_machines=across_machines)
             into = folder if len(loaded) == 2 else folder / f"{place}-{other.folder.name}"
             advice = across_machines and bool(comparison.differences)
-            found = [each for each in findings(comparison, POLICY) if each.metric != "time" or not advice]
-            publish(comparison, found, form, into, (loaded[0], other))
-            codes.append(exit_code.of_comparison(comparison, found))
+            comparison = held(comparison, POLICY, times=not advice)
+            publish(comparison, form, into)
+            codes.append(exit_code.of_comparison(comparison))
     sys.exit(exit_code.worst(codes))

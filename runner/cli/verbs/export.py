@@ -23,11 +23,12 @@ def verb(folder: Path, form: str, out: Path | None) -> None:
     Exit codes: 0 written; 2 usage, unreadable run or unwritable file; 5 no case passed.
     """
     with told():
-        from attnbench.reports.data import frame, reading
+        from attnbench.reports.data import reading
+        from attnbench.reports.data.run import judged
         from attnbench.runner.cli import exit_code
 
         kept = reading.read(folder)
-        run, format_ = frame.judged(folder, kept), export.load(form)
+        run, format_ = judged(folder, kept), export.load(form)
         put_or_print(format_.write(run, kept), out)
         passed, cases = int((run.frame["status"] == "passed").sum()), len(run.frame)
         if passed < cases and format_.PASSED_ONLY:

@@ -1,8 +1,6 @@
 """Memory held over the course of one call."""
 
 import math
-import textwrap
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,51 +8,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from attnbench.reports.data.frame import Run
-from attnbench.reports.data.settings import settings
-from attnbench.reports.figures import log_ticks, panels
-from attnbench.reports.figures.style import BASELINE_COLOUR, NOTE_COLOUR, colours
-from attnbench.reports.summary.operators import compared, short
+from attnbench.reports.data.profiles import short
+from attnbench.reports.drawing import log_ticks, panels
+from attnbench.reports.drawing.style import BASELINE_COLOUR, NOTE_COLOUR
 from attnbench.reports.text import units
 from attnbench.suites.profile import Profile
 
-_TITLE = "Memory held within one call"
-_SIDE, _TALL, _GAP_X, _GAP_Y, _LEFT, _HEADER = 1.7, 1.15, 0.65, 0.95, 0.6, 1.4
+TITLE = "Memory held within one call"
 _WIDTH, _HEIGHT = 8.6, 3.5
-
-
-def run(measured: Run, profiles: Mapping[str, Profile]) -> Figure:
-    """A panel a series, a row a setting, at the length that series are compared at."""
-    found, more = panels.fitting(settings(measured.frame))
-    rows = [(each, *compared(each, profiles)) for each in found]
-    rows = [each for each in rows if each[2]]
-    if not rows:
-        return panels.blank(_TITLE, panels.context(measured), "Nothing to draw: no case was profiled.")
-    width = max(_LEFT + max(len(shown) for _, _, shown in rows) * (_SIDE + _GAP_X), 5.0)
-    height = _HEADER + len(rows) * (_TALL + _GAP_Y) - 0.4
-    figure = Figure(figsize=(width, height))
-    colour_of = colours(measured.frame)
-    for row, (setting, n, shown) in enumerate(rows):
-        top = _HEADER + row * (_TALL + _GAP_Y)
-        words = f"{setting.title}, N = {n}"
-        figure.text(0.1 / width, 1 - (top - 0.42) / height, words, fontsize=9, fontweight="bold", va="bottom")
-        for column, (name, profile) in enumerate(shown):
-            left = (_LEFT + column * (_SIDE + _GAP_X)) / width
-            axes = figure.add_axes((left, 1 - (top + _TALL) / height, _SIDE / width, _TALL / height))
-            _draw(axes, profile, colour_of.get(name.rpartition("/")[0], BASELINE_COLOUR), most=3)
-            lines = textwrap.wrap(name.replace("/", " / "), 32, break_on_hyphens=False)
-            axes.set_title("\n".join(lines), fontsize=7, fontweight="normal", loc="left", pad=3)
-            axes.tick_params(labelsize=6.5)
-    note = f"{panels.context(measured)}. What the allocator holds beyond what was held before the call, inputs apart. "
-    panels.header(figure, _TITLE, note + f"Each panel has scales of its own; recording stretches the time.{more}")
-    return figure
 
 
 def case(profile: Profile) -> Figure:
     """One case, its largest allocations numbered and named."""
     figure = Figure(figsize=(_WIDTH, _HEIGHT))
     axes = figure.add_axes((0.75 / _WIDTH, 0.5 / _HEIGHT, 4.6 / _WIDTH, 2.3 / _HEIGHT))
-    held = _draw(axes, profile, BASELINE_COLOUR, most=6)
+    held = steps(axes, profile, BASELINE_COLOUR, most=6)
     axes.set_xlabel("time since the call began; recording stretches it")
     axes.set_ylabel("memory held")
     axes.set_xlim(left=-0.04 * held[0][-1])
@@ -72,7 +40,7 @@ def case(profile: Profile) -> Figure:
         axes.annotate(", ".join(numbers), at, (-3, 2), textcoords="offset points", ha="right", fontsize=7)
     if profile.steps:
         figure.text(5.55 / _WIDTH, 2.8 / _HEIGHT, "\n".join(told), va="top", fontsize=7.5, linespacing=1.5)
-    panels.header(figure, _TITLE, f"{profile.title}. Beyond what was held before the call.")
+    panels.header(figure, TITLE, f"{profile.title}. Beyond what was held before the call.")
     return figure
 
 
@@ -82,7 +50,7 @@ def _near(one: tuple[float, int], other: tuple[float, int], axes: Axes) -> bool:
     return other[0] - one[0] < 0.04 * (right - left) and abs(other[1] - one[1]) < 0.04 * (high - low)
 
 
-def _draw(axes: Axes, profile: Profile, colour: str, most: int) -> tuple[list[float], list[int]]:
+def steps(axes: Axes, profile: Profile, colour: str, most: int) -> tuple[list[float], list[int]]:
     """One call's memory as steps, its peak told; returns its moments and what was held from each on."""
     ns, held = ([*profile.held.ns], [*profile.held.bytes]) if profile.held else ([0.0], [0])
     peak = max(held)

@@ -1,6 +1,7 @@
-"""A folder for matplotlib's settings and font list where it cannot write its usual one.
+"""What every figure is drawn with: panels, ticks, colours and files.
 
-Import this before matplotlib, which looks for the folder when it is imported, and gives advice where there is none.
+Import this package before matplotlib. It gives matplotlib a folder for its settings and its list of fonts where the
+usual one cannot be written; matplotlib looks for that folder when it is imported, and warns where there is none.
 """
 
 import atexit

@@ -3,18 +3,24 @@
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from attnbench.reports.data.frame import Run
-from attnbench.reports.data.settings import SERIES, Setting, attempted, comparison_length
-from attnbench.reports.figures import log_ticks, panels
-from attnbench.reports.figures.style import GUIDE_COLOUR
-from attnbench.reports.summary.threads import groups
+from attnbench.reports.data.run import Run
+from attnbench.reports.data.settings import Setting, attempted
+from attnbench.reports.drawing import log_ticks, panels
+from attnbench.reports.drawing.style import GUIDE_COLOUR
 
 ACROSS = panels.Across("count", "threads", log_ticks.whole)
+PLACE = 70
+READING = "Lower is faster. Where a line leaves the thin one that starts with it, threads are not used in full."
 
 
-def time(run: Run) -> Figure:
+def applies(run: Run) -> bool:
+    """Whether the run has settings that differ by threads alone."""
+    return bool(run.threads)
+
+
+def draw(run: Run) -> Figure:
     """Time of one call at the length that series are compared at; grey lines are what threads could give."""
-    shown = _shown(run)
+    shown = [Setting(each.title, row, 0, each.compared) for row, each in enumerate(run.threads)]
     lengths = sorted({int(each.frame["seq_len"].iloc[0]) for each in shown})
     note = f"N = {' or '.join(map(str, lengths))}. Bands: 95 % intervals. Thin: twice the threads, half the time."
     drawn = panels.sheet(run, "Time of one call against threads", note, ACROSS, shown)
@@ -27,18 +33,3 @@ def time(run: Run) -> Figure:
     panels.label_y(drawn, "time of one call")
     panels.legend(drawn, [Line2D([], [], color=GUIDE_COLOUR, linewidth=0.7, label="by threads alone")])
     return drawn.figure
-
-
-def _shown(run: Run) -> list[Setting]:
-    """Each group of settings that differ by threads alone, at the length that it is compared at.
-
-    `ideal_ns` is the time with the fewest threads that a series has, shared among all.
-    """
-    found = []
-    for row, (title, frame) in enumerate(groups(run)):
-        n = min(comparison_length(each) for _, each in frame.groupby("count"))
-        here = frame[frame["seq_len"] == n].sort_values("count", kind="stable")
-        first = here.groupby(list(SERIES))[["time_ns", "count"]].transform("first")
-        ideal_ns = first["time_ns"] * first["count"] / here["count"]
-        found.append(Setting(title, row, 0, here.assign(ideal_ns=ideal_ns)))
-    return found

@@ -1,6 +1,7 @@
-"""A comparison as a forest plot: each case's ratio with its interval."""
+"""The figures of a comparison: each case's ratio with its interval, and the times of two runs over each other."""
 
 import math
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -8,10 +9,11 @@ from matplotlib.lines import Line2D
 
 from attnbench.reports.compare.cells import title
 from attnbench.reports.compare.comparison import Comparison, Ratio
-from attnbench.reports.data.settings import varied
-from attnbench.reports.decision.verdict import Verdict
-from attnbench.reports.figures import panels
-from attnbench.reports.figures.style import BASELINE_COLOUR, GUIDE_COLOUR, NOTE_COLOUR
+from attnbench.reports.data.run import Run
+from attnbench.reports.data.settings import attempted
+from attnbench.reports.decision.rule import Verdict
+from attnbench.reports.drawing import log_ticks, panels
+from attnbench.reports.drawing.style import BASELINE_COLOUR, GUIDE_COLOUR, NOTE_COLOUR
 
 MOST = 60
 """Cases drawn, the worst first."""
@@ -29,7 +31,6 @@ def ratios(comparison: Comparison) -> Figure:
     """Ratios on a logarithmic axis, the worst on top; a band marks what is unchanged."""
     heading = f"{comparison.ratio[0].upper()}{comparison.ratio[1:]}"
     frame = comparison.worst_first
-    named = varied(frame)
     drawn = frame[frame["ratio"].notna()].head(MOST)
     margin = comparison.rule.equivalence
     within = comparison.ratio is Ratio.CASES
@@ -51,7 +52,7 @@ def ratios(comparison: Comparison) -> Figure:
             axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=1.2)
         axes.plot([row["ratio"]], [place], "o", color=colour, markersize=4)
     axes.set_xscale("log")
-    axes.set_yticks(list(places), [title(row, named) for _, row in drawn.iterrows()], fontsize=6.5)
+    axes.set_yticks(list(places), [title(row, comparison.named) for _, row in drawn.iterrows()], fontsize=6.5)
     axes.set_ylim(-0.8, len(drawn) - 0.2)
     ends = drawn[["ratio", "low", "high"]].to_numpy(np.float64)
     reach = max(1.03 * (1 + margin), float(np.nanmax(np.maximum(ends, 1 / ends))) * 1.03)
@@ -71,3 +72,20 @@ def _ticks(reach: float) -> list[float]:
     """Round ratios to label, symmetric about 1: the three largest that fit."""
     upper = [each for each in _ROUND if each <= reach][-3:]
     return [*(1 / each for each in reversed(upper)), 1.0, *upper]
+
+
+def overlay(comparison: Comparison, after: Run) -> Figure:
+    """Times of both runs, case by case of B, with those of A where it measured the same."""
+    note = f"Solid: B ({comparison.b}), with its 95 % band. Dashed: A ({comparison.a})."
+    drawn = panels.sheet(after, "Time of one call, before and after", note)
+    before: dict[str, Any] = {"linestyle": "--", "linewidth": 0.9, "marker": "x", "markersize": 3.5}
+    for setting, axes in drawn.panels:
+        for name, part in attempted(setting.frame):
+            panels.line(axes, part, panels.LENGTH, panels.TIME, drawn.looks[name])
+            axes.plot(part["seq_len"], part["before_ns"], color=drawn.looks[name].colour, **before)
+    panels.share_y(drawn, log_ticks.times, *panels.TIME, "before_ns")
+    panels.label_y(drawn, "time of one call")
+    panels.mark_failures(drawn)
+    named = (Line2D([], [], color=NOTE_COLOUR, label="B"), Line2D([], [], color=NOTE_COLOUR, label="A", **before))
+    panels.legend(drawn, named)
+    return drawn.figure

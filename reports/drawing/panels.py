@@ -12,12 +12,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
 
-from attnbench.reports.data.frame import Run
-from attnbench.reports.data.settings import SHAPE, Setting, attempted, settings, shape
-from attnbench.reports.figures.log_ticks import Places, Ticks
-from attnbench.reports.figures.log_ticks import lengths as ticks_of_length
-from attnbench.reports.figures.style import NOTE_COLOUR, Look, looks
-from attnbench.reports.stats.statistics import FEWEST_PROCESSES, FloatArray, floats
+from attnbench.reports.data.run import Run
+from attnbench.reports.data.settings import SHAPE, Setting, attempted, shape
+from attnbench.reports.data.values import FloatArray, floats
+from attnbench.reports.drawing.log_ticks import Places, Ticks
+from attnbench.reports.drawing.log_ticks import lengths as ticks_of_length
+from attnbench.reports.drawing.style import NOTE_COLOUR, Look, looks
 from attnbench.reports.text import cells
 
 WIDTH, HEIGHT = 3.9, 3.0
@@ -77,7 +77,7 @@ class Sheet(NamedTuple):
 
 def sheet(run: Run, title: str, note: str, across: Across = LENGTH, shown: Sequence[Setting] | None = None) -> Sheet:
     """Empty panels, under a title that says what is shown, for every setting of a run or for those in `shown`."""
-    found, more = fitting(settings(run.frame) if shown is None else shown)
+    found, more = fitting(run.settings if shown is None else shown)
     if not found:
         return Sheet(blank(title, context(run), "Nothing to draw: no case is supported here."), [], {}, 0.0)
     failures = max(len(failing(each)) for each in found)
@@ -114,7 +114,7 @@ def fitting(found: Sequence[Setting]) -> tuple[list[Setting], str]:
 
 def context(run: Run) -> str:
     """Run, device, dtype, shape and processes in one line."""
-    frame = pd.concat([each.frame for each in settings(run.frame)] or [run.frame])
+    frame = pd.concat([each.frame for each in run.settings] or [run.frame])
     environment = run.meta["environment"]
     told = [str(run.meta["name"])]
     for device in frame["device"].unique():
@@ -131,7 +131,7 @@ def context(run: Run) -> str:
 
 def intervals(run: Run, words: str) -> str:
     """What shows the intervals, `Bands` or `Bars`; or that there are none."""
-    enough = len(run.frame) and run.frame["processes"].max() >= FEWEST_PROCESSES
+    enough = run.outcomes.processes is not None
     return f"{words}: 95 % intervals over processes." if enough else "Too few processes for intervals."
 
 

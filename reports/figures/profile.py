@@ -7,21 +7,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from attnbench.reports.data.frame import Run
-from attnbench.reports.data.settings import Setting, settings
-from attnbench.reports.figures import panels
-from attnbench.reports.figures.style import COLOURS, NOTE_COLOUR
-from attnbench.reports.summary.operators import profiled, short
+from attnbench.reports.data.profiles import REST, Profiled, largest, short, summed
+from attnbench.reports.data.run import Run
+from attnbench.reports.drawing import panels
+from attnbench.reports.drawing.style import COLOURS, NOTE_COLOUR
 from attnbench.reports.text import units
 from attnbench.suites.profile import OUTSIDE, Profile
 
 MOST_OPERATORS = 8
 MOST_BARS = 48
 """Bars of a panel; beyond, lengths are thinned and the longest stays."""
-REST = "other operators"
 _REST_COLOUR, _OUTSIDE_COLOUR = "#a8a8a8", "#e2e2e2"
 _WIDTH, _BAR, _NAME = 3.4, 0.14, 0.2
 _LEFT, _RIGHT, _LEGEND, _HEADER, _GAP_Y, _BOTTOM = 0.55, 0.75, 3.5, 0.95, 0.75, 0.5
+
+
+PLACE = 90
+READING = ""
+
+
+def applies(run: Run) -> bool:
+    """Whether the run was profiled."""
+    return bool(run.profiles)
 
 
 class _Row(NamedTuple):
@@ -33,11 +40,12 @@ class _Row(NamedTuple):
     """Inches from the top."""
 
 
-def bars(run: Run, profiles: Mapping[str, Profile]) -> Figure:
+def draw(run: Run) -> Figure:
     """What each operator takes of one call: a bar a case, a group of bars a series, a panel a setting."""
     title = "Where the time of one call goes"
-    found, more = panels.fitting(settings(run.frame))
-    sheets = [(each, rows) for each in found if (rows := _rows(each, profiles))]
+    found, more = panels.fitting(run.settings)
+    kept = {each.row for each in found}
+    sheets = [(each.setting, _rows(each)) for each in run.profiled if each.series and each.setting.row in kept]
     if not sheets:
         return panels.blank(title, panels.context(run), "Nothing to draw: no case was profiled.")
     heights: dict[int, float] = {}
@@ -47,7 +55,8 @@ def bars(run: Run, profiles: Mapping[str, Profile]) -> Figure:
     width = columns * (_LEFT + _WIDTH + _RIGHT) + _LEGEND
     height = _HEADER + sum(heights.values()) + _GAP_Y * (len(heights) - 1) + _BOTTOM
     figure = Figure(figsize=(width, height))
-    colour_of = _operator_colours([row.profile for _, rows in sheets for row in rows if row.profile])
+    top = largest([row.profile for _, rows in sheets for row in rows if row.profile], MOST_OPERATORS)
+    colour_of = dict(zip(top, COLOURS, strict=False)) | {REST: _REST_COLOUR, OUTSIDE: _OUTSIDE_COLOUR}
     tops = {row: _HEADER + sum(heights[above] + _GAP_Y for above in heights if above < row) for row in heights}
     for each, rows in sheets:
         left = each.column * (_LEFT + _WIDTH + _RIGHT) + _LEFT
@@ -55,8 +64,8 @@ def bars(run: Run, profiles: Mapping[str, Profile]) -> Figure:
         axes = figure.add_axes((left / width, bottom / height, _WIDTH / width, heights[each.row] / height))
         axes.set_title(each.title, loc="left")
         _draw_bars(axes, rows, heights[each.row], colour_of)
-    note = f"{panels.context(run)}. Shares of {_what(profiles)} within recorded calls; at the right the time of one "
-    panels.header(figure, title, note + f"such call, which recording has slowed: not a result.{more}")
+    note = f"{panels.context(run)}. Shares of {_what(run.profiles)} within recorded calls; at the right the time of "
+    panels.header(figure, title, note + f"one such call, which recording has slowed: not a result.{more}")
     handles = [Patch(color=colour, label=short(name)) for name, colour in colour_of.items()]
     at = (1 - (_LEGEND - 0.1) / width, 1 - (_HEADER - 0.1) / height)
     figure.legend(
@@ -72,7 +81,7 @@ def _draw_bars(axes: Axes, rows: list[_Row], height: float, colour_of: Mapping[s
             axes.text(0, row.y, row.name, fontsize=7.5, va="center")
             continue
         start = 0.0
-        for name, part in _shares(row.profile, list(colour_of)).items():
+        for name, part in summed(row.profile, list(colour_of)).items():
             axes.barh(row.y, part, _BAR * 0.82, left=start, color=colour_of[name], edgecolor="white", linewidth=0.3)
             start += part
         axes.text(1.015, row.y, units.time(row.profile.total_ns), fontsize=7, va="center", color=NOTE_COLOUR)
@@ -87,11 +96,9 @@ def _draw_bars(axes: Axes, rows: list[_Row], height: float, colour_of: Mapping[s
     axes.text(-0.015, rows[0].y, "N", fontsize=7, ha="right", va="center", color=NOTE_COLOUR)
 
 
-def _rows(setting: Setting, profiles: Mapping[str, Profile]) -> list[_Row]:
+def _rows(profiled: Profiled) -> list[_Row]:
     """The bars of a setting from top to bottom."""
-    found = profiled(setting, profiles)
-    if not found:
-        return []
+    found = profiled.series
     lengths = sorted({n for _, cases in found for n in cases})
     step = -(-len(lengths) * len(found) // MOST_BARS)
     kept = set(lengths[::-1][::step])
@@ -105,26 +112,6 @@ def _rows(setting: Setting, profiles: Mapping[str, Profile]) -> list[_Row]:
                 rows.append(_Row(units.length(n), profile, y + _BAR / 2))
                 y += _BAR
     return rows
-
-
-def _operator_colours(profiles: list[Profile]) -> dict[str, str]:
-    """Colours of the operators with the largest mean shares, then of the rest, in the order of the bars' parts."""
-    shares: dict[str, float] = {}
-    for profile in profiles:
-        for each in profile.operators:
-            if profile.total_ns:
-                shares[each.operator] = shares.get(each.operator, 0) + profile.spent_ns(each) / profile.total_ns
-    shares.pop(OUTSIDE, None)
-    top = sorted(shares, key=lambda name: (-shares[name], name))[:MOST_OPERATORS]
-    return dict(zip(top, COLOURS, strict=False)) | {REST: _REST_COLOUR, OUTSIDE: _OUTSIDE_COLOUR}
-
-
-def _shares(profile: Profile, names: list[str]) -> dict[str, float]:
-    """The share of each operator named; what is not named goes to the rest."""
-    found = dict.fromkeys(names, 0.0)
-    for each in profile.operators:
-        found[each.operator if each.operator in found else REST] += profile.spent_ns(each) / (profile.total_ns or 1)
-    return found
 
 
 def _what(profiles: Mapping[str, Profile]) -> str:

@@ -1,48 +1,19 @@
-"""The figures of a run, each as SVG and PNG."""
+"""Writes figures into a folder, each as SVG and PNG."""
 
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from attnbench.reports.data.frame import Run
-from attnbench.reports.figures import keys, lengths, patterns, ranking, speedup, threads
-from attnbench.reports.figures.style import STYLE
-from attnbench.reports.summary.threads import groups
-
-LENGTHS: dict[str, Callable[[Run], Figure]] = {
-    "time": lengths.time,
-    "memory": lengths.memory,
-    "speedup": speedup.speedup,
-}
-ONE_LENGTH: dict[str, Callable[[Run], Figure]] = {"ranking": ranking.ranking}
-KEYS: dict[str, Callable[[Run], Figure]] = {"time_by_keys": keys.time, "speedup_by_keys": keys.speedup}
-THREADS: dict[str, Callable[[Run], Figure]] = {"time_by_threads": threads.time}
-FIGURES = {**LENGTHS, **ONE_LENGTH, **KEYS, **THREADS, "patterns": patterns.patterns}
-"""Every figure by the name of its files."""
+from attnbench.reports.drawing.style import STYLE
 
 _METADATA = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
 """Nothing that changes from one writing to the next."""
-
-
-def of(run: Run) -> list[str]:
-    """The figures of a run: against lengths, against what else it varies; where that is nothing, at the one length."""
-    by_keys = bool(keys.swept(run))
-    several = run.frame["seq_len"].nunique() > 1
-    plain = LENGTHS if several else () if by_keys else ONE_LENGTH
-    told = [*plain, *(KEYS if by_keys else ()), *(THREADS if groups(run) else ())]
-    return [*told, "patterns"]
-
-
-def write(run: Run, folder: Path) -> list[Path]:
-    """`folder/figures/NAME.{svg,png}` of each figure of the run: the same run gives the same bytes of SVG."""
-    return save({name: partial(FIGURES[name], run) for name in of(run)}, folder)
 
 
 def save(figures: Mapping[str, Callable[[], Figure]], folder: Path) -> list[Path]:

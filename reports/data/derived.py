@@ -1,0 +1,124 @@
+"""Columns that follow from samples and shapes: memory, share of the roof, spread, flags, clocks and proofs."""
+
+from collections.abc import Sequence
+from statistics import median
+
+import numpy as np
+import pandas as pd
+
+from attnbench.reports.data import flags
+from attnbench.reports.data.values import FloatArray, floats, positive
+from attnbench.reports.stats import spread
+from attnbench.reports.stats.statistics import IntArray, interval, log_medians
+from attnbench.suites import Sample
+
+MEMORY = ("gross_bytes", "net_bytes")
+"""Gross is the peak and what stands beside it: q, k, v, what was prepared and, with gradients, dout. Net is the peak
+without what the call returns: the output, or dq, dk and dv."""
+ROOF = ("roof_flops_per_s", "copy_bytes_per_s", "roof_share", "roof_share_low", "roof_share_high")
+"""The fastest matrix product of the case's dtype and threads, and the fastest copy, as geometric means over processes.
+The share is the FLOP/s of the case over those of the product, paired by process, with its interval."""
+QUALITY = ("within_sd", "between_sd", "drift", "drift_p", "processes_for_1_percent", "flags")
+"""Components of the spread on the log scale, and what makes the numbers doubtful."""
+CONDITIONS = ("hot_time_ns", "host_ns", "launch_bound", "throttled")
+"""Known on CUDA alone. `hot_time_ns` is the time with a hot L2 cache, where `time_ns` is with a cold one; `host_ns` is
+what the host takes to queue a call. `launch_bound`: in some process that took longer than the call itself.
+`throttled`: in some process something held the clocks down."""
+PROOF = ("proved", "repeats_exactly", "proof_s")
+"""The share of the elements of output and gradients that the proof looked at; whether calls on the same inputs gave
+the same bits; and the seconds that the proof took, in the probe and all processes."""
+ABOVE_ROOF = 1.05
+"""Nothing runs faster than the roof: a share whose interval lies above this is an error of the measurement."""
+_ITEM_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
+
+Timed = Sequence[tuple[int, Sample]]
+"""The samples that passed, each with the row of its case."""
+
+
+def add(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed) -> None:
+    """Fill in all of these columns; `log_ns [cases, P]` holds each process's log time."""
+    _add_memory(frame)
+    _add_roof(frame, log_ns, timed)
+    _add_quality(frame, log_ns, timed)
+    _add_conditions(frame, timed)
+    seconds = floats(frame["proof_s"]).copy()
+    for row, sample in timed:
+        if sample.proof_s is not None:
+            seconds[row] = np.nansum([seconds[row], sample.proof_s])
+    frame["proof_s"] = seconds
+
+
+def _add_memory(frame: pd.DataFrame) -> None:
+    backward = frame["direction"].to_numpy() != "forward"
+    queries, keys = _tensor_bytes(frame, "heads"), _tensor_bytes(frame, "kv_heads")
+    given = queries + 2 * keys + np.where(backward, queries, 0)
+    frame["gross_bytes"] = frame["peak_bytes"] + frame["prepared_bytes"] + given
+    frame["net_bytes"] = frame["peak_bytes"] - (queries + np.where(backward, 2 * keys, 0))
+
+
+def _tensor_bytes(frame: pd.DataFrame, heads: str) -> IntArray:
+    """Bytes of a tensor `B heads N D`."""
+    size = frame["dtype"].map(_ITEM_BYTES)
+    return (frame["batch"] * frame[heads] * frame["seq_len"] * frame["head_dim"] * size).to_numpy(np.int64)
+
+
+def _add_roof(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed) -> None:
+    roof, copy = (_by_process(timed, name, log_ns.shape) for name in ROOF[:2])
+    frame["roof_flops_per_s"], frame["copy_bytes_per_s"] = (np.exp(interval(each).mean) for each in (roof, copy))
+    flops = positive(floats(frame["flops"]))
+    share = interval(np.log(flops * 1e9)[:, None] - log_ns - roof)
+    for name, value in zip(ROOF[2:], share[:3], strict=True):
+        frame[name] = np.exp(value)
+
+
+def _by_process(timed: Timed, name: str, shape: tuple[int, ...]) -> FloatArray:
+    """The logarithm of a rate of each sample `[cases, P]`, NaN where there is none."""
+    found = np.full(shape, np.nan)
+    columns = {process: p for p, process in enumerate(sorted({sample.process for _, sample in timed}))}
+    for row, sample in timed:
+        value = getattr(sample, name)
+        if value is not None:
+            found[row, columns[sample.process]] = value
+    return np.asarray(np.log(found))
+
+
+def _add_quality(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed) -> None:
+    rows = np.array([row for row, _ in timed], np.int64)
+    samples = [sample for _, sample in timed]
+    drift = spread.drift(log_ns)
+    found = spread.components([each.values_ns for each in samples], rows, len(frame))
+    frame["within_sd"], frame["between_sd"] = found
+    frame["drift"], frame["drift_p"] = drift
+    frame["processes_for_1_percent"] = pd.array(spread.needed_processes(log_ns)).astype("Int64")
+
+    def some(told: Sequence[bool]) -> flags.BoolArray:
+        return np.bincount(rows, np.array(told, np.float64), len(frame)) > 0
+
+    raised = {
+        "noisy": flags.noisy(interval(log_ns)),
+        "drifting": flags.drifting(drift),
+        "not_steady": some([not each.steady for each in samples]),
+        "throttled": some([bool(each.throttled) for each in samples]),
+        "bimodal": flags.bimodal(log_ns),
+        "above_roof": (frame["roof_share_low"].fillna(frame["roof_share"]) > ABOVE_ROOF).to_numpy(),
+        "memory_off": flags.memory_off(*(floats(frame[name]) for name in ("peak_bytes", "predicted_bytes"))),
+    }
+    frame["flags"] = pd.Series(flags.words(raised, len(frame)), frame.index, "str")
+
+
+def _add_conditions(frame: pd.DataFrame, timed: Timed) -> None:
+    seen: dict[int, list[Sample]] = {}
+    for row, sample in timed:
+        if sample.hot_values_ns:
+            seen.setdefault(row, []).append(sample)
+    found: dict[str, list[float | bool | None]] = {name: [None] * len(frame) for name in CONDITIONS}
+    for row, samples in seen.items():
+        found["hot_time_ns"][row] = float(np.exp(log_medians([each.hot_values_ns for each in samples]).mean()))
+        host = [each.host_ns for each in samples if each.host_ns is not None]
+        found["host_ns"][row] = median(host) if host else None
+        for name in ("launch_bound", "throttled"):
+            known = [getattr(each, name) for each in samples if getattr(each, name) is not None]
+            found[name][row] = any(known) if known else None
+    for name, values in found.items():
+        told = pd.Series(values, frame.index, "object")
+        frame[name] = told.astype("boolean" if name in ("launch_bound", "throttled") else "Float64")

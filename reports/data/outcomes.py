@@ -1,0 +1,105 @@
+"""How the cases of a run ended: what passed, what is flagged, what did not pass, and what the proofs looked at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from attnbench.reports.data import flags
+from attnbench.reports.data.settings import which
+from attnbench.reports.data.values import FEWEST_PROCESSES, floats
+
+_MANY_FLAGGED = 0.2
+"""From this share of flagged cases on, the answer says so."""
+
+
+class Cases(NamedTuple):
+    """Some cases that have a flag, or a status and its reason, in common."""
+
+    word: str
+    """The flag or the status."""
+    reason: str
+    many: int
+    which: str
+    """Their names."""
+
+
+class Ended(NamedTuple):
+    """The cases of one status."""
+
+    status: str
+    reasons: list[str]
+    """Each of them once."""
+    which: str
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """How the cases of a run ended."""
+
+    cases: int
+    passed: int
+    processes: tuple[int, int] | None
+    """The fewest and the most behind a case that passed; None where no case has enough of them for an interval."""
+    flagged: int
+    """Cases that passed and carry a flag."""
+    flags: list[Cases]
+    """Flag by flag."""
+    ended: list[Ended]
+    """Status by status, without `passed`."""
+    failures: list[Cases]
+    """Reason by reason."""
+    partly_proved: int
+    """Cases of which the proof looked at a part of the elements."""
+    least_proved: float
+    """The smallest such part; NaN where there is none."""
+    proof_s: float
+    """Seconds that all proofs took; NaN where no row tells."""
+    run_s: float
+    """Seconds of a run that was made in one go, and is finished; else NaN."""
+
+    @property
+    def many_flagged(self) -> bool:
+        """Whether so many are flagged that the answer says so."""
+        return self.flagged > 0 and self.flagged >= _MANY_FLAGGED * self.passed
+
+
+def outcomes(frame: pd.DataFrame, meta: Mapping[str, Any]) -> Outcomes:
+    """How the cases of a frame ended; `meta` is the contents of `run.json`."""
+    passed, failed = frame[frame["status"] == "passed"], frame[frame["status"] != "passed"]
+    processes = passed["processes"]
+    carried = {flag: flags.carrying(frame, flag) for flag in flags.MEANINGS}
+    part = frame[floats(frame["proved"]) < 1]
+    seconds = floats(frame["proof_s"])
+    return Outcomes(
+        cases=len(frame),
+        passed=len(passed),
+        processes=(int(processes.min()), int(processes.max())) if (processes >= FEWEST_PROCESSES).any() else None,
+        flagged=int((passed["flags"] != "").sum()),
+        flags=[Cases(flag, "", len(them), which(frame, them)) for flag, them in carried.items() if len(them)],
+        ended=[
+            Ended(str(status), list(them["reason"].unique()), which(frame, them))
+            for status, them in failed.groupby("status", sort=False)
+        ],
+        failures=[
+            Cases(str(status), str(reason), len(them), which(frame, them))
+            for (status, reason), them in failed.groupby(["status", "reason"], sort=False)
+        ],
+        partly_proved=len(part),
+        least_proved=float(part["proved"].min()) if len(part) else np.nan,
+        proof_s=np.nan if np.isnan(seconds).all() else float(np.nansum(seconds)),
+        run_s=_run_s(meta),
+    )
+
+
+def _run_s(meta: Mapping[str, Any]) -> float:
+    if meta.get("resumed") or not meta.get("finished"):
+        return np.nan
+    try:
+        begun, ended = (datetime.fromisoformat(meta[name]) for name in ("started", "finished"))
+        return (ended - begun).total_seconds()
+    except (KeyError, TypeError, ValueError):
+        return np.nan

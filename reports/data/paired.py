@@ -1,0 +1,125 @@
+"""Ratios within a run, paired by process: other directions against `forward`, few threads against many."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from attnbench.reports.data.settings import SERIES, SETTING, comparison_length, told, varied
+from attnbench.reports.data.values import FloatArray, floats
+from attnbench.reports.stats.statistics import Interval, interval
+
+
+class Gradient(NamedTuple):
+    """One series at one length: a direction over `forward`."""
+
+    title: str
+    """The setting, without its direction."""
+    name: str
+    """`label/implementation`."""
+    seq_len: int
+    direction: str
+    time: Interval
+    """On the log scale."""
+    peak: float
+    """Of the peaks of memory; NaN where either has none."""
+
+
+def gradients(frame: pd.DataFrame, log_ns: FloatArray) -> list[Gradient]:
+    """Of every series with `forward` and another direction, at the length that its setting is compared at.
+
+    In the order of the frame: setting by setting, then direction by direction. `log_ns [cases, P]`.
+    """
+    passed = frame[frame["status"] == "passed"]
+    rest = [name for name in SETTING if name != "direction"]
+    named = {"dtype", "device", *varied(frame)} - {"direction"}
+    peak = floats(frame["peak_bytes"])
+    found = []
+    for _, part in passed.groupby(rest, sort=False):
+        title = ", ".join(told(part.iloc[0], named))
+        n = _shared_length(part)
+        rows_of = _rows(part[part["seq_len"] == n], [*SERIES, "direction"])
+        for direction in (each for each in part["direction"].unique() if each != "forward"):
+            for (*series, of), over in rows_of.items():
+                under = rows_of.get((*series, "forward"))
+                if of != direction or under is None:
+                    continue
+                time = interval(log_ns[over] - log_ns[under])
+                ratio = peak[over] / peak[under] if peak[under] > 0 else np.nan
+                if time.processes:
+                    found.append(Gradient(title, "/".join(series), n, direction, time, float(ratio)))
+    return found
+
+
+def _shared_length(part: pd.DataFrame) -> int:
+    """The longest length at which every direction is compared, or else passed at all; -1 where there is none."""
+    directions = [each for _, each in part.groupby("direction", sort=False)]
+    shared = set.intersection(*(set(each["seq_len"]) for each in directions))
+    compared = min(map(comparison_length, directions))
+    return int(max((n for n in shared if n <= compared), default=max(shared, default=-1)))
+
+
+def _rows(part: pd.DataFrame, columns: list[str]) -> dict[tuple[Any, ...], int]:
+    """The row of each case by some of its columns."""
+    return dict(zip(part[columns].itertuples(index=False, name=None), map(int, part.index), strict=True))
+
+
+class Gain(NamedTuple):
+    """One series at one length: the time with the fewest threads over the time with the most."""
+
+    name: str
+    """`label/implementation`."""
+    seq_len: int
+    time: Interval
+    """On the log scale."""
+
+
+class Threads(NamedTuple):
+    """Settings that differ by their threads alone."""
+
+    title: str
+    """The setting, without its threads."""
+    fewest: int
+    most: int
+    frame: pd.DataFrame
+    """The cases that passed; `count` is their number of threads."""
+    compared: pd.DataFrame
+    """Those at the length that series are compared at, threads ascending. `ideal_ns` is the time with the fewest
+    threads that a series has, shared among all."""
+    gains: list[Gain]
+    """Length by length, of every series that passed with the fewest threads and with the most."""
+
+
+def by_threads(frame: pd.DataFrame, log_ns: FloatArray, environment: Mapping[str, Any]) -> list[Threads]:
+    """The settings that passed with several numbers of threads, on the CPU alone: threads mean nothing on CUDA."""
+    told_auto = environment.get("threads")
+    auto = told_auto if isinstance(told_auto, int) else 0
+    rest = [name for name in SETTING if name != "threads"]
+    named = {"direction", "dtype", "device", *varied(frame)} - {"threads"}
+    count = [int(each) if each.isdigit() else auto for each in frame["threads"]]
+    frame = frame.assign(count=pd.Series(count, frame.index, "int64"))
+    frame = frame[(frame["status"] == "passed") & (frame["device"] == "cpu") & (frame["count"] > 0)]
+    # Where a case passed with the number that `auto` stands for too, that one is enough.
+    twice = frame.duplicated([*rest, "seq_len", *SERIES, "count"], keep=False)
+    frame = frame[~(twice & (frame["threads"] == "auto"))]
+    parts = [part for _, part in frame.groupby(rest, sort=False) if part["count"].nunique() > 1]
+    return [_threads(", ".join(told(part.iloc[0], named)), part, log_ns) for part in parts]
+
+
+def _threads(title: str, part: pd.DataFrame, log_ns: FloatArray) -> Threads:
+    fewest, most = int(part["count"].min()), int(part["count"].max())
+    n = min(comparison_length(each) for _, each in part.groupby("count"))
+    here = part[part["seq_len"] == n].sort_values("count", kind="stable")
+    first = here.groupby(list(SERIES))[["time_ns", "count"]].transform("first")
+    here = here.assign(ideal_ns=first["time_ns"] * first["count"] / here["count"])
+    columns = ["seq_len", *SERIES]
+    few, many = (_rows(part[part["count"] == count], columns) for count in (fewest, most))
+    both = sorted(few.keys() & many.keys())
+    times = interval(log_ns[[few[key] for key in both]] - log_ns[[many[key] for key in both]])
+    gains = [
+        Gain("/".join(series), int(n), Interval(*each))
+        for (n, *series), *each in zip(both, *times, strict=True)
+        if each[-1]
+    ]
+    return Threads(title, fewest, most, part, here, gains)

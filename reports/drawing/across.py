@@ -1,0 +1,76 @@
+"""The axis across a panel: the sequence length, with guides for N and N^2, or keys per query, with the density."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from attnbench.reports.data.run import Run
+from attnbench.reports.data.settings import Setting, attempted
+from attnbench.reports.data.sweeps import Sweep
+from attnbench.reports.drawing import log_ticks, panels
+from attnbench.reports.drawing.style import GUIDE_COLOUR, NOTE_COLOUR
+
+KEYS = panels.Across("keys", "keys per query", log_ticks.counts)
+
+
+def over_keys(run: Run, title: str, note: str) -> tuple[panels.Sheet, list[set[str]]]:
+    """Panels for the settings that have sweeps, and the names of the sweeps in each; of names there may be more.
+
+    The frame of a panel holds its sweeps, `label` and `keys` being theirs, and their baseline.
+    """
+    found = [each for each in run.results if each.sweeps]
+    shown = [each.setting._replace(frame=_frame(each.sweeps)) for each in found]
+    lengths = sorted({sweep.seq_len for each in found for sweep in each.sweeps})
+    note = f"N = {' or '.join(map(str, lengths))}. {note} Above: the share of all pairs."
+    return panels.sheet(run, title, note, KEYS, shown), [{sweep.name for sweep in each.sweeps} for each in found]
+
+
+def _frame(sweeps: Sequence[Sweep]) -> pd.DataFrame:
+    """The cases of some sweeps and, once, their baselines."""
+    baselines = pd.concat([each.baseline for each in sweeps])
+    return pd.concat([*(each.frame for each in sweeps), baselines[~baselines.index.duplicated()]])
+
+
+def by_keys(setting: Setting) -> list[tuple[str, pd.DataFrame]]:
+    """Each sweep of a setting and the baseline, keys ascending."""
+    return [(name, part.sort_values("keys")) for name, part in attempted(setting.frame)]
+
+
+def densities(drawn: panels.Sheet) -> None:
+    """The density above each panel."""
+    for setting, axes in drawn.panels:
+        n = int(setting.frame["seq_len"].iloc[0])
+        low, high = (end / n for end in axes.get_xlim())
+        above = axes.twiny()
+        above.set_xscale("log")
+        above.set_xlim(low, high)
+        above.xaxis.set_minor_locator(NullLocator())
+        places = log_ticks.densities(low, high)
+        above.set_xticks([place for place, _ in places], [text for _, text in places])
+        above.tick_params(axis="x", labelsize=6.5, colors=NOTE_COLOUR, pad=1)
+
+
+def over_lengths(drawn: panels.Sheet) -> Figure:
+    """The figure with its slopes, failures and legend."""
+    for setting, axes in drawn.panels:
+        if setting.frame["seq_len"].nunique() > 1 and (setting.frame["status"] == "passed").any():
+            _slopes(axes, 1 - drawn.strip)
+    panels.mark_failures(drawn)
+    panels.legend(drawn)
+    return drawn.figure
+
+
+def _slopes(axes: Axes, top: float) -> None:
+    """What growing as N and as N^2 looks like: two thin lines in the upper left corner, where no data lies."""
+    (left, right), (low, high) = np.log(axes.get_xlim()), np.log(axes.get_ylim())
+    high = low + (high - low) * top
+    run = min(0.24 * (right - left), 0.22 * (high - low))
+    x, y = left + 0.05 * (right - left), high - 0.06 * (high - low) - 2 * run
+    for power, text in ((1, "∝ N"), (2, "∝ N²")):
+        end = np.exp(x + run), np.exp(y + power * run)
+        axes.plot([np.exp(x), end[0]], [np.exp(y), end[1]], color=GUIDE_COLOUR, linewidth=0.8, zorder=1)
+        axes.annotate(text, end, (3, 0), textcoords="offset points", va="center", fontsize=7, color=GUIDE_COLOUR)

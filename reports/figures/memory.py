@@ -1,0 +1,27 @@
+"""Peak memory of one call against the sequence length, both axes logarithmic."""
+
+from matplotlib.figure import Figure
+
+from attnbench.reports.data.run import Run
+from attnbench.reports.data.settings import attempted
+from attnbench.reports.data.values import floats, positive
+from attnbench.reports.drawing import across, log_ticks, panels
+
+PLACE = 20
+READING = "Lower is leaner. A pattern can save time and yet need more memory than a fused full attention."
+
+
+def applies(run: Run) -> bool:
+    """Whether the run has several lengths."""
+    return run.several_lengths
+
+
+def draw(run: Run) -> Figure:
+    """Peak memory of one call."""
+    drawn = panels.sheet(run, "Peak memory of one call", "Peak of the allocator, inputs apart.")
+    for setting, axes in drawn.panels:
+        for name, part in attempted(setting.frame):
+            axes.plot(part["seq_len"], positive(floats(part["peak_bytes"])), **drawn.looks[name].options())
+    panels.share_y(drawn, log_ticks.sizes, "peak_bytes", missing="no peak above 0")
+    panels.label_y(drawn, "peak memory of one call")
+    return across.over_lengths(drawn)

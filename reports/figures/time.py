@@ -1,0 +1,29 @@
+"""Time of one call against the sequence length, both axes logarithmic."""
+
+from matplotlib.figure import Figure
+
+from attnbench.reports.data.run import Run
+from attnbench.reports.data.settings import attempted
+from attnbench.reports.drawing import across, log_ticks, panels
+
+PLACE = 10
+READING = (
+    "Lower is faster. Both axes are logarithmic, so a straight line is a power of N: compare its slope with "
+    "the two thin lines. The grey strip says how a case ended that has no number."
+)
+
+
+def applies(run: Run) -> bool:
+    """Whether the run has several lengths."""
+    return run.several_lengths
+
+
+def draw(run: Run) -> Figure:
+    """Time of one call."""
+    drawn = panels.sheet(run, "Time of one call", panels.intervals(run, "Bands"))
+    for setting, axes in drawn.panels:
+        for name, part in attempted(setting.frame):
+            panels.line(axes, part, panels.LENGTH, panels.TIME, drawn.looks[name])
+    panels.share_y(drawn, log_ticks.times, *panels.TIME)
+    panels.label_y(drawn, "time of one call")
+    return across.over_lengths(drawn)
