@@ -42,12 +42,7 @@ _NO_BASELINE = "no baseline passed beside it"
 
 
 def compare(
-    a: Run,
-    b: Run,
-    rule: Rule | None = None,
-    *,
-    across_machines: bool = False,
-    name: str | None = None,
+    a: Run, b: Run, rule: Rule | None = None, *, across_machines: bool = False, name: str | None = None
 ) -> Comparison:
     """Run B compared with run A, which is called `name`, or by its folder."""
     rule = rule or Rule()

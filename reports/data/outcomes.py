@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from attnbench.reports.data import flags
+from attnbench.reports.data.frame import NOT_REACHED
 from attnbench.reports.data.settings import which
 from attnbench.reports.data.values import FEWEST_PROCESSES, floats
 
@@ -41,6 +42,8 @@ class Outcomes:
     """How the cases of a run ended."""
 
     cases: int
+    reached: int
+    """Cases that the run came to before it ended."""
     passed: int
     processes: tuple[int, int] | None
     """The fewest and the most behind a case that passed; None where no case has enough of them for an interval."""
@@ -76,6 +79,7 @@ def outcomes(frame: pd.DataFrame, meta: Mapping[str, Any]) -> Outcomes:
     seconds = floats(frame["proof_s"])
     return Outcomes(
         cases=len(frame),
+        reached=int((frame["reason"] != NOT_REACHED).sum()),
         passed=len(passed),
         processes=(int(processes.min()), int(processes.max())) if (processes >= FEWEST_PROCESSES).any() else None,
         flagged=int((passed["flags"] != "").sum()),

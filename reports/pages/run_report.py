@@ -7,7 +7,6 @@ from typing import Any
 
 from attnbench.reports import figures
 from attnbench.reports.data.files import put
-from attnbench.reports.data.frame import NOT_REACHED
 from attnbench.reports.data.run import Run
 from attnbench.reports.pages import profile
 from attnbench.reports.tables import tables
@@ -90,8 +89,8 @@ def _unfinished(run: Run) -> list[str]:
     """A warning where the run was interrupted."""
     if run.meta.get("finished"):
         return []
-    reached = (run.frame["reason"] != NOT_REACHED).sum()
-    return [f"This run is not finished: {reached} of {len(run.frame)} cases were reached."]
+    found = run.outcomes
+    return [f"This run is not finished: {found.reached} of {found.cases} cases were reached."]
 
 
 def _resumed(part: Mapping[str, Any]) -> str:
