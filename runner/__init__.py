@@ -1,4 +1,4 @@
-"""Measuring: workers, clocks, memory, verification, the journal, and the command line; from Python, `run`."""
+"""Measuring: workers, timing, memory, correctness, run folders and the command line. From Python, use `run`."""
 
 from typing import TYPE_CHECKING
 
@@ -20,16 +20,16 @@ def run(
     progress: "Progress | None" = None,
     report: bool = True,
 ) -> "Run":
-    """Measure a suite as `bench run` does, and return what was found: `run(suite).frame` is the table, a row a case.
+    """Measure a suite as `bench run` does, and return the run: `run(suite).frame` is the table, one row per case.
 
-    The run is written to `folder`, by default `runs/NAME-DATE-TIME`, its report too unless `report` is false;
-    `attnbench.reports.load` reads it again. `cases` are those to measure, by default all. `progress` is told what goes
-    on; by default it is one line a case on stderr, or a bar on a terminal. Variants of folders added with
-    `attnbench.variants.extend` are known. No guard of `__main__` is needed. An interruption leaves every finished
-    unit in the folder.
+    The run is written to `folder`, by default `runs/NAME-DATE-TIME`, with a report unless `report` is false;
+    `attnbench.reports.load` reads it again. `cases` selects the cases to measure, by default all. `progress` receives
+    progress events; by default it prints one line per case on stderr, or a bar on a terminal. Variants of folders added
+    with `attnbench.variants.extend` are available. `if __name__ == "__main__":` is not needed. After an interruption
+    the folder holds every finished unit.
 
     Raises:
-        FolderError: the folder is in use, holds something already, or cannot be written.
+        FolderError: the folder is in use, is not empty, or cannot be written.
     """
     import sys
     from pathlib import Path

@@ -1,6 +1,6 @@
-"""pytest plugin: the cases of a suite in a `*.bench.yaml` are tests, and benchmarks of pytest-benchmark.
+"""pytest plugin: each case of a `*.bench.yaml` suite is a test and a benchmark of pytest-benchmark.
 
-pytest loads this module in every session, so all but pytest is imported where such a file is collected.
+pytest loads this module in every session, so everything but pytest is imported only when such a file is collected.
 """
 
 import os
@@ -25,11 +25,11 @@ ENDING = ".bench.yaml"
 
 
 class SuiteFile(pytest.Module):
-    """A suite as pytest collects it: a module without code, for fixtures of a module's scope need one."""
+    """A suite as pytest collects it. It is an empty module, because fixtures with module scope need a module."""
 
     suite: "Suite"
     out_of_time = False
-    """Whether the suite's time was spent before all was measured."""
+    """Whether the suite's time was spent before all cases were measured."""
 
     def collect(self) -> Iterator["CaseTest"]:
         """A test for each case.
@@ -56,7 +56,7 @@ class SuiteFile(pytest.Module):
 
     @cached_property
     def measured(self) -> Mapping[str, "Benchmark"] | str:
-        """What the engine measured of the selected cases of this file, in one run, by key; or why it did not."""
+        """Results of the selected cases of this file by key, measured in one run; or the reason for none."""
         from attnbench.reports.data import reading
         from attnbench.reports.data.run import judged
         from attnbench.reports.export.benchmarks import benchmarks
@@ -79,7 +79,7 @@ class SuiteFile(pytest.Module):
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:
-        """Where the run is written: in a folder of its own that is kept, or one that is gone once it was read."""
+        """The folder of the run: one in --bench-out, or a temporary one."""
         out: Path | None = self.config.getoption("bench_out")
         if out is not None:
             yield out / self.nodeid.removesuffix(".yaml")
@@ -89,7 +89,7 @@ class SuiteFile(pytest.Module):
 
     @cached_property
     def prober(self) -> "Prober":
-        """Probes cases until the last test of this file is over."""
+        """The prober of this file. It is closed after the last test."""
         from attnbench.runner.machine import memory
         from attnbench.runner.workers.prober import Prober
 
@@ -100,7 +100,7 @@ class SuiteFile(pytest.Module):
 
 
 class CaseTest(pytest.Function):
-    """A case as a test; pytest-benchmark is given a timer that replays what was measured."""
+    """A case as a test. pytest-benchmark gets a timer that replays the measured values."""
 
     def __init__(self, *, parent: SuiteFile, case: "Case", group: str, **known: Any) -> None:
         super().__init__(parent=parent, callobj=attention, **known)
@@ -110,16 +110,16 @@ class CaseTest(pytest.Function):
         self.add_marker(pytest.mark.benchmark(group=group, timer=_replaying(self.ticks)))
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """The suite, not the code of the test."""
+        """Report the suite as the location of the test."""
         return self.path, 0, self.name
 
     def replay(self, measured: "Benchmark") -> None:
-        """Have each round last as long as a value did: calls that begin at 0."""
+        """Make each round take the time of one value: two ticks, 0 and the total of its calls."""
         self.ticks.extend(tick for value in measured.values_s for tick in (0.0, value * measured.calls))
 
 
 def attention(benchmark: Any, request: pytest.FixtureRequest) -> None:
-    """Pass if the case does: as the engine measured it, or, with --benchmark-disable, in one probe.
+    """Pass if the case passed when it was measured or, with --benchmark-disable, in one probe.
 
     `benchmark` is the fixture of pytest-benchmark, whose functions have no types.
     """
@@ -136,13 +136,13 @@ def attention(benchmark: Any, request: pytest.FixtureRequest) -> None:
         ended = measured or test.file.prober.probe(test.case)
     except NotStarted as end:
         _fail(benchmark, end.reason)
-    told = f"{ended.status}: {ended.reason}"
+    reason = f"{ended.status}: {ended.reason}"
     if is_fault(ended.status, predicted=ended.predicted):
-        _fail(benchmark, told)
+        _fail(benchmark, reason)
     if ended.status is Status.SKIPPED and test.file.out_of_time:
-        _fail(benchmark, told)
+        _fail(benchmark, reason)
     if ended.status is not Status.PASSED:
-        pytest.skip(told)
+        pytest.skip(reason)
     if measured is None:
         benchmark.pedantic(_call)
         return
@@ -153,28 +153,28 @@ def attention(benchmark: Any, request: pytest.FixtureRequest) -> None:
 
 
 def _call() -> None:
-    """What pytest-benchmark calls: the calls that it times were made before."""
+    """The function that pytest-benchmark calls. It is empty, because the calls were measured before."""
 
 
 class _NotPassed(Exception):
-    """What pytest-benchmark sees of a case that did not pass."""
+    """Raised inside pytest-benchmark for a case that did not pass."""
 
 
-def _fail(benchmark: Any, told: str) -> NoReturn:
-    """Fail without a traceback; pytest-benchmark is shown an error, or it would warn that it was not used."""
+def _fail(benchmark: Any, reason: str) -> NoReturn:
+    """Fail without a traceback. pytest-benchmark gets an exception, because it warns if it is not used."""
 
     def call() -> None:
         raise _NotPassed
 
     with suppress(_NotPassed):
         benchmark.pedantic(call)
-    pytest.fail(told, pytrace=False)
+    pytest.fail(reason, pytrace=False)
 
 
 def _replaying(ticks: deque[float]) -> Callable[[], float]:
-    """A timer that tells one tick after the other, in seconds."""
+    """A timer that returns one tick after the other, in seconds."""
 
-    def attnbench() -> float:  # its name is what pytest-benchmark writes down as the timer
+    def attnbench() -> float:  # pytest-benchmark stores this name as the timer
         return ticks.popleft() if ticks else 0.0
 
     return attnbench
@@ -192,7 +192,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--bench-out",
         type=Path,
         metavar="DIR",
-        help="Keep what is measured of *.bench.yaml, each file's run in a folder of DIR, which is new or empty.",
+        help="Keep the runs of *.bench.yaml, one folder per file in DIR, which must be new or empty.",
     )
     group.addoption(
         "--bench-variants",
@@ -200,12 +200,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FOLDER",
         action="append",
         default=[],
-        help="Find the one-file variants of FOLDER too. Their code is run.",
+        help="Also use the variants in FOLDER. Their code is run.",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Find the variants of others; refuse folders that cannot be used before anything is measured."""
+    """Load variants of other folders, and refuse unusable folders before anything is measured."""
     out: Path | None = config.getoption("bench_out")
     folders = _folders(config)
     if out is None and not folders:
@@ -226,5 +226,5 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile | None:
-    """A suite, if it is one."""
+    """Collect a file as a suite if its name ends in `.bench.yaml`."""
     return SuiteFile.from_parent(parent, path=file_path) if file_path.name.endswith(ENDING) else None

@@ -131,9 +131,9 @@ def test_prepare_runs_in_the_tree_and_a_failure_is_told(repository: Path, tmp_pa
     a, _ = revisions.lay_out(repository, ("main", "main"), tmp_path / "trees")
     revisions.prepare(a, f"{sys.executable} -c \"open('built', 'w').close()\"")
     assert (a.tree / "built").exists()
-    with pytest.raises(RevisionError, match="exit code 1 at main; it said nothing"):
+    with pytest.raises(RevisionError, match="exit code 1 at main; it printed nothing"):
         revisions.prepare(a, "false")
-    with pytest.raises(RevisionError, match="exit code 3 at main; it said:\nno compiler"):
+    with pytest.raises(RevisionError, match="exit code 3 at main; its output:\nno compiler"):
         revisions.prepare(a, f"{sys.executable} -c \"print('no compiler'); raise SystemExit(3)\"")
     for command in ("no-such-program-anywhere", "", "'unclosed"):
         with pytest.raises(RevisionError, match="expected a command that ends well"):
@@ -516,7 +516,7 @@ def test_an_early_end_leaves_a_comparison_of_what_was_reached(
     code, output = commands.bench("ab", "main", "slow", "--path", "src", *files)
     assert code == ends, "before what got slower"
     assert "1 finding that fails, 0 that warn." in output, "what was finished is judged all the same"
-    assert ("interrupted; what was finished is kept" in output) == ctrl_c
+    assert ("interrupted; finished pairs are kept" in output) == ctrl_c
     assert (tmp_path / "out" / "comparison.md").exists()
 
 

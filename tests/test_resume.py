@@ -542,8 +542,8 @@ def test_a_full_disk_is_one_line_and_what_was_finished_stays(tmp_path: Path, who
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert str(error.value) == (
-        f"{folder / 'samples.jsonl'}: cannot be written: File too large; what was finished is kept, "
-        f"bench run --resume {folder} goes on"
+        f"{folder / 'samples.jsonl'}: cannot be written: File too large; finished results are kept; "
+        f"to continue: bench run --resume {folder}"
     )
     assert len((folder / "samples.jsonl").read_bytes().split(b"\n")[-1]) == 40, "a part of a row"
     assert len(read(folder).probes) == 5
@@ -679,7 +679,7 @@ def test_a_real_run_gets_another_process(tmp_path: Path) -> None:
     before = (tmp_path / "out" / "samples.jsonl").read_bytes()
     done = bench("run", "--resume", "out", "--processes", "2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "goes on: 3 probes and 3 samples are there" in done.stderr
+    assert "resumes: 3 probes and 3 samples exist" in done.stderr
     assert "passed" not in done.stderr, "nothing was probed"
     assert (tmp_path / "out" / "samples.jsonl").read_bytes().startswith(before)
     assert [at for _, at in units(tmp_path / "out")] == [-1, 0, 1] * 3

@@ -255,7 +255,7 @@ def test_ctrl_c_keeps_what_was_finished(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in err
-    assert "interrupted; what was finished is kept" in err
+    assert "interrupted; finished results are kept" in err
     assert len(rows(tmp_path / "out")) >= 5
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
     assert "not reached" in (tmp_path / "out" / "report.md").read_text()

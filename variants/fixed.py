@@ -3,9 +3,9 @@
     o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   floor(j / block) = floor(i / block)
     or  j mod block >= block - summary
 
-Causal as in the paper, where l is `block` and c is `summary`, and different heads see the two; here every head sees
-both. Keys per query when causal: (i mod block) + 1 + summary floor(i / block), otherwise about block + summary N /
-block. Cost: 2 (block + summary N / block) N D FLOPs forward for one head, twice that when not causal.
+The paper's l is `block` and its c is `summary`. There different heads see the two parts; here every head sees both.
+Keys per query when causal: (i mod block) + 1 + summary floor(i / block), otherwise about block + summary N / block.
+Cost: 2 (block + summary N / block) N D FLOPs forward for one head, twice that when not causal.
 
 Source: Child et al. 2019, arXiv 1904.10509, sections 4.2 and 4.3.
 """

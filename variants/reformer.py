@@ -3,13 +3,12 @@
     h_r(x) = argmax [x R_r, -x R_r]        s_ij = q_i . q_j / (|q_j| sqrt(D))
     o_ir = sum_j softmax_j(s_ij) v_j       l_ir = log sum_j exp(s_ij)       o_i = sum_r softmax_r(l_ir) o_ir
 
-In round r, positions are sorted by bucket h_r(q), those of a bucket by position, and cut into chunks of `chunk`; the
-last may be shorter. A query sees the keys j of its own chunk and of the one before, which for the first is the last. It
-sees itself only where there is no other key. What several rounds see counts several times. R_r `[D, rotations]` is
-random, and not learned. The input K is ignored. Cost: 8 N c D FLOPs forward for one head and round, and 2 N D r for its
-hashes, r the `rotations`.
+In round r, positions are sorted by bucket h_r(q), then by position, and cut into chunks. A query sees its own chunk and
+the one before (for the first chunk, the last), and itself only if there is no other key. Keys of several rounds count
+several times. R_r `[D, rotations]` is random and not learned. The input K is ignored. Cost: 8 N c D FLOPs forward for
+one head and round, c the `chunk`, and 2 N D r for its hashes, r the `rotations`.
 
-Source: Kitaev et al. 2020, "Reformer: The Efficient Transformer", arXiv 2001.04451, section 2.
+Source: Kitaev et al. 2020, arXiv 2001.04451, section 2.
 """
 
 import math

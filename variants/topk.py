@@ -2,10 +2,10 @@
 
     o_i = sum_j softmax_j(s_ij) v_j   over the `keys` keys j with the largest s_ij = q_i . k_j / sqrt(D)
 
-The choice has no gradient. All scores are computed to make it: 2 N^2 D FLOPs forward for one head, and 2 N k D for the
-values; backward 8 N k D. This version computes attention over all keys with a mask of those that were chosen.
+The choice has no gradient. This version computes attention over all keys with a mask of the chosen ones. Cost: 2 N^2 D
+FLOPs forward for one head to score all keys, and 2 N k D for the values; backward 8 N k D.
 
-Source: Gupta et al. 2021, "Memory-efficient Transformers via Top-k Attention", arXiv 2106.06899, section 2.
+Source: Gupta et al. 2021, arXiv 2106.06899, section 2.
 """
 
 import math

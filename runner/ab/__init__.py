@@ -1,1 +1,1 @@
-"""Two arms measured against each other in turns: `bench ab` and `bench selftest`."""
+"""Measure two arms in turns, for `bench ab` and `bench selftest`."""

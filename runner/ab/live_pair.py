@@ -17,79 +17,79 @@ from attnbench.runner.workers.worker import Worker, WorkerEnded, started
 from attnbench.suites import Case, Status
 
 VISITS = 9
-"""A case takes its turns in so many visits, so that one bad moment does not spoil all of them; at least one in each."""
+"""The turns of a case are spread over this many visits, so that one disturbance does not affect all of them."""
 _GRACE_S = 10.0
-"""A worker that waits for another which is gone says so before this."""
+"""Time within which a worker reports that its partner is gone."""
 ENVIRONMENT = {
     "OMP_PROC_BIND": "close",
     "OMP_PLACES": "cores",
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "-1",
 }
-"""What holds both arms still; what the user has set stays.
+"""Variables that reduce the difference between arms; the user's own settings take precedence.
 
-Threads are bound, for on a shared machine cores differ by what their neighbours do, and arms on different cores differ
-as long. glibc keeps the memory that it has: else it depends on the layout of the heap, that is on chance, whether it
-gives megabytes back and takes them again with every call, and page faults can be half of a call's time.
+Threads are bound to cores: on a shared machine cores differ in load, so arms on different cores would differ too.
+glibc keeps its memory: otherwise the layout of the heap, that is chance, decides whether it returns megabytes to the
+system with every call, and page faults can take half of a call's time.
 """
 
 
 class Partner(Protocol):
-    """A worker that takes turns with another, as its parent sees it; a test's stand-in is one too."""
+    """The interface of a worker that takes turns with another. Tests have a substitute."""
 
     def wait(self) -> None:
         """Wait until it is ready."""
 
     def tell(self, request: dict[str, Any]) -> None:
-        """Send a request, and do not wait for the reply."""
+        """Send a request without waiting for the reply."""
 
     def reply(self, patience_s: float) -> Any:
-        """The reply to it."""
+        """The reply to the request."""
 
     def close(self) -> None:
-        """End it."""
+        """Stop it."""
 
 
 Start = Callable[[int | None, tuple[Path, ...], Connection], Partner]
-"""Starts a worker: within which budget of bytes, with which folders of variants, linked to which partner."""
+"""Starts a worker, given the memory budget in bytes, folders of variants, and the link to its partner."""
 
 
 def fresh(budget_bytes: int | None, folders: tuple[Path, ...], link: Connection) -> Partner:
-    """A freshly executed interpreter that runs the code at hand."""
+    """Start a fresh interpreter with the installed code."""
     return Worker("spawn", budget_bytes, folders, link, ENVIRONMENT)
 
 
 @dataclass(frozen=True)
 class Arm:
-    """What is measured: the code at hand, or a version of it that is slower by a known share.
+    """One of the two things that are compared: some code, possibly with a known slow-down.
 
-    `slowdown` is real work: where the other arm makes L calls, this one makes L + round(slowdown L) and divides by L.
+    The slow-down is real work: instead of L calls this arm makes L + round(slowdown L), and divides by L.
     """
 
     name: str
     slowdown: float = 0.0
     start: Start = fresh
     digests: Mapping[str, str | None] = field(default_factory=dict)
-    """Of what each case's probe proved, by key."""
+    """Digests of the checked outputs, by case key."""
 
     def calls(self, calls: int) -> int:
-        """The calls that this arm makes for `calls`."""
+        """The number of calls that this arm makes instead of `calls`."""
         return calls + round(self.slowdown * calls)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What workers are given: the length of a warm-up, and their limits."""
+    """Limits of workers: the shortest warm-up, time and memory."""
 
     value_ns: float
     patience_s: float
     budget_bytes: int | None
-    """None for CUDA: a limit on the host's memory is none on the device's."""
+    """None on CUDA, where it would limit host memory only."""
     folders: tuple[Path, ...] = ()
 
 
 class Ended(NamedTuple):
-    """How a case ended in an arm that could not measure it."""
+    """The arm that could not measure a case, with status and reason."""
 
     arm: str
     status: Status
@@ -98,12 +98,12 @@ class Ended(NamedTuple):
 
 @dataclass(frozen=True)
 class Pair:
-    """What one new pair of processes found, by case key."""
+    """Results of one pair of processes, by case key."""
 
     ratios: Mapping[str, float]
     """log(time of B / time of A)."""
     ended: Mapping[str, Ended]
-    """The cases that failed, or killed their process, in an arm."""
+    """Cases that failed in an arm, or killed its process."""
 
 
 class ArmLost(Exception):
@@ -116,7 +116,7 @@ class ArmLost(Exception):
 
 
 class LivePair:
-    """Two live workers; chance decides which arm's is started first."""
+    """Two live workers. The arm that starts first is chosen at random."""
 
     def __init__(self, arms: tuple[Arm, Arm], limits: Limits, rng: random.Random) -> None:
         self._arms = rng.sample(arms, len(arms))
@@ -126,26 +126,26 @@ class LivePair:
         links = multiprocessing.Pipe()
         try:
             for arm, link in zip(self._arms, links, strict=True):
-                # One after the other: what imports beside something else may keep the layout that it got there.
+                # One after the other: simultaneous imports could give the arms different memory layouts.
                 self._workers.append(started(partial(arm.start, limits.budget_bytes, limits.folders, link)))
-        except BaseException:  # Ctrl-C too: no process is left behind
+        except BaseException:  # also after Ctrl-C, leave no process behind
             self.close()
             raise
         finally:
             for link in links:
-                # Only the workers hold their ends: if one dies, the other sees it.
+                # Close the parent's copies, so that a worker notices if its partner dies.
                 link.close()
 
     def close(self) -> None:
-        """End both processes."""
+        """Stop both processes."""
         for worker in self._workers:
             worker.close()
 
     def measure(self, cases: list[Case], plans: Mapping[str, Plan], rng: random.Random) -> Pair:
-        """Each case of a group in turns. What ends in both arms is told of the base: it says nothing against the other.
+        """Measure each case of a group in turns. A failure in both arms is reported for the base.
 
         Raises:
-            ArmLost: a worker died; what it was doing is lost, and so is the group.
+            ArmLost: a worker died. The results of the group are lost.
         """
         ended: dict[int, Ended] = {}
         for side, arm in enumerate(self._arms):
@@ -167,36 +167,36 @@ class LivePair:
                 else:
                     ratios[index] += turns
         return Pair(
-            {cases[index].key: statistics.median(told) for index, told in ratios.items()},
+            {cases[index].key: statistics.median(values) for index, values in ratios.items()},
             {cases[index].key: end for index, end in ended.items()},
         )
 
     def _settled(self, index: int, key: str) -> Ended | None:
-        """How a case ended whose last value, in one of the arms, did not give what was proved."""
+        """The failure of a case whose last value gave another result than the checked one, in either arm; or None."""
         found: Ended | None = None
         for side in (1 - self._base, self._base):
-            told = self._ask(side, {"do": "settle", "index": index, "digest": self._arms[side].digests.get(key)})
-            if told is not None:
-                found = Ended(self._arms[side].name, Status(told[0]), told[1])
+            failed = self._ask(side, {"do": "settle", "index": index, "digest": self._arms[side].digests.get(key)})
+            if failed is not None:
+                found = Ended(self._arms[side].name, Status(failed[0]), failed[1])
         return found
 
     def _visit(self, index: int, plan: Plan, rng: random.Random, *, last: bool) -> list[float] | Ended:
-        """log(B / A) of some turns, one value each in random order; how the case ended where it failed."""
+        """log(B / A) of some turns, one value each in random order; or the failure of the case."""
         order = [side for _ in range(plan.values // VISITS) for side in rng.sample((0, 1), 2)]
         made = [arm.calls(plan.calls) for arm in self._arms]
         request = {"do": "turns", "index": index, "led": plan.led, "last": last, "order": order}
         for side, calls in enumerate(made):
             self._tell(side, {**request, "calls": calls, "side": side})
-        told = self._replies()
+        replies = self._replies()
         for side in (self._base, 1 - self._base):
-            if "ended" in told[side]:
-                status, reason = told[side]["ended"]
+            if "ended" in replies[side]:
+                status, reason = replies[side]["ended"]
                 return Ended(self._arms[side].name, Status(status), reason)
-        a, b = ([value * made[side] for value in told[side]["values"]] for side in (self._base, 1 - self._base))
+        a, b = ([value * made[side] for value in replies[side]["values"]] for side in (self._base, 1 - self._base))
         return [math.log(slow / fast) for fast, slow in zip(a, b, strict=True)]
 
     def _replies(self) -> list[dict[str, Any]]:
-        """What both sides reply; where the first hangs, it may be that it waits for the other."""
+        """The replies of both sides. If the first times out because it waits for the second, blame the second."""
         try:
             return [self._reply(0), self._reply(1)]
         except ArmLost as lost:
@@ -206,7 +206,7 @@ class LivePair:
             raise
 
     def _answers(self, side: int) -> bool:
-        """Whether a worker replies now that the other is gone, as one does that only waited for it."""
+        """Whether a worker still replies. One that only waited for its dead partner does."""
         try:
             self._workers[side].reply(_GRACE_S)
         except WorkerEnded:
@@ -231,7 +231,7 @@ class LivePair:
 
 
 def ready_request(cases: Sequence[Case], limits: Limits) -> dict[str, Any]:
-    """Asks a worker to make the cases of a group ready; it answers how those ended that failed to be."""
+    """The request to prepare the cases of a group. The reply has the failures."""
     return {
         "do": "ready",
         "cases": [case.flat() for case in cases],

@@ -1,7 +1,7 @@
-"""Measures two revisions in one run: both are checked, then timed by two workers that take turns.
+"""Measure two revisions in one run: check both, then time them with two workers that take turns.
 
-What is found is appended to `ab.jsonl`; `reports.compare.between_revisions` reads it. The suite and what measures come
-from the installation, the code under test from each revision's import root, which comes first on its arm's path.
+Results are appended to `ab.jsonl`, which `reports.compare.between_revisions` reads. The suite and attnbench come from
+the installation. The code under test comes from each revision's import root, which is first on its arm's path.
 """
 
 import secrets
@@ -25,7 +25,7 @@ from attnbench.suites.schema.limits import Budget, Check
 from attnbench.suites.schema.suite import Suite
 
 SAME_SHARE = 10
-"""One case in so many is measured against itself too."""
+"""One case in this many is also measured against itself."""
 SAME_FEWEST = 3
 
 
@@ -53,19 +53,18 @@ def measure(
     command: str = "",
     now: Callable[[], float] = time.monotonic,
 ) -> bool:
-    """Measure all cases of a suite on both sides; whether that is done before the suite's time is spent.
+    """Measure all cases of a suite on both sides. Returns whether it finished before the suite's time was spent.
 
-    A case for which both sides import the same files is not timed, unless `same_too`, and never one for which one side
-    alone imports any. A probe or a pair that is begun in time is finished. `policy` is written down for who reads it;
-    nothing here depends on it.
+    A case for which both sides import the same files is not timed, unless `same_too`. A case for which only one side
+    imports files is never timed. A probe or a pair that has begun is finished. `policy` is only stored for the reports.
 
     Raises:
-        RevisionError: cases passed, and none imported anything of either side.
+        RevisionError: cases passed, but none imported anything from either side.
     """
     deadline = now() + suite.budget.suite_s
     budget_bytes = paired_timing.share_bytes(suite.budget)
     cases = suite.cases()
-    # Another one for each run: whatever an order favours, it favours once.
+    # A new seed for each run, so that no order can favour the same arm in every run.
     seed = secrets.randbits(32)
     revisions = {side.name: {"name": side.revision.name, "commit": side.revision.commit} for side in sides}
     book.write(
@@ -105,22 +104,22 @@ class _OutOfTime(Exception):
 
 @dataclass(frozen=True)
 class _Measuring:
-    """What all pairs share."""
+    """Data that all pairs share."""
 
     book: Book
     calls_ns: Mapping[str, float]
-    """About how long a call of each case takes, by its key."""
+    """About how long a call of each case takes, by case key."""
     limits: Limits
     seed: int
-    """From which all orders come."""
+    """The seed of all random orders."""
     say: Say
     in_time: Callable[[], None]
-    """Raises where the suite's time is spent."""
+    """Raises `_OutOfTime` if the suite's time is spent."""
 
     def pair(
         self, stage: str, both: tuple[Arm, Arm], number: int, cases: Sequence[Case], many: int
     ) -> Mapping[str, float]:
-        """One pair, written down: the log ratios by case key.
+        """Measure and store one pair; returns the log ratios by case key.
 
         Raises:
             _OutOfTime: the suite's time is spent.
@@ -162,13 +161,13 @@ def _probe_all(
     say: Say,
     in_time: Callable[[], None],
 ) -> tuple[dict[str, float], dict[str, dict[str, str | None]]]:
-    """Probe every case on both sides: about how long a call of those takes that are to be timed, by key.
+    """Probe every case on both sides.
 
-    And by side, the digests of what was proved there.
+    Returns about how long a call takes, for each case to be timed, and the digests of the checked outputs by side.
 
     Raises:
         _OutOfTime: the suite's time is spent.
-        RevisionError: cases passed, and none imported anything of either side: the installation's code was probed.
+        RevisionError: cases passed, but none imported anything from either side, so the installation was probed.
     """
     timed: dict[str, float] = {}
     digests: dict[str, dict[str, str | None]] = {side.name: {} for side in sides}
@@ -201,10 +200,10 @@ def _probe_all(
 def _probe(
     side: Side, case: Case, budget: Budget, budget_bytes: int, folders: tuple[Path, ...]
 ) -> tuple[Probe, dict[str, str]]:
-    """One careful look at a case on one side, and a hash of each file that it imported from there.
+    """Probe a case on one side. Also returns a hash of each file that it imported from there.
 
     Raises:
-        NotStarted: there could be no worker; the case has nothing to do with it.
+        NotStarted: no worker could be started; the case is not to blame.
     """
     limit = limit_for(budget_bytes, case)
     with started(lambda: Worker(kind_for(case), limit, folders, root=side.root)) as worker:
@@ -216,5 +215,5 @@ def _probe(
 
 
 def _start(root: Path, budget_bytes: int | None, folders: tuple[Path, ...], link: Connection) -> Partner:
-    """A freshly executed interpreter that imports from `root` first."""
+    """Start a fresh interpreter that imports from `root` first."""
     return Worker("spawn", budget_bytes, folders, link, live_pair.ENVIRONMENT, root)

@@ -1,8 +1,8 @@
-"""Times two arms against each other in pairs of fresh processes that take turns.
+"""Time two arms against each other in pairs of fresh processes that take turns.
 
-One pair gives each case one number: the median over its turns of log(time of B / time of A). Turns are about one
-millisecond long and follow each other at once, handed over between the workers themselves, so that whatever drifts
-hits both arms alike; a pair is two new processes, so that what differs between processes is part of the spread.
+One pair gives each case one number: the median over its turns of log(time of B / time of A). Turns take about one
+millisecond and follow each other directly, because the workers hand over to each other. So drift affects both arms
+alike. Each pair is two new processes, so the spread includes differences between processes.
 """
 
 import os
@@ -18,42 +18,42 @@ from attnbench.suites import Case, Status, grouped
 from attnbench.suites.schema.limits import Budget
 
 TURN_NS = 1_000_000
-"""About how long a value is in a turn. What disturbs a shared machine lasts for milliseconds: in the same time, many
-short turns come out three times closer to each other than a few of ten milliseconds."""
+"""About how long a turn takes. Disturbances on a shared machine last for milliseconds, so in the same total time many
+short turns have a third of the spread of a few turns of ten milliseconds."""
 PAIR_NS = 150_000_000
-"""About how long the values of one arm take in a pair, for each case; less where `MOST_TURNS` are done before."""
+"""About how long the values of one arm take in a pair, for each case; less if `MOST_TURNS` is reached before."""
 MOST_TURNS = 63
 ARMS = 2
-"""Live workers that share the memory."""
+"""Number of live workers that share the memory."""
 
 Say = Callable[[str], None]
-"""Tells the user what goes on."""
+"""Prints a progress message."""
 Flag = Callable[[Mapping[str, list[float]]], list[str]]
-"""Which cases are to be confirmed, from the log ratios of the screening pairs."""
+"""Selects the cases to confirm from the log ratios of the screening pairs."""
 
 
 def environment() -> dict[str, str]:
-    """What holds both arms still, as it is here."""
+    """The values of the variables in `ENVIRONMENT` for this run."""
     return {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}
 
 
 def share_bytes(budget: Budget) -> int:
-    """What each of two live workers may allocate: both are there at once, and keep what they had."""
+    """The memory of each of the two live workers. Both run at the same time and keep their memory."""
     return budget.bytes_of(memory.available_bytes() // ARMS)
 
 
 @dataclass(frozen=True)
 class Stages:
-    """How many pairs of processes screen every case and confirm a flagged one."""
+    """Numbers of pairs of processes: to screen every case, and to confirm flagged cases."""
 
     screen: int
     confirm: int
 
 
 def plan(call_ns: float, slowdown: float = 0.0) -> Plan:
-    """How a case is measured in a pair: `values` turns of `calls` calls, from about how long a call takes.
+    """The plan of a case in a pair: `values` turns of `calls` calls, given about how long a call takes.
 
-    Where an arm is slower by x, calls come in multiples of 1 / x: x of them is then a whole number of calls.
+    With a slow-down of x, the number of calls is a multiple of 1 / x, so that the additional calls are a whole number.
     """
     step = 1 / slowdown if slowdown else 1.0
     calls = round(step * max(1, round(TURN_NS / (step * call_ns))))
@@ -64,9 +64,9 @@ def plan(call_ns: float, slowdown: float = 0.0) -> Plan:
 def measure_pair(
     arms: tuple[Arm, Arm], cases: Sequence[Case], plans: Mapping[str, Plan], limits: Limits, seed: str
 ) -> Pair:
-    """Measure cases in one new pair of processes. After a case that kills one, the others go on in new processes.
+    """Measure cases in one new pair of processes. If a case kills a process, continue with the others in a new pair.
 
-    What finds no room beside the others of its group, which are all held ready at once, is measured after them, alone.
+    All cases of a group are held in memory at once. A case without enough memory is measured afterwards, alone.
     """
     rng = random.Random(seed)
     order = grouped(cases)
@@ -84,8 +84,8 @@ def measure_pair(
                 except ArmLost as lost:
                     live.close()
                     live = None
-                    struck = left.pop(lost.end.index)
-                    ended[struck.key] = Ended(lost.arm, lost.end.status, lost.end.reason)
+                    blamed = left.pop(lost.end.index)
+                    ended[blamed.key] = Ended(lost.arm, lost.end.status, lost.end.reason)
                 else:
                     lacking = {key for key, end in found.ended.items() if end.status is Status.OUT_OF_MEMORY}
                     crowded = lacking if len(left) > 1 else set()

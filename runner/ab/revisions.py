@@ -1,4 +1,4 @@
-"""Checks out two revisions of a git repository into folders whose paths are equally long."""
+"""Check out two revisions of a git repository into folders with paths of equal length."""
 
 import os
 import shlex
@@ -13,31 +13,31 @@ _GIT_S = 600.0
 
 
 class RevisionError(Exception):
-    """A revision cannot be had: expected, found, what to do."""
+    """A revision cannot be used: expected, found, what to do."""
 
 
 @dataclass(frozen=True)
 class Revision:
-    """A revision, and where its files lie."""
+    """A revision, and the folder of its files."""
 
     name: str
-    """As it was asked for."""
+    """As given on the command line."""
     commit: str
     tree: Path
 
 
 def lay_out(repository: Path, names: tuple[str, str], folder: Path) -> tuple[Revision, Revision]:
-    """Both revisions as folders `a` and `b` of `folder`, with every file that git tracks, and no other.
+    """Write the tracked files of both revisions into the folders `a` and `b` of `folder`.
 
     Raises:
-        RevisionError: this is no repository, or there is no such revision.
+        RevisionError: this is not a repository, or it has no such revision.
         FolderError: the folder cannot be written.
     """
     commits = [_commit(repository, name) for name in names]
     trees = [folder / place for place in "ab"]
     for commit, tree in zip(commits, trees, strict=True):
         make_folder(tree)
-        # An index of its own: neither the user's index nor the list of worktrees is touched.
+        # Use a separate index, so that the user's index and worktrees are not changed.
         index = {"GIT_INDEX_FILE": str(folder / f"{tree.name}.index")}
         _git(repository, "read-tree", commit, **index)
         _git(repository, "checkout-index", "--all", f"--prefix={tree}/", **index)
@@ -47,7 +47,7 @@ def lay_out(repository: Path, names: tuple[str, str], folder: Path) -> tuple[Rev
 
 
 def changed(repository: Path) -> bool:
-    """Whether tracked files differ from the last commit: what is not committed is in no revision."""
+    """Whether tracked files differ from the last commit. Such changes are in no revision."""
     return bool(_git(repository, "status", "--porcelain", "--untracked-files=no"))
 
 
@@ -55,13 +55,13 @@ def top(folder: Path) -> Path:
     """The repository that a folder is in.
 
     Raises:
-        RevisionError: it is in none.
+        RevisionError: it is in no repository.
     """
     return Path(_git(folder, "rev-parse", "--show-toplevel"))
 
 
 def import_root(revision: Revision, path: str) -> Path:
-    """The folder of a revision that `path` names, seen from the repository's top.
+    """The folder of a revision at `path`, relative to the repository.
 
     Raises:
         RevisionError: it has no such folder.
@@ -73,7 +73,7 @@ def import_root(revision: Revision, path: str) -> Path:
 
 
 def prepare(revision: Revision, command: str) -> None:
-    """Run a command in the revision's folder: to build what is imported from there.
+    """Run a command in the revision's folder, to build the library.
 
     Raises:
         RevisionError: it failed.
@@ -95,9 +95,9 @@ def prepare(revision: Revision, command: str) -> None:
         raise RevisionError(f"--prepare {command}: expected a command that ends well, found: {error}") from None
     if done.returncode:
         last = [*f"{done.stdout}\n{done.stderr}".strip().splitlines(), ""][-10:]
-        said = "\n".join(last).strip()
-        told = f"it said:\n{said}" if said else "it said nothing"
-        raise RevisionError(f"--prepare {command}: exit code {done.returncode} at {revision.name}; {told}")
+        output = "\n".join(last).strip()
+        shown = f"its output:\n{output}" if output else "it printed nothing"
+        raise RevisionError(f"--prepare {command}: exit code {done.returncode} at {revision.name}; {shown}")
 
 
 def _commit(repository: Path, name: str) -> str:

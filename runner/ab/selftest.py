@@ -1,7 +1,7 @@
-"""Measures for `bench selftest`: A/A, a known slow-down, and torch's timer.
+"""Measurements of `bench selftest`: A/A, known slow-downs, and torch's timer.
 
-Everything is appended to `selftest.jsonl`; what is there already is not measured again, so a self-test can be
-interrupted, and a later one adds runs. `attnbench.reports.selftest.judge` reads it.
+Results are appended to `selftest.jsonl`. Existing results are not measured again, so a self-test can be interrupted,
+and a later one adds runs. `attnbench.reports.selftest.judge` reads the file.
 """
 
 import os
@@ -24,22 +24,22 @@ from attnbench.suites import Case, Status, grouped
 from attnbench.suites.schema.suite import Suite
 
 SLOWDOWNS = (0.0, 0.03, 0.05, 0.10)
-"""None is the same code against itself."""
+"""0 means the same code against itself (A/A)."""
 LONGEST_NS = 10_000_000
-"""Where a slow-down takes longer turns than this to be a whole number of calls, it is not injected."""
+"""A slow-down is not injected if a whole number of calls would need longer turns than this."""
 AGREEMENT_TURNS = 4
-"""Times the turns of a pair: in one process, they are all there is."""
+"""Factor on the turns of a pair, because this comparison has only one process."""
 MEMORY_PROCESSES = 20
 MEMORY_CASES = 6
 POWER_EVERY = 10
-"""The first of so many runs is followed by one with each slow-down."""
+"""Slow-downs are measured once in this many runs."""
 
 
 def measure(suite: Suite, book: Book, runs: int, stages: Stages, flag: Flag, say: Say) -> None:
-    """Bring the self-test in `book` to `runs` A/A runs, and everything else that belongs to it.
+    """Measure what is missing for a self-test with `runs` A/A runs.
 
     Raises:
-        FolderError: the book holds a self-test of another suite.
+        FolderError: the book has a self-test of another suite.
     """
     budget_bytes = paired_timing.share_bytes(suite.budget)
     if not book.of("environment"):
@@ -51,8 +51,8 @@ def measure(suite: Suite, book: Book, runs: int, stages: Stages, flag: Flag, say
         share: {key: paired_timing.plan(call_ns, share) for key, call_ns in calls_ns.items()} for share in SLOWDOWNS
     }
     limits = Limits(suite.measure.value_ms * 1e6, suite.budget.case_s, limit_for(budget_bytes, *suite.cases()))
-    # On CUDA our clock times launches on the device, torch's timer the host's wait for them: not the same thing. And
-    # there peaks come from a process that lasts, so that more of them would prove little.
+    # CPU only: on CUDA our clock times launches on the device, while torch's timer times the host's wait. And there all
+    # probes share a process, so repeated peaks would show little.
     on_cpu = [case for case in cases if case.setting.device == "cpu"]
     if on_cpu:
         _overhead(book, suite.budget.case_s, plans[0.0])
@@ -67,7 +67,7 @@ def measure(suite: Suite, book: Book, runs: int, stages: Stages, flag: Flag, say
 
 
 def _calls_ns(suite: Suite, book: Book, budget_bytes: int, say: Say) -> dict[str, float]:
-    """How long a call of each case takes that passes, by key; looked at once, when the self-test began."""
+    """Time of a call by key, of each case that passes; measured once, at the start of the self-test."""
     known = {row["key"] for row in book.of("case")}
     probes = Prober(suite.budget, budget_bytes, live=paired_timing.ARMS)
     wanted = suite.cases()
@@ -86,7 +86,7 @@ def _calls_ns(suite: Suite, book: Book, budget_bytes: int, say: Say) -> dict[str
 
 
 def _overhead(book: Book, patience_s: float, plans: Mapping[str, Plan]) -> None:
-    """What the timed loop itself takes, at the largest number of calls that any value has."""
+    """Measure the time of the empty timing loop, with the largest number of calls of any value."""
     if book.of("overhead"):
         return
     with Worker("spawn") as worker:
@@ -96,7 +96,7 @@ def _overhead(book: Book, patience_s: float, plans: Mapping[str, Plan]) -> None:
 
 
 def _agreement(book: Book, cases: Sequence[Case], plans: Mapping[str, Plan], limits: Limits, say: Say) -> None:
-    """Our clock and torch's timer in turns, in one process, on the same calls: log ratios by case."""
+    """Compare our clock with torch's timer, in turns on the same calls in one process; store the times by case."""
     if book.of("agreement"):
         return
     agreed: dict[str, list[list[float]]] = {}
@@ -113,7 +113,7 @@ def _agreement(book: Book, cases: Sequence[Case], plans: Mapping[str, Plan], lim
 
 
 def _memory(book: Book, cases: Sequence[Case], probes: Prober, say: Say) -> None:
-    """Peak bytes and work of some cases, each in many processes."""
+    """Measure peak bytes and work of some cases in many processes."""
     chosen = list(cases)[:: max(1, len(cases) // MEMORY_CASES)]
     for process in range(len(book.of("memory")), MEMORY_PROCESSES):
         say(f"memory: process {process + 1} of {MEMORY_PROCESSES}")
@@ -133,7 +133,7 @@ def _decision(
     flag: Flag,
     say: Say,
 ) -> None:
-    """One run through both stages, the second arm slower by a known share."""
+    """Measure one run with both stages; the second arm has a known slow-down."""
     if any(row["run"] == run and row["slowdown"] == slowdown for row in book.of("decision")):
         return
     digests = {row["key"]: row["probe"].get("output_digest") for row in book.of("case")}

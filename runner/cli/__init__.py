@@ -1,4 +1,4 @@
-"""The command line. A verb imports what it needs when it is called, so that `--help` is instant."""
+"""The command line. Each verb imports what it needs when it runs, so that `--help` is fast."""
 
 import importlib
 from pathlib import Path
@@ -20,9 +20,9 @@ def _version(context: click.Context, option: click.Parameter, wanted: bool) -> N
 
 
 class _Verbs(click.Group):
-    """The verbs, found by the names of their files. A mistake is one line, also before a verb begins and after it.
+    """The verbs, found by the names of their files. Errors outside of a verb are reported like errors in a verb.
 
-    click takes an EOFError for an interruption, and ends with 1 then, which says that something got slower.
+    This is needed because click treats EOFError as an interruption and exits with 1, which means "slower" here.
     """
 
     def list_commands(self, _context: click.Context) -> list[str]:
@@ -47,8 +47,8 @@ class _Verbs(click.Group):
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def main() -> None:
-    """What self-attention costs: time, memory and work, checked before it is timed.
+    """Measure the time, memory and work of self-attention. Results are checked before they are timed.
 
-    `bench VERB --help` says how a verb exits; all of them exit with 2 for a mistake, with 130 where interrupted, and
-    with 70 for a fault of attnbench.
+    `bench VERB --help` lists exit codes. Every verb exits with 2 for a usage error, 130 if interrupted, and 70 for a
+    fault of attnbench.
     """

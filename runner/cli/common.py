@@ -24,7 +24,7 @@ VARIANTS = click.option(
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Find the one-file variants of FOLDER too. Their code is run.",
+    help="Also use the variants in FOLDER. Their code is run.",
 )
 STORE = click.option(
     "--store",
@@ -39,9 +39,9 @@ SUITE = click.argument("suite", type=click.Path(path_type=Path))
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Tell a user's mistake in plain lines, and exit with 2; with 130 where the user interrupts.
+    """Report a user's mistake in one line and exit with 2. Exit with 130 if the user interrupts.
 
-    With 70 for a fault of our own: 1 would say that something got slower.
+    A fault of attnbench exits with 70, because 1 means that something got slower.
     """
     try:
         yield
@@ -50,9 +50,9 @@ def told() -> Iterator[None]:
         sys.exit(exit_code.INTERRUPTED)
     except (click.ClickException, click.exceptions.Exit):
         raise
-    except Exception as error:  # whatever it is, it is no result
+    except Exception as error:  # any other error must not look like a result
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
-            # Whoever read what is printed has gone; click knows what to do.
+            # The reader of standard output has closed it; click handles that.
             raise
         mistake = _mistake(error)
         if mistake is None:
@@ -64,7 +64,7 @@ def told() -> Iterator[None]:
 
 
 def _mistake(error: Exception) -> str | None:
-    """What the user, or the system, must do otherwise; None where the fault is our own."""
+    """The message for a mistake of the user or a failure of the system; None for a fault of attnbench."""
     if isinstance(error, OSError):
         where = error.filename or "this system"
         return f"{where}: expected to be able to read and write there, found: {error.strerror}"
@@ -86,7 +86,7 @@ def _mistake(error: Exception) -> str | None:
 
 
 def load_suite(path: Path, folders: tuple[Path, ...]) -> "Suite":
-    """The suite in a file, or one that ships, by name."""
+    """The suite in a file, or a shipped suite by name."""
     from attnbench.suites import shipped
     from attnbench.suites.schema.load import load
 
@@ -95,7 +95,7 @@ def load_suite(path: Path, folders: tuple[Path, ...]) -> "Suite":
 
 
 def extend(folders: tuple[Path, ...]) -> None:
-    """Find the variants of these folders too."""
+    """Also use the variants of these folders."""
     from attnbench import variants
 
     for folder in folders:
@@ -106,14 +106,14 @@ def extend(folders: tuple[Path, ...]) -> None:
 
 
 def decided_by(rule: "Rule") -> "tuple[Stages, Flag]":
-    """What measures two arms must know of a rule: the pairs of its stages, and which cases it flags after the first."""
+    """What measuring needs of a rule: pairs per stage, and a function that flags cases after the first stage."""
     import numpy as np
 
     from attnbench.reports.decision import decide
     from attnbench.runner.ab.paired_timing import Stages
 
     stages = Stages(rule.screen_pairs, rule.confirm_pairs)
-    return stages, lambda screen: decide.flagged({key: np.array(told) for key, told in screen.items()}, rule)
+    return stages, lambda screen: decide.flagged({key: np.array(ratios) for key, ratios in screen.items()}, rule)
 
 
 def command_line() -> list[str]:
@@ -122,13 +122,13 @@ def command_line() -> list[str]:
 
 
 def say(text: str, *, quiet: bool) -> None:
-    """Tell the user what goes on."""
+    """Print a message on standard error, unless quiet."""
     if not quiet:
         click.echo(text, err=True)
 
 
 def put_or_print(content: str | bytes, out: Path | None) -> None:
-    """Write into a file, or print on the terminal."""
+    """Write content to a file, or print it if no file is given."""
     from attnbench.reports.data.files import put
 
     if out is None:
@@ -140,28 +140,11 @@ def put_or_print(content: str | bytes, out: Path | None) -> None:
         raise click.UsageError(f"--out {out}: expected a file that can be written, found: {error.strerror}") from error
 
 
-@click.command()
-@VARIANTS
-def schema(folders: tuple[Path, ...]) -> None:
-    """Print the JSON Schema of suites, for editors.
-
-    Exit codes: 0 printed; 2 usage, or a broken file of a variant, which is left out.
-    """
-    with told():
-        import json
-
-        from attnbench.suites.schema import schema
-
-        extend(folders)
-        click.echo(json.dumps(schema.schema(), indent=2))
-        refuse_broken()
-
-
 def refuse_broken() -> None:
-    """Raise what is wrong with the files of variants.
+    """Check that no file of a variant is broken.
 
     Raises:
-        SuiteError: something is.
+        SuiteError: some file is broken.
     """
     from attnbench.suites import SuiteError
     from attnbench.suites.schema.catalog import problems

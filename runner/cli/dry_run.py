@@ -7,15 +7,15 @@ from attnbench.runner.plan.dry_run import DryRun, PlannedCase
 
 
 def text(plan: DryRun) -> str:
-    """A line for each case, and what they make together."""
+    """One line per case, and the totals."""
     rows: list[tuple[str, ...]] = [("case", "peak memory", "allowed pairs", "a call, at least")]
     rows += [(each.case.title, *_cells(each)) for each in plan.cases]
     longest = max(len(title) for title, *_ in rows)
     widths = [max(map(len, column)) for column in zip(*(cells for _, *cells in rows if len(cells) > 1), strict=True)]
     lines = []
     for title, *cells in rows:
-        told = cells if len(cells) == 1 else [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
-        lines.append("  ".join([title.ljust(longest), *told]))
+        aligned = cells if len(cells) == 1 else [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
+        lines.append("  ".join([title.ljust(longest), *aligned]))
     tried = sum(each.status is None for each in plan.cases)
     lines.append(
         f"{tried} of {len(plan.cases)} cases would be measured, in {plan.processes} processes: "
@@ -26,7 +26,7 @@ def text(plan: DryRun) -> str:
 
 
 def tell(plan: DryRun) -> None:
-    """The same as lines of JSON: an event `case` for each, then `estimate`."""
+    """The same as JSON lines: an event `case` for each case, then `estimate`."""
     for each in plan.cases:
         event("case", title=each.case.title, **{**vars(each), "case": each.case.key})
     estimate = {"processes": plan.processes, "least_s": plan.least_s, "suite_s": plan.suite_s}
@@ -34,7 +34,7 @@ def tell(plan: DryRun) -> None:
 
 
 def _cells(each: PlannedCase) -> tuple[str, ...]:
-    """What is told of a case: three numbers, or how it would end."""
+    """The cells of a case: three numbers, or one status with its reason."""
     if each.status is not None:
         return (f"{each.status}: {each.reason}",)
     memory_cell = "not predicted" if each.predicted_bytes is None else units.size(each.predicted_bytes)

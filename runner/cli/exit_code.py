@@ -14,13 +14,13 @@ NOT_PASSED = 3
 INCONCLUSIVE = 4
 NOTHING = 5
 FAULT = 70
-"""Of attnbench itself; sysexits.h calls it a software error."""
+"""A fault of attnbench; EX_SOFTWARE in sysexits.h."""
 OUT_OF_TIME = 124
 INTERRUPTED = 130
 
 
 def of(rows: "Iterable[Result]", *, out_of_time: bool) -> int:
-    """The exit code of a run: what was not to be expected counts, `unsupported` and predictions do not."""
+    """The exit code of a run. `unsupported` cases and predicted failures do not count as errors."""
     from attnbench.suites import Probe, Sample
     from attnbench.suites.result import is_fault
 
@@ -35,10 +35,11 @@ def of(rows: "Iterable[Result]", *, out_of_time: bool) -> int:
 
 
 def of_comparison(comparison: "Comparison", *, strict: bool = False) -> int:
-    """The exit code of a comparison, from its findings.
+    """The exit code of a comparison.
 
-    Nothing comparable is never 0. Something worse comes before a case that is lost, and both before what is open: times
-    that are `inconclusive`, `unstable`, or there on both sides and `incomparable`, which count under `strict` alone.
+    A regression takes precedence over a lost case, and both over undecided times. If nothing was comparable the code is
+    never 0. Undecided times (`inconclusive`, `unstable`, or `incomparable` with a time on both sides) count only with
+    `strict`.
     """
     if any(each.metric != "ended" for each in comparison.failing):
         return REGRESSED
@@ -53,6 +54,6 @@ def of_comparison(comparison: "Comparison", *, strict: bool = False) -> int:
 
 
 def worst(codes: Iterable[int]) -> int:
-    """The code of several comparisons: what is worse than another comes first."""
+    """The code of several comparisons: the worst of their codes."""
     order = (REGRESSED, NOT_PASSED, INCONCLUSIVE, NOTHING, OK)
     return min(codes, key=order.index)

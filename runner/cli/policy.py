@@ -19,41 +19,41 @@ FORMAT = click.option(
     type=click.Choice(_FORMATS),
     default="text",
     show_default=True,
-    help="What is printed. github: annotations, and the step summary where GITHUB_STEP_SUMMARY names its file.",
+    help="Output format. github: annotations, and a step summary if GITHUB_STEP_SUMMARY is set.",
 )
 LIMITS = click.option(
     "--limit",
     "limits",
     multiple=True,
     metavar="METRIC=LIMIT",
-    help="How much worse time or memory may be: a share (time=20%) or an amount (memory=1MiB). Of both, either "
-    "is enough. Instead of the limits of that metric.",
+    help="How much worse time or memory may be: a share (time=20%) or an amount (memory=1MiB). With both, a value "
+    "within either passes. Replaces the limits of that metric.",
 )
 SEVERITIES = click.option(
     "--severity",
     "severities",
     multiple=True,
     metavar="METRIC=SEVERITY",
-    help=f"Of {', '.join(_METRICS)}: one of {', '.join(_SEVERITIES)}. Instead of that of the metric.",
+    help=f"Severity ({', '.join(_SEVERITIES)}) of a metric ({', '.join(_METRICS)}). Replaces that of the metric.",
 )
 STRICT = click.option(
-    "--strict", is_flag=True, help="Exit with 4 where some time is inconclusive, unstable or incomparable."
+    "--strict", is_flag=True, help="Exit with 4 if some time is inconclusive, unstable or incomparable."
 )
 
 
 def judged(comparison: "Comparison", policy: "Check", form: str, *, strict: bool) -> int:
-    """The exit code of a gate; that of --strict is explained, and does not look at times that are to be ignored."""
+    """The exit code of a gate. Prints the reason if it is that of --strict, which does not apply to ignored times."""
     from attnbench.runner.cli import exit_code
 
     code = exit_code.of_comparison(comparison, strict=strict and policy.severity("time") != "ignore")
     if code == exit_code.INCONCLUSIVE:
-        told = "some time is inconclusive, unstable or incomparable, which --strict does not let pass"
-        click.echo(f"::error title=attnbench::{told}" if form == "github" else told, err=form != "github")
+        reason = "some time is inconclusive, unstable or incomparable, which --strict does not let pass"
+        click.echo(f"::error title=attnbench::{reason}" if form == "github" else reason, err=form != "github")
     return code
 
 
 def policy_of(keys: dict[str, Any], limits: Sequence[str], severities: Sequence[str]) -> "Check":
-    """A policy, as the command line changes it."""
+    """A policy with the changes of the command line."""
     from pydantic import ValidationError
 
     from attnbench.suites.schema.document import Document

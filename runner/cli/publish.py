@@ -18,7 +18,7 @@ _MOST_FINDINGS = 40
 
 
 def publish(comparison: "Comparison", form: str, folder: Path | None) -> None:
-    """Write a comparison into a folder, where one is given, and print it in the form that was asked for."""
+    """Write a comparison into a folder, if one is given, and print it in the format `form`."""
     from attnbench.reports.compare import forms, page, tables
 
     where = None

@@ -1,4 +1,4 @@
-"""Runs a suite into a run folder: a new run, or one that is resumed."""
+"""Run a suite into a run folder, as a new run or a resumed one."""
 
 import shlex
 import time
@@ -21,17 +21,17 @@ from attnbench.suites.profile import Profile
 from attnbench.suites.schema.suite import Suite
 
 Narrow = Callable[[Sequence[Case]], list[Case]]
-"""Those of a run's cases that are asked for."""
+"""Filter that selects a subset of a run's cases."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a run wrote down, and whether the suite's time ran out before its end."""
+    """Results of a run, and whether the suite's time ran out."""
 
     rows: tuple[Result, ...]
-    """Of `samples.jsonl`."""
+    """Rows of `samples.jsonl`."""
     profiles: tuple[Profile, ...]
-    """Of `profile.jsonl`."""
+    """Rows of `profile.jsonl`."""
     out_of_time: bool
 
 
@@ -48,14 +48,14 @@ def run(
     start_worker: StartWorker = Worker,
     now: Callable[[], float] = time.monotonic,
 ) -> Finished:
-    """Measure a suite into a new folder: all its cases, or those of them in `cases`.
+    """Measure a suite into a new folder: all its cases, or only `cases`.
 
     `folders` hold variants outside the package. With `profile`, every case that passed is profiled at the
-    end. An interruption leaves every finished unit in the folder.
+    end. After an interruption the folder holds every finished unit.
 
     Raises:
         FolderError: the folder is in use or cannot be written.
-        WorkerEnded: no worker could tell about this machine, or be started for the first case.
+        WorkerEnded: no worker could describe this machine, or be started for the first case.
     """
     cases = list(suite.cases() if cases is None else cases)
     budget_bytes = suite.budget.bytes_of(memory.available_bytes())
@@ -89,17 +89,16 @@ def resume(
     start_worker: StartWorker = Worker,
     now: Callable[[], float] = time.monotonic,
 ) -> Finished:
-    """Go on with the run in `folder`: measure what it does not hold, for as long again as the suite's time.
+    """Continue the run in `folder`: measure what is missing, with the suite's whole time budget again.
 
-    Its cases, its seed and its plans stay; `narrow` leaves some of its cases for another time, `processes` adds
-    replicates. No probe that is there is repeated, and a replicate that was cut short is completed by another process.
-    `suite` is what the run is expected to measure. Where that or the machine is another, the run goes on only if it is
-    told to, `anyway`, and then with the cases of `suite`.
+    Cases, seed and plans stay. `narrow` selects the cases to measure now; `processes` adds replicates. Existing probes
+    are not repeated. An incomplete replicate is completed by another process. `suite` is the suite that the run should
+    have. If the suite or the machine changed, the run continues only with `anyway`, and then with the cases of `suite`.
 
     Raises:
-        FolderError: the folder is in use or cannot be written, or the suite or the machine is another.
-        RunError: what the folder holds cannot be read.
-        WorkerEnded: no worker could tell about this machine, or be started for the first case.
+        FolderError: the folder is in use or cannot be written, or the suite or the machine changed.
+        RunError: the folder cannot be read.
+        WorkerEnded: no worker could describe this machine, or be started for the first case.
     """
     with journal.reopen(folder) as book:
         stopped = resuming.read(folder)
@@ -131,7 +130,7 @@ def resume(
 
 
 def _finished(session: Session) -> Finished:
-    """Everything, until it is done or interrupted."""
+    """Run all phases; close the workers even after an interruption."""
     try:
         session.probe_all()
         session.time_all()
@@ -144,10 +143,10 @@ def _finished(session: Session) -> Finished:
 
 
 def _enough(folder: Path, processes: int, stopped: Stopped) -> int:
-    """The number of replicates, if it is not less than were begun.
+    """Check that the number of replicates is at least the number of those begun, and return it.
 
     Raises:
-        FolderError: it is.
+        FolderError: it is smaller.
     """
     if processes < stopped.begun:
         raise FolderError(f"{folder}: expected at least the {stopped.begun} processes that it has, found {processes}")
@@ -155,7 +154,7 @@ def _enough(folder: Path, processes: int, stopped: Stopped) -> int:
 
 
 def _measured(suite: Suite, cases: Sequence[Case]) -> dict[str, Any]:
-    """What `run.json` says of what is measured."""
+    """The part of `run.json` about the suite and its cases."""
 
     def baseline(case: Case) -> str | None:
         found = suite.baseline_of(case)
@@ -172,10 +171,10 @@ def _measured(suite: Suite, cases: Sequence[Case]) -> dict[str, Any]:
 
 
 def _renewed(suite: Suite, cases: Sequence[Case], stopped: Stopped) -> dict[str, Any]:
-    """The same, of a run that goes on with another suite; cases that are not in it stay, if they were measured."""
-    there = {case.key for case in cases}
-    told = {row.case for row in stopped.kept.rows}
-    return _measured(suite, [*cases, *(case for case in stopped.cases if case.key in told - there)])
+    """The same for a run that continues with another suite. Measured cases stay, even if the suite has no such case."""
+    present = {case.key for case in cases}
+    measured = {row.case for row in stopped.kept.rows}
+    return _measured(suite, [*cases, *(case for case in stopped.cases if case.key in measured - present)])
 
 
 def _utc() -> str:

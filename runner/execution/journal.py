@@ -1,4 +1,4 @@
-"""Writes a run folder: `run.json`, and `samples.jsonl` line by line."""
+"""Write a run folder: `run.json`, and `samples.jsonl` line by line."""
 
 import fcntl
 import json
@@ -16,7 +16,7 @@ from attnbench.suites.profile import Profile
 
 _DRAFT = RUN + ".tmp"
 _BEFORE_RUN = (SAMPLES, _DRAFT)
-"""What a run that was killed before it had a `run.json` leaves: nothing, as long as the first is empty."""
+"""Files that a run leaves if it is killed before it has a `run.json`. The folder still counts as new."""
 
 
 class FolderError(Exception):
@@ -29,10 +29,10 @@ def new_folder(name: str) -> Path:
 
 
 class Journal:
-    """Writes a run folder, alone; every row is on disk when `append` returns. Made by `create` and `reopen`.
+    """The only writer of a run folder. Each row is on disk when `append` returns. Use `create` or `reopen`.
 
     Raises:
-        FolderError: another process writes it, or it cannot be written.
+        FolderError: another process writes the folder, or it cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -46,12 +46,12 @@ class Journal:
             _append(self._samples, rows)
         except OSError as error:
             raise FolderError(
-                f"{self.folder / SAMPLES}: cannot be written: {error.strerror}; what was finished is kept, "
-                f"bench run --resume {self.folder} goes on"
+                f"{self.folder / SAMPLES}: cannot be written: {error.strerror}; finished results are kept; "
+                f"to continue: bench run --resume {self.folder}"
             ) from error
 
     def tell(self, **facts: Any) -> None:
-        """Add facts to `run.json`, which is replaced in one step, so that it is never seen half written."""
+        """Add facts to `run.json`. The file is replaced in one step, so readers never see an incomplete one."""
         self._meta = {**self._meta, **facts}
         draft = self.folder / _DRAFT
         try:
@@ -64,11 +64,11 @@ class Journal:
             raise _unwritable(self.folder / RUN, error) from error
 
     def holds_rows(self) -> bool:
-        """Whether there is any row."""
+        """Whether `samples.jsonl` has any row."""
         return os.fstat(self._samples.fileno()).st_size > 0
 
     def close(self) -> None:
-        """Let others write."""
+        """Release the folder for other writers."""
         self._samples.close()
 
     def __enter__(self) -> Self:
@@ -84,7 +84,7 @@ def create(folder: Path, meta: dict[str, Any]) -> Journal:
     """The journal of a new run.
 
     Raises:
-        FolderError: the folder holds something already, another process writes it, or it cannot be written.
+        FolderError: the folder is not empty, another process writes it, or it cannot be written.
     """
     make_folder(folder, _BEFORE_RUN)
     journal = Journal(folder)
@@ -100,7 +100,7 @@ def create(folder: Path, meta: dict[str, Any]) -> Journal:
 
 
 def reopen(folder: Path) -> Journal:
-    """The journal of a run that ended before its end. What is left of a row that was cut short is removed.
+    """The journal of a run that stopped early. An incomplete last row is removed.
 
     Raises:
         FolderError: there is no run, another process writes it, or it cannot be written.
@@ -121,10 +121,10 @@ def reopen(folder: Path) -> Journal:
 
 
 def make_folder(folder: Path, ignored: Collection[str] = ()) -> None:
-    """A new folder, or one that is empty apart from files that are `ignored`.
+    """Create a folder, or accept one that is empty apart from `ignored` files.
 
     Raises:
-        FolderError: it holds something already, or cannot be made.
+        FolderError: it is not empty, or cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,7 @@ def make_folder(folder: Path, ignored: Collection[str] = ()) -> None:
 
 
 def append_profile(folder: Path, profile: Profile) -> None:
-    """Add a row to the folder's `profile.jsonl`, which is made when the first one comes.
+    """Add a row to the folder's `profile.jsonl`. The first row creates the file.
 
     Raises:
         FolderError: the folder cannot be written.
@@ -149,7 +149,7 @@ def append_profile(folder: Path, profile: Profile) -> None:
 
 
 def alone(path: Path, mode: Literal["ab", "xb"]) -> FileIO:
-    """A file to add rows to, which no other process writes as long as it is open; `xb`: there must be none yet.
+    """Open a file for appending, locked against other writers. With mode `xb` it must not exist yet.
 
     Raises:
         FolderError: another process writes it, or it cannot be written.
@@ -185,7 +185,7 @@ def _append(file: FileIO, rows: Collection[Result]) -> None:
 
 
 def mend(path: Path) -> None:
-    """End a file of rows with a whole line: a row that lacks only its end gets it, less than a row is cut off."""
+    """Repair the end of a file of rows: add a missing newline to a complete row, remove an incomplete row."""
     content = path.read_bytes()
     tail = content[content.rfind(b"\n") + 1 :]
     if not tail:

@@ -1,4 +1,4 @@
-"""A file of JSON lines that is read once and appended to; each row is on disk before the next is measured."""
+"""A file of JSON lines that is read once, then appended to. Each row is on disk before the next is measured."""
 
 import json
 from functools import partial
@@ -12,11 +12,11 @@ from attnbench.suites.records import paired_timing
 
 
 class Book:
-    """The rows of a file in a folder, which is made if it is not there; who writes the file, does so alone.
+    """The rows of a file in a folder, which is created if necessary. Only one process may write the file.
 
     Raises:
         FolderError: the folder cannot be used, or another process writes the file.
-        RunError: what the file holds cannot be read.
+        RunError: the file cannot be read.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -41,10 +41,10 @@ class Book:
         return [row for row in self.rows if row["kind"] == kind]
 
     def write(self, kind: str, **facts: Any) -> None:
-        """Add a row and wait until it is on disk. The first row makes the file.
+        """Add a row and wait until it is on disk. The first row creates the file.
 
         Raises:
-            FolderError: another process has made it meanwhile.
+            FolderError: another process has created it meanwhile.
         """
         if self._file is None:
             self._file = alone(self.path, "xb")
@@ -53,6 +53,6 @@ class Book:
         self.rows.append(row)
 
     def close(self) -> None:
-        """Let others write."""
+        """Release the file for other writers."""
         if self._file is not None:
             self._file.close()

@@ -9,15 +9,15 @@ from attnbench.suites import Case
 from attnbench.variants import Pattern
 
 LONGEST = 2048
-"""No pattern is drawn at a longer length: one that says only which pairs it allows takes N^2 time."""
+"""Longest length that is drawn: a pattern that defines only `allowed` takes N^2 time."""
 SIDE = 256
-"""Pixels a side at the most."""
+"""At most this many pixels a side."""
 
 
 def of(cases: list[Case]) -> list[dict[str, Any]]:
-    """One picture for each mechanism of the cases, at the longest of its lengths that can be drawn.
+    """One picture for each mechanism of the cases, at its longest length that can be drawn.
 
-    What a variant raises here ends its own cases, where it is told, and not the run.
+    An error of a variant is ignored here: its probe reports it, and the run continues.
     """
     longest: dict[str, tuple[Case, Pattern, int]] = {}
     for case in cases:
@@ -28,7 +28,7 @@ def of(cases: list[Case]) -> list[dict[str, Any]]:
 
 
 def _drawable(case: Case) -> tuple[Pattern, int] | None:
-    """The case's pattern and length, or one near the longest that is drawn; nothing where it does not exist."""
+    """The case's pattern and length, shortened to about LONGEST if longer; None if the pattern does not exist there."""
     n = case.setting.shape.seq_len
     try:
         if not isinstance(case.parameters, Pattern):
@@ -40,7 +40,7 @@ def _drawable(case: Case) -> tuple[Pattern, int] | None:
 
 
 def _picture(case: Case, pattern: Pattern, n: int) -> dict[str, Any] | None:
-    """A bitmap: a pixel is set where any of its pairs is allowed; rows are queries, packed in hex."""
+    """A bitmap in hex; rows are queries. A pixel is set if any of its pairs is allowed."""
     try:
         seen = pattern_image.bitmap(pattern.spans(n), SIDE)
     except (Exception, SystemExit):  # see `of`

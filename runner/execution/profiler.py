@@ -1,4 +1,4 @@
-"""Profiles cases, each in a worker process of its own, which times nothing."""
+"""Profile cases, each in its own worker process, in which nothing is timed."""
 
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ TRACES = "traces"
 
 @dataclass(frozen=True)
 class Profiler:
-    """Profiles cases, one at a time, and leaves `folder/traces/KEY.json.gz` for each."""
+    """Profiles cases one at a time, and writes `folder/traces/KEY.json.gz` for each."""
 
     folder: Path
     patience_s: float
@@ -26,7 +26,7 @@ class Profiler:
     start_worker: StartWorker = Worker
 
     def profile(self, case: Case) -> Profile:
-        """The profile of a case, or how its worker ended, or why there was none."""
+        """The profile of a case. If its worker ended or could not start, the profile has that status and reason."""
         limit = limit_for(self.budget_bytes, case)
         trace = (self.folder / TRACES / f"{case.key}.json.gz").resolve()
         request = {"do": "profile", "case": case.flat(), "threads": threads(case), "trace": str(trace)}
@@ -38,7 +38,7 @@ class Profiler:
 
 
 def checked(case: Case, folder: Path, budget: Budget, folders: tuple[Path, ...] = ()) -> Profile:
-    """The profile of one case that was probed first, written into `folder`; or why there is none."""
+    """Probe a case and profile it if it passed. The profile, or the reason for none, is written into `folder`."""
     budget_bytes = budget.bytes_of(memory.available_bytes())
     with closing(Prober(budget, budget_bytes, folders)) as prober:
         probe = prober.probe(case)

@@ -10,32 +10,32 @@ from attnbench.suites.profile import Profile
 
 
 class Progress(Protocol):
-    """Told by the engine what it does. `left_s` is an estimate of the seconds left, if there is one."""
+    """What the engine calls as it works. `left_s` is an estimate of the seconds left, if known."""
 
     def resumed(self, probes: int, samples: int) -> None:
-        """Say what a run that goes on holds already."""
+        """Report what a resumed run already holds."""
 
     def working(self, phase: str, doing: str, done: int, total: int, left_s: float | None) -> None:
-        """Say what is under way."""
+        """Report what begins now."""
 
     def probed(self, case: Case, probe: Probe, done: int, total: int, left_s: float | None) -> None:
-        """Say how a case ended."""
+        """Report the probe of a case."""
 
     def sampled(self, case: Case, sample: Sample) -> None:
-        """Say that a case was timed in a replicate, or ended there."""
+        """Report the sample of a case in a replicate."""
 
     def replicated(self, done: int, total: int, left_s: float | None) -> None:
-        """Say that a replicate is over."""
+        """Report that a replicate has finished."""
 
     def profiled(self, profile: Profile, done: int, total: int) -> None:
-        """Say that a case was profiled."""
+        """Report the profile of a case."""
 
     def close(self) -> None:
-        """The run is over, or was interrupted."""
+        """Clean up after a run that finished or was interrupted."""
 
 
 class Quiet:
-    """Nothing."""
+    """No output."""
 
     def resumed(self, probes: int, samples: int) -> None:
         """Say nothing."""
@@ -63,7 +63,7 @@ class Plain(Quiet):
     """One line a case and one a replicate, for logs."""
 
     def resumed(self, probes: int, samples: int) -> None:
-        """`goes on: 46 probes and 120 samples are there`."""
+        """`resumes: 46 probes and 120 samples exist`."""
         _line(_there(probes, samples), None)
 
     def probed(self, case: Case, probe: Probe, done: int, total: int, left_s: float | None) -> None:
@@ -80,7 +80,7 @@ class Plain(Quiet):
 
 
 class Live(Quiet):
-    """A bar that moves with finished work, for terminals; cases that did not pass stay on the screen."""
+    """A progress bar for terminals. Cases that did not pass stay on the screen."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -101,11 +101,11 @@ class Live(Quiet):
         self._bar.start()
 
     def resumed(self, probes: int, samples: int) -> None:
-        """Say what is there, above the bar."""
+        """Print what exists, above the bar."""
         self._bar.console.print(_there(probes, samples), highlight=False)
 
     def working(self, phase: str, doing: str, done: int, total: int, left_s: float | None) -> None:
-        """Move the bar. It is drawn only when something changes, so that it takes no time from what is measured."""
+        """Move the bar. It is drawn only on changes, so that it uses no CPU time during measurements."""
         from rich.markup import escape
 
         left = f"{clock(left_s)} left" if left_s is not None else ""
@@ -114,7 +114,7 @@ class Live(Quiet):
         )
 
     def probed(self, case: Case, probe: Probe, done: int, total: int, left_s: float | None) -> None:
-        """Keep what did not pass on the screen."""
+        """Print a case that did not pass above the bar."""
         del done, total, left_s
         from rich.markup import escape
 
@@ -122,7 +122,7 @@ class Live(Quiet):
             self._bar.console.print(escape(told(case, probe)), style="yellow", highlight=False)
 
     def profiled(self, profile: Profile, done: int, total: int) -> None:
-        """Keep what could not be profiled on the screen."""
+        """Print a case that could not be profiled above the bar."""
         del done, total
         from rich.markup import escape
 
@@ -130,12 +130,12 @@ class Live(Quiet):
             self._bar.console.print(escape(_profiled(profile)), style="yellow", highlight=False)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bar.stop()
 
 
 class Lines:
-    """A line of JSON for each event, on the standard output: `docs/run.md` says what stands in it."""
+    """A JSON line on standard output for each event. `docs/run.md` lists the fields."""
 
     def resumed(self, probes: int, samples: int) -> None:
         """`resumed`."""
@@ -146,11 +146,11 @@ class Lines:
         event("progress", phase=phase, doing=doing, done=done, total=total, left_s=_rounded(left_s))
 
     def probed(self, case: Case, probe: Probe, done: int, total: int, left_s: float | None) -> None:
-        """`probe`, with the row as it stands in `samples.jsonl`."""
+        """`probe`, with the row of `samples.jsonl`."""
         event("probe", title=case.title, done=done, total=total, left_s=_rounded(left_s), row=probe.to_json())
 
     def sampled(self, case: Case, sample: Sample) -> None:
-        """`sample`, with the row as it stands in `samples.jsonl`."""
+        """`sample`, with the row of `samples.jsonl`."""
         event("sample", title=case.title, row=sample.to_json())
 
     def replicated(self, done: int, total: int, left_s: float | None) -> None:
@@ -158,26 +158,26 @@ class Lines:
         event("replicate", done=done, total=total, left_s=_rounded(left_s))
 
     def profiled(self, profile: Profile, done: int, total: int) -> None:
-        """`profile`; what was found stands in `profile.jsonl`."""
+        """`profile`; the results are in `profile.jsonl`."""
         ended = {"case": profile.case, "status": profile.status, "reason": profile.reason}
         event("profile", title=profile.title, done=done, total=total, **ended)
 
     def close(self) -> None:
-        """Nothing: what ended a run is told by who ran it."""
+        """Nothing: the caller reports how the run ended."""
 
 
 def event(name: str, **facts: Any) -> None:
-    """Tell a program what happened, in one line, at once."""
+    """Print an event as one JSON line, and flush it."""
     print(json.dumps({"event": name, **facts}), flush=True)
 
 
 def _rounded(seconds: float | None) -> float | None:
-    """An estimate without digits that it does not have."""
+    """An estimate, rounded to 0.1 s."""
     return None if seconds is None else round(seconds, 1)
 
 
 def choose(*, quiet: bool, as_json: bool = False) -> Progress:
-    """Lines of JSON or nothing if asked for, a bar on a terminal, else plain lines."""
+    """JSON lines or nothing if requested, a bar on a terminal, otherwise plain lines."""
     if as_json:
         return Lines()
     if quiet:
@@ -186,17 +186,17 @@ def choose(*, quiet: bool, as_json: bool = False) -> Progress:
 
 
 def told(case: Case, probe: Probe) -> str:
-    """How a case ended, in one line."""
+    """Status, title and reason of a case in one line."""
     return f"{probe.status} {case.title}" + (f": {probe.reason}" if probe.reason else "")
 
 
 def _there(probes: int, samples: int) -> str:
-    """What a run that goes on holds."""
-    return f"goes on: {probes} probes and {samples} samples are there"
+    """What a resumed run already holds."""
+    return f"resumes: {probes} probes and {samples} samples exist"
 
 
 def _profiled(profile: Profile) -> str:
-    """How a profile ended, in one line."""
+    """Status, title and reason of a profile in one line."""
     passed = profile.status is Status.PASSED
     return f"profiled {profile.title}" if passed else f"profile {profile.status} {profile.title}: {profile.reason}"
 

@@ -22,7 +22,7 @@ R = TypeVar("R", bound=Result)
 
 @dataclass(frozen=True)
 class Kept:
-    """What is done and not done again; of a new run, nothing."""
+    """Results that are kept and not measured again; empty for a new run."""
 
     probes: Mapping[str, Probe] = field(default_factory=dict)
     samples: Mapping[str, Mapping[int, Sample]] = field(default_factory=dict)
@@ -31,17 +31,17 @@ class Kept:
 
     @property
     def rows(self) -> list[Result]:
-        """Those of `samples.jsonl`."""
-        return [*self.probes.values(), *(sample for told in self.samples.values() for sample in told.values())]
+        """Rows of `samples.jsonl`."""
+        return [*self.probes.values(), *(sample for each in self.samples.values() for sample in each.values())]
 
     def failed(self, key: str) -> bool:
-        """Whether a case ended in some replicate, so that it is not timed again."""
+        """Whether a case did not pass in some replicate. It is then not timed again."""
         return any(sample.status is not Status.PASSED for sample in self.samples.get(key, {}).values())
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """A run as its folder tells it."""
+    """A run as read from its folder."""
 
     meta: Mapping[str, Any]
     """The contents of `run.json`."""
@@ -51,21 +51,21 @@ class Stopped:
 
     @property
     def processes(self) -> int:
-        """Replicates that were last asked for."""
-        told = [part["processes"] for part in self.meta.get("resumed", ())]
-        return int(told[-1]) if told else self.suite.measure.processes
+        """The number of replicates requested last."""
+        requested = [part["processes"] for part in self.meta.get("resumed", ())]
+        return int(requested[-1]) if requested else self.suite.measure.processes
 
     @property
     def begun(self) -> int:
-        """Replicates that have a sample, and those before them."""
-        return max((replicate + 1 for told in self.kept.samples.values() for replicate in told), default=0)
+        """The number of replicates begun: the last with a sample, and all before it."""
+        return max((replicate + 1 for each in self.kept.samples.values() for replicate in each), default=0)
 
 
 def read(folder: Path) -> Stopped:
     """The run in `folder`.
 
     Raises:
-        RunError: it cannot be read, or what it measured is not known here.
+        RunError: it cannot be read, or its cases are unknown here.
         SuiteError: the file of one of its variants is broken.
     """
     journal = reading.read(folder)
@@ -85,9 +85,9 @@ def read(folder: Path) -> Stopped:
 
 
 def _finished(rows: Mapping[K, R]) -> dict[K, R]:
-    """The rows that say something of their case: not those of one that was not tried, for lack of time or of a worker.
+    """The rows to keep. Cases without enough time or without a worker were not tried, so they are measured again.
 
-    Their reasons tell, so that a row is never changed: measured again, the case gets another, and the last one counts.
+    Their reasons identify them. Rows are never changed: a case measured again gets another row, and the last counts.
     """
     return {
         key: row

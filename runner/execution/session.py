@@ -1,4 +1,4 @@
-"""A run in progress: probes, replicates and profiles; each finished unit is written at once."""
+"""A run in progress: probes, replicates and profiles. Each finished unit is written immediately."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -26,22 +26,22 @@ _BLOCKS_LONGER = (Status.OUT_OF_MEMORY, Status.TIMED_OUT)
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be measured, and what of it is done."""
+    """What to measure, and which results already exist."""
 
     suite: Suite
     cases: list[Case]
     processes: int
-    """Replicates; the suite's own number is what the plans were made for."""
+    """Replicates. Plans are made for the suite's own number, which may differ."""
     budget_bytes: int
     seed: int
     profile: bool
     kept: Kept = field(default_factory=Kept)
     part: int = 0
-    """Which part of the run this is: a run that goes on is in another."""
+    """Number of times that the run was resumed."""
 
 
 class Session:
-    """Measures what a task asks for, and writes it down; kept rows stay as they are."""
+    """Measures a task and writes the results. Kept rows are not changed."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Session:
     # Probe
 
     def probe_all(self) -> None:
-        """Probe every case, short lengths first, so that what fails at one length is not tried at longer ones."""
+        """Probe every case, short lengths first, so that longer ones can be skipped after a failure."""
         too_long: dict[tuple[Any, ...], str] = {}
         for done, case in enumerate(self.cases):
             begun = self.now()
@@ -91,14 +91,14 @@ class Session:
             self.remaining.probed(case, took_s, self.plans.get(case.key), probe.call_ns, compiled=compiled)
             if not kept:
                 self.progress.probed(case, probe, done + 1, len(self.cases), self.remaining.left_s())
-        # It holds memory of the device, which those that time shall have.
+        # The probing worker holds device memory that the timing workers need.
         self.prober.close()
 
     def _probe(self, case: Case, done: int, too_long: str | None) -> Probe:
-        """Probe a case, unless a shorter one was `too_long` already, and write down how it ended.
+        """Probe a case and write the result. Skip it if a shorter one was `too_long`, or the time is spent.
 
         Raises:
-            NotStarted: there could be no worker, and nothing was measured yet.
+            NotStarted: no worker could be started, and nothing was measured yet.
         """
         self.progress.working("probe", case.title, done, len(self.cases), self.remaining.left_s())
         reason = self._out_of_time() or too_long
@@ -121,12 +121,12 @@ class Session:
     # Time
 
     def time_all(self) -> None:
-        """Time the cases that passed, in as many fresh processes as there are to be; what is timed stays."""
+        """Time the cases that passed, in a fresh process for each replicate. Existing samples are kept."""
         waiting = [replicate for replicate in range(self.task.processes) if self._missing(replicate)]
         self.remaining.to_time(len(waiting))
         for replicate in waiting:
             if not self._missing(replicate):
-                # Its last case failed in a replicate before.
+                # Its last missing case failed in an earlier replicate.
                 continue
             begun = self.now()
             self._replicate(replicate)
@@ -136,16 +136,16 @@ class Session:
             self.progress.replicated(replicate + 1, self.task.processes, self.remaining.left_s())
 
     def _missing(self, replicate: int) -> set[str]:
-        """The keys of the cases that are still to be timed in a replicate."""
+        """The keys of the cases without a sample in a replicate."""
         return {key for key in self.plans if replicate not in self.kept.samples.get(key, {})}
 
     def _replicate(self, replicate: int) -> None:
-        """One replicate: the groups in random order, through one process as long as it lives, or until time is out."""
-        # All that passed its probe is put in order, done or not: so a replicate is the same however often it was cut.
+        """Time the groups of a replicate in random order, in one process unless it dies, until the time is spent."""
+        # Shuffle all groups, even finished ones, so that the order does not depend on interruptions.
         groups = grouped(self.passed)
         random.Random(f"{self.task.seed}:{replicate}").shuffle(groups)
         missing = self._missing(replicate)
-        self._order = sum(replicate in told for told in self.kept.samples.values())
+        self._order = sum(replicate in samples for samples in self.kept.samples.values())
         done = 0
         for group in groups:
             left = [case for case in group if case.key in missing]
@@ -160,9 +160,10 @@ class Session:
         self._drop_worker()
 
     def _time_group(self, group: list[Case], replicate: int) -> None:
-        """Time a group; a case that kills the process, or gets none, is written down, and the rest goes on in another.
+        """Time a group. If a case kills the worker, or none can be started for it, record it and continue with the
+        remaining cases in a new worker.
 
-        What finds no room beside the others, which are all held ready at once, is timed after them, alone.
+        All cases of a group are held in memory at once. A case without enough memory is timed afterwards, alone.
         """
         left = list(group)
         while left:
@@ -171,12 +172,12 @@ class Session:
                 samples = understood(partial(_samples, left), reply)
             except WorkerEnded as end:
                 self._drop_worker()
-                struck = left.pop(end.index)
-                self._sampled([(struck, Sample(struck.key, end.status, end.reason, replicate=replicate))])
+                ended = left.pop(end.index)
+                self._sampled([(ended, Sample(ended.key, end.status, end.reason, replicate=replicate))])
             else:
-                told = list(zip(left, samples, strict=True))
-                crowded = [case for case, sample in told if sample.status is Status.OUT_OF_MEMORY and len(left) > 1]
-                self._sampled([(case, sample) for case, sample in told if case not in crowded])
+                pairs = list(zip(left, samples, strict=True))
+                crowded = [case for case, sample in pairs if sample.status is Status.OUT_OF_MEMORY and len(left) > 1]
+                self._sampled([(case, sample) for case, sample in pairs if case not in crowded])
                 for case in crowded:
                     self._time_group([case], replicate)
                 return
@@ -194,13 +195,13 @@ class Session:
             "threads": prober.threads(cases[0]),
         }
 
-    def _sampled(self, told: list[tuple[Case, Sample]]) -> None:
-        """Write samples with their part of the run and their places in the replicate; what failed is not timed again.
+    def _sampled(self, pairs: list[tuple[Case, Sample]]) -> None:
+        """Write samples with their part of the run and their order in the replicate. Failed cases are not timed again.
 
-        Those of a group that found room together are written at once: a run that is killed rarely tears them apart.
+        Samples of a group are written together, so that a kill rarely separates a case from its baseline.
         """
         part, first = self.task.part, self._order
-        placed = [(case, replace(sample, order=first + i, part=part)) for i, (case, sample) in enumerate(told)]
+        placed = [(case, replace(sample, order=first + i, part=part)) for i, (case, sample) in enumerate(pairs)]
         self._order += len(placed)
         self._write(*(sample for _, sample in placed))
         for case, sample in placed:
@@ -211,7 +212,7 @@ class Session:
     # Profile
 
     def profile_all(self) -> None:
-        """Profile the cases that passed, last, so that it takes nothing from what is timed."""
+        """Profile the cases that passed. This comes last, so that it takes no time from the timing."""
         budget = self.suite.budget
         budget_bytes = self.task.budget_bytes
         profiler = Profiler(self.journal.folder, budget.case_s, budget_bytes, self.folders, self.start_worker)
@@ -229,15 +230,15 @@ class Session:
     # All
 
     def close(self) -> None:
-        """End the workers that are alive."""
+        """Stop all workers."""
         self.prober.close()
         self._drop_worker()
 
     def _worker(self, case: Case) -> Asked:
-        """The replicate's worker, if it is alive and for the case's device; else a new one that is ready.
+        """The replicate's worker for the case's device, started if necessary.
 
         Raises:
-            NotStarted: there could be none.
+            NotStarted: it could not be started.
         """
         if self._alive is None or self._alive[0] != case.setting.device:
             self._drop_worker()
@@ -262,7 +263,7 @@ class Session:
 
 
 def _in_order(cases: Sequence[Case]) -> list[Case]:
-    """Short lengths first; of one length, cases follow each other that share what the oracle says."""
+    """Short lengths first. Within a length, cases with the same oracle result follow each other, to compute it once."""
     firsts: dict[str, int] = {}
     for place, case in enumerate(cases):
         firsts.setdefault(_mechanism(case), place)
@@ -270,15 +271,15 @@ def _in_order(cases: Sequence[Case]) -> list[Case]:
 
 
 def _mechanism(case: Case) -> str:
-    """What cases have in common that differ by their implementation alone."""
+    """A key that is equal for cases that differ only in implementation."""
     return replace(case, implementation="").key
 
 
 def _samples(cases: Sequence[Case], reply: list[dict[str, Any]]) -> list[Sample]:
-    """What a worker says of a group.
+    """Parse a worker's reply for a group.
 
     Raises:
-        ValueError: it is not one sample for each of the cases.
+        ValueError: it is not one sample for each case.
     """
     samples = [Sample.from_json(row) for row in reply]
     if [sample.case for sample in samples] != [case.key for case in cases]:

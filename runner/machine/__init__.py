@@ -1,1 +1,1 @@
-"""The machine that measures: its environment, its memory, its GPU, what it refuses, and what makes numbers worse."""
+"""The measuring machine: environment, memory, GPU, system errors, and checks for what makes timings worse."""

@@ -1,4 +1,4 @@
-"""The environment of a run: everything that would change the numbers on another machine or another day."""
+"""The environment of a run: all facts that may change its numbers."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ from attnbench.runner.machine.doctor.finding import Unread
 
 
 def threads() -> int:
-    """What `threads: auto` means here: the machine's physical cores, or the CPUs that affinity and quota leave."""
+    """The value of `threads: auto`: physical cores, or fewer if CPU affinity or quota allow fewer."""
     here = machine.here(Path("/"))
     allowed = len(here.cpus)
     try:
@@ -27,7 +27,7 @@ def threads() -> int:
 
 
 def version() -> str:
-    """The version of the installation; that of code which runs without one is not known."""
+    """The version of the installation, or `from source` without one."""
     try:
         return metadata.version("attnbench")
     except metadata.PackageNotFoundError:
@@ -52,7 +52,7 @@ def of_machine() -> dict[str, Any]:
 
 
 def of_torch() -> dict[str, Any]:
-    """Facts that torch knows; for a worker."""
+    """Facts that need torch; called in a worker."""
     import numpy as np
     import torch
 
@@ -73,12 +73,12 @@ def of_torch() -> dict[str, Any]:
 def _cudnn() -> int | None:
     import torch
 
-    version: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]  # so in torch
+    version: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]  # untyped in torch
     return version
 
 
 def of_gpu(properties: Any) -> dict[str, Any]:
-    """Facts of the device with these properties of torch's; what only NVML knows is null where it is absent."""
+    """Facts of the device with these torch properties. Facts from NVML are None if it is absent."""
     from attnbench.runner.machine import nvml
 
     return {
@@ -92,7 +92,7 @@ def of_gpu(properties: Any) -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that this code runs from, if it runs from one; `+` when it was changed since."""
+    """The commit of this code's checkout, with `+` if tracked files changed; None without a checkout."""
     here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():
         return None
@@ -109,7 +109,7 @@ def _git(folder: Path, *words: str) -> str:
 
 
 def _cpuinfo(name: str) -> str:
-    """What the system tells of its first processor; nothing where it tells nothing."""
+    """A field of the first processor in /proc/cpuinfo; empty if there is none."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -117,12 +117,12 @@ def _cpuinfo(name: str) -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.partition(":")[0].strip() == name), "")
 
 
-def _short_hash(told: str) -> str | None:
-    """A few digits that differ where the words do, in whatever order they stand."""
-    return hashlib.sha256(" ".join(sorted(told.split())).encode()).hexdigest()[:12] if told else None
+def _short_hash(text: str) -> str | None:
+    """A short hash of the words in a text, independent of their order."""
+    return hashlib.sha256(" ".join(sorted(text.split())).encode()).hexdigest()[:12] if text else None
 
 
 def _blas(config: str) -> str | None:
-    """The library of linear algebra that torch was built with: `mkl`."""
+    """The BLAS library that torch was built with, such as `mkl`."""
     found = re.search(r"BLAS_INFO=(\w+)", config)
     return found[1] if found else None

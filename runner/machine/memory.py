@@ -14,11 +14,11 @@ from attnbench.runner.machine.doctor.finding import Unread
 from attnbench.variants.kernels._peak import peak_bytes
 
 COMPILER_BYTES = 2 * 2**30
-"""What a compiler may take besides the budget of the case that it compiles."""
+"""Memory for a compiler, in addition to the budget of the case."""
 
 
 def available_bytes() -> int:
-    """What a run may count on: the smaller of the system's available memory and what the cgroup's limit leaves."""
+    """Memory that a run may use: the smaller of the system's available memory and the rest of the cgroup's limit."""
     available = int(psutil.virtual_memory().available)
     try:
         left_bytes = cgroup.memory_left_bytes(machine.here(Path("/")))
@@ -28,7 +28,7 @@ def available_bytes() -> int:
 
 
 def limit(budget_bytes: int) -> None:
-    """Let this process take `budget_bytes` more than it holds now; beyond, allocations fail at once.
+    """Limit this process to `budget_bytes` more than it holds now. Larger allocations fail immediately.
 
     Sets RLIMIT_DATA, which counts private writable memory, whether touched or not.
     """
@@ -40,9 +40,9 @@ def limit(budget_bytes: int) -> None:
 
 @contextmanager
 def room_to_compile() -> Iterator[None]:
-    """Let this process, and each compiler that it starts, take `COMPILER_BYTES` beyond its limit for a while.
+    """Raise the memory limit of this process and its compilers by `COMPILER_BYTES` for a while.
 
-    What it holds more in the end, the code and the modules of the compiler, is not the case's, and may stay.
+    Memory that remains afterwards (compiled code, compiler modules) is added to the limit: it is not the case's.
     """
     before, held = resource.getrlimit(resource.RLIMIT_DATA)[0], _status_bytes("VmData")
     if before == resource.RLIM_INFINITY or held is None:
@@ -56,32 +56,32 @@ def room_to_compile() -> Iterator[None]:
 
 
 def _limit_to(wanted: int) -> None:
-    """Set RLIMIT_DATA, as far as the system lets this process."""
+    """Set RLIMIT_DATA, at most to the hard limit."""
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
 @dataclass(frozen=True)
 class Peaks:
-    """What one call takes at its peak, beyond what was held before it."""
+    """Peak memory of one call, beyond what was held before."""
 
     allocated_bytes: int
-    """From torch's allocator: exact, the same integer every time at the same thread count."""
+    """From torch's allocator: exact, equal every time at the same thread count."""
     resident_bytes: int | None
-    """Growth of the resident peak: also what libraries take by themselves. Linux and CPU only."""
+    """Growth of the resident peak, which includes memory of libraries. Linux and CPU only."""
     reserved_bytes: int | None = None
-    """Growth of what the allocator took from the device, in its own large pieces. CUDA only."""
+    """Growth of what the allocator reserved on the device. CUDA only."""
 
 
 def cpu_peaks(call: Callable[[], object]) -> Peaks:
-    """The peaks of one call on the CPU: the profiler's memory events, and the kernel's account of the process."""
+    """The peaks of one call on the CPU, from the profiler's memory events and from /proc."""
     resident_bytes: list[int | None] = []
     allocated_bytes = peak_bytes(lambda: resident_bytes.append(_resident_bytes(call)))
     return Peaks(allocated_bytes, resident_bytes[0])
 
 
 def cuda_peaks(call: Callable[[], object]) -> Peaks:
-    """The peaks of one call on a CUDA device: the allocator's maxima after a reset, nothing held in reserve."""
+    """The peaks of one call on a CUDA device: the allocator's maxima after a reset, with an empty cache."""
     import torch
 
     torch.cuda.synchronize()
@@ -98,7 +98,7 @@ def cuda_peaks(call: Callable[[], object]) -> Peaks:
 
 
 def cuda_free_bytes() -> int | None:
-    """Memory of the CUDA device that a call could still take, nothing held in reserve; None without a device."""
+    """Free memory of the CUDA device, with an empty cache; None without a device."""
     import gc
 
     import torch
@@ -111,9 +111,9 @@ def cuda_free_bytes() -> int | None:
 
 
 def _resident_bytes(call: Callable[[], object]) -> int | None:
-    """Growth of the resident peak over one call, or nothing where the system does not tell.
+    """Growth of the resident peak during one call, or None if the system does not report it.
 
-    Memory freed earlier but kept by the C library is given back first, else it would hide growth.
+    Memory that the C library keeps after `free` is returned to the system first, because it would hide growth.
     """
     try:
         ctypes.CDLL(None).malloc_trim(0)

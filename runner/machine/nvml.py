@@ -1,4 +1,4 @@
-"""Facts from NVML on the GPU that torch uses; None where NVML is absent."""
+"""Facts from NVML about the GPU that torch uses; None if NVML is absent."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,9 +9,9 @@ from attnbench.runner.machine.doctor.gpu import Gpu
 
 
 def find(properties: Any) -> Gpu | None:
-    """NVML's view of the device with these properties of torch's, or nothing.
+    """NVML's handle of the device with these torch properties, or None.
 
-    It is found by its UUID or its PCI address: torch counts only what CUDA_VISIBLE_DEVICES shows, NVML counts all.
+    It is found by UUID or PCI address, because indices differ: NVML ignores CUDA_VISIBLE_DEVICES.
     """
     nvml = gpu.load()
     if nvml is None:
@@ -30,7 +30,7 @@ def find(properties: Any) -> Gpu | None:
 
 
 def _names(properties: Any) -> Iterator[tuple[str, str]]:
-    """NVML's functions that find a device, each with the name to ask for; older torch knows fewer of them."""
+    """NVML's lookup functions with their arguments. Older torch versions provide fewer of these."""
     uuid = getattr(properties, "uuid", None)
     if uuid is not None:
         yield "nvmlDeviceGetHandleByUUID", f"GPU-{uuid}"
@@ -42,7 +42,7 @@ def _names(properties: Any) -> Iterator[tuple[str, str]]:
 
 
 def facts(device: Gpu | None) -> dict[str, Any]:
-    """Driver and power limit, each null where it is not told."""
+    """Driver and power limit; None if unknown."""
     if device is None:
         return {"gpu_driver": None, "gpu_power_limit_w": None}
     limit_mw = _told(device, "GetPowerManagementLimit")
@@ -54,13 +54,13 @@ def facts(device: Gpu | None) -> dict[str, Any]:
 
 
 def sm_clock_mhz(device: Gpu) -> int | None:
-    """The clock of the multiprocessors now."""
-    told = _told(device, "GetClockInfo", gpu.SM_CLOCK)
-    return None if told is None else int(told)
+    """The present clock of the multiprocessors."""
+    clock = _told(device, "GetClockInfo", gpu.SM_CLOCK)
+    return None if clock is None else int(clock)
 
 
 def slowdowns(device: Gpu) -> list[str] | None:
-    """What holds the clocks down now, in words; nothing where that is not told."""
+    """Why the clocks are held down now; None if unknown."""
     try:
         return gpu.slowdowns(device)
     except Unread:
@@ -68,7 +68,7 @@ def slowdowns(device: Gpu) -> list[str] | None:
 
 
 def _told(device: Gpu, name: str, *arguments: int) -> Any:
-    """NVML's answer, or nothing."""
+    """NVML's answer, or None."""
     try:
         return device.ask(name, *arguments)
     except Unread:

@@ -1,4 +1,4 @@
-"""Recognises exceptions in which the system refused a process, a thread, memory or a file."""
+"""Recognise exceptions in which the system refused a process, a thread, memory or a file."""
 
 import errno
 import os
@@ -16,13 +16,13 @@ _REMEDIES = {
 
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 _ours: set[str] = set()
-"""The variables that are set for this process alone."""
+"""Environment variables that are set for this process only."""
 
 
 def do_without_threads() -> None:
-    """Have NumPy and SciPy start no threads in this process; before either is imported.
+    """Keep NumPy and SciPy from starting threads in this process. Call it before either is imported.
 
-    It has no use for them, and where OpenBLAS is refused one it interrupts the process, as Ctrl-C would.
+    If OpenBLAS cannot start a thread, it interrupts the process like Ctrl-C. The threads are not needed here.
     """
     if BLAS_THREADS not in os.environ:
         os.environ[BLAS_THREADS] = "1"
@@ -30,12 +30,12 @@ def do_without_threads() -> None:
 
 
 def not_inherited() -> set[str]:
-    """The variables that no worker shall inherit."""
+    """The variables that workers must not inherit."""
     return _ours & os.environ.keys()
 
 
 def of(error: BaseException) -> str | None:
-    """What was refused and what to do about it, in one line; None where the error says nothing of the system."""
+    """One line with what the system refused and what to do; None if the error is not of this kind."""
     text = " ".join(str(error).split())[:300]
     if _is_lack_of_memory(error):
         return _told("no memory is left", errno.ENOMEM)
@@ -51,9 +51,9 @@ def of(error: BaseException) -> str | None:
 
 
 def _is_lack_of_memory(error: BaseException | None) -> bool:
-    """Whether an error comes of an allocation that failed.
+    """Whether an error was caused by a failed allocation.
 
-    Where Python finds no memory for a call of its own it raises SystemError, and may raise nonsense from then on.
+    If Python itself has no memory for a call it raises SystemError; later errors may then be meaningless.
     """
     while error is not None:
         if isinstance(error, MemoryError | SystemError):
@@ -63,7 +63,7 @@ def _is_lack_of_memory(error: BaseException | None) -> bool:
 
 
 def _of_import(error: ImportError) -> str | None:
-    """Why a module could not be loaded; None where it could, and lacks what is asked of it."""
+    """Why a module could not be loaded; None if it was loaded but lacks a name."""
     text = " ".join(str(error).split())[:300]
     if not (isinstance(error, ModuleNotFoundError) or ".so" in text):
         return None
@@ -73,5 +73,5 @@ def _of_import(error: ImportError) -> str | None:
 
 
 def _told(what: str, number: int | None) -> str:
-    """With what to do about an error of this number."""
+    """The message with advice for this errno."""
     return f"{what}; {_REMEDIES.get(number or 0, 'see bench doctor')}"

@@ -26,32 +26,32 @@ from attnbench.suites.schema.suite import Suite
 
 @dataclass(frozen=True)
 class PlannedCase:
-    """A case before it is tried; the numbers exist only where it would be."""
+    """What is known of a case before it is measured. Numbers exist only if it would be measured."""
 
     case: Case
     status: Status | None
-    """How it would end at once; None where it would be tried."""
+    """The status if the case would not be measured, otherwise None."""
     reason: str
     predicted_bytes: int | None = None
-    """Peak memory of one call, inputs apart; None where the implementation does not predict it."""
+    """Peak memory of one call, without inputs; None if the implementation does not predict it."""
     allowed_pairs: int | None = None
-    """Over batch and heads; None where the variant is not attention over a pattern's keys."""
+    """Over batch and heads; None if the variant has no pattern."""
     flops: int | None = None
-    """Of the allowed pairs."""
+    """FLOPs of the allowed pairs."""
     least_ns: float | None = None
-    """One call's FLOPs at the rate of the fastest matrix product seen here: it will take longer."""
+    """Lower bound of the time of a call: its FLOPs at the rate of the fastest matrix product seen here."""
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """A run before it is made."""
+    """The plan of a run."""
 
     cases: tuple[PlannedCase, ...]
     processes: int
     least_s: float
-    """Seconds of the whole run, if every call took its least."""
+    """Lower bound of the time of the whole run, in seconds."""
     suite_s: float
-    """Seconds after which the suite's budget ends it."""
+    """Seconds after which the suite's budget ends the run."""
 
 
 def plan(
@@ -60,7 +60,7 @@ def plan(
     folders: tuple[Path, ...] = (),
     start_worker: StartWorker = Worker,
 ) -> DryRun:
-    """Ask a worker about every case; nothing is run but a few matrix products and copies."""
+    """Ask a worker about every case. It runs only a few matrix products and copies."""
     asker = _Asker(suite, cases, folders, start_worker)
     try:
         found = tuple(asker.plan(case) for case in cases)
@@ -70,7 +70,7 @@ def plan(
 
 
 def _least_s(suite: Suite, found: Sequence[PlannedCase]) -> float:
-    """Seconds of a run in which every call takes its least."""
+    """Lower bound of the time of a run, in seconds."""
     tried = [(each.case, each.least_ns) for each in found if each.least_ns]
     replicate_s = START_S
     for case, call_ns in tried:
@@ -80,7 +80,7 @@ def _least_s(suite: Suite, found: Sequence[PlannedCase]) -> float:
 
 
 class _Asker:
-    """Asks one worker about one case after the other; where a case kills it, another takes its place."""
+    """Asks a worker about one case after the other. If a case kills the worker, a new one replaces it."""
 
     def __init__(
         self, suite: Suite, cases: Sequence[Case], folders: tuple[Path, ...], start_worker: StartWorker
@@ -92,34 +92,34 @@ class _Asker:
         self._rates: dict[tuple[str, str, int], float | None] = {}
 
     def plan(self, case: Case) -> PlannedCase:
-        """One case, whatever becomes of the worker that is asked.
+        """The plan of one case. If the worker dies, the plan has that status.
 
         Raises:
-            NotStarted: there could be none.
+            NotStarted: no worker could be started.
         """
         threads = prober.threads(case)
         worker = self._worker()
         try:
             budget_bytes = prober.allowance(worker, case, self._budget, self._budget_bytes)
             request = {"do": "plan", "case": case.flat(), "threads": threads, "budget_bytes": budget_bytes}
-            told: dict[str, Any] = understood(dict, self._ask(request))
-            if told["status"] is not None:
-                return PlannedCase(case, Status(told["status"]), told["reason"])
+            reply: dict[str, Any] = understood(dict, self._ask(request))
+            if reply["status"] is not None:
+                return PlannedCase(case, Status(reply["status"]), reply["reason"])
             rate = self._rate(case, threads)
         except WorkerEnded as end:
             self.close()
             return PlannedCase(case, end.status, end.reason)
-        least_ns = told["flops"] / rate * 1e9 if rate and told["flops"] else None
-        return PlannedCase(case, None, "", told["predicted_bytes"], told["allowed_pairs"], told["flops"], least_ns)
+        least_ns = reply["flops"] / rate * 1e9 if rate and reply["flops"] else None
+        return PlannedCase(case, None, "", reply["predicted_bytes"], reply["allowed_pairs"], reply["flops"], least_ns)
 
     def close(self) -> None:
-        """End the worker, if there is one."""
+        """Stop the worker, if there is one."""
         if self._alive is not None:
             self._alive.close()
             self._alive = None
 
     def _rate(self, case: Case, threads: int) -> float | None:
-        """FLOP/s of the fastest matrix product of the case's dtype; looked at once."""
+        """FLOP/s of the fastest matrix product of the case's dtype, measured once per dtype, device and threads."""
         named = (case.setting.dtype, case.setting.device, threads)
         if named not in self._rates:
             request = {"do": "rate", "dtype": case.setting.dtype, "device": case.setting.device, "threads": threads}
@@ -130,7 +130,7 @@ class _Asker:
         return self._worker().ask(request, self._budget.case_s)
 
     def _worker(self) -> Asked:
-        """The worker, if it is alive; else a new one."""
+        """The worker, started if necessary."""
         if self._alive is None:
             self._alive = started(self._start)
         return self._alive

@@ -1,4 +1,4 @@
-"""Estimate of the time that a run still takes, from its progress so far."""
+"""Estimate the remaining time of a run from its progress."""
 
 import math
 from collections.abc import Sequence
@@ -10,31 +10,31 @@ from attnbench.suites import Case
 from attnbench.suites.schema.suite import Suite
 
 START_S = 1.5
-"""A fresh interpreter that imports torch."""
+"""Time to start an interpreter and import torch."""
 READY_S = 0.03
-"""Building a kernel and its inputs in a replicate, besides its calls."""
+"""Time to build a kernel and its inputs in a replicate."""
 COMPILED_S = 2.0
-"""Compiling one there, once the probe has left it in torch's cache on disk."""
+"""Time to compile a kernel in a replicate. The probe has already put it into torch's cache on disk."""
 PROBE_S = 0.3
-"""Checking a case at small lengths, and looking at its memory, besides its own calls."""
+"""Time of a probe for small lengths and memory, without calls at the case's own length."""
 PROBE_CALLS = 15
-"""Calls at a case's own length that a probe makes, about; computing what they must give takes as long as a few."""
+"""About how many calls at the case's own length a probe takes; the oracle counts as a few of them."""
 _STEEPEST = 2.0
-"""Nothing here grows faster than the square of the length."""
+"""Largest exponent of growth: no cost grows faster than N^2."""
 
 
 class _Cost(NamedTuple):
-    """What a case took to probe, and takes in each replicate."""
+    """Seconds of a case: its probe, and each replicate."""
 
     probe_s: float
     timing_s: float
 
 
 class RemainingTime:
-    """Remaining seconds: what is left to probe and to time, each case as the shorter ones of its family let expect.
+    """Remaining seconds, extrapolated for each case from the shorter lengths of its family.
 
-    Lengths are probed in ascending order and the long ones cost most, so a mean over what was probed would promise far
-    too little. Once a replicate is over, the mean of the replicates so far replaces the plan.
+    Lengths are probed in ascending order and long ones cost most, so a mean over probed cases would be far too small.
+    Once a replicate is over, the mean of finished replicates replaces the plan.
     """
 
     def __init__(self, cases: Sequence[Case], processes: int) -> None:
@@ -46,7 +46,7 @@ class RemainingTime:
     def probed(
         self, case: Case, took_s: float, plan: Plan | None, call_ns: float | None, *, compiled: bool = False
     ) -> None:
-        """A case was probed; with a plan, it will be timed."""
+        """Record the probe of a case. If it has a plan, it will be timed."""
         timing_s = 0.0
         if plan is not None and call_ns is not None:
             ready_s = READY_S + COMPILED_S * compiled
@@ -55,15 +55,15 @@ class RemainingTime:
         self._families.setdefault(case.family, []).append((case.setting.shape.seq_len, _Cost(took_s, timing_s)))
 
     def to_time(self, processes: int) -> None:
-        """So many replicates are left: a run that goes on has some already."""
+        """Set the number of replicates left; a resumed run already has some."""
         self._processes = processes
 
     def replicated(self, took_s: float) -> None:
-        """A replicate is over."""
+        """Record a finished replicate."""
         self._replicates_s.append(took_s)
 
     def left_s(self, share: float = 0.0) -> float | None:
-        """Seconds left, with `share` of the replicate under way done; nothing before the first case is over."""
+        """Seconds left if `share` of the current replicate is done; None before the first probe."""
         if not self._families:
             return None
         expected = [self._expected(case) for case in self._left.values()]
@@ -75,7 +75,7 @@ class RemainingTime:
         return sum(cost.probe_s for cost in expected) + replicate_s * replicates
 
     def _expected(self, case: Case) -> _Cost:
-        """The cost of a case still to be probed, from its own family, else from the mean of all."""
+        """The expected cost of a case without a probe: from its family, otherwise the mean of all cases."""
         family = self._families.get(case.family)
         if family is None:
             known = [cost for family in self._families.values() for _, cost in family]
@@ -91,19 +91,19 @@ class RemainingTime:
 
 
 def planned(suite: Suite, case: Case, call_ns: float) -> sampling.Plan:
-    """How a case is timed whose call takes about `call_ns`: all processes of the suite share its budget."""
+    """The plan to time a case whose call takes about `call_ns`. All processes share the suite's `case_s`."""
     measure = suite.measure
     share_ns = suite.budget.case_s * 1e9 / measure.processes
     return sampling.plan(call_ns, measure.values, measure.value_ms * 1e6, share_ns, case.setting.device)
 
 
 def probe_s(call_ns: float) -> float:
-    """About how long a probe takes, in seconds, of a case whose call takes so long."""
+    """About how many seconds the probe of a case takes whose call takes `call_ns`."""
     return PROBE_S + PROBE_CALLS * call_ns / 1e9
 
 
 def _exponent(before_n: int, before: float, n: int, now: float) -> float:
-    """The growth from one length to the next, between none and quadratic; linear where there is but one."""
+    """The exponent of growth between two lengths, from 0 to 2; 1 if there is only one length."""
     if not before_n or before <= 0 or now <= 0:
         return 1.0
     return min(max(math.log(now / before) / math.log(n / before_n), 0.0), _STEEPEST)

@@ -1,4 +1,4 @@
-"""Parent-side requests to workers: facts of this machine, and a probe of each case in a worker of its own."""
+"""Requests to workers for facts of this machine and for probes, each in its own worker."""
 
 import os
 import tempfile
@@ -12,14 +12,14 @@ from attnbench.suites import Case, Probe, Status
 from attnbench.suites.schema.limits import Budget
 
 _SPOILS = (Status.FAILED, Status.OUT_OF_MEMORY, Status.CRASHED, Status.TIMED_OUT)
-"""After these a CUDA worker is replaced: it may be gone, its context lost, or its memory in pieces."""
+"""After these a CUDA worker is replaced: it may be dead, its context lost, or its memory fragmented."""
 
 
 class Prober:
     """Probes cases, one at a time.
 
-    `budget_bytes` is what a case may allocate on the CPU; on CUDA it is `budget` of what is free there, shared by the
-    `live` workers that are to be there at once.
+    A case may allocate `budget_bytes` on the CPU. On CUDA the limit is `budget` of the free device memory, divided by
+    `live`, the number of workers that will use the device at the same time.
     """
 
     def __init__(
@@ -39,16 +39,16 @@ class Prober:
         self._oracle: IO[bytes] | None = None
 
     def probe(self, case: Case) -> Probe:
-        """Probe a case in a process of its own; on CUDA, where a start is dear, in one that lasts until it dies.
+        """Probe a case in its own process. On CUDA, where a start is slow, cases share a process until it dies.
 
         Raises:
-            NotStarted: there could be no such process; the case has nothing to do with it.
+            NotStarted: the process could not be started; the case is not to blame.
         """
         if case.setting.device == "cpu":
             with started(lambda: self._start_worker("forkserver", self._budget_bytes, self._folders)) as worker:
                 return self._asked(worker, case)
         if self._lasting is None:
-            # A fresh interpreter, for nothing of CUDA survives a fork.
+            # A fresh interpreter, because CUDA does not survive a fork.
             self._lasting = started(lambda: self._start_worker("spawn", None, self._folders))
         probe = self._asked(self._lasting, case)
         if probe.status in _SPOILS and not probe.predicted:
@@ -56,7 +56,7 @@ class Prober:
         return probe
 
     def _asked(self, worker: Asked, case: Case) -> Probe:
-        """What a worker says of a case, or how it ended of it."""
+        """The worker's probe of a case; if the worker ended, a probe with that status."""
         self._oracle = self._oracle or _shared_file()
         try:
             return ask(worker, case, self._budget, self._budget_bytes, self._live, self._oracle)
@@ -64,14 +64,14 @@ class Prober:
             return Probe(case.key, end.status, end.reason)
 
     def close(self) -> None:
-        """End the lasting worker, and forget what the oracle said."""
+        """Stop the shared worker, and delete the oracle's results."""
         self._drop()
         if self._oracle is not None:
             self._oracle.close()
             self._oracle = None
 
     def _drop(self) -> None:
-        """End the lasting worker, if there is one."""
+        """Stop the shared worker, if there is one."""
         if self._lasting is not None:
             self._lasting.close()
             self._lasting = None
@@ -80,15 +80,15 @@ class Prober:
 def ask(
     worker: Asked, case: Case, budget: Budget, budget_bytes: int, live: int = 1, oracle: IO[bytes] | None = None
 ) -> Probe:
-    """Have a worker probe a case, within the bytes that it may allocate; `live` as in `allowance`.
+    """Have a worker probe a case within its memory allowance (see `allowance`).
 
-    What the oracle says is shared with the cases before and after through the file `oracle`.
+    Cases share the oracle's results through the file `oracle`.
 
     Raises:
-        WorkerEnded: it died of it, took too long, or sent no probe.
+        WorkerEnded: the worker died, took too long, or sent no valid probe.
     """
     budget_bytes = allowance(worker, case, budget, budget_bytes, live)
-    # A file without a name is gone with this process, however it ends; its workers reach it through /proc.
+    # An unnamed file disappears with this process, however it ends. Workers open it through /proc.
     path = None if oracle is None else f"/proc/{os.getpid()}/fd/{oracle.fileno()}"
     request = {"do": "probe", "case": case.flat(), "threads": threads(case), "budget_bytes": budget_bytes}
     request["oracle"] = path
@@ -96,7 +96,7 @@ def ask(
 
 
 def _shared_file() -> IO[bytes] | None:
-    """A file that workers can share, where the system lets them."""
+    """A file that workers can share; None if the system does not allow it."""
     if not Path("/proc/self/fd").exists():
         return None
     try:
@@ -106,9 +106,9 @@ def _shared_file() -> IO[bytes] | None:
 
 
 def allowance(worker: Asked, case: Case, budget: Budget, budget_bytes: int, live: int = 1) -> int:
-    """The bytes that a case may allocate: `budget_bytes` on the CPU, on CUDA `budget` of what is free there.
+    """The bytes that a case may allocate: `budget_bytes` on the CPU, on CUDA `budget` of the free device memory.
 
-    `live` workers share what is free; `budget_bytes` is a share already.
+    `live` workers share the free memory. `budget_bytes` is already the share of one worker.
     """
     free_bytes = None if case.setting.device == "cpu" else worker.ask({"do": "free_bytes"}, budget.case_s)
     return budget_bytes if free_bytes is None else budget.bytes_of(free_bytes // live)
@@ -117,16 +117,16 @@ def allowance(worker: Asked, case: Case, budget: Budget, budget_bytes: int, live
 def machine(
     cases: Sequence[Case], budget: Budget, folders: tuple[Path, ...] = (), start_worker: StartWorker = Worker
 ) -> dict[str, Any]:
-    """What this machine is, as far as the numbers of these cases depend on it.
+    """The facts of this machine that the numbers of these cases depend on.
 
     Raises:
-        WorkerEnded: no worker could tell.
+        WorkerEnded: no worker could report them.
     """
     with started(lambda: start_worker(kind_for(*cases), None, folders)) as worker:
-        told: dict[str, Any] = understood(dict, worker.ask({"do": "environment"}, budget.case_s))
-    return environment.of_machine() | told
+        facts: dict[str, Any] = understood(dict, worker.ask({"do": "environment"}, budget.case_s))
+    return environment.of_machine() | facts
 
 
 def threads(case: Case) -> int:
-    """The threads that a case runs with."""
+    """The number of threads of a case."""
     return environment.threads() if case.setting.threads == "auto" else case.setting.threads

@@ -1,4 +1,4 @@
-"""The surroundings of a starting worker: environment, standard error, Ctrl-C, and the program's own file."""
+"""Prepare the process state that a new worker inherits: environment, standard error, Ctrl-C, and `__main__`."""
 
 import os
 import signal
@@ -14,37 +14,30 @@ from types import ModuleType
 from attnbench.runner.machine import system_errors
 
 _PAUSE_S = 5
-"""A message that has begun to come does not pause for so long."""
+"""The longest pause within a message."""
 
 
 def fail_slow_reads(pipe: Connection) -> None:
-    """Have a read from a pipe of ours fail with BlockingIOError where nothing comes for too long."""
+    """Make reads from a pipe fail with BlockingIOError if no data arrives for `_PAUSE_S`."""
     with socket.socket(fileno=os.dup(pipe.fileno())) as end:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _PAUSE_S, 0))
 
 
 def prepare_environment() -> None:
-    """What every worker inherits: threads that wait asleep, so that no worker disturbs another's cores.
+    """Set the environment variables of all workers. They are read at the start of a process.
 
-    And torch compiles without processes of its own: they would outlive a case, and be there while others are timed.
-    Both are read when a process starts, so they must be set before one does.
+    Waiting threads sleep, so that workers do not disturb each other. torch compiles without helper processes, which
+    would still run while other cases are timed.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 
 @contextmanager
-def quietly(variables: Mapping[str, str], log: int) -> Iterator[None]:
-    """All that holds while a process starts: `variables` in its environment, its standard error in the file `log`."""
-    with interrupts_held(), program_hidden(), environment(variables), errors_to(log):
-        yield
-
-
-@contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Have these variables while a process starts, which inherits them; what the user has set stays.
+    """Set these variables while a process starts, so that it inherits them. Variables of the user stay.
 
-    What is set for the parent alone is hidden.
+    Variables that are set for the parent only are removed meanwhile.
     """
     hidden = {name: os.environ.pop(name) for name in system_errors.not_inherited()}
     added = variables.keys() - os.environ.keys()
@@ -59,7 +52,7 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def errors_to(log: int) -> Iterator[None]:
-    """Send standard error to a log while a process starts, which inherits that: its last words belong there."""
+    """Redirect standard error to a log while a process starts, so that its error messages go there."""
     kept = os.dup(2)
     try:
         os.dup2(log, 2)
@@ -71,9 +64,9 @@ def errors_to(log: int) -> Iterator[None]:
 
 @contextmanager
 def program_hidden() -> Iterator[None]:
-    """Hide what runs as `__main__` while a process starts: a fresh interpreter would run a script's file once more.
+    """Replace `__main__` while a process starts, because a fresh interpreter would run the user's script again.
 
-    So a script needs no guard around what it does, and what it imports costs no worker anything.
+    So scripts need no `if __name__ == "__main__":`, and workers do not import what a script imports.
     """
     program = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -85,9 +78,10 @@ def program_hidden() -> Iterator[None]:
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back while a process starts: it inherits that, and only the parent ever sees the signal.
+    """Block Ctrl-C while a process starts. The process inherits this, so only the parent receives the signal.
 
-    Blocking alone will not do: the system then hands the signal to another thread, and Python interrupts the main one.
+    Blocking alone is not enough: the system may deliver the signal to another thread, and Python then interrupts the
+    main thread. So the handler is replaced too.
     """
     held: list[int] = []
     in_main = threading.current_thread() is threading.main_thread()

@@ -1,4 +1,4 @@
-"""The parent's handle of a worker process: start it, send a request, read the reply, stop it."""
+"""Parent-side handle of a worker process: start, send a request, read the reply, stop."""
 
 import json
 import multiprocessing
@@ -19,18 +19,18 @@ from attnbench.suites import Case, Status
 from attnbench.suites.result import NOT_STARTED
 
 START_S = 120.0
-"""A worker that is not ready after this long never will be."""
+"""Time limit for a worker to become ready."""
 GLANCE_S = 1.0
-"""How often a waiting parent looks whether work still goes on: rarely, for it shares the cores."""
+"""How often a waiting parent checks for progress. Rarely, because it shares the cores with the worker."""
 _END_S = 10.0
-"""A process that has closed its pipe may take so long to end: with a lost CUDA context it takes seconds."""
+"""Time limit for a process to end after it closed its pipe. With a lost CUDA context this takes seconds."""
 LONGEST_BYTES = 2**28
-"""What announces a longer message is none."""
+"""The longest valid message."""
 
 _KINDS = {"ready", "stage", "reply", "ended"}
-"""What a message holds one of."""
+"""Keys of a message; each message has one of them."""
 _DOING = {"ready": "being made ready", "time": "being timed", "turns": "taking turns", "settle": "being proved"}
-"""What a worker does that does not say so itself."""
+"""Descriptions of requests during which the worker reports no stage."""
 
 
 RUBBISH = "its process sent rubbish instead of a reply"
@@ -39,28 +39,28 @@ T = TypeVar("T")
 
 
 class WorkerEnded(Exception):
-    """A worker died or had to be killed: the status and reason for what it was doing."""
+    """A worker died or was killed. Has the status and reason for the case it was working on."""
 
     def __init__(self, status: Status, reason: str, index: int) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
         self.index = index
-        """The case in flight, as marked."""
+        """The index of this case."""
 
 
 class NotStarted(WorkerEnded):
-    """The system refused a worker, or it ended before it was ready: that says nothing of any case."""
+    """A worker could not be started, or ended before it was ready. No case is to blame."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(Status.FAILED, f"{NOT_STARTED}: {reason}", 0)
 
 
 def understood(make: Callable[[Any], T], reply: Any) -> T:
-    """What a reply says, as `make` reads it.
+    """Parse a reply with `make`.
 
     Raises:
-        WorkerEnded: it is no such reply.
+        WorkerEnded: the reply is invalid.
     """
     try:
         return make(reply)
@@ -69,16 +69,16 @@ def understood(make: Callable[[Any], T], reply: Any) -> T:
 
 
 class Asked(Protocol):
-    """A worker as those see it who ask it; a test's stand-in is one too."""
+    """The interface of a worker. Tests have a substitute."""
 
     def ask(self, request: dict[str, Any], patience_s: float) -> Any:
-        """The reply to a request."""
+        """Send a request and return the reply."""
 
     def wait(self) -> None:
         """Wait until it is ready."""
 
     def close(self) -> None:
-        """End it."""
+        """Stop it."""
 
     def __enter__(self) -> Self: ...
 
@@ -89,13 +89,14 @@ class Asked(Protocol):
 
 StartKind = Literal["forkserver", "spawn"]
 StartWorker = Callable[[StartKind, int | None, tuple[Path, ...]], Asked]
-"""Starts a worker: how, within which budget of bytes, with which folders of variants."""
+"""Starts a worker, given the start method, the memory budget in bytes, and folders of variants."""
 
 
 class Worker:
-    """One process: `forkserver` is ready in milliseconds, for probes; `spawn` is a fresh interpreter.
+    """A worker process. `forkserver` starts in milliseconds (for probes); `spawn` starts a fresh interpreter.
 
-    It starts on its own; the first question waits for it. It ends at the latest with the thread that started it.
+    The constructor does not wait until the process is ready; the first request does. The process ends at the latest
+    with the thread that started it.
     """
 
     def __init__(
@@ -107,12 +108,13 @@ class Worker:
         environment: Mapping[str, str] | None = None,
         root: Path | None = None,
     ) -> None:
-        """`link` leads to another worker, with which this one takes turns; it gets `environment` besides ours.
+        """Start the process.
 
-        What it imports is looked for under `root` first, apart from what measures.
+        `link` is a connection to another worker that takes turns with this one. `environment` has additional variables.
+        Imports are searched under `root` first, except those of attnbench itself.
 
         Raises:
-            NotStarted: the system refuses it.
+            NotStarted: the system refused the process.
         """
         starting.prepare_environment()
         paths = [str(folder) for folder in folders]
@@ -147,24 +149,25 @@ class Worker:
         self._doing = "starting"
 
     def ask(self, request: dict[str, Any], patience_s: float) -> Any:
-        """The reply to a request.
+        """Send a request and return the reply.
 
-        The worker has `patience_s` for all of it, or, where it marks its pieces of work, for each of them.
+        The time limit `patience_s` holds for the whole request. If the worker marks its pieces of work, the limit holds
+        for each piece.
 
         Raises:
-            WorkerEnded: it died, or it was killed because it took longer.
+            WorkerEnded: the worker died, or was killed because it took longer.
         """
         self.tell(request)
         return self.reply(patience_s)
 
     def tell(self, request: dict[str, Any]) -> None:
-        """Send a request, and do not wait for the reply.
+        """Send a request without waiting for the reply.
 
         Raises:
-            WorkerEnded: it died before.
+            WorkerEnded: the worker died before.
         """
         self.wait()
-        # Who dies before the first piece of work is marked was at this one.
+        # If the worker dies before it marks a piece of work, blame this case.
         self._marks[0] = request.get("index", 0)
         self._doing = _DOING.get(request["do"], "beginning")
         try:
@@ -173,18 +176,18 @@ class Worker:
             raise self._died() from None
 
     def reply(self, patience_s: float) -> Any:
-        """The reply to the request that was told.
+        """The reply to the request that was sent with `tell`.
 
         Raises:
-            WorkerEnded: it died, or it was killed because it took longer.
+            WorkerEnded: the worker died, or was killed because it took longer.
         """
         return understood(itemgetter("reply"), self._receive(patience_s))
 
     def wait(self) -> None:
-        """Wait until it is ready.
+        """Wait until the worker is ready.
 
         Raises:
-            NotStarted: it died before, or it was killed because it took too long.
+            NotStarted: it died before, or was killed because it took too long.
         """
         if self._ready:
             return
@@ -195,7 +198,7 @@ class Worker:
         self._ready = True
 
     def close(self) -> None:
-        """End the process."""
+        """Kill the process and remove its log."""
         self._process.kill()
         self._process.join()
         self._pipe.close()
@@ -210,15 +213,15 @@ class Worker:
         self.close()
 
     def _remove_log(self) -> None:
-        """Close the log. The worker takes its name away itself, unless it never came to it."""
+        """Close the log and delete the file. The worker has usually deleted it already."""
         self._log.close()
         Path(self._log.name).unlink(missing_ok=True)
 
     def _receive(self, patience_s: float) -> dict[str, Any]:
-        """The next message that is no stage."""
+        """The next message that is not a stage. Stages and marks extend the time limit."""
         doing, count, deadline = self._doing, self._marks[1], time.monotonic() + patience_s
         left_s: float | None = None
-        """What was left of the time when work began that takes nothing of it."""
+        """Time left when an `aside` stage began. Such stages do not count towards the limit."""
         while True:
             if self._pipe.poll(min(GLANCE_S, max(deadline - time.monotonic(), 0))):
                 message = self._message(patience_s)
@@ -242,15 +245,15 @@ class Worker:
                 raise WorkerEnded(Status.TIMED_OUT, reason, self._marks[0])
 
     def _message(self, patience_s: float) -> dict[str, Any]:
-        """The message that has begun to come.
+        """Read a message that has begun to arrive.
 
         Raises:
-            WorkerEnded: the process died, or was killed because what it sent is no message.
+            WorkerEnded: the process died, or was killed because it sent an invalid message.
         """
         try:
             message = json.loads(self._pipe.recv_bytes(LONGEST_BYTES))
         except BlockingIOError:
-            pass  # rubbish that announced bytes which never came
+            pass  # an invalid length: the bytes never arrived
         except (EOFError, OSError):
             self._process.join(min(_END_S, patience_s))
             if self._process.exitcode is not None:
@@ -264,13 +267,13 @@ class Worker:
         raise WorkerEnded(Status.CRASHED, RUBBISH, self._marks[0])
 
     def _died(self) -> WorkerEnded:
-        """How the process ended."""
+        """The exception for a process that has ended."""
         self._process.join(GLANCE_S)
         status, reason = failure.of_exit(self._process.exitcode, self._last_words())
         return WorkerEnded(status, reason, self._marks[0])
 
     def _last_words(self) -> str:
-        """The last line of the log that is not the profiler's own."""
+        """The last line of the log. Lines of torch's profiler are ignored."""
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").splitlines()
         said = [line.strip() for line in lines if line.strip() and not line.startswith("USDT:")]
@@ -278,7 +281,7 @@ class Worker:
 
 
 class _Starting(Protocol):
-    """What is started."""
+    """The interface that `started` needs."""
 
     def wait(self) -> None:
         """Wait until it is ready."""
@@ -291,10 +294,10 @@ _Started = TypeVar("_Started", bound=_Starting)
 
 
 def started(start: Callable[[], _Started]) -> _Started:
-    """A worker that is ready; where it could not be started, another is tried, once.
+    """Start a worker and wait until it is ready. If that fails, try once more.
 
     Raises:
-        NotStarted: neither could.
+        NotStarted: both attempts failed.
     """
     try:
         return _ready(start())
@@ -303,27 +306,27 @@ def started(start: Callable[[], _Started]) -> _Started:
 
 
 def _ready(worker: _Started) -> _Started:
-    """The worker, once it is ready."""
+    """Wait until a worker is ready, and return it."""
     try:
         worker.wait()
-    except BaseException:  # Ctrl-C too: no process is left behind
+    except BaseException:  # also after Ctrl-C, leave no process behind
         worker.close()
         raise
     return worker
 
 
 def _refused(error: BaseException) -> str:
-    """Why no process could be started."""
+    """The reason why no process could be started."""
     return system_errors.of(error) or f"what starts it has ended ({type(error).__name__})"
 
 
 def kind_for(*cases: Case) -> StartKind:
-    """How a worker of these cases is started: nothing of CUDA survives a fork."""
+    """The start method of a worker for these cases. CUDA does not survive a fork."""
     return "spawn" if _on_cuda(cases) else "forkserver"
 
 
 def limit_for(budget_bytes: int, *cases: Case) -> int | None:
-    """What a worker of these cases may allocate: a limit on the host's memory is none on a CUDA device's."""
+    """The memory limit of a worker for these cases. None on CUDA: it would limit host memory, not device memory."""
     return None if _on_cuda(cases) else budget_bytes
 
 

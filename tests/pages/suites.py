@@ -35,7 +35,7 @@ budget: {case_s: 60, suite_s: 1800, memory: 80%}
 ```
 
 A *case* is one point: a variant with parameters, implementation, shape, dtype, device, direction and threads. Every
-combination of lists is measured. `make docs` generates this page.
+combination of lists is measured.
 """
 
 _SHIPPED = """\
@@ -47,7 +47,7 @@ _SHIPPED = """\
 _KEYS = """\
 ## Keys
 
-In parentheses: values, and the default.
+In parentheses: values; default.
 """
 
 _MEASURE = """\

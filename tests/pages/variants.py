@@ -54,9 +54,8 @@ def _section(name: str) -> str:
     parameters = "\n".join(_parameter(each) for each in _fields(name)) or "No parameters."
     parts = [f"## `{name}`", _described(name), parameters]
     if not variants.load(name).is_pattern:
-        return "\n\n".join([*parts, "No pattern.\n"])
-    label = _case(name).label
-    return "\n\n".join([*parts, f"![{label}]({_path(name)})", f"`{label}`, N = {_spans(name).n}\n"])
+        return "\n\n".join([*parts, ""])
+    return "\n\n".join([*parts, f"![{_case(name).label}, N = {_spans(name).n}]({_path(name)})\n"])
 
 
 def _described(name: str) -> str:

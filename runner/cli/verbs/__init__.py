@@ -1,1 +1,1 @@
-"""The verbs of the command line: one file each, whose name is the verb and whose `verb` is its command."""
+"""The verbs of the command line. The file name is the verb; its command is called `verb`."""

@@ -26,16 +26,16 @@ from attnbench.runner.cli.publish import publish
     default=".",
     show_default=True,
     metavar="DIR",
-    help="The import root, seen from the repository's top.",
+    help="The import root, relative to the repository.",
 )
-@click.option("--prepare", metavar="COMMAND", help="Run in each revision's folder first, to build what is imported.")
-@click.option("--aa", is_flag=True, help="Time cases too for which both revisions import the same files.")
+@click.option("--prepare", metavar="COMMAND", help="Run this first in each revision's folder, to build the library.")
+@click.option("--aa", is_flag=True, help="Also time cases for which both revisions import the same files.")
 @LIMITS
 @SEVERITIES
 @STRICT
 @FORMAT
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder to write; new or empty.")
-@click.option("--quiet", is_flag=True, help="Say only what was found.")
+@click.option("--quiet", is_flag=True, help="Print only the result.")
 @VARIANTS
 def verb(
     base: str,
@@ -52,22 +52,21 @@ def verb(
     quiet: bool,
     folders: tuple[Path, ...],
 ) -> None:
-    """Measure the revisions BASE and HEAD of this repository together, and say what got slower or faster.
+    """Measure the revisions BASE and HEAD of this repository together, and report what got slower or faster.
 
-    Both are laid out and made ready first. Then two live workers take turns on each case, in pairs of fresh processes;
-    each imports from its own revision first (--path), the suite and what measures come from this installation. Variants
-    of --variants come from the folder as it is; what they import comes from each revision. In every run BASE is also
-    measured against itself: where that is shown to differ by more than 3 %, no change is called. Whatever is shown to
-    be worse counts (one byte of peak memory too), unless --limit and --severity let it pass; check: of the suite is for
-    bench check.
+    Two live workers take turns on each case, in pairs of fresh processes. Each imports from its own revision first
+    (--path); the suite and attnbench come from this installation. Variants of --variants come from the folder as it is;
+    their imports come from each revision. BASE is also measured against itself: if that differs by more than 3 %, no
+    change is reported. Everything that is shown to be worse counts, even one byte of peak memory, unless --limit or
+    --severity allows it. The suite's check: is only used by bench check.
 
-    DIR (by default runs/ab-DATE-TIME) gets ab.jsonl, comparison.md, comparison.csv, comparison.json, figures/ and with
-    --format github comment.md. All but ab.jsonl is made at the end; bench report DIR makes all but the last of one that
-    was killed.
+    DIR (default: runs/ab-DATE-TIME) gets ab.jsonl, comparison.md, comparison.csv, comparison.json, figures/ and, with
+    --format github, comment.md. All but ab.jsonl are written at the end. After a kill, bench report DIR writes them,
+    except comment.md.
 
     Exit codes: 0 nothing is shown to be worse; 1 something is; 2 usage, invalid suite, no such revision, nothing
     imported from --path, or unusable folder; 3 a case is lost; 4 some time is inconclusive (--strict); 5 nothing was
-    comparable; 124 the suite's time ran out, and 130 interrupted, whatever was found till then.
+    comparable; 124 the suite's time ran out; 130 interrupted.
     """
     for limit in limits:
         if limit.startswith("time=") and not limit.endswith("%"):
@@ -93,7 +92,7 @@ def verb(
         folder = out or journal.new_folder("ab")
         journal.make_folder(folder)
         if head == "HEAD" and revisions.changed(repository):
-            say("what is not committed is not measured: HEAD is the last commit", quiet=False)
+            say("uncommitted changes are not measured: HEAD is the last commit", quiet=False)
         rule = Rule()
         stages, flag = decided_by(rule)
         early = exit_code.OK
@@ -122,12 +121,12 @@ def verb(
             if not in_time:
                 early = exit_code.OUT_OF_TIME
         except revisions.RevisionError:
-            # Nothing was compared, and the folder is wanted for the next try.
+            # Nothing was compared: leave the folder usable for the next try.
             (folder / reading.ROWS).unlink(missing_ok=True)
             raise
         except KeyboardInterrupt:
             early = exit_code.INTERRUPTED
-            say("interrupted; what was finished is kept", quiet=quiet)
+            say("interrupted; finished pairs are kept", quiet=quiet)
             if not (folder / reading.ROWS).exists():
                 sys.exit(exit_code.INTERRUPTED)
         finally:

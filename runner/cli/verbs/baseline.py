@@ -9,7 +9,7 @@ from attnbench.runner.cli.common import STORE, told
 
 @click.group()
 def verb() -> None:
-    """Store runs to check against: small files, to be committed."""
+    """Store runs as small files, to commit and to check against."""
 
 
 @verb.command()
@@ -49,9 +49,9 @@ def list_(store: Path) -> None:
 @click.argument("name")
 @STORE
 def show(name: str, store: Path) -> None:
-    """Say what a baseline holds: where and when it was measured, and its table.
+    """Show a baseline: where and when it was measured, and its table.
 
-    Exit codes: 0 shown; 2 usage, or there is none of this name.
+    Exit codes: 0 shown; 2 usage, or no such baseline.
     """
     with told():
         from rich.console import Console
@@ -75,7 +75,7 @@ def show(name: str, store: Path) -> None:
 def remove(name: str, store: Path) -> None:
     """Remove a baseline.
 
-    Exit codes: 0 removed; 2 usage, or there is none of this name.
+    Exit codes: 0 removed; 2 usage, or no such baseline.
     """
     with told():
         from attnbench.reports.data import baselines

@@ -10,7 +10,7 @@ from attnbench.runner.cli.policy import FORMAT, LIMITS, SEVERITIES, STRICT, judg
 from attnbench.runner.cli.publish import publish
 
 _LARGEST_FLOOR = 0.99
-"""A rule takes no larger one; the policy's own limit is applied afterwards."""
+"""The largest floor that a rule accepts. The policy's own limit is applied afterwards."""
 
 
 @click.command()
@@ -38,9 +38,9 @@ def verb(
 ) -> None:
     """Check the folder RUN against a baseline, under the policy of its suite (check:).
 
-    Pairs allowed and computed count on any machine; peak memory and operators where torch, instruction set and threads
-    are the same; times on the same machine alone, and by default only as a warning beyond 15 %: see bench ab. A case
-    that vanished, passed before and does not now, or is new and at fault, fails the check.
+    Allowed and computed pairs count on any machine; peak memory and operators if torch, instruction set and threads
+    are equal; times on the same machine only, and by default as a warning beyond 15 % (use bench ab for times). A case
+    that vanished, passed before and does not now, or is new and faulty, fails the check.
 
     Exit codes: 0 nothing is shown to be worse than the policy allows; 1 something is; 2 usage or unreadable folder; 3 a
     case is lost; 4 some time is inconclusive (--strict); 5 nothing was comparable.

@@ -11,28 +11,26 @@ from attnbench.runner.cli.publish import publish
 
 _AXES = ("implementation", "variant", "direction")
 _ONE_DOCUMENT = ("csv", "json", "junit")
-"""Formats of which two after each other are no document."""
+"""Formats that cannot hold more than one comparison."""
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option("--by", type=click.Choice(_AXES), help="Compare the cases of one RUN with each other.")
-@click.option(
-    "--across-machines", is_flag=True, help="Where machines differ, compare ratios within each run, as advice."
-)
+@click.option("--across-machines", is_flag=True, help="If machines differ, compare ratios within each run, as advice.")
 @FORMAT
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder to write; new or empty.")
 def verb(runs: tuple[Path, ...], by: str | None, across_machines: bool, form: str, out: Path | None) -> None:
     """Compare RUNs with the first of them, case by case: time, memory, work and error; or one RUN with itself.
 
-    DIR (by default runs/compare-DATE-TIME) gets comparison.md, comparison.csv, comparison.json and figures/; where
-    there are several comparisons, each has a folder in it.
+    DIR (default: runs/compare-DATE-TIME) gets comparison.md, comparison.csv, comparison.json and figures/, or one
+    folder for each of several comparisons.
 
-    Whatever is shown to be worse counts, operators of profiled runs too; no suite's check: is asked. Times of two runs
-    also differ by what else the machine did: bench ab measures both at once.
+    Everything that is shown to be worse counts, including operators of profiled runs; the suite's check: is not used.
+    Times of two runs also differ because of other load on the machine. bench ab avoids this by measuring both at once.
 
     Exit codes: 0 compared; 1 something is worse; 2 usage or unreadable folder; 3 a case is lost; 5 nothing comparable.
-    With --by, and with --across-machines where machines differ, what is slower is a finding: never 1 for that.
+    With --by, or --across-machines on different machines, slower cases do not cause exit code 1.
     """
     if by is None and len(runs) < 2:
         raise click.UsageError("expected two RUNs or more, or one with --by, found one; name what to compare it with")

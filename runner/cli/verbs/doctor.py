@@ -1,4 +1,4 @@
-"""`bench doctor`: what on this machine makes numbers worse."""
+"""`bench doctor`: what makes timings on this machine worse."""
 
 import click
 
@@ -8,7 +8,7 @@ from attnbench.runner.cli.common import told
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 def verb(as_json: bool) -> None:
-    """Say what on this machine makes numbers worse, and what to do about it.
+    """List what makes timings on this machine worse, and what to do about it.
 
     Exit codes: 0 examined; 2 usage.
     """

@@ -11,14 +11,14 @@ from attnbench.runner.cli.common import put_or_print, told
 
 @click.command()
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(export.names()), required=True, help="What to write.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write here instead of on the terminal.")
+@click.option("--format", "form", type=click.Choice(export.names()), required=True, help="Output format.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE instead of the terminal.")
 def verb(folder: Path, form: str, out: Path | None) -> None:
     """Write the results of the RUN folder in a format that other tools read.
 
-    pytest-benchmark is what its --benchmark-json writes; github-action-benchmark is for its tool customSmallerIsBetter,
-    with times in ns and peak memory in bytes; csv, json and markdown are the tables of the report. The first two hold
-    only cases that passed; how many are left out is said.
+    pytest-benchmark: the format of its --benchmark-json. github-action-benchmark: for its tool customSmallerIsBetter,
+    with times in ns and peak memory in bytes. csv, json and markdown: the tables of the report. The first two hold
+    only cases that passed; the number of other cases is printed.
 
     Exit codes: 0 written; 2 usage, unreadable run or unwritable file; 5 no case passed.
     """

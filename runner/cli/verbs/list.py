@@ -1,4 +1,4 @@
-"""`bench list`: the variants, implementations and suites that there are."""
+"""`bench list`: available variants, implementations and suites."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from attnbench.runner.cli.common import VARIANTS, extend, refuse_broken, told
 @click.command()
 @VARIANTS
 def verb(folders: tuple[Path, ...]) -> None:
-    """List variants with their parameters, implementations, and the suites that ship.
+    """List variants with their parameters, implementations, and shipped suites.
 
     Exit codes: 0 listed; 2 usage, or a broken file of a variant, which is left out.
     """

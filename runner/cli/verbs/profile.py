@@ -1,4 +1,4 @@
-"""`bench profile`: where the time and the memory of one case go."""
+"""`bench profile`: time and memory of one case by operator."""
 
 import sys
 from pathlib import Path
@@ -14,15 +14,15 @@ from attnbench.runner.cli.common import SUITE, VARIANTS, load_suite, told
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder to write; new or empty.")
 @VARIANTS
 def verb(suite: Path, case: str, out: Path | None, folders: tuple[Path, ...]) -> None:
-    """Show where the time and the memory of one CASE of SUITE go, operator by operator.
+    """Show the time and memory of one CASE of SUITE by operator.
 
-    CASE is a case's key, or words that its title alone holds: "local_window blockwise 2048 training". It is checked
-    against the oracle first. DIR (by default runs/NAME-profile-DATE-TIME) gets profile.jsonl, operators.csv,
-    operators.md, figures/ and a trace for https://ui.perfetto.dev in traces/. Recording slows calls: no time here is
-    a result.
+    CASE is a key, or words that match exactly one title: "local_window blockwise 2048 training". The case is checked
+    against the oracle first. DIR (default: runs/NAME-profile-DATE-TIME) gets profile.jsonl, operators.csv,
+    operators.md, figures/ and a trace for https://ui.perfetto.dev in traces/. Recording slows calls, so do not use
+    these times as results.
 
-    Exit codes: 0 profiled; 2 usage, invalid suite, unusable folder, or not exactly one such case; 3 the case did not
-    pass, or could not be profiled; 5 it does not exist here; 130 interrupted.
+    Exit codes: 0 profiled; 2 usage, invalid suite, unusable folder, or not exactly one matching case; 3 the case did
+    not pass, or could not be profiled; 5 the case is unsupported here; 130 interrupted.
     """
     with told():
         from attnbench.reports.pages import profile as page

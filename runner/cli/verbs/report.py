@@ -1,4 +1,4 @@
-"""`bench report`: the tables, figures and page of a run, written again."""
+"""`bench report`: rebuild the tables, figures and page of a run."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from attnbench.runner.cli.common import told
 def verb(runs: tuple[Path, ...]) -> None:
     """Rebuild tables, figures and report of each RUN folder from its run.json, samples.jsonl and profile.jsonl alone.
 
-    A folder of bench ab gets its comparison again, from ab.jsonl, also where that ended early.
+    In a folder of bench ab, rebuild the comparison from ab.jsonl, even if it ended early.
 
     Exit codes: 0 written; 2 usage or unreadable folder.
     """

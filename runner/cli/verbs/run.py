@@ -27,20 +27,20 @@ _QUICK, _RIGOROUS = 2, 20
     "resumed",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Go on with the run in the folder RUN: measure only what it does not hold.",
+    help="Continue the run in the folder RUN: measure only what is missing.",
 )
-@click.option("--anyway", is_flag=True, help="Go on with RUN although the suite or the machine is another now.")
-@click.option("--processes", type=click.IntRange(1, 1000), metavar="N", help="Replicates, instead of the suite's.")
+@click.option("--anyway", is_flag=True, help="Continue RUN even if the suite or the machine changed.")
+@click.option("--processes", type=click.IntRange(1, 1000), metavar="N", help="Processes, instead of the suite's.")
 @click.option("--quick", is_flag=True, help=f"{_QUICK} processes: a first look, without intervals.")
-@click.option("--rigorous", is_flag=True, help=f"{_RIGOROUS} processes: narrow intervals, and two modes show.")
-@click.option("-k", "words", metavar="EXPR", help='Only cases whose title fits: "local_window and not training".')
-@click.option("--variant", multiple=True, metavar="NAME", help="Only this variant; may be repeated, as those below.")
+@click.option("--rigorous", is_flag=True, help=f"{_RIGOROUS} processes: narrow intervals, and bimodal cases show.")
+@click.option("-k", "words", metavar="EXPR", help='Only cases whose title matches: "local_window and not training".')
+@click.option("--variant", multiple=True, metavar="NAME", help="Only this variant; repeatable, like the next three.")
 @click.option("--device", multiple=True, metavar="NAME", help="Only this device.")
 @click.option("--direction", multiple=True, metavar="NAME", help="Only this direction.")
 @click.option("--seq-len", multiple=True, type=int, metavar="N", help="Only this sequence length.")
-@click.option("--dry-run", is_flag=True, help="Say what would be measured, with memory and time; measure nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each event, for programs.")
-@click.option("--quiet", is_flag=True, help="Say nothing but where the run folder is.")
+@click.option("--dry-run", is_flag=True, help="List what would be measured, with memory and time; measure nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each event.")
+@click.option("--quiet", is_flag=True, help="Print only the path of the report.")
 @click.option("--profile", is_flag=True, help="At the end, profile every case that passed.")
 @VARIANTS
 def verb(
@@ -62,16 +62,16 @@ def verb(
     profile: bool,
     folders: tuple[Path, ...],
 ) -> None:
-    """Measure all cases of SUITE, a YAML file or the name of a suite that ships, and report.
+    """Measure all cases of SUITE, a YAML file or the name of a shipped suite, and write a report.
 
-    Every case is checked against a float64 oracle before it is timed. The run folder (by default
+    Every case is checked against a float64 oracle before it is timed. The run folder (default:
     runs/NAME-DATE-TIME) holds run.json, samples.jsonl, table.csv, table.md, report.md and figures/; with --profile also
     profile.jsonl, operators.csv, operators.md and traces/.
 
-    More processes share the suite's budget: within case_s each of them gets fewer values, and suite_s ends the run.
+    More processes share the suite's budget: each gets fewer values within case_s, and suite_s still ends the run.
 
-    A run that was interrupted, killed or out of time goes on with --resume RUN, and so does one that is to have more
-    processes. RUN knows its suite; if SUITE is given, it must still be the same.
+    --resume RUN continues a run that was interrupted, killed or out of time, or adds processes to it. SUITE is then
+    optional; if given, it must be unchanged.
 
     Exit codes: 0 measured, or --dry-run; 2 usage, invalid suite or unusable folder; 3 a case was wrong, crashed,
     failed, timed out or ran out of memory unpredictedly; 5 nothing was measured; 124 the suite's time ran out; 130
@@ -124,7 +124,7 @@ def verb(
 
 
 def _check(suite: Path | None, resumed: Path | None, *, anyway: bool) -> None:
-    """Refuse a command that does not say what to measure."""
+    """Refuse a command without anything to measure."""
     if suite is None and resumed is None:
         raise click.UsageError("expected SUITE, or --resume RUN, found neither; name a suite")
     if anyway and resumed is None:
@@ -132,43 +132,43 @@ def _check(suite: Path | None, resumed: Path | None, *, anyway: bool) -> None:
 
 
 def _one_of(option: str, given: bool, others: dict[str, bool]) -> None:
-    """Refuse options that mean nothing beside `option`."""
+    """Refuse options that have no effect beside `option`."""
     for name, too in others.items():
         if given and too:
             raise click.UsageError(f"expected one of {option} and {name}, found both; leave one")
 
 
 def _processes(processes: int | None, *, quick: bool, rigorous: bool) -> int | None:
-    """The number of replicates that the command line asks for, if it does."""
-    asked = {
+    """The number of replicates on the command line, if given."""
+    options = {
         "--processes": processes,
         "--quick": _QUICK if quick else None,
         "--rigorous": _RIGOROUS if rigorous else None,
     }
-    given = {name: count for name, count in asked.items() if count is not None}
+    given = {name: count for name, count in options.items() if count is not None}
     if len(given) > 1:
-        raise click.UsageError(f"expected one of {', '.join(asked)}, found {' and '.join(given)}; leave one")
+        raise click.UsageError(f"expected one of {', '.join(options)}, found {' and '.join(given)}; leave one")
     return next(iter(given.values()), None)
 
 
 def _say_what_has_no_baseline(suite: "Suite", cases: "Sequence[Case]", *, quiet: bool) -> None:
-    """Say how many cases have no speed-up because what they are compared with was left out."""
-    there = {case.key for case in cases}
+    """Print how many cases have no speed-up because their baseline was left out."""
+    present = {case.key for case in cases}
     baselines = [suite.baseline_of(case) for case in cases]
-    lost = sum(baseline is not None and baseline.key not in there for baseline in baselines)
+    lost = sum(baseline is not None and baseline.key not in present for baseline in baselines)
     if lost:
         say(f"{lost} of {len(cases)} cases get no speed-up: their baseline {suite.baseline} is left out", quiet=quiet)
 
 
 def _left(folder: Path) -> str:
-    """What a run that ended early left."""
+    """The message about a run that ended early."""
     if not (folder / "run.json").exists():
-        return "nothing was begun"
-    return f"what was finished is kept, bench run --resume {folder} goes on"
+        return "nothing was started"
+    return f"finished results are kept; to continue: bench run --resume {folder}"
 
 
 def _dry_run(suite: "Suite", cases: "Sequence[Case]", folders: tuple[Path, ...], *, as_json: bool) -> None:
-    """Say what would be measured."""
+    """Print what would be measured."""
     from attnbench.runner.cli import dry_run
     from attnbench.runner.plan.dry_run import plan
 
@@ -180,7 +180,7 @@ def _dry_run(suite: "Suite", cases: "Sequence[Case]", folders: tuple[Path, ...],
 
 
 def _report(folder: Path, *, quiet: bool, as_json: bool) -> None:
-    """Write the report, and show its table."""
+    """Write the report, and print its table."""
     from attnbench.reports import load
     from attnbench.reports.pages import run_report
 

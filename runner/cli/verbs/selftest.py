@@ -1,4 +1,4 @@
-"""`bench selftest`: what this machine's numbers are worth."""
+"""`bench selftest`: how reliable timings on this machine are."""
 
 import sys
 from contextlib import closing
@@ -11,16 +11,16 @@ from attnbench.runner.cli.common import decided_by, load_suite, say, told
 
 @click.command()
 @click.argument("suite", type=click.Path(path_type=Path), default=Path("selftest"))
-@click.option("--runs", type=click.IntRange(1), default=4, show_default=True, help="A/A runs that there shall be.")
+@click.option("--runs", type=click.IntRange(1), default=4, show_default=True, help="Total number of A/A runs.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/selftest"), show_default=True, metavar="DIR")
-@click.option("--quiet", is_flag=True, help="Say only what was found.")
+@click.option("--quiet", is_flag=True, help="Print only the result.")
 def verb(suite: Path, runs: int, out: Path, quiet: bool) -> None:
-    """Prove on this machine what its numbers are worth: the same code against itself, and against known slow-downs.
+    """Measure how reliable timings on this machine are: the same code against itself, and against known slow-downs.
 
-    What DIR holds already is kept, and runs are added until there are as many as asked for. It gets selftest.jsonl,
-    selftest.json, selftest.md and figures/. On CUDA torch's timer is left out: it does not measure the same thing.
+    Results in DIR are kept, and runs are added until there are --runs. DIR gets selftest.jsonl, selftest.json,
+    selftest.md and figures/. On CUDA torch's timer is left out, because it does not measure the same thing.
 
-    Exit codes: 0 every figure holds; 1 a figure failed, the page says which and what to change; 2 usage, invalid
+    Exit codes: 0 every figure holds; 1 a figure failed (the page says which, with advice); 2 usage, invalid
     suite or unusable folder; 130 interrupted.
     """
     with told():
@@ -36,7 +36,7 @@ def verb(suite: Path, runs: int, out: Path, quiet: bool) -> None:
             with closing(Book(out, judge.ROWS)) as book:
                 measuring.measure(loaded, book, runs, stages, flag, lambda text: say(text, quiet=quiet))
         except KeyboardInterrupt:
-            say("interrupted; what was finished is kept, the same command goes on", quiet=quiet)
+            say("interrupted; finished runs are kept, and the same command continues", quiet=quiet)
             if (out / judge.ROWS).exists():
                 page.write(judge.load(out), out)
             sys.exit(exit_code.INTERRUPTED)

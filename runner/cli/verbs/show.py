@@ -17,19 +17,18 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("name", metavar="VARIANT")
 @click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A parameter, or implementation; repeatable.")
-@click.option("--seq-len", type=click.IntRange(1, 2**20), metavar="N", help="The length to draw and to count at.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the picture too: .svg or .png.")
+@click.option("--seq-len", type=click.IntRange(1, 2**20), metavar="N", help="The length for picture and counts.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Also write the picture: .svg or .png.")
 @VARIANTS
 def verb(name: str, given: tuple[str, ...], seq_len: int | None, out: Path | None, folders: tuple[Path, ...]) -> None:
-    """Show one VARIANT: formula and source, parameters, its pattern, how many keys and pairs, and whether it is right.
+    """Show one VARIANT: formula, source, parameters, pattern, numbers of keys and pairs, and whether it is correct.
 
-    Every implementation is held to the float64 oracle, in a process of its own, at small odd lengths and at one of
-    1553, in float32 and with gradients; --set implementation=NAME tries that one alone. Without torch, all but this is
-    shown.
+    Every implementation is compared with the float64 oracle in its own process, at small odd lengths and at N = 1553,
+    in float32 with gradients. --set implementation=NAME checks only that one. Without torch the check is left out.
 
-    Exit codes: 0 shown; 2 usage, an unwritable file, or a broken file of a variant; 3 its pattern is unsound, or an
-    implementation was wrong, crashed, failed, timed out or ran out of memory; 5 it does not exist at this length;
-    130 interrupted.
+    Exit codes: 0 shown; 2 usage, an unwritable file, or a broken variant file; 3 the pattern is unsound, or an
+    implementation was wrong, crashed, failed, timed out or ran out of memory; 5 the variant does not exist at this
+    length; 130 interrupted.
     """
     if out is not None and out.suffix not in (".svg", ".png"):
         raise click.UsageError(f"--out {out}: expected a name that ends in .svg or .png; rename it")
@@ -54,11 +53,11 @@ def verb(name: str, given: tuple[str, ...], seq_len: int | None, out: Path | Non
 
 
 def _draw(case: "Case", seq_len: int | None, out: Path | None) -> int:
-    """Draw the case's pattern, or say that it has none; a length at which the mechanism exists.
+    """Draw the case's pattern, or print that it has none. Returns a length at which the mechanism exists.
 
     Raises:
         Missing: it does not exist at this length.
-        UsageError: a picture is asked for, and there is no pattern.
+        UsageError: --out is given, and there is no pattern.
     """
     from attnbench.runner.show import check_variant, describe
     from attnbench.variants import Pattern
@@ -81,22 +80,8 @@ def _draw(case: "Case", seq_len: int | None, out: Path | None) -> int:
     return n
 
 
-def _refuse_broken() -> None:
-    """Tell what is wrong with files of variants.
-
-    Raises:
-        SuiteError: something is.
-    """
-    from attnbench.suites import SuiteError
-    from attnbench.suites.schema.catalog import problems
-
-    broken = problems()
-    if broken:
-        raise SuiteError(broken)
-
-
 def _try_out(cases: "Sequence[Case]", n: int, folders: tuple[Path, ...]) -> int:
-    """Hold every case to the oracle, and say how each did; n is a length at which the pattern exists."""
+    """Compare every case with the oracle and print the results; n is a length at which the pattern exists."""
     from attnbench.runner.cli import exit_code
     from attnbench.runner.show import check_variant
 

@@ -11,7 +11,7 @@ from attnbench.runner.cli.common import SUITE, VARIANTS, load_suite, told
 @SUITE
 @VARIANTS
 def verb(suite: Path, folders: tuple[Path, ...]) -> None:
-    """Check SUITE without running it: every mistake on a line of its own, with file, line and column.
+    """Check SUITE without running it. Each mistake is one line with file, line and column.
 
     Exit codes: 0 valid; 2 usage or invalid suite.
     """

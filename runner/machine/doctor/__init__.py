@@ -1,7 +1,7 @@
-"""What on this machine makes numbers worse, and what to do about each.
+"""Checks for what makes timings on this machine worse, with advice.
 
-Reads files, psutil and NVML; needs no rights and changes nothing. Most of the CPU checks read files of Linux;
-elsewhere they say what they cannot read.
+They read files, psutil and NVML, need no special rights and change nothing. Most CPU checks read Linux files; on other
+systems they report what they cannot read.
 """
 
 import textwrap
@@ -19,9 +19,9 @@ _NO_BREAK_SPACE = "\u00a0"
 
 
 def examine(root: Path = Path("/")) -> list[Finding]:
-    """Look at this machine for about a second; worst first.
+    """Check this machine, which takes about a second. The worst findings come first.
 
-    `root` is where the files are read: another folder stands for the machine's own in tests.
+    Files are read below `root`; tests use another folder.
     """
     here = machine.here(root)
     seen = load.watch(here)
@@ -32,7 +32,7 @@ def examine(root: Path = Path("/")) -> list[Finding]:
 
 
 def text(findings: Sequence[Finding]) -> str:
-    """The findings as lines: level, name, what was found; below it why and what to do, where there is something."""
+    """The findings as lines: level, name and what was found, followed by reason and advice, if any."""
     counts = Counter(finding.level for finding in findings)
     summary = ", ".join(f"{counts[level]} {level}" for level in LEVELS if counts[level])
     name_width = max((len(finding.name) for finding in findings), default=0)
@@ -56,7 +56,7 @@ def _entry(finding: Finding, name_width: int) -> str:
 
 
 def _line(start: str, sentence: str, indent: str) -> str:
-    """A sentence broken into lines, but never within a command, which stands between backticks."""
+    """Wrap a sentence, but never inside a command between backticks."""
     parts = sentence.split("`")
     whole = "`".join(part.replace(" ", _NO_BREAK_SPACE) if i % 2 else part for i, part in enumerate(parts))
     broken = textwrap.fill(

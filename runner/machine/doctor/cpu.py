@@ -1,4 +1,4 @@
-"""Checks of the processor and its clocks: what makes the same code run at another speed."""
+"""Checks of the processor and its clocks."""
 
 import itertools
 import time
@@ -8,7 +8,7 @@ from attnbench.runner.machine.doctor.machine import Machine, parse_cpus, write_c
 
 _CPU = "sys/devices/system/cpu"
 _BOOSTS = ((f"{_CPU}/intel_pstate/no_turbo", "0", "1"), (f"{_CPU}/cpufreq/boost", "1", "0"))
-"""File, its text while boosting is on, and the text that turns it off."""
+"""File, its content while boost is on, and the content that turns it off."""
 _CLOCK = "sys/devices/system/clocksource/clocksource0"
 _BEST_CLOCKS = ("tsc", "arch_sys_counter")
 _VIRTUAL_CLOCKS = ("kvm-clock", "hyperv_clocksource_tsc_page")
@@ -56,7 +56,7 @@ def siblings(machine: Machine) -> Answer:
 
 
 def virtual(machine: Machine) -> Answer:
-    """Whether the processor says that a hypervisor runs it."""
+    """Whether the processor has the hypervisor flag."""
     lines = machine.read("proc/cpuinfo").splitlines()
     flags = next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), None)
     if flags is None:
@@ -72,7 +72,7 @@ def virtual(machine: Machine) -> Answer:
 
 
 def battery(machine: Machine) -> Answer:
-    """Whether a battery of the machine itself is being emptied."""
+    """Whether the machine runs on its battery."""
     batteries = [name for name in machine.names(_SUPPLIES) if _supply(machine, name, "type") == "Battery"]
     own = [name for name in batteries if _supply(machine, name, "scope") != "Device"]
     emptied = [name for name in own if _supply(machine, name, "status") == "Discharging"]
@@ -82,7 +82,7 @@ def battery(machine: Machine) -> Answer:
 
 
 def _supply(machine: Machine, name: str, field: str) -> str:
-    """A field of a power supply; empty where it has none."""
+    """A field of a power supply; empty if it does not exist."""
     try:
         return machine.read(f"{_SUPPLIES}/{name}/{field}")
     except Unread:
@@ -90,7 +90,7 @@ def _supply(machine: Machine, name: str, field: str) -> str:
 
 
 def clock_source(machine: Machine) -> Answer:
-    """What the kernel reads the time from."""
+    """The kernel's clock source."""
     found = machine.read(f"{_CLOCK}/current_clocksource")
     if found in _BEST_CLOCKS:
         return Answer("good", found)
@@ -102,7 +102,7 @@ def clock_source(machine: Machine) -> Answer:
 
 
 def timer(machine: Machine) -> Answer:
-    """What a reading of Python's clock costs, and its smallest step."""
+    """The cost of reading Python's clock, and its smallest step."""
     del machine
     readings = timer_readings_ns()
     batch = len(readings) // 10
@@ -117,7 +117,7 @@ def timer(machine: Machine) -> Answer:
 
 
 def timer_readings_ns() -> list[int]:
-    """Ten thousand readings of the clock that calls are timed with, one after another."""
+    """Ten thousand successive readings of the clock that times calls."""
     return [time.perf_counter_ns() for _ in range(10_000)]
 
 

@@ -12,14 +12,14 @@ S = TypeVar("S")
 
 
 class Unread(Exception):
-    """Something that this machine does not tell; the message says what and why."""
+    """Information that cannot be read here; the message says what and why."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found, why it matters to the numbers, and what to do about it.
+    """What was found, why it matters for timings, and what to do.
 
-    `found` is a phrase; `why` and `do` are one sentence each. `do` is empty where there is nothing to do.
+    `found` is a phrase; `why` and `do` are one sentence each. `do` is empty if there is nothing to do.
     """
 
     name: str
@@ -40,14 +40,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Check(Generic[S]):
-    """One thing to look at in a subject S: the machine, a second of watching it, or a GPU."""
+    """One check of a subject S: the machine, a one-second observation of it, or a GPU."""
 
     name: str
     why: str
     look: Callable[[S], Answer]
 
     def finding(self, subject: S, prefix: str = "") -> Finding:
-        """Look; what cannot be read is a `fact` that says so."""
+        """Run the check. If something cannot be read, the finding is a `fact` that says so."""
         try:
             answer = self.look(subject)
         except (Unread, OSError) as reason:

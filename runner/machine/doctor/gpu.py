@@ -1,4 +1,4 @@
-"""Checks of NVIDIA GPUs, through NVML where it can be imported."""
+"""Checks of NVIDIA GPUs through NVML, if it is installed."""
 
 import importlib
 import os
@@ -26,7 +26,7 @@ _WHY = "GPU cases need one, and its clocks, heat and other users decide their ti
 
 
 def load() -> Any:
-    """The NVML module, or nothing where it is not installed."""
+    """The NVML module, or None if it is not installed."""
     try:
         return importlib.import_module("pynvml")
     except ImportError:
@@ -35,17 +35,17 @@ def load() -> Any:
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU as NVML knows it."""
+    """NVML's handle of a GPU."""
 
     nvml: Any
     handle: Any
     number: int
 
     def ask(self, name: str, *arguments: int) -> Any:
-        """What NVML's function `nvmlDevice` + name answers about this GPU.
+        """Call NVML's function `nvmlDevice` + name for this GPU.
 
         Raises:
-            Unread: this GPU, driver or NVML does not tell.
+            Unread: this GPU, driver or NVML does not support it.
         """
         try:
             return getattr(self.nvml, f"nvmlDevice{name}")(self.handle, *arguments)
@@ -54,7 +54,7 @@ class Gpu:
 
 
 def findings() -> list[Finding]:
-    """What NVML tells about every GPU; one finding where there is no NVML or no GPU."""
+    """The findings about every GPU; a single finding without NVML or a GPU."""
     nvml = load()
     if nvml is None:
         do = "Where there is one: `pip install nvidia-ml-py`."
@@ -74,7 +74,7 @@ def findings() -> list[Finding]:
 
 
 def driver(gpu: Gpu) -> Answer:
-    """What the GPU is and which driver runs it."""
+    """GPU model and driver."""
     try:
         version = text_of(gpu.nvml.nvmlSystemGetDriverVersion())
     except gpu.nvml.NVMLError as error:
@@ -83,7 +83,7 @@ def driver(gpu: Gpu) -> Answer:
 
 
 def clocks(gpu: Gpu) -> Answer:
-    """The SM clock. NVML tells clocks set for applications, but not whether `--lock-gpu-clocks` was used."""
+    """The SM clock. NVML reports application clocks, but not whether `--lock-gpu-clocks` was used."""
     now, most = gpu.ask("GetClockInfo", SM_CLOCK), gpu.ask("GetMaxClockInfo", SM_CLOCK)
     found = f"{now} MHz now, at most {most} MHz"
     if gpu.ask("GetCurrentClocksThrottleReasons") & _SETTING_BIT:
@@ -99,7 +99,7 @@ def clocks(gpu: Gpu) -> Answer:
 
 
 def _steady_mhz(gpu: Gpu, most: int) -> int:
-    """The clock that the maker meant for long work; the highest where that is not told."""
+    """The default application clock; the highest clock if that is unknown."""
     try:
         return int(gpu.ask("GetDefaultApplicationsClock", SM_CLOCK))
     except Unread:
@@ -107,7 +107,7 @@ def _steady_mhz(gpu: Gpu, most: int) -> int:
 
 
 def slowdown(gpu: Gpu) -> Answer:
-    """Whether something holds the clocks down at this moment."""
+    """Whether the clocks are held down now."""
     reasons = slowdowns(gpu)
     if not reasons:
         return Answer("good", "nothing holds the clocks down now")
@@ -116,10 +116,10 @@ def slowdown(gpu: Gpu) -> Answer:
 
 
 def slowdowns(gpu: Gpu) -> list[str]:
-    """What holds the clocks down at this moment, in words.
+    """Why the clocks are held down now.
 
     Raises:
-        Unread: this GPU, driver or NVML does not tell.
+        Unread: this GPU, driver or NVML does not report it.
     """
     bits = gpu.ask("GetCurrentClocksThrottleReasons")
     return [name for bit, name in _SLOWDOWNS.items() if bits & bit]
@@ -149,7 +149,7 @@ def users(gpu: Gpu) -> Answer:
 
 
 def _busy_percent(gpu: Gpu) -> int | None:
-    """How busy the GPU is; nothing where it does not tell, as when it is split into instances."""
+    """The utilisation of the GPU; None if unknown, for example if it is split into instances."""
     try:
         return int(gpu.ask("GetUtilizationRates").gpu)
     except Unread:
@@ -177,7 +177,7 @@ def ecc(gpu: Gpu) -> Answer:
 
 
 def temperature(gpu: Gpu) -> Answer:
-    """How far the GPU is from slowing down by heat."""
+    """The temperature, compared with the threshold at which the GPU slows down."""
     now_c = gpu.ask("GetTemperature", _GPU_SENSOR)
     try:
         slow_c = gpu.ask("GetTemperatureThreshold", _SLOWDOWN_THRESHOLD)
@@ -190,7 +190,7 @@ def temperature(gpu: Gpu) -> Answer:
 
 
 def text_of(value: str | bytes) -> str:
-    """Older NVML modules answer in bytes."""
+    """Decode a string; older NVML modules return bytes."""
     return value.decode() if isinstance(value, bytes) else value
 
 

@@ -1,4 +1,4 @@
-"""Checks of what this process is allowed: CPUs, CPU time, threads, address layout."""
+"""Checks of limits on this process: CPUs, CPU time, threads, address layout."""
 
 from attnbench.runner.machine.doctor import cgroup
 from attnbench.runner.machine.doctor.finding import Answer, Check
@@ -48,7 +48,7 @@ def oversubscription(machine: Machine) -> Answer:
 
 
 def _is_count(value: str) -> bool:
-    """Whether it is a number of threads, or one for each level of nesting."""
+    """Whether a value is a number of threads, or a list of them for nested levels."""
     return all(part.strip().isdecimal() and int(part) > 0 for part in value.split(","))
 
 

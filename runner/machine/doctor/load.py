@@ -1,4 +1,4 @@
-"""Checks of who else uses the CPUs: load, other processes, time taken by the host."""
+"""Checks of other users of the CPUs: load, other processes, steal time."""
 
 import os
 import time
@@ -22,7 +22,7 @@ ProcessTimes = Mapping[tuple[int, str], float]
 
 @dataclass(frozen=True)
 class Watch:
-    """What was seen before and after `seconds` of doing nothing; a stat is empty where it cannot be read."""
+    """The state before and after `seconds` without activity. A stat is empty if it cannot be read."""
 
     machine: Machine
     seconds: float
@@ -39,7 +39,7 @@ def watch(machine: Machine) -> Watch:
 
 
 def pause(seconds: float) -> None:
-    """Do nothing for a while."""
+    """Sleep."""
     time.sleep(seconds)
 
 
@@ -49,7 +49,7 @@ def load_average() -> float:
 
 
 def process_times() -> dict[tuple[int, str], float]:
-    """CPU time of all other processes that tell it."""
+    """CPU time of all other processes that report it."""
     facts = [process.info for process in psutil.process_iter(["pid", "name", "cpu_times"])]
     return {
         (each["pid"], each["name"] or "?"): each["cpu_times"].user + each["cpu_times"].system
@@ -85,7 +85,7 @@ def processes(seen: Watch) -> Answer:
 
 
 def steal(seen: Watch) -> Answer:
-    """The share of the allowed CPUs' time that the host gave to others."""
+    """Steal time as a share of the allowed CPUs' time."""
     before, after = (_ticks(stat, seen.machine.cpus) for stat in seen.stats)
     total = after[0] - before[0]
     if total <= 0:
@@ -99,7 +99,7 @@ def steal(seen: Watch) -> Answer:
 
 
 def _ticks(stat: str, cpus: tuple[int, ...]) -> tuple[int, int]:
-    """All ticks and the stolen ones of some CPUs."""
+    """Total and stolen ticks of some CPUs."""
     rows = [line.split() for line in stat.splitlines()]
     counts = [[int(count) for count in row[1:]] for row in rows if row and row[0] in {f"cpu{cpu}" for cpu in cpus}]
     if not counts:

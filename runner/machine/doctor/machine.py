@@ -1,4 +1,4 @@
-"""The machine as the checks see it: files below a root, the CPUs allowed, the environment."""
+"""The subject of the checks: files below a root, allowed CPUs, environment variables."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from attnbench.runner.machine.doctor.finding import Unread
 
 @dataclass(frozen=True)
 class Machine:
-    """What the checks may look at; no check reads a file in another way than through `read`.
+    """Everything that checks may use. They read files only through `read`.
 
     `cpus` are the numbers of the CPUs that this process may run on, `online` counts all CPUs.
     """
@@ -24,7 +24,7 @@ class Machine:
         """The text of a file, `path` relative to the root.
 
         Raises:
-            Unread: it is not there, or may not be read.
+            Unread: it does not exist, or cannot be read.
         """
         try:
             return (self.root / path).read_text(encoding="utf-8", errors="replace").strip()
@@ -35,7 +35,7 @@ class Machine:
         """The names in a folder, sorted.
 
         Raises:
-            Unread: it is not there, or may not be read.
+            Unread: it does not exist, or cannot be read.
         """
         try:
             return sorted(path.name for path in (self.root / folder).iterdir())
@@ -51,7 +51,7 @@ def here(root: Path) -> Machine:
 
 
 def parse_cpus(text: str) -> list[int]:
-    """The numbers in a list of CPUs as the kernel writes it, such as `0-3,8`."""
+    """Parse a list of CPUs in the kernel's format, such as `0-3,8`."""
     cpus: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
@@ -60,7 +60,7 @@ def parse_cpus(text: str) -> list[int]:
 
 
 def write_cpus(cpus: Iterable[int]) -> str:
-    """Numbers of CPUs as the kernel writes them: runs as `first-last`."""
+    """Format a list of CPUs like the kernel: ranges as `first-last`."""
     runs: list[list[int]] = []
     for cpu in sorted(cpus):
         if runs and cpu == runs[-1][1] + 1:

@@ -1,4 +1,4 @@
-"""Checks of memory: what is free, what is swapped, how large its pages are."""
+"""Checks of memory: available memory, swap, page size."""
 
 import re
 import warnings
@@ -27,16 +27,16 @@ class Memory:
 
 
 def memory() -> Memory:
-    """What the system tells."""
+    """Read the system's memory and swap."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # psutil warns where it cannot tell swap traffic, which is not asked for
+        warnings.simplefilter("ignore")  # psutil warns if swap traffic is unknown, which is not needed here
         swapped_bytes = int(psutil.swap_memory().used)
     system = psutil.virtual_memory()
     return Memory(int(system.total), int(system.available), swapped_bytes)
 
 
 def available(machine: Machine) -> Answer:
-    """How much of the memory that this process may use is left."""
+    """The available part of the memory that this process may use."""
     system = memory()
     total_bytes = _of_cgroup(cgroup.memory_limit_bytes, machine, system.total_bytes)
     left_bytes = _of_cgroup(cgroup.memory_left_bytes, machine, system.available_bytes)
@@ -61,17 +61,17 @@ def swap(machine: Machine) -> Answer:
 
 
 def huge_pages(machine: Machine) -> Answer:
-    """When the kernel gives large pages unasked."""
+    """The setting of transparent huge pages."""
     chosen = re.search(r"\[(\w+)\]", machine.read(_PAGES))
     if not chosen:
         raise Unread(f"/{_PAGES} (no choice is marked)")
     return Answer("fact", chosen[1])
 
 
-def _of_cgroup(told: Callable[[Machine], int | None], machine: Machine, otherwise: int) -> int:
-    """What the cgroup tells of its memory, at most `otherwise`; that where there is none."""
+def _of_cgroup(read: Callable[[Machine], int | None], machine: Machine, otherwise: int) -> int:
+    """A memory figure of the cgroup, at most `otherwise`; `otherwise` if there is none."""
     try:
-        found = told(machine)
+        found = read(machine)
     except Unread:
         return otherwise
     return otherwise if found is None else min(found, otherwise)
