@@ -28,7 +28,7 @@ from attnbench.runner.machine import memory
 from attnbench.runner.worker import main_loop, probe
 from attnbench.runner.worker.call import calls, clocks
 from attnbench.runner.worker.call.calls import inputs
-from attnbench.runner.worker.main_loop import _Desk
+from attnbench.runner.worker.main_loop import _Requests
 from attnbench.runner.worker.process import failure
 from attnbench.runner.worker.timing import Bench
 from attnbench.runner.workers import starting
@@ -319,7 +319,7 @@ def test_a_compiler_has_time_of_its_own(monkeypatch: pytest.MonkeyPatch, anew: b
     ours, theirs = Pipe()
 
     def begin() -> None:
-        _Desk(theirs, marks, None)._stage("compiling it", anew=anew)
+        _Requests(theirs, marks, None)._stage("compiling it", anew=anew)
         assert ours.recv_bytes() == b'{"stage": "compiling it", "aside": false}'
 
     pipe = Told({4.0: b'{"stage": "compiling it"}', 9.0: b'{"reply": 1}'}, begin)
@@ -354,11 +354,11 @@ def test_a_worker_that_a_case_spoiled_ends_with_the_status_of_the_case(monkeypat
     """What it says last is what its parent is told: the case at hand failed, and did not crash."""
     ours, theirs = Pipe()
 
-    def spoil(self: _Desk, what: str, request: dict[str, Any]) -> None:
+    def spoil(self: _Requests, what: str, request: dict[str, Any]) -> None:
         raise failure.Spoiled(Status.FAILED, "it left a thread running: Thread-1")
 
     monkeypatch.setattr(main_loop, "_detach", lambda log: None)
-    monkeypatch.setattr(_Desk, "answer", spoil)
+    monkeypatch.setattr(_Requests, "answer", spoil)
     ours.send_bytes(b'{"do": "time"}')
     main_loop.serve(theirs, "", [3, 0], None, [], None)
     worker = Worker.__new__(Worker)

@@ -263,7 +263,7 @@ class Pipe:
 def answer(self, what, request): raise outcome.DeviceLost("AcceleratorError: CUDA error: gone")
 
 desk._detach = lambda log: None
-desk._Desk.answer = answer
+desk._Requests.answer = answer
 desk.serve(Pipe(), "", [0, 0], None, [], None)
 """
 

@@ -278,7 +278,7 @@ def test_what_gradients_cost(tmp_path: Path) -> None:
     told = answer(run)
     assert (
         "float32, cpu: against forward, training at N = 2048 takes 5.000x [5.000, 5.000] for local_window(window=129) "
-        "and 3.200x [3.200, 3.200] for full; its peak memory is 1.0 times as large, its work 3 times."
+        "and 3.200x [3.200, 3.200] for full; its peak memory is 1.0 times as large, its work 3.0 times."
     ) in told
     table = cells(tables.markdown(run), "float32, cpu: against forward at N = 2048")
     assert table[""] == ["backward", "training", "peak memory of backward", "peak memory of training"]

@@ -7,14 +7,15 @@ from scipy import stats
 from attnbench.reports.stats import statistics
 
 
-def test_log_medians_are_medians_of_logarithms() -> None:
+@pytest.mark.parametrize("quantile", [0.0, 0.25, 0.5, 1.0])
+def test_log_quantiles_are_quantiles_of_logarithms(quantile: float) -> None:
     values = [[3.0], [4.0, 1.0], [5.0, 2.0, 9.0], [8.0, 1.0, 4.0, 2.0]]
-    expected = [np.median(np.log(each)) for each in values]
-    assert statistics.log_medians(values) == pytest.approx(expected, abs=1e-15)
+    expected = [np.quantile(np.log(each), quantile) for each in values]
+    assert statistics.log_quantiles(values, quantile) == pytest.approx(expected, abs=1e-15)
 
 
-def test_log_medians_of_nothing() -> None:
-    assert statistics.log_medians([]).shape == (0,)
+def test_log_quantiles_of_nothing() -> None:
+    assert statistics.log_quantiles([], 0.5).shape == (0,)
 
 
 def test_interval_is_students() -> None:
@@ -47,7 +48,7 @@ def test_intervals_cover_the_truth(processes: int) -> None:
     rng = np.random.default_rng(processes)
     runs, truth = 600, np.log(1e6)
     noise = rng.normal(0, 0.05, (runs, processes, 1)) + rng.normal(0, 0.03, (runs, processes, 9))
-    y = statistics.log_medians(np.exp(truth + noise).reshape(-1, 9).tolist()).reshape(runs, processes)
+    y = statistics.log_quantiles(np.exp(truth + noise).reshape(-1, 9).tolist(), 0.5).reshape(runs, processes)
     found = statistics.interval(y)
     share = ((found.low <= truth) & (truth <= found.high)).mean()
     assert 0.92 < share < 0.98

@@ -96,10 +96,10 @@ class Setting:
 
     device: Device = axis("Where to compute.", usual="cpu")
     dtype: Dtype = axis("The type of queries, keys, values and outputs.", usual="float32")
-    direction: Direction = axis("Without gradients, the gradients alone, or both.", usual="forward")
+    direction: Direction = axis("forward without gradients, backward alone, or training: both.", usual="forward")
     shape: Shape = axis("The sizes of the tensors.")
     threads: Threads = axis(
-        "CPU threads of one call; auto: as many as there are physical cores, or fewer where the process may use fewer.",
+        "CPU threads of one call; auto: the physical cores that the process may use.",
         maximum=MOST_THREADS,
         usual="auto",
     )

@@ -19,7 +19,8 @@ from attnbench.reports.compare.comparison import (
     lost_or_new,
     only_in_b,
 )
-from attnbench.reports.data.run import Run
+from attnbench.reports.data import reading
+from attnbench.reports.data.run import Run, judged
 from attnbench.reports.decision.decide import Rule
 from attnbench.reports.decision.pairs import unpaired
 from attnbench.reports.decision.rule import COMPARED, Verdict
@@ -37,6 +38,7 @@ _RELATIVE = (
     "processes. Such ratios depend on the machine too: take them as advice."
 )
 _APART = "The {what} differ, so times are not compared; --across-machines compares ratios within each run, as advice."
+_ESTIMATE = " In both, the {} of its values represents a process, as in the older run."
 _IS_BASELINE = "it is what the others are compared with"
 _NO_BASELINE = "no baseline passed beside it"
 
@@ -44,8 +46,13 @@ _NO_BASELINE = "no baseline passed beside it"
 def compare(
     a: Run, b: Run, rule: Rule | None = None, *, across_machines: bool = False, name: str | None = None
 ) -> Comparison:
-    """Run B compared with run A, which is called `name`, or by its folder."""
+    """Run B compared with run A, which is called `name`, or by its folder.
+
+    Both are read with the estimate of the older run, so that a ratio is of like numbers.
+    """
     rule = rule or Rule()
+    estimates = {a.estimate, b.estimate}
+    a, b = _by_one_estimate(a, b)
     differences = fingerprint.between(a.meta, b.meta)
     frame, at_a, at_b = _joined(a.frame, b.frame)
     what = fingerprint.what_differs(differences)
@@ -69,10 +76,22 @@ def compare(
     if same.any():
         metrics.add_operators(frame, same, a.profiles, b.profiles)
     how = (_RELATIVE if relative else _APART if differences else _ABSOLUTE).format(what=what)
+    how += _ESTIMATE.format(a.estimate) if len(estimates) > 1 else ""
     ratio = Ratio.TO_BASELINES if relative else Ratio.TIMES
     names = name or str(a.folder), str(b.folder)
     after = replace(b, frame=b.frame.assign(before_ns=frame["a_ns"].array[: len(b.frame)]))
     return Comparison(*names, frame[list(COLUMNS)], differences, how, rule, ratio=ratio, after=after)
+
+
+def _by_one_estimate(a: Run, b: Run) -> tuple[Run, Run]:
+    """Both runs with the estimate of the older one."""
+    if a.estimate == b.estimate:
+        return a, b
+    older = min((a, b), key=lambda run: str(run.meta.get("started")))
+    first, second = (
+        each if each is older else judged(each.folder, reading.read(each.folder), older.estimate) for each in (a, b)
+    )
+    return first, second
 
 
 def _same_memory(frame: pd.DataFrame, different: set[str]) -> BoolArray:

@@ -9,7 +9,7 @@ import pandas as pd
 from attnbench.reports.data import flags
 from attnbench.reports.data.values import FloatArray, floats, positive
 from attnbench.reports.stats import spread
-from attnbench.reports.stats.statistics import IntArray, interval, log_medians
+from attnbench.reports.stats.statistics import IntArray, interval, log_quantiles
 from attnbench.suites import Sample
 
 MEMORY = ("gross_bytes", "net_bytes")
@@ -113,7 +113,7 @@ def _add_conditions(frame: pd.DataFrame, timed: Timed) -> None:
             seen.setdefault(row, []).append(sample)
     found: dict[str, list[float | bool | None]] = {name: [None] * len(frame) for name in CONDITIONS}
     for row, samples in seen.items():
-        found["hot_time_ns"][row] = float(np.exp(log_medians([each.hot_values_ns for each in samples]).mean()))
+        found["hot_time_ns"][row] = float(np.exp(log_quantiles([each.hot_values_ns for each in samples], 0.5).mean()))
         host = [each.host_ns for each in samples if each.host_ns is not None]
         found["host_ns"][row] = median(host) if host else None
         for name in ("launch_bound", "throttled"):

@@ -11,8 +11,9 @@ from attnbench.reports.data import derived
 from attnbench.reports.data.reading import Journal
 from attnbench.reports.data.settings import SIZES, names
 from attnbench.reports.data.values import cell, floats, plain, positive
-from attnbench.reports.stats.statistics import FloatArray, IntArray, interval, log_medians
+from attnbench.reports.stats.statistics import FloatArray, IntArray, interval, log_quantiles
 from attnbench.suites import Case, Probe, Sample, Status
+from attnbench.suites.schema.limits import QUANTILES, Estimate
 from attnbench.variants import AXES
 
 _WORDS = ("case", "variant", "parameters", "implementation", "status", "reason", "baseline", "label")
@@ -46,16 +47,16 @@ class Table(NamedTuple):
     frame: pd.DataFrame
     """A row per case, in the suite's order; see `COLUMNS`."""
     log_ns: FloatArray
-    """Each process's median log time, `[cases, P]`, NaN where a process has none."""
+    """Each process's log time, `[cases, P]`, NaN where a process has none."""
     baseline_rows: IntArray
     """The row of each case's baseline `[cases]`, -1 where there is none."""
 
 
-def table(journal: Journal) -> Table:
-    """The table of what a run wrote down."""
+def table(journal: Journal, estimate: Estimate) -> Table:
+    """The table of what a run wrote down, a process represented by the estimate."""
     endings = [_ending(journal.probes.get(each.key), journal.samples.get(each.key, {})) for each in journal.planned]
     timed = _timed(journal, [status is Status.PASSED for status, _ in endings])
-    log_ns = _log_ns(timed, len(endings))
+    log_ns = _log_ns(timed, len(endings), estimate)
     rows = {each.key: i for i, each in enumerate(journal.planned)}
     baseline_rows = np.array([rows.get(each.baseline or "", -1) for each in journal.planned], np.int64)
     frame = _told(journal, endings)
@@ -95,13 +96,13 @@ def _timed(journal: Journal, passed: list[bool]) -> list[tuple[int, Sample]]:
     ]
 
 
-def _log_ns(timed: list[tuple[int, Sample]], cases: int) -> FloatArray:
-    """Median log times `[cases, P]`."""
+def _log_ns(timed: list[tuple[int, Sample]], cases: int, estimate: Estimate) -> FloatArray:
+    """The log time of each case in each process `[cases, P]`, by the estimate."""
     columns = {name: p for p, name in enumerate(sorted({sample.process for _, sample in timed}))}
     log_ns = np.full((cases, len(columns)), np.nan)
     if timed:
         at = [i for i, _ in timed], [columns[sample.process] for _, sample in timed]
-        log_ns[at] = log_medians([sample.values_ns for _, sample in timed])
+        log_ns[at] = log_quantiles([sample.values_ns for _, sample in timed], QUANTILES[estimate])
     return log_ns
 
 

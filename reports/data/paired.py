@@ -24,6 +24,8 @@ class Gradient(NamedTuple):
     """On the log scale."""
     peak: float
     """Of the peaks of memory; NaN where either has none."""
+    work: float
+    """Of the FLOPs; NaN where either has none."""
 
 
 def gradients(frame: pd.DataFrame, log_ns: FloatArray) -> list[Gradient]:
@@ -34,7 +36,7 @@ def gradients(frame: pd.DataFrame, log_ns: FloatArray) -> list[Gradient]:
     passed = frame[frame["status"] == "passed"]
     rest = [name for name in SETTING if name != "direction"]
     named = {"dtype", "device", *varied(frame)} - {"direction"}
-    peak = floats(frame["peak_bytes"])
+    peak, flops = floats(frame["peak_bytes"]), floats(frame["flops"])
     found = []
     for _, part in passed.groupby(rest, sort=False):
         title = ", ".join(told(part.iloc[0], named))
@@ -46,9 +48,9 @@ def gradients(frame: pd.DataFrame, log_ns: FloatArray) -> list[Gradient]:
                 if of != direction or under is None:
                     continue
                 time = interval(log_ns[over] - log_ns[under])
-                ratio = peak[over] / peak[under] if peak[under] > 0 else np.nan
                 if time.processes:
-                    found.append(Gradient(title, "/".join(series), n, direction, time, float(ratio)))
+                    ratios = (float(each[over] / each[under]) if each[under] > 0 else np.nan for each in (peak, flops))
+                    found.append(Gradient(title, "/".join(series), n, direction, time, *ratios))
     return found
 
 

@@ -15,6 +15,7 @@ from attnbench.suites.problem import found
 from attnbench.suites.profile import Profile
 from attnbench.suites.records import paired_timing, run_json
 from attnbench.suites.records.run_json import Planned, RunFile
+from attnbench.suites.schema.limits import Estimate
 
 RUN = "run.json"
 SAMPLES = "samples.jsonl"
@@ -36,6 +37,8 @@ class Journal:
     probes: Mapping[str, Probe]
     samples: Mapping[str, Mapping[int, Sample]]
     """By case, then by replicate."""
+    estimate: Estimate
+    """What represents a process."""
 
 
 def read(folder: Path) -> Journal:
@@ -44,15 +47,15 @@ def read(folder: Path) -> Journal:
     Raises:
         RunError: a file is missing or cannot be read.
     """
-    meta, planned = _run_file(folder / RUN)
+    meta, file = _run_file(folder / RUN)
     probes: dict[str, Probe] = {}
     samples: dict[str, dict[int, Sample]] = {}
-    for row in _rows_if_any(folder / SAMPLES, partial(_row, {each.key for each in planned})):
+    for row in _rows_if_any(folder / SAMPLES, partial(_row, {each.key for each in file.cases})):
         if isinstance(row, Probe):
             probes[row.case] = row
         else:
             samples.setdefault(row.case, {})[row.replicate] = row
-    return Journal(meta, planned, probes, samples)
+    return Journal(meta, file.cases, probes, samples, file.suite.measure.estimate)
 
 
 def profiles(folder: Path) -> dict[str, Profile]:
@@ -120,8 +123,8 @@ def _rows_if_any(path: Path, make: Callable[[Any], T]) -> Iterator[T]:
     return rows(path, make) if path.exists() else iter(())
 
 
-def _run_file(path: Path) -> tuple[dict[str, Any], tuple[Planned, ...]]:
-    """The contents of `run.json`, and its cases."""
+def _run_file(path: Path) -> tuple[dict[str, Any], RunFile]:
+    """The contents of `run.json`, and those of its fields that are known."""
     try:
         meta = json.loads(path.read_bytes(), parse_constant=_refused)
     except OSError as error:
@@ -134,7 +137,7 @@ def _run_file(path: Path) -> tuple[dict[str, Any], tuple[Planned, ...]]:
             f"{path}: expected format {run_json.FORMAT}, found {found!r}; read it with the version that wrote it"
         )
     try:
-        return meta, read_as(RunFile, meta).cases
+        return meta, read_as(RunFile, meta)
     except ValueError as error:
         raise RunError(f"{path}: {error}") from None
 

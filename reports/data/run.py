@@ -19,6 +19,7 @@ from attnbench.reports.data.settings import Setting, comparison_length, scaled, 
 from attnbench.reports.data.sweeps import Sweep, common_density, sweeps
 from attnbench.reports.data.values import FloatArray
 from attnbench.suites.profile import Profile
+from attnbench.suites.schema.limits import Estimate
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +60,12 @@ class Run:
     folder: Path
     meta: Mapping[str, Any]
     """The contents of `run.json`."""
+    estimate: Estimate
+    """What represents a process."""
     frame: pd.DataFrame
     """One row per case, in the suite's order; see `attnbench.reports.data.frame.COLUMNS`."""
     log_ns: FloatArray
-    """Each process's median log time, `[cases, P]`, NaN where a process has none."""
+    """Each process's log time, `[cases, P]`, NaN where a process has none."""
     scaling: pd.DataFrame
     """One row per series and setting; see `attnbench.reports.data.growth`."""
 
@@ -139,10 +142,11 @@ def load(folder: Path) -> Run:
         return judged(folder, reading.read(folder))
 
 
-def judged(folder: Path, journal: reading.Journal) -> Run:
-    """The run in `folder`, which left this journal."""
-    frame, log_ns, baseline_rows = table(journal)
-    return Run(folder, journal.meta, frame, log_ns, scaling(frame, log_ns, baseline_rows))
+def judged(folder: Path, journal: reading.Journal, estimate: Estimate | None = None) -> Run:
+    """The run in `folder`, which left this journal; a process is represented by its own estimate, or by another."""
+    estimate = estimate or journal.estimate
+    frame, log_ns, baseline_rows = table(journal, estimate)
+    return Run(folder, journal.meta, estimate, frame, log_ns, scaling(frame, log_ns, baseline_rows))
 
 
 @contextmanager

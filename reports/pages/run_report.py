@@ -14,8 +14,8 @@ from attnbench.reports.text import escape, outcomes, units
 from attnbench.reports.text.answer import answer
 
 _HOW_TO_READ = """\
-- **Calls per second**: one over the time of one call. A process gives one number for a case, the median of its
-  values; the time is the geometric mean over processes, and digits end where its 95 % interval begins.
+- **Calls per second**: one over the time of one call. A process gives one number for a case, the {estimate} of its
+  values. The time is the geometric mean over processes, and digits end where its 95 % interval begins.
 - **Intervals** are Student t over processes on the log scale; below 3 processes there are none.
 - **Speed-up**: the baseline's time over the case's at the same shape, dtype, device, direction and threads, paired by
   process.
@@ -71,7 +71,7 @@ def report(run: Run, markdown: str) -> str:
         markdown.rstrip("\n"),
         *([profile.section(run)] if run.profiles else []),
         "## How to read this",
-        _HOW_TO_READ,
+        _HOW_TO_READ.format(estimate=run.estimate.replace("quartile", "lower quartile")),
         "## Environment",
         _environment(meta["environment"]),
         f"Started {escape.text(meta.get('started'))}, finished {escape.text(meta.get('finished') or 'not')}.",

@@ -1,6 +1,6 @@
 """Statistics whose unit is the process: pure functions on arrays, on the log scale.
 
-One process gives one number for a case, the median of its log times. What processes differ by is what a run of the
+One process gives one number for a case, a quantile of its log times. What processes differ by is what a run of the
 same code differs by, so every interval is taken over processes. P counts processes, K lengths.
 """
 
@@ -39,13 +39,16 @@ class Interval(NamedTuple):
     """Processes behind each mean."""
 
 
-def log_medians(values: Sequence[Sequence[float]]) -> FloatArray:
-    """The median of the logarithms of each sequence of positive numbers; none may be empty."""
+def log_quantiles(values: Sequence[Sequence[float]], quantile: float) -> FloatArray:
+    """A quantile of the logarithms of each sequence of positive numbers, interpolated linearly; none may be empty."""
     lengths = np.array([len(each) for each in values], np.int64)
     flat = np.fromiter(chain.from_iterable(values), np.float64, int(lengths.sum()))
     ordered = np.log(flat[np.lexsort((flat, np.repeat(np.arange(len(lengths)), lengths)))])
     start = np.cumsum(lengths) - lengths
-    return np.asarray((ordered[start + (lengths - 1) // 2] + ordered[start + lengths // 2]) / 2)
+    place = quantile * (lengths - 1)
+    below = np.floor(place).astype(np.int64)
+    low, high = ordered[start + below], ordered[start + np.ceil(place).astype(np.int64)]
+    return np.asarray(low + (place - below) * (high - low))
 
 
 def interval(y: FloatArray) -> Interval:

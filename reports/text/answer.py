@@ -10,7 +10,6 @@ from attnbench.reports.data.run import Results, Run
 from attnbench.reports.data.settings import SERIES, names
 from attnbench.reports.text import by_keys, by_length, cells, outcomes, units
 from attnbench.reports.text.phrases import ends, listed
-from attnbench.variants import FLOPS_PER_PAIR
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,17 +64,21 @@ def _of(results: Results, *, detailed: bool) -> list[str]:
 def _gradients(found: list[Gradient]) -> str:
     """One setting and direction against `forward`: its time, the dearest series first, and its peak memory."""
     first = found[0]
-    work = FLOPS_PER_PAIR[first.direction] / FLOPS_PER_PAIR["forward"]
     found = sorted(found, key=lambda each: -float(each.time.mean))
     told = [f"{cells.ratio(each.time)} for {each.name}" for each in found]
     if len(told) > _MOST_SERIES:
         told = [f"{told[0]} (most)", f"{told[-1]} (least)"]
     sentence = f"{first.title}: against forward, {first.direction} at N = {first.seq_len} takes {listed(told)}"
-    peaks = sorted(each.peak for each in found if math.isfinite(each.peak))
-    if peaks:
-        both = ends([units.number(each, 2) for each in (peaks[0], peaks[-1])])
-        sentence += f"; its peak memory is {both} times as large"
-    return f"{sentence}, its work {work:g} times."
+    peak, work = (_ends([getattr(each, name) for each in found]) for name in ("peak", "work"))
+    beside = [f"its peak memory is {peak} times as large"] if peak else []
+    beside += [f"its work {work} times"] if work else []
+    return f"{sentence}; {', '.join(beside)}." if beside else f"{sentence}."
+
+
+def _ends(ratios: list[float]) -> str:
+    """The smallest and the largest ratio; nothing where none is known."""
+    known = sorted(filter(math.isfinite, ratios))
+    return ends([units.number(each, 2) for each in (known[0], known[-1])]) if known else ""
 
 
 def _shortened(frame: "pd.DataFrame", sentences: list[str]) -> list[str]:

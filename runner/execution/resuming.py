@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from attnbench.reports.data import reading
-from attnbench.reports.data.reading import RUN, RunError
+from attnbench.reports.data.reading import RUN, Journal, RunError
 from attnbench.runner.execution.journal import FolderError
 from attnbench.suites import Case, Probe, Result, Sample, Status, SuiteError, fingerprint
 from attnbench.suites.problem import KeyPath, written
@@ -81,7 +81,7 @@ def read(folder: Path) -> Stopped:
         {key: _finished(told) for key, told in journal.samples.items()},
         _finished(reading.profiles(folder)),
     )
-    return Stopped(journal.meta, _suite(path, journal.meta), tuple(each.case for each in journal.planned), kept)
+    return Stopped(journal.meta, _suite(path, journal), tuple(each.case for each in journal.planned), kept)
 
 
 def _finished(rows: Mapping[K, R]) -> dict[K, R]:
@@ -138,18 +138,21 @@ def refuse(folder: Path, changed: Mapping[str, tuple[Any, Any]]) -> None:
         raise FolderError("\n".join([f"{told} or go on with --anyway:", *lines]))
 
 
-def _suite(path: Path, meta: Mapping[str, Any]) -> Suite:
+def _suite(path: Path, journal: Journal) -> Suite:
     """The run's suite.
 
     Raises:
         RunError: it is no valid suite here.
         SuiteError: the file of one of its variants is broken.
     """
+    meta = journal.meta
     broken = problems(meta["suite"].get("variants"))
     if broken:
         raise SuiteError(broken)
     try:
-        return from_dict(meta["suite"], source=meta["source"])
+        # A run of version 0.1 does not say its estimate, which is not today's default.
+        measure = {"estimate": journal.estimate, **meta["suite"].get("measure", {})}
+        return from_dict({**meta["suite"], "measure": measure}, source=meta["source"])
     except SuiteError as error:
         first = error.problems[0]
         raise RunError(

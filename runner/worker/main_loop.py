@@ -47,7 +47,7 @@ def serve(
         memory.limit(budget_bytes)
     leftovers.prepare()
     us = os.getpid()
-    desk = _Desk(pipe, marks, link)
+    requests = _Requests(pipe, marks, link)
     pipe.send_bytes(b'{"ready": true}')
     while True:
         try:
@@ -55,7 +55,7 @@ def serve(
         except EOFError:
             return
         try:
-            reply = desk.answer(request.pop("do"), request)
+            reply = requests.answer(request.pop("do"), request)
         except failure.DeviceLost as lost:
             # An orderly end would run CUDA's clean-up on a context that is lost, and may abort over it.
             os.write(2, f"{lost}\n".encode())
@@ -68,8 +68,8 @@ def serve(
         pipe.send_bytes(json.dumps({"reply": reply}).encode())
 
 
-class _Desk:
-    """Where requests are answered: what is asked for names the method."""
+class _Requests:
+    """Answers requests: each names one of its methods."""
 
     def __init__(self, pipe: Connection, marks: Marks, link: Connection | None) -> None:
         self._pipe = pipe

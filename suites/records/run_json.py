@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from attnbench.suites.case import Case
 from attnbench.suites.fields import Bytes, Count, FromJson, Name, Range, read
-from attnbench.suites.schema.limits import Check
+from attnbench.suites.schema.limits import Check, Estimate
 from attnbench.variants import MOST_THREADS
 
 FORMAT = 1
@@ -75,10 +75,19 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """How a run measured, as far as a report needs it."""
+
+    estimate: Estimate = "median"
+    """Runs of version 0.1 do not say: a process was represented by its median."""
+
+
+@dataclass(frozen=True)
 class Policy:
     """What a report needs of a suite."""
 
     check: Check = field(default_factory=Check)
+    measure: Measured = field(default_factory=Measured)
 
 
 @dataclass(frozen=True)

@@ -24,27 +24,35 @@ _Memory = (
 )
 
 
+Estimate = Literal["minimum", "quartile", "median"]
+"""What represents a process."""
+QUANTILES: Mapping[Estimate, float] = {"minimum": 0.0, "quartile": 0.25, "median": 0.5}
+"""Each is this quantile of the values of a process."""
+
+
 class Measure(Model):
-    """How often to measure."""
+    """How often to measure, and what represents a process."""
 
     processes: Annotated[StrictInt, Field(ge=1, le=1000)] = 5
-    """Replicates: fresh processes that each measure every case once."""
+    """Fresh processes. Each measures every case."""
     values: Annotated[StrictInt, Field(ge=1, le=100_000)] = 10
-    """At most so many values of a case in a replicate, at least one."""
+    """Values of a case in each process; fewer if budget.case_s does not allow so many."""
     value_ms: Annotated[StrictFloat, Field(ge=0.001, le=60_000)] = 10.0
-    """Milliseconds of calls in one value; one call, if that takes longer."""
+    """Milliseconds of calls that make a value; a longer call makes a value alone."""
+    estimate: Estimate = "minimum"
+    """What represents a process: the minimum, lower quartile or median of its values."""
 
 
 class Budget(Model):
-    """What the suite may use up."""
+    """Limits of time and memory."""
 
     case_s: _Seconds = 60.0
-    """Seconds for the values of one case, over all replicates, the first value and the warm-up in each apart; also for
+    """Seconds for the values of one case over all processes, without the warm-up and the first value of each; also for
     its probe, and for any single call or value."""
     suite_s: _Seconds = 1800.0
     """Seconds for the whole suite."""
     memory: _Memory = "80%"
-    """Bytes for one case: a percentage of the memory that is available, a size, or a number of bytes."""
+    """Memory for one case: a percentage of what is available, a size, or a number of bytes."""
 
     def bytes_of(self, available: int) -> int:
         """The memory budget in bytes, where so many bytes are available."""
@@ -56,21 +64,21 @@ class Budget(Model):
 
 
 class Exact(Model):
-    """A metric of which any worsening counts."""
+    """A metric in which any change for the worse counts."""
 
     severity: Severity = "fail"
-    """Whether a worsening fails the check, is told, or is nothing."""
+    """Whether a worse result fails the check, is a warning, or is ignored."""
 
 
 class TimeLimit(Exact):
-    """How much longer a call may take: what is within either limit passes."""
+    """How much longer a call may take. An increase within either limit passes."""
 
     relative: _Percent = "15%"
-    """Of the stored time. Two runs at different times differ by what else a machine does."""
+    """Share of the stored time. Runs made at different times differ by the load of the machine."""
     absolute: _Time = "0ns"
-    """Of one call."""
+    """Time of one call."""
     severity: Severity = "warn"
-    """Whether a worsening fails the check, is told, or is nothing."""
+    """Whether a worse result fails the check, is a warning, or is ignored."""
 
     def allows(self, ratio: float, stored_ns: float) -> bool:
         """Whether a time may be `ratio` times the stored one, which is NaN where only the ratio is known."""
@@ -79,12 +87,12 @@ class TimeLimit(Exact):
 
 
 class MemoryLimit(Exact):
-    """How much more memory a call may take: what is within either limit passes."""
+    """How much more memory a call may take. An increase within either limit passes."""
 
     relative: _Percent = "0%"
-    """Of the stored peak, which is the same integer every time."""
+    """Share of the stored peak, which is the same integer every time."""
     absolute: _Size = "0B"
-    """Of the peak."""
+    """Part of the peak."""
 
     def allows(self, peak_bytes: float, stored_bytes: float) -> bool:
         """Whether a peak may be so large where the stored one is `stored_bytes`."""
@@ -93,16 +101,16 @@ class MemoryLimit(Exact):
 
 
 class Check(Model):
-    """What `bench check` lets pass."""
+    """What `bench check` allows."""
 
     time: TimeLimit = TimeLimit()
     memory: MemoryLimit = MemoryLimit()
     work: Exact = Exact()
-    """Pairs allowed and computed, on any machine."""
+    """Allowed and computed pairs, on any machine."""
     operators: Exact = Exact()
-    """Calls of each operator, where both runs were profiled."""
+    """Calls of each operator, if both runs were profiled."""
     error: Exact = Exact()
-    """The error against the oracle: it may double."""
+    """The error against the oracle. It may double."""
 
     def severity(self, metric: str) -> Severity:
         """What a worsening of a metric means."""

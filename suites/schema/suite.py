@@ -57,9 +57,9 @@ class _Head(Model):
     name: str = Field(
         pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", title="up to 64 letters, digits and . _ -, a letter or digit first"
     )
-    """The suite's short name: letters, digits, and . _ - between them."""
+    """Short name of the suite."""
     question: str = Field(pattern=r"\S", title="a question")
-    """What the suite wants to know; the report opens with it."""
+    """The question that the suite answers. The report begins with it."""
     if TYPE_CHECKING:
         shape: Any
 
@@ -74,11 +74,12 @@ class Suite(_Axes):
     """Which variants of attention to measure at which sizes, and how. Made by `load`, `parse` and `from_dict`."""
 
     variants: Annotated[tuple[Entry, ...], _Late(lambda: choices().entries)]
-    """Each a name, or a name with parameters; a list of values makes a grid."""
+    """Names, or names with parameters. A list of values makes a grid."""
     baseline: Annotated[str | None, _Late(lambda: choices().baseline)] = Field(default_factory=_usual)
-    """What speed-ups are against, at the same shape; null: no speed-ups. By default full/sdpa, if it is listed."""
+    """The variant/implementation that speed-ups are relative to, at the same shape; null: none. By default full/sdpa,
+    if it is listed."""
     exclude: Annotated[tuple[Exclusion, ...], _Late(lambda: choices().exclusions)] = ()
-    """Cases to leave out: those that match every key of an entry."""
+    """Cases that match every key of an entry are left out."""
     measure: Measure = Measure()
     budget: Budget = Budget()
     check: Check = Check()

@@ -24,9 +24,16 @@ from scipy.special import stdtrit
 from attnbench.suites import shipped
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "t2v3": {"threads": "auto", "measure": {"processes": 4, "values": 3, "value_ms": 10}},
-    "t1v9": {"threads": 1, "measure": {"processes": 8, "values": 9, "value_ms": 3}},
-    "t1v15": {"threads": 1, "measure": {"processes": 8, "values": 15, "value_ms": 2}},
+    "2 threads, 8 heads, 3 x 10 ms": {
+        "threads": "auto",
+        "shape": {"heads": 8, "head_dim": 64, "seq_len": {"pow2": [8, 11]}},
+        "measure": {"processes": 4, "values": 3, "value_ms": 10},
+    },
+    "1 thread, 2 heads, 9 x 3 ms": {
+        "threads": 1,
+        "shape": {"heads": 2, "head_dim": 64, "seq_len": {"pow2": [8, 11]}},
+        "measure": {"processes": 8, "values": 9, "value_ms": 3},
+    },
 }
 ESTIMATES = {"median": 0.5, "quartile": 0.25, "tenth": 0.1, "minimum": 0.0}
 NOISY = 0.05
@@ -44,11 +51,11 @@ def take(folder: Path, runs: int, suite: str) -> None:
     """Run every setting in turns."""
     source = yaml.safe_load(shipped()[suite].read_text())
     for number in range(runs):
-        for name, changed in SETTINGS.items():
-            run = folder / f"{name}-{number}"
+        for place, changed in enumerate(SETTINGS.values()):
+            run = folder / f"{place}-{number}"
             if (run / "seconds").exists():
                 continue
-            path = folder / f"{name}.yaml"
+            path = folder / f"{place}.yaml"
             path.write_text(yaml.safe_dump({**source, **changed}))
             begun = time.monotonic()
             command = [sys.executable, "-m", "attnbench.runner", "run", str(path), "--out", str(run)]
@@ -115,8 +122,8 @@ def main(folder: Path, runs: int, suite: str) -> None:
     take(folder, runs, suite)
     print("| setting | processes | estimate | time | speed-up | noisy | alarms | found | seconds |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for name, changed in SETTINGS.items():
-        found = [read(folder / f"{name}-{number}") for number in range(runs)]
+    for place, (name, changed) in enumerate(SETTINGS.items()):
+        found = [read(folder / f"{place}-{number}") for number in range(runs)]
         most = changed["measure"]["processes"]
         for processes, (estimate, quantile) in itertools.product(sorted({4, 6, most}), ESTIMATES.items()):
             if processes <= most:
