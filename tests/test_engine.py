@@ -205,7 +205,7 @@ def test_the_run_holds_what_was_random_and_where_it_ran(tmp_path: Path) -> None:
     run(Machine(), tmp_path / "run", parse(SUITE, "tiny.yaml").with_processes(2))
     meta = json.loads((tmp_path / "run" / "run.json").read_text())
     assert meta["seed"] == 0
-    assert meta["suite"]["measure"] == {"processes": 2, "values": 2, "value_ms": 10}
+    assert meta["suite"]["measure"] == {"processes": 2, "values": 2, "value_ms": 10, "estimate": "minimum"}
     assert set(meta["environment"]["affinity"]) == set(here(Path("/")).cpus)
     assert meta["environment"]["threads"] >= 1
 
