@@ -51,7 +51,7 @@ def build(parameters: Linear, setting: Setting, weights: Weights) -> Program:
     shared = (shape.batch, shape.kv_heads, -1, shape.head_dim)
 
     def attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
-        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         q, k = elu(q).reshape(shared) + 1, elu(k) + 1
         summed, total = k.transpose(-2, -1) @ v, k.sum(dim=-2).unsqueeze(-1)
         return (q @ summed / (q @ total)).view(shape.batch, shape.heads, shape.seq_len, shape.head_dim)

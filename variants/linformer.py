@@ -61,7 +61,7 @@ def build(parameters: Linformer, setting: Setting, weights: Weights) -> Program:
     enable_gqa = setting.shape.kv_heads != setting.shape.heads
 
     def attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
-        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         return scaled_dot_product_attention(q, e @ k, f @ v, enable_gqa=enable_gqa)
 
     return Program(attend)

@@ -63,7 +63,7 @@ def build(parameters: Nystromformer, setting: Setting, weights: Weights) -> Prog
     repeats = setting.shape.heads // setting.shape.kv_heads
 
     def attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
-        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         if repeats > 1:
             k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
         few_q, few_k = _means(q, parameters.landmarks), _means(k, parameters.landmarks)

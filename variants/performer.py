@@ -67,7 +67,7 @@ def build(parameters: Performer, setting: Setting, weights: Weights) -> Program:
     shape = setting.shape
 
     def attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
-        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         q, k = _features(q, w, (-1,)), _features(k, w, (-2, -1))
         q = q.reshape(shape.batch, shape.kv_heads, -1, q.shape[-1])
         summed, total = k.transpose(-2, -1) @ v, k.sum(dim=-2).unsqueeze(-1)

@@ -87,7 +87,7 @@ def build(parameters: TopK, setting: Setting, weights: Weights) -> Program:
         return torch.cat([chosen(part, k) for part in parts(q)], dim=2)
 
     def attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
-        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         outs = []
         for part in parts(q):
             mask = q.new_full((*part.shape[:3], k.shape[2]), -torch.inf).scatter_(-1, chosen(part, k), 0.0)

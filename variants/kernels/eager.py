@@ -47,7 +47,7 @@ def build(pattern: Pattern, setting: Setting) -> Program:
     hidden = None if full else torch.from_numpy(~spans.mask()).to(setting.device)
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         b, h, n, d = q.shape
         # Query heads that share a key head are folded into its rows, so that no key is copied.
         scores = (q.reshape(b, k.shape[1], -1, d) * d**-0.5) @ k.transpose(-2, -1)

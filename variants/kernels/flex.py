@@ -71,7 +71,7 @@ def build(pattern: Pattern, setting: Setting) -> Program:
     options: Any = {"FORCE_USE_FLEX_ATTENTION": True} if device == "cuda" else {}
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         return flex_attention(q, k, v, block_mask=mask, enable_gqa=enable_gqa, kernel_options=options)
 
     pairs = shape.batch * shape.heads * int(found.areas().sum())

@@ -36,7 +36,7 @@ def build(pattern: Pattern, setting: Setting) -> Program:
     enable_gqa = shape.kv_heads != shape.heads
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         return scaled_dot_product_attention(q, k, v, is_causal=is_causal, enable_gqa=enable_gqa)
 
     return Program(attend, None if is_causal else shape.batch * shape.heads * shape.seq_len**2)
