@@ -34,7 +34,7 @@ from attnbench.variants.kernels.blockwise.steps import Step
 Masks = dict[tuple[int, bytes], Tensor]
 
 _CALL_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}
-"""Most bytes of keys, and as many of values, that one call gathers; on the CPU about what a cache holds."""
+"""Most bytes of keys, and as many of values, that one call gathers; on the CPU, few enough for its caches."""
 
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:

@@ -83,8 +83,8 @@ def _call(step: Step, many: slice, few: slice, q: Tensor, k: Tensor, v: Tensor, 
 class _Differentiable(torch.autograd.Function):
     """`_forward` with gradients.
 
-    Each call is differentiated separately and adds to dQ, dK and dV in place. A graph over all calls would hold a whole
-    dK and dV for each of them.
+    Each call is differentiated separately and adds to dQ, dK and dV in place. One graph over all calls would allocate a
+    whole dK and dV for each of them.
     """
 
     @staticmethod
