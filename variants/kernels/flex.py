@@ -108,7 +108,7 @@ def _block_mask(found: Tiles, bounds: list[Bound], device: str) -> BlockMask:
 
 
 def _listed(found: Tiles, chosen: BoolArray, device: str) -> tuple[Tensor, Tensor]:
-    """Return the number of chosen tiles in each row `[1, 1, R]`, and their columns, padded with zeros `[1, 1, R, R]`."""
+    """Return the number of chosen tiles per row `[1, 1, R]`, and their columns, padded with zeros `[1, 1, R, R]`."""
     rows, columns = found.rows[chosen], found.columns[chosen]
     many = -(-found.n // found.side)
     counts = np.bincount(rows, minlength=many)
