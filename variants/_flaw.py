@@ -5,7 +5,7 @@ import numpy as np
 from attnbench.variants._pattern import Pattern, Spans
 
 PAIRWISE = 512
-"""Up to this length a pattern is checked pair by pair; N^2 pairs at every length would take too long."""
+"""Up to this length a pattern is checked pair by pair. Odd lengths below it show the flaws of longer ones."""
 
 
 def flaw(pattern: Pattern, n: int) -> str | None:

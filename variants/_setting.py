@@ -53,7 +53,7 @@ class Shape:
 
     @classmethod
     def of(cls, axes: Mapping[str, Any]) -> Self:
-        """Return the shape with the sizes in `axes`; other entries are ignored, and sizes with a default may be missing."""
+        """Return the shape with the sizes in `axes`; other entries are ignored, sizes with a default may be missing."""
         return cls(**{each.name: axes[each.name] for each in fields(cls) if each.name in axes})
 
     def at(self, seq_len: int) -> "Shape":
@@ -122,7 +122,7 @@ class Setting:
 
     @classmethod
     def of(cls, axes: Mapping[str, Any]) -> "Setting":
-        """Return the setting from what `flat` returned; other entries are ignored, axes with a default may be missing."""
+        """Return the setting of a `flat` result; other entries are ignored, axes with a default may be missing."""
         told = {each.name: axes[each.name] for each in fields(cls) if each.name in axes and each.name != "shape"}
         return cls(shape=Shape.of(axes), **told)
 

@@ -66,7 +66,7 @@ class Variant:
     build: "Callable[..., Program] | None" = None
     reference: "Callable[..., Tensor] | None" = None
     examples: tuple[Mapping[str, Any], ...] = field(default=({},), hash=False)
-    """Parameters with which to test it; the first are also used to draw it. Parameters not named have their defaults."""
+    """Parameters with which to test it, the first also to draw it; those that are not named have their defaults."""
     weights: "Callable[..., Weights] | None" = None
     work: "Callable[..., Work] | None" = None
     options: "Callable[..., tuple[Tensor, int]] | None" = None
