@@ -50,6 +50,7 @@ class Spans:
             step = span[2] if len(span) == 3 else 1
             start = np.broadcast_to(np.asarray(span[0], np.int64), (n,))
             stop = np.broadcast_to(np.asarray(span[1], np.int64), (n,))
+            # Move a negative start to the first member of the progression that is not negative.
             start = np.where(start < 0, start + -(start // step) * step, start)
             stop = np.minimum(stop, n)
             empty = stop <= start
@@ -95,6 +96,7 @@ class Spans:
 
     def lengths(self) -> IntArray:
         """Return the number of keys in each span, `[N, S]`."""
+        # The double negation rounds up: a progression that ends within a step still has that step's first key.
         return -((self.start - self.stop) // self.step)
 
     def counts(self) -> IntArray:

@@ -74,6 +74,7 @@ def build(parameters: TopK, setting: Setting, weights: Weights) -> Program:
         """Yield the queries, a few rows at a time."""
         return (q[:, :, at : at + height] for at in range(0, shape.seq_len, height))
 
+    # `attend` and `choose` share this function, so that the reported choice is the one that attention uses.
     def chosen(q: "Tensor", k: "Tensor") -> "Tensor":
         """Return the keys `B H R k` that queries `B H R D` choose."""
         with torch.no_grad():

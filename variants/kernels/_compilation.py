@@ -44,6 +44,7 @@ def compiled(attend: Attend) -> Attend:
     from torch._dynamo.exc import FailOnRecompileLimitHit
 
     def traced(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        # False only if Python runs this body itself; the compiled code does not contain the check.
         if not torch.compiler.is_compiling():
             raise RuntimeError("torch would run it uncompiled; unset TORCH_COMPILE_DISABLE and TORCHDYNAMO_DISABLE")
         return attend(q, k, v)

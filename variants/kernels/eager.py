@@ -53,7 +53,7 @@ def build(pattern: Pattern, setting: Setting) -> Program:
         scores = (q.reshape(b, k.shape[1], -1, d) * d**-0.5) @ k.transpose(-2, -1)
         scores = scores if hidden is None else _hide(scores, hidden)
         weights = torch.softmax(scores, dim=-1)
-        del scores
+        del scores  # without gradients this frees the scores before the output is allocated
         return (weights @ v).view(b, h, n, d)
 
     pairs = shape.batch * shape.heads * shape.seq_len**2

@@ -48,5 +48,6 @@ def _causality(pattern: Pattern, n: int) -> bool | None:
     counts = spans.counts()
     if (counts == n).all():
         return False
+    # A query i that sees i + 1 keys, none of them after i, sees exactly the keys 0 .. i.
     upto = np.arange(1, n + 1)
     return True if (counts == upto).all() and (spans.stop.max(axis=1) == upto).all() else None

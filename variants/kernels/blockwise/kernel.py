@@ -53,6 +53,7 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
     """
     shape, dtype, device, direction = setting.shape, setting.dtype, setting.device, setting.direction
     planned = parts(pattern.spans(shape.seq_len))
+    # Tensors on torch's meta device have a shape and no memory, so that the prediction itself allocates little.
     pieces = _pieces(planned, _masks(planned, shape, dtype, "meta"), shape, dtype, _CALL_BYTES[device], "meta")
     if len(pieces) > 1:
         return merged_bytes(pieces, shape, dtype, direction, device, threads)
@@ -155,6 +156,7 @@ def _cuts(group: Group, shape: Shape, dtype: str, most_bytes: int) -> Iterator[t
     if blocks == 1:
         yield group, heads
         return
+    # A call takes either some blocks of one head, or all blocks of as many heads as fit.
     limit = max(1, most_bytes // (width * shape.head_dim * itemsize(dtype)))
     for block in range(0, blocks, limit):
         part = Group(group.rows[block : block + limit], group.keys[block : block + limit], group.mask)

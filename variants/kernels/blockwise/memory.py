@@ -53,6 +53,7 @@ def call_bytes(step: Step, shape: Shape, dtype: str, threads: int) -> CallBytes:
     workspace = backward_workspace(heads, height * group, width, shape.head_dim, dtype, threads) + queries * part
     added = copied or keys * step.keys.at_once // width
     widened = added // size * sum_itemsize(dtype) * (size < 4)
+    # Adding gathered gradients needs the int64 index of every row, 8 bytes each.
     gathered = 8 * step.heads * step.keys.copied + copied
     return CallBytes(
         kept,

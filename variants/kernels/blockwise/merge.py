@@ -71,7 +71,7 @@ def _forward(q: Tensor, k: Tensor, v: Tensor, pieces: Sequence[Piece]) -> tuple[
             for many, few in step.slices(flat_q, flat_k):
                 found = _call(step, few, flat_q[many], keys[few], values[few])
                 _merge(step.queries, flat_out[many], sums[many], *(unfold(each, many) for each in found))
-                del found
+                del found  # frees the call's outputs before the next call allocates its own
     return out, sums
 
 

@@ -75,6 +75,7 @@ def _dilated(groups: list[Group], residues: list[int], step: int) -> Iterator[Gr
     A group of a single block becomes one group with a block for each residue.
     """
     for group in groups:
+        # With several blocks per residue, the blocks of all residues would not be one strided view (`rows.Strided`).
         together = len(group.rows) == 1
         for each in [residues] if together else [[residue] for residue in residues]:
             offset = np.array(each)[:, None]
@@ -111,6 +112,7 @@ def _blocks(spans: Spans) -> Iterator[tuple[int, int]]:
     counts = spans.counts()
     dense, empty = counts == spans.n, counts == 0
     height = _height(spans)
+    # The blocks start anew wherever queries that see all keys, some keys or no keys meet.
     edges = [0, *(np.flatnonzero(np.diff(dense.astype(int) - empty)) + 1).tolist(), spans.n]
     for first, last in itertools.pairwise(edges):
         step = last - first if dense[first] or empty[first] else height
@@ -123,6 +125,7 @@ def _height(spans: Spans) -> int:
     """Return the number of queries in a block: that of the pattern's own blocks if it is 16 to 512, else about 64."""
     bounds = np.concatenate([spans.start, spans.stop, spans.step], axis=1)
     changes = np.flatnonzero((bounds[1:] != bounds[:-1]).any(axis=1)) + 1
+    # A pattern of blocks changes its spans only at multiples of the block size.
     unit = math.gcd(*changes.tolist()) or spans.n
     return unit if unit in _HEIGHTS else max(1, round(_HEIGHT / unit)) * unit
 
@@ -150,6 +153,7 @@ def _lead(block: Spans, keys: IntArray) -> int:
     held = block.stop > block.start
     if (block.step[held] > 1).any():
         return 0
+    # The running count of spans that are open at a key is the number of rows that see it.
     opened, closed = (
         np.bincount(np.searchsorted(keys, bound[held]), minlength=len(keys) + 1) for bound in (block.start, block.stop)
     )

@@ -176,6 +176,7 @@ class Gathered:
 
     def _flat(self, tensor: Tensor) -> Tensor:
         """Return the numbers of the rows in `tensor` with its heads laid end to end."""
+        # One index for all heads: index_select then copies all rows in a single call.
         heads, n, _ = tensor.shape
         if heads == 1:
             return self.index.view(-1)

@@ -66,7 +66,7 @@ def _forward(q: Tensor, k: Tensor, v: Tensor, steps: Sequence[Step], calls: list
             step.queries.write(flat_out[many], unfold(call.out.detach(), many))
             if calls is not None:
                 calls.append(call)
-            del call
+            del call  # without gradients this frees the call's tensors before the next call allocates its own
     return out
 
 

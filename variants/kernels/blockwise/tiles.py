@@ -41,5 +41,6 @@ def tiles(spans: Spans, side: int) -> Tiles:
 
 def _before(spans: Spans, queries: slice, keys: IntArray) -> IntArray:
     """Count the allowed pairs of some queries with the keys before each of `keys`."""
+    # The double negation rounds the quotient up: a span whose stop lies within a step still has that step's key.
     start, stop, step = (each[queries, :, None] for each in (spans.start, spans.stop, spans.step))
     return np.asarray(-((start - np.clip(keys, start, stop)) // step).sum(axis=(0, 1)))
