@@ -59,7 +59,7 @@ class BigBird(Pattern):
             unseen = trailing - leading - (high - low)
             seen = [*range(low, high)]
             for draw in range(min(self.random, unseen)):
-                # Draw a place among the unseen blocks, then skip the seen ones before it: no draw must be repeated.
+                # Draw a place among the unseen blocks, then skip the seen ones before it, so that no draw is rejected.
                 place = leading + _mix(self.seed, r, draw) % (unseen - draw)
                 before = bisect_right(range(len(seen)), place, key=lambda i: seen[i] - i)
                 drawn[r, draw] = place + before

@@ -1,4 +1,4 @@
-"""Linformer: keys and values are projected along the sequence to a fixed number of them.
+"""Linformer: keys and values are projected along the sequence to a fixed number.
 
     O = softmax(Q (E K)^T / sqrt(D)) F V,   E, F in R^{k x N}
 

@@ -71,7 +71,7 @@ class LocalWindow2d(Pattern):
 
     def near(self, n: int) -> tuple[Self, int]:
         """Return a square of about n tokens; if `grid` is given, with one row more than columns."""
-        # A grid that is not square shows an error that swaps rows and columns.
+        # On a square grid a pattern that swaps rows and columns would look right.
         side = isqrt(n)
         if self.grid is None:
             return self, side * side

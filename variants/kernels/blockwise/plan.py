@@ -112,7 +112,7 @@ def _blocks(spans: Spans) -> Iterator[tuple[int, int]]:
     counts = spans.counts()
     dense, empty = counts == spans.n, counts == 0
     height = _height(spans)
-    # The blocks start anew wherever queries that see all keys, some keys or no keys meet.
+    # No block crosses a border between queries that see all keys, some keys and no keys.
     edges = [0, *(np.flatnonzero(np.diff(dense.astype(int) - empty)) + 1).tolist(), spans.n]
     for first, last in itertools.pairwise(edges):
         step = last - first if dense[first] or empty[first] else height
