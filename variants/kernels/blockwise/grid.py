@@ -37,7 +37,7 @@ def _width(spans: Spans) -> int | None:
     together = held[:, 1:] & held[:, :-1]
     several = held.sum(axis=1) > 1
     if several.mean() < _LEAST or (together.sum(axis=1) < held.sum(axis=1) - 1).any():
-        return None  # Too few queries have several spans: their distance is a coincidence.
+        return None  # Few queries have several spans, or they have gaps: an equal distance is a coincidence.
     apart = np.unique(np.diff(spans.start, axis=1)[together])
     longest = int((spans.stop - spans.start).max())
     return int(apart[0]) if len(apart) == 1 and apart[0] > 1 and apart[0] >= longest else None
