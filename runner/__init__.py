@@ -1,4 +1,4 @@
-"""Measuring: workers, timing, memory, correctness, run folders and the command line. From Python, use `run`."""
+"""Measurement: workers, timing, memory, correctness, run folders and the command line. From Python, use `run`."""
 
 from typing import TYPE_CHECKING
 

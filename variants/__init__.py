@@ -1,7 +1,7 @@
-"""What is measured: attention mechanisms and the kernels that compute them.
+"""Attention mechanisms, and the kernels that compute them.
 
-One variant is one file. Its name is the file's name, the YAML key, the legend and the test id. Variants and
-patterns import NumPy only; torch is imported by the modules of `attnbench.variants.kernels`.
+One variant is one file. The file's name is also the YAML key, the legend and the test id. Variants and patterns import
+only NumPy; the modules of `attnbench.variants.kernels` import torch.
 """
 
 from attnbench.variants._flaw import flaw as flaw

@@ -1,18 +1,18 @@
-"""Checks a pattern at a length: queries that see no key, spans that overlap, two definitions that differ."""
+"""Checks of a pattern at a length: queries that see no key, spans that overlap, two definitions that differ."""
 
 import numpy as np
 
 from attnbench.variants._pattern import Pattern, Spans
 
 PAIRWISE = 512
-"""Up to this length a pattern is looked at pair by pair: odd lengths below it show what a longer one hides."""
+"""Up to this length a pattern is checked pair by pair. Odd lengths below it show the flaws of longer ones."""
 
 
 def flaw(pattern: Pattern, n: int) -> str | None:
-    """What is wrong with a pattern at length n, at which it says that it exists; nothing if it is sound.
+    """Return what is wrong with a pattern at length n, or None if it is sound; the pattern must support n.
 
-    At any length: the form of its spans, and that every query sees some key. Up to `PAIRWISE` also that the spans of a
-    row are disjoint, and that `allowed` says what `spans` does where a variant gives both.
+    At any length, check the form of the spans, and that every query sees some key. Up to `PAIRWISE`, also check that
+    the spans of a row are disjoint, and that `allowed` and `spans` agree if a variant defines both.
     """
     spans = pattern.spans(n)
     found = _form(spans, n) or _blind(spans)
@@ -22,7 +22,7 @@ def flaw(pattern: Pattern, n: int) -> str | None:
 
 
 def _form(spans: Spans, n: int) -> str | None:
-    """Arrays of another kind than a pattern's spans are, or bounds that lead out of the sequence."""
+    """Return an error if the arrays have a wrong dtype or shape, or if a bound lies outside the sequence."""
     if not isinstance(spans, Spans):
         return f"spans at N={n}: expected Spans, found {type(spans).__name__}; make them with Spans.of"
     arrays = {"start": spans.start, "stop": spans.stop, "step": spans.step}
@@ -41,7 +41,7 @@ def _form(spans: Spans, n: int) -> str | None:
 
 
 def _blind(spans: Spans) -> str | None:
-    """The first query that sees no key."""
+    """Return an error about the first query that sees no key."""
     blind = np.flatnonzero(spans.counts() == 0)
     if not len(blind):
         return None
@@ -52,7 +52,7 @@ def _blind(spans: Spans) -> str | None:
 
 
 def _overlap(spans: Spans) -> str | None:
-    """The first query some of whose keys lie in two spans."""
+    """Return an error about the first query with a key in two spans."""
     counted, seen = spans.counts(), spans.mask().sum(axis=1)
     twice = np.flatnonzero(counted != seen)
     if not len(twice):
@@ -65,7 +65,7 @@ def _overlap(spans: Spans) -> str | None:
 
 
 def _disagreement(pattern: Pattern, spans: Spans) -> str | None:
-    """The first pair of which `spans` and an `allowed` of the variant's own say different things."""
+    """Return an error about the first pair on which the variant's `spans` and its own `allowed` differ."""
     if type(pattern).allowed is Pattern.allowed or type(pattern).spans is Pattern.spans:
         return None
     asked = Spans.where(spans.n, lambda i, j: pattern.allowed(i, j, spans.n)).mask()

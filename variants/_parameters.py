@@ -1,4 +1,4 @@
-"""The typed parameters of a mechanism."""
+"""Typed parameters of a mechanism, and the fields that declare parameters and axes."""
 
 import types
 from dataclasses import MISSING, dataclass, field, fields
@@ -8,18 +8,18 @@ from typing import Any, Literal, Self, Union, get_args, get_origin
 def parameter(
     doc: str, *, default: Any = MISSING, minimum: int | None = None, odd: bool = False, later: bool = False
 ) -> Any:
-    """A field of a mechanism's parameters: what it means, and the values that it takes; of a pair, each of the two.
+    """Declare a field of a mechanism's parameters: what it means, and its permitted values.
 
-    `later` marks a parameter that the variant did not have from the beginning: cases in which it has its default keep
-    the keys that they had before.
+    For a pair of integers, `minimum` and `odd` hold for each of the two. `later` marks a parameter that was added to
+    the variant later: cases in which it has its default keep their old keys.
     """
     return field(default=default, metadata={"doc": doc, "minimum": minimum, "odd": odd, "later": later})
 
 
 def axis(doc: str, *, default: Any = MISSING, maximum: int | None = None, usual: Any = None) -> Any:
-    """A field of a shape or a setting: what it means, its largest value, and what a suite means that does not name it.
+    """Declare a field of a shape or a setting: what it means, its largest value, and its value in a suite without it.
 
-    Numbers are at least 1. A `default` marks an axis that there was not from the beginning, as in `parameter`.
+    Numbers are at least 1. A `default` marks an axis that was added later, as `later` does in `parameter`.
     """
     told = {"doc": doc, "minimum": 1, "maximum": maximum, "usual": usual if default is MISSING else default}
     return field(default=default, metadata=told)
@@ -27,7 +27,7 @@ def axis(doc: str, *, default: Any = MISSING, maximum: int | None = None, usual:
 
 @dataclass(frozen=True)
 class Parameters:
-    """The parameters of a mechanism. A variant subclasses it as a frozen dataclass of fields made with `parameter`.
+    """Parameters of a mechanism. A variant subclasses it as a frozen dataclass of fields made with `parameter`.
 
     Raises:
         ValueError: a parameter is not of its type or outside its range.
@@ -40,17 +40,20 @@ class Parameters:
                 raise ValueError(f"{each.name}: {problem}")
 
     def unsupported(self, n: int) -> str | None:
-        """Why there is no such mechanism at length n, or nothing."""
+        """Return why the mechanism does not exist at length n, or None."""
         del n
         return None
 
     def near(self, n: int) -> tuple[Self, int]:
-        """Parameters of this kind and a length about n: these at n, unless they fix the length."""
+        """Return parameters and a length near n at which they exist: by default these parameters and n itself.
+
+        Override it if the parameters fix the length.
+        """
         return self, n
 
 
 def _problem(value: object, kind: Any, metadata: Any) -> str | None:
-    """What is wrong with a parameter's value, or nothing."""
+    """Return what is wrong with a parameter's value, or None."""
     kinds = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
     if value is None and type(None) in kinds:
         return None
@@ -74,7 +77,7 @@ def _problem(value: object, kind: Any, metadata: Any) -> str | None:
 
 
 def _name(kind: Any) -> str:
-    """A type of a parameter in words."""
+    """Return the name of a parameter's type in words."""
     if kind == tuple[int, int]:
         return "a tuple of two integers"
     return "null" if kind is type(None) else str(kind.__name__)

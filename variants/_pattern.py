@@ -1,4 +1,4 @@
-"""A pattern: which keys each query may see, as spans."""
+"""Patterns: the keys that each query may see, held as spans."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 _BATCH = 2**22
-"""Members of runs that a layout looks at at once: a few hundred megabytes."""
+"""Members of runs that a layout expands at once, which takes a few hundred megabytes."""
 MOST_SPANS = 2**21
-"""Spans, empty ones among them, of a pattern that says only which pairs it allows: enough for any up to N = 2048."""
+"""Most spans, with empty ones, of a pattern that defines only `allowed`: enough for any pattern up to N = 2048."""
 _ASKED_AT_ONCE = 2**20
-"""Pairs that a pattern is asked for at a time: what that takes is eight times as large as the answer, and more."""
+"""Pairs that are evaluated at once; the int64 arrays used for it take eight times as much as the booleans, or more."""
 
 
 class TooManySpans(ValueError):
-    """The keys of a query lie in too many pieces for a pattern that says only which pairs it allows."""
+    """A query's keys lie in too many separate runs for a pattern that defines only `allowed`."""
 
 
 @dataclass(frozen=True)
 class Spans:
-    """For every query, a few disjoint arithmetic progressions of keys.
+    """The keys of every query, as a few disjoint arithmetic progressions.
 
     Query i sees key j when, for one of the S spans of row i,
     `start[i, s] <= j < stop[i, s]` and `(j - start[i, s]) % step[i, s] == 0`.
@@ -40,16 +40,17 @@ class Spans:
 
     @classmethod
     def of(cls, n: int, *spans: tuple[npt.ArrayLike, npt.ArrayLike] | tuple[npt.ArrayLike, npt.ArrayLike, int]) -> Self:
-        """Spans of length n from `(start, stop)` or `(start, stop, step)`, each a scalar or an array `[N]`.
+        """Return spans of length n from `(start, stop)` or `(start, stop, step)`, each a scalar or an array `[N]`.
 
-        Bounds outside `0 .. n` are cut off without moving the progression. The spans of a row must be
-        disjoint: the counts are sums of lengths.
+        Bounds outside `0 .. n` are cut off without moving the progression. The spans of a row must be disjoint,
+        because `counts` adds their lengths.
         """
         starts, stops, steps = [], [], []
         for span in spans:
             step = span[2] if len(span) == 3 else 1
             start = np.broadcast_to(np.asarray(span[0], np.int64), (n,))
             stop = np.broadcast_to(np.asarray(span[1], np.int64), (n,))
+            # Move a negative start to the first member of the progression that is not negative.
             start = np.where(start < 0, start + -(start // step) * step, start)
             stop = np.minimum(stop, n)
             empty = stop <= start
@@ -60,13 +61,13 @@ class Spans:
 
     @classmethod
     def where(cls, n: int, allowed: Callable[[IntArray, IntArray], BoolArray]) -> Self:
-        """Spans of length n from `allowed(i, j)`, elementwise: one for every run of neighbouring keys of a row.
+        """Return spans of length n from the elementwise `allowed(i, j)`: one for every run of adjacent keys in a row.
 
-        Asks for all N^2 pairs, a million at a time, so that memory is that of the spans alone.
+        Evaluates all N^2 pairs, about a million at a time, so that only the spans take memory.
 
         Raises:
             TypeError: `allowed` does not return an array of bool of the shape of i and j.
-            TooManySpans: there would be more than `MOST_SPANS`.
+            TooManySpans: there would be more than `MOST_SPANS` spans.
         """
         height = max(1, _ASKED_AT_ONCE // n)
         found, most = [], 1
@@ -94,19 +95,20 @@ class Spans:
         return int(self.start.shape[0])
 
     def lengths(self) -> IntArray:
-        """Keys in each span, `[N, S]`."""
+        """Return the number of keys in each span, `[N, S]`."""
+        # The double negation rounds up: a progression that ends within a step still has that step's first key.
         return -((self.start - self.stop) // self.step)
 
     def counts(self) -> IntArray:
-        """Keys that each query sees, `[N]`."""
+        """Return the number of keys that each query sees, `[N]`."""
         return np.asarray(self.lengths().sum(axis=1))
 
     def pairs(self) -> int:
-        """Allowed (query, key) pairs of one head."""
+        """Return the number of allowed (query, key) pairs of one head."""
         return int(self.counts().sum())
 
     def allowed(self, i: npt.ArrayLike, j: npt.ArrayLike) -> BoolArray:
-        """Whether query i may see key j, elementwise over the broadcast of i and j."""
+        """Check whether query i may see key j, elementwise over the broadcast of i and j."""
         i, j = np.asarray(i), np.asarray(j)
         seen = np.zeros(np.broadcast_shapes(i.shape, j.shape), np.bool_)
         for s in range(self.start.shape[1]):
@@ -118,7 +120,7 @@ class Spans:
         return seen
 
     def mask(self) -> BoolArray:
-        """The whole pattern as a boolean matrix `[N, N]`, rows are queries. Quadratic: for small N, a byte a pair."""
+        """Return the whole pattern as a boolean matrix `[N, N]` of queries by keys, which takes a byte per pair."""
         seen, height = np.empty((self.n, self.n), np.bool_), max(1, _ASKED_AT_ONCE // self.n)
         for first in range(0, self.n, height):
             i = np.arange(first, min(first + height, self.n))
@@ -126,19 +128,19 @@ class Spans:
         return seen
 
     def causal(self) -> Self:
-        """The same spans without the keys after the query."""
+        """Return the same spans without the keys after the query."""
         stop = np.maximum(np.minimum(self.stop, np.arange(1, self.n + 1)[:, None]), self.start)
         return type(self)(self.start, stop, self.step)
 
     def layout(self, height: int, width: int) -> tuple[IntArray, IntArray]:
-        """The tiles of `height` queries by `width` keys that hold at least one allowed pair.
+        """Return the tiles of `height` queries by `width` keys that hold at least one allowed pair.
 
-        Returns the tiles' row and column numbers, sorted by row, then column. Takes time linear in
-        N S plus the tiles met row by row, never N^2.
+        The result is the tiles' row and column numbers, sorted by row, then column. Takes time linear in N S plus the
+        tiles that each row meets, never N^2.
         """
         rows = np.broadcast_to(np.arange(self.n)[:, None] // height, self.start.shape)
         last = self.start + (self.lengths() - 1) * self.step
-        # Spans are followed tile by tile where they meet tiles at equal distances, else key by key.
+        # A span that meets tiles at equal distances is followed tile by tile, any other key by key.
         even = (self.step <= width) | (self.step % width == 0)
         unit = np.where(even, 1, width)
         runs = np.stack(
@@ -150,6 +152,7 @@ class Spans:
                 unit,
             ]
         )
+        # A span that meets the same tiles as the one of the query before it adds nothing.
         fresh = self.stop > self.start
         fresh[1:] &= (runs[:, 1:] != runs[:, :-1]).any(axis=0) | ~fresh[:-1]
         columns = -(-self.n // width)
@@ -158,14 +161,14 @@ class Spans:
 
 
 def _batches(runs: IntArray) -> Iterator[IntArray]:
-    """Runs `row, first, last, step, unit` in batches that have a bounded number of members."""
+    """Yield runs `row, first, last, step, unit` in batches with a bounded number of members."""
     members = np.cumsum((runs[2] - runs[1]) // runs[3] + 1)
     cuts = np.searchsorted(members, np.arange(_BATCH, members.max(initial=0), _BATCH))
     yield from np.split(runs, np.unique(cuts), axis=1)
 
 
 def _tiles(runs: IntArray, columns: int) -> IntArray:
-    """The numbers `row * columns + column` of the tiles that some runs meet, sorted."""
+    """Return the sorted numbers `row * columns + column` of the tiles that some runs meet."""
     row, first, last, step, unit = runs
     length = (last - first) // step + 1
     members = _expand(first, length, np.repeat(step, length)) // np.repeat(unit, length)
@@ -173,7 +176,7 @@ def _tiles(runs: IntArray, columns: int) -> IntArray:
 
 
 def _distinct(numbers: IntArray) -> IntArray:
-    """The distinct numbers, sorted; several times as fast as NumPy's `unique`, which hashes them."""
+    """Return the distinct numbers, sorted; several times as fast as NumPy's `unique`, which hashes them."""
     ordered: IntArray = np.sort(numbers)
     fresh = np.ones(len(ordered), np.bool_)
     fresh[1:] = ordered[1:] != ordered[:-1]
@@ -181,20 +184,20 @@ def _distinct(numbers: IntArray) -> IntArray:
 
 
 def _expand(start: IntArray, length: IntArray, step: IntArray) -> IntArray:
-    """`start, start + step, ...` of each given length, one after another."""
+    """Return the progressions `start, start + step, ...` of each given length, one after another."""
     within = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
     return np.asarray(np.repeat(start, length) + within * step, np.int64)
 
 
 def _runs(seen: BoolArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Row, start and stop of every run of set cells of `seen`, row by row."""
+    """Return row, start and stop of every run of set cells of `seen`, row by row."""
     edges = np.diff(seen.astype(np.int8), axis=1, prepend=0, append=0)
     row, start = np.nonzero(edges == 1)
     return row, start, np.nonzero(edges == -1)[1]
 
 
 def _booleans(found: object, shape: tuple[int, int]) -> BoolArray:
-    """What a pattern's `allowed` returned, as an array of the whole shape."""
+    """Check what a pattern's `allowed` returned, and broadcast it to the whole shape."""
     array = np.asarray(found)
     if array.dtype != np.bool_ or array.shape not in (shape, (1, shape[1]), (shape[0], 1), ()):
         raise TypeError(
@@ -206,32 +209,32 @@ def _booleans(found: object, shape: tuple[int, int]) -> BoolArray:
 
 @dataclass(frozen=True)
 class Pattern(Parameters):
-    """Which keys each query may see at any length: the typed parameters of a variant.
+    """Parameters of a variant that is defined by the keys that each query may see.
 
-    A variant subclasses it as a frozen dataclass whose fields are made with `parameter`, and says which keys by
-    `spans(n)`, or by `allowed(i, j, n)` alone: shorter to write, and N^2 work before every first call at a length.
+    A variant subclasses it as a frozen dataclass whose fields are made with `parameter`, and defines either `spans(n)`
+    or `allowed(i, j, n)`. `allowed` alone is shorter to write, but takes N^2 work before the first call at a length.
 
     Raises:
         ValueError: a parameter is not of its type or outside its range.
     """
 
     def spans(self, n: int) -> Spans:
-        """The keys that each of n queries may see; every row holds at least one key."""
+        """Return the keys that each of n queries may see; every row holds at least one key."""
         if type(self).allowed is Pattern.allowed:
             raise NotImplementedError(f"{type(self).__name__}: expected spans(n) or allowed(i, j, n), found neither")
         return _asked(self, n)
 
     def allowed(self, i: IntArray, j: IntArray, n: int) -> BoolArray:
-        """Whether query i may see key j at length n, elementwise over the broadcast of i and j."""
+        """Check whether query i may see key j at length n, elementwise over the broadcast of i and j."""
         return self.spans(n).allowed(i, j)
 
 
 def forget() -> None:
-    """Let patterns that say only which pairs they allow be asked anew: what that takes belongs to the preparation."""
+    """Forget the spans of patterns that define only `allowed`, so that a timed preparation computes them again."""
     _asked.cache_clear()
 
 
 @lru_cache(maxsize=4)
 def _asked(pattern: Pattern, n: int) -> Spans:
-    """The spans of a pattern that says only which pairs it allows; a case needs them several times."""
+    """Compute the spans of a pattern that defines only `allowed`; cached because a case needs them several times."""
     return Spans.where(n, lambda i, j: pattern.allowed(i, j, n))

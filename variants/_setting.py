@@ -1,4 +1,4 @@
-"""The setting of a measurement: what two cases must share so that their times may be compared. Its shape, its work."""
+"""The setting of a measurement, its shape and its work. Times of two cases compare only if their settings are equal."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
@@ -7,10 +7,10 @@ from typing import Any, Literal, Self, get_args
 from attnbench.variants._parameters import axis
 
 Layout = Literal["bhnd", "bnhd"]
-"""The order in which the numbers of a tensor lie in memory, the last axis closest together."""
+"""The order of a tensor's axes in memory; the last axis is contiguous."""
 
 _MOST = 2**56
-"""Numbers of a tensor: what many of them take in bytes is still a 64-bit integer."""
+"""Most numbers of a tensor: the bytes of several such tensors still fit a 64-bit integer."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class Shape:
     `K = kv_heads`. Query head h reads key head `h // (H / K)` (grouped-query attention, Ainslie et al. 2023,
     arXiv 2305.13245, section 2); K = H is ordinary multi-head attention.
 
-    Whatever their layout, tensors are indexed `B H N D`. In `bhnd` they are contiguous; in `bnhd` each token's heads
-    lie together, as the projections of a layer leave them.
+    Tensors are indexed `B H N D` in either layout. In `bhnd` they are contiguous; in `bnhd` each token's heads lie
+    together, as the projections of a layer leave them.
 
     Raises:
-        ValueError: a size is below 1, a tensor is larger than any memory, `kv_heads` does not divide `heads`, or there
-            is no such layout.
+        ValueError: a size is below 1, a tensor is larger than any memory, `kv_heads` does not divide `heads`, or the
+            layout does not exist.
     """
 
     batch: int = axis("B, the sequences in a batch.", maximum=2**16, usual=1)
@@ -53,11 +53,11 @@ class Shape:
 
     @classmethod
     def of(cls, axes: Mapping[str, Any]) -> Self:
-        """The shape of these sizes; what else `axes` holds is ignored, and sizes with a default may be missing."""
+        """Return the shape with the sizes in `axes`; other entries are ignored, sizes with a default may be missing."""
         return cls(**{each.name: axes[each.name] for each in fields(cls) if each.name in axes})
 
     def at(self, seq_len: int) -> "Shape":
-        """The same shape at another length."""
+        """Return the same shape at another length."""
         return replace(self, seq_len=seq_len)
 
 
@@ -67,14 +67,14 @@ Direction = Literal["forward", "backward", "training"]
 """`forward` without gradients; `backward` alone; `training` is forward and backward."""
 Threads = Literal["auto"] | int
 Level = Literal["attention"]
-"""What is measured around a mechanism: `attention` alone, from queries, keys and values to outputs."""
+"""What is measured: `attention` is the mechanism alone, from queries, keys and values to outputs."""
 
 MOST_THREADS = 4096
 
 
 @dataclass(frozen=True)
 class Named:
-    """A name with its parameters: a mechanism as a case holds it. Pairs are tuples."""
+    """A mechanism's name with its parameters, as a case holds it; pairs are tuples."""
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -87,11 +87,11 @@ class Named:
 class Setting:
     """Shape, dtype, device, direction, CPU threads and level of a call.
 
-    A field that was added after the first version has a default, and is in no case's key while it has that value: so
-    the cases of older runs keep their keys.
+    A field that was added after the first version has a default. A case's key leaves it out while it has its default,
+    so the cases of older runs keep their keys.
 
     Raises:
-        ValueError: a value is none that a setting can have.
+        ValueError: the number of threads is out of range.
     """
 
     device: Device = axis("Where to compute.", usual="cpu")
@@ -112,17 +112,17 @@ class Setting:
             raise ValueError(f"threads: expected an integer from 1 to {MOST_THREADS}, found {self.threads}")
 
     def at(self, seq_len: int) -> "Setting":
-        """The same setting at another length."""
+        """Return the same setting at another length."""
         return replace(self, shape=self.shape.at(seq_len))
 
     def flat(self) -> dict[str, Any]:
-        """Every axis by its name, those of the shape among them: the columns of a table."""
+        """Return every axis by its name, with those of the shape: the columns of a table."""
         mine = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: value for each, found in mine.items() for name, value in _axes(each, found).items()}
 
     @classmethod
     def of(cls, axes: Mapping[str, Any]) -> "Setting":
-        """The setting that `flat` wrote; what else `axes` holds is ignored, and axes with a default may be missing."""
+        """Return the setting of a `flat` result; other entries are ignored, axes with a default may be missing."""
         told = {each.name: axes[each.name] for each in fields(cls) if each.name in axes and each.name != "shape"}
         return cls(shape=Shape.of(axes), **told)
 
@@ -141,7 +141,7 @@ AXES: tuple[str, ...] = tuple(
 DEFAULTS: Mapping[str, Any] = {
     each.name: each.default for each in (*fields(Shape), *fields(Setting)) if each.default is not MISSING
 }
-"""The value of each axis that was added later: a case that has it is named and keyed as before."""
+"""The default of each axis that was added later; a case with the default has the same name and key as before."""
 
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 DEVICES: tuple[Device, ...] = get_args(Device)
@@ -149,25 +149,25 @@ DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 
 FLOPS_PER_PAIR = {"forward": 4, "backward": 8, "training": 12}
-"""FLOPs for each allowed pair of query and key, in multiples of the head width, by direction.
+"""FLOPs for each allowed pair of query and key by direction, in multiples of the head width.
 
-Two matrix products forward and four backward, each with a multiplication and an addition.
+There are two matrix products forward and four backward, each with a multiplication and an addition.
 """
 
 
 @dataclass(frozen=True)
 class Work:
-    """The work of one call in the setting's direction, over batch and heads."""
+    """Work of one call in the setting's direction, over batch and heads."""
 
     flops: int
     allowed_pairs: int | None = None
-    """Pairs of query and key; None for a mechanism that is no pattern."""
+    """Allowed pairs of query and key; None for a mechanism that is not a pattern."""
 
 
 def of_products(flops: int, direction: str, fixed_flops: int = 0) -> Work:
-    """The work of matrix products from their FLOPs forward: backward there are two for each of them.
+    """Return the work of matrix products from their forward FLOPs; backward has two products for each.
 
-    `fixed_flops` are those of products with something that has no gradient: backward there is one for each of them.
+    `fixed_flops` are those of products with a factor that has no gradient; backward has one product for each.
     """
     forward, backward = direction != "backward", direction != "forward"
     return Work(flops * (forward + 2 * backward) + fixed_flops * (forward + backward))

@@ -1,4 +1,4 @@
-"""A named attention mechanism, found by the name of its file."""
+"""Variants: named attention mechanisms, each found by the name of its file."""
 
 import importlib.util
 import inspect
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from attnbench.variants.kernels import Program
 
 Weights: TypeAlias = "tuple[Tensor, ...]"
-"""What a mechanism has beside its inputs: learned where an `nn.Parameter`, else fixed."""
+"""Weights of a mechanism, besides its inputs: an `nn.Parameter` is learned, other tensors are fixed."""
 OWN = "own"
 """The implementation name of a variant that brings its own `build`."""
 _TAKEN_BEFORE = 4
-"""Arguments of a `build` of version 0.1."""
+"""Number of arguments of a `build` of version 0.1."""
 
 
 class VariantError(TypeError):
-    """A file is no variant: what was expected and found, and the name in the file that this is about."""
+    """A file is not a variant; `name` is the name in the file that the error is about."""
 
     def __init__(self, text: str, name: str = "VARIANT") -> None:
         super().__init__(text)
@@ -38,23 +38,24 @@ class VariantError(TypeError):
 class Variant:
     """An attention mechanism as its file declares it.
 
-    `parameters` is the class of its parameters. Where that is a `Pattern`, everything else follows from its spans.
-    `implementation` is the one used where a suite names none: a fixed preference, never a measured choice.
+    `parameters` is the class of its parameters. If that is a `Pattern`, everything else follows from its spans.
+    `implementation` is used if a suite names none: a fixed preference, not a measured choice.
 
-    A pattern may bring its own program, called `own` in suites: `build(pattern, setting)`, as in
-    `attnbench.variants.kernels`. Where it cannot compute a case it raises NotImplementedError, which says why. What is
-    not softmax attention over a pattern's keys also brings a `reference(pattern, q, k, v, rows)`: slow and obvious, the
-    outputs `B H R D` of the queries at `rows` `[R]`, in the dtype of its inputs `B H N D` and `B K N D`. Then this is
-    the oracle, `own` is the only implementation, and the pattern just says which keys a query depends on.
+    A pattern may have its own program, called `own` in suites: `build(pattern, setting)`, as in
+    `attnbench.variants.kernels`. It raises NotImplementedError with the reason if it cannot compute a case. A mechanism
+    that is not softmax attention over a pattern's keys also needs a slow and obvious
+    `reference(pattern, q, k, v, rows)`. It returns the outputs `B H R D` of the queries at `rows` `[R]`, in the dtype
+    of its inputs `B H N D` and `B K N D`. The reference is then the oracle, `own` is the only implementation, and the
+    pattern only says which keys a query depends on.
 
-    A mechanism that is no pattern says all of it itself, and `own` is its only implementation:
+    A mechanism that is not a pattern defines everything itself, and `own` is its only implementation:
 
-    - `weights(parameters, setting, generator)`, where it has any: tensors in float32 on the CPU, drawn from a torch
-      generator. An `nn.Parameter` among them is learned: its gradient is computed and proved beside those of q, k, v.
-    - `reference(parameters, q, k, v, rows, weights)`: as that of a pattern, with the weights.
-    - `options(parameters, q, k, v, rows, weights)`, where it chooses by content: the scores `B H R ... C` of the C
-      options that the queries at `rows` have, -inf for one that is forbidden, and how many of the largest are chosen.
-      The program then says what it chose, and `reference` takes that as its last argument.
+    - `weights(parameters, setting, generator)`, if it has any: tensors in float32 on the CPU, drawn from a torch
+      generator. An `nn.Parameter` among them is learned: its gradient is computed and checked like those of q, k, v.
+    - `reference(parameters, q, k, v, rows, weights)`: as for a pattern, with the weights.
+    - `options(parameters, q, k, v, rows, weights)`, if it chooses by content: the scores `B H R ... C` of the C options
+      of the queries at `rows`, -inf for a forbidden one, and how many of the largest are chosen. The program then
+      returns what it chose, and `reference` takes that as its last argument.
     - `work(parameters, setting)`: the FLOPs of one call in the setting's direction, from its formula.
     - `build(parameters, setting, weights)`: the program; its weights have the dtype and the device of the setting.
     """
@@ -65,21 +66,21 @@ class Variant:
     build: "Callable[..., Program] | None" = None
     reference: "Callable[..., Tensor] | None" = None
     examples: tuple[Mapping[str, Any], ...] = field(default=({},), hash=False)
-    """Parameters to draw it with, the first of them, and to try it with; others have their defaults."""
+    """Parameters with which to test it, the first also to draw it; those that are not named have their defaults."""
     weights: "Callable[..., Weights] | None" = None
     work: "Callable[..., Work] | None" = None
     options: "Callable[..., tuple[Tensor, int]] | None" = None
 
     @property
     def is_pattern(self) -> bool:
-        """Whether a pattern says what it computes, or what it depends on."""
+        """Whether its parameters are a pattern."""
         return issubclass(self.parameters, Pattern)
 
     def program(self, parameters: Parameters, setting: Setting, weights: "Weights" = ()) -> "Program":
-        """What `build` makes, also where it takes `(pattern, shape, dtype, device)`, as in version 0.1.
+        """Return what `build` makes, also for a `build(pattern, shape, dtype, device)` of version 0.1.
 
         Raises:
-            TypeError: the variant brings no `build`.
+            TypeError: the variant has no `build`.
         """
         if self.build is None:
             raise TypeError("the variant brings no build of its own")
@@ -90,10 +91,10 @@ class Variant:
         return self.build(parameters, setting)
 
     def flops(self, parameters: Parameters, setting: Setting) -> int:
-        """The FLOPs of one call of a mechanism that is no pattern, as its `work` says.
+        """Return the FLOPs of one call of a mechanism that is not a pattern, from its `work`.
 
         Raises:
-            TypeError: it says something else.
+            TypeError: `work` does not return a `Work` with a valid number of FLOPs.
         """
         told = self.work(parameters, setting) if self.work else None
         if isinstance(told, Work) and type(told.flops) is int and told.flops >= 0:
@@ -101,17 +102,17 @@ class Variant:
         raise TypeError(f"work: expected Work(flops) with an integer of at least 0, found {told!r:.80}")
 
     def implementations(self, generic: Iterable[str]) -> list[str]:
-        """What computes it, of those that are generic over patterns and its own."""
+        """Return the names of its implementations: the `generic` ones, unless it has a reference, and `own`."""
         return [*(() if self.reference else generic), *([OWN] if self.build else ())]
 
 
 def names() -> list[str]:
-    """The names of all variants: the modules of this package, and of folders added with `extend`."""
+    """Return the names of all variants: the modules of this package and of folders added with `extend`."""
     return sorted(name for name, is_package in _modules().items() if not is_package and not name.startswith("_"))
 
 
 def load(name: str) -> Variant:
-    """The variant called `name`.
+    """Return the variant called `name`.
 
     Raises:
         KeyError: there is no such variant.
@@ -130,13 +131,13 @@ def load(name: str) -> Variant:
 
 
 def describe(name: str) -> str:
-    """The docstring of the variant's file: formula, source, how its keys are counted, cost."""
+    """Return the docstring of the variant's file: formula, source, how its keys are counted, cost."""
     load(name)
     return (importlib.import_module(f"attnbench.variants.{name}").__doc__ or "").strip()
 
 
 def file(name: str) -> Path:
-    """The file of the variant called `name`, which need not be sound.
+    """Return the file of the variant called `name`; the file need not be valid.
 
     Raises:
         KeyError: there is no such variant.
@@ -148,10 +149,10 @@ def file(name: str) -> Path:
 
 
 def extend(folder: Path) -> None:
-    """Find the one-file variants of `folder` too. Files that begin with `_` are none, but theirs to import.
+    """Add the one-file variants of `folder`. Files that begin with `_` are not variants; variants may import them.
 
     Raises:
-        ValueError: `folder` is no folder, or one of its files has a name that is taken, or that is none.
+        ValueError: `folder` is not a folder, or one of its files has a name that is taken or is not an identifier.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: expected a folder of variants, found none")
@@ -169,5 +170,5 @@ def extend(folder: Path) -> None:
 
 
 def _modules() -> dict[str, bool]:
-    """The modules that there are, and whether each is a package."""
+    """Return the names of all modules, and whether each is a package."""
     return {module.name: module.ispkg for module in pkgutil.iter_modules(attnbench.variants.__path__)}

@@ -30,7 +30,7 @@ class BigBird(Pattern):
     causal: bool = parameter("hide the keys after the query", default=False)
 
     def spans(self, n: int) -> Spans:
-        """A span for the leading globals, the window, the trailing globals and each random block."""
+        """Return one span for the leading globals, the window, the trailing globals and each random block."""
         rows = -(-n // self.block)
         leading = min((self.globals + 1) // 2, rows)
         trailing = max(rows - self.globals // 2, leading)
@@ -52,14 +52,14 @@ class BigBird(Pattern):
         return spans.causal() if self.causal else spans
 
     def _drawn(self, rows: int, leading: int, trailing: int) -> IntArray:
-        """The random blocks `[rows, R]` of each row of blocks, R at most `random`; -1 where there are no more."""
+        """Draw the random blocks `[rows, R]` of each row of blocks, R at most `random`; -1 marks a missing one."""
         drawn = np.full((rows, min(self.random, trailing - leading)), -1, np.int64)
         for r in range(leading, trailing):
             low, high = max(r - self.window // 2, leading), min(r + self.window // 2 + 1, trailing)
             unseen = trailing - leading - (high - low)
             seen = [*range(low, high)]
             for draw in range(min(self.random, unseen)):
-                # One of the unseen blocks left, by its place among them: all are equally likely, none is tried twice.
+                # Draw a place among the unseen blocks, then skip the seen ones before it, so that no draw is rejected.
                 place = leading + _mix(self.seed, r, draw) % (unseen - draw)
                 before = bisect_right(range(len(seen)), place, key=lambda i: seen[i] - i)
                 drawn[r, draw] = place + before
@@ -68,7 +68,7 @@ class BigBird(Pattern):
 
 
 def _mix(*words: int) -> int:
-    """A 64-bit hash of the words: SplitMix64 (Steele et al. 2014) applied to each in turn."""
+    """Return a 64-bit hash of the words: SplitMix64 (Steele et al. 2014) applied to each in turn."""
     bits = 2**64 - 1
     state = 0
     for word in words:

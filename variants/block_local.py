@@ -23,7 +23,7 @@ class BlockLocal(Pattern):
     causal: bool = parameter("hide the keys after the query", default=False)
 
     def spans(self, n: int) -> Spans:
-        """One span a row."""
+        """Return one span for each query."""
         start = np.arange(n) // self.block * self.block
         spans = Spans.of(n, (start, start + self.block))
         return spans.causal() if self.causal else spans

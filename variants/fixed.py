@@ -26,7 +26,7 @@ class Fixed(Pattern):
     causal: bool = parameter("hide the keys after the query", default=True)
 
     def spans(self, n: int) -> Spans:
-        """One span for the own block, and one for each place in a block that is a summary key."""
+        """Return one span for the query's own block, and one for each place in a block that holds a summary key."""
         if self.summary >= self.block:
             return Spans.of(n, (0, n)).causal() if self.causal else Spans.of(n, (0, n))
         first = np.arange(n) // self.block * self.block
@@ -34,7 +34,7 @@ class Fixed(Pattern):
         places = range(min(plain, n), min(self.block, n))
         if self.causal:
             return Spans.of(n, (first, first + self.block), *((place, first, self.block) for place in places)).causal()
-        # The own block's summary keys are among those of all blocks, which every query sees.
+        # The first span leaves out the own block's summary keys: the other spans hold those of every block.
         return Spans.of(n, (first, first + plain), *((place, n, self.block) for place in places))
 
 

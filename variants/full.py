@@ -20,7 +20,7 @@ class Full(Pattern):
     causal: bool = parameter("hide the keys after the query", default=False)
 
     def spans(self, n: int) -> Spans:
-        """One span a row."""
+        """Return one span for each query."""
         spans = Spans.of(n, (0, n))
         return spans.causal() if self.causal else spans
 

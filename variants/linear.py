@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Linear(Parameters):
-    """It has no parameters."""
+    """Linear attention has no parameters."""
 
 
 def reference(parameters: Linear, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor", weights: Weights) -> "Tensor":
-    """The formula, pair by pair: outputs `B H R D` of the queries at `rows`."""
+    """Compute the formula pair by pair; return the outputs `B H R D` of the queries at `rows`."""
     del parameters, weights
     from torch.nn.functional import elu
 
@@ -33,7 +33,7 @@ def reference(parameters: Linear, q: "Tensor", k: "Tensor", v: "Tensor", rows: "
 
 
 def work(parameters: Linear, setting: Setting) -> Work:
-    """Two products with a `D x D` matrix for each query and each key, and one with their sums."""
+    """Count the sums of each key's `D x D` products, each query's product with them, and its normalisation."""
     del parameters
     shape = setting.shape
     queries, keys = (shape.batch * heads * shape.seq_len for heads in (shape.heads, shape.kv_heads))
@@ -41,7 +41,7 @@ def work(parameters: Linear, setting: Setting) -> Work:
 
 
 def build(parameters: Linear, setting: Setting, weights: Weights) -> Program:
-    """Nothing to prepare."""
+    """Prepare nothing."""
     del parameters, weights
     from torch.nn.functional import elu
 
@@ -51,7 +51,7 @@ def build(parameters: Linear, setting: Setting, weights: Weights) -> Program:
     shared = (shape.batch, shape.kv_heads, -1, shape.head_dim)
 
     def attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
-        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         q, k = elu(q).reshape(shared) + 1, elu(k) + 1
         summed, total = k.transpose(-2, -1) @ v, k.sum(dim=-2).unsqueeze(-1)
         return (q @ summed / (q @ total)).view(shape.batch, shape.heads, shape.seq_len, shape.head_dim)

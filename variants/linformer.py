@@ -27,7 +27,7 @@ class Linformer(Parameters):
 
 
 def weights(parameters: Linformer, setting: Setting, generator: "Generator") -> Weights:
-    """E and F `[k, N]`, both learned."""
+    """Draw E and F `[k, N]`, both learned."""
     import torch
 
     size = parameters.projected, setting.shape.seq_len
@@ -38,7 +38,7 @@ def weights(parameters: Linformer, setting: Setting, generator: "Generator") -> 
 def reference(
     parameters: Linformer, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor", weights: Weights
 ) -> "Tensor":
-    """The formula: outputs `B H R D` of the queries at `rows`."""
+    """Compute the formula; return the outputs `B H R D` of the queries at `rows`."""
     del parameters
     e, f = weights
     k, v = (each.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for each in (e @ k, f @ v))
@@ -46,14 +46,14 @@ def reference(
 
 
 def work(parameters: Linformer, setting: Setting) -> Work:
-    """Two projections along the sequence, and attention of N queries over `projected` keys."""
+    """Count two projections along the sequence, and attention of N queries over `projected` keys."""
     shape = setting.shape
     each = 4 * shape.batch * shape.seq_len * parameters.projected * shape.head_dim
     return of_products(each * (shape.kv_heads + shape.heads), setting.direction)
 
 
 def build(parameters: Linformer, setting: Setting, weights: Weights) -> Program:
-    """Nothing to prepare."""
+    """Prepare nothing."""
     del parameters
     from torch.nn.functional import scaled_dot_product_attention
 
@@ -61,7 +61,7 @@ def build(parameters: Linformer, setting: Setting, weights: Weights) -> Program:
     enable_gqa = setting.shape.kv_heads != setting.shape.heads
 
     def attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
-        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         return scaled_dot_product_attention(q, e @ k, f @ v, enable_gqa=enable_gqa)
 
     return Program(attend)

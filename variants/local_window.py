@@ -30,7 +30,7 @@ class LocalWindow(Pattern):
     causal: bool = parameter("end the window at the query", default=False)
 
     def spans(self, n: int) -> Spans:
-        """One span a row; under `slide` a window stays within its residue class modulo `dilation`."""
+        """Return one span for each query; with `slide` a window stays in its residue class modulo `dilation`."""
         i = np.arange(n)
         d = self.dilation
         if self.causal:
@@ -45,7 +45,7 @@ class LocalWindow(Pattern):
         return Spans.of(n, (start, start + (self.window - 1) * d + 1, d))
 
     def unsupported(self, n: int) -> str | None:
-        """A sliding window must fit into the sequence, and cannot be causal."""
+        """Refuse a sliding window that is causal or does not fit into the sequence."""
         if self.edges == "slide" and self.causal:
             return "a causal window cannot slide inward; use edges: clip"
         if self.edges == "slide" and self.dilation * self.window > n:

@@ -37,7 +37,7 @@ class LocalWindow2d(Pattern):
     causal: bool = parameter("hide the keys after the query, row by row", default=False)
 
     def spans(self, n: int) -> Spans:
-        """A span for each row of the window: the product of a window down the grid and one across it."""
+        """Return one span for each row of the window: the product of a window down the grid and one across it."""
         height, width = self._sides(n)
         down, across = (
             LocalWindow(window, dilation, self.edges).spans(side)
@@ -56,7 +56,7 @@ class LocalWindow2d(Pattern):
         return spans.causal() if self.causal else spans
 
     def unsupported(self, n: int) -> str | None:
-        """The tokens must fill the grid, and a sliding window must fit into it; that cannot be causal."""
+        """Refuse tokens that do not fill the grid, and a sliding window that is causal or does not fit into it."""
         if self.grid is None and isqrt(n) ** 2 != n:
             return f"a square grid needs a square number of tokens, found seq_len = {n}; give grid: [rows, columns]"
         height, width = self._sides(n)
@@ -70,14 +70,15 @@ class LocalWindow2d(Pattern):
         return None
 
     def near(self, n: int) -> tuple[Self, int]:
-        """A square of about n tokens; for a given grid one more row, so that rows are not taken for columns."""
+        """Return a square of about n tokens; if `grid` is given, with one row more than columns."""
+        # On a square grid a pattern that swaps rows and columns would look right.
         side = isqrt(n)
         if self.grid is None:
             return self, side * side
         return replace(self, grid=(side + 1, side)), (side + 1) * side
 
     def _sides(self, n: int) -> tuple[int, int]:
-        """Rows and columns of a grid of n tokens."""
+        """Return the rows and columns of a grid of n tokens."""
         return self.grid or (isqrt(n), isqrt(n))
 
 

@@ -24,7 +24,7 @@ class Longformer(Pattern):
     causal: bool = parameter("hide the keys after the query", default=False)
 
     def spans(self, n: int) -> Spans:
-        """Two spans a row: the global keys, then the rest of the window; one for a global token."""
+        """Return two spans for each query, the global keys and the rest of the window, or one for a global token."""
         i = np.arange(n)
         g, reach = self.globals, (self.window - 1) // 2
         is_global = i < g

@@ -28,20 +28,20 @@ class Nystromformer(Parameters):
     steps: int = parameter("iterations of the pseudoinverse", default=6, minimum=1)
 
     def unsupported(self, n: int) -> str | None:
-        """Segments must be equally long."""
+        """Refuse lengths that do not split into equal segments."""
         if n % self.landmarks == 0:
             return None
         return f"segments of equal length need seq_len as a multiple of landmarks, found {n} and {self.landmarks}"
 
     def near(self, n: int) -> tuple[Self, int]:
-        """A multiple of the landmarks that is about n."""
+        """Return a multiple of the landmarks near n."""
         return self, max(1, n // self.landmarks) * self.landmarks
 
 
 def reference(
     parameters: Nystromformer, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor", weights: Weights
 ) -> "Tensor":
-    """The formula, from the left: outputs `B H R D` of the queries at `rows`."""
+    """Multiply the formula out from the left; return the outputs `B H R D` of the queries at `rows`."""
     del weights
     k, v = (each.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for each in (k, v))
     few_q, few_k = (_means(each, parameters.landmarks) for each in (q, k))
@@ -50,7 +50,7 @@ def reference(
 
 
 def work(parameters: Nystromformer, setting: Setting) -> Work:
-    """Scores of all with the landmarks on either side, the pseudoinverse, and the products of the three with V."""
+    """Count the scores of both sides with the landmarks, the pseudoinverse, and the products of the three with V."""
     shape, m = setting.shape, parameters.landmarks
     tall = 2 * shape.seq_len * m * (4 * shape.head_dim)
     square = 2 * m * m * (2 * shape.head_dim) + parameters.steps * 4 * 2 * m**3
@@ -58,34 +58,34 @@ def work(parameters: Nystromformer, setting: Setting) -> Work:
 
 
 def build(parameters: Nystromformer, setting: Setting, weights: Weights) -> Program:
-    """Nothing to prepare."""
+    """Prepare nothing."""
     del weights
     repeats = setting.shape.heads // setting.shape.kv_heads
 
     def attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
-        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         if repeats > 1:
             k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
         few_q, few_k = _means(q, parameters.landmarks), _means(k, parameters.landmarks)
         inverse = _pseudoinverse(_softmax(few_q, few_k), parameters.steps)
-        # From the right: what is left is then as narrow as a head.
+        # Multiply from the right: every intermediate result is then only as wide as a head.
         return _softmax(q, few_k) @ (inverse @ (_softmax(few_q, k) @ v))
 
     return Program(attend)
 
 
 def _means(x: "Tensor", many: int) -> "Tensor":
-    """The means of `many` segments of `B H N D`."""
+    """Return the means of `many` segments of `B H N D`."""
     return x.reshape(*x.shape[:2], many, -1, x.shape[-1]).mean(dim=3)
 
 
 def _softmax(q: "Tensor", k: "Tensor") -> "Tensor":
-    """Attention weights of queries over keys."""
+    """Return the attention weights of queries over keys."""
     return (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(dim=-1)
 
 
 def _pseudoinverse(a: "Tensor", steps: int) -> "Tensor":
-    """An iterated pseudoinverse of `B H m m`."""
+    """Return an iterated pseudoinverse of `B H m m`."""
     import torch
 
     identity = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)

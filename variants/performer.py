@@ -24,13 +24,13 @@ _EPS = 1e-4
 
 @dataclass(frozen=True)
 class Performer(Parameters):
-    """The weight of a pair is a product of `features` random features."""
+    """The weight of a pair is a dot product of `features` random features."""
 
     features: int = parameter("random features", default=256, minimum=1)
 
 
 def weights(parameters: Performer, setting: Setting, generator: "Generator") -> Weights:
-    """W `[m, D]`: blocks of orthogonal rows, each as long as a Gaussian row; not learned."""
+    """Draw W `[m, D]`: blocks of orthogonal rows, each as long as a Gaussian row; not learned."""
     import torch
 
     d, m = setting.shape.head_dim, parameters.features
@@ -42,7 +42,7 @@ def weights(parameters: Performer, setting: Setting, generator: "Generator") -> 
 def reference(
     parameters: Performer, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor", weights: Weights
 ) -> "Tensor":
-    """The formula, pair by pair: outputs `B H R D` of the queries at `rows`."""
+    """Compute the formula pair by pair; return the outputs `B H R D` of the queries at `rows`."""
     del parameters
     k, v = (each.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for each in (k, v))
     (w,) = weights
@@ -51,7 +51,7 @@ def reference(
 
 
 def work(parameters: Performer, setting: Setting) -> Work:
-    """The features of queries and keys, their sums with the values, and the queries' shares of these."""
+    """Count the features of queries and keys, the sums of keys and values, and the queries' products with them."""
     shape = setting.shape
     queries, keys = (shape.batch * heads * shape.seq_len for heads in (shape.heads, shape.kv_heads))
     features = 2 * parameters.features * shape.head_dim * (queries + keys)
@@ -59,7 +59,7 @@ def work(parameters: Performer, setting: Setting) -> Work:
 
 
 def build(parameters: Performer, setting: Setting, weights: Weights) -> Program:
-    """Nothing to prepare."""
+    """Prepare nothing."""
     del parameters
     if setting.dtype == "float16":
         raise NotImplementedError("sums over all keys overflow in float16")
@@ -67,7 +67,7 @@ def build(parameters: Performer, setting: Setting, weights: Weights) -> Program:
     shape = setting.shape
 
     def attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
-        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         q, k = _features(q, w, (-1,)), _features(k, w, (-2, -1))
         q = q.reshape(shape.batch, shape.kv_heads, -1, q.shape[-1])
         summed, total = k.transpose(-2, -1) @ v, k.sum(dim=-2).unsqueeze(-1)
@@ -77,7 +77,7 @@ def build(parameters: Performer, setting: Setting, weights: Weights) -> Program:
 
 
 def _features(x: "Tensor", w: "Tensor", over: tuple[int, ...]) -> "Tensor":
-    """Features `B H N m` of vectors `B H N D`; the largest exponent over the dimensions `over` becomes 0."""
+    """Return features `B H N m` of vectors `B H N D`; the largest exponent over the dimensions `over` becomes 0."""
     x = x / math.sqrt(math.sqrt(x.shape[-1]))
     exponents = x @ w.transpose(0, 1)
     largest = exponents.detach().amax(dim=over, keepdim=True)

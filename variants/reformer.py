@@ -32,7 +32,7 @@ class Reformer(Parameters):
 
 
 def weights(parameters: Reformer, setting: Setting, generator: "Generator") -> Weights:
-    """R `[rounds, D, rotations]`, standard normal; not learned."""
+    """Draw R `[rounds, D, rotations]`, standard normal; not learned."""
     import torch
 
     return (torch.randn(parameters.rounds, setting.shape.head_dim, parameters.rotations, generator=generator),)
@@ -41,7 +41,7 @@ def weights(parameters: Reformer, setting: Setting, generator: "Generator") -> W
 def options(
     parameters: Reformer, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor", weights: Weights
 ) -> "tuple[Tensor, int]":
-    """How near queries are to each bucket, `B H R rounds buckets`; of each round one bucket is chosen."""
+    """Return how near queries are to each bucket, `B H R rounds buckets`; each round chooses one bucket."""
     del parameters, k, v
     import torch
 
@@ -52,7 +52,10 @@ def options(
 def reference(
     parameters: Reformer, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor", weights: Weights, choice: "Tensor"
 ) -> "Tensor":
-    """The formula, with the buckets in `choice` `B H N rounds 1`: outputs `B H R D` of the queries at `rows`."""
+    """Compute the formula with the buckets in `choice` `B H N rounds 1`.
+
+    Return the outputs `B H R D` of the queries at `rows`.
+    """
     del k, weights
     import torch
 
@@ -72,7 +75,7 @@ def reference(
 
 
 def work(parameters: Reformer, setting: Setting) -> Work:
-    """The products of every query with two chunks of keys and values, and forward those of its hashes."""
+    """Count every query's products with two chunks of keys and values, and in the forward those of its hashes."""
     shape = setting.shape
     each = 2 * shape.batch * shape.heads * shape.seq_len * shape.head_dim * parameters.rounds
     attended = of_products(2 * each * min(2 * parameters.chunk, shape.seq_len), setting.direction)
@@ -80,7 +83,7 @@ def work(parameters: Reformer, setting: Setting) -> Work:
 
 
 def build(parameters: Reformer, setting: Setting, weights: Weights) -> Program:
-    """A mask of the keys that a chunk sees."""
+    """Prepare a mask of the keys that a chunk sees."""
     import torch
     from torch.nn.functional import normalize, pad
 
@@ -93,7 +96,7 @@ def build(parameters: Reformer, setting: Setting, weights: Weights) -> Program:
     mask = (seen < n) & ((seen != places[..., None]) | (n == 1))
 
     def choose(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
-        """The buckets `B H N rounds 1` of queries."""
+        """Return the buckets `B H N rounds 1` of queries."""
         del k, v
         with torch.no_grad():
             turned = torch.einsum("bhnd,rdc->bhnrc", q, weights[0])
@@ -101,11 +104,11 @@ def build(parameters: Reformer, setting: Setting, weights: Weights) -> Program:
             return buckets
 
     def attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
-        """Queries `B H N D` and values `B K N D` to outputs `B H N D`; keys are ignored."""
+        """Map queries `B H N D` and values `B K N D` to outputs `B H N D`; keys are ignored."""
         order = choose(q, k, v)[..., 0].transpose(2, 3).argsort(dim=-1, stable=True)[..., None]
 
         def chunks(x: "Tensor") -> "Tensor":
-            """`B H N D` to `B H rounds chunks chunk D`, sorted."""
+            """Sort `B H N D` by bucket and cut it into `B H rounds chunks chunk D`."""
             every = x.unsqueeze(2).expand(-1, -1, parameters.rounds, -1, -1)
             ordered = every.gather(3, order.expand(-1, -1, -1, -1, x.shape[-1]))
             return pad(ordered, (0, 0, 0, missing)).view(*ordered.shape[:3], many, chunk, x.shape[-1])
@@ -116,7 +119,7 @@ def build(parameters: Reformer, setting: Setting, weights: Weights) -> Program:
         total = scores.logsumexp(dim=-1, keepdim=True)
         outs = (scores - total).exp() @ with_previous(values, 3)
         place = order.argsort(dim=3)
-        # In the order of positions again, then over all rounds.
+        # Put the outputs back in the order of positions, then weight the rounds by their totals.
         outs, total = (each.flatten(3, 4)[:, :, :, :n] for each in (outs, total))
         share = total.gather(3, place).softmax(dim=2)
         return (share * outs.gather(3, place.expand(-1, -1, -1, -1, v.shape[-1]))).sum(dim=2)
@@ -125,7 +128,7 @@ def build(parameters: Reformer, setting: Setting, weights: Weights) -> Program:
 
 
 def with_previous(chunks: "Tensor", at: int) -> "Tensor":
-    """Chunks, numbered along the dimension `at`, each with the one before after it; of one alone, that one."""
+    """Append to each chunk along dimension `at` the chunk before it; a single chunk stays as it is."""
     import torch
 
     return chunks if chunks.shape[at] == 1 else torch.cat([chunks, chunks.roll(1, at)], dim=at + 1)

@@ -24,7 +24,7 @@ class Strided(Pattern):
     causal: bool = parameter("hide the keys after the query", default=True)
 
     def spans(self, n: int) -> Spans:
-        """Three spans a row: the neighbours before and after the query, and its residue class modulo `stride`."""
+        """Return three spans for each query: its neighbours before and after, and its residue class modulo `stride`."""
         i = np.arange(n)
         spans = Spans.of(n, (i - self.stride + 1, i), (i + 1, i + self.stride), (i % self.stride, n, self.stride))
         return spans.causal() if self.causal else spans

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _MOST_SCORES = 2**22
-"""Scores that are computed at once to choose from."""
+"""Most scores that are computed at once for the choice, which bounds its memory."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TopK(Parameters):
 def options(
     parameters: TopK, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor", weights: Weights
 ) -> "tuple[Tensor, int]":
-    """The scores `B H R N` of all keys, and how many keys are chosen."""
+    """Return the scores `B H R N` of all keys, and how many keys are chosen."""
     del v, weights
     k = k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)
     return q[:, :, rows] @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]), min(parameters.keys, k.shape[2])
@@ -42,7 +42,7 @@ def options(
 def reference(
     parameters: TopK, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor", weights: Weights, choice: "Tensor"
 ) -> "Tensor":
-    """The formula over the keys in `choice` `B H N k`: outputs `B H R D` of the queries at `rows`."""
+    """Compute the formula over the keys in `choice` `B H N k`; return outputs `B H R D` of the queries at `rows`."""
     import torch
 
     scores, _ = options(parameters, q, k, v, rows, weights)
@@ -52,7 +52,7 @@ def reference(
 
 
 def work(parameters: TopK, setting: Setting) -> Work:
-    """One product for all scores, one for the values of chosen keys, and four backward over these."""
+    """Count one product for all scores, one for the values of chosen keys, and four backward over chosen keys."""
     shape = setting.shape
     each = 2 * shape.batch * shape.heads * shape.seq_len * shape.head_dim
     keys = min(parameters.keys, shape.seq_len)
@@ -61,7 +61,7 @@ def work(parameters: TopK, setting: Setting) -> Work:
 
 
 def build(parameters: TopK, setting: Setting, weights: Weights) -> Program:
-    """Nothing to prepare."""
+    """Prepare nothing."""
     del weights
     import torch
     from torch.nn.functional import scaled_dot_product_attention
@@ -71,23 +71,24 @@ def build(parameters: TopK, setting: Setting, weights: Weights) -> Program:
     height = max(1, _MOST_SCORES // (shape.batch * shape.heads * shape.seq_len))
 
     def parts(q: "Tensor") -> "Iterator[Tensor]":
-        """The queries, a few rows at a time."""
+        """Yield the queries, a few rows at a time."""
         return (q[:, :, at : at + height] for at in range(0, shape.seq_len, height))
 
+    # `attend` and `choose` share this function, so that the reported choice is the one that attention uses.
     def chosen(q: "Tensor", k: "Tensor") -> "Tensor":
-        """The keys `B H R k` that queries `B H R D` choose."""
+        """Return the keys `B H R k` that queries `B H R D` choose."""
         with torch.no_grad():
             by_key_head = q.reshape(shape.batch, shape.kv_heads, -1, shape.head_dim)
             scores = (by_key_head @ k.transpose(-2, -1)).view(*q.shape[:3], -1)
             return scores.topk(keys, sorted=False).indices
 
     def choose(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
-        """The keys `B H N k` that every query chooses."""
+        """Return the keys `B H N k` that every query chooses."""
         del v
         return torch.cat([chosen(part, k) for part in parts(q)], dim=2)
 
     def attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
-        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         outs = []
         for part in parts(q):
             mask = q.new_full((*part.shape[:3], k.shape[2]), -torch.inf).scatter_(-1, chosen(part, k), 0.0)

@@ -24,7 +24,7 @@ class Truncated(Pattern):
     right: int | None = parameter("keys after the query; null: all of them, 0: causal", minimum=0)
 
     def spans(self, n: int) -> Spans:
-        """One span a row."""
+        """Return one span for each query."""
         i = np.arange(n)
         start = 0 if self.left is None else i - self.left
         stop = n if self.right is None else i + self.right + 1

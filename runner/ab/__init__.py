@@ -1,1 +1,1 @@
-"""Measure two arms in turns, for `bench ab` and `bench selftest`."""
+"""Measurement of two arms in turns, for `bench ab` and `bench selftest`."""

@@ -44,7 +44,7 @@ class Partner(Protocol):
         """Send a request without waiting for the reply."""
 
     def reply(self, patience_s: float) -> Any:
-        """The reply to the request."""
+        """Return the reply to the request."""
 
     def close(self) -> None:
         """Stop it."""
@@ -73,7 +73,7 @@ class Arm:
     """Digests of the checked outputs, by case key."""
 
     def calls(self, calls: int) -> int:
-        """The number of calls that this arm makes instead of `calls`."""
+        """Return the number of calls that this arm makes instead of `calls`."""
         return calls + round(self.slowdown * calls)
 
 
@@ -172,7 +172,7 @@ class LivePair:
         )
 
     def _settled(self, index: int, key: str) -> Ended | None:
-        """The failure of a case whose last value gave another result than the checked one, in either arm; or None."""
+        """Return the failure of a case whose last value differs from the checked result in an arm, or None."""
         found: Ended | None = None
         for side in (1 - self._base, self._base):
             failed = self._ask(side, {"do": "settle", "index": index, "digest": self._arms[side].digests.get(key)})
@@ -181,7 +181,8 @@ class LivePair:
         return found
 
     def _visit(self, index: int, plan: Plan, rng: random.Random, *, last: bool) -> list[float] | Ended:
-        """log(B / A) of some turns, one value each in random order; or the failure of the case."""
+        """Return log(B / A) of some turns, or the failure of the case."""
+        # Each turn has one value of each arm. Their order is random, so that neither arm always comes first.
         order = [side for _ in range(plan.values // VISITS) for side in rng.sample((0, 1), 2)]
         made = [arm.calls(plan.calls) for arm in self._arms]
         request = {"do": "turns", "index": index, "led": plan.led, "last": last, "order": order}
@@ -196,7 +197,7 @@ class LivePair:
         return [math.log(slow / fast) for fast, slow in zip(a, b, strict=True)]
 
     def _replies(self) -> list[dict[str, Any]]:
-        """The replies of both sides. If the first times out because it waits for the second, blame the second."""
+        """Return the replies of both sides. If the first timed out while it waited for the second, blame the second."""
         try:
             return [self._reply(0), self._reply(1)]
         except ArmLost as lost:
@@ -206,7 +207,7 @@ class LivePair:
             raise
 
     def _answers(self, side: int) -> bool:
-        """Whether a worker still replies. One that only waited for its dead partner does."""
+        """Check whether a worker still replies. One that only waited for its dead partner does."""
         try:
             self._workers[side].reply(_GRACE_S)
         except WorkerEnded:
@@ -231,7 +232,7 @@ class LivePair:
 
 
 def ready_request(cases: Sequence[Case], limits: Limits) -> dict[str, Any]:
-    """The request to prepare the cases of a group. The reply has the failures."""
+    """Return the request to prepare the cases of a group. The reply has the failures."""
     return {
         "do": "ready",
         "cases": [case.flat() for case in cases],

@@ -1,4 +1,4 @@
-"""Measure two revisions in one run: check both, then time them with two workers that take turns.
+"""Measurement of two revisions in one run: both are checked, then timed with two workers that take turns.
 
 Results are appended to `ab.jsonl`, which `reports.compare.between_revisions` reads. The suite and attnbench come from
 the installation. The code under test comes from each revision's import root, which is first on its arm's path.
@@ -53,7 +53,7 @@ def measure(
     command: str = "",
     now: Callable[[], float] = time.monotonic,
 ) -> bool:
-    """Measure all cases of a suite on both sides. Returns whether it finished before the suite's time was spent.
+    """Measure all cases of a suite on both sides. Return whether it finished before the suite's time was spent.
 
     A case for which both sides import the same files is not timed, unless `same_too`. A case for which only one side
     imports files is never timed. A probe or a pair that has begun is finished. `policy` is only stored for the reports.
@@ -163,7 +163,7 @@ def _probe_all(
 ) -> tuple[dict[str, float], dict[str, dict[str, str | None]]]:
     """Probe every case on both sides.
 
-    Returns about how long a call takes, for each case to be timed, and the digests of the checked outputs by side.
+    Return the approximate time of a call for each case to be timed, and the digests of the checked outputs by side.
 
     Raises:
         _OutOfTime: the suite's time is spent.
@@ -200,7 +200,7 @@ def _probe_all(
 def _probe(
     side: Side, case: Case, budget: Budget, budget_bytes: int, folders: tuple[Path, ...]
 ) -> tuple[Probe, dict[str, str]]:
-    """Probe a case on one side. Also returns a hash of each file that it imported from there.
+    """Probe a case on one side. Return the probe, and a hash of each file that it imported from there.
 
     Raises:
         NotStarted: no worker could be started; the case is not to blame.

@@ -1,8 +1,8 @@
-"""Time two arms against each other in pairs of fresh processes that take turns.
+"""Timing of two arms against each other, in pairs of fresh processes that take turns.
 
 One pair gives each case one number: the median over its turns of log(time of B / time of A). Turns take about one
 millisecond and follow each other directly, because the workers hand over to each other. So drift affects both arms
-alike. Each pair is two new processes, so the spread includes differences between processes.
+equally. Each pair is two new processes, so the spread includes differences between processes.
 """
 
 import os
@@ -33,12 +33,12 @@ Flag = Callable[[Mapping[str, list[float]]], list[str]]
 
 
 def environment() -> dict[str, str]:
-    """The values of the variables in `ENVIRONMENT` for this run."""
+    """Return the values of the variables in `ENVIRONMENT` for this run."""
     return {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}
 
 
 def share_bytes(budget: Budget) -> int:
-    """The memory of each of the two live workers. Both run at the same time and keep their memory."""
+    """Return the memory of each of the two live workers. Both run at the same time and keep their memory."""
     return budget.bytes_of(memory.available_bytes() // ARMS)
 
 
@@ -51,7 +51,7 @@ class Stages:
 
 
 def plan(call_ns: float, slowdown: float = 0.0) -> Plan:
-    """The plan of a case in a pair: `values` turns of `calls` calls, given about how long a call takes.
+    """Return the plan of a case in a pair: `values` turns of `calls` calls, given the approximate time of a call.
 
     With a slow-down of x, the number of calls is a multiple of 1 / x, so that the additional calls are a whole number.
     """

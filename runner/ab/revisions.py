@@ -1,4 +1,4 @@
-"""Check out two revisions of a git repository into folders with paths of equal length."""
+"""Checkouts of two revisions of a git repository, in folders with paths of equal length."""
 
 import os
 import shlex
@@ -47,12 +47,12 @@ def lay_out(repository: Path, names: tuple[str, str], folder: Path) -> tuple[Rev
 
 
 def changed(repository: Path) -> bool:
-    """Whether tracked files differ from the last commit. Such changes are in no revision."""
+    """Check whether tracked files differ from the last commit. Such changes are in no revision."""
     return bool(_git(repository, "status", "--porcelain", "--untracked-files=no"))
 
 
 def top(folder: Path) -> Path:
-    """The repository that a folder is in.
+    """Return the repository that a folder is in.
 
     Raises:
         RevisionError: it is in no repository.
@@ -61,7 +61,7 @@ def top(folder: Path) -> Path:
 
 
 def import_root(revision: Revision, path: str) -> Path:
-    """The folder of a revision at `path`, relative to the repository.
+    """Return the folder of a revision at `path`, relative to the repository.
 
     Raises:
         RevisionError: it has no such folder.

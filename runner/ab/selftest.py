@@ -67,7 +67,7 @@ def measure(suite: Suite, book: Book, runs: int, stages: Stages, flag: Flag, say
 
 
 def _calls_ns(suite: Suite, book: Book, budget_bytes: int, say: Say) -> dict[str, float]:
-    """Time of a call by key, of each case that passes; measured once, at the start of the self-test."""
+    """Measure the time of a call of each case that passes, by key, once at the start of the self-test."""
     known = {row["key"] for row in book.of("case")}
     probes = Prober(suite.budget, budget_bytes, live=paired_timing.ARMS)
     wanted = suite.cases()

@@ -1,4 +1,4 @@
-"""Run a suite into a run folder, as a new run or a resumed one."""
+"""New and resumed runs of a suite into a run folder."""
 
 import shlex
 import time
@@ -154,7 +154,7 @@ def _enough(folder: Path, processes: int, stopped: Stopped) -> int:
 
 
 def _measured(suite: Suite, cases: Sequence[Case]) -> dict[str, Any]:
-    """The part of `run.json` about the suite and its cases."""
+    """Return the part of `run.json` about the suite and its cases."""
 
     def baseline(case: Case) -> str | None:
         found = suite.baseline_of(case)
@@ -171,7 +171,7 @@ def _measured(suite: Suite, cases: Sequence[Case]) -> dict[str, Any]:
 
 
 def _renewed(suite: Suite, cases: Sequence[Case], stopped: Stopped) -> dict[str, Any]:
-    """The same for a run that continues with another suite. Measured cases stay, even if the suite has no such case."""
+    """Return the same for a run that continues with another suite. Measured cases stay, even if `suite` lacks them."""
     present = {case.key for case in cases}
     measured = {row.case for row in stopped.kept.rows}
     return _measured(suite, [*cases, *(case for case in stopped.cases if case.key in measured - present)])

@@ -1,4 +1,4 @@
-"""Write a run folder: `run.json`, and `samples.jsonl` line by line."""
+"""Writing of a run folder: `run.json`, and `samples.jsonl` line by line."""
 
 import fcntl
 import json
@@ -24,7 +24,7 @@ class FolderError(Exception):
 
 
 def new_folder(name: str) -> Path:
-    """`runs/NAME-DATE-TIME`."""
+    """Return the path `runs/NAME-DATE-TIME`."""
     return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
@@ -64,7 +64,7 @@ class Journal:
             raise _unwritable(self.folder / RUN, error) from error
 
     def holds_rows(self) -> bool:
-        """Whether `samples.jsonl` has any row."""
+        """Check whether `samples.jsonl` has any row."""
         return os.fstat(self._samples.fileno()).st_size > 0
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ class Journal:
 
 
 def create(folder: Path, meta: dict[str, Any]) -> Journal:
-    """The journal of a new run.
+    """Return the journal of a new run.
 
     Raises:
         FolderError: the folder is not empty, another process writes it, or it cannot be written.
@@ -100,7 +100,7 @@ def create(folder: Path, meta: dict[str, Any]) -> Journal:
 
 
 def reopen(folder: Path) -> Journal:
-    """The journal of a run that stopped early. An incomplete last row is removed.
+    """Return the journal of a run that stopped early. An incomplete last row is removed.
 
     Raises:
         FolderError: there is no run, another process writes it, or it cannot be written.

@@ -12,7 +12,7 @@ from attnbench.suites.records import paired_timing
 
 
 class Book:
-    """The rows of a file in a folder, which is created if necessary. Only one process may write the file.
+    """Rows of a file in a folder, which is created if necessary. Only one process may write the file.
 
     Raises:
         FolderError: the folder cannot be used, or another process writes the file.
@@ -37,7 +37,7 @@ class Book:
             raise
 
     def of(self, kind: str) -> list[dict[str, Any]]:
-        """The rows of a kind."""
+        """Return the rows of a kind."""
         return [row for row in self.rows if row["kind"] == kind]
 
     def write(self, kind: str, **facts: Any) -> None:

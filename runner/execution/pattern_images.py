@@ -11,13 +11,13 @@ from attnbench.variants import Pattern
 LONGEST = 2048
 """Longest length that is drawn: a pattern that defines only `allowed` takes N^2 time."""
 SIDE = 256
-"""At most this many pixels a side."""
+"""Most pixels of a side."""
 
 
 def of(cases: list[Case]) -> list[dict[str, Any]]:
-    """One picture for each mechanism of the cases, at its longest length that can be drawn.
+    """Draw one picture for each mechanism of the cases, at its longest length that can be drawn.
 
-    An error of a variant is ignored here: its probe reports it, and the run continues.
+    An error of a variant is ignored here, because its probe reports it.
     """
     longest: dict[str, tuple[Case, Pattern, int]] = {}
     for case in cases:
@@ -28,7 +28,7 @@ def of(cases: list[Case]) -> list[dict[str, Any]]:
 
 
 def _drawable(case: Case) -> tuple[Pattern, int] | None:
-    """The case's pattern and length, shortened to about LONGEST if longer; None if the pattern does not exist there."""
+    """Return the case's pattern and its length, at most about `LONGEST`; None if the pattern does not exist there."""
     n = case.setting.shape.seq_len
     try:
         if not isinstance(case.parameters, Pattern):
@@ -40,7 +40,7 @@ def _drawable(case: Case) -> tuple[Pattern, int] | None:
 
 
 def _picture(case: Case, pattern: Pattern, n: int) -> dict[str, Any] | None:
-    """A bitmap in hex; rows are queries. A pixel is set if any of its pairs is allowed."""
+    """Return a bitmap in hex; rows are queries. A pixel is set if any of its pairs is allowed."""
     try:
         seen = pattern_image.bitmap(pattern.spans(n), SIDE)
     except (Exception, SystemExit):  # see `of`

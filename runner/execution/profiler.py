@@ -26,7 +26,7 @@ class Profiler:
     start_worker: StartWorker = Worker
 
     def profile(self, case: Case) -> Profile:
-        """The profile of a case. If its worker ended or could not start, the profile has that status and reason."""
+        """Return the profile of a case; if its worker ended or could not start, the profile has status and reason."""
         limit = limit_for(self.budget_bytes, case)
         trace = (self.folder / TRACES / f"{case.key}.json.gz").resolve()
         request = {"do": "profile", "case": case.flat(), "threads": threads(case), "trace": str(trace)}

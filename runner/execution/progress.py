@@ -10,7 +10,7 @@ from attnbench.suites.profile import Profile
 
 
 class Progress(Protocol):
-    """What the engine calls as it works. `left_s` is an estimate of the seconds left, if known."""
+    """Events of a run, which the engine reports as it works. `left_s` estimates the seconds left, if known."""
 
     def resumed(self, probes: int, samples: int) -> None:
         """Report what a resumed run already holds."""
@@ -60,22 +60,22 @@ class Quiet:
 
 
 class Plain(Quiet):
-    """One line a case and one a replicate, for logs."""
+    """One line for each case and each replicate, for logs."""
 
     def resumed(self, probes: int, samples: int) -> None:
-        """`resumes: 46 probes and 120 samples exist`."""
+        """Print `resumes: 46 probes and 120 samples exist`."""
         _line(_there(probes, samples), None)
 
     def probed(self, case: Case, probe: Probe, done: int, total: int, left_s: float | None) -> None:
-        """`[12/46] passed local_window(window=129)/blockwise N=512 ... (0:44 left)`."""
+        """Print `[12/46] passed local_window(window=129)/blockwise N=512 ... (0:44 left)`."""
         _line(f"[{done}/{total}] {told(case, probe)}", left_s)
 
     def replicated(self, done: int, total: int, left_s: float | None) -> None:
-        """`timed in process 2 of 5 (0:21 left)`."""
+        """Print `timed in process 2 of 5 (0:21 left)`."""
         _line(f"timed in process {done} of {total}", left_s)
 
     def profiled(self, profile: Profile, done: int, total: int) -> None:
-        """`[3/16] profiled local_window(window=129)/blockwise N=512 ...`."""
+        """Print `[3/16] profiled local_window(window=129)/blockwise N=512 ...`."""
         _line(f"[{done}/{total}] {_profiled(profile)}", None)
 
 
@@ -138,32 +138,32 @@ class Lines:
     """A JSON line on standard output for each event. `docs/run.md` lists the fields."""
 
     def resumed(self, probes: int, samples: int) -> None:
-        """`resumed`."""
+        """Print a `resumed` event."""
         event("resumed", probes=probes, samples=samples)
 
     def working(self, phase: str, doing: str, done: int, total: int, left_s: float | None) -> None:
-        """`progress`."""
+        """Print a `progress` event."""
         event("progress", phase=phase, doing=doing, done=done, total=total, left_s=_rounded(left_s))
 
     def probed(self, case: Case, probe: Probe, done: int, total: int, left_s: float | None) -> None:
-        """`probe`, with the row of `samples.jsonl`."""
+        """Print a `probe` event with the row of `samples.jsonl`."""
         event("probe", title=case.title, done=done, total=total, left_s=_rounded(left_s), row=probe.to_json())
 
     def sampled(self, case: Case, sample: Sample) -> None:
-        """`sample`, with the row of `samples.jsonl`."""
+        """Print a `sample` event with the row of `samples.jsonl`."""
         event("sample", title=case.title, row=sample.to_json())
 
     def replicated(self, done: int, total: int, left_s: float | None) -> None:
-        """`replicate`."""
+        """Print a `replicate` event."""
         event("replicate", done=done, total=total, left_s=_rounded(left_s))
 
     def profiled(self, profile: Profile, done: int, total: int) -> None:
-        """`profile`; the results are in `profile.jsonl`."""
+        """Print a `profile` event; the results are in `profile.jsonl`."""
         ended = {"case": profile.case, "status": profile.status, "reason": profile.reason}
         event("profile", title=profile.title, done=done, total=total, **ended)
 
     def close(self) -> None:
-        """Nothing: the caller reports how the run ended."""
+        """Do nothing: the caller reports how the run ended."""
 
 
 def event(name: str, **facts: Any) -> None:
@@ -172,12 +172,12 @@ def event(name: str, **facts: Any) -> None:
 
 
 def _rounded(seconds: float | None) -> float | None:
-    """An estimate, rounded to 0.1 s."""
+    """Round an estimate to 0.1 s."""
     return None if seconds is None else round(seconds, 1)
 
 
 def choose(*, quiet: bool, as_json: bool = False) -> Progress:
-    """JSON lines or nothing if requested, a bar on a terminal, otherwise plain lines."""
+    """Return the display: JSON lines or nothing if requested, a bar on a terminal, otherwise plain lines."""
     if as_json:
         return Lines()
     if quiet:
@@ -186,17 +186,17 @@ def choose(*, quiet: bool, as_json: bool = False) -> Progress:
 
 
 def told(case: Case, probe: Probe) -> str:
-    """Status, title and reason of a case in one line."""
+    """Return status, title and reason of a case in one line."""
     return f"{probe.status} {case.title}" + (f": {probe.reason}" if probe.reason else "")
 
 
 def _there(probes: int, samples: int) -> str:
-    """What a resumed run already holds."""
+    """Return what a resumed run already holds, in words."""
     return f"resumes: {probes} probes and {samples} samples exist"
 
 
 def _profiled(profile: Profile) -> str:
-    """Status, title and reason of a profile in one line."""
+    """Return status, title and reason of a profile in one line."""
     passed = profile.status is Status.PASSED
     return f"profiled {profile.title}" if passed else f"profile {profile.status} {profile.title}: {profile.reason}"
 

@@ -35,7 +35,7 @@ class Kept:
         return [*self.probes.values(), *(sample for each in self.samples.values() for sample in each.values())]
 
     def failed(self, key: str) -> bool:
-        """Whether a case did not pass in some replicate. It is then not timed again."""
+        """Check whether a case did not pass in some replicate. It is then not timed again."""
         return any(sample.status is not Status.PASSED for sample in self.samples.get(key, {}).values())
 
 
@@ -62,7 +62,7 @@ class Stopped:
 
 
 def read(folder: Path) -> Stopped:
-    """The run in `folder`.
+    """Return the run in `folder`.
 
     Raises:
         RunError: it cannot be read, or its cases are unknown here.
@@ -85,9 +85,10 @@ def read(folder: Path) -> Stopped:
 
 
 def _finished(rows: Mapping[K, R]) -> dict[K, R]:
-    """The rows to keep. Cases without enough time or without a worker were not tried, so they are measured again.
+    """Return the rows to keep, without cases that were not tried for lack of time or a worker.
 
-    Their reasons identify them. Rows are never changed: a case measured again gets another row, and the last counts.
+    The reasons identify those cases, which are measured again. Rows are never changed: a case that is measured again
+    gets another row, and the last one counts.
     """
     return {
         key: row
@@ -98,9 +99,9 @@ def _finished(rows: Mapping[K, R]) -> dict[K, R]:
 
 
 def changes(stopped: Stopped, suite: Suite, environment: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What differs between the run and the suite and machine of now, by name: what was, and what is.
+    """Return what differs between the run and the present suite and machine, by name, as pairs of old and new value.
 
-    The number of processes is none of it: a run may be given more.
+    The number of processes is not compared, because a resumed run may have more.
     """
     before = stopped.meta["environment"]
     found = differences(stopped.suite.to_json(), suite.with_processes(stopped.suite.measure.processes).to_json())
@@ -110,12 +111,12 @@ def changes(stopped: Stopped, suite: Suite, environment: Mapping[str, Any]) -> d
 
 
 def differences(a: Any, b: Any) -> dict[str, tuple[Any, Any]]:
-    """The values that differ, by their path (`measure.values`, `variants[1].full`); None stands where there is none."""
+    """Return the values that differ by their path (`measure.values`, `variants[1].full`); None is a missing value."""
     return {written(path): pair for path, pair in _differing(a, b, ())}
 
 
 def _differing(a: Any, b: Any, path: KeyPath) -> Iterator[tuple[KeyPath, tuple[Any, Any]]]:
-    """Mappings key by key, lists of equal length item by item, all else as a whole."""
+    """Compare mappings key by key, lists of equal length item by item, and other values as a whole."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         for key in {**a, **b}:
             yield from _differing(a.get(key), b.get(key), (*path, key))
@@ -127,10 +128,10 @@ def _differing(a: Any, b: Any, path: KeyPath) -> Iterator[tuple[KeyPath, tuple[A
 
 
 def refuse(folder: Path, changed: Mapping[str, tuple[Any, Any]]) -> None:
-    """Refuse to go on where anything changed.
+    """Raise if anything changed.
 
     Raises:
-        FolderError: something did; all of it is told.
+        FolderError: something changed; the message lists all changes.
     """
     if changed:
         lines = [f"  {name}: {was!r} in the run, {now!r} now" for name, (was, now) in changed.items()]
@@ -139,10 +140,10 @@ def refuse(folder: Path, changed: Mapping[str, tuple[Any, Any]]) -> None:
 
 
 def _suite(path: Path, journal: Journal) -> Suite:
-    """The run's suite.
+    """Return the run's suite.
 
     Raises:
-        RunError: it is no valid suite here.
+        RunError: the suite is not valid here.
         SuiteError: the file of one of its variants is broken.
     """
     meta = journal.meta
@@ -150,7 +151,7 @@ def _suite(path: Path, journal: Journal) -> Suite:
     if broken:
         raise SuiteError(broken)
     try:
-        # A run of version 0.1 does not say its estimate, which is not today's default.
+        # A run of version 0.1 does not store its estimate, which differs from today's default.
         measure = {"estimate": journal.estimate, **meta["suite"].get("measure", {})}
         return from_dict({**meta["suite"], "measure": measure}, source=meta["source"])
     except SuiteError as error:

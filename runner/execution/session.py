@@ -22,6 +22,7 @@ from attnbench.suites.result import SPENT
 from attnbench.suites.schema.suite import Suite
 
 _BLOCKS_LONGER = (Status.OUT_OF_MEMORY, Status.TIMED_OUT)
+"""After these, longer cases of the same family are skipped."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class Session:
             self.progress.replicated(replicate + 1, self.task.processes, self.remaining.left_s())
 
     def _missing(self, replicate: int) -> set[str]:
-        """The keys of the cases without a sample in a replicate."""
+        """Return the keys of the cases without a sample in a replicate."""
         return {key for key in self.plans if replicate not in self.kept.samples.get(key, {})}
 
     def _replicate(self, replicate: int) -> None:
@@ -171,6 +172,7 @@ class Session:
                 reply = self._worker(left[0]).ask(self._time_request(left, replicate), self.suite.budget.case_s)
                 samples = understood(partial(_samples, left), reply)
             except WorkerEnded as end:
+                # The worker's last mark names the case that was at work.
                 self._drop_worker()
                 ended = left.pop(end.index)
                 self._sampled([(ended, Sample(ended.key, end.status, end.reason, replicate=replicate))])
@@ -235,7 +237,7 @@ class Session:
         self._drop_worker()
 
     def _worker(self, case: Case) -> Asked:
-        """The replicate's worker for the case's device, started if necessary.
+        """Return the replicate's worker for the case's device, started if necessary.
 
         Raises:
             NotStarted: it could not be started.
@@ -263,7 +265,7 @@ class Session:
 
 
 def _in_order(cases: Sequence[Case]) -> list[Case]:
-    """Short lengths first. Within a length, cases with the same oracle result follow each other, to compute it once."""
+    """Sort cases by length. Within a length, cases with the same oracle result are adjacent, to compute it once."""
     firsts: dict[str, int] = {}
     for place, case in enumerate(cases):
         firsts.setdefault(_mechanism(case), place)
@@ -271,7 +273,7 @@ def _in_order(cases: Sequence[Case]) -> list[Case]:
 
 
 def _mechanism(case: Case) -> str:
-    """A key that is equal for cases that differ only in implementation."""
+    """Return a key that is equal for cases that differ only in implementation."""
     return replace(case, implementation="").key
 
 

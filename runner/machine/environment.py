@@ -16,7 +16,7 @@ from attnbench.runner.machine.doctor.finding import Unread
 
 
 def threads() -> int:
-    """The value of `threads: auto`: physical cores, or fewer if CPU affinity or quota allow fewer."""
+    """Return the value of `threads: auto`: physical cores, or fewer if CPU affinity or quota allow fewer."""
     here = machine.here(Path("/"))
     allowed = len(here.cpus)
     try:
@@ -27,7 +27,7 @@ def threads() -> int:
 
 
 def version() -> str:
-    """The version of the installation, or `from source` without one."""
+    """Return the version of the installation, or `from source` without one."""
     try:
         return metadata.version("attnbench")
     except metadata.PackageNotFoundError:
@@ -35,7 +35,7 @@ def version() -> str:
 
 
 def of_machine() -> dict[str, Any]:
-    """Facts that need no torch."""
+    """Return the facts that do not need torch."""
     return {
         "attnbench": version(),
         "commit": _commit(),
@@ -52,7 +52,7 @@ def of_machine() -> dict[str, Any]:
 
 
 def of_torch() -> dict[str, Any]:
-    """Facts that need torch; called in a worker."""
+    """Return the facts that need torch. A worker calls it."""
     import numpy as np
     import torch
 
@@ -78,7 +78,7 @@ def _cudnn() -> int | None:
 
 
 def of_gpu(properties: Any) -> dict[str, Any]:
-    """Facts of the device with these torch properties. Facts from NVML are None if it is absent."""
+    """Return the facts of the device with these torch properties. Facts from NVML are None if it is absent."""
     from attnbench.runner.machine import nvml
 
     return {
@@ -92,7 +92,7 @@ def of_gpu(properties: Any) -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The commit of this code's checkout, with `+` if tracked files changed; None without a checkout."""
+    """Return the commit of this code's checkout, with `+` if tracked files changed; None without a checkout."""
     here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():
         return None
@@ -109,7 +109,7 @@ def _git(folder: Path, *words: str) -> str:
 
 
 def _cpuinfo(name: str) -> str:
-    """A field of the first processor in /proc/cpuinfo; empty if there is none."""
+    """Return a field of the first processor in /proc/cpuinfo; empty if there is none."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -118,11 +118,11 @@ def _cpuinfo(name: str) -> str:
 
 
 def _short_hash(text: str) -> str | None:
-    """A short hash of the words in a text, independent of their order."""
+    """Return a short hash of the words in a text, independent of their order."""
     return hashlib.sha256(" ".join(sorted(text.split())).encode()).hexdigest()[:12] if text else None
 
 
 def _blas(config: str) -> str | None:
-    """The BLAS library that torch was built with, such as `mkl`."""
+    """Return the BLAS library that torch was built with, such as `mkl`."""
     found = re.search(r"BLAS_INFO=(\w+)", config)
     return found[1] if found else None

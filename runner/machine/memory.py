@@ -18,7 +18,7 @@ COMPILER_BYTES = 2 * 2**30
 
 
 def available_bytes() -> int:
-    """Memory that a run may use: the smaller of the system's available memory and the rest of the cgroup's limit."""
+    """Return the memory that a run may use: the available memory, but at most the rest of the cgroup's limit."""
     available = int(psutil.virtual_memory().available)
     try:
         left_bytes = cgroup.memory_left_bytes(machine.here(Path("/")))
@@ -42,7 +42,7 @@ def limit(budget_bytes: int) -> None:
 def room_to_compile() -> Iterator[None]:
     """Raise the memory limit of this process and its compilers by `COMPILER_BYTES` for a while.
 
-    Memory that remains afterwards (compiled code, compiler modules) is added to the limit: it is not the case's.
+    Memory that remains afterwards (compiled code, compiler modules) is added to the limit: it is not the case's own.
     """
     before, held = resource.getrlimit(resource.RLIMIT_DATA)[0], _status_bytes("VmData")
     if before == resource.RLIM_INFINITY or held is None:
@@ -74,14 +74,14 @@ class Peaks:
 
 
 def cpu_peaks(call: Callable[[], object]) -> Peaks:
-    """The peaks of one call on the CPU, from the profiler's memory events and from /proc."""
+    """Return the peaks of one call on the CPU, from the profiler's memory events and from /proc."""
     resident_bytes: list[int | None] = []
     allocated_bytes = peak_bytes(lambda: resident_bytes.append(_resident_bytes(call)))
     return Peaks(allocated_bytes, resident_bytes[0])
 
 
 def cuda_peaks(call: Callable[[], object]) -> Peaks:
-    """The peaks of one call on a CUDA device: the allocator's maxima after a reset, with an empty cache."""
+    """Return the peaks of one call on a CUDA device: the allocator's maxima after a reset, with an empty cache."""
     import torch
 
     torch.cuda.synchronize()
@@ -98,7 +98,7 @@ def cuda_peaks(call: Callable[[], object]) -> Peaks:
 
 
 def cuda_free_bytes() -> int | None:
-    """Free memory of the CUDA device, with an empty cache; None without a device."""
+    """Return the free memory of the CUDA device, with an empty cache; None without a device."""
     import gc
 
     import torch
@@ -111,7 +111,7 @@ def cuda_free_bytes() -> int | None:
 
 
 def _resident_bytes(call: Callable[[], object]) -> int | None:
-    """Growth of the resident peak during one call, or None if the system does not report it.
+    """Return the growth of the resident peak during one call, or None if the system does not report it.
 
     Memory that the C library keeps after `free` is returned to the system first, because it would hide growth.
     """
@@ -128,7 +128,7 @@ def _resident_bytes(call: Callable[[], object]) -> int | None:
 
 
 def _status_bytes(name: str) -> int | None:
-    """A field of /proc/self/status."""
+    """Return a field of /proc/self/status."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:

@@ -9,7 +9,7 @@ from attnbench.runner.machine.doctor.gpu import Gpu
 
 
 def find(properties: Any) -> Gpu | None:
-    """NVML's handle of the device with these torch properties, or None.
+    """Return NVML's handle of the device with these torch properties, or None.
 
     It is found by UUID or PCI address, because indices differ: NVML ignores CUDA_VISIBLE_DEVICES.
     """
@@ -30,7 +30,7 @@ def find(properties: Any) -> Gpu | None:
 
 
 def _names(properties: Any) -> Iterator[tuple[str, str]]:
-    """NVML's lookup functions with their arguments. Older torch versions provide fewer of these."""
+    """Yield NVML's lookup functions with their arguments. Older torch versions provide fewer of these."""
     uuid = getattr(properties, "uuid", None)
     if uuid is not None:
         yield "nvmlDeviceGetHandleByUUID", f"GPU-{uuid}"
@@ -42,7 +42,7 @@ def _names(properties: Any) -> Iterator[tuple[str, str]]:
 
 
 def facts(device: Gpu | None) -> dict[str, Any]:
-    """Driver and power limit; None if unknown."""
+    """Return the driver and the power limit; None if unknown."""
     if device is None:
         return {"gpu_driver": None, "gpu_power_limit_w": None}
     limit_mw = _told(device, "GetPowerManagementLimit")
@@ -54,13 +54,13 @@ def facts(device: Gpu | None) -> dict[str, Any]:
 
 
 def sm_clock_mhz(device: Gpu) -> int | None:
-    """The present clock of the multiprocessors."""
+    """Return the present clock of the multiprocessors."""
     clock = _told(device, "GetClockInfo", gpu.SM_CLOCK)
     return None if clock is None else int(clock)
 
 
 def slowdowns(device: Gpu) -> list[str] | None:
-    """Why the clocks are held down now; None if unknown."""
+    """Return why the clocks are held down now; None if unknown."""
     try:
         return gpu.slowdowns(device)
     except Unread:
@@ -68,7 +68,7 @@ def slowdowns(device: Gpu) -> list[str] | None:
 
 
 def _told(device: Gpu, name: str, *arguments: int) -> Any:
-    """NVML's answer, or None."""
+    """Return NVML's answer, or None."""
     try:
         return device.ask(name, *arguments)
     except Unread:

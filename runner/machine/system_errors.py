@@ -1,4 +1,4 @@
-"""Recognise exceptions in which the system refused a process, a thread, memory or a file."""
+"""Exceptions that mean that the system refused a process, a thread, memory or a file."""
 
 import errno
 import os
@@ -30,12 +30,12 @@ def do_without_threads() -> None:
 
 
 def not_inherited() -> set[str]:
-    """The variables that workers must not inherit."""
+    """Return the variables that workers must not inherit."""
     return _ours & os.environ.keys()
 
 
 def of(error: BaseException) -> str | None:
-    """One line with what the system refused and what to do; None if the error is not of this kind."""
+    """Return one line with what the system refused and what to do; None if the error is not of this kind."""
     text = " ".join(str(error).split())[:300]
     if _is_lack_of_memory(error):
         return _told("no memory is left", errno.ENOMEM)
@@ -51,7 +51,7 @@ def of(error: BaseException) -> str | None:
 
 
 def _is_lack_of_memory(error: BaseException | None) -> bool:
-    """Whether an error was caused by a failed allocation.
+    """Check whether an error was caused by a failed allocation.
 
     If Python itself has no memory for a call it raises SystemError; later errors may then be meaningless.
     """
@@ -63,7 +63,7 @@ def _is_lack_of_memory(error: BaseException | None) -> bool:
 
 
 def _of_import(error: ImportError) -> str | None:
-    """Why a module could not be loaded; None if it was loaded but lacks a name."""
+    """Return why a module could not be loaded; None if it was loaded but lacks a name."""
     text = " ".join(str(error).split())[:300]
     if not (isinstance(error, ModuleNotFoundError) or ".so" in text):
         return None
@@ -73,5 +73,5 @@ def _of_import(error: ImportError) -> str | None:
 
 
 def _told(what: str, number: int | None) -> str:
-    """The message with advice for this errno."""
+    """Return the message with advice for this errno."""
     return f"{what}; {_REMEDIES.get(number or 0, 'see bench doctor')}"

@@ -1,4 +1,4 @@
-"""Requests to workers for facts of this machine and for probes, each in its own worker."""
+"""Requests to workers for facts about this machine, and for probes of cases."""
 
 import os
 import tempfile
@@ -56,7 +56,7 @@ class Prober:
         return probe
 
     def _asked(self, worker: Asked, case: Case) -> Probe:
-        """The worker's probe of a case; if the worker ended, a probe with that status."""
+        """Return the worker's probe of a case; if the worker ended, a probe with that status."""
         self._oracle = self._oracle or _shared_file()
         try:
             return ask(worker, case, self._budget, self._budget_bytes, self._live, self._oracle)
@@ -96,7 +96,7 @@ def ask(
 
 
 def _shared_file() -> IO[bytes] | None:
-    """A file that workers can share; None if the system does not allow it."""
+    """Return a file that workers can share; None if the system does not allow it."""
     if not Path("/proc/self/fd").exists():
         return None
     try:
@@ -106,7 +106,7 @@ def _shared_file() -> IO[bytes] | None:
 
 
 def allowance(worker: Asked, case: Case, budget: Budget, budget_bytes: int, live: int = 1) -> int:
-    """The bytes that a case may allocate: `budget_bytes` on the CPU, on CUDA `budget` of the free device memory.
+    """Return the bytes that a case may allocate: `budget_bytes` on the CPU, on CUDA `budget` of the free device memory.
 
     `live` workers share the free memory. `budget_bytes` is already the share of one worker.
     """
@@ -117,7 +117,7 @@ def allowance(worker: Asked, case: Case, budget: Budget, budget_bytes: int, live
 def machine(
     cases: Sequence[Case], budget: Budget, folders: tuple[Path, ...] = (), start_worker: StartWorker = Worker
 ) -> dict[str, Any]:
-    """The facts of this machine that the numbers of these cases depend on.
+    """Return the facts of this machine that the numbers of these cases depend on.
 
     Raises:
         WorkerEnded: no worker could report them.
@@ -128,5 +128,5 @@ def machine(
 
 
 def threads(case: Case) -> int:
-    """The number of threads of a case."""
+    """Return the number of threads of a case."""
     return environment.threads() if case.setting.threads == "auto" else case.setting.threads

@@ -1,4 +1,4 @@
-"""Prepare the process state that a new worker inherits: environment, standard error, Ctrl-C, and `__main__`."""
+"""The process state that a new worker inherits: environment, standard error, Ctrl-C, and `__main__`."""
 
 import os
 import signal

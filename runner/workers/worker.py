@@ -21,7 +21,7 @@ from attnbench.suites.result import NOT_STARTED
 START_S = 120.0
 """Time limit for a worker to become ready."""
 GLANCE_S = 1.0
-"""How often a waiting parent checks for progress. Rarely, because it shares the cores with the worker."""
+"""Seconds between a waiting parent's checks for progress. They are rare because it shares the cores with the worker."""
 _END_S = 10.0
 """Time limit for a process to end after it closed its pipe. With a lost CUDA context this takes seconds."""
 LONGEST_BYTES = 2**28
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class WorkerEnded(Exception):
-    """A worker died or was killed. Has the status and reason for the case it was working on."""
+    """A worker died or was killed. It has the status and reason for the case that the worker was working on."""
 
     def __init__(self, status: Status, reason: str, index: int) -> None:
         super().__init__(reason)
@@ -69,7 +69,7 @@ def understood(make: Callable[[Any], T], reply: Any) -> T:
 
 
 class Asked(Protocol):
-    """The interface of a worker. Tests have a substitute."""
+    """Interface of a worker. Tests have a substitute."""
 
     def ask(self, request: dict[str, Any], patience_s: float) -> Any:
         """Send a request and return the reply."""
@@ -128,6 +128,8 @@ class Worker:
             context: Any = multiprocessing.get_context(start)
             if start == "forkserver":
                 context.set_forkserver_preload(["attnbench.runner.worker.preload"])
+            # Shared memory: the index of the case at work, and a counter of pieces of work. Unlike a message, a mark
+            # costs the worker no system call, and the parent can read it after the worker died.
             self._marks = context.Array("q", 2, lock=False)
             self._pipe, theirs = context.Pipe()
             starting.fail_slow_reads(self._pipe)
@@ -176,7 +178,7 @@ class Worker:
             raise self._died() from None
 
     def reply(self, patience_s: float) -> Any:
-        """The reply to the request that was sent with `tell`.
+        """Return the reply to the request that was sent with `tell`.
 
         Raises:
             WorkerEnded: the worker died, or was killed because it took longer.
@@ -218,7 +220,7 @@ class Worker:
         Path(self._log.name).unlink(missing_ok=True)
 
     def _receive(self, patience_s: float) -> dict[str, Any]:
-        """The next message that is not a stage. Stages and marks extend the time limit."""
+        """Return the next message that is not a stage. Stages and marks extend the time limit."""
         doing, count, deadline = self._doing, self._marks[1], time.monotonic() + patience_s
         left_s: float | None = None
         """Time left when an `aside` stage began. Such stages do not count towards the limit."""
@@ -267,13 +269,13 @@ class Worker:
         raise WorkerEnded(Status.CRASHED, RUBBISH, self._marks[0])
 
     def _died(self) -> WorkerEnded:
-        """The exception for a process that has ended."""
+        """Return the exception for a process that has ended."""
         self._process.join(GLANCE_S)
         status, reason = failure.of_exit(self._process.exitcode, self._last_words())
         return WorkerEnded(status, reason, self._marks[0])
 
     def _last_words(self) -> str:
-        """The last line of the log. Lines of torch's profiler are ignored."""
+        """Return the last line of the log. Lines of torch's profiler are ignored."""
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").splitlines()
         said = [line.strip() for line in lines if line.strip() and not line.startswith("USDT:")]
@@ -281,7 +283,7 @@ class Worker:
 
 
 class _Starting(Protocol):
-    """The interface that `started` needs."""
+    """Interface that `started` needs."""
 
     def wait(self) -> None:
         """Wait until it is ready."""
@@ -316,17 +318,17 @@ def _ready(worker: _Started) -> _Started:
 
 
 def _refused(error: BaseException) -> str:
-    """The reason why no process could be started."""
+    """Return the reason why no process could be started."""
     return system_errors.of(error) or f"what starts it has ended ({type(error).__name__})"
 
 
 def kind_for(*cases: Case) -> StartKind:
-    """The start method of a worker for these cases. CUDA does not survive a fork."""
+    """Return the start method of a worker for these cases. CUDA does not survive a fork."""
     return "spawn" if _on_cuda(cases) else "forkserver"
 
 
 def limit_for(budget_bytes: int, *cases: Case) -> int | None:
-    """The memory limit of a worker for these cases. None on CUDA: it would limit host memory, not device memory."""
+    """Return the memory limit of a worker for these cases; None on CUDA, where it would limit only host memory."""
     return None if _on_cuda(cases) else budget_bytes
 
 

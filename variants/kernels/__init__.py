@@ -1,11 +1,11 @@
-"""How a variant is computed: one implementation is one module, generic over patterns.
+"""Implementations that compute a variant: each is one module, generic over patterns.
 
 An implementation module has three functions:
 
-- `supports(pattern, setting) -> str | None`: why it cannot compute this, or nothing.
-- `predict_bytes(pattern, setting, threads) -> int`: the peak bytes that one call will allocate; `threads` are those of
-  the CPU that have a workspace each, 0 on CUDA.
-- `build(pattern, setting) -> Program`: prepare layouts and masks; this is never timed with the call.
+- `supports(pattern, setting) -> str | None`: return why it cannot compute this, or None.
+- `predict_bytes(pattern, setting, threads) -> int`: return the peak bytes that one call will allocate. `threads` is the
+  number of CPU threads with a workspace each, 0 on CUDA.
+- `build(pattern, setting) -> Program`: prepare layouts and masks. This is not part of the timed call.
 
 Importing this package does not import torch; loading an implementation does.
 """
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Program:
-    """An implementation that is ready to be called, for one mechanism and setting."""
+    """An implementation prepared for one mechanism and setting, ready to be called."""
 
     call: "Callable[..., Tensor]"
-    """`call(q, k, v)`: queries `B H N D`, keys and values `B K N D` (K = kv_heads) to outputs `B H N D`."""
+    """`call(q, k, v)` maps queries `B H N D`, keys and values `B K N D` (K = kv_heads) to outputs `B H N D`."""
     computed_pairs: int | None = None
-    """Scores that a call computes, over batch and heads; None where the library underneath does not say."""
+    """Scores that a call computes, over batch and heads; None if the library underneath does not say."""
     prepared_bytes: int = 0
     """Bytes that the preparation holds: masks, layouts."""
     compiled: bool = False
-    """Whether the first call compiles, and every first call of another shape or with gradients."""
+    """Whether calls compile: the first call, and the first of each other shape and with gradients."""
     weights: "tuple[Tensor, ...]" = ()
-    """What it was built with, where its mechanism has weights: told by whoever gave them."""
+    """The weights it was built with, if its mechanism has weights; set by the caller of `build`."""
     choice: "Callable[[Tensor, Tensor, Tensor], Tensor] | None" = None
-    """What `call` chooses by content on the same inputs: the numbers `B H N ... m` of the m options chosen, int64."""
+    """Returns what `call` chooses by content on the same inputs: the indices `B H N ... m` of m options, int64."""
 
 
 def Kernel(  # noqa: N802  # the name of a program in variant files of version 0.1
@@ -47,30 +47,30 @@ def Kernel(  # noqa: N802  # the name of a program in variant files of version 0
     prepared_bytes: int = 0,
     compiled: bool = False,
 ) -> Program:
-    """A `Program`, as variant files of version 0.1 make it."""
+    """Return a `Program`, for variant files of version 0.1."""
     return Program(attend, computed_pairs, prepared_bytes, compiled)
 
 
 class Implementation(Protocol):
-    """What an implementation module offers."""
+    """Functions of an implementation module."""
 
     def supports(self, pattern: Pattern, setting: Setting) -> str | None:
-        """Why this cannot be computed, or nothing."""
+        """Return why this cannot be computed, or None."""
 
     def predict_bytes(self, pattern: Pattern, setting: Setting, threads: int) -> int:
-        """Peak bytes that one call will allocate, inputs apart."""
+        """Return the peak bytes that one call will allocate, without its inputs."""
 
     def build(self, pattern: Pattern, setting: Setting) -> Program:
-        """Make ready."""
+        """Prepare the implementation for a pattern and a setting."""
 
 
 def names() -> list[str]:
-    """The names of all implementations."""
+    """Return the names of all implementations."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
 def load(name: str) -> Implementation:
-    """The implementation called `name`.
+    """Return the implementation called `name`.
 
     Raises:
         KeyError: there is no such implementation.

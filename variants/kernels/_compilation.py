@@ -1,6 +1,6 @@
-"""Compiling with `torch.compile`: what it needs, and that nothing ever runs uncompiled instead.
+"""Compiling with `torch.compile`: a check of what it needs, and an error instead of a silent uncompiled run.
 
-torch keeps what it compiled on disk (`TORCHINDUCTOR_CACHE_DIR`), so that the next process is ready sooner.
+torch keeps compiled code on disk (`TORCHINDUCTOR_CACHE_DIR`), so the next process compiles faster.
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def refusal(name: str, device: str) -> str | None:
-    """Why an implementation cannot be compiled for a device here, or nothing."""
+    """Return why an implementation cannot be compiled for a device here, or None."""
     if device == "cuda":
         found = importlib.util.find_spec("triton") is not None
         return None if found else f"{name} needs triton to be compiled on cuda, found none; install it"
@@ -33,17 +33,18 @@ def refusal(name: str, device: str) -> str | None:
 
 
 def compiled(attend: Attend) -> Attend:
-    """`attend`, compiled by its first call at each shape.
+    """Return `attend` so that its first call at each shape compiles it.
 
-    torch keeps the versions of a function with its code, eight at most, and would call what is beyond them
-    uncompiled. So each function that is made here has a copy of the code, and eight versions of its own.
+    torch keeps at most eight compiled versions for each code object, and runs further ones uncompiled. Each function
+    returned here has its own copy of the code, and so eight versions of its own.
 
     Raises:
-        RuntimeError: when called where torch does not compile it: too many versions, or told not to compile.
+        RuntimeError: when called, if torch does not compile: too many versions, or compiling is switched off.
     """
     from torch._dynamo.exc import FailOnRecompileLimitHit
 
     def traced(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        # False only if Python runs this body itself; the compiled code does not contain the check.
         if not torch.compiler.is_compiling():
             raise RuntimeError("torch would run it uncompiled; unset TORCH_COMPILE_DISABLE and TORCHDYNAMO_DISABLE")
         return attend(q, k, v)

@@ -1,4 +1,4 @@
-"""torch's `scaled_dot_product_attention` forced onto one of its kernels, as it can be on CUDA."""
+"""torch's `scaled_dot_product_attention`, forced onto one of its CUDA kernels."""
 
 import warnings
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ from attnbench.variants.kernels._memory import fused_bytes
 from attnbench.variants.kernels._support import DTYPES, itemsize
 
 _NO_REFUSAL = (torch.OutOfMemoryError, getattr(torch, "AcceleratorError", torch.OutOfMemoryError))
-"""Errors that say nothing of a kernel's limits: no room, or a device that is lost (so called since torch 2.8)."""
+"""Errors that are no refusal: out of memory, or a lost device (`AcceleratorError` exists since torch 2.8)."""
 
 
 @dataclass(frozen=True)
 class Forced:
-    """An implementation: `sdpa`, with one kernel and no other."""
+    """Implementation that calls `sdpa` with exactly one kernel allowed."""
 
     name: str
     backend: SDPBackend
     called: str
-    """How torch's warnings call the kernel, in lower case."""
+    """The kernel's name in torch's warnings, in lower case."""
 
     def supports(self, pattern: Pattern, setting: Setting) -> str | None:
-        """What `sdpa` takes, on CUDA, unless torch refuses; the reason is then torch's own."""
+        """Support what `sdpa` supports, on CUDA, unless torch refuses the call; then return torch's reason."""
         refused = sdpa.supports(pattern, setting)
         if refused is None and setting.device != "cuda":
             return f"{self.name} runs on cuda only, found {setting.device}; there sdpa has one fused kernel"
@@ -39,7 +39,8 @@ class Forced:
         return refused
 
     def predict_bytes(self, pattern: Pattern, setting: Setting, threads: int) -> int:
-        """Peak bytes of one call: those of a fused kernel, or of `eager` in float32 at least for the textbook."""
+        """Return the peak bytes of one call: those of a fused kernel, or for the textbook those of `eager`."""
+        # The textbook kernel computes float16 and bfloat16 in float32.
         if self.backend == SDPBackend.MATH:
             narrow = itemsize(setting.dtype) < itemsize("float32")
             wide = replace(setting, dtype="float32") if narrow else setting
@@ -47,11 +48,11 @@ class Forced:
         return fused_bytes(setting.shape, setting.dtype, setting.direction, threads=0)
 
     def build(self, pattern: Pattern, setting: Setting) -> Program:
-        """Nothing to prepare; each call chooses the kernel, which costs the host some microseconds."""
+        """Prepare nothing: each call selects the kernel, which costs the host some microseconds."""
         plain = sdpa.build(pattern, setting)
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+            """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
             with sdpa_kernel(self.backend):
                 return plain.call(q, k, v)
 
@@ -61,7 +62,8 @@ class Forced:
         return replace(plain, call=attend)
 
     def _tried(self, pattern: Pattern, setting: Setting) -> str | None:
-        """Why torch refuses a call of one key head, or nothing: it says so in warnings, and only when it is called."""
+        """Call the kernel once and return why torch refuses, or None."""
+        # torch gives its reasons only as warnings of a real call. One key head of one sequence keeps that call small.
         shape = setting.shape
         one = replace(shape, batch=1, heads=shape.heads // shape.kv_heads, kv_heads=1)
         q, k, v = (
@@ -82,7 +84,10 @@ class Forced:
 
 
 def reason(warned: Sequence[str], called: str) -> str:
-    """What torch says of one kernel: its warnings from `Flash attention kernel not used because:` to the next such."""
+    """Return torch's warnings about one kernel: those between its line `... not used because:` and the next such line.
+
+    `called` is the kernel's name, with which its line begins.
+    """
     found, mine = [], False
     for message in warned:
         words = " ".join(message.partition("(Triggered internally")[0].split())

@@ -1,18 +1,18 @@
-"""Batch and heads laid end to end, and query heads that share a key head folded into the rows of its blocks.
+"""Reshaping of heads: batch and heads laid end to end, and query heads folded into the rows of their key head.
 
-So keys are read once for all the G query heads that share them, without being repeated.
+Folding lets all G query heads of a key head read its keys once, without repeating the keys in memory.
 """
 
 from torch import Tensor
 
 
 def flat(tensor: Tensor) -> Tensor:
-    """`B H N D` as `(B H) N D`."""
+    """Reshape `B H N D` to `(B H) N D`."""
     return tensor.contiguous().flatten(0, 1)
 
 
 def fold(queries: Tensor, few: slice) -> Tensor:
-    """Blocks `(K G) blocks height D` as `K blocks (G height) D`, for the key heads `few`."""
+    """Reshape blocks `(K G) blocks height D` to `K blocks (G height) D`; `few` are the K key heads."""
     heads = few.stop - few.start
     many, blocks, height, d = queries.shape
     if many == heads:
@@ -21,7 +21,7 @@ def fold(queries: Tensor, few: slice) -> Tensor:
 
 
 def unfold(out: Tensor, many: slice) -> Tensor:
-    """Blocks `K blocks (G height) D` as `(K G) blocks height D`, for the query heads `many`."""
+    """Reshape blocks `K blocks (G height) D` to `(K G) blocks height D`; `many` are the K G query heads."""
     heads, blocks, rows, d = out.shape
     group = (many.stop - many.start) // heads
     if group == 1:

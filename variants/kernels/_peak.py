@@ -1,4 +1,4 @@
-"""The peak of torch's allocator over one call on the CPU, from the profiler. Loading this does not import torch."""
+"""The peak of torch's allocator during one call on the CPU, from the profiler. Importing this does not import torch."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def peak_bytes(call: Callable[[], object]) -> int:
-    """The most that one call holds at a time, beyond what was held before it."""
+    """Return the most bytes that one call holds at a time, without those held before it."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
@@ -21,7 +21,7 @@ def peak_bytes(call: Callable[[], object]) -> int:
 
 
 def allocations(profiler: "profile", device: str) -> list[Any]:
-    """The allocator's events on a device, in order of time; what is freed counts as negative `nbytes()`."""
+    """Return the allocator's events on a device, ordered by time; a free has negative `nbytes()`."""
     assert profiler.profiler is not None
     assert profiler.profiler.kineto_results is not None
     found = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]

@@ -1,4 +1,4 @@
-"""Shared by implementations: why a case is refused, and torch's names."""
+"""Helpers that implementations share: torch's dtypes, their sizes, and reasons to refuse a case."""
 
 import torch
 
@@ -11,26 +11,26 @@ DTYPES = {
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
 }
-"""torch's types by the names that suites use."""
+"""torch's dtypes by the names that suites use."""
 
 
 def itemsize(dtype: str) -> int:
-    """Bytes of one number."""
+    """Return the bytes of one number."""
     return DTYPES[dtype].itemsize
 
 
 def sum_itemsize(dtype: str) -> int:
-    """Bytes of one sum of such numbers in the fused kernel: float32 at least."""
+    """Return the bytes of one sum of such numbers in the fused kernel, which sums in float32 or wider."""
     return max(4, itemsize(dtype))
 
 
 def sum_dtype(tensor: torch.Tensor) -> torch.dtype:
-    """The dtype in which to sum such numbers: float32 at least."""
+    """Return the dtype in which to sum such numbers: float32 or wider."""
     return torch.promote_types(tensor.dtype, torch.float32)
 
 
 def refusal(pattern: Pattern, setting: Setting) -> str | None:
-    """Why no implementation can compute this, or nothing."""
+    """Return why no implementation can compute this, or None."""
     if setting.dtype not in DTYPES:
         return f"dtype: expected one of {', '.join(DTYPES)}, found {setting.dtype}"
     return pattern.unsupported(setting.shape.seq_len)

@@ -1,9 +1,9 @@
-"""`eager` through `torch.compile`: what the compiler makes of the textbook, pattern or not.
+"""`eager` through `torch.compile`: what the compiler makes of the textbook.
 
     O = softmax(Q K^T / sqrt(D)) V, the scores of keys that a query may not see set to -inf
 
-It computes all N^2 scores whatever the pattern, and holds them: the compiler fuses what stands between the two
-products, and the mask is data to it. The control for whoever hopes that compiling finds the sparsity.
+It computes and holds all N^2 scores whatever the pattern: the compiler fuses what stands between the two products, but
+does not know what the mask holds. It is the control that shows that compiling does not find the sparsity.
 """
 
 from dataclasses import replace
@@ -16,16 +16,16 @@ from attnbench.variants.kernels._support import itemsize, refusal, sum_itemsize
 
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
-    """Every pattern, wherever its scores fit into memory and there is a compiler."""
+    """Support every pattern if there is a compiler."""
     return refusal(pattern, setting) or _compilation.refusal("compiled", setting.device)
 
 
 def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
-    """Peak bytes of one call, as torch 2.13 compiles it for a CPU; T is a query tensor and U a key tensor.
+    """Return the peak bytes of one call, as torch 2.13 compiles it for a CPU.
 
-    With S the scores `B H N N`, W the same in float32 at least, and L a sum of every row: forward 2 S + 2 L; with a
-    mask S + T, but 2 W + 2 L where numbers are narrower than sums. Backward S + 2 T + U. Training 2 S + 3 T + U, or
-    the forward and T where that is more.
+    T is a query tensor, U a key tensor, S the scores `B H N N`, W the scores in float32 or wider, and L one sum per
+    row. Forward: 2 S + 2 L; with a mask S + T, but 2 W + 2 L if the dtype is narrower than its sums.
+    Backward: S + 2 T + U. Training: 2 S + 3 T + U, or the forward and T if that is more.
     """
     del threads
     shape, dtype, direction = setting.shape, setting.dtype, setting.direction
@@ -43,6 +43,6 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
 
 
 def build(pattern: Pattern, setting: Setting) -> Program:
-    """Prepare the mask of forbidden pairs `[N, N]`, where there are any; the first call compiles."""
+    """Prepare the mask `[N, N]` of forbidden pairs, if there are any. The first call compiles."""
     plain = eager.build(pattern, setting)
     return replace(plain, call=_compilation.compiled(plain.call), compiled=True)

@@ -1,8 +1,8 @@
-"""The textbook: a materialised score matrix, its softmax, and the weighted sum of the values.
+"""Textbook attention: a stored score matrix, its softmax, and the weighted sum of the values.
 
     O = softmax(Q K^T / sqrt(D)) V, the scores of keys that a query may not see set to -inf
 
-It computes all N^2 scores whatever the pattern, and holds them.
+It computes and holds all N^2 scores whatever the pattern.
 """
 
 import torch
@@ -16,16 +16,16 @@ from attnbench.variants.kernels._support import itemsize, refusal
 
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
-    """Every pattern, wherever its scores fit into memory."""
+    """Support every pattern."""
     return refusal(pattern, setting)
 
 
 def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
-    """Peak bytes of one call, with S the scores `B H N N`, T a query tensor and U a key tensor.
+    """Return the peak bytes of one call; S are the scores `B H N N`, T is a query tensor and U a key tensor.
 
-    Forward 2 S: scores and weights, or 2 S before a small T is needed. Backward 2 S + U: the gradients of both,
-    and dV. Training 3 S + 2 T + U: the weights, the scaled queries and the output live through it. Where scores are
-    small: backward S + T + 2 U while dK and dQ are made, or 2 T + 2 U at its end; training S + 3 T + 2 U.
+    Forward: 2 S for scores and weights, or S + T if T is larger than S. Backward: 2 S + U for the gradients of both,
+    and dV. Training: 3 S + 2 T + U, because the weights, the scaled queries and the output are kept. If the scores are
+    small: backward S + T + 2 U while dK and dQ are computed, or 2 T + 2 U at its end; training S + 3 T + 2 U.
     """
     del pattern, threads
     shape, dtype, direction = setting.shape, setting.dtype, setting.direction
@@ -40,20 +40,20 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
 
 
 def build(pattern: Pattern, setting: Setting) -> Program:
-    """Prepare the mask of forbidden pairs `[N, N]`, where there are any."""
+    """Prepare the mask `[N, N]` of forbidden pairs, if there are any."""
     shape = setting.shape
     spans = pattern.spans(shape.seq_len)
     full = spans.pairs() == shape.seq_len**2
     hidden = None if full else torch.from_numpy(~spans.mask()).to(setting.device)
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         b, h, n, d = q.shape
-        # Query heads that share a key head are folded into its rows, so that no key is copied.
+        # The query heads of a key head are folded into its rows, so that no key is copied.
         scores = (q.reshape(b, k.shape[1], -1, d) * d**-0.5) @ k.transpose(-2, -1)
         scores = scores if hidden is None else _hide(scores, hidden)
         weights = torch.softmax(scores, dim=-1)
-        del scores
+        del scores  # without gradients this frees the scores before the output is allocated
         return (weights @ v).view(b, h, n, d)
 
     pairs = shape.batch * shape.heads * shape.seq_len**2
@@ -61,6 +61,6 @@ def build(pattern: Pattern, setting: Setting) -> Program:
 
 
 def _hide(scores: Tensor, hidden: Tensor) -> Tensor:
-    """Scores `B K (G N) N` with -inf for hidden pairs `[N, N]`."""
+    """Return the scores `B K (G N) N` with -inf at the hidden pairs `[N, N]`."""
     b, k, rows, n = scores.shape
     return scores.view(b, k, rows // n, n, n).masked_fill(hidden, -torch.inf).view(b, k, rows, n)

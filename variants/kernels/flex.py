@@ -1,11 +1,11 @@
-"""torch's FlexAttention: a compiled kernel that computes the tiles that a pattern needs, and skips the others.
+"""torch's FlexAttention: a compiled kernel that computes only the tiles that a pattern needs.
 
-The score matrix is cut into tiles of 128 queries by 128 keys. Tiles without an allowed pair are not computed, tiles
-in which every pair is allowed are computed without a mask, and in the others each score is asked for (`mask_mod`,
-from the pattern's spans). Which is which comes from the pattern's layout, in time linear in the tiles: torch's own
-`create_block_mask` asks for all N^2 pairs. Cost: 4 D FLOPs forward for every pair of a tile that is computed.
+The score matrix is cut into tiles of 128 queries by 128 keys. Tiles without an allowed pair are skipped. Tiles in which
+every pair is allowed are computed without a mask. In the other tiles `mask_mod` checks each pair, from the pattern's
+spans. The tiles come from the pattern's layout, in time linear in their number; torch's own `create_block_mask`
+evaluates all N^2 pairs. Cost: 4 D FLOPs forward for every pair of a computed tile.
 
-On a CPU torch has the forward alone. Source: Dong et al. 2024, "Flex Attention: A Programming Model for Generating
+On a CPU torch has only the forward. Source: Dong et al. 2024, "Flex Attention: A Programming Model for Generating
 Optimized Attention Kernels", arXiv 2412.05496.
 """
 
@@ -25,16 +25,16 @@ from attnbench.variants.kernels._support import itemsize, refusal, sum_itemsize
 from attnbench.variants.kernels.blockwise.tiles import Tiles, tiles
 
 Bound = tuple[Tensor, Tensor, Tensor | None]
-"""Start, stop and step of a span of every query, each `[N]`; no step where all are 1."""
+"""Start, stop and step of one span of every query, each `[N]`; the step is None if all steps are 1."""
 
 _SIDE = 128
-"""Queries and keys in a tile: torch's own choice."""
+"""Queries and keys in a tile: torch's default."""
 _LEAST_WIDTH = 16
 """The narrowest heads that the kernel takes on CUDA."""
 
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
-    """Every pattern; on a CPU the forward direction, and only where torch has the kernel."""
+    """Support every pattern; on a CPU only the forward direction, and only if torch has the kernel for it."""
     refused = refusal(pattern, setting)
     if refused is None and setting.dtype == "float64":
         refused = "flex computes in float32, float16 or bfloat16, found float64"
@@ -44,10 +44,10 @@ def supports(pattern: Pattern, setting: Setting) -> str | None:
 
 
 def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
-    """Peak bytes of one call: on CUDA those of a fused kernel, on a CPU those of torch's template.
+    """Return the peak bytes of one call: on CUDA those of a fused kernel, on a CPU those of torch's template.
 
-    With R queries and keys in a tile that is the output, room for keys and values once more, and per thread a tile
-    of sums (R R + 2 R + R D, in float32) and a tile, queries and keys as numbers (R R + 2 R D).
+    The template takes the output and a copy of keys and values. With R queries and keys in a tile, each thread takes a
+    tile of float32 sums (R R + 2 R + R D) and, in the dtype of the inputs, a tile, queries and keys (R R + 2 R D).
     """
     del pattern
     shape, dtype = setting.shape, setting.dtype
@@ -60,18 +60,18 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
 
 
 def build(pattern: Pattern, setting: Setting) -> Program:
-    """Prepare the layout of tiles and the bounds of the spans; the first call compiles."""
+    """Prepare the layout of tiles and the bounds of the spans. The first call compiles."""
     shape, device = setting.shape, setting.device
     spans = pattern.spans(shape.seq_len)
     found = tiles(spans, _SIDE)
     bounds = _bounds(spans, device)
     mask = _block_mask(found, bounds, device)
     enable_gqa = shape.kv_heads != shape.heads
-    # Else torch takes another kernel for fewer than 128 queries, and what is checked there is not what is timed.
+    # For fewer than 128 queries torch would choose another kernel, and a check at such a length would check that one.
     options: Any = {"FORCE_USE_FLEX_ATTENTION": True} if device == "cuda" else {}
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         return flex_attention(q, k, v, block_mask=mask, enable_gqa=enable_gqa, kernel_options=options)
 
     pairs = shape.batch * shape.heads * int(found.areas().sum())
@@ -81,7 +81,7 @@ def build(pattern: Pattern, setting: Setting) -> Program:
 
 
 def _refused_by_cpu(direction: str) -> str | None:
-    """Why this CPU cannot, or nothing."""
+    """Return why this CPU cannot compute this, or None."""
     if direction != "forward":
         return f"flex has no gradients on a cpu, found {direction}; measure forward"
     capability = torch.backends.cpu.get_cpu_capability()
@@ -89,14 +89,14 @@ def _refused_by_cpu(direction: str) -> str | None:
 
 
 def _refused_by_cuda(shape: Shape) -> str | None:
-    """Why CUDA cannot, or nothing."""
+    """Return why CUDA cannot compute this, or None."""
     if shape.head_dim < _LEAST_WIDTH:
         return f"flex needs a head_dim of at least {_LEAST_WIDTH} on cuda, found {shape.head_dim}"
     return None
 
 
 def _block_mask(found: Tiles, bounds: list[Bound], device: str) -> BlockMask:
-    """The tiles as torch wants them: those to be masked, those without a mask, and the mask."""
+    """Return torch's form of the tiles: those with a mask, those without one, and the mask."""
     full = found.pairs == _SIDE * _SIDE
     return BlockMask.from_kv_blocks(
         *_listed(found, ~full, device),
@@ -108,7 +108,7 @@ def _block_mask(found: Tiles, bounds: list[Bound], device: str) -> BlockMask:
 
 
 def _listed(found: Tiles, chosen: BoolArray, device: str) -> tuple[Tensor, Tensor]:
-    """Of the chosen tiles, how many each row has `[1, 1, R]`, and their columns in front of zeros `[1, 1, R, R]`."""
+    """Return the number of chosen tiles per row `[1, 1, R]`, and their columns, padded with zeros `[1, 1, R, R]`."""
     rows, columns = found.rows[chosen], found.columns[chosen]
     many = -(-found.n // found.side)
     counts = np.bincount(rows, minlength=many)
@@ -119,7 +119,7 @@ def _listed(found: Tiles, chosen: BoolArray, device: str) -> tuple[Tensor, Tenso
 
 
 def _bounds(spans: Spans, device: str) -> list[Bound]:
-    """The bounds of every span that some query has."""
+    """Return the bounds of every span that is not empty for some query."""
 
     def told(bound: np.ndarray, span: int) -> Tensor:
         return torch.from_numpy(bound[:, span].astype(np.int32)).to(device)
@@ -136,7 +136,7 @@ def _bounds(spans: Spans, device: str) -> list[Bound]:
 
 
 def _seen(bounds: list[Bound]) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-    """Whether query q may see key kv, as a function of tensors that torch compiles into its kernel."""
+    """Return the function of tensors that says whether query q sees key kv; torch compiles it into its kernel."""
 
     def sees(b: Tensor, h: Tensor, q: Tensor, kv: Tensor) -> Tensor:
         del b, h
@@ -149,7 +149,7 @@ def _seen(bounds: list[Bound]) -> Callable[[Tensor, Tensor, Tensor, Tensor], Ten
 
 
 def _within(bound: Bound, q: Tensor, kv: Tensor) -> Tensor:
-    """Whether key kv lies in query q's span."""
+    """Check whether key kv lies in query q's span."""
     start, stop, step = bound
     inside = (start[q] <= kv) & (kv < stop[q])
     return inside if step is None else inside & ((kv - start[q]) % step[q] == 0)

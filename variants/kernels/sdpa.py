@@ -1,7 +1,7 @@
-"""torch's `scaled_dot_product_attention` without a mask, by whichever kernel torch chooses.
+"""torch's `scaled_dot_product_attention` without a mask, with the kernel that torch chooses.
 
-For patterns in which every query sees every key, and for those in which it sees all keys up to itself
-(`is_causal`). Other patterns need a mask: see `sdpa_masked` and `blockwise`.
+It serves patterns in which every query sees every key, or every key up to itself (`is_causal`). Other patterns need a
+mask: see `sdpa_masked` and `blockwise`.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from attnbench.variants.kernels._support import refusal
 
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
-    """Patterns that need no mask at this length."""
+    """Support patterns that need no mask at this length."""
     refused = refusal(pattern, setting)
     if refused is None and _causality(pattern, setting.shape.seq_len) is None:
         return "sdpa takes no mask, and this pattern needs one; use sdpa_masked or blockwise"
@@ -24,29 +24,30 @@ def supports(pattern: Pattern, setting: Setting) -> str | None:
 
 
 def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
-    """Peak bytes of one call: those of torch's fused kernel."""
+    """Return the peak bytes of one call: those of torch's fused kernel."""
     del pattern
     return fused_bytes(setting.shape, setting.dtype, setting.direction, threads)
 
 
 def build(pattern: Pattern, setting: Setting) -> Program:
-    """Nothing to prepare; how many scores the causal kernel skips, torch does not say."""
+    """Prepare nothing. torch does not say how many scores the causal kernel skips, so `computed_pairs` is then None."""
     shape = setting.shape
     is_causal = _causality(pattern, shape.seq_len) is True
     enable_gqa = shape.kv_heads != shape.heads
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         return scaled_dot_product_attention(q, k, v, is_causal=is_causal, enable_gqa=enable_gqa)
 
     return Program(attend, None if is_causal else shape.batch * shape.heads * shape.seq_len**2)
 
 
 def _causality(pattern: Pattern, n: int) -> bool | None:
-    """False where every query sees all keys, True where all up to itself, None where neither."""
+    """Return False if every query sees all keys, True if it sees all keys up to itself, else None."""
     spans = pattern.spans(n)
     counts = spans.counts()
     if (counts == n).all():
         return False
+    # A query i that sees i + 1 keys, none of them after i, sees exactly the keys 0 .. i.
     upto = np.arange(1, n + 1)
     return True if (counts == upto).all() and (spans.stop.max(axis=1) == upto).all() else None

@@ -1,4 +1,4 @@
-"""torch's `scaled_dot_product_attention`, forced onto its cuDNN kernel, which keeps no score. On CUDA only.
+"""torch's `scaled_dot_product_attention`, forced onto its cuDNN kernel, which stores no scores. CUDA only.
 
 Source: NVIDIA cuDNN, "Scaled Dot Product Attention".
 """

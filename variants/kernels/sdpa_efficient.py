@@ -1,4 +1,4 @@
-"""torch's `scaled_dot_product_attention`, forced onto its memory-efficient kernel, which keeps no score. On CUDA only.
+"""torch's `scaled_dot_product_attention`, forced onto its memory-efficient kernel, which stores no scores. CUDA only.
 
 Source: Rabe and Staats 2021, "Self-attention Does Not Need O(n^2) Memory", arXiv 2112.05682.
 """

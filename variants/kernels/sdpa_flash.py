@@ -1,4 +1,4 @@
-"""torch's `scaled_dot_product_attention`, forced onto its FlashAttention kernel, which keeps no score. On CUDA only.
+"""torch's `scaled_dot_product_attention`, forced onto its FlashAttention kernel, which stores no scores. CUDA only.
 
 Source: Dao 2023, "FlashAttention-2: Faster Attention with Better Parallelism and Work Partitioning", arXiv 2307.08691.
 """

@@ -1,7 +1,7 @@
-"""torch's `scaled_dot_product_attention` with a dense boolean mask: the control.
+"""torch's `scaled_dot_product_attention` with a dense boolean mask.
 
-The same maths as a sparse implementation, but all N^2 scores are computed and the mask of N^2 is read: it
-shows that simulating sparsity saves nothing.
+It is the control that shows that simulated sparsity saves nothing: it returns what a sparse implementation returns,
+but computes all N^2 scores and reads a mask of N^2 values.
 """
 
 import torch
@@ -16,15 +16,15 @@ from attnbench.variants.kernels._support import itemsize, refusal
 
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
-    """Every pattern, wherever its mask fits into memory."""
+    """Support every pattern."""
     return refusal(pattern, setting)
 
 
 def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
-    """Peak bytes of one call: those of torch's fused kernel, and the mask as N^2 numbers.
+    """Return the peak bytes of one call: those of torch's fused kernel, and the mask as N^2 numbers.
 
-    The kernel adds its mask to the scores, so each forward call makes numbers of the booleans; in `backward`
-    they belong to the graph.
+    The kernel adds its mask to the scores, so each forward call converts the booleans to numbers. In `backward` the
+    numbers belong to the graph and are not counted.
     """
     del pattern
     shape, dtype, direction = setting.shape, setting.dtype, setting.direction
@@ -33,13 +33,13 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
 
 
 def build(pattern: Pattern, setting: Setting) -> Program:
-    """Prepare the mask of allowed pairs `[N, N]`."""
+    """Prepare the mask `[N, N]` of allowed pairs."""
     shape = setting.shape
     mask = torch.from_numpy(pattern.spans(shape.seq_len).mask()).to(setting.device)
     enable_gqa = shape.kv_heads != shape.heads
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         return scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=enable_gqa)
 
     return Program(attend, shape.batch * shape.heads * shape.seq_len**2, mask.nbytes)

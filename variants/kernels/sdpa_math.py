@@ -1,4 +1,4 @@
-"""torch's `scaled_dot_product_attention`, forced onto the textbook, which holds all N^2 scores. On CUDA only.
+"""torch's `scaled_dot_product_attention`, forced onto its textbook kernel, which stores all N^2 scores. CUDA only.
 
 Source: Vaswani et al. 2017, "Attention Is All You Need", arXiv 1706.03762, section 3.2.1.
 """

@@ -32,7 +32,7 @@ def examine(root: Path = Path("/")) -> list[Finding]:
 
 
 def text(findings: Sequence[Finding]) -> str:
-    """The findings as lines: level, name and what was found, followed by reason and advice, if any."""
+    """Return the findings as lines: level, name and what was found, followed by reason and advice, if any."""
     counts = Counter(finding.level for finding in findings)
     summary = ", ".join(f"{counts[level]} {level}" for level in LEVELS if counts[level])
     name_width = max((len(finding.name) for finding in findings), default=0)
@@ -40,12 +40,12 @@ def text(findings: Sequence[Finding]) -> str:
 
 
 def to_json(findings: Sequence[Finding]) -> list[dict[str, str]]:
-    """The findings as plain objects, for `bench doctor --json`."""
+    """Return the findings as plain objects, for `bench doctor --json`."""
     return [asdict(finding) for finding in findings]
 
 
 def _entry(finding: Finding, name_width: int) -> str:
-    """The lines of one finding."""
+    """Return the lines of one finding."""
     indent = " " * (len("warning") + 2 + name_width + 2)
     lines = [_line(f"{finding.level:7}  {finding.name:{name_width}}  ", finding.found, indent)]
     if finding.level in ("bad", "warning"):

@@ -11,9 +11,9 @@ _UNLIMITED = ("max", "-1")
 
 
 def cpu_quota(machine: Machine) -> float | None:
-    """The CPU quota of this process in CPUs, or None if it is unlimited.
+    """Return the CPU quota of this process in CPUs, or None if it is unlimited.
 
-    The smallest quota of the process's cgroup and its parents.
+    It is the smallest quota of the process's cgroup and its parents.
 
     Raises:
         Unread: the system has no cgroup information.
@@ -26,7 +26,7 @@ def cpu_quota(machine: Machine) -> float | None:
 
 
 def memory_limit_bytes(machine: Machine) -> int | None:
-    """The memory limit of this process, or None if there is none.
+    """Return the memory limit of this process, or None if there is none.
 
     Version 1 reports a huge number if there is no limit, so compare it with the machine's memory.
 
@@ -37,7 +37,7 @@ def memory_limit_bytes(machine: Machine) -> int | None:
 
 
 def memory_left_bytes(machine: Machine) -> int | None:
-    """The memory left within these limits, or None if there is none. Inactive file pages count as free.
+    """Return the memory left within these limits, or None if there is none. Inactive file pages count as free.
 
     Raises:
         Unread: the system has no cgroup information.
@@ -46,7 +46,7 @@ def memory_left_bytes(machine: Machine) -> int | None:
 
 
 def _memory(machine: Machine) -> Iterator[tuple[int, int]]:
-    """Limit and usage in bytes of each cgroup that has a limit."""
+    """Yield limit and usage in bytes of each cgroup that has a limit."""
     version_2 = "", "memory.max", "memory.current", "inactive_file"
     version_1 = "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
     for controller, limit, used, idle in (version_2, version_1):
@@ -60,7 +60,7 @@ def _memory(machine: Machine) -> Iterator[tuple[int, int]]:
 
 
 def _used_bytes(machine: Machine, used: str, stat: str, idle: str) -> int:
-    """The usage of a cgroup without inactive file pages; 0 if unknown."""
+    """Return the usage of a cgroup without inactive file pages; 0 if unknown."""
     try:
         fields = dict(line.split(maxsplit=1) for line in machine.read(stat).splitlines())
         return max(int(machine.read(used)) - int(fields.get(idle, 0)), 0)
@@ -69,7 +69,7 @@ def _used_bytes(machine: Machine, used: str, stat: str, idle: str) -> int:
 
 
 def _texts(machine: Machine, controller: str, file: str) -> Iterator[str]:
-    """The contents of `file` in the process's cgroup and its parents. An empty controller means version 2."""
+    """Yield the contents of `file` in the process's cgroup and its parents. An empty controller means version 2."""
     for folder in _folders(machine, controller):
         try:
             yield machine.read(f"{folder}/{file}")
@@ -78,7 +78,7 @@ def _texts(machine: Machine, controller: str, file: str) -> Iterator[str]:
 
 
 def _folders(machine: Machine, controller: str) -> Iterator[str]:
-    """The folders of the process's cgroup and its parents. Inside a container some do not exist."""
+    """Yield the folders of the process's cgroup and its parents. Inside a container some do not exist."""
     for line in machine.read("proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controller in controllers.split(","):

@@ -18,7 +18,7 @@ _COARSE_STEP_NS = 10_000
 
 
 def governor(machine: Machine) -> Answer:
-    """The frequency governors of the allowed CPUs."""
+    """Check the frequency governors of the allowed CPUs."""
     found = sorted({machine.read(f"{_CPU}/cpu{cpu}/cpufreq/scaling_governor") for cpu in machine.cpus})
     if found == ["performance"]:
         return Answer("good", "performance on every allowed CPU")
@@ -30,7 +30,7 @@ def governor(machine: Machine) -> Answer:
 
 
 def boost(machine: Machine) -> Answer:
-    """Whether the processor may go beyond its nominal frequency."""
+    """Check whether the processor may go beyond its nominal frequency."""
     for path, on, off in _BOOSTS:
         try:
             found = machine.read(path)
@@ -43,7 +43,7 @@ def boost(machine: Machine) -> Answer:
 
 
 def siblings(machine: Machine) -> Answer:
-    """Whether allowed CPUs are hardware threads of one core."""
+    """Check whether allowed CPUs are hardware threads of one core."""
     topology = f"{_CPU}/cpu{{}}/topology/thread_siblings_list"
     cores = {min(set(machine.cpus) & {cpu, *parse_cpus(machine.read(topology.format(cpu)))}) for cpu in machine.cpus}
     if len(cores) == len(machine.cpus):
@@ -56,7 +56,7 @@ def siblings(machine: Machine) -> Answer:
 
 
 def virtual(machine: Machine) -> Answer:
-    """Whether the processor has the hypervisor flag."""
+    """Check whether the processor has the hypervisor flag."""
     lines = machine.read("proc/cpuinfo").splitlines()
     flags = next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), None)
     if flags is None:
@@ -72,7 +72,7 @@ def virtual(machine: Machine) -> Answer:
 
 
 def battery(machine: Machine) -> Answer:
-    """Whether the machine runs on its battery."""
+    """Check whether the machine runs on its battery."""
     batteries = [name for name in machine.names(_SUPPLIES) if _supply(machine, name, "type") == "Battery"]
     own = [name for name in batteries if _supply(machine, name, "scope") != "Device"]
     emptied = [name for name in own if _supply(machine, name, "status") == "Discharging"]
@@ -82,7 +82,7 @@ def battery(machine: Machine) -> Answer:
 
 
 def _supply(machine: Machine, name: str, field: str) -> str:
-    """A field of a power supply; empty if it does not exist."""
+    """Return a field of a power supply; empty if it does not exist."""
     try:
         return machine.read(f"{_SUPPLIES}/{name}/{field}")
     except Unread:
@@ -90,7 +90,7 @@ def _supply(machine: Machine, name: str, field: str) -> str:
 
 
 def clock_source(machine: Machine) -> Answer:
-    """The kernel's clock source."""
+    """Check the kernel's clock source."""
     found = machine.read(f"{_CLOCK}/current_clocksource")
     if found in _BEST_CLOCKS:
         return Answer("good", found)
@@ -102,7 +102,7 @@ def clock_source(machine: Machine) -> Answer:
 
 
 def timer(machine: Machine) -> Answer:
-    """The cost of reading Python's clock, and its smallest step."""
+    """Check the cost of reading Python's clock, and its smallest step."""
     del machine
     readings = timer_readings_ns()
     batch = len(readings) // 10
@@ -117,7 +117,7 @@ def timer(machine: Machine) -> Answer:
 
 
 def timer_readings_ns() -> list[int]:
-    """Ten thousand successive readings of the clock that times calls."""
+    """Return ten thousand successive readings of the clock that times calls."""
     return [time.perf_counter_ns() for _ in range(10_000)]
 
 

@@ -26,7 +26,7 @@ _WHY = "GPU cases need one, and its clocks, heat and other users decide their ti
 
 
 def load() -> Any:
-    """The NVML module, or None if it is not installed."""
+    """Return the NVML module, or None if it is not installed."""
     try:
         return importlib.import_module("pynvml")
     except ImportError:
@@ -54,7 +54,7 @@ class Gpu:
 
 
 def findings() -> list[Finding]:
-    """The findings about every GPU; a single finding without NVML or a GPU."""
+    """Return the findings about every GPU, or a single finding without NVML or a GPU."""
     nvml = load()
     if nvml is None:
         do = "Where there is one: `pip install nvidia-ml-py`."
@@ -74,7 +74,7 @@ def findings() -> list[Finding]:
 
 
 def driver(gpu: Gpu) -> Answer:
-    """GPU model and driver."""
+    """Report the GPU model and driver."""
     try:
         version = text_of(gpu.nvml.nvmlSystemGetDriverVersion())
     except gpu.nvml.NVMLError as error:
@@ -83,7 +83,7 @@ def driver(gpu: Gpu) -> Answer:
 
 
 def clocks(gpu: Gpu) -> Answer:
-    """The SM clock. NVML reports application clocks, but not whether `--lock-gpu-clocks` was used."""
+    """Check the SM clock. NVML reports application clocks, but not whether `--lock-gpu-clocks` was used."""
     now, most = gpu.ask("GetClockInfo", SM_CLOCK), gpu.ask("GetMaxClockInfo", SM_CLOCK)
     found = f"{now} MHz now, at most {most} MHz"
     if gpu.ask("GetCurrentClocksThrottleReasons") & _SETTING_BIT:
@@ -99,7 +99,7 @@ def clocks(gpu: Gpu) -> Answer:
 
 
 def _steady_mhz(gpu: Gpu, most: int) -> int:
-    """The default application clock; the highest clock if that is unknown."""
+    """Return the default application clock; the highest clock if that is unknown."""
     try:
         return int(gpu.ask("GetDefaultApplicationsClock", SM_CLOCK))
     except Unread:
@@ -107,7 +107,7 @@ def _steady_mhz(gpu: Gpu, most: int) -> int:
 
 
 def slowdown(gpu: Gpu) -> Answer:
-    """Whether the clocks are held down now."""
+    """Check whether the clocks are held down now."""
     reasons = slowdowns(gpu)
     if not reasons:
         return Answer("good", "nothing holds the clocks down now")
@@ -116,7 +116,7 @@ def slowdown(gpu: Gpu) -> Answer:
 
 
 def slowdowns(gpu: Gpu) -> list[str]:
-    """Why the clocks are held down now.
+    """Return why the clocks are held down now.
 
     Raises:
         Unread: this GPU, driver or NVML does not report it.
@@ -126,14 +126,14 @@ def slowdowns(gpu: Gpu) -> list[str]:
 
 
 def persistence(gpu: Gpu) -> Answer:
-    """Whether the driver stays loaded between processes."""
+    """Check whether the driver stays loaded between processes."""
     if gpu.ask("GetPersistenceMode"):
         return Answer("good", "on")
     return Answer("warning", "off", f"Turn it on: `sudo nvidia-smi -i {gpu.number} --persistence-mode=1`.")
 
 
 def users(gpu: Gpu) -> Answer:
-    """Other processes that compute on this GPU, and how busy it is."""
+    """Check for other processes that compute on this GPU, and how busy it is."""
     others = [each for each in gpu.ask("GetComputeRunningProcesses") if each.pid != os.getpid()]
     busy = _busy_percent(gpu)
     said = "how busy it is cannot be read" if busy is None else f"{busy} % busy"
@@ -149,7 +149,7 @@ def users(gpu: Gpu) -> Answer:
 
 
 def _busy_percent(gpu: Gpu) -> int | None:
-    """The utilisation of the GPU; None if unknown, for example if it is split into instances."""
+    """Return the utilisation of the GPU; None if unknown, for example if it is split into instances."""
     try:
         return int(gpu.ask("GetUtilizationRates").gpu)
     except Unread:
@@ -157,7 +157,7 @@ def _busy_percent(gpu: Gpu) -> int | None:
 
 
 def power(gpu: Gpu) -> Answer:
-    """The power cap against the default one."""
+    """Compare the power cap with the default one."""
     cap_mw, default_mw = gpu.ask("GetPowerManagementLimit"), gpu.ask("GetPowerManagementDefaultLimit")
     if cap_mw == default_mw:
         return Answer("good", f"{cap_mw / 1000:.0f} W, the default")
@@ -170,14 +170,14 @@ def power(gpu: Gpu) -> Answer:
 
 
 def ecc(gpu: Gpu) -> Answer:
-    """Whether memory errors are corrected."""
+    """Check whether memory errors are corrected."""
     now, pending = gpu.ask("GetEccMode")
     found = "on" if now else "off"
     return Answer("fact", found if now == pending else f"{found}, changes at the next restart")
 
 
 def temperature(gpu: Gpu) -> Answer:
-    """The temperature, compared with the threshold at which the GPU slows down."""
+    """Compare the temperature with the threshold at which the GPU slows down."""
     now_c = gpu.ask("GetTemperature", _GPU_SENSOR)
     try:
         slow_c = gpu.ask("GetTemperatureThreshold", _SLOWDOWN_THRESHOLD)

@@ -9,7 +9,7 @@ _LAYOUT = "proc/sys/kernel/randomize_va_space"
 
 
 def quota(machine: Machine) -> Answer:
-    """Whether the cgroups allow less CPU time than the allowed CPUs have."""
+    """Check whether the cgroups allow less CPU time than the allowed CPUs have."""
     found = cgroup.cpu_quota(machine)
     cpus = len(machine.cpus)
     if found is None:
@@ -26,13 +26,13 @@ def quota(machine: Machine) -> Answer:
 
 
 def affinity(machine: Machine) -> Answer:
-    """Which CPUs this process may run on."""
+    """Check which CPUs this process may run on."""
     found = f"{len(machine.cpus)} of {machine.online} CPUs allowed: {write_cpus(machine.cpus)}"
     return Answer("good" if len(machine.cpus) >= machine.online else "fact", found)
 
 
 def oversubscription(machine: Machine) -> Answer:
-    """Whether a variable asks for more threads than there are CPUs to run them."""
+    """Check whether a variable asks for more threads than there are CPUs to run them."""
     asked = {name: machine.environ[name] for name in _THREADS if machine.environ.get(name)}
     cpus = len(machine.cpus)
     said = ", ".join(f"{name}={value}" for name, value in asked.items())
@@ -48,12 +48,12 @@ def oversubscription(machine: Machine) -> Answer:
 
 
 def _is_count(value: str) -> bool:
-    """Whether a value is a number of threads, or a list of them for nested levels."""
+    """Check whether a value is a number of threads, or a list of them for nested levels."""
     return all(part.strip().isdecimal() and int(part) > 0 for part in value.split(","))
 
 
 def wait_policy(machine: Machine) -> Answer:
-    """What waiting OpenMP threads do."""
+    """Check what waiting OpenMP threads do."""
     found = machine.environ.get("OMP_WAIT_POLICY", "")
     if not found:
         return Answer("good", "not set; the workers of a run get PASSIVE")
@@ -63,7 +63,7 @@ def wait_policy(machine: Machine) -> Answer:
 
 
 def layout(machine: Machine) -> Answer:
-    """Whether each process gets an address layout of its own."""
+    """Check whether each process gets an address layout of its own."""
     found = int(machine.read(_LAYOUT))
     if found:
         return Answer("fact", f"randomised for each process (randomize_va_space = {found})")

@@ -22,7 +22,7 @@ ProcessTimes = Mapping[tuple[int, str], float]
 
 @dataclass(frozen=True)
 class Watch:
-    """The state before and after `seconds` without activity. A stat is empty if it cannot be read."""
+    """State before and after `seconds` without activity of this process. A stat is empty if it cannot be read."""
 
     machine: Machine
     seconds: float
@@ -44,12 +44,12 @@ def pause(seconds: float) -> None:
 
 
 def load_average() -> float:
-    """Processes running or waiting to run, over the last minute."""
+    """Return the mean number of processes that ran or waited to run, over the last minute."""
     return float(psutil.getloadavg()[0])
 
 
 def process_times() -> dict[tuple[int, str], float]:
-    """CPU time of all other processes that report it."""
+    """Return the CPU time of all other processes that report it."""
     facts = [process.info for process in psutil.process_iter(["pid", "name", "cpu_times"])]
     return {
         (each["pid"], each["name"] or "?"): each["cpu_times"].user + each["cpu_times"].system
@@ -59,7 +59,7 @@ def process_times() -> dict[tuple[int, str], float]:
 
 
 def load(seen: Watch) -> Answer:
-    """The load average of the last minute."""
+    """Check the load average of the last minute."""
     found = load_average()
     said = f"{found:.2f} over the last minute, on {seen.machine.online} CPUs"
     if found < 0.5:
@@ -69,7 +69,7 @@ def load(seen: Watch) -> Answer:
 
 
 def processes(seen: Watch) -> Answer:
-    """The busiest other processes."""
+    """Check the busiest other processes."""
     before, after = seen.times
     shares = {key: (spent - before.get(key, spent)) / seen.seconds for key, spent in after.items()}
     total = sum(shares.values())
@@ -85,7 +85,7 @@ def processes(seen: Watch) -> Answer:
 
 
 def steal(seen: Watch) -> Answer:
-    """Steal time as a share of the allowed CPUs' time."""
+    """Check steal time as a share of the allowed CPUs' time."""
     before, after = (_ticks(stat, seen.machine.cpus) for stat in seen.stats)
     total = after[0] - before[0]
     if total <= 0:
@@ -99,7 +99,7 @@ def steal(seen: Watch) -> Answer:
 
 
 def _ticks(stat: str, cpus: tuple[int, ...]) -> tuple[int, int]:
-    """Total and stolen ticks of some CPUs."""
+    """Return the total and stolen ticks of some CPUs."""
     rows = [line.split() for line in stat.splitlines()]
     counts = [[int(count) for count in row[1:]] for row in rows if row and row[0] in {f"cpu{cpu}" for cpu in cpus}]
     if not counts:

@@ -21,7 +21,7 @@ class Machine:
     environ: Mapping[str, str]
 
     def read(self, path: str) -> str:
-        """The text of a file, `path` relative to the root.
+        """Return the text of a file, `path` relative to the root.
 
         Raises:
             Unread: it does not exist, or cannot be read.
@@ -32,7 +32,7 @@ class Machine:
             raise Unread(f"/{path} ({error.strerror})") from None
 
     def names(self, folder: str) -> list[str]:
-        """The names in a folder, sorted.
+        """Return the names in a folder, sorted.
 
         Raises:
             Unread: it does not exist, or cannot be read.
@@ -44,7 +44,7 @@ class Machine:
 
 
 def here(root: Path) -> Machine:
-    """The machine that this process runs on, with the files below `root`."""
+    """Return the machine that this process runs on, with the files below `root`."""
     online = os.cpu_count() or 1
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(online)
     return Machine(root, tuple(sorted(allowed)), online, os.environ)

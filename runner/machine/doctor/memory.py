@@ -36,7 +36,7 @@ def memory() -> Memory:
 
 
 def available(machine: Machine) -> Answer:
-    """The available part of the memory that this process may use."""
+    """Check the available part of the memory that this process may use."""
     system = memory()
     total_bytes = _of_cgroup(cgroup.memory_limit_bytes, machine, system.total_bytes)
     left_bytes = _of_cgroup(cgroup.memory_left_bytes, machine, system.available_bytes)
@@ -49,7 +49,7 @@ def available(machine: Machine) -> Answer:
 
 
 def swap(machine: Machine) -> Answer:
-    """Whether memory was moved to disk."""
+    """Check whether memory was moved to disk."""
     del machine
     system = memory()
     found = f"{system.swapped_bytes / 2**20:.0f} MiB in use"
@@ -61,7 +61,7 @@ def swap(machine: Machine) -> Answer:
 
 
 def huge_pages(machine: Machine) -> Answer:
-    """The setting of transparent huge pages."""
+    """Check the setting of transparent huge pages."""
     chosen = re.search(r"\[(\w+)\]", machine.read(_PAGES))
     if not chosen:
         raise Unread(f"/{_PAGES} (no choice is marked)")
@@ -69,7 +69,7 @@ def huge_pages(machine: Machine) -> Answer:
 
 
 def _of_cgroup(read: Callable[[Machine], int | None], machine: Machine, otherwise: int) -> int:
-    """A memory figure of the cgroup, at most `otherwise`; `otherwise` if there is none."""
+    """Return a memory figure of the cgroup, at most `otherwise`; `otherwise` if there is none."""
     try:
         found = read(machine)
     except Unread:

@@ -1,4 +1,4 @@
-"""Only the keys that a block of queries needs: sparse attention that saves what its pattern saves. See `kernel`."""
+"""Sparse attention that computes each block of queries over only the keys it needs. See `kernel`."""
 
 from attnbench.variants.kernels.blockwise.kernel import build as build
 from attnbench.variants.kernels.blockwise.kernel import predict_bytes as predict_bytes

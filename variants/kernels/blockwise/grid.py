@@ -1,9 +1,9 @@
-"""Which scores `blockwise` computes where tokens lie on a grid: blocks are tiles of some rows by some columns of it.
+"""Plans of patterns on a grid of tokens: a block of queries is a tile of a few grid rows by a few grid columns.
 
-The spans of a query then lie one above the other, everywhere the same distance apart: a row of the grid. A block
-of consecutive queries, as in `plan`, would be a row's length wide, and its keys whole rows. The keys of a tile
-are wider than it by the reach of the window alone; down a strip of tiles each begins some rows of keys after the
-one above, so that a strip's keys are gathered once (`rows`). Everything else is planned as ever.
+On a grid, the spans of every query begin the same distance apart: one grid row. A block of consecutive queries, as in
+`plan`, would need the keys of whole grid rows. A tile needs only keys within the window's reach of it. Tiles below each
+other form a strip: the keys of each begin a few grid rows after those of the tile above, so that a strip's keys are
+gathered once (`rows`). Other patterns are planned by `plan`.
 """
 
 from collections.abc import Iterator
@@ -15,33 +15,36 @@ from attnbench.variants.kernels.blockwise.plan import Group
 from attnbench.variants.kernels.blockwise.plan import plan as plan_rows
 
 _ROWS, _COLUMNS = 4, 8
-"""Queries of a tile, down and across."""
+"""Queries of a tile, down and across the grid."""
 _LEAST = 1 / 2
-"""The share of queries that must have spans above each other."""
+"""The smallest share of queries with several spans for which a pattern is taken to lie on a grid."""
 
 
 def plan(spans: Spans) -> list[Group]:
-    """The groups that cover every query of a pattern exactly once."""
+    """Return groups that cover every query that sees a key exactly once."""
     width = _width(spans)
     return plan_rows(spans) if width is None else _groups(spans, width)
 
 
 def _width(spans: Spans) -> int | None:
-    """How far apart the spans of a query begin, if that is the same everywhere and they fit between; else nothing."""
+    """Return the distance between the starts of a query's spans if it is the same everywhere, else None.
+
+    Spans longer than that distance give None too.
+    """
     held = spans.stop > spans.start
     if not held.any(axis=1).all():
-        return None  # a part of a pattern: on a grid every query sees itself
+        return None  # On a grid every query sees at least itself, so this is only a part of a pattern.
     together = held[:, 1:] & held[:, :-1]
     several = held.sum(axis=1) > 1
     if several.mean() < _LEAST or (together.sum(axis=1) < held.sum(axis=1) - 1).any():
-        return None  # a few queries whose spans happen to lie so
+        return None  # Few queries have several spans, or they have gaps: an equal distance is a coincidence.
     apart = np.unique(np.diff(spans.start, axis=1)[together])
     longest = int((spans.stop - spans.start).max())
     return int(apart[0]) if len(apart) == 1 and apart[0] > 1 and apart[0] >= longest else None
 
 
 def _groups(spans: Spans, width: int) -> list[Group]:
-    """The groups on a grid of `width` columns: the tiles of a strip that look alike, from top to bottom."""
+    """Return the groups on a grid of `width` columns: each holds the equal tiles of one strip, from top to bottom."""
     tiles: dict[bytes, tuple[IntArray, BoolArray]] = {}
     members: dict[tuple[int, int, int, bytes], list[tuple[IntArray, IntArray, BoolArray]]] = {}
     for strip, rows in _tiles(spans, width):
@@ -60,9 +63,10 @@ def _groups(spans: Spans, width: int) -> list[Group]:
 
 
 def _tiles(spans: Spans, width: int) -> Iterator[tuple[int, IntArray]]:
-    """The queries of each tile with the number of its strip. Of a dilated window a strip holds one residue class."""
+    """Yield each tile as the number of its strip and its queries."""
     steps = np.unique(spans.step[spans.stop > spans.start])
     step = int(steps[0]) if len(steps) == 1 else 1
+    # With a dilated window, only columns of one residue class share keys, so a strip holds one class.
     classes = [np.arange(residue, width, step) for residue in range(min(step, width))]
     strips = [strip for columns in classes for strip in np.array_split(columns, -(-len(columns) // _COLUMNS))]
     for number, strip in enumerate(strips):
@@ -73,14 +77,14 @@ def _tiles(spans: Spans, width: int) -> Iterator[tuple[int, IntArray]]:
 
 
 def _relative(rows: IntArray, block: Spans) -> bytes:
-    """A tile and its spans seen from its first query: tiles of equal bytes are shifted copies."""
+    """Return a tile and its spans relative to its first query: tiles with equal bytes are shifted copies."""
     held = block.stop > block.start
     start, stop = (np.where(held, each - rows[0], 0) for each in (block.start, block.stop))
     return b"".join(each.tobytes() for each in (rows - rows[0], start, stop, block.step))
 
 
 def _tile(block: Spans) -> tuple[IntArray, BoolArray]:
-    """The sorted keys of a tile, and its mask; an empty one where every query sees all of them."""
+    """Return the sorted keys of a tile, and its mask, which has no columns if every query sees all the keys."""
     held = block.stop > block.start
     ends = zip(block.start[held], block.stop[held], block.step[held], strict=True)
     keys = np.unique(np.concatenate([np.arange(*each) for each in ends]))

@@ -1,14 +1,14 @@
-"""Only the keys that a block of queries needs: sparse attention that saves what its pattern saves.
+"""Sparse attention that computes each block of queries over only the keys it needs.
 
-Queries are cut into blocks (`plan`; tiles on a grid: `grid`), each with exactly the union of its rows' keys and
-a small mask, and blocks that look alike go through one call of torch's `scaled_dot_product_attention` (`steps`).
-The keys of a band of blocks are an overlapping strided view, copied nowhere; keys that lie irregularly (random
-blocks, global tokens) are gathered (`rows`). A pattern of several steps is computed in parts (`parts`), merged by
-their log-sum-exp (`merge`); on CUDA their scores are written out, without a fused kernel. Cost: 4 D FLOPs forward
-for every computed pair, and the plan says how many there are.
+Queries are cut into blocks (`plan`; on a grid into tiles: `grid`), each with the union of its rows' keys and a small
+mask. Equal blocks go through one call of torch's `scaled_dot_product_attention` (`steps`). The keys of a band of blocks
+are an overlapping strided view, which copies nothing; irregular keys (random blocks, global tokens) are gathered
+(`rows`). A pattern with several steps is computed in parts (`parts`), which are merged by their log-sum-exps (`merge`);
+on CUDA the scores of parts are written out, without a fused kernel. Cost: 4 D FLOPs forward for every computed pair;
+the plan gives the number of pairs.
 
-Calls are cut so that what one of them gathers, or what its gradients take, stays small: that is faster on a
-CPU, whose caches then hold it, and bounds the memory.
+Calls are cut so that what one of them gathers, and what its gradients take, stays small. That bounds the memory, and
+is faster on a CPU because it fits into the caches.
 """
 
 from collections.abc import Iterator
@@ -34,25 +34,26 @@ from attnbench.variants.kernels.blockwise.steps import Step
 Masks = dict[tuple[int, bytes], Tensor]
 
 _CALL_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}
-"""Bytes of keys, or of values, that one call may gather."""
+"""Most bytes of keys, and as many of values, that one call gathers; on the CPU, few enough for its caches."""
 
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
-    """Every pattern."""
+    """Support every pattern."""
     return refusal(pattern, setting)
 
 
 def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
-    """Peak bytes of one call, from its plan, with T a query tensor and U a key tensor.
+    """Return the peak bytes of one call, from its plan; T is a query tensor and U a key tensor.
 
-    Forward: the output T and the largest of the fused calls. Backward: T + 2 U for the gradients (keys' sums in
-    float32 at least) and the largest of the calls' gradients. Training: what all calls keep for that (their
+    Forward: the output T and the largest of the fused calls. Backward: T + 2 U for the gradients (sums of dK and dV in
+    float32 or wider) and the largest of the calls' gradients. Training: what all calls keep for the backward (their
     outputs, T in all, and what they gathered), the output, and a backward. Tensors in another layout are copied
-    first: T + 2 U forward, which training keeps where calls read them in place, and T for the output's gradient.
-    Several parts: see `merged_bytes`.
+    first: T + 2 U forward, which training keeps if calls read them in place, and T for the output's gradient.
+    For several parts see `merged_bytes`.
     """
     shape, dtype, device, direction = setting.shape, setting.dtype, setting.device, setting.direction
     planned = parts(pattern.spans(shape.seq_len))
+    # Tensors on torch's meta device have a shape and no memory, so that the prediction itself allocates little.
     pieces = _pieces(planned, _masks(planned, shape, dtype, "meta"), shape, dtype, _CALL_BYTES[device], "meta")
     if len(pieces) > 1:
         return merged_bytes(pieces, shape, dtype, direction, device, threads)
@@ -73,18 +74,19 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
 
 
 def build(pattern: Pattern, setting: Setting) -> Program:
-    """Plan the parts and their blocks, and prepare masks and indices."""
+    """Plan the parts and their blocks, and prepare the masks and indices."""
     shape, dtype, device = setting.shape, setting.dtype, setting.device
     planned = parts(pattern.spans(shape.seq_len))
     masks = _masks(planned, shape, dtype, device)
     pieces = _pieces(planned, masks, shape, dtype, _CALL_BYTES[device], device)
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
+        """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         return steps.attend(q, k, v, pieces[0].steps) if len(pieces) == 1 else merge.attend(q, k, v, pieces)
 
     def without_cudnn(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """The same. cuDNN, which torch may prefer, plans anew for every shape of a call, and there are many."""
+        """Call `attend` with every kernel allowed but cuDNN's."""
+        # cuDNN, which torch may prefer, builds a new plan for every shape, and the calls have many shapes.
         with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
             return attend(q, k, v)
 
@@ -94,10 +96,10 @@ def build(pattern: Pattern, setting: Setting) -> Program:
 
 
 def _pieces(planned: list[Part], masks: Masks, shape: Shape, dtype: str, most_bytes: int, device: str) -> list[Piece]:
-    """The parts made ready; their indices lie on `device`.
+    """Return the parts ready to run, with their indices on `device`.
 
-    No call gathers more than about `most_bytes`, but for a group of one block, which is not cut, and a block of one
-    head that is larger.
+    A call gathers at most about `most_bytes`. The exceptions are groups of one block, which are not cut, and single
+    blocks that are larger for one head.
     """
     pieces = []
     for part in planned:
@@ -112,7 +114,7 @@ def _pieces(planned: list[Part], masks: Masks, shape: Shape, dtype: str, most_by
 
 
 def _masks(planned: list[Part], shape: Shape, dtype: str, device: str) -> Masks:
-    """The masks of all groups: booleans, or where several parts are merged, numbers to be added."""
+    """Return the masks of all groups: booleans, or if several parts are merged, numbers to add to the scores."""
     groups = [group for part in planned for group in part.groups]
     masks = _whole_masks(groups, shape.heads // shape.kv_heads, device)
     if len(planned) == 1:
@@ -124,10 +126,10 @@ def _masks(planned: list[Part], shape: Shape, dtype: str, device: str) -> Masks:
 
 
 def _whole_masks(groups: list[Group], repeats: int, device: str) -> Masks:
-    """The masks, each as wide as the widest group that shares it, and repeated for query heads that share keys.
+    """Return the masks, each as wide as the widest group that shares it, repeated for query heads that share keys.
 
-    Groups whose masks differ only in how many leading keys every row sees share one: with keys unlimited to the
-    left, each block has more of those than the block before, and masks of their own would take N^2 / 2 bytes.
+    Groups share a mask if theirs differ only in the number of leading keys that every row sees. With keys unlimited to
+    the left, each block has more of those than the block before it, and separate masks would take N^2 / 2 bytes.
     """
     widest: dict[tuple[int, bytes], Group] = {}
     for group in (each for each in groups if each.mask.size):
@@ -143,17 +145,18 @@ def _whole_masks(groups: list[Group], repeats: int, device: str) -> Masks:
 
 
 def _identity(group: Group) -> tuple[int, bytes]:
-    """What groups that can share a mask have in common."""
+    """Return a value that is equal for groups that can share a mask."""
     return group.rows.shape[1], group.mask.tobytes()
 
 
 def _cuts(group: Group, shape: Shape, dtype: str, most_bytes: int) -> Iterator[tuple[Group, int]]:
-    """A group cut into calls: some of its blocks, and the number of key heads of a call."""
+    """Cut a group into calls; yield some of its blocks, and the number of key heads of a call."""
     blocks, width = group.keys.shape
     heads = shape.batch * shape.kv_heads
     if blocks == 1:
         yield group, heads
         return
+    # A call takes either some blocks of one head, or all blocks of as many heads as fit.
     limit = max(1, most_bytes // (width * shape.head_dim * itemsize(dtype)))
     for block in range(0, blocks, limit):
         part = Group(group.rows[block : block + limit], group.keys[block : block + limit], group.mask)

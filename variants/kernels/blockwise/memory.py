@@ -1,4 +1,4 @@
-"""Predicted bytes of the calls of `blockwise`, from its plan."""
+"""Predicted bytes of the calls of `blockwise`, computed from its plan."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,19 +23,19 @@ class CallBytes:
     """Bytes of one of the calls of `blockwise`."""
 
     kept: int
-    """What a later backward needs: output, log-sum-exp, the mask as numbers, and whatever was copied to be read."""
+    """What a later backward needs: output, log-sum-exp, the mask as numbers, and copies made for reading."""
     forward: int
-    """What the call takes besides and gives back."""
+    """What the call allocates in addition, and frees at its end."""
     backward: int
-    """What its gradients take until they are added."""
+    """What its gradients allocate until they are added."""
 
 
 def call_bytes(step: Step, shape: Shape, dtype: str, threads: int) -> CallBytes:
-    """Bytes of one call of a step.
+    """Return the bytes of one call of a step.
 
-    The queries are copied where they are gathered, or folded for several query heads a key head, and copied back
-    from that where there are several key heads and blocks; what lies like the whole sequence never is. The fused
-    backward copies the output's gradient unless it lies so.
+    Queries are copied if they are gathered, or if several query heads of a key head are folded. Folded outputs are
+    copied back if there are several key heads and several blocks. Queries that lie in memory like the whole sequence
+    are not copied. The fused backward copies the output's gradient unless it lies like the whole sequence.
     """
     size, group = itemsize(dtype), shape.heads // shape.kv_heads
     (blocks, height), (_, width) = step.queries.shape, step.keys.shape
@@ -53,6 +53,7 @@ def call_bytes(step: Step, shape: Shape, dtype: str, threads: int) -> CallBytes:
     workspace = backward_workspace(heads, height * group, width, shape.head_dim, dtype, threads) + queries * part
     added = copied or keys * step.keys.at_once // width
     widened = added // size * sum_itemsize(dtype) * (size < 4)
+    # Adding gathered gradients needs the int64 index of every row, 8 bytes each.
     gathered = 8 * step.heads * step.keys.copied + copied
     return CallBytes(
         kept,
@@ -62,7 +63,10 @@ def call_bytes(step: Step, shape: Shape, dtype: str, threads: int) -> CallBytes:
 
 
 def _whole(step: Step, shape: Shape) -> bool:
-    """Whether the queries of a call lie like the whole sequence: one block, or all of the blocks that interleave."""
+    """Check whether the queries of a call lie in memory like the whole sequence.
+
+    That is so for one block of all queries, and for interleaved blocks that hold all queries together.
+    """
     rows, n = step.queries, shape.seq_len
     blocks, height = rows.shape
     interleaved = isinstance(rows, Strided) and rows.step < rows.spacing
@@ -70,18 +74,18 @@ def _whole(step: Step, shape: Shape) -> bool:
 
 
 def read_in_place(step: Step, shape: Shape) -> tuple[bool, bool]:
-    """Whether a call reads queries, and keys, as views: what they are views of is then kept for its gradients."""
+    """Return whether a call reads its queries, and its keys, as views; it then keeps the tensors they are views of."""
     folded = shape.heads > shape.kv_heads and step.queries.shape[1] > 1 and not _whole(step, shape)
     return not (step.queries.copied or folded), not step.keys.copied
 
 
 def merged_bytes(pieces: Sequence[Piece], shape: Shape, dtype: str, direction: str, device: str, threads: int) -> int:
-    """Bytes of a call that merges pieces, with T a query tensor, U a key tensor and L the log-sum-exps.
+    """Return the bytes of a call that merges pieces; T is a query tensor, U a key tensor, L the log-sum-exps.
 
     Forward: T + L, the keys and values that a piece gathers, and the largest of its calls. Backward: T + 2 U for the
-    gradients' sums (float32 at least), a piece's gathered keys, values and their sums, and the largest of its calls.
-    Training: T + L, which are kept, and a backward. Tensors in another layout are copied each time: T + 2 U forward,
-    and another T for the output's gradient.
+    sums of the gradients (float32 or wider), a piece's gathered keys, values and their sums, and the largest of its
+    calls. Training: T + L, which are kept, and a backward. Tensors in another layout are copied each time: T + 2 U
+    forward, and another T for the output's gradient.
     """
     queries, keys = query_bytes(shape, dtype), key_bytes(shape, dtype)
     copied_queries, copied_keys = reordered_bytes(shape, dtype)
@@ -116,16 +120,16 @@ def merged_bytes(pieces: Sequence[Piece], shape: Shape, dtype: str, direction: s
 
 
 def _gathered_bytes(piece: Piece, shape: Shape, size: int) -> int:
-    """Bytes of the keys and values that a piece gathers, in numbers of `size` bytes."""
+    """Return the bytes of the keys and values that a piece gathers, in numbers of `size` bytes."""
     keys = 0 if piece.keys is None else piece.keys.shape[1]
     return 2 * shape.batch * shape.kv_heads * keys * shape.head_dim * size
 
 
 def _merged_call_bytes(step: Step, shape: Shape, dtype: str, device: str, threads: int) -> CallBytes:
-    """Bytes of one call of a piece; it keeps nothing.
+    """Return the bytes of one call of a piece, which keeps nothing.
 
-    Merging widens reduced numbers, and copies outputs that were folded. Written out, on CUDA, a call holds two matrices
-    of scores, and its gradients three.
+    Merging widens float16 and bfloat16 numbers, and copies folded outputs. On CUDA the scores are written out: a call
+    holds two score matrices, and its gradients three.
     """
     size, total, group = itemsize(dtype), sum_itemsize(dtype), shape.heads // shape.kv_heads
     (blocks, height), (_, width) = step.queries.shape, step.keys.shape

@@ -1,10 +1,10 @@
-"""Running the parts of a pattern: each call's outputs are merged into those so far, and gradients are added.
+"""Attention by several parts of a pattern: each call's outputs are merged into those so far, and gradients are added.
 
     o <- (exp(L) o + exp(L') o') / (exp(L) + exp(L')),   L <- log(exp(L) + exp(L'))
 
-with L the log-sum-exp of what the output o of a query has seen so far, and L', o' those of a call (`partial`). The
-backward pass computes each call's scores again from the merged L, so that nothing but q, k, v, o and L is kept for it.
-Tensors here are `heads N D`, batch and heads laid end to end (`_heads`), log-sum-exps `heads N 1`.
+o is a query's output over the keys so far and L their log-sum-exp; o' and L' are those of one call (`partial`). The
+backward pass computes each call's scores again from the merged L, so only q, k, v, o and L are kept for it. Tensors
+here are `heads N D`, with batch and heads laid end to end (`_heads`), and log-sum-exps `heads N 1`.
 """
 
 from collections.abc import Sequence
@@ -23,9 +23,10 @@ from attnbench.variants.kernels.blockwise.steps import Step
 
 @dataclass(frozen=True)
 class Piece:
-    """A part made ready: its calls, and the keys `[1, M]` that these number, None for the whole sequence.
+    """A part that is ready to run: its calls, and the keys `[1, M]` that they index.
 
-    The masks of the calls are numbers to be added to the scores.
+    `keys` is None if the calls index the whole sequence. If there are several pieces, the masks of the calls are
+    numbers that are added to the scores.
     """
 
     steps: list[Step]
@@ -38,21 +39,21 @@ class Piece:
         return gathered + sum(step.queries.held_bytes + step.keys.held_bytes for step in self.steps)
 
     def read(self, tensor: Tensor) -> Tensor:
-        """The keys, or values, that the calls number: `heads M D` of `heads N D`."""
+        """Return the keys or values that the calls index: `heads M D` of `heads N D`."""
         return tensor if self.keys is None else self.keys.read(tensor).squeeze(1)
 
     def sums(self, tensor: Tensor) -> Tensor:
-        """Where the calls add their gradients `heads M D`, for `heads N D`."""
+        """Return the tensor `heads M D` to which the calls add their gradients, for gradients `heads N D`."""
         return tensor if self.keys is None else tensor.new_zeros(tensor.shape[0], self.keys.shape[1], tensor.shape[2])
 
     def add(self, tensor: Tensor, sums: Tensor) -> None:
-        """Add what the calls have added to `sums` to the gradients `heads N D`."""
+        """Add the calls' gradients `sums` to the gradients `heads N D`, unless they are the same tensor."""
         if self.keys is not None:
             self.keys.add(tensor, sums.unsqueeze(1))
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, pieces: Sequence[Piece]) -> Tensor:
-    """Outputs `B H N D` of queries `B H N D` over keys and values `B K N D`."""
+    """Return the outputs `B H N D` of queries `B H N D` over keys and values `B K N D`."""
     if torch.is_grad_enabled() and any(each.requires_grad for each in (q, k, v)):
         out: Tensor = _Differentiable.apply(q, k, v, pieces)  # type: ignore[no-untyped-call]  # so in torch
         return out
@@ -60,7 +61,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, pieces: Sequence[Piece]) -> Tensor:
 
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, pieces: Sequence[Piece]) -> tuple[Tensor, Tensor]:
-    """The outputs `B H N D`, and their log-sum-exps `(B H) N 1`."""
+    """Return the outputs `B H N D`, and their log-sum-exps `(B H) N 1`."""
     out = torch.zeros_like(q, memory_format=torch.contiguous_format)
     flat_q, flat_k, flat_v, flat_out = (flat(each) for each in (q, k, v, out))
     sums = torch.full((*flat_q.shape[:2], 1), -torch.inf, dtype=sum_dtype(q), device=q.device)
@@ -70,20 +71,21 @@ def _forward(q: Tensor, k: Tensor, v: Tensor, pieces: Sequence[Piece]) -> tuple[
             for many, few in step.slices(flat_q, flat_k):
                 found = _call(step, few, flat_q[many], keys[few], values[few])
                 _merge(step.queries, flat_out[many], sums[many], *(unfold(each, many) for each in found))
-                del found
+                del found  # frees the call's outputs before the next call allocates its own
     return out, sums
 
 
 def _call(step: Step, few: slice, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """The outputs of one call, and their log-sum-exps."""
+    """Return the outputs of one call, and their log-sum-exps."""
     queries = fold(step.queries.read(q), few)
     out, sums = partial.attend(queries, step.keys.read(k), step.keys.read(v), step.mask)
     return out, sums.unsqueeze(-1)
 
 
 def _merge(rows: Rows, out: Tensor, sums: Tensor, new_out: Tensor, new_sums: Tensor) -> None:
-    """Merge the outputs `heads blocks height D` of a call, which are used up, into some rows of all outputs."""
+    """Merge the outputs `heads blocks height D` of a call into some rows of all outputs; `new_out` is overwritten."""
     held = rows.read(sums)
+    # exp(L) / (exp(L) + exp(L')) as a sigmoid cannot overflow, and is 0 for rows without outputs so far (L = -inf).
     share = torch.sigmoid(held - new_sums)
     merged = new_out.to(share.dtype).lerp_(rows.read(out).to(share.dtype), share)
     rows.write(out, merged.to(out.dtype))
@@ -91,11 +93,11 @@ def _merge(rows: Rows, out: Tensor, sums: Tensor, new_out: Tensor, new_sums: Ten
 
 
 class _Differentiable(torch.autograd.Function):
-    """`_forward` with gradients, which each call adds to dQ, dK and dV in place."""
+    """`_forward` with gradients; each call adds its shares to dQ, dK and dV in place."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, pieces: Sequence[Piece]) -> Tensor:
-        """The outputs."""
+        """Return the outputs."""
         out, sums = _forward(q, k, v, pieces)
         ctx.pieces = pieces
         ctx.save_for_backward(q, k, v, out, sums)
@@ -103,7 +105,7 @@ class _Differentiable(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        """dQ, dK and dV, summed in float32 at least."""
+        """Return dQ, dK and dV, summed in float32 or wider."""
         q, k, v, out, sums = ctx.saved_tensors
         dq, dk, dv = (torch.zeros(each.shape, dtype=sum_dtype(each), device=each.device) for each in (q, k, v))
         given = flat(dout), flat(q), flat(out), sums
@@ -116,7 +118,7 @@ class _Differentiable(torch.autograd.Function):
 def _differentiate(
     piece: Piece, given: tuple[Tensor, ...], k: Tensor, v: Tensor, dq: Tensor, dk: Tensor, dv: Tensor
 ) -> None:
-    """Add the gradients of a piece's calls; `given` are dO, Q, O and the log-sum-exps."""
+    """Add the gradients of a piece's calls; `given` is dO, Q, O and the log-sum-exps."""
     keys, values = piece.read(k), piece.read(v)
     dkeys, dvalues = piece.sums(dk), piece.sums(dv)
     for step in piece.steps:
@@ -131,7 +133,7 @@ def _differentiate(
 
 
 def _gradients(step: Step, few: slice, given: tuple[Tensor, ...], k: Tensor, v: Tensor) -> tuple[Tensor, ...]:
-    """One call's shares of dQ `K blocks (G height) D`, and of dK and dV `K blocks width D`."""
+    """Return one call's shares of dQ `K blocks (G height) D`, and of dK and dV `K blocks width D`."""
     dout, q, out, sums = (fold(step.queries.read(each), few) for each in given)
     keys, values = step.keys.read(k), step.keys.read(v)
     return partial.gradients(dout, q, keys, values, out, sums.squeeze(-1), step.mask)

@@ -1,8 +1,8 @@
-"""A pattern as disjoint parts, each planned by itself, so that no block needs keys for the sake of another part.
+"""A pattern as disjoint parts, each planned separately.
 
-Spans of one step are one part. In `strided` that is the neighbours and the residue class of the query, in `fixed`
-the own block and the summaries: a block of 64 queries that had to hold the keys of both would hold nearly all keys,
-while by itself each part has little waste. What a query gets from several parts is merged (`merge`).
+All spans with the same step are one part. In `strided` the parts are the neighbours and the residue class of the
+query, in `fixed` its own block and the summaries. The keys that a block of 64 queries needs from both parts together
+are nearly all keys, while each part alone wastes little. `merge` combines a query's results from several parts.
 """
 
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from attnbench.variants.kernels.blockwise.plan import Group
 
 @dataclass(frozen=True)
 class Part:
-    """Groups that cover each query at most once.
+    """Groups of blocks that cover each query at most once.
 
-    Where only the keys `keys` `[M]` of the sequence are seen by anybody, the groups number those, from 0 to M - 1; with
-    None they number the whole sequence.
+    `keys` `[M]` are the keys that some query sees; the groups' key numbers are places in it, from 0 to M - 1. If `keys`
+    is None, they are places in the whole sequence.
     """
 
     groups: list[Group]
@@ -27,22 +27,23 @@ class Part:
 
 
 def parts(spans: Spans) -> list[Part]:
-    """The parts that cover each allowed pair exactly once: one for each step."""
+    """Return one part for each step; together they cover each allowed pair exactly once."""
     if len(_steps(spans)) == 1:
         return [Part(plan(spans), None)]
-    # A query's own key, alone in its span, has no step: it goes with the neighbours, which are often all there is.
+    # The step of a one-key span means nothing. A query's own key is put with the neighbours (step 1), so that it does
+    # not become a part of its own.
     alone = (spans.lengths() == 1) & (spans.start == np.arange(spans.n)[:, None])
     spans = Spans(spans.start, np.where(alone, spans.start + 1, spans.stop), np.where(alone, 1, spans.step))
     return [_part(_of_step(spans, step), step) for step in _steps(spans)]
 
 
 def _steps(spans: Spans) -> list[int]:
-    """The steps that there are."""
+    """Return the distinct steps of the spans that are not empty."""
     return [int(step) for step in np.unique(spans.step[spans.stop > spans.start])]
 
 
 def _of_step(spans: Spans, step: int) -> Spans:
-    """The spans of one step, the others left out."""
+    """Return the spans with this step only."""
     mine = (spans.stop > spans.start) & (spans.step == step)
     columns = mine.any(axis=0)
     start, stop = (np.where(mine, bound, 0)[:, columns] for bound in (spans.start, spans.stop))
@@ -50,7 +51,7 @@ def _of_step(spans: Spans, step: int) -> Spans:
 
 
 def _part(spans: Spans, step: int) -> Part:
-    """The part of spans that all have this step."""
+    """Return the part for spans that all have this step."""
     residues = np.unique(spans.start[spans.stop > spans.start] % step)
     keys = np.flatnonzero(np.isin(np.arange(spans.n) % step, residues))
     if len(keys) == spans.n:
@@ -59,7 +60,7 @@ def _part(spans: Spans, step: int) -> Part:
 
 
 def _renumbered(spans: Spans, residues: IntArray, step: int) -> Spans:
-    """The spans where only the keys of some residues modulo their step are numbered."""
+    """Return the spans with keys renumbered, counting only keys whose residue modulo the step is in `residues`."""
     held = spans.stop > spans.start
     apart = len(residues)
     start = spans.start // step * apart + np.searchsorted(residues, spans.start % step)

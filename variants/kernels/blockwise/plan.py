@@ -1,10 +1,9 @@
-"""Which scores `blockwise` computes: groups of query blocks, each with exactly the keys that it needs.
+"""Plans of the scores that `blockwise` computes: groups of query blocks, each with exactly the keys it needs.
 
-Queries are cut into blocks of consecutive rows. A block's keys are the union of its rows' keys, nothing more,
-and a small mask says which row sees which of them. Blocks with equal height, width and mask form a group and
-are computed together. Queries that see every key (global tokens) are blocks of their own, without a mask;
-queries that see none are in no block. Planning takes time linear in N, and in the keys of such blocks as look
-like no other.
+Queries are cut into blocks of consecutive rows. A block's keys are the union of its rows' keys, and a small mask says
+which row sees which of them. Blocks with equal height, width and mask form a group and are computed together. Queries
+that see every key (global tokens) are blocks of their own, without a mask; queries that see no key are in no block.
+Planning takes time linear in N and in the keys of the distinct blocks.
 """
 
 import itertools
@@ -25,7 +24,7 @@ class Group:
     """Query blocks computed together: all pairs of `rows[b]` and `keys[b]`, for every block b.
 
     `rows` are the queries `[blocks, height]` and `keys` the keys `[blocks, width]`. `mask` `[height, M]` says
-    which query sees which of the last M <= width keys; the keys before them are seen by all.
+    which query sees which of the last M <= width keys; every query sees the keys before those.
     """
 
     rows: IntArray
@@ -34,15 +33,16 @@ class Group:
 
     @property
     def pairs(self) -> int:
-        """Scores that the group computes for one head."""
+        """Number of scores that the group computes for one head."""
         return int(self.rows.size * self.keys.shape[1])
 
 
 def plan(spans: Spans) -> list[Group]:
-    """The groups that cover every query that sees a key exactly once."""
+    """Return groups that cover every query that sees a key exactly once."""
     step = _dilation(spans)
     if step == 1:
         return _groups(spans)
+    # A dilated pattern falls apart into one dense pattern per residue class; equal ones are planned once.
     alike: dict[bytes, tuple[Spans, list[int]]] = {}
     for residue in range(min(step, spans.n)):
         each = _residue_class(spans, residue, step)
@@ -51,7 +51,7 @@ def plan(spans: Spans) -> list[Group]:
 
 
 def _dilation(spans: Spans) -> int:
-    """The step d > 1 that all spans share, if every query sees keys of its own residue modulo d only; else 1."""
+    """Return the step d that all spans share if every query sees only keys of its own residue modulo d, else 1."""
     held = spans.stop > spans.start
     steps = np.unique(spans.step[held])
     if len(steps) > 1:
@@ -61,7 +61,7 @@ def _dilation(spans: Spans) -> int:
 
 
 def _residue_class(spans: Spans, residue: int, step: int) -> Spans:
-    """The queries and keys `residue, residue + step, ...` as a pattern of their own."""
+    """Return the queries and keys `residue, residue + step, ...` as a pattern of their own."""
     start, stop = spans.start[residue::step], spans.stop[residue::step]
     held = stop > start
     first = np.where(held, (start - residue) // step, 0)
@@ -70,8 +70,12 @@ def _residue_class(spans: Spans, residue: int, step: int) -> Spans:
 
 
 def _dilated(groups: list[Group], residues: list[int], step: int) -> Iterator[Group]:
-    """The groups of a residue class as those of all residues alike: single blocks of all of them are one group."""
+    """Yield the groups of one residue class, moved to each of `residues`.
+
+    A group of a single block becomes one group with a block for each residue.
+    """
     for group in groups:
+        # With several blocks per residue, the blocks of all residues would not be one strided view (`rows.Strided`).
         together = len(group.rows) == 1
         for each in [residues] if together else [[residue] for residue in residues]:
             offset = np.array(each)[:, None]
@@ -79,7 +83,7 @@ def _dilated(groups: list[Group], residues: list[int], step: int) -> Iterator[Gr
 
 
 def _groups(spans: Spans) -> list[Group]:
-    """The groups of a pattern without common dilation, in order of their first rows."""
+    """Return the groups of a pattern without common dilation, in order of their first rows."""
     tiles: dict[bytes, tuple[int, IntArray, BoolArray]] = {}
     members: dict[tuple[int, int, bytes], list[tuple[int, IntArray, BoolArray]]] = {}
     for first, last in _blocks(spans):
@@ -88,7 +92,7 @@ def _groups(spans: Spans) -> list[Group]:
             tiles[identity] = (first, *_tile(spans, first, last))
         known, keys, mask = tiles[identity]
         alike = last - first, len(keys), mask.tobytes()
-        # Keys unlimited to the left would take N^2 / 128 numbers once more.
+        # `keys` is shared if there is no shift: with keys unlimited to the left, copies would take N^2 / 128 numbers.
         members.setdefault(alike, []).append((first, keys + (first - known) if first > known else keys, mask))
     return [
         Group(
@@ -101,10 +105,14 @@ def _groups(spans: Spans) -> list[Group]:
 
 
 def _blocks(spans: Spans) -> Iterator[tuple[int, int]]:
-    """Blocks `first, last` (excluded) of queries that see keys; none mixes those that see every key with others."""
+    """Yield blocks of queries that see keys as `first, last`, without `last`.
+
+    Queries that see every key are in blocks of their own.
+    """
     counts = spans.counts()
     dense, empty = counts == spans.n, counts == 0
     height = _height(spans)
+    # No block crosses a border between queries that see all keys, some keys and no keys.
     edges = [0, *(np.flatnonzero(np.diff(dense.astype(int) - empty)) + 1).tolist(), spans.n]
     for first, last in itertools.pairwise(edges):
         step = last - first if dense[first] or empty[first] else height
@@ -114,35 +122,38 @@ def _blocks(spans: Spans) -> Iterator[tuple[int, int]]:
 
 
 def _height(spans: Spans) -> int:
-    """Queries in a block: what the pattern's own blocks have, where that is a sensible number; else about 64."""
+    """Return the number of queries in a block: that of the pattern's own blocks if it is 16 to 512, else about 64."""
     bounds = np.concatenate([spans.start, spans.stop, spans.step], axis=1)
     changes = np.flatnonzero((bounds[1:] != bounds[:-1]).any(axis=1)) + 1
+    # A pattern of blocks changes its spans only at multiples of the block size.
     unit = math.gcd(*changes.tolist()) or spans.n
     return unit if unit in _HEIGHTS else max(1, round(_HEIGHT / unit)) * unit
 
 
 def _relative(spans: Spans, first: int, last: int) -> bytes:
-    """The spans of a block seen from its first row: blocks of equal bytes are shifted copies."""
+    """Return the spans of a block relative to its first row: blocks with equal bytes are shifted copies."""
     start, stop, step = spans.start[first:last], spans.stop[first:last], spans.step[first:last]
     held = stop > start
     return np.stack([np.where(held, start - first, 0), np.where(held, stop - first, 0), step]).tobytes()
 
 
 def _tile(spans: Spans, first: int, last: int) -> tuple[IntArray, BoolArray]:
-    """The sorted keys of a block, and its mask without the leading keys that every row sees."""
+    """Return the sorted keys of a block, and its mask without the leading keys that every row sees."""
     block = Spans(spans.start[first:last], spans.stop[first:last], spans.step[first:last])
     keys = _union(block)
     if (block.counts() == len(keys)).all():
         return keys, np.ones((last - first, 0), np.bool_)
+    # The mask starts after the leading common keys, so that with keys unlimited to the left it stays small.
     mask = block.allowed(np.arange(last - first)[:, None], keys[None, _lead(block, keys) :])
     return keys, mask[:, int(np.argmin(mask.all(axis=0))) :]
 
 
 def _lead(block: Spans, keys: IntArray) -> int:
-    """How many leading keys every row sees, found without a mask of them all; none are counted at steps above 1."""
+    """Count the leading keys that every row sees, without a mask of all keys; return 0 if a step is above 1."""
     held = block.stop > block.start
     if (block.step[held] > 1).any():
         return 0
+    # The running count of spans that are open at a key is the number of rows that see it.
     opened, closed = (
         np.bincount(np.searchsorted(keys, bound[held]), minlength=len(keys) + 1) for bound in (block.start, block.stop)
     )
@@ -150,7 +161,7 @@ def _lead(block: Spans, keys: IntArray) -> int:
 
 
 def _union(block: Spans) -> IntArray:
-    """The sorted keys that any row sees."""
+    """Return the sorted keys that any row sees."""
     held = block.stop > block.start
     if (block.step[held] > 1).any():
         return _marked(block)
@@ -163,7 +174,7 @@ def _union(block: Spans) -> IntArray:
 
 
 def _marked(block: Spans) -> IntArray:
-    """The sorted keys that any row sees, at any steps; rows like the row before them are not looked at again."""
+    """Return the sorted keys that any row sees, for spans of any step; a row equal to the one before it is skipped."""
     bounds = np.stack([block.start, block.stop, block.step], axis=2)
     fresh = np.concatenate([[True], (bounds[1:] != bounds[:-1]).any(axis=(1, 2))])
     first = int(block.start.min())

@@ -1,10 +1,12 @@
-"""Rows of a tensor by blocks: cut out as a view where they lie regularly, else gathered; and put back.
+"""Blocks of rows of a tensor: reading them as a view or by gathering, and writing them back.
 
-An index `[blocks, width]` names rows of tensors `heads N D`. Where it is a progression in both directions
-(`first + b * step + w * spacing`), the rows are one strided view that copies nothing. Blocks may overlap in it, or
-interleave, as residue classes do. Adding gradients back to overlapping blocks is a few additions of strided slices
-that do not overlap. Where the rows lie anywhere, but each block begins some rows into the one before and goes on from
-there, they are gathered once, and the blocks are such a view of what was gathered.
+An index `[blocks, width]` names rows of tensors `heads N D`. There are three cases:
+
+- `Strided`: the index is a progression in both directions (`first + b * step + w * spacing`). The rows are one strided
+  view, which copies nothing. Its blocks may overlap, or interleave as residue classes do.
+- `Overlapping`: the rows lie anywhere, but each block repeats the end of the block before it and continues from
+  there. Each row is gathered once, and the blocks are a strided view of the gathered rows.
+- `Gathered`: the rows lie anywhere and are gathered.
 """
 
 from dataclasses import dataclass
@@ -30,24 +32,24 @@ class Rows(Protocol):
 
     @property
     def copied(self) -> int:
-        """Rows that `read` copies, of each head."""
+        """Rows of each head that `read` copies."""
 
     @property
     def at_once(self) -> int:
-        """Rows of each block that `add` adds at once."""
+        """Rows of each block that `add` adds in one operation."""
 
     def read(self, tensor: Tensor) -> Tensor:
-        """The rows `heads blocks width D`."""
+        """Return the rows `heads blocks width D`."""
 
     def add(self, tensor: Tensor, rows: Tensor) -> None:
-        """Add to the rows of `tensor`; a row named twice is added to twice."""
+        """Add to the rows of `tensor`; a row that is named twice gets both additions."""
 
     def write(self, tensor: Tensor, rows: Tensor) -> None:
-        """Overwrite the rows of `tensor`, none of which is named twice."""
+        """Overwrite the rows of `tensor`; no row may be named twice."""
 
 
 def rows(index: IntArray, device: str) -> Rows:
-    """The rows that an index names."""
+    """Return the rows that an index names, as the case that copies least."""
     first = int(index[0, 0])
     blocks, width = index.shape
     spacing = int(index[0, 1]) - first if width > 1 else 1
@@ -58,12 +60,13 @@ def rows(index: IntArray, device: str) -> Rows:
     apart = _apart(index)
     if apart is None:
         return Gathered(torch.from_numpy(index).to(device))
+    # The whole first block, then of each later block only the rows that the block before it does not hold.
     once = np.concatenate([index[0], index[1:, width - apart :].reshape(-1)])
     return Overlapping(Gathered(torch.from_numpy(once[None]).to(device)), Strided(0, blocks, width, apart, 1))
 
 
 def _apart(index: IntArray) -> int | None:
-    """After how many of its rows a block is followed by the next one, if that holds for all; None where they differ."""
+    """Return the number of rows after which the next block begins, or None if it is not the same for all blocks."""
     blocks, width = index.shape
     found = np.flatnonzero(index[0] == index[1, 0]) if blocks > 1 else np.zeros(0)
     apart = int(found[0]) if found.size else 0
@@ -74,7 +77,7 @@ def _apart(index: IntArray) -> int | None:
 class Strided:
     """Rows `first + b * step + w * spacing`.
 
-    `step` is a multiple of `spacing`, or all blocks begin within one `spacing`: then no row is in two of them.
+    Either `step` is a multiple of `spacing`, or all blocks begin within one `spacing` and share no row.
     """
 
     first: int
@@ -92,35 +95,37 @@ class Strided:
 
     @property
     def at_once(self) -> int:
-        """As many as blocks are apart; all of them where blocks interleave."""
+        """The distance between blocks in rows, or all rows if blocks interleave."""
         return min(self.width, self.step // self.spacing or self.width)
 
     def is_sound(self) -> bool:
-        """Whether `step` and `spacing` are as they must be."""
+        """Check that `step` and `spacing` meet the condition of the class."""
         if min(self.step, self.spacing) < 1:
             return False
         return self.step % self.spacing == 0 or (self.blocks - 1) * self.step < self.spacing
 
     def index(self) -> IntArray:
-        """The rows' numbers `[blocks, width]`."""
+        """Return the numbers of the rows `[blocks, width]`."""
         return self.first + np.arange(self.blocks)[:, None] * self.step + np.arange(self.width) * self.spacing
 
     def read(self, tensor: Tensor) -> Tensor:
-        """A view `heads blocks width D`."""
+        """Return a view `heads blocks width D`."""
         return self._view(tensor, 0, self.width)
 
     def add(self, tensor: Tensor, rows: Tensor) -> None:
-        """Add slice by slice, each as wide as blocks are apart, so that no two blocks overlap."""
+        """Add slice by slice."""
+        # Adding in place to a view whose rows overlap is undefined in torch. A slice is no wider than the distance
+        # between blocks, so its rows do not overlap.
         for offset in range(0, self.width, self.at_once):
             piece = rows[:, :, offset : offset + self.at_once]
             self._view(tensor, offset, piece.shape[2]).add_(piece)
 
     def write(self, tensor: Tensor, rows: Tensor) -> None:
-        """Overwrite in one copy."""
+        """Overwrite the rows in one copy."""
         self._view(tensor, 0, self.width).copy_(rows)
 
     def _view(self, tensor: Tensor, offset: int, width: int) -> Tensor:
-        """The rows from number `offset` of each block on, `width` of them."""
+        """Return a view of `width` rows of each block, from its row `offset` on."""
         heads, _, d = tensor.shape
         across, along, _ = tensor.stride()
         start = tensor.storage_offset() + (self.first + offset * self.spacing) * along
@@ -141,12 +146,12 @@ class Gathered:
 
     @property
     def at_once(self) -> int:
-        """All of them."""
+        """All rows of a block."""
         return self.index.shape[1]
 
     @property
     def copied(self) -> int:
-        """All of them."""
+        """All rows."""
         return self.index.numel()
 
     @property
@@ -155,7 +160,7 @@ class Gathered:
         return self.index.nbytes
 
     def read(self, tensor: Tensor) -> Tensor:
-        """A copy `heads blocks width D`."""
+        """Return a copy `heads blocks width D`."""
         heads, _, d = tensor.shape
         return tensor.view(-1, d).index_select(0, self._flat(tensor)).view(heads, *self.index.shape, d)
 
@@ -170,7 +175,8 @@ class Gathered:
         tensor.view(-1, d).index_copy_(0, self._flat(tensor), rows.reshape(-1, d))
 
     def _flat(self, tensor: Tensor) -> Tensor:
-        """The rows' numbers in the heads of `tensor` laid end to end: one index serves all heads."""
+        """Return the numbers of the rows in `tensor` with its heads laid end to end."""
+        # One index for all heads: index_select then copies all rows in a single call.
         heads, n, _ = tensor.shape
         if heads == 1:
             return self.index.view(-1)
@@ -179,7 +185,7 @@ class Gathered:
 
 @dataclass(frozen=True)
 class Overlapping:
-    """Rows that lie anywhere, in blocks that overlap: `blocks` is a view of the rows that `once` gathers."""
+    """Overlapping blocks of rows that lie anywhere: `blocks` is a view of the rows that `once` gathers."""
 
     once: Gathered
     blocks: Strided
@@ -196,24 +202,24 @@ class Overlapping:
 
     @property
     def at_once(self) -> int:
-        """As of the view."""
+        """The rows that the view adds in one operation."""
         return self.blocks.at_once
 
     @property
     def copied(self) -> int:
-        """Each row once."""
+        """Each row is copied once."""
         return self.once.copied
 
     def read(self, tensor: Tensor) -> Tensor:
-        """A view `heads blocks width D` of a copy."""
+        """Return a view `heads blocks width D` of a copy."""
         return self.blocks.read(self.once.read(tensor)[:, 0])
 
     def add(self, tensor: Tensor, rows: Tensor) -> None:
-        """Add up what overlaps, then add row by row."""
+        """Sum the overlapping rows first, then add row by row."""
         sums = tensor.new_zeros(tensor.shape[0], self.copied, tensor.shape[2])
         self.blocks.add(sums, rows)
         self.once.add(tensor, sums[:, None])
 
     def write(self, tensor: Tensor, rows: Tensor) -> None:
-        """Not for blocks that overlap: they name rows twice."""
+        """Raise NotImplementedError, because overlapping blocks name rows twice."""
         raise NotImplementedError

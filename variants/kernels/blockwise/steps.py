@@ -1,6 +1,6 @@
-"""Running a plan: some blocks of a group for some key heads, one fused call after another, and their gradients.
+"""Attention by a plan of one part: a fused call for some blocks of a group and some key heads, one after another.
 
-Tensors here are `heads N D`, batch and heads laid end to end (`_heads`).
+Tensors here are `heads N D`, with batch and heads laid end to end (`_heads`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,10 +18,10 @@ from attnbench.variants.kernels.blockwise.rows import Rows
 
 @dataclass(frozen=True)
 class Step:
-    """Some blocks of a group, computed in one call for every `heads` key heads.
+    """Some blocks of a group, computed `heads` key heads at a time.
 
-    `mask` `[G * height, width]` has the block's mask once for each of the G query heads of a key head; None
-    where every query of a block sees all its keys.
+    `mask` `[G * height, width]` repeats the block's mask for each of the G query heads of a key head. It is None if
+    every query of a block sees all its keys.
     """
 
     queries: Rows
@@ -30,7 +30,7 @@ class Step:
     heads: int
 
     def slices(self, q: Tensor, k: Tensor) -> Iterator[tuple[slice, slice]]:
-        """The heads of each call, as slices of the query heads and of the key heads."""
+        """Yield the heads of each call, as a slice of the query heads and a slice of the key heads."""
         group = q.shape[0] // k.shape[0]
         for head in range(0, k.shape[0], self.heads):
             last = min(head + self.heads, k.shape[0])
@@ -39,7 +39,7 @@ class Step:
 
 @dataclass(frozen=True)
 class _Call:
-    """A call whose gradients are wanted: where it read, what it read, and its output with the graph between."""
+    """A fused call with its autograd graph: the heads it read, the tensors it read, and its output."""
 
     step: Step
     many: slice
@@ -49,7 +49,7 @@ class _Call:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, steps: Sequence[Step]) -> Tensor:
-    """Outputs `B H N D` of queries `B H N D` over keys and values `B K N D`."""
+    """Return the outputs `B H N D` of queries `B H N D` over keys and values `B K N D`."""
     if torch.is_grad_enabled() and any(each.requires_grad for each in (q, k, v)):
         out: Tensor = _Differentiable.apply(q, k, v, steps)  # type: ignore[no-untyped-call]  # so in torch
         return out
@@ -57,7 +57,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, steps: Sequence[Step]) -> Tensor:
 
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, steps: Sequence[Step], calls: list[_Call] | None) -> Tensor:
-    """The outputs; each call with its graph is put into `calls`, where that is given."""
+    """Return the outputs. If `calls` is given, append each call with its graph to it."""
     out = torch.empty_like(q, memory_format=torch.contiguous_format)
     flat_q, flat_k, flat_v, flat_out = (flat(each) for each in (q, k, v, out))
     for step in steps:
@@ -66,12 +66,12 @@ def _forward(q: Tensor, k: Tensor, v: Tensor, steps: Sequence[Step], calls: list
             step.queries.write(flat_out[many], unfold(call.out.detach(), many))
             if calls is not None:
                 calls.append(call)
-            del call
+            del call  # without gradients this frees the call's tensors before the next call allocates its own
     return out
 
 
 def _call(step: Step, many: slice, few: slice, q: Tensor, k: Tensor, v: Tensor, graph: bool) -> _Call:
-    """One fused call over some heads, with `graph` ready to be differentiated."""
+    """Make one fused call over some heads; with `graph`, record its autograd graph."""
     queries = fold(step.queries.read(q[many]), few)
     leaves = queries, step.keys.read(k[few]), step.keys.read(v[few])
     with torch.set_grad_enabled(graph):
@@ -81,18 +81,22 @@ def _call(step: Step, many: slice, few: slice, q: Tensor, k: Tensor, v: Tensor, 
 
 
 class _Differentiable(torch.autograd.Function):
-    """`_forward` with gradients: each call is differentiated by itself, and added to dQ, dK and dV in place."""
+    """`_forward` with gradients.
+
+    Each call is differentiated separately and adds to dQ, dK and dV in place. One graph over all calls would allocate a
+    whole dK and dV for each of them.
+    """
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, steps: Sequence[Step]) -> Tensor:
-        """The outputs, keeping the graph of each call."""
+        """Return the outputs and keep the graph of each call."""
         ctx.calls = []
         ctx.save_for_backward(q, k, v)
         return _forward(q, k, v, steps, ctx.calls)
 
     @staticmethod
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        """dQ, dK and dV; sums over blocks are held in float32 at least."""
+        """Return dQ, dK and dV; sums over blocks are held in float32 or wider."""
         q, k, v = ctx.saved_tensors
         dq = torch.empty_like(q, memory_format=torch.contiguous_format)
         dk, dv = (torch.zeros(each.shape, dtype=sum_dtype(each), device=each.device) for each in (k, v))
@@ -103,10 +107,10 @@ class _Differentiable(torch.autograd.Function):
 
 
 def _differentiate(call: _Call, dout: Tensor, dq: Tensor, dk: Tensor, dv: Tensor) -> None:
-    """Write a call's share of dQ, and add its shares of dK and dV."""
+    """Write dQ for a call's queries, and add its shares of dK and dV."""
     queries, keys = call.step.queries, call.step.keys
     given = fold(queries.read(dout[call.many]), call.few)
-    # The graph may be wanted again: what it holds goes when the output's own graph does.
+    # The caller may differentiate again (`retain_graph`), so the graph is kept; it is freed with the output's graph.
     grads = torch.autograd.grad(call.out, call.leaves, given, retain_graph=True)
     queries.write(dq[call.many], unfold(grads[0], call.many))
     keys.add(dk[call.few], grads[1])

@@ -1,4 +1,4 @@
-"""Which tiles of the score matrix a pattern needs, and how many of a tile's pairs it allows."""
+"""The tiles of the score matrix that a pattern needs, and the number of allowed pairs in each."""
 
 import itertools
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from attnbench.variants._pattern import IntArray, Spans
 
 @dataclass(frozen=True)
 class Tiles:
-    """The tiles of `side` queries by `side` keys that hold an allowed pair, sorted by row, then column.
+    """Tiles of `side` queries by `side` keys that hold an allowed pair, sorted by row, then column.
 
-    `rows` and `columns` are the tiles' numbers, `pairs` the allowed pairs in each; all three are int64 `[T]`.
+    `rows` and `columns` number the tiles, and `pairs` counts the allowed pairs in each; all three are int64 `[T]`.
     """
 
     n: int
@@ -22,13 +22,13 @@ class Tiles:
     pairs: IntArray
 
     def areas(self) -> IntArray:
-        """Pairs in each tile, allowed or not; fewer in a last row or column that the sequence does not fill."""
+        """Return the number of pairs in each tile, allowed or not; the last row and column may have fewer."""
         height, width = (np.minimum(self.side, self.n - each * self.side) for each in (self.rows, self.columns))
         return np.asarray(height * width)
 
 
 def tiles(spans: Spans, side: int) -> Tiles:
-    """The tiles of a pattern. Takes time linear in N S and in `side` S times the number of tiles."""
+    """Return the tiles of a pattern, in time linear in N S plus `side` S times the number of tiles."""
     rows, columns = spans.layout(side, side)
     pairs = np.empty_like(rows)
     ends = np.searchsorted(rows, np.arange(-(-spans.n // side) + 1))
@@ -40,6 +40,7 @@ def tiles(spans: Spans, side: int) -> Tiles:
 
 
 def _before(spans: Spans, queries: slice, keys: IntArray) -> IntArray:
-    """Allowed pairs of some queries with the keys before each of `keys`."""
+    """Count the allowed pairs of some queries with the keys before each of `keys`."""
+    # The double negation rounds the quotient up: a span whose stop lies within a step still has that step's key.
     start, stop, step = (each[queries, :, None] for each in (spans.start, spans.stop, spans.step))
     return np.asarray(-((start - np.clip(keys, start, stop)) // step).sum(axis=(0, 1)))
