@@ -65,7 +65,7 @@ def told(row: pd.Series, named: set[str]) -> list[str]:
 
 
 def shape(row: pd.Series) -> str:
-    """Write a shape without its length: `B1 H8 D64`, with the number of key heads and the layout if they are unusual."""
+    """Write a shape without its length: `B1 H8 D64`, with key heads and layout if they are unusual."""
     keys = f"/{row['kv_heads']}" if row["kv_heads"] != row["heads"] else ""
     layout = f" {row['layout']}" if row["layout"] != DEFAULTS["layout"] else ""
     return f"B{row['batch']} H{row['heads']}{keys} D{row['head_dim']}{layout}"
