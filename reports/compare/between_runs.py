@@ -109,7 +109,7 @@ def _same_memory(frame: pd.DataFrame, different: set[str]) -> BoolArray:
 
 
 def _joined(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, IntArray, IntArray]:
-    """Join every case of B, then those only in A, with the numbers of both. Also return their rows in A and B, or -1."""
+    """Join every case of B, then those only in A, with the numbers of both. Return also the rows in A and B, or -1."""
     keys = pd.Index(b["case"]).append(pd.Index(a["case"]).difference(pd.Index(b["case"]), sort=False))
     at_a, at_b = (pd.Index(each["case"]).get_indexer(keys).astype(np.int64) for each in (a, b))
     frame = pd.concat([b[list(IDENTITY)], a.iloc[at_a[at_b < 0]][list(IDENTITY)]], ignore_index=True)

@@ -134,7 +134,7 @@ class Comparison:
 
     @property
     def failing(self) -> list[Finding]:
-        """Return the findings that fail the check."""
+        """The findings that fail the check."""
         return [each for each in self.findings or () if each.severity == "fail"]
 
     @property
