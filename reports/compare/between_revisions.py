@@ -1,4 +1,4 @@
-"""Reading of the results of `bench ab`: two revisions measured in one run."""
+"""Functions that read the results of `bench ab`: two revisions measured in one run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -164,6 +164,7 @@ def _verdict(
         return Verdict.ERROR if arm == "B" else Verdict.INCONCLUSIVE, f"while {arm} was timed: {status}: {reason}"
     if decision is None:
         return (Verdict.UNCHANGED, IDENTICAL) if imports[0] == imports[1] else (Verdict.INCOMPARABLE, UNREACHED)
+    # The machine may favour an arm. In one of 20 runs, the same code differed by 4 to 7 % (docs/trust.md).
     if called and noise is not None and noise > rule.floor:
         return Verdict.INCONCLUSIVE, f"{decision.verdict}, but the same code against itself differed by {noise:.1%}"
     return decision.verdict, decision.reason

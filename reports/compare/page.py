@@ -1,4 +1,4 @@
-"""Writing of a comparison into a folder: `comparison.md`, `comparison.csv`, `comparison.json` and figures."""
+"""Functions that write a comparison: `comparison.md`, `comparison.csv`, `comparison.json` and figures."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial

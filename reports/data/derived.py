@@ -117,6 +117,7 @@ def _add_conditions(frame: pd.DataFrame, timed: Timed) -> None:
             seen.setdefault(row, []).append(sample)
     found: dict[str, list[float | bool | None]] = {name: [None] * len(frame) for name in CONDITIONS}
     for row, samples in seen.items():
+        # The median of each process, then the geometric mean over processes.
         found["hot_time_ns"][row] = float(np.exp(log_quantiles([each.hot_values_ns for each in samples], 0.5).mean()))
         host = [each.host_ns for each in samples if each.host_ns is not None]
         found["host_ns"][row] = median(host) if host else None

@@ -54,7 +54,7 @@ def fastest(frame: pd.DataFrame, log_ns: FloatArray) -> Fastest | None:
     lost = winners.index[names(frame.loc[winners]) != name]
     since = int(winners.index[winners.index > lost.max()][0] if len(lost) else winners.index[0])
     rivals = passed[(passed["seq_len"] == best["seq_len"]) & (passed.index != winners.iloc[-1])]
-    # Differences within processes separate two series better than two intervals that are compared by eye.
+    # The interval of a difference within processes separates two series better than their own two intervals do.
     apart = interval(log_ns[rivals.index] - log_ns[winners.iloc[-1]])
     enough = best["processes"] >= FEWEST_PROCESSES
     close = [rival for rival, low in zip(names(rivals), apart.low, strict=True) if enough and not low > 0]

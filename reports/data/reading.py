@@ -1,4 +1,4 @@
-"""Reading of a run folder: `run.json` and files of JSON lines."""
+"""Functions that read a run folder: `run.json` and files of JSON lines."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class RunError(ValueError):
-    """Error of a folder that cannot be read. The message says what was expected, what was found, and where."""
+    """Raised if a folder cannot be read. The message says what was expected, what was found, and where."""
 
 
 @dataclass(frozen=True)

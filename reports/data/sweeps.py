@@ -83,7 +83,7 @@ class Sweep:
     @cached_property
     def doubling(self) -> Crossover:
         """The keys per query from which a call takes more than twice the time with the fewest keys."""
-        # Twice the first time plays the series that crosses: it is "faster" from where a call takes longer than that.
+        # A difference for `crossover`: negative if a call takes more than twice the first time.
         return crossover.crossover(self.keys, self.log_ns[0] + np.log(2) - self.log_ns)
 
     @cached_property

@@ -86,6 +86,7 @@ def unpaired(a: FloatArray, b: FloatArray) -> Estimates:
 
     NaN marks a missing process. `pairs` is the smaller number of processes.
     """
+    # Two runs may differ in their spread and in their number of processes, so the variances are not pooled.
     one, other = statistics.interval(a), statistics.interval(b)
     variances = [_squared_error(each) for each in (one, other)]
     error = np.sqrt(variances[0] + variances[1])

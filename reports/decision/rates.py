@@ -33,6 +33,7 @@ def clopper_pearson_upper(k: int, n: int, level: float = 0.95) -> float:
         raise ValueError(f"expected k of n with 0 <= k <= n and n > 0, found {k} of {n}")
     if not 0 < level < 1:
         raise ValueError(f"level: expected a probability between 0 and 1, found {level}")
+    # The bound is a quantile of the beta distribution with k + 1 and n - k.
     return 1.0 if k == n else float(special.betaincinv(k + 1, n - k, level))
 
 

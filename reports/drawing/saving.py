@@ -1,4 +1,4 @@
-"""Writing of figures into a folder, each as SVG and PNG."""
+"""Function that writes figures into a folder, each as SVG and PNG."""
 
 import os
 import sys

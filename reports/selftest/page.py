@@ -1,4 +1,4 @@
-"""Writing of a self-test: `selftest.json`, `selftest.md`, figures, and lines for the terminal."""
+"""Functions that write a self-test: `selftest.json`, `selftest.md`, figures, and lines for the terminal."""
 
 import json
 from dataclasses import asdict

@@ -1,5 +1,7 @@
 """Statistics over processes, as pure functions on arrays of log times.
 
+On the log scale a ratio of times is a difference, and errors are relative.
+
 A process gives one number for a case: a quantile of its log times. Intervals are taken over processes, because values
 within a process share its memory layout, threads and caches and so are not independent. P counts processes, K lengths.
 """

@@ -1,4 +1,4 @@
-"""Escaping of untrusted text for Markdown, such as exception messages and suite names."""
+"""Functions that escape untrusted text for Markdown, such as exception messages and suite names."""
 
 import re
 

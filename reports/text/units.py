@@ -1,4 +1,4 @@
-"""Formatting of numbers with units and no more digits than their interval justifies."""
+"""Functions that format numbers with units, with no more digits than their interval justifies."""
 
 import math
 
