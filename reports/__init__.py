@@ -1,4 +1,4 @@
-"""Reading run folders: statistics, tables, figures, pages. Needs neither torch nor the runner; from Python, `load`."""
+"""Reports on run folders: statistics, tables, figures, pages. They need neither torch nor the runner; see `load`."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def load(folder: "Path | str") -> "Run":
-    """The run in a folder; its `frame` is the table, a row a case, and its `scaling` how each series grows.
+    """Read the run in a folder. Its `frame` has one row per case, its `scaling` the growth of each series.
 
     Raises:
         RunError: its files are missing or cannot be read.

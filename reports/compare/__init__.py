@@ -1,4 +1,4 @@
 """Comparisons of two runs, two revisions, or the cases of one run: verdicts, gate, page and formats."""
 
-# Some modules here import matplotlib, whose folder must be set before.
+# Import this first: it sets matplotlib's folder, and some modules here import matplotlib.
 from attnbench.reports import drawing as drawing

@@ -1,4 +1,4 @@
-"""The result of a comparison in sentences."""
+"""Sentences on the result of a comparison."""
 
 import math
 
@@ -14,7 +14,7 @@ _METRICS = {"verdict": "time", "memory": "peak memory", "work": "work", "operato
 
 
 def answer(comparison: Comparison) -> list[str]:
-    """Sentences: what changed, by how much, what could not be compared, and how far this can be trusted."""
+    """Return sentences on what changed, by how much, what could not be compared, and how reliable this is."""
     cut = [comparison.cut] if comparison.cut else []
     if not comparison.compared:
         return [
@@ -36,18 +36,18 @@ def answer(comparison: Comparison) -> list[str]:
 
 
 def _none(comparison: Comparison) -> str:
-    """Why a comparison has no case."""
+    """Return why a comparison has no case."""
     return "no two cases differ by that alone" if comparison.ratio is Ratio.CASES else "neither side has a case"
 
 
 def _axes(comparison: Comparison) -> list[str]:
-    """The axes in which what A alone has and what B alone has differ."""
+    """Return a sentence on the axes that separate the cases only in A from those only in B."""
     told = [f"{name} is {listed(a)} in A and {listed(b)} in B" for name, (a, b) in comparison.apart.items()]
     return [f"no case is in both: {'; '.join(told)}"] if told else []
 
 
 def _told(comparison: Comparison, metric: str) -> bool:
-    """Whether a metric is worth a sentence: operators are not, where nothing was profiled."""
+    """Check whether a metric gets a sentence: operators get none if nothing was profiled."""
     return metric != "operators" or set(comparison.counts(metric)) != {Verdict.INCOMPARABLE.value}
 
 
@@ -56,7 +56,7 @@ def _counts(comparison: Comparison, metric: str) -> str:
 
 
 def _changes(comparison: Comparison) -> list[str]:
-    """The cases that changed most, or that none did."""
+    """Name the cases that changed most, or say that none did."""
     frame = comparison.worst_first
     told = []
     for verdict, word in ((Verdict.REGRESSED, "slower"), (Verdict.IMPROVED, "faster")):
@@ -72,7 +72,7 @@ def _changes(comparison: Comparison) -> list[str]:
 
 
 def _together(comparison: Comparison) -> list[str]:
-    """The mean change of all cases of two runs."""
+    """Return a sentence on the mean change of all cases of two runs."""
     if comparison.mean_ratio is None:
         return []
     told = f"over all cases together B takes {comparison.mean_ratio:.3f} times as long as A"

@@ -1,4 +1,4 @@
-"""Reads the results of `bench ab`: two revisions measured in one run."""
+"""Functions that read the results of `bench ab`: two revisions measured in one run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,7 +35,7 @@ _Row = Mapping[str, Any]
 
 
 class Asked(NamedTuple):
-    """What was asked of a comparison."""
+    """Request of a comparison: what was to be compared, and how."""
 
     command: str
     policy: Check
@@ -43,11 +43,11 @@ class Asked(NamedTuple):
     sides: tuple[str, str]
     """The names of both revisions, with their commits."""
     cases: list[tuple[Case, str]]
-    """With their labels: the variants may not be here."""
+    """Cases with their labels, because a variant may not exist here."""
 
 
 def load(folder: Path) -> Comparison:
-    """The comparison in `folder`.
+    """Read the comparison in `folder`.
 
     Raises:
         RunError: its rows are missing or cannot be read.
@@ -77,7 +77,7 @@ def load(folder: Path) -> Comparison:
 
 
 def asked(folder: Path) -> Asked:
-    """What was asked of the comparison in `folder`.
+    """Read the request of the comparison in `folder`.
 
     Raises:
         RunError: its rows are missing or cannot be read.
@@ -86,7 +86,7 @@ def asked(folder: Path) -> Asked:
 
 
 def _read(folder: Path) -> tuple[Asked, list[dict[str, Any]]]:
-    """What was asked, and all rows."""
+    """Read the request and all rows."""
     told, rows = book(folder / ROWS)
     a, b = (f"{each['name']} ({each['commit'][:12]})" for each in (told["revisions"][side] for side in "AB"))
     cases = [(Case.from_json(each), each["label"]) for each in told["cases"]]
@@ -95,7 +95,7 @@ def _read(folder: Path) -> tuple[Asked, list[dict[str, Any]]]:
 
 
 def _ended(pairs: Sequence[_Row]) -> dict[str, Sequence[str]]:
-    """How cases ended while they were timed: in B, if they did there. What A against itself met says nothing of B."""
+    """Return how cases ended during timing, in B if they did there. Pairs of A with itself say nothing about B."""
     found: dict[str, Sequence[str]] = {}
     for row in pairs:
         if row["stage"] != "same":
@@ -104,7 +104,7 @@ def _ended(pairs: Sequence[_Row]) -> dict[str, Sequence[str]]:
 
 
 def _cut(rows: Sequence[_Row]) -> str:
-    """Why what was measured is not the whole; nothing where it is."""
+    """Return why the comparison is incomplete; empty if it is complete."""
     kinds = {row["kind"]: row for row in rows}
     if "finished" in kinds:
         return ""
@@ -122,7 +122,7 @@ def _told(
     noise: float | None,
     rule: Rule,
 ) -> dict[str, Any]:
-    """One row of the comparison, its other metrics still open."""
+    """Return one row of the comparison, without the verdicts on other metrics than time."""
     probed = [probes.get((arm, case.key)) for arm in "AB"]
     a, b = (_probe(each, case) for each in probed)
     row: dict[str, Any] = {name: value if name in SIZES else cell(value) for name, value in case.flat().items()}
@@ -148,7 +148,7 @@ def _verdict(
     noise: float | None,
     rule: Rule,
 ) -> tuple[Verdict, str]:
-    """The verdict on a case, and why."""
+    """Return the verdict on a case and its reason."""
     imports = [row["imports"] for row in probed if row is not None]
     if len(imports) < len(probed):
         return Verdict.INCOMPARABLE, UNREACHED
@@ -157,12 +157,14 @@ def _verdict(
         return untimed
     if not all(imports) and (any(imports) or decision is None):
         return Verdict.INCOMPARABLE, ONE_SIDED if any(imports) else UNTOUCHED
+    # A case that ended in A during timing keeps a change that was called from the pairs before.
     called = decision is not None and decision.verdict in (Verdict.REGRESSED, Verdict.IMPROVED)
     if ended and (ended[0] == "B" or not called):
         arm, status, reason = ended
         return Verdict.ERROR if arm == "B" else Verdict.INCONCLUSIVE, f"while {arm} was timed: {status}: {reason}"
     if decision is None:
         return (Verdict.UNCHANGED, IDENTICAL) if imports[0] == imports[1] else (Verdict.INCOMPARABLE, UNREACHED)
+    # The machine may favour an arm. In one of 20 runs, the same code differed by 4 to 7 % (docs/trust.md).
     if called and noise is not None and noise > rule.floor:
         return Verdict.INCONCLUSIVE, f"{decision.verdict}, but the same code against itself differed by {noise:.1%}"
     return decision.verdict, decision.reason
@@ -173,7 +175,7 @@ def _probe(row: _Row | None, case: Case) -> Probe:
 
 
 def _ratios(pairs: Sequence[_Row], stage: str, keys: set[str]) -> dict[str, np.ndarray]:
-    """The log ratios of a stage by case."""
+    """Return the log ratios of a stage by case."""
     told: dict[str, list[float]] = {key: [] for key in sorted(keys)}
     for row in pairs:
         if row["stage"] == stage:

@@ -1,4 +1,4 @@
-"""Two runs compared: cases joined by their identity, times by Welch's t over processes, counts exactly."""
+"""Comparison of two runs: cases are joined by key, times compared by Welch's t over processes, counts exactly."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -28,7 +28,7 @@ from attnbench.reports.stats.statistics import FEWEST_PROCESSES, BoolArray, Floa
 from attnbench.suites import Status, fingerprint
 
 DOUBTFUL = {"bimodal", "drifting", "throttled"}
-"""Flags with which a difference is `unstable`, not a change."""
+"""Flags that make a difference `unstable` instead of a change."""
 _ABSOLUTE = (
     "Times of two runs are compared by Welch's t test over processes, with Holm's correction over all cases. Runs "
     "that were made one after the other also differ by what else the machine did: `bench ab` measures both at once."
@@ -46,9 +46,9 @@ _NO_BASELINE = "no baseline passed beside it"
 def compare(
     a: Run, b: Run, rule: Rule | None = None, *, across_machines: bool = False, name: str | None = None
 ) -> Comparison:
-    """Run B compared with run A, which is called `name`, or by its folder.
+    """Compare run B with run A. A is called `name`, or else by its folder.
 
-    Both are read with the estimate of the older run, so that a ratio is of like numbers.
+    Both use the estimate of the older run, because ratios need the same statistic on both sides.
     """
     rule = rule or Rule()
     estimates = {a.estimate, b.estimate}
@@ -60,6 +60,7 @@ def compare(
     apart: dict[str, str] = {}
     log_a, log_b = a.log_ns, b.log_ns
     if relative:
+        # Another machine changes all times. Ratios to the baseline within a run cancel the part common to both.
         log_a, log_b = _relative(a), _relative(b)
         apart = _without_ratio(a, log_a) | _without_ratio(b, log_b)
     elif differences:
@@ -84,7 +85,7 @@ def compare(
 
 
 def _by_one_estimate(a: Run, b: Run) -> tuple[Run, Run]:
-    """Both runs with the estimate of the older one."""
+    """Return both runs with the estimate of the older one."""
     if a.estimate == b.estimate:
         return a, b
     older = min((a, b), key=lambda run: str(run.meta.get("started")))
@@ -95,9 +96,9 @@ def _by_one_estimate(a: Run, b: Run) -> tuple[Run, Run]:
 
 
 def _same_memory(frame: pd.DataFrame, different: set[str]) -> BoolArray:
-    """Whether the peaks of each case may be compared, `[cases]`, where these facts of the machines differ.
+    """Return for which cases, `[cases]`, peaks may be compared if these facts of the machines differ.
 
-    A case on the CPU does not depend on the GPU; the threads that `auto` stands for are those of such cases alone.
+    A case on the CPU does not depend on the GPU. The number of threads matters only on the CPU, with `auto`.
     """
     on_cuda = (frame["device"] == "cuda").to_numpy(bool)
     auto = (frame["threads"] == "auto").to_numpy(bool)
@@ -108,7 +109,7 @@ def _same_memory(frame: pd.DataFrame, different: set[str]) -> BoolArray:
 
 
 def _joined(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, IntArray, IntArray]:
-    """Every case of B, then what only A has, with the numbers of both; and its row in A and in B, -1 for none."""
+    """Join every case of B, then those only in A, with the numbers of both. Return also the rows in A and B, or -1."""
     keys = pd.Index(b["case"]).append(pd.Index(a["case"]).difference(pd.Index(b["case"]), sort=False))
     at_a, at_b = (pd.Index(each["case"]).get_indexer(keys).astype(np.int64) for each in (a, b))
     frame = pd.concat([b[list(IDENTITY)], a.iloc[at_a[at_b < 0]][list(IDENTITY)]], ignore_index=True)
@@ -118,17 +119,18 @@ def _joined(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, IntArray, I
 
 
 def _rows(frame: pd.DataFrame, at: IntArray, name: str) -> FloatArray | Any:
-    """A column's values at rows, NaN or nothing where the row is -1."""
+    """Return a column's values at rows; missing if the row is -1."""
+    # `reindex` fills labels that are not in the frame, such as -1.
     return frame[name].reindex(np.where(at < 0, -1, at)).array
 
 
 def _taken(log_ns: FloatArray, at: IntArray) -> FloatArray:
-    """The rows `at` of log times, NaN where one is -1."""
+    """Return the rows `at` of log times; NaN if the row is -1."""
     return np.where((at >= 0)[:, None], log_ns[at], np.nan)
 
 
 def _relative(run: Run) -> FloatArray:
-    """Log times less those of each case's baseline in the same process; NaN where there is no other."""
+    """Return log times minus those of the baseline in the same process; NaN without another case as baseline."""
     rows = {case: row for row, case in enumerate(run.frame["case"])}
     baselines = {each["key"]: each["baseline"] for each in run.meta["cases"]}
     at = np.array([rows.get(baselines[case] or "", -1) for case in run.frame["case"]], np.int64)
@@ -137,16 +139,16 @@ def _relative(run: Run) -> FloatArray:
 
 
 def _without_ratio(run: Run, ratios: FloatArray) -> dict[str, str]:
-    """Why cases have no ratio to a baseline within their run: each is one itself, or none passed beside it."""
+    """Return why cases have no ratio to a baseline in their run: the case is one itself, or none passed beside it."""
     baselines = {each["key"] for each in run.meta["cases"] if each["baseline"] == each["key"]}
     known = np.asarray(np.isfinite(ratios).any(axis=1))
     return {case: _IS_BASELINE if case in baselines else _NO_BASELINE for case in run.frame["case"][~known]}
 
 
 def _override(frame: pd.DataFrame, a: tuple[Run, IntArray], b: tuple[Run, IntArray], apart: Mapping[str, str]) -> None:
-    """Verdicts and reasons where there are not two times to compare, or they are not to be trusted.
+    """Replace verdicts and reasons of cases without two comparable times, or with doubtful ones.
 
-    `apart` says of cases why their times are not to be compared.
+    `apart` holds, by case, the reason why its times cannot be compared.
     """
     doubts = [one | other for one, other in zip(_doubts(*a), _doubts(*b), strict=True)]
     reasons = [apart.get(case, "") for case in frame["case"]]
@@ -159,7 +161,7 @@ def _override(frame: pd.DataFrame, a: tuple[Run, IntArray], b: tuple[Run, IntArr
 def _told(
     verdict: Verdict, reason: str, was: Ending | None, now: Ending | None, doubts: set[str], apart: str
 ) -> tuple[Verdict, str]:
-    """The verdict on a case that ended so in A and in B, if its times say `verdict`."""
+    """Return verdict and reason of a case from its endings in A and B; `verdict` is that on its times."""
     if now is None:
         return Verdict.MISSING, "only A has it"
     if was is None:
@@ -175,12 +177,12 @@ def _told(
 
 
 def _endings(run: Run, at: IntArray) -> list[Ending | None]:
-    """How each row ended; None where there is none."""
+    """Return how each row ended; None if the row is -1."""
     told = [Ending(Status(each), why) for each, why in zip(run.frame["status"], run.frame["reason"], strict=True)]
     return [told[row] if row >= 0 else None for row in at]
 
 
 def _doubts(run: Run, at: IntArray) -> list[set[str]]:
-    """The flags of each row that make a difference doubtful."""
+    """Return the flags of each row that make a difference doubtful."""
     told = [set(each.split()) & DOUBTFUL for each in run.frame["flags"]]
     return [told[row] if row >= 0 else set() for row in at]

@@ -8,18 +8,18 @@ from attnbench.reports.data.settings import told
 from attnbench.reports.text import units
 
 _SMALL = 0.1
-"""Ratios below this are told to as many digits as their intervals bear out, not to three decimals."""
+"""Smaller ratios are written with the digits that their intervals justify, others with three decimals."""
 
 
 def title(row: pd.Series, named: set[str]) -> str:
-    """`local_window(window=257)/blockwise N=4096 (training)`: with those of its settings that are `named`."""
+    """Name a case by its `named` settings: `local_window(window=257)/blockwise N=4096 (training)`."""
     setting = ", ".join(told(row, named))
     against = f" against {row['against']}" if row["against"] else ""
     return f"{row['label']}/{row['implementation']} N={row['seq_len']}{f' ({setting})' if setting else ''}{against}"
 
 
 def change(row: pd.Series) -> str:
-    """`1.12x [1.08, 1.16]`; nothing where there is no ratio."""
+    """Write a ratio: `1.12x [1.08, 1.16]`; empty if there is none."""
     ratio, low, high = row["ratio"], row["low"], row["high"]
     if math.isnan(ratio):
         return ""
@@ -31,17 +31,17 @@ def change(row: pd.Series) -> str:
 
 
 def detectable(row: pd.Series) -> str:
-    """`2.1%`."""
+    """Write the detectable change: `2.1%`; empty if there is none."""
     return "" if math.isnan(row["minimum_detectable"]) else f"{row['minimum_detectable']:.1%}"
 
 
 def time(ns: float) -> str:
-    """`3.1 ms`; nothing where there is none."""
+    """Write a time: `3.1 ms`; empty if there is none."""
     return "" if pd.isna(ns) else units.time(ns)
 
 
 def memory(row: pd.Series) -> str:
-    """The verdict, with both peaks where they differ: in bytes where three digits do not tell them apart."""
+    """Write the verdict and, if they differ, both peaks; in bytes if three digits look the same."""
     if row["memory"] not in ("regressed", "improved"):
         return str(row["memory"])
     peaks = row["a_peak_bytes"], row["b_peak_bytes"]
@@ -52,21 +52,21 @@ def memory(row: pd.Series) -> str:
 
 
 def work(row: pd.Series) -> str:
-    """`unchanged`, or the verdict with both numbers of computed pairs, or of allowed ones where these are not told."""
+    """Write the verdict and, if they differ, both numbers of allowed pairs, else of computed pairs."""
     pairs = [(row[f"a_{kind}_pairs"], row[f"b_{kind}_pairs"]) for kind in ("allowed", "computed")]
     told = [f"{int(a):,} to {int(b):,}" for a, b in pairs if not pd.isna(a) and not pd.isna(b) and a != b]
     return " ".join([str(row["work"]), *told[:1]])
 
 
 def operators(row: pd.Series) -> str:
-    """`unchanged`, or the verdict with the operators that differ; nothing where not both were profiled."""
+    """Write the verdict with the operators that differ; empty if they were not compared."""
     if row["operators"] == "incomparable":
         return ""
     return f"{row['operators']} {row['operators_changed']}".rstrip()
 
 
 def error(row: pd.Series) -> str:
-    """`unchanged`, or the verdict with both errors."""
+    """Write `unchanged`, or the verdict with both errors."""
     if row["error"] == "unchanged" or pd.isna(row["a_max_abs_error"]) or pd.isna(row["b_max_abs_error"]):
         return str(row["error"])
     return f"{row['error']} {row['a_max_abs_error']:.1e} to {row['b_max_abs_error']:.1e}"

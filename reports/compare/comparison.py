@@ -31,19 +31,19 @@ COLUMNS = (
     *("operators", "operators_changed"),
     *("error", "a_max_abs_error", "b_max_abs_error", "a_proved", "b_proved"),
 )
-"""The columns of a comparison. `against` names the other case where one run is compared with itself. `verdict` is on
-time; `ratio` is what the comparison's `Ratio` says, with its 95 % interval `low`, `high`; `minimum_detectable` the
-smallest slow-down (a ratio minus 1) that would be found with a power of 80 %; `p_value` is adjusted for the number of
-cases; `processes` are those behind the ratio. `memory`, `work` and `error` are verdicts of their own: on the peak, on
-the pairs allowed and computed, and on the error against the oracle. `operators` is one on the calls of each operator,
-where both were profiled, and `operators_changed` names those that differ."""
+"""The columns of a comparison. `against` names the other case if a run is compared with itself. `verdict` is on time.
+`ratio` is defined by the comparison's `Ratio`, with its 95 % interval `low`, `high`. `minimum_detectable` is the
+smallest slow-down, a ratio minus 1, that is found with a power of 80 %. `p_value` is adjusted for the number of cases,
+and `processes` counts the processes of the ratio. `memory`, `work` and `error` are verdicts on the peak, on allowed and
+computed pairs, and on the error against the oracle. `operators` is a verdict on the calls of each operator, if both
+were profiled; `operators_changed` names those that differ."""
 
 NUMBERS = ("peak_bytes", "allowed_pairs", "computed_pairs", "max_abs_error", "proved")
-"""What is compared besides time, as columns of A (`a_peak_bytes`) and of B."""
+"""Numbers compared besides time, as columns of A (`a_peak_bytes`) and B."""
 
 
 class Ratio(StrEnum):
-    """What the ratios of a comparison are; above 1 is slower in each."""
+    """Definition of a comparison's ratios. In each, above 1 is slower."""
 
     TIMES = "time of B over time of A"
     TO_BASELINES = "time over that of the baseline in the same run, B over A"
@@ -52,7 +52,7 @@ class Ratio(StrEnum):
 
 @dataclass(frozen=True)
 class Ending:
-    """How a case ended on one side."""
+    """Status and reason of a case on one side."""
 
     status: Status
     reason: str
@@ -63,7 +63,7 @@ _NOT_TRIED = (Status.UNSUPPORTED, Status.SKIPPED, Status.OUT_OF_MEMORY)
 
 
 def lost_or_new(a: Ending, b: Ending) -> tuple[Verdict, str] | None:
-    """The verdict on a case that did not pass on both sides, and why; None where it did."""
+    """Return the verdict on a case that did not pass on both sides, and its reason; None if it passed on both."""
     if b.status is not Status.PASSED:
         told = f"{b.status}: {b.reason}"
         if a.status is Status.PASSED:
@@ -77,7 +77,7 @@ def lost_or_new(a: Ending, b: Ending) -> tuple[Verdict, str] | None:
 
 
 def only_in_b(b: Ending) -> tuple[Verdict, str]:
-    """The verdict on a case that A has not, and why."""
+    """Return the verdict on a case that only B has, and its reason."""
     if b.status is Status.PASSED:
         return Verdict.NEW, "only B has it"
     verdict = Verdict.ERROR if b.status in _FAULTS else Verdict.INCOMPARABLE
@@ -85,7 +85,7 @@ def only_in_b(b: Ending) -> tuple[Verdict, str]:
 
 
 def add_times(frame: pd.DataFrame, found: Estimates, rule: Rule) -> None:
-    """Fill in the verdicts on time and the numbers behind them, from one stage over all cases."""
+    """Fill in the verdicts on time with their numbers, from one stage over all cases."""
     verdicts, adjusted = judge(found, rule)
     frame["verdict"] = [verdict.value for verdict in verdicts]
     frame["ratio"], frame["low"], frame["high"] = (np.exp(each) for each in found[:3])
@@ -95,13 +95,13 @@ def add_times(frame: pd.DataFrame, found: Estimates, rule: Rule) -> None:
 
 @dataclass(frozen=True)
 class Finding:
-    """One metric of one case that is worse than a policy allows, or a case that is lost."""
+    """Metric of a case that is worse than a policy allows, or a lost case."""
 
     case: str
     """The case's key."""
     title: str
     metric: str
-    """`time`, `memory`, `work`, `operators`, `error`, or `ended` for a case that is lost."""
+    """`time`, `memory`, `work`, `operators`, `error`, or `ended` for a lost case."""
     verdict: Verdict
     severity: Severity
     told: str
@@ -110,27 +110,27 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A comparison of B with A, computed once: every table, text, figure and file is a rendering of it."""
+    """Comparison of B with A, computed once. Every table, text, figure and file renders it."""
 
     a: str
     b: str
     frame: pd.DataFrame
-    """A row for each case of either; see `COLUMNS`."""
+    """One row for each case of A or B; see `COLUMNS`."""
     differences: Mapping[str, tuple[Any, Any]]
-    """What differs between the machines, or what code a run mixes, as A and B have it; empty where they are alike."""
+    """Facts that differ between the machines or the code of A and B, with both values; empty if there are none."""
     how: str
     """How times were compared, in a sentence."""
     rule: Rule
-    """By which times were judged."""
+    """The rule of the verdicts on time."""
     noise: float | None = None
-    """The largest ratio minus 1 that the same code is shown to have against itself, where that was measured."""
+    """The largest change, a ratio minus 1, that the same code shows against itself; None if not measured."""
     ratio: Ratio = Ratio.TIMES
     cut: str = ""
-    """Why what was measured is not the whole, in a sentence; empty where it is."""
+    """Why the comparison is incomplete, in a sentence; empty if it is complete."""
     after: Run | None = None
-    """Run B, whose frame has the times of A too, as `before_ns`; None where not two runs are compared."""
+    """Run B, with the times of A as the column `before_ns` of its frame; None unless two runs are compared."""
     findings: tuple[Finding, ...] | None = None
-    """The worst first; None where nothing is held to a policy."""
+    """The findings, the worst first; None without a policy."""
 
     @property
     def failing(self) -> list[Finding]:
@@ -139,17 +139,17 @@ class Comparison:
 
     @property
     def too_noisy(self) -> bool:
-        """Whether the same code is shown to differ from itself by more than counts as a change."""
+        """Check whether the same code differs from itself by more than the floor of a change."""
         return self.noise is not None and self.noise > self.rule.floor
 
     @property
     def title(self) -> str:
-        """What is compared with what."""
+        """The title: what is compared with what."""
         return f"Cases of {self.b} against each other" if self.ratio is Ratio.CASES else f"{self.b} against {self.a}"
 
     @cached_property
     def worst_first(self) -> pd.DataFrame:
-        """The rows: first what regressed in anything, then by the verdict on time, then by the size of the change."""
+        """The rows, first those with any regression, then by the verdict on time, then by the size of the change."""
         worse = (self.frame[["verdict", *METRICS]] == Verdict.REGRESSED).any(axis=1)
         order = self.frame["verdict"].map(lambda verdict: ORDER[Verdict(verdict)])
         change = (self.frame["ratio"].fillna(1.0) - 1).abs()
@@ -157,18 +157,21 @@ class Comparison:
         return told.sort_values(["_fine", "_order", "_change"], kind="stable")[list(COLUMNS)]
 
     def counts(self, metric: str = "verdict") -> dict[str, int]:
-        """How many cases have each verdict, the worst first."""
+        """Count the cases of each verdict, the worst first."""
         told = self.frame[metric].value_counts()
         return {verdict.value: int(told[verdict.value]) for verdict in Verdict if verdict.value in told.index}
 
     @cached_property
     def named(self) -> set[str]:
-        """The columns that tell its settings apart."""
+        """The columns in which its settings differ."""
         return varied(self.frame)
 
     @cached_property
     def mean_ratio(self) -> float | None:
-        """The mean of the ratios of two runs: what a busy machine changes in all cases alike. None below two cases."""
+        """The geometric mean of the ratios of two runs; None with fewer than two cases.
+
+        A busy machine moves it, because it slows all cases alike.
+        """
         ratios = self.frame["ratio"].dropna()
         if len(ratios) < 2 or self.ratio is not Ratio.TIMES:
             return None
@@ -176,12 +179,12 @@ class Comparison:
 
     @cached_property
     def median_detectable(self) -> float:
-        """The change that could be found in the median case; NaN where none could."""
+        """The smallest detectable change of the median case; NaN if there is none."""
         return float(self.frame["minimum_detectable"].median())
 
     @cached_property
     def apart(self) -> dict[str, tuple[list[str], list[str]]]:
-        """The axes in which every case that A alone has differs from every one that B alone has, and the values."""
+        """The axes, with their values, in which all cases only in A differ from all cases only in B."""
         sides = [self.frame[self.frame["verdict"] == each.value] for each in (Verdict.MISSING, Verdict.NEW)]
         if any(side.empty for side in sides):
             return {}
@@ -190,10 +193,10 @@ class Comparison:
 
     @property
     def compared(self) -> bool:
-        """Whether any number of a case was compared with another."""
+        """Check whether any two numbers were compared."""
         return bool(self.compared_rows.any())
 
     @property
     def compared_rows(self) -> "pd.Series[bool]":
-        """Of which cases any number was."""
+        """The cases with any number that was compared."""
         return self.frame[["verdict", *METRICS]].isin(COMPARED).any(axis=1)

@@ -1,4 +1,4 @@
-"""The figures of a comparison: each case's ratio with its interval, and the times of two runs over each other."""
+"""Figures of a comparison: the ratio of each case with its interval, and the times of two runs in one plot."""
 
 import math
 from typing import Any
@@ -16,7 +16,7 @@ from attnbench.reports.drawing import log_ticks, panels
 from attnbench.reports.drawing.style import BASELINE_COLOUR, GUIDE_COLOUR, NOTE_COLOUR
 
 MOST = 60
-"""Cases drawn, the worst first."""
+"""The most cases that are drawn, the worst first."""
 _ROUND = (1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)
 _COLOURS = {
     Verdict.REGRESSED: "#d55e00",
@@ -28,7 +28,7 @@ _COLOURS = {
 
 
 def ratios(comparison: Comparison) -> Figure:
-    """Ratios on a logarithmic axis, the worst on top; a band marks what is unchanged."""
+    """Draw ratios on a logarithmic axis, the worst on top; a band marks the margin of `unchanged`."""
     heading = f"{comparison.ratio[0].upper()}{comparison.ratio[1:]}"
     frame = comparison.worst_first
     drawn = frame[frame["ratio"].notna()].head(MOST)
@@ -69,13 +69,13 @@ def ratios(comparison: Comparison) -> Figure:
 
 
 def _ticks(reach: float) -> list[float]:
-    """Round ratios to label, symmetric about 1: the three largest that fit."""
+    """Return ticks at round ratios, symmetric about 1: the three largest that fit, and 1."""
     upper = [each for each in _ROUND if each <= reach][-3:]
     return [*(1 / each for each in reversed(upper)), 1.0, *upper]
 
 
 def overlay(comparison: Comparison, after: Run) -> Figure:
-    """Times of both runs, case by case of B, with those of A where it measured the same."""
+    """Draw the times of every case of B, with those of A if it has the same case."""
     note = f"Solid: B ({comparison.b}), with its 95 % band. Dashed: A ({comparison.a})."
     drawn = panels.sheet(after, "Time of one call, before and after", note)
     before: dict[str, Any] = {"linestyle": "--", "linewidth": 0.9, "marker": "x", "markersize": 3.5}

@@ -1,7 +1,7 @@
-"""A comparison for other programs: GitHub summaries, annotations and comments, and JUnit.
+"""Formats of a comparison for other programs: GitHub summaries, annotations and comments, and JUnit.
 
-Limits are GitHub's: a step summary above 1 MiB is refused, of annotations a step shows ten of each kind, and a comment
-holds 65,536 characters.
+The limits are GitHub's. It refuses a step summary above 1 MiB, shows ten annotations of each kind per step, and a
+comment holds 65,536 characters.
 """
 
 import re
@@ -15,7 +15,7 @@ from attnbench.reports.decision.rule import COMPARED, Verdict
 from attnbench.reports.text import escape
 
 MARKER = "<!-- attnbench -->"
-"""The first line of a comment, by which the next one finds it and replaces it."""
+"""The first line of a comment. The next comment finds the old one by it and replaces it."""
 MOST_ANNOTATIONS = 10
 SUMMARY_BYTES = 2**20
 COMMENT_CHARACTERS = 65_536
@@ -23,7 +23,7 @@ _UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]|[\ud800-\
 
 
 def headline(comparison: Comparison) -> str:
-    """`2 findings that fail, 1 that warns.`, or that there is none; and what else keeps this from being an answer."""
+    """Count the findings: `2 findings that fail, 1 that warns.` Mention doubts too."""
     told = [*doubts(comparison), *([_counted(comparison)] if comparison.findings else [])] or [
         "Nothing is shown to be worse than allowed."
     ]
@@ -32,7 +32,7 @@ def headline(comparison: Comparison) -> str:
 
 
 def doubts(comparison: Comparison) -> list[str]:
-    """Why that nothing is found does not say that nothing is worse."""
+    """Return the reasons why something may be worse even without findings."""
     return [
         *([comparison.cut] if comparison.cut else []),
         *([] if comparison.compared else ["Nothing could be compared."]),
@@ -48,7 +48,7 @@ def _counted(comparison: Comparison) -> str:
 
 
 def bullets(comparison: Comparison, most: int | None = None) -> str:
-    """The findings as a list in Markdown; with `most`, so many of them and how many more there are."""
+    """Return the findings as a Markdown list; with `most`, at most so many and the number of others."""
     found = comparison.findings or ()
     shown = found[:most]
     lines = [
@@ -59,7 +59,7 @@ def bullets(comparison: Comparison, most: int | None = None) -> str:
 
 
 def annotations(comparison: Comparison) -> str:
-    """Workflow commands, at most ten: a warning for each doubt, then an error or a warning for each finding."""
+    """Return at most ten workflow commands: a warning per doubt, then an error or a warning per finding."""
     told = [("warning", "attnbench", each) for each in doubts(comparison)]
     for each in comparison.findings or ():
         kind = "error" if each.severity == "fail" else "warning"
@@ -69,20 +69,20 @@ def annotations(comparison: Comparison) -> str:
 
 
 def summary(comparison: Comparison) -> str:
-    """A step summary: what was found, in words and as a table, cut off below GitHub's limit."""
+    """Return a step summary in words and as a table, shortened to GitHub's limit."""
     return _fitting(comparison, lambda text: len(text.encode()) < SUMMARY_BYTES)
 
 
 def comment(comparison: Comparison) -> str:
-    """The body of a comment on a pull request, with its marker, cut off below GitHub's limit."""
+    """Return the body of a comment on a pull request, with its marker, shortened to GitHub's limit."""
     return _fitting(comparison, lambda text: len(f"{MARKER}\n{text}") < COMMENT_CHARACTERS, f"{MARKER}\n")
 
 
 def junit(comparison: Comparison) -> str:
-    """JUnit's XML: a test case for each case.
+    """Return JUnit XML with one test case per case.
 
-    What fails the check is a failure, a case that is lost an error; where the time is open or nothing was compared, it
-    is skipped.
+    A finding that fails the check is a failure, and a lost case an error. Others are skipped if their time is undecided
+    or nothing was compared.
     """
     by_case: dict[str, list[Finding]] = {}
     for each in comparison.failing:
@@ -111,7 +111,7 @@ def junit(comparison: Comparison) -> str:
 
 
 def _fitting(comparison: Comparison, fits: Callable[[str], bool], first: str = "") -> str:
-    """The longest page that fits: with all findings and the whole table, or with fewer rows of both, the worst ones."""
+    """Return a page that fits: with all findings and the whole table, or with only the worst rows of both."""
     most = max(len(comparison.frame), len(comparison.findings or ()))
     text = _page(comparison, most)
     while most > 0 and not fits(text):
@@ -121,7 +121,7 @@ def _fitting(comparison: Comparison, fits: Callable[[str], bool], first: str = "
 
 
 def _page(comparison: Comparison, most: int) -> str:
-    """A page; None is found where nothing is held to a policy."""
+    """Return a page with at most `most` findings and rows."""
     title = "### attnbench" if comparison.findings is None else f"### attnbench: {headline(comparison)}"
     words = "\n".join(f"- {escape.text(each)}" for each in answer(comparison))
     parts = [title, bullets(comparison, most), words, tables.markdown(comparison, most) if most else ""]
@@ -129,15 +129,15 @@ def _page(comparison: Comparison, most: int) -> str:
 
 
 def _message(text: str) -> str:
-    """A message of a workflow command: percent signs and line ends are escaped."""
+    """Escape a message of a workflow command: percent signs and line ends."""
     return escape.plain(text).replace("%", "%25")
 
 
 def _property(text: str) -> str:
-    """A property of a workflow command: commas and colons are escaped too."""
+    """Escape a property of a workflow command: also commas and colons."""
     return escape.plain(text).replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
 
 
 def _readable(text: str) -> str:
-    """Text without what XML cannot hold."""
+    """Replace characters that XML cannot hold."""
     return _UNREADABLE.sub("?", text)

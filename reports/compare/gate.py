@@ -1,4 +1,4 @@
-"""Holds a comparison to a policy: what is worse than allowed."""
+"""Check of a comparison against a policy: what is worse than allowed."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,14 +11,14 @@ from attnbench.reports.decision.rule import ORDER, Verdict
 from attnbench.suites.schema.limits import Check, TimeLimit
 
 STRICT = Check(time=TimeLimit(relative="0%", severity="fail"))
-"""Every worsening that was shown counts: for arms that were measured together."""
+"""Policy under which every regression counts, for arms that were measured together."""
 
 
 def held(comparison: Comparison, policy: Check, *, times: bool = True) -> Comparison:
-    """The comparison with its findings: all that is worse than the policy allows, and every case that is lost.
+    """Return the comparison with its findings: everything worse than the policy allows, and every lost case.
 
-    What the policy ignores is left out, and so are times unless `times`. A case that is missing, or that passed before
-    and does not now, always fails.
+    Metrics that the policy ignores are left out, and so are times unless `times`. A lost case, which is missing or no
+    longer passes, always fails.
     """
     found = [each for _, row in comparison.worst_first.iterrows() for each in _of(row, comparison.named, policy)]
     found = [each for each in found if times or each.metric != "time"]
@@ -38,7 +38,7 @@ def _of(row: pd.Series, named: set[str], policy: Check) -> Iterator[Finding]:
 
 
 def _worse(row: pd.Series, policy: Check) -> Iterator[tuple[str, str]]:
-    """The metrics of a case that are worse than allowed, and by what."""
+    """Yield the metrics of a case that are worse than allowed, and what changed."""
     if row["verdict"] == Verdict.REGRESSED and not policy.time.allows(row["ratio"], row["a_ns"]):
         yield "time", cells.change(row)
     peaks = row["b_peak_bytes"], row["a_peak_bytes"]

@@ -12,17 +12,17 @@ from attnbench.suites import Status
 from attnbench.suites.profile import Profile
 
 ERROR_FACTOR = 2.0
-"""An error may double, as an implementation's may be twice the textbook's, before it counts as worse."""
+"""An error counts as worse if it more than doubles. The proof allows twice the textbook's error too."""
 _ERROR_FLOORS = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-3, "bfloat16": 8e-3}
-"""Below this, errors are rounding: the floors that the oracle grants outputs of about 1."""
+"""Errors below this are rounding. The proof has the same floors for outputs of about 1."""
 
 
 def add(frame: pd.DataFrame, *, same_memory: BoolArray | bool, same_pattern: bool = True) -> None:
     """Fill in the verdicts on memory, work and error of a joined frame.
 
-    Peaks are the same integer on every machine with the same torch, instruction set and threads, and only there:
-    `same_memory` says of which cases, or of all. Where
-    a case is compared with itself its pattern must allow the same pairs; of another pattern, fewer are less work.
+    Peaks are equal integers only on machines with the same torch, instruction set and threads. `same_memory` says for
+    which cases, or for all, this holds. With `same_pattern` a case is compared with itself, so a change of its allowed
+    pairs is an error; otherwise fewer pairs are less work.
     """
     a, b = (floats(frame[f"{side}_peak_bytes"]) for side in "ab")
     frame["memory_ratio"] = np.divide(b, a, out=np.full_like(a, np.nan), where=a > 0)
@@ -37,9 +37,9 @@ def add(frame: pd.DataFrame, *, same_memory: BoolArray | bool, same_pattern: boo
 
 
 def add_operators(frame: pd.DataFrame, same: BoolArray, a: Mapping[str, Profile], b: Mapping[str, Profile]) -> None:
-    """Fill in the verdicts on operators, from profiles by case: more calls of any are worse, fewer of all better.
+    """Fill in the verdicts on operators, from profiles by case; `same` says which cases may be compared.
 
-    `same` says which cases may be compared.
+    More calls of any operator are worse. Fewer calls of some, and more of none, are better.
     """
     cases = zip(frame["case"], same, strict=True)
     told = [_operators(a.get(case) if alike else None, b.get(case)) for case, alike in cases]
@@ -47,7 +47,7 @@ def add_operators(frame: pd.DataFrame, same: BoolArray, a: Mapping[str, Profile]
 
 
 def _operators(a: Profile | None, b: Profile | None) -> tuple[str, str]:
-    """The verdict on one case, and `aten::copy_ 2 to 4` for every operator that differs."""
+    """Return the verdict on one case, and every operator that differs: `aten::copy_ 2 to 4`."""
     if a is None or b is None or a.status is not Status.PASSED or b.status is not Status.PASSED:
         return Verdict.INCOMPARABLE.value, ""
     one, other = ({each.operator: each.calls for each in profile.operators} for profile in (a, b))
@@ -59,7 +59,7 @@ def _operators(a: Profile | None, b: Profile | None) -> tuple[str, str]:
 
 
 def exact(a: FloatArray, b: FloatArray) -> list[str]:
-    """Verdicts on counts: more is worse, and any difference counts; `incomparable` where one is missing."""
+    """Return verdicts on counts. Any difference counts and more is worse; `incomparable` if one is missing."""
     found = np.select(
         [~(np.isfinite(a) & np.isfinite(b)), b > a, b < a],
         [Verdict.INCOMPARABLE.value, Verdict.REGRESSED.value, Verdict.IMPROVED.value],
@@ -69,9 +69,9 @@ def exact(a: FloatArray, b: FloatArray) -> list[str]:
 
 
 def worse(allowed: str, computed: str) -> str:
-    """The verdict on work from those on allowed and on computed pairs, which not every library tells.
+    """Return the verdict on work from those on allowed and on computed pairs.
 
-    Pairs that a pattern allows are what a variant means: whether more or fewer, it is another one.
+    Any change of the allowed pairs is a regression, because it makes another variant.
     """
     if allowed in (Verdict.REGRESSED, Verdict.IMPROVED):
         return Verdict.REGRESSED.value
@@ -79,16 +79,17 @@ def worse(allowed: str, computed: str) -> str:
 
 
 def fewer(allowed: str, computed: str) -> str:
-    """The verdict on the pairs computed; on those allowed where a library does not tell the others."""
+    """Return the verdict on computed pairs, or on allowed pairs if the implementation does not report the former."""
     return allowed if computed == Verdict.INCOMPARABLE else computed
 
 
 def _errors(frame: pd.DataFrame) -> list[str]:
-    """Verdicts on the errors: one may double before it counts, and each must be the largest of as many elements."""
+    """Return verdicts on errors. They are comparable only if the proofs checked equal shares of the elements."""
     a, b = (floats(frame[f"{side}_max_abs_error"]) for side in "ab")
     proved = (floats(frame[f"{side}_proved"]) for side in "ab")
     alike = np.equal(*(np.nan_to_num(each, nan=-1.0) for each in proved))
     floor = frame["dtype"].map(_ERROR_FLOORS).to_numpy(np.float64)
     grown, shrunk = (np.where(to > ERROR_FACTOR * since + floor, 1.0, 0.0) for since, to in ((a, b), (b, a)))
+    # 0 is unchanged, 1 worse and -1 better, so that `exact` turns the differences into verdicts.
     there = np.where(np.isfinite(a) & np.isfinite(b) & alike, 0.0, np.nan)
     return exact(there, there + grown - shrunk)

@@ -1,4 +1,4 @@
-"""A comparison as a folder: `comparison.md`, `comparison.csv`, `comparison.json` and figures."""
+"""Functions that write a comparison: `comparison.md`, `comparison.csv`, `comparison.json` and figures."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -29,7 +29,7 @@ _HOW_TO_READ = """\
 
 
 def write(comparison: Comparison, folder: Path, source: str = "") -> Path:
-    """Write everything; returns the path of `comparison.md`. `source` is the command that made it."""
+    """Write all files and return the path of `comparison.md`; `source` is the command that made the comparison."""
     drawn = {"ratios": partial(ratios, comparison)}
     if comparison.after is not None:
         drawn["overlay"] = partial(overlay, comparison, comparison.after)
@@ -40,17 +40,17 @@ def write(comparison: Comparison, folder: Path, source: str = "") -> Path:
 
 
 def rebuild(folder: Path) -> Path:
-    """Write what `bench ab` found into its folder anew, from its rows alone; returns the path of `comparison.md`.
+    """Rewrite the files of a `bench ab` folder from its rows, and return the path of `comparison.md`.
 
     Raises:
-        RunError: its rows are missing or cannot be read.
+        RunError: the rows are missing or cannot be read.
     """
     asked, comparison = between_revisions.asked(folder), between_revisions.load(folder)
     return write(held(comparison, asked.policy), folder, asked.command)
 
 
 def page(comparison: Comparison, drawn: Sequence[str], source: str = "") -> str:
-    """The page as Markdown, with the figures that were drawn; `source` as in `write`."""
+    """Return the page as Markdown, with the figures in `drawn`; `source` as in `write`."""
     floor, equivalence = (f"{margin:.0%}" for margin in (comparison.rule.floor, comparison.rule.equivalence))
     how_to_read = _HOW_TO_READ.format(ratio=comparison.ratio, floor=floor, equivalence=equivalence)
     parts = [
@@ -68,7 +68,7 @@ def page(comparison: Comparison, drawn: Sequence[str], source: str = "") -> str:
 
 
 def _machines(differences: Mapping[str, tuple[Any, Any]]) -> list[str]:
-    """What differs between the machines or the runs, as a table."""
+    """Return a section with a table of differences between the machines or runs; nothing if there are none."""
     if not differences:
         return []
     rows = [[escape.text(name), escape.text(a), escape.text(b)] for name, (a, b) in differences.items()]

@@ -1,4 +1,4 @@
-"""Tables of a comparison, the worst case first: for the terminal, as Markdown, CSV and JSON."""
+"""Tables of a comparison, the worst case first, for the terminal and as Markdown, CSV and JSON."""
 
 import json
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ _MOST_IN_TERMINAL = 40
 
 
 def rows(comparison: Comparison, most: int | None = None) -> list[list[str]]:
-    """The table as plain text, a row per case; with `most`, so many of them."""
+    """Return the table as plain text, one row per case; at most `most` rows if given."""
     frame = comparison.worst_first
     return [
         [
@@ -45,7 +45,7 @@ def rows(comparison: Comparison, most: int | None = None) -> list[list[str]]:
 
 
 def markdown(comparison: Comparison, most: int | None = None) -> str:
-    """The table, without columns in which nothing stands; with `most`, so many rows and how many are left out."""
+    """Return the table as Markdown without empty columns; with `most`, at most so many rows and a note on the rest."""
     shown = [[escape.text(each) for each in row] for row in rows(comparison, most)]
     told = [place for place in range(len(HEADER)) if not shown or any(row[place] for row in shown)]
     header, aligned = ([each[place] for place in told] for each in (HEADER, "llrrrrlllll"))
@@ -55,12 +55,12 @@ def markdown(comparison: Comparison, most: int | None = None) -> str:
 
 
 def csv(comparison: Comparison) -> str:
-    """Every column; empty where there is no number."""
+    """Return every column as CSV; a missing number is an empty field."""
     return comparison.worst_first.to_csv(index=False, lineterminator="\n")
 
 
 def as_json(comparison: Comparison) -> str:
-    """Everything, for programs; null where there is no number, and for `findings` where nothing is held to a policy."""
+    """Return everything as JSON. Missing numbers are null, and `findings` is null without a policy."""
     named = ("case", "metric", "verdict", "severity", "told")
     found = comparison.findings
     told = {
@@ -84,7 +84,7 @@ def as_json(comparison: Comparison) -> str:
 
 
 def terminal(comparison: Comparison) -> "Table":
-    """The cases that are not unchanged, the worst first, for the terminal."""
+    """Return the cases that are not unchanged as a table for the terminal, the worst first."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -106,7 +106,7 @@ def terminal(comparison: Comparison) -> "Table":
 
 
 def _others(row: list[str]) -> str:
-    """The verdicts on what is not time of a row of the table, where they say anything."""
+    """Return the verdicts of a row on other metrics than time, without those that say nothing."""
     named = dict(zip(HEADER, row, strict=True))
     quiet = (Verdict.UNCHANGED, Verdict.INCOMPARABLE, "")
     return ", ".join(f"{name} {named[name]}" for name in METRICS if named[name] not in quiet)

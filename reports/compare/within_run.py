@@ -1,4 +1,4 @@
-"""One run compared with itself: implementations, variants or directions against each other, paired by process."""
+"""Comparison within one run: implementations, variants or directions, paired by process."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -20,7 +20,7 @@ _VARIES: dict[Axis, tuple[str, ...]] = {
     "variant": ("label", "implementation"),
     "direction": ("direction",),
 }
-"""The columns of a case's identity in which it may differ from what it is compared with."""
+"""The columns in which a case may differ from its reference, by axis."""
 _HOW = (
     "Cases of one run are compared where they shared a process, by paired t tests with Holm's correction. `regressed` "
     "means slower than what the case is compared with, `improved` faster."
@@ -28,9 +28,9 @@ _HOW = (
 
 
 def within(run: Run, axis: Axis, rule: Rule | None = None) -> Comparison:
-    """Every case that passed compared with the first of its kind, along one axis.
+    """Compare every case that passed with a reference, along one axis.
 
-    The baseline of the suite is the first where it is one of them; else the order of the suite counts.
+    The reference is the suite's baseline if it is among the compared cases, else the first of them.
     """
     rule = rule or Rule()
     passed = run.frame[run.frame["status"] == "passed"]
@@ -51,7 +51,7 @@ def within(run: Run, axis: Axis, rule: Rule | None = None) -> Comparison:
 
 
 def _references(passed: pd.DataFrame, alike: Sequence[str]) -> tuple[IntArray, IntArray]:
-    """The rows that are compared, and for each the row that it is compared with."""
+    """Return the rows to compare and, for each, the row of its reference."""
     at: list[int] = []
     against: list[int] = []
     for _, part in passed.groupby(list(alike), sort=False):

@@ -1,1 +1,1 @@
-"""From the folder of a run to one value that holds all that is said of it, `Run`; and stored baselines."""
+"""Reading a run folder into one value, `Run`, that everything else renders; and stored baselines."""

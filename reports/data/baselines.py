@@ -1,4 +1,4 @@
-"""Stored runs to check against: one compressed file each, made of the run's data files only."""
+"""Stored runs to check against, each one compressed file with the data files of its run."""
 
 import gzip
 import io
@@ -22,12 +22,12 @@ _SUFFIX = ".tar.gz"
 _FILES = (RUN, SAMPLES, PROFILE)
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _LARGEST = 2**30
-"""Bytes of a file within a baseline."""
+"""Most bytes of a file in a baseline."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A stored run."""
+    """File of a stored run."""
 
     name: str
     path: Path
@@ -39,7 +39,7 @@ def save(folder: Path, name: str, store: Path, *, replace: bool = False) -> Base
     """Store the run in `folder` under a name.
 
     Raises:
-        RunError: there is no such run, it is not finished, the name is none, or is taken.
+        RunError: there is no such run, it is not finished, or the name is invalid or taken.
     """
     path = _path(name, store)
     if path.exists() and not replace:
@@ -52,7 +52,7 @@ def save(folder: Path, name: str, store: Path, *, replace: bool = False) -> Base
             f"bench run --resume {folder} goes on"
         )
     packed = io.BytesIO()
-    # No time, owner or host in it: the same run gives the same bytes.
+    # Leave out time, owner and host, so that the same run gives the same bytes.
     with (
         gzip.GzipFile(fileobj=packed, mode="wb", filename="", mtime=0, compresslevel=9) as stream,
         tarfile.open(fileobj=stream, mode="w") as archive,
@@ -72,16 +72,16 @@ def save(folder: Path, name: str, store: Path, *, replace: bool = False) -> Base
 
 
 def listed(store: Path) -> list[Baseline]:
-    """Every baseline of a store, by name."""
+    """Return every baseline of a store, sorted by name."""
     paths = sorted(store.glob(f"*{_SUFFIX}"))
     return [Baseline(each.name.removesuffix(_SUFFIX), each, each.stat().st_size) for each in paths]
 
 
 def remove(name: str, store: Path) -> Path:
-    """Remove a baseline; returns where it was.
+    """Remove a baseline and return its path.
 
     Raises:
-        RunError: there is none of this name.
+        RunError: there is no baseline of this name.
     """
     path = _found(name, store)
     path.unlink()
@@ -90,10 +90,10 @@ def remove(name: str, store: Path) -> Path:
 
 @contextmanager
 def opened(name: str, store: Path) -> Iterator[Run]:
-    """The run of a baseline: one of the store by name, else the path of its file, or the folder of a run.
+    """Open the run of a baseline: a name in the store, the path of a baseline's file, or the folder of a run.
 
     Raises:
-        RunError: there is none, or it cannot be read.
+        RunError: the baseline does not exist or cannot be read.
     """
     path = Path(name)
     if not path.exists() or any(each.name == name for each in listed(store)):
@@ -109,18 +109,18 @@ def opened(name: str, store: Path) -> Iterator[Run]:
 
 
 def _unpack(path: Path, folder: Path) -> None:
-    """Write the known files of a baseline, and nothing else, into a folder."""
+    """Write the known files of a baseline into a folder, and no others."""
     try:
         with gzip.open(path) as packed, tarfile.open(fileobj=packed, mode="r:") as archive:
             for entry in archive:
-                # A link would be followed, to any size.
+                # Regular files only: a link would be followed, past the check of its size.
                 stream = archive.extractfile(entry) if entry.name in _FILES and entry.isreg() else None
                 if stream is None:
                     continue
                 if entry.size > _LARGEST:
                     raise RunError(f"{path}: {entry.name}: expected at most {_LARGEST} bytes, found {entry.size}")
                 (folder / entry.name).write_bytes(stream.read())
-            # The check sum stands at the end.
+            # gzip checks its sum only at the end of the stream.
             while packed.read(2**20):
                 pass
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
@@ -128,7 +128,7 @@ def _unpack(path: Path, folder: Path) -> None:
 
 
 def _found(name: str, store: Path) -> Path:
-    """The file of a baseline that there is."""
+    """Return the file of a baseline that exists."""
     path = _path(name, store)
     return path if path.exists() else _missing(path, store)
 

@@ -13,22 +13,22 @@ from attnbench.reports.stats.statistics import IntArray, interval, log_quantiles
 from attnbench.suites import Sample
 
 MEMORY = ("gross_bytes", "net_bytes")
-"""Gross is the peak and what stands beside it: q, k, v, what was prepared and, with gradients, dout. Net is the peak
-without what the call returns: the output, or dq, dk and dv."""
+"""Gross is the peak plus the memory held outside it: q, k, v, what was prepared and, with gradients, dout. Net is the
+peak without what the call returns: the output, or dq, dk and dv."""
 ROOF = ("roof_flops_per_s", "copy_bytes_per_s", "roof_share", "roof_share_low", "roof_share_high")
-"""The fastest matrix product of the case's dtype and threads, and the fastest copy, as geometric means over processes.
-The share is the FLOP/s of the case over those of the product, paired by process, with its interval."""
+"""Rates of the fastest matrix product (at the case's dtype and threads) and of the fastest copy: geometric means over
+processes. `roof_share` is the case's FLOP/s over those of the product, paired by process, with its interval."""
 QUALITY = ("within_sd", "between_sd", "drift", "drift_p", "processes_for_1_percent", "flags")
-"""Components of the spread on the log scale, and what makes the numbers doubtful."""
+"""Components of the spread on the log scale, and flags of doubtful numbers."""
 CONDITIONS = ("hot_time_ns", "host_ns", "launch_bound", "throttled")
-"""Known on CUDA alone. `hot_time_ns` is the time with a hot L2 cache, where `time_ns` is with a cold one; `host_ns` is
-what the host takes to queue a call. `launch_bound`: in some process that took longer than the call itself.
-`throttled`: in some process something held the clocks down."""
+"""Known on CUDA only. `time_ns` is measured with a cold L2 cache, `hot_time_ns` with a hot one. `host_ns` is the time
+that the host takes to queue a call. `launch_bound`: in some process, queueing took longer than the call itself.
+`throttled`: in some process, the device lowered its clocks."""
 PROOF = ("proved", "repeats_exactly", "proof_s")
-"""The share of the elements of output and gradients that the proof looked at; whether calls on the same inputs gave
-the same bits; and the seconds that the proof took, in the probe and all processes."""
+"""`proved` is the share of the elements of output and gradients that the proof checked. `repeats_exactly` is true if
+calls on the same inputs gave the same bits. `proof_s` is the time of the proof in the probe and all processes."""
 ABOVE_ROOF = 1.05
-"""Nothing runs faster than the roof: a share whose interval lies above this is an error of the measurement."""
+"""Nothing runs faster than the roof. A share whose interval lies above this is a measurement error."""
 _ITEM_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 
 Timed = Sequence[tuple[int, Sample]]
@@ -36,11 +36,12 @@ Timed = Sequence[tuple[int, Sample]]
 
 
 def add(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed) -> None:
-    """Fill in all of these columns; `log_ns [cases, P]` holds each process's log time."""
+    """Fill in the columns above; `log_ns [cases, P]` holds each process's log time."""
     _add_memory(frame)
     _add_roof(frame, log_ns, timed)
     _add_quality(frame, log_ns, timed)
     _add_conditions(frame, timed)
+    # The column holds the probe's seconds so far. Each process repeats a part of the proof.
     seconds = floats(frame["proof_s"]).copy()
     for row, sample in timed:
         if sample.proof_s is not None:
@@ -49,6 +50,7 @@ def add(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed) -> None:
 
 
 def _add_memory(frame: pd.DataFrame) -> None:
+    # The output and dq have the shape of q, and dk and dv that of k. `queries` and `keys` are the bytes of one tensor.
     backward = frame["direction"].to_numpy() != "forward"
     queries, keys = _tensor_bytes(frame, "heads"), _tensor_bytes(frame, "kv_heads")
     given = queries + 2 * keys + np.where(backward, queries, 0)
@@ -57,7 +59,7 @@ def _add_memory(frame: pd.DataFrame) -> None:
 
 
 def _tensor_bytes(frame: pd.DataFrame, heads: str) -> IntArray:
-    """Bytes of a tensor `B heads N D`."""
+    """Return the bytes of a tensor `B H N D`, H taken from the column `heads`."""
     size = frame["dtype"].map(_ITEM_BYTES)
     return (frame["batch"] * frame[heads] * frame["seq_len"] * frame["head_dim"] * size).to_numpy(np.int64)
 
@@ -66,13 +68,14 @@ def _add_roof(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed) -> None:
     roof, copy = (_by_process(timed, name, log_ns.shape) for name in ROOF[:2])
     frame["roof_flops_per_s"], frame["copy_bytes_per_s"] = (np.exp(interval(each).mean) for each in (roof, copy))
     flops = positive(floats(frame["flops"]))
+    # The roof of the same process cancels what slows a whole process, such as its clock.
     share = interval(np.log(flops * 1e9)[:, None] - log_ns - roof)
     for name, value in zip(ROOF[2:], share[:3], strict=True):
         frame[name] = np.exp(value)
 
 
 def _by_process(timed: Timed, name: str, shape: tuple[int, ...]) -> FloatArray:
-    """The logarithm of a rate of each sample `[cases, P]`, NaN where there is none."""
+    """Return the log of a rate for each case and process `[cases, P]`; NaN if it was not measured."""
     found = np.full(shape, np.nan)
     columns = {process: p for p, process in enumerate(sorted({sample.process for _, sample in timed}))}
     for row, sample in timed:
@@ -100,6 +103,7 @@ def _add_quality(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed) -> None:
         "not_steady": some([not each.steady for each in samples]),
         "throttled": some([bool(each.throttled) for each in samples]),
         "bimodal": flags.bimodal(log_ns),
+        # The low end, so that noise alone does not raise the flag. Too few processes have no interval.
         "above_roof": (frame["roof_share_low"].fillna(frame["roof_share"]) > ABOVE_ROOF).to_numpy(),
         "memory_off": flags.memory_off(*(floats(frame[name]) for name in ("peak_bytes", "predicted_bytes"))),
     }
@@ -113,6 +117,7 @@ def _add_conditions(frame: pd.DataFrame, timed: Timed) -> None:
             seen.setdefault(row, []).append(sample)
     found: dict[str, list[float | bool | None]] = {name: [None] * len(frame) for name in CONDITIONS}
     for row, samples in seen.items():
+        # The median of each process, then the geometric mean over processes.
         found["hot_time_ns"][row] = float(np.exp(log_quantiles([each.hot_values_ns for each in samples], 0.5).mean()))
         host = [each.host_ns for each in samples if each.host_ns is not None]
         found["host_ns"][row] = median(host) if host else None

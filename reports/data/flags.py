@@ -13,23 +13,24 @@ from attnbench.reports.stats.statistics import FloatArray, Interval
 BoolArray = npt.NDArray[np.bool_]
 
 NOISY = 0.05
-"""Half an interval's width from which on a case is noisy."""
+"""A case is noisy if half of its interval is wider than this."""
 DRIFTING = 0.02
-"""The change over the run from which on a case drifts, if it is significant."""
+"""A case drifts if its time changes by more than this over the run, and significantly."""
 DRIFT_LEVEL = 0.01
+"""Level of the drift's t test."""
 MEMORY_OFF = 0.10
-"""The share by which measured and predicted peak may differ."""
+"""Measured and predicted peak may differ by this share."""
 FEWEST_FOR_MODES = 10
-"""Processes below which two modes cannot be told from chance."""
+"""With fewer processes than this, two modes cannot be told from chance."""
 MODE_SHARE = 0.5
-"""The share of the range of process medians that an empty gap must hold: in less than 1 % of normal samples it does."""
+"""A gap must hold more than this share of the range of process times. Less than 1 % of normal samples of 10 have it."""
 MODE_GAP = 0.02
-"""The smallest gap, as a ratio minus 1, that is worth a word."""
+"""The smallest gap, as a ratio minus 1, that is flagged."""
 _MODE_SIZE = 2
 
 
 class Meaning(NamedTuple):
-    """What a flag says, and what to do about it."""
+    """Meaning of a flag, and the advice that goes with it."""
 
     says: str
     do: str
@@ -57,34 +58,34 @@ MEANINGS: Mapping[str, Meaning] = {
         "trust the measured peak; predictions of longer cases may be off too",
     ),
 }
-"""Every flag, in the order in which a case carries them."""
+"""Every flag, in the order in which a case lists them."""
 
 
 def words(raised: Mapping[str, BoolArray], cases: int) -> list[str]:
-    """The flags of each case, separated by spaces; `raised [cases]` by flag."""
+    """Return the flags of each case, separated by spaces; each array of `raised` is `[cases]`."""
     return [" ".join(flag for flag in MEANINGS if flag in raised and raised[flag][i]) for i in range(cases)]
 
 
 def carrying(frame: pd.DataFrame, flag: str) -> pd.DataFrame:
-    """The cases of a frame that carry a flag."""
+    """Return the cases of a frame that have a flag."""
     return frame[[flag in told.split() for told in frame["flags"]]]
 
 
 def noisy(time: Interval) -> BoolArray:
-    """Cases with half an interval above 5 %."""
+    """Return which cases have half an interval above 5 %."""
     return np.asarray(np.sqrt(np.exp(time.high - time.low)) - 1 > NOISY)
 
 
 def drifting(found: Drift) -> BoolArray:
-    """Cases whose change over the run is significant and above 2 %."""
+    """Return which cases change over the run significantly and by more than 2 %."""
     return np.asarray((found.p_value < DRIFT_LEVEL) & (np.abs(found.change) > np.log1p(DRIFTING)))
 
 
 def bimodal(y: FloatArray) -> BoolArray:
-    """Cases whose process medians `[C, P]` fall into two groups; a NaN is a process that is not there.
+    """Return which cases have process times `y [C, P]` in two groups; NaN marks a missing process.
 
-    From 10 processes on: the largest gap between sorted medians with at least two on either side (a lone outlier is no
-    mode) holds more than half of their range, and more than 2 %.
+    A case needs at least 10 processes. The largest gap between its sorted times, with at least two on either side (a
+    single outlier is no mode), must be above 2 % and above half of their range.
     """
     found = np.zeros(len(y), np.bool_)
     for case, row in enumerate(y):
@@ -96,5 +97,5 @@ def bimodal(y: FloatArray) -> BoolArray:
 
 
 def memory_off(peak_bytes: FloatArray, predicted_bytes: FloatArray) -> BoolArray:
-    """Cases whose measured peak is more than 10 % above or below its prediction; NaN where there is none."""
+    """Return which cases have a peak more than 10 % above or below its prediction; never where either is NaN."""
     return np.asarray(np.abs(peak_bytes - predicted_bytes) > MEMORY_OFF * predicted_bytes)

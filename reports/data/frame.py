@@ -1,4 +1,4 @@
-"""The table of a run: a row for each case, with every number that is known of it."""
+"""The table of a run: one row per case, with all of its numbers."""
 
 import json
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _PROBED = (*_COUNTS, *_EXTRA_COUNTS, "reserved_bytes", "compile_ns")
 _OTHERS = dict.fromkeys(("max_abs_error", "proved", "proof_s", *_APPROXIMATION), "float64") | dict.fromkeys(
     ("compile_cached", "repeats_exactly"), "boolean"
 )
-"""What else a frame takes from a probe, and as what."""
+"""Other fields of a probe that become columns, with their types."""
 
 _FIRST = AXES[: AXES.index("threads") + 1]
 COLUMNS = (
@@ -35,25 +35,25 @@ COLUMNS = (
     *(*derived.QUALITY, *derived.MEMORY, *derived.CONDITIONS, "reserved_bytes", *derived.ROOF),
     *("compile_ns", "compile_cached", *derived.PROOF, *(name for name in AXES if name not in _FIRST), *_APPROXIMATION),
 )
-"""The columns of a frame: `docs/columns.md` says what each one holds. Numbers exist only where `status` is `passed`."""
+"""The columns of a frame, described in `docs/columns.md`. Only cases that passed have numbers."""
 
 NOT_REACHED = "not reached"
 NOT_TIMED = "not timed: the run ended before"
 
 
 class Table(NamedTuple):
-    """The rows of a run's files as one table, and the times behind it. P counts processes."""
+    """Table of a run and the times behind it. P counts processes."""
 
     frame: pd.DataFrame
-    """A row per case, in the suite's order; see `COLUMNS`."""
+    """One row per case, in the suite's order; see `COLUMNS`."""
     log_ns: FloatArray
-    """Each process's log time, `[cases, P]`, NaN where a process has none."""
+    """Each process's log time `[cases, P]`; NaN if a process has none."""
     baseline_rows: IntArray
-    """The row of each case's baseline `[cases]`, -1 where there is none."""
+    """The row of each case's baseline `[cases]`; -1 if it has none."""
 
 
 def table(journal: Journal, estimate: Estimate) -> Table:
-    """The table of what a run wrote down, a process represented by the estimate."""
+    """Build the table from a run's journal; `estimate` reduces the values of a process to one time."""
     endings = [_ending(journal.probes.get(each.key), journal.samples.get(each.key, {})) for each in journal.planned]
     timed = _timed(journal, [status is Status.PASSED for status, _ in endings])
     log_ns = _log_ns(timed, len(endings), estimate)
@@ -68,9 +68,9 @@ def table(journal: Journal, estimate: Estimate) -> Table:
 
 
 def _ending(probe: Probe | None, samples: Mapping[int, Sample]) -> tuple[Status, str]:
-    """How a case ended over its probe and its replicates: one failure anywhere is its end.
+    """Return status and reason of a case. One failure in its probe or a replicate decides.
 
-    A replicate skipped for lack of time takes nothing from those that passed.
+    A replicate that was skipped for lack of time does not undo those that passed.
     """
     if probe is None:
         return Status.SKIPPED, NOT_REACHED
@@ -86,7 +86,7 @@ def _ending(probe: Probe | None, samples: Mapping[int, Sample]) -> tuple[Status,
 
 
 def _timed(journal: Journal, passed: list[bool]) -> list[tuple[int, Sample]]:
-    """The samples of the cases that passed, each with the row of its case."""
+    """Return the samples of the cases that passed, each with the row of its case."""
     return [
         (i, sample)
         for i, each in enumerate(journal.planned)
@@ -97,7 +97,9 @@ def _timed(journal: Journal, passed: list[bool]) -> list[tuple[int, Sample]]:
 
 
 def _log_ns(timed: list[tuple[int, Sample]], cases: int, estimate: Estimate) -> FloatArray:
-    """The log time of each case in each process `[cases, P]`, by the estimate."""
+    """Return the log time of each case in each process `[cases, P]`."""
+    # Noise on a shared machine only adds time, so a low quantile of the values varies least between processes. With 8
+    # processes, half of the interval was 6.3 % for the minimum and 10.7 % for the median (docs/trust.md).
     columns = {name: p for p, name in enumerate(sorted({sample.process for _, sample in timed}))}
     log_ns = np.full((cases, len(columns)), np.nan)
     if timed:
@@ -107,7 +109,7 @@ def _log_ns(timed: list[tuple[int, Sample]], cases: int, estimate: Estimate) -> 
 
 
 def _told(journal: Journal, endings: list[tuple[Status, str]]) -> pd.DataFrame:
-    """What the rows say as they stand."""
+    """Return the columns that come unchanged from the plan and the probes."""
     labels: dict[tuple[str, str], str] = {}
     told = []
     for each, (status, reason) in zip(journal.planned, endings, strict=True):
@@ -129,7 +131,7 @@ def _told(journal: Journal, endings: list[tuple[Status, str]]) -> pd.DataFrame:
 
 
 def _label(case: Case) -> str:
-    """The case's label, of a run that does not tell it; where its variant is not here, every parameter is told."""
+    """Return the label of a case whose run does not store it. An unknown variant gets one with all parameters."""
     try:
         return case.label
     except (KeyError, TypeError, ValueError, ImportError):
@@ -138,12 +140,12 @@ def _label(case: Case) -> str:
 
 
 def _numbers(probe: Probe | None) -> dict[str, Any]:
-    """The probe's numbers, none where the case did not pass."""
+    """Return the probe's numbers; none if the case did not pass."""
     return {name: getattr(probe, name) for name in (*_PROBED, *_OTHERS)} if probe else {}
 
 
 def _add_times(frame: pd.DataFrame, log_ns: FloatArray) -> None:
-    """Times with their intervals, and the FLOPs per second that they make."""
+    """Add times with their intervals, and FLOPs per second."""
     time = interval(log_ns)
     frame["time_ns"], frame["time_low_ns"], frame["time_high_ns"] = (np.exp(each) for each in time[:3])
     frame["processes"] = time.processes
@@ -151,8 +153,9 @@ def _add_times(frame: pd.DataFrame, log_ns: FloatArray) -> None:
 
 
 def _add_speedups(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) -> None:
-    """Speed-ups paired by process, and the ratios of work and memory to the baseline's."""
+    """Add speed-ups, paired by process, and the ratios of work and memory to the baseline's."""
     known = baseline_rows >= 0
+    # Row 0 stands in for a missing baseline; its numbers are masked by `known` below.
     at = np.where(known, baseline_rows, 0)
     theirs = names(frame).to_numpy()[at]
     frame["baseline"] = pd.Series(np.where(known, theirs, ""), frame.index, "str")
@@ -165,5 +168,5 @@ def _add_speedups(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArr
 
 
 def _ratio(over: FloatArray, under: FloatArray) -> FloatArray:
-    """Elementwise ratio, NaN where there is nothing to divide by."""
+    """Return the elementwise ratio; NaN if the divisor is not positive."""
     return np.divide(over, under, out=np.full_like(under, np.nan), where=under > 0)

@@ -1,4 +1,4 @@
-"""How time and memory grow with the length, and from which length a series is faster than its baseline."""
+"""Growth of time and memory with the length, and the length from which a series beats its baseline."""
 
 from typing import Any, cast
 
@@ -20,10 +20,10 @@ COLUMNS = (
 
 
 def scaling(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) -> pd.DataFrame:
-    """One row per series and setting.
+    """Return one row per series and setting, with its growth exponents and its crossover.
 
-    `log_ns [cases, P]` holds each process's log time and `baseline_rows [cases]` the row of each case's baseline, -1
-    where there is none; both are in the order of the frame.
+    `log_ns [cases, P]` holds each process's log time, and `baseline_rows [cases]` the row of each case's baseline or
+    -1. Both are in the order of the frame.
     """
     n = frame["seq_len"].to_numpy(np.int64)
     peak_bytes = floats(frame["peak_bytes"])
@@ -44,14 +44,16 @@ def scaling(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) ->
 
 
 def _growth(n: IntArray, log_ns: FloatArray, peak_bytes: FloatArray) -> dict[str, Any]:
-    """Exponents of time and memory over the longest octaves measured."""
+    """Fit the exponents of time and memory over the longest octaves measured."""
     timed = np.isfinite(log_ns).any(axis=1)
     n, log_ns, peak_bytes = n[timed], log_ns[timed], peak_bytes[timed]
     fitted = longest_octaves(n)
     if not fitted.any():
         return {}
     log_n = np.log(n[fitted])
+    # One slope per process, then an interval over slopes: the lengths within a process are not independent.
     time = interval(slopes(log_n, log_ns[fitted]))
+    # Peaks are exact, so their exponent has no interval. A call without allocations has no logarithm.
     positive = bool((peak_bytes[fitted] > 0).all())
     memory = slopes(log_n, np.log(peak_bytes[fitted])[:, None])[0] if positive else np.nan
     return {
@@ -63,7 +65,8 @@ def _growth(n: IntArray, log_ns: FloatArray, peak_bytes: FloatArray) -> dict[str
 
 
 def _crossover(n: IntArray, rows: IntArray, log_ns: FloatArray, baseline_rows: IntArray) -> dict[str, Any]:
-    """The length from which a series stays faster than its baseline, over the lengths that both have."""
+    """Find the length from which a series stays faster than its baseline, among the lengths that both have."""
+    # A baseline does not cross itself.
     known = (baseline_rows >= 0) & (baseline_rows != rows)
     difference = log_ns[rows] - log_ns[np.where(known, baseline_rows, rows)]
     both = known & np.isfinite(difference).any(axis=1)

@@ -1,4 +1,4 @@
-"""What the lengths of a setting show: the fastest series, how others stand to the baseline, memory, realised work."""
+"""Results of a setting by length: the fastest series, comparisons with the baseline, memory peaks, realised work."""
 
 from typing import NamedTuple
 
@@ -9,32 +9,32 @@ from attnbench.reports.data.values import FEWEST_PROCESSES, FloatArray
 from attnbench.reports.stats.statistics import interval
 
 _SAME = 0.005
-"""Peaks closer than this share of the baseline's are called as much."""
+"""Peaks that differ by less than this share of the baseline's count as equal."""
 
 
 class Fastest(NamedTuple):
-    """The fastest series at the longest length at which any passed."""
+    """Fastest series at the longest length that any series passed."""
 
     name: str
     case: pd.Series
     """Its row of the frame."""
     since: int
-    """The length from which on it is the fastest."""
+    """The length from which it stays the fastest."""
     close: list[str]
-    """The series that cannot be told from it there; none where there are too few processes to say."""
+    """Series that are not shown to be slower at the longest length; empty if there are too few processes to say."""
 
 
 class Standing(NamedTuple):
-    """Cases at one length by how they stand to their baseline, as far as their intervals tell."""
+    """Cases at one length, sorted by whether the interval of their speed-up is above, below or around 1."""
 
     faster: pd.DataFrame
     slower: pd.DataFrame
     close: pd.DataFrame
-    """Those that cannot be told from it."""
+    """Cases that are not shown to differ from their baseline."""
 
 
 class Peaks(NamedTuple):
-    """Peaks of memory at one length against the baseline's, the smallest first, each with its share of it."""
+    """Memory peaks at one length, each with its share of the baseline's, the smallest first."""
 
     baseline: str
     baseline_bytes: int
@@ -44,7 +44,7 @@ class Peaks(NamedTuple):
 
 
 def fastest(frame: pd.DataFrame, log_ns: FloatArray) -> Fastest | None:
-    """The fastest of a setting; nothing where no case passed. `log_ns` is that of the run."""
+    """Return the fastest series of a setting; None if no case passed. `log_ns` is that of the run."""
     passed = frame[frame["status"] == "passed"]
     if not len(passed):
         return None
@@ -54,6 +54,7 @@ def fastest(frame: pd.DataFrame, log_ns: FloatArray) -> Fastest | None:
     lost = winners.index[names(frame.loc[winners]) != name]
     since = int(winners.index[winners.index > lost.max()][0] if len(lost) else winners.index[0])
     rivals = passed[(passed["seq_len"] == best["seq_len"]) & (passed.index != winners.iloc[-1])]
+    # The interval of a difference within processes separates two series better than their own two intervals do.
     apart = interval(log_ns[rivals.index] - log_ns[winners.iloc[-1]])
     enough = best["processes"] >= FEWEST_PROCESSES
     close = [rival for rival, low in zip(names(rivals), apart.low, strict=True) if enough and not low > 0]
@@ -61,14 +62,14 @@ def fastest(frame: pd.DataFrame, log_ns: FloatArray) -> Fastest | None:
 
 
 def standing(frame: pd.DataFrame, n: int) -> Standing:
-    """How the cases of a setting at a length stand to their baseline."""
+    """Sort the cases of a setting at a length by how they compare with their baseline."""
     at = frame[(frame["seq_len"] == n) & frame["speedup_low"].notna() & (names(frame) != frame["baseline"])]
     faster, slower = at["speedup_low"] > 1, at["speedup_high"] < 1
     return Standing(at[faster], at[slower], at[~faster & ~slower])
 
 
 def peaks(frame: pd.DataFrame, n: int) -> Peaks | None:
-    """The peaks of a setting at a length; nothing where the baseline has none."""
+    """Compare the memory peaks of a setting at a length; None if the baseline has none."""
     at = frame[(frame["seq_len"] == n) & frame["peak_fraction"].notna()].sort_values("peak_fraction", kind="stable")
     own = at[names(at) == at["baseline"]]
     if not len(own):
@@ -80,6 +81,6 @@ def peaks(frame: pd.DataFrame, n: int) -> Peaks | None:
 
 
 def realised(frame: pd.DataFrame, n: int) -> pd.DataFrame:
-    """The cases of a setting at a length that save work, by how much of it they realise, the least first."""
+    """Return the cases of a setting at a length that save work, the smallest realised share first."""
     at = frame[(frame["seq_len"] == n) & (frame["bound_speedup"] > 1)].dropna(subset=["realised"])
     return at.sort_values("realised", kind="stable")

@@ -1,4 +1,4 @@
-"""How the cases of a run ended: what passed, what is flagged, what did not pass, and what the proofs looked at."""
+"""How the cases of a run ended: which passed, are flagged or failed, and how much the proofs checked."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from attnbench.reports.data.settings import which
 from attnbench.reports.data.values import FEWEST_PROCESSES, floats
 
 _MANY_FLAGGED = 0.2
-"""From this share of flagged cases on, the answer says so."""
+"""The report's answer mentions flags if at least this share of cases has one."""
 
 
 class Cases(NamedTuple):
-    """Some cases that have a flag, or a status and its reason, in common."""
+    """Cases that share a flag, or a status and its reason."""
 
     word: str
     """The flag or the status."""
@@ -33,45 +33,45 @@ class Ended(NamedTuple):
 
     status: str
     reasons: list[str]
-    """Each of them once."""
+    """Each reason once."""
     which: str
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """How the cases of a run ended."""
+    """Summary of how the cases of a run ended."""
 
     cases: int
     reached: int
-    """Cases that the run came to before it ended."""
+    """Cases that the run reached before it ended."""
     passed: int
     processes: tuple[int, int] | None
-    """The fewest and the most behind a case that passed; None where no case has enough of them for an interval."""
+    """Fewest and most processes of a case that passed; None if no case has enough for an interval."""
     flagged: int
-    """Cases that passed and carry a flag."""
+    """Cases that passed and have a flag."""
     flags: list[Cases]
-    """Flag by flag."""
+    """One for each flag."""
     ended: list[Ended]
-    """Status by status, without `passed`."""
+    """One for each status except `passed`."""
     failures: list[Cases]
-    """Reason by reason."""
+    """One for each status and reason."""
     partly_proved: int
-    """Cases of which the proof looked at a part of the elements."""
+    """Cases of which the proof checked only a part of the elements."""
     least_proved: float
-    """The smallest such part; NaN where there is none."""
+    """The smallest such part; NaN if there is none."""
     proof_s: float
-    """Seconds that all proofs took; NaN where no row tells."""
+    """Seconds of all proofs; NaN if unknown."""
     run_s: float
-    """Seconds of a run that was made in one go, and is finished; else NaN."""
+    """Seconds of the run if it finished without being resumed, else NaN."""
 
     @property
     def many_flagged(self) -> bool:
-        """Whether so many are flagged that the answer says so."""
+        """Check whether enough cases are flagged for the answer to mention it."""
         return self.flagged > 0 and self.flagged >= _MANY_FLAGGED * self.passed
 
 
 def outcomes(frame: pd.DataFrame, meta: Mapping[str, Any]) -> Outcomes:
-    """How the cases of a frame ended; `meta` is the contents of `run.json`."""
+    """Summarise how the cases of a frame ended; `meta` is the content of `run.json`."""
     passed, failed = frame[frame["status"] == "passed"], frame[frame["status"] != "passed"]
     processes = passed["processes"]
     carried = {flag: flags.carrying(frame, flag) for flag in flags.MEANINGS}

@@ -1,4 +1,4 @@
-"""Ratios within a run, paired by process: other directions against `forward`, few threads against many."""
+"""Ratios within a run, paired by process: other directions over `forward`, and few threads over many."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,10 +12,10 @@ from attnbench.reports.stats.statistics import Interval, interval
 
 
 class Gradient(NamedTuple):
-    """One series at one length: a direction over `forward`."""
+    """Ratios of a direction over `forward`, for one series at one length."""
 
     title: str
-    """The setting, without its direction."""
+    """The setting without its direction."""
     name: str
     """`label/implementation`."""
     seq_len: int
@@ -23,15 +23,15 @@ class Gradient(NamedTuple):
     time: Interval
     """On the log scale."""
     peak: float
-    """Of the peaks of memory; NaN where either has none."""
+    """Ratio of the memory peaks; NaN if either is missing."""
     work: float
-    """Of the FLOPs; NaN where either has none."""
+    """Ratio of the FLOPs; NaN if either is missing."""
 
 
 def gradients(frame: pd.DataFrame, log_ns: FloatArray) -> list[Gradient]:
-    """Of every series with `forward` and another direction, at the length that its setting is compared at.
+    """Compare directions within every series that has `forward` and another one, at its setting's comparison length.
 
-    In the order of the frame: setting by setting, then direction by direction. `log_ns [cases, P]`.
+    The result is ordered by setting, then by direction, as in the frame. `log_ns [cases, P]` holds log times.
     """
     passed = frame[frame["status"] == "passed"]
     rest = [name for name in SETTING if name != "direction"]
@@ -47,6 +47,7 @@ def gradients(frame: pd.DataFrame, log_ns: FloatArray) -> list[Gradient]:
                 under = rows_of.get((*series, "forward"))
                 if of != direction or under is None:
                     continue
+                # Differences within a process leave out what differs between processes.
                 time = interval(log_ns[over] - log_ns[under])
                 if time.processes:
                     ratios = (float(each[over] / each[under]) if each[under] > 0 else np.nan for each in (peak, flops))
@@ -55,7 +56,10 @@ def gradients(frame: pd.DataFrame, log_ns: FloatArray) -> list[Gradient]:
 
 
 def _shared_length(part: pd.DataFrame) -> int:
-    """The longest length at which every direction is compared, or else passed at all; -1 where there is none."""
+    """Return the longest length that every direction passed, if possible no longer than any comparison length.
+
+    Return -1 if there is none.
+    """
     directions = [each for _, each in part.groupby("direction", sort=False)]
     shared = set.intersection(*(set(each["seq_len"]) for each in directions))
     compared = min(map(comparison_length, directions))
@@ -63,12 +67,12 @@ def _shared_length(part: pd.DataFrame) -> int:
 
 
 def _rows(part: pd.DataFrame, columns: list[str]) -> dict[tuple[Any, ...], int]:
-    """The row of each case by some of its columns."""
+    """Map the values of some columns to the row of their case."""
     return dict(zip(part[columns].itertuples(index=False, name=None), map(int, part.index), strict=True))
 
 
 class Gain(NamedTuple):
-    """One series at one length: the time with the fewest threads over the time with the most."""
+    """Time with the fewest threads over time with the most, for one series at one length."""
 
     name: str
     """`label/implementation`."""
@@ -78,23 +82,23 @@ class Gain(NamedTuple):
 
 
 class Threads(NamedTuple):
-    """Settings that differ by their threads alone."""
+    """Settings that differ only in their threads."""
 
     title: str
-    """The setting, without its threads."""
+    """The setting without its threads."""
     fewest: int
     most: int
     frame: pd.DataFrame
     """The cases that passed; `count` is their number of threads."""
     compared: pd.DataFrame
-    """Those at the length that series are compared at, threads ascending. `ideal_ns` is the time with the fewest
-    threads that a series has, shared among all."""
+    """The cases at the comparison length, threads ascending. `ideal_ns` is the time at perfect scaling from the fewest
+    threads of the series."""
     gains: list[Gain]
-    """Length by length, of every series that passed with the fewest threads and with the most."""
+    """One for each length and series that passed with both the fewest and the most threads."""
 
 
 def by_threads(frame: pd.DataFrame, log_ns: FloatArray, environment: Mapping[str, Any]) -> list[Threads]:
-    """The settings that passed with several numbers of threads, on the CPU alone: threads mean nothing on CUDA."""
+    """Return the settings that passed with several numbers of threads. Only the CPU has them."""
     told_auto = environment.get("threads")
     auto = told_auto if isinstance(told_auto, int) else 0
     rest = [name for name in SETTING if name != "threads"]
@@ -102,7 +106,7 @@ def by_threads(frame: pd.DataFrame, log_ns: FloatArray, environment: Mapping[str
     count = [int(each) if each.isdigit() else auto for each in frame["threads"]]
     frame = frame.assign(count=pd.Series(count, frame.index, "int64"))
     frame = frame[(frame["status"] == "passed") & (frame["device"] == "cpu") & (frame["count"] > 0)]
-    # Where a case passed with the number that `auto` stands for too, that one is enough.
+    # If a case passed both with `auto` and with the number that `auto` stands for, keep the number.
     twice = frame.duplicated([*rest, "seq_len", *SERIES, "count"], keep=False)
     frame = frame[~(twice & (frame["threads"] == "auto"))]
     parts = [part for _, part in frame.groupby(rest, sort=False) if part["count"].nunique() > 1]

@@ -1,4 +1,4 @@
-"""What profiles say: the operators of a call by their share of its time, and the series of a setting."""
+"""Profiles of a run: the operators of a call by their share of its time, and the series of a setting."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -11,20 +11,20 @@ _LONGEST_NAME = 56
 
 
 class Share(NamedTuple):
-    """An operator, and its share of the time that counts: of kernels, on CUDA."""
+    """Operator with its share of the call's time; on CUDA, of the kernel time."""
 
     operator: Operator
     share: float
 
 
 def shares(profile: Profile) -> list[Share]:
-    """The operators of a profile, the longest first."""
+    """Return the operators of a profile, the longest first."""
     ordered = sorted(profile.operators, key=lambda each: (-profile.spent_ns(each), -each.self_ns, each.operator))
     return [Share(each, profile.spent_ns(each) / (profile.total_ns or 1)) for each in ordered]
 
 
 def largest(profiles: Iterable[Profile], most: int) -> list[str]:
-    """The operators with the largest mean shares, at most so many."""
+    """Return the `most` operators with the largest mean shares."""
     found: dict[str, float] = {}
     for profile in profiles:
         for each in profile.operators if profile.total_ns else ():
@@ -34,7 +34,7 @@ def largest(profiles: Iterable[Profile], most: int) -> list[str]:
 
 
 def summed(profile: Profile, names: Sequence[str]) -> dict[str, float]:
-    """The share of each operator named; what is not named goes to the rest."""
+    """Return the share of each named operator; the others are added to `REST`, which must be named."""
     found = dict.fromkeys(names, 0.0)
     for each in profile.operators:
         found[each.operator if each.operator in found else REST] += profile.spent_ns(each) / (profile.total_ns or 1)
@@ -42,19 +42,19 @@ def summed(profile: Profile, names: Sequence[str]) -> dict[str, float]:
 
 
 class Profiled(NamedTuple):
-    """The profiles of one setting."""
+    """Profiles of one setting."""
 
     setting: Setting
     series: list[tuple[str, dict[int, Profile]]]
-    """Each series that was profiled, with its profiles by length."""
+    """Each profiled series, with its profiles by length."""
     compared_at: int
-    """The length that series are compared at."""
+    """The length at which series are compared."""
     compared: list[tuple[str, Profile]]
     """The profiles at that length."""
 
 
 def profiled(setting: Setting, n: int, profiles: Mapping[str, Profile]) -> Profiled:
-    """The profiles of a setting whose series are compared at the length n."""
+    """Collect the profiles of a setting whose series are compared at length n."""
     found = []
     for name, part in series(setting.frame):
         cases = zip(part["seq_len"], part["case"], strict=True)
@@ -65,6 +65,6 @@ def profiled(setting: Setting, n: int, profiles: Mapping[str, Profile]) -> Profi
 
 
 def short(operator: str) -> str:
-    """An operator's name without its namespace, as long as a legend can hold."""
+    """Return an operator's name without its namespace, cut to fit a legend."""
     name = operator.removeprefix("aten::").replace("autograd::engine::evaluate_function: ", "autograd: ")
     return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"

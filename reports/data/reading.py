@@ -1,4 +1,4 @@
-"""Reads a run folder: `run.json` and files of JSON lines."""
+"""Functions that read a run folder: `run.json` and files of JSON lines."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -25,12 +25,12 @@ T = TypeVar("T")
 
 
 class RunError(ValueError):
-    """A folder cannot be read: what was expected, what was found, and where."""
+    """Raised if a folder cannot be read. The message says what was expected, what was found, and where."""
 
 
 @dataclass(frozen=True)
 class Journal:
-    """What a run wrote down. Of rows told twice, the last one counts."""
+    """Contents of a run's files. If a row is written twice, the last one counts."""
 
     meta: Mapping[str, Any]
     planned: tuple[Planned, ...]
@@ -38,11 +38,11 @@ class Journal:
     samples: Mapping[str, Mapping[int, Sample]]
     """By case, then by replicate."""
     estimate: Estimate
-    """What represents a process."""
+    """The statistic that represents a process: minimum, quartile or median of its values."""
 
 
 def read(folder: Path) -> Journal:
-    """The run in `folder`. A last line cut short by the end of its process is left out.
+    """Read the run in `folder`. A last line that its process did not finish writing is left out.
 
     Raises:
         RunError: a file is missing or cannot be read.
@@ -59,7 +59,7 @@ def read(folder: Path) -> Journal:
 
 
 def profiles(folder: Path) -> dict[str, Profile]:
-    """The profiles of a folder by case; none where it has no `profile.jsonl`. Of rows told twice, the last counts.
+    """Read the profiles of a folder, by case; none if it has no `profile.jsonl`. The last row of a case counts.
 
     Raises:
         RunError: the file cannot be read.
@@ -68,7 +68,7 @@ def profiles(folder: Path) -> dict[str, Profile]:
 
 
 def book(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What `bench ab` or `bench selftest` wrote down: the row that tells the environment, and all rows, each of a kind.
+    """Read the file of `bench ab` or `bench selftest`. Return its row of the environment, and all rows.
 
     Raises:
         RunError: the file is missing or cannot be read.
@@ -81,7 +81,7 @@ def book(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def rows(path: Path, make: Callable[[Any], T]) -> Iterator[T]:
-    """The rows of a file of JSON lines, each as `make` reads it. A last line cut short is left out.
+    """Read a file of JSON lines, each converted by `make`. An unfinished last line is left out.
 
     Raises:
         RunError: the file is missing, or `make` raised a `ValueError` on a line.
@@ -103,10 +103,10 @@ def rows(path: Path, make: Callable[[Any], T]) -> Iterator[T]:
 
 
 def _parsed(line: bytes) -> Any:
-    """What a line of JSON says.
+    """Parse a line of JSON.
 
-    Pydantic's reader takes a third of the time of Python's own, which alone reads half of a surrogate pair: in the path
-    of a file that an error names, it stands for a byte that is no text.
+    Pydantic's parser takes a third of the time of Python's. But only Python's accepts half of a surrogate pair, which
+    stands for a byte that is no text in the path of a file.
     """
     try:
         return from_json(line)
@@ -119,12 +119,12 @@ def _parsed(line: bytes) -> Any:
 
 
 def _rows_if_any(path: Path, make: Callable[[Any], T]) -> Iterator[T]:
-    """The same; none where the file is missing: its run ended before it wrote one."""
+    """Read rows as `rows` does; none if the file is missing, because the run ended before it wrote one."""
     return rows(path, make) if path.exists() else iter(())
 
 
 def _run_file(path: Path) -> tuple[dict[str, Any], RunFile]:
-    """The contents of `run.json`, and those of its fields that are known."""
+    """Read `run.json`. Return all of its contents, and its known fields checked."""
     try:
         meta = json.loads(path.read_bytes(), parse_constant=_refused)
     except OSError as error:
@@ -147,7 +147,7 @@ def _refused(constant: str) -> None:
 
 
 def _row(keys: set[str], told: Any) -> Probe | Sample:
-    """One row of a run, checked."""
+    """Check one row of a run."""
     row = result.from_json(told)
     if row.case not in keys:
         raise ValueError(f"case: expected the key of a case of run.json, {found(row.case)}")

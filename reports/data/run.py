@@ -1,4 +1,4 @@
-"""A run as one frozen value, computed once: every table, text, figure and file is a rendering of it."""
+"""A run as one frozen value, computed once. Every table, text, figure and file renders it."""
 
 import gc
 from collections.abc import Iterator, Mapping
@@ -24,14 +24,14 @@ from attnbench.suites.schema.limits import Estimate
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """What a run says of one setting."""
+    """Results of a run for one setting."""
 
     setting: Setting
     baseline: str
-    """The name of the series that the others are compared with, or nothing."""
+    """The series that the others are compared with; empty if there is none."""
     several_lengths: bool
     compared_at: int
-    """The length that series are compared at; 0 where no case passed."""
+    """The length at which series are compared; 0 if no case passed."""
     growth: list[tuple[str, pd.Series]]
     """Each series with its row of the run's `scaling`."""
     fastest: lengths.Fastest | None
@@ -41,37 +41,37 @@ class Results:
     sweeps: tuple[Sweep, ...]
     """The sweeps over keys per query."""
     density: float | None
-    """The lowest that all sweeps reach; None where there is none."""
+    """The lowest density that all sweeps reach; None if there is none."""
 
     @property
     def passed(self) -> bool:
-        """Whether any case did."""
+        """Check whether any case passed."""
         return self.fastest is not None
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run, read and computed.
+    """Run that was read from its folder.
 
-    The table is computed when the run is read. What is said beyond it is computed when it is first asked for, and
-    kept: of 10,000 cases that may take as long as reading them, and a comparison or an export needs none of it.
+    The table is computed when the run is read. Everything else is computed on first use and then kept: with 10,000
+    cases it may take as long as reading, and a comparison or an export does not need it.
     """
 
     folder: Path
     meta: Mapping[str, Any]
     """The contents of `run.json`."""
     estimate: Estimate
-    """What represents a process."""
+    """The statistic that represents a process."""
     frame: pd.DataFrame
     """One row per case, in the suite's order; see `attnbench.reports.data.frame.COLUMNS`."""
     log_ns: FloatArray
-    """Each process's log time, `[cases, P]`, NaN where a process has none."""
+    """Each process's log time `[cases, P]`; NaN if a process has none."""
     scaling: pd.DataFrame
     """One row per series and setting; see `attnbench.reports.data.growth`."""
 
     @property
     def several_lengths(self) -> bool:
-        """Whether lengths vary."""
+        """Check whether lengths vary."""
         return bool(self.frame["seq_len"].nunique() > 1)
 
     @cached_property
@@ -81,36 +81,36 @@ class Run:
 
     @cached_property
     def results(self) -> tuple[Results, ...]:
-        """What is said of each setting."""
+        """The results of each setting."""
         return tuple(self._results(each) for each in self.settings)
 
     @cached_property
     def gradients(self) -> tuple[paired.Gradient, ...]:
-        """What `backward` and `training` take against `forward`."""
+        """The ratios of `backward` and `training` to `forward`."""
         return tuple(paired.gradients(self.frame, self.log_ns))
 
     @cached_property
     def threads(self) -> tuple[paired.Threads, ...]:
-        """What threads buy, for settings that differ by them alone."""
+        """The gains from threads, for settings that differ only in them."""
         return tuple(paired.by_threads(self.frame, self.log_ns, self.meta["environment"]))
 
     @cached_property
     def outcomes(self) -> Outcomes:
-        """How the cases ended."""
+        """The summary of how the cases ended."""
         return outcomes(self.frame, self.meta)
 
     @cached_property
     def profiles(self) -> Mapping[str, Profile]:
-        """The profiles of its cases, by key.
+        """The profiles of the cases, by key.
 
         Raises:
-            RunError: they cannot be read.
+            RunError: the profiles cannot be read.
         """
         return reading.profiles(self.folder)
 
     @cached_property
     def profiled(self) -> tuple[Profiled, ...]:
-        """The series of each setting that were profiled."""
+        """The profiled series of each setting."""
         return tuple(profiled(each.setting, each.compared_at, self.profiles) for each in self.results)
 
     def _results(self, setting: Setting) -> Results:
@@ -133,7 +133,7 @@ class Run:
 
 
 def load(folder: Path) -> Run:
-    """The run in `folder`.
+    """Read the run in `folder`.
 
     Raises:
         RunError: its files are missing or cannot be read.
@@ -143,7 +143,7 @@ def load(folder: Path) -> Run:
 
 
 def judged(folder: Path, journal: reading.Journal, estimate: Estimate | None = None) -> Run:
-    """The run in `folder`, which left this journal; a process is represented by its own estimate, or by another."""
+    """Build the run in `folder` from its journal, with the estimate of the journal unless another is given."""
     estimate = estimate or journal.estimate
     frame, log_ns, baseline_rows = table(journal, estimate)
     return Run(folder, journal.meta, estimate, frame, log_ns, scaling(frame, log_ns, baseline_rows))
@@ -151,7 +151,7 @@ def judged(folder: Path, journal: reading.Journal, estimate: Estimate | None = N
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Hold Python's garbage collector back: rows make no cycles, and looking for them takes as long as reading."""
+    """Switch off the garbage collector: rows make no cycles, and searching for them takes as long as reading."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Settings and series: the cases of a setting share one table or panel, those of a series one line in it."""
+"""Settings and series: the cases of a setting share one table or panel, and those of a series one line in it."""
 
 from dataclasses import fields
 from typing import NamedTuple, cast
@@ -9,21 +9,21 @@ from attnbench.reports.data.values import cell
 from attnbench.variants import AXES, DEFAULTS, Shape
 
 SETTING = (*(name for name in AXES if name not in ("seq_len", "direction")), "direction")
-"""The columns that make a setting: every axis but the length; direction varies fastest."""
+"""The columns that define a setting: every axis except the length. Direction varies fastest."""
 SHAPE = tuple(each.name for each in fields(Shape) if each.name != "seq_len")
 SIZES = tuple(each.name for each in fields(Shape) if each.type is int)
-"""The axes that are numbers in every case."""
+"""The axes that are always numbers."""
 _NAMED = ("batch", "heads", "kv_heads", "head_dim", "layout", "dtype", "device", "threads", "direction")
-"""The axes that have words of their own."""
+"""The axes that `told` and `shape` write in words of their own."""
 SERIES = ("label", "implementation")
 """The columns that name a series within a setting."""
 
 
 class Setting(NamedTuple):
-    """The cases of one setting."""
+    """Cases of one setting, and its place in a grid of panels."""
 
     title: str
-    """What tells it from the other settings of the run; always direction, dtype and device."""
+    """Direction, dtype, device and whatever else varies between the settings of the run."""
     row: int
     """Settings that differ by direction alone share a row; each direction is a column."""
     column: int
@@ -31,7 +31,7 @@ class Setting(NamedTuple):
 
 
 def settings(frame: pd.DataFrame) -> list[Setting]:
-    """The settings of a frame in its order. One where every case is unsupported would say nothing: it is left out."""
+    """Return the settings of a frame, in its order, without those in which every case is unsupported."""
     alive = frame.groupby(list(SETTING))["status"].transform(lambda status: (status != "unsupported").any())
     frame = frame[alive.astype(bool)]
     named = {"direction", "dtype", "device", *varied(frame)}
@@ -46,14 +46,14 @@ def settings(frame: pd.DataFrame) -> list[Setting]:
 
 
 def varied(frame: pd.DataFrame) -> set[str]:
-    """The columns by which the settings of a frame differ."""
+    """Return the columns in which the settings of a frame differ."""
     return {name for name in SETTING if frame[name].nunique() > 1}
 
 
 def told(row: pd.Series, named: set[str]) -> list[str]:
-    """A setting in words, the named columns only: `training`, `float32`, `cpu`, `4 threads`, `B1 H8 D64`.
+    """Write the named columns of a setting in words: `training`, `float32`, `cpu`, `4 threads`, `B1 H8 D64`.
 
-    The shape is told too where its layout is not the usual one, and so are other axes that have no default.
+    Axes that differ from their default are always included, and so is the shape if its layout does.
     """
     words = [str(row[name]) for name in ("direction", "dtype", "device") if name in named]
     if "threads" in named:
@@ -65,36 +65,36 @@ def told(row: pd.Series, named: set[str]) -> list[str]:
 
 
 def shape(row: pd.Series) -> str:
-    """The shape without its length: `B1 H8 D64`, with the key heads where they are fewer, and an unusual layout."""
+    """Write a shape without its length: `B1 H8 D64`, with key heads and layout if they are unusual."""
     keys = f"/{row['kv_heads']}" if row["kv_heads"] != row["heads"] else ""
     layout = f" {row['layout']}" if row["layout"] != DEFAULTS["layout"] else ""
     return f"B{row['batch']} H{row['heads']}{keys} D{row['head_dim']}{layout}"
 
 
 def series(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Each series of a setting, `label/implementation`, in the frame's order, lengths ascending."""
+    """Return each series of a setting by its name `label/implementation`, in the frame's order, lengths ascending."""
     groups = frame.groupby(list(SERIES), sort=False)
     return [("/".join(cast(tuple[str, str], name)), part.sort_values("seq_len")) for name, part in groups]
 
 
 def names(frame: pd.DataFrame) -> pd.Series:
-    """The series of each case, `label/implementation`."""
+    """Return the name of each case's series, `label/implementation`."""
     return frame["label"] + "/" + frame["implementation"]
 
 
 def attempted(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The series of a setting that are supported at some length."""
+    """Return the series of a setting that are supported at some length."""
     return [(name, part) for name, part in series(frame) if (part["status"] != "unsupported").any()]
 
 
 def scaled(scaling: pd.DataFrame, setting: Setting) -> list[tuple[str, pd.Series]]:
-    """The rows of `scaling` for one setting, each with its series' name."""
+    """Return the rows of `scaling` for one setting, each with the name of its series."""
     same = (scaling[list(SETTING)] == setting.frame[list(SETTING)].iloc[0]).all(axis=1)
     return [("/".join(row[list(SERIES)]), row) for _, row in scaling[same].iterrows()]
 
 
 def comparison_length(frame: pd.DataFrame) -> int:
-    """The longest length at which a case passed beside its baseline, else the one that the most series passed."""
+    """Return the longest length at which a case and its baseline passed, else the one that most series passed."""
     passed = frame[frame["status"] == "passed"]
     beside = passed[passed["speedup"].notna() & (names(passed) != passed["baseline"])]
     if len(beside):
@@ -104,7 +104,7 @@ def comparison_length(frame: pd.DataFrame) -> int:
 
 
 def which(frame: pd.DataFrame, part: pd.DataFrame) -> str:
-    """Names for some cases of a frame: `full/eager at N = 4096, 8192 (forward); ...`."""
+    """Name some cases of a frame: `full/eager at N = 4096, 8192 (forward); ...`."""
     if len(part) == frame["device"].isin(part["device"]).sum():
         return f"every case on {' and '.join(part['device'].unique())}"
     named = varied(frame)
@@ -112,6 +112,7 @@ def which(frame: pd.DataFrame, part: pd.DataFrame) -> str:
     for _, row in part.iterrows():
         key = "/".join(row[list(SERIES)]), " ".join(told(row, named))
         found.setdefault(key, []).append(str(row["seq_len"]))
+    # Settings with the same lengths share one entry.
     joined: dict[tuple[str, str], list[str]] = {}
     for (name, setting), ns in found.items():
         joined.setdefault((name, ", ".join(ns)), []).append(setting)
@@ -119,5 +120,5 @@ def which(frame: pd.DataFrame, part: pd.DataFrame) -> str:
 
 
 def _in(where: list[str]) -> str:
-    """Settings in brackets; nothing where the frame has but one."""
+    """Write settings in brackets; nothing if the frame has only one."""
     return f" ({', '.join(where)})" if any(where) else ""

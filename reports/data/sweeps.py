@@ -1,7 +1,7 @@
-"""A sweep: cases of one variant and implementation at one length that differ in how many keys a query sees.
+"""Sweeps: cases of one variant and implementation at one length that differ in the keys per query.
 
-Keys per query are the allowed pairs over the queries, a mean: at the ends of a sequence a window holds fewer. Density
-is keys per query over the length. K counts the cases of a sweep, P processes.
+Keys per query is a mean, the allowed pairs over the queries, because a window holds fewer at the ends of a sequence.
+Density is keys per query over the length. K counts the cases of a sweep, P processes.
 """
 
 import json
@@ -20,45 +20,45 @@ from attnbench.reports.stats.crossover import Crossover
 from attnbench.reports.stats.statistics import IntArray, Interval, interval, longest_octaves, slopes
 
 FEWEST_CASES = 3
-"""With fewer numbers of keys than this there is no sweep."""
+"""The fewest different numbers of keys in a sweep."""
 _STRAIGHT = 0.25
-"""Where a straight line is further off than this at some number of keys, time is none."""
+"""A line fits if its relative error is at most this at every number of keys."""
 _LEAST = 0.01
-"""The share of a call's time that all keys together cost, below which they are said to cost nothing."""
+"""Keys count as free if all of them together cost less than this share of a call's time."""
 
 
 class Line(NamedTuple):
-    """Time of a call as `fixed_ns + per_key_ns * keys`; the intervals are not on the log scale."""
+    """Line `fixed_ns + per_key_ns * keys` for the time of a call. Its intervals are not on the log scale."""
 
     fixed_ns: Interval
     per_key_ns: Interval
     misfit: float
-    """The largest relative error at any number of keys, mean over processes."""
+    """The largest relative error over numbers of keys, averaged over processes."""
 
     @property
     def straight(self) -> bool:
-        """Whether time is near enough to it that it may be told."""
+        """Check whether the line fits well enough to be reported."""
         return self.misfit <= _STRAIGHT
 
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """A sweep, keys per query ascending, and the baseline that its cases are against."""
+    """Sweep, keys per query ascending, with the baseline of its cases."""
 
     label: str
     implementation: str
     seq_len: int
     frame: pd.DataFrame
-    """Its cases `[K]`, rows of the run's frame, with `label` that of the sweep and `keys` per query."""
+    """Its cases `[K]`: rows of the run's frame, with the `label` of the sweep and `keys` per query."""
     log_ns: FloatArray
     """Log times `[K, P]`."""
     baseline: pd.DataFrame
-    """The row of its baseline, with its `keys`; no row where there is none that passed."""
+    """The row of its baseline, with its `keys`; empty if no baseline passed."""
     baseline_log_ns: FloatArray
     """`[P]`."""
     realised: Interval | None = None
-    """The share of the speed-up by work that it realises at the density that all sweeps of its setting reach, on the
-    log scale. It is interpolated linearly between the densities measured, both on the log scale, process by process."""
+    """The realised share of the bound of the speed-up, on the log scale, at the density that all sweeps of its setting
+    reach. It is interpolated linearly between measured densities, per process, with both on the log scale."""
 
     @property
     def name(self) -> str:
@@ -67,7 +67,7 @@ class Sweep:
 
     @property
     def against(self) -> str:
-        """The name of the baseline, empty where there is none that passed."""
+        """The name of the baseline; empty if none passed."""
         return next(iter(names(self.baseline)), "")
 
     @cached_property
@@ -77,17 +77,18 @@ class Sweep:
 
     @cached_property
     def limit(self) -> Crossover:
-        """Up to how many keys per query it is faster than its baseline."""
+        """The keys per query up to which the sweep is faster than its baseline."""
         return crossover.limit(self.keys, self.log_ns - self.baseline_log_ns)
 
     @cached_property
     def doubling(self) -> Crossover:
-        """From how many keys per query on it takes more than twice the time of its fewest keys."""
+        """The keys per query from which a call takes more than twice the time with the fewest keys."""
+        # A difference for `crossover`: negative if a call takes more than twice the first time.
         return crossover.crossover(self.keys, self.log_ns[0] + np.log(2) - self.log_ns)
 
     @cached_property
     def exponent(self) -> Interval:
-        """The exponent of time in keys per query, over the three octaves of most keys; NaN where they hold too few."""
+        """The exponent of time in keys per query, over the three octaves with most keys; NaN if these hold too few."""
         fitted = longest_octaves(np.rint(self.keys).astype(np.int64))
         if not fitted.any():
             return interval(np.array([np.nan]))
@@ -95,7 +96,11 @@ class Sweep:
 
     @cached_property
     def line(self) -> Line:
-        """The line of time over keys per query with the least squares of relative errors, process by process."""
+        """The line of time over keys per query, fitted per process by least squares of relative errors.
+
+        With absolute errors, the slowest cases alone would decide the fit.
+        """
+        # The NaN counts as a missing process. It keeps the shapes right if no process has every case.
         found, misfits = [np.full(2, np.nan)], [np.nan]
         for log_ns in self.log_ns.T[np.isfinite(self.log_ns).all(axis=0)]:
             relative = np.stack([np.ones_like(self.keys), self.keys], axis=1) / np.exp(log_ns)[:, None]
@@ -106,20 +111,21 @@ class Sweep:
 
     @cached_property
     def rises(self) -> bool:
-        """Whether keys cost something that is worth a word and, as far as there is an interval, that is sure."""
+        """Check whether keys cost at least 1 % of the longest call and, if there is an interval, surely more than 0."""
         most_ns = float(np.exp(np.nanmean(self.log_ns[-1])))
         cost_ns = float(self.line.per_key_ns.mean) * float(self.keys[-1])
+        # `not low <= 0` also holds for NaN, that is, without an interval.
         return cost_ns > _LEAST * most_ns and not float(self.line.per_key_ns.low) <= 0
 
     @cached_property
     def peak_shares(self) -> tuple[float, float]:
-        """Peak memory with the fewest and with the most keys, over the baseline's; NaN where there is none."""
+        """The memory peaks with the fewest and the most keys, over the baseline's; NaN if one is missing."""
         fewest, most = floats(self.frame["peak_bytes"])[[0, -1]]
         baseline = next(iter(floats(self.baseline["peak_bytes"])), np.nan) or np.nan
         return float(fewest / baseline), float(most / baseline)
 
     def realised_at(self, density: float) -> Interval:
-        """What `realised` is at another density."""
+        """Return `realised` at another density."""
         log_keys = np.log(self.keys)
         work = np.log(next(iter(floats(self.baseline["keys"])), np.nan)) - log_keys
         share = self.baseline_log_ns - self.log_ns - work[:, None]
@@ -128,10 +134,7 @@ class Sweep:
 
 
 def sweeps(frame: pd.DataFrame, log_ns: FloatArray) -> tuple[Sweep, ...]:
-    """The sweeps among the cases of a setting, in its order, at the longest length that has any.
-
-    `log_ns` is that of the run.
-    """
+    """Find the sweeps of a setting, in its order, at the longest length that has any; `log_ns` is that of the run."""
     passed = frame[(frame["status"] == "passed") & (floats(frame["allowed_pairs"]) > 0)]
     passed = passed.assign(keys=_keys(passed))
     for n in _candidates(passed):
@@ -146,14 +149,14 @@ def sweeps(frame: pd.DataFrame, log_ns: FloatArray) -> tuple[Sweep, ...]:
 
 
 def common_density(found: Sequence[Sweep]) -> float | None:
-    """The lowest density that all sweeps reach; nothing where there is none."""
+    """Return the lowest density that all sweeps reach; None if there is none."""
     sparsest = max(each.keys[0] / each.seq_len for each in found)
     densest = min(each.keys[-1] / each.seq_len for each in found)
     return float(sparsest) if sparsest <= densest else None
 
 
 def _candidates(passed: pd.DataFrame) -> Iterator[int]:
-    """The lengths, the longest first, at which some variant and implementation has enough numbers of keys."""
+    """Yield the lengths at which a variant and implementation has enough numbers of keys, the longest first."""
     many = passed.groupby(["seq_len", "variant", "implementation"])["keys"].nunique()
     enough = many[many >= FEWEST_CASES].index.get_level_values("seq_len")
     yield from sorted(map(int, enough.unique()), reverse=True)
@@ -163,23 +166,23 @@ class _Group(NamedTuple):
     """Cases that may be a sweep."""
 
     kept: str
-    """The parameters that they share, as their labels tell them: `dilation=8, edges=slide`."""
+    """The parameters that they share, as in their labels: `dilation=8, edges=slide`."""
     rows: IntArray
     """Keys ascending."""
 
 
 def _groups(part: pd.DataFrame) -> list[_Group]:
-    """The sweeps among cases of one setting and length."""
+    """Find the sweeps among cases of one setting and length."""
     kept = [_kept(parameters, label) for parameters, label in zip(part["parameters"], part["label"], strict=True)]
     alike = part.assign(kept=kept).groupby(["variant", "kept", "implementation"], sort=False)
     return [found for _, each in alike for found in _along(each)]
 
 
 def _along(alike: pd.DataFrame) -> list[_Group]:
-    """The sweeps among cases of a variant and implementation that share all that is no number.
+    """Find the sweeps among cases of a variant and implementation that share all parameters that are no numbers.
 
-    Where several numbers vary, and one of them while the others stand still makes sweeps, these are the sweeps: along
-    the one by which most cases are in one. Else all cases are one, as of a window that grows to both sides.
+    If several numbers vary, a sweep varies one and fixes the others. It is the one that puts most cases into sweeps. If
+    none makes a sweep, all cases are one, such as a window that grows to both sides.
     """
     given = [json.loads(each) for each in alike["parameters"]]
     vary = [name for name in given[0] if len({json.dumps(each.get(name)) for each in given}) > 1]
@@ -195,12 +198,12 @@ def _along(alike: pd.DataFrame) -> list[_Group]:
 
 
 def _others(given: list[dict[str, Any]], name: str) -> list[str]:
-    """All parameters of each case but one."""
+    """Return all parameters of each case except one."""
     return [json.dumps({other: value for other, value in each.items() if other != name}) for each in given]
 
 
 def _enough(parts: list[pd.DataFrame], named: Set[str] = frozenset()) -> list[_Group]:
-    """The groups that have enough different numbers of keys; each shares the parameters `named`, which are told."""
+    """Return the groups with enough different numbers of keys. Each names the parameters `named`, which it shares."""
     found = []
     for each in parts:
         keys = floats(each["keys"])
@@ -211,7 +214,7 @@ def _enough(parts: list[pd.DataFrame], named: Set[str] = frozenset()) -> list[_G
 
 
 def _sweep(part: pd.DataFrame, group: _Group, log_ns: FloatArray) -> Sweep:
-    """The sweep of a group; `part` holds the cases of its setting and length."""
+    """Build the sweep of a group; `part` holds the cases of its setting and length."""
     kept, rows = group
     first = part.loc[rows[0]]
     label = f"{first['variant']}({kept})" if kept else str(first["variant"])
@@ -228,7 +231,7 @@ def _sweep(part: pd.DataFrame, group: _Group, log_ns: FloatArray) -> Sweep:
 
 
 def _kept(parameters: str, label: str, named: Set[str] = frozenset()) -> str:
-    """The parameters of a label that are no numbers, or `named`: `edges=slide`. Cases that differ in them are apart."""
+    """Return the parameters of a label that are no numbers or are `named`: `edges=slide`. They separate sweeps."""
     written = [
         f"{name}={value if isinstance(value, str) else json.dumps(value)}"
         for name, value in json.loads(parameters).items()
@@ -238,7 +241,7 @@ def _kept(parameters: str, label: str, named: Set[str] = frozenset()) -> str:
 
 
 def _keys(frame: pd.DataFrame) -> FloatArray:
-    """Keys per query of cases that passed."""
+    """Return the keys per query of cases that passed."""
     pairs = floats(frame["allowed_pairs"])
     queries = frame["batch"] * frame["heads"] * frame["seq_len"]
     return np.asarray(pairs / queries.to_numpy(np.float64))

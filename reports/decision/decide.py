@@ -1,26 +1,27 @@
 """The decision of an A/B comparison, as a pure function of its pairs.
 
-Two arms, A (the base) and B (the head), are measured in pairs of fresh processes. For each case a pair gives one
-number, `d = log(time_B / time_A)`: positive is slower. It goes in two stages: *screen* every case with few pairs, flag
-what looks changed; *confirm* the flagged cases with new pairs, and judge them by those alone.
+Two arms, A (the base) and B (the head), are measured in pairs of fresh processes. A pair gives one number per case,
+`d = log(time_B / time_A)`; positive is slower. There are two stages. *Screening* measures every case with few pairs
+and flags those that look changed. *Confirming* measures the flagged cases with new pairs, and judges them by these
+alone.
 
-What holds, for whatever number of cases:
+Properties, for any number of cases:
 
-- **False calls.** In a run whose arms are equal, the probability that any case is called `regressed` or `improved` is
-  at most `family_level`. Which cases are flagged depends on the screening pairs only, and the confirming pairs are
-  independent of these; so, whatever was flagged, each t test on the confirming pairs keeps its level, and Holm (1979)
-  over the flagged cases keeps the family's, however the cases depend on each other. Judged by the pairs that flagged
-  it, a case would be tested on numbers chosen for being large. The floor only takes calls away.
-- **Unchanged** is shown, never assumed: two one-sided t tests (Schuirmann 1987), 5 % each, for a change of less than
-  `equivalence`, for each case by itself. That is, the 90 % interval lies inside. Where a change is as large as that,
-  it is wrongly said in at most 5 % from the screening pairs and another 5 % from the confirming ones; about 6 % in
-  all at worst, in simulation. What is neither called nor shown to be unchanged is `inconclusive`.
-- **Intervals** of flagged cases cover the truth in 95 %. Those of the others are conditional on not being flagged:
-  they cover more than 95 % where nothing changed, and fewer where a change was missed.
+- **False calls.** If the arms are equal, the probability that a run calls any case `regressed` or `improved` is at
+  most `family_level`. The confirming pairs are independent of the screening pairs, which alone decide what is flagged.
+  So each t test on confirming pairs keeps its level, and Holm's correction (1979) over the flagged cases keeps the
+  family's, however the cases depend on each other. A test on the pairs that flagged a case would use numbers that were
+  selected for being large. The floor only removes calls.
+- **Unchanged** is shown, never assumed: two one-sided t tests (Schuirmann 1987) at 5 % each, per case, for a change
+  smaller than `equivalence`. In other words, the 90 % interval lies within the margin. If a change is as large as the
+  margin, this is wrong in at most 5 % of cases from screening pairs and another 5 % from confirming pairs; in
+  simulation, about 6 % in total at worst. A case that is neither called nor shown to be unchanged is `inconclusive`.
+- **Intervals** of flagged cases cover the truth in 95 %. Those of other cases are conditional on not being flagged:
+  they cover more than 95 % if nothing changed, and less if a change was missed.
 
-What it rests on: pairs independent of each other, their number fixed beforehand, the order of the arms within a pair
-drawn at random, d about normal. Equal arms can be exchanged, so where there is no change d is symmetric, and the t test
-is known to bear heavy tails then. Without any spread the estimate counts as exact.
+Assumptions: pairs are independent, their number is fixed beforehand, the order of the arms within a pair is random, and
+d is about normal. If there is no change, the arms can be exchanged, so d is symmetric, and the t test tolerates heavy
+tails then. An estimate without any spread counts as exact.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,16 +37,16 @@ from attnbench.reports.decision.rule import Verdict as Verdict
 from attnbench.reports.stats.statistics import FloatArray
 
 EQUIVALENCE_LEVEL = 0.05
-"""Level of each of the two one-sided tests behind `unchanged`."""
+"""Level of each of the two one-sided tests for `unchanged`."""
 _NO_PAIRS = np.empty(0)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The verdict on one case and the numbers behind it, from the pairs that it was judged by.
+    """Verdict on one case, with its numbers.
 
-    Judged by its confirming pairs if it was flagged, else by its screening pairs. Numbers that too few pairs leave
-    open are NaN.
+    They come from the confirming pairs if the case was flagged, else from the screening pairs. A number is NaN if there
+    are too few pairs for it.
     """
 
     verdict: Verdict
@@ -57,45 +58,48 @@ class Decision:
     minimum_detectable: float
     """The smallest true slow-down, a ratio minus 1, that both stages find with a power of 80 %.
 
-    At this case's own spread, which few pairs estimate roughly: from 5 pairs it may be off by half. NaN where there
-    are fewer pairs than the rule asks for.
+    It uses the spread of this case, which few pairs estimate only roughly: from 5 pairs it may be off by half. It is
+    NaN if there are fewer pairs than the rule asks for.
     """
     pairs: int
     p_value: float | None
-    """Holm's adjusted p value, both directions; None if the case was not flagged. Rejected: at most `family_level`."""
+    """Holm's adjusted two-sided p value; None if the case was not flagged. A change has at most `family_level`."""
     reason: str = ""
-    """Why the case is inconclusive; else empty."""
+    """Why the case is inconclusive; empty for other verdicts."""
 
 
 def flagged(screen: Mapping[str, FloatArray], rule: Rule) -> list[str]:
-    """The cases that look changed: their t test rejects at `screen_level`, their estimate exceeds half the floor.
+    """Return the cases that look changed: a t test rejects at `screen_level` and the estimate exceeds half the floor.
 
     Args:
         screen: log ratios of each case's screening pairs; a case with fewer than 3 is never flagged.
         rule: the rule of the comparison.
 
     Raises:
-        ValueError: something is not a finite log ratio.
+        ValueError: a value is not a finite log ratio.
     """
     found = estimates(screen, "screening")
+    # Twice the level, because it is per direction and the p value is two-sided. Half the floor, because few pairs may
+    # underestimate a change of the size of the floor.
     changed = (found.p_values() < 2 * rule.screen_level) & (np.abs(found.mean) > np.log1p(rule.floor / 2))
     return [case for case, each in zip(screen, changed, strict=True) if each]
 
 
 def decide(screen: Mapping[str, FloatArray], confirm: Mapping[str, FloatArray], rule: Rule) -> dict[str, Decision]:
-    """The decision on every case, in the order of `screen`.
+    """Decide on every case, in the order of `screen`.
 
     Args:
         screen: log ratios of each case's screening pairs.
         confirm: log ratios of the flagged cases' confirming pairs. A flagged case that is missing here, or has fewer
-            than 3 pairs, is inconclusive and counts as flagged all the same.
+            than 3 pairs, is inconclusive and still counts as flagged.
         rule: the rule of the comparison.
 
     Raises:
-        ValueError: something is not a finite log ratio, or a case was confirmed that is not flagged.
+        ValueError: a value is not a finite log ratio, or a case has confirming pairs and is not flagged.
     """
     suspects = flagged(screen, rule)
     _refuse_others(confirm, suspects)
+    # Without confirming pairs the screening pairs must not stand in: they were selected for being large.
     new = {case: confirm.get(case, _NO_PAIRS) for case in suspects}
     found = estimates({**screen, **new}, "confirming")
     suspect = np.array([case in new for case in screen], np.bool_)
@@ -105,7 +109,7 @@ def decide(screen: Mapping[str, FloatArray], confirm: Mapping[str, FloatArray], 
 
 
 def judge(found: Estimates, rule: Rule) -> tuple[list[Verdict], FloatArray]:
-    """The verdicts on C cases from one stage, and Holm's adjusted p values `[C]`, of all that have an estimate."""
+    """Return the verdicts on C cases from one stage, and Holm's adjusted p values `[C]`, NaN without an estimate."""
     tested = np.isfinite(found.error)
     adjusted = np.full(len(tested), np.nan)
     adjusted[tested] = holm(found.p_values()[tested])
@@ -113,21 +117,23 @@ def judge(found: Estimates, rule: Rule) -> tuple[list[Verdict], FloatArray]:
 
 
 def holm(p_values: FloatArray) -> FloatArray:
-    """The p values adjusted for their number (Holm 1979), in the order given; NaN counts as 1.
+    """Adjust p values for their number (Holm 1979), in the given order; NaN counts as 1.
 
-    Rejecting what is at most a level keeps the probability of any false rejection at that level.
+    Rejecting adjusted values up to a level keeps the probability of any false rejection at that level.
     """
     p_values = np.where(np.isnan(p_values), 1.0, p_values)
     order = np.argsort(p_values, kind="stable")
     scaled = p_values[order] * np.arange(len(order), 0, -1)
+    # Step-down: a value cannot be rejected before all smaller ones, hence the running maximum.
     adjusted = np.empty_like(p_values)
     adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
     return adjusted
 
 
 def _decisions(found: Estimates, suspect: BoolArray, adjusted: FloatArray, rule: Rule) -> list[Decision]:
-    """The decision on each of C cases; `adjusted [C]` is NaN where a case is not `suspect [C]`."""
+    """Return the decision on each of C cases; `adjusted [C]` is NaN for cases that are not `suspect [C]`."""
     verdicts = _verdicts(found, adjusted, rule)
+    # A case that was not flagged would, if it had been, be one more in the family of Holm's correction.
     family = np.where(suspect, suspect.sum(), suspect.sum() + 1)
     detectable = minimum_detectable(found.spread(), family, rule)
     detectable[found.pairs < np.where(suspect, rule.confirm_pairs, rule.screen_pairs)] = np.nan
@@ -148,7 +154,7 @@ def _decisions(found: Estimates, suspect: BoolArray, adjusted: FloatArray, rule:
 
 
 def _verdicts(found: Estimates, adjusted: FloatArray, rule: Rule) -> list[Verdict]:
-    """A change is called by its adjusted p value; `unchanged` is asked of the rest."""
+    """Return the verdict on each case: first test for a change by its adjusted p value, then for `unchanged`."""
     large = np.abs(found.mean) >= np.log1p(rule.floor)
     called = (adjusted <= rule.family_level) & large
     rows = zip(called, found.mean > 0, found.within(rule.equivalence, EQUIVALENCE_LEVEL), strict=True)

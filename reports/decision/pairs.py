@@ -1,7 +1,7 @@
-"""Statistics of paired processes for each case: means, intervals and t tests on the log scale.
+"""Statistics of paired processes: means, intervals and t tests per case, on the log scale.
 
 A pair gives one number for a case, `d = log(time_B / time_A)`. Cases may differ in their number of pairs; C counts
-cases. Without any spread the mean counts as exact: a t statistic is then infinite, or 0 at no distance.
+cases. A mean without any spread counts as exact: its t statistic is infinite, or 0 at distance 0.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ from attnbench.reports.stats.statistics import FloatArray, IntArray
 BoolArray = npt.NDArray[np.bool_]
 
 _LARGEST = 100.0
-"""A log ratio beyond this is no ratio of two times: e to the 100 is 43 powers of ten."""
+"""The largest plausible log ratio. e^100 is 43 powers of ten, which no two times differ by."""
 
 
 class Estimates(NamedTuple):
-    """Mean log ratios with their 95 % t intervals, each `[C]`; NaN where the pairs are too few."""
+    """Mean log ratios with their 95 % t intervals, each `[C]`; NaN if there are too few pairs."""
 
     mean: FloatArray
     low: FloatArray
@@ -33,24 +33,25 @@ class Estimates(NamedTuple):
     """Degrees of freedom of the error; at least 1."""
 
     def spread(self) -> FloatArray:
-        """Standard deviation of a pair's log ratio."""
+        """Return the standard deviation of a pair's log ratio."""
         return np.asarray(self.error * np.sqrt(self.pairs))
 
     def p_values(self) -> FloatArray:
-        """Two-sided p values of the t tests for any change."""
+        """Return two-sided p values of t tests for any change."""
         return np.asarray(2 * special.stdtr(self.freedom, -np.abs(_t(self.mean, self.error))))
 
     def within(self, change: float, level: float) -> BoolArray:
-        """Whether two one-sided t tests at `level` each show a change smaller than `change`, a ratio minus 1."""
+        """Check whether two one-sided t tests at `level` each show less than `change`, a ratio minus 1."""
+        # The bound nearer to the mean has the larger p value, so it decides for both.
         margin = np.log1p(change) - np.abs(self.mean)
         return np.asarray(special.stdtr(self.freedom, -_t(margin, self.error)) <= level)
 
 
 def estimates(pairs: Mapping[str, FloatArray], stage: str) -> Estimates:
-    """What the pairs of each case say, in the order of the mapping; `stage` is their name in an error.
+    """Estimate the log ratio of each case from its pairs, in the order of the mapping; `stage` names them in errors.
 
     Raises:
-        ValueError: something is not a finite log ratio.
+        ValueError: a value is not a finite log ratio.
     """
     for case, values in pairs.items():
         _refuse_strange(case, values, stage)
@@ -61,10 +62,10 @@ def estimates(pairs: Mapping[str, FloatArray], stage: str) -> Estimates:
 
 
 def largest_shown(same: Mapping[str, FloatArray]) -> float:
-    """The largest change, a ratio minus 1, that pairs of the same code show: 0 where every interval holds none.
+    """Return the largest change, a ratio minus 1, that pairs of the same code show; 0 if every interval contains 0.
 
-    A mean that the spread of its pairs explains does not count: the interval of every case holds that already. Where
-    pairs are too few for an interval, the mean does.
+    A mean whose interval contains 0 does not count, because the intervals of all cases include such spread already. If
+    there are too few pairs for an interval, the mean counts.
     """
     found = estimates(same, "same")
     explained = (found.low <= 0) & (found.high >= 0)
@@ -72,7 +73,8 @@ def largest_shown(same: Mapping[str, FloatArray]) -> float:
 
 
 def paired(differences: FloatArray) -> Estimates:
-    """What differences `[C, P]` of log times say, each from one pair; a NaN is a pair that is not there."""
+    """Estimate log ratios from paired differences of log times `[C, P]`; NaN marks a missing pair."""
+    # `interval` gives the half width, t(P - 1) times the error. Divide t out to get the error.
     mean, low, high, count = statistics.interval(differences)
     freedom = np.maximum(count - 1, 1).astype(np.float64)
     widths = 2 * special.stdtrit(freedom, (1 + statistics.LEVEL) / 2)
@@ -80,10 +82,11 @@ def paired(differences: FloatArray) -> Estimates:
 
 
 def unpaired(a: FloatArray, b: FloatArray) -> Estimates:
-    """What log times of A `[C, P]` and of B `[C, Q]` say that were measured apart: Welch's t (1947), B minus A.
+    """Estimate log ratios from log times of A `[C, P]` and B `[C, Q]` that were measured apart: Welch's t (1947).
 
-    A NaN is a process that is not there; `pairs` is the smaller number of processes.
+    NaN marks a missing process. `pairs` is the smaller number of processes.
     """
+    # Two runs may differ in their spread and in their number of processes, so the variances are not pooled.
     one, other = statistics.interval(a), statistics.interval(b)
     variances = [_squared_error(each) for each in (one, other)]
     error = np.sqrt(variances[0] + variances[1])
@@ -91,6 +94,7 @@ def unpaired(a: FloatArray, b: FloatArray) -> Estimates:
         np.divide(variance**2, np.maximum(each.processes - 1, 1))
         for variance, each in zip(variances, (one, other), strict=True)
     ]
+    # Welch-Satterthwaite: between the smaller of both degrees of freedom and their sum. 1 stands in without spread.
     below = shares[0] + shares[1]
     freedom = np.divide(error**4, below, out=np.ones_like(error), where=below > 0)
     mean, half = other.mean - one.mean, special.stdtrit(freedom, (1 + statistics.LEVEL) / 2) * error
@@ -98,12 +102,13 @@ def unpaired(a: FloatArray, b: FloatArray) -> Estimates:
 
 
 def _squared_error(found: statistics.Interval) -> FloatArray:
-    """The squared standard error of each mean; NaN where there are too few processes."""
+    """Return the squared standard error of each mean; NaN if there are too few processes."""
     freedom = np.maximum(found.processes - 1, 1)
     return np.asarray(((found.high - found.low) / 2 / special.stdtrit(freedom, (1 + statistics.LEVEL) / 2)) ** 2)
 
 
 def _t(distance: FloatArray, error: FloatArray) -> FloatArray:
+    """Return t statistics; without any error they are infinite, or 0 at distance 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(distance == 0, 0.0, distance / error)
 

@@ -1,6 +1,6 @@
-"""Error rates of a procedure, as a self-test counts them: bounds and intervals whose unit is the run.
+"""Error rates counted by a self-test, with bounds and intervals over runs.
 
-Cases of one run share a machine and an hour, so their errors come together. What repeats independently is the run.
+Cases of one run share a machine and an hour, so their errors are not independent. Runs are.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from attnbench.reports.stats import statistics
 
 
 class Rate(NamedTuple):
-    """A share of cases with its interval over runs; the bounds are NaN where the runs are too few."""
+    """Share of cases with its interval over runs; the bounds are NaN if there are too few runs."""
 
     share: float
     low: float
@@ -21,10 +21,10 @@ class Rate(NamedTuple):
 
 
 def clopper_pearson_upper(k: int, n: int, level: float = 0.95) -> float:
-    """The one-sided upper bound for a probability of which k of n independent trials are seen (Clopper-Pearson 1934).
+    """Return the one-sided upper bound of a probability after k of n independent trials (Clopper-Pearson 1934).
 
-    Exact: it is below the true probability in at most 1 - `level` of all repetitions. Without any false alarm in 59
-    runs the bound is just below 5 %.
+    It is exact: it is below the true probability in at most 1 - `level` of all repetitions. For example, 59 runs
+    without a false alarm give a bound just below 5 %.
 
     Raises:
         ValueError: n is not positive, k is not in 0 .. n, or `level` is not between 0 and 1.
@@ -33,14 +33,15 @@ def clopper_pearson_upper(k: int, n: int, level: float = 0.95) -> float:
         raise ValueError(f"expected k of n with 0 <= k <= n and n > 0, found {k} of {n}")
     if not 0 < level < 1:
         raise ValueError(f"level: expected a probability between 0 and 1, found {level}")
+    # The bound is a quantile of the beta distribution with k + 1 and n - k.
     return 1.0 if k == n else float(special.betaincinv(k + 1, n - k, level))
 
 
 def clustered_interval(covered: npt.NDArray[np.bool_]) -> Rate:
-    """The share of cases `[runs, cases]` that are covered, with a 95 % t interval over the runs' own shares.
+    """Return the share of `covered [runs, cases]` that is true, with a 95 % t interval over the shares of runs.
 
-    The interval is cut off at 0 and 1, and has no width where every run has the same share: then use
-    `clopper_pearson_upper` on runs.
+    The interval is clipped to 0 and 1. It has no width if all runs have the same share; use `clopper_pearson_upper`
+    on runs then.
 
     Raises:
         ValueError: the array is not `[runs, cases]`, or is empty.

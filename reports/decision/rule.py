@@ -1,4 +1,4 @@
-"""The terms of a comparison: its parameters, and the verdicts that it may reach."""
+"""Parameters of a comparison, and its verdicts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,35 +8,35 @@ from typing import Self
 from attnbench.reports.stats.statistics import FEWEST_PROCESSES
 
 FEWEST_PAIRS = FEWEST_PROCESSES
-"""Below this many pairs nothing is decided: a pair is one fresh process of either arm."""
+"""The fewest pairs for a decision. A pair is one fresh process of each arm."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What is fixed before anything is measured; the guarantees of a decision hold for no other use.
+    """Parameters of a comparison. The guarantees of `decide` need them to be fixed before anything is measured.
 
-    Changes are written as a ratio minus 1 and mean the same in both directions: 0.03 stands for 1.03 and 1 / 1.03.
+    A change is a ratio minus 1 and applies in both directions: 0.03 stands for 1.03 and 1 / 1.03.
 
     Raises:
         ValueError: a value is outside its range.
     """
 
     screen_pairs: int = 5
-    """Pairs that every case gets."""
+    """Pairs of every case."""
     confirm_pairs: int = 12
-    """New pairs that a flagged case gets."""
+    """New pairs of a flagged case."""
     screen_level: float = 0.10
-    """Level of the screening t test, for each direction."""
+    """Level of the screening t test, per direction."""
     floor: float = 0.03
-    """A change is called only if its estimate is at least this large; half of it is enough to be flagged."""
+    """The smallest estimate that is called a change. A case is flagged from half of it."""
     family_level: float = 0.05
-    """The probability that a run without any change calls one, both directions together."""
+    """The largest probability that a run without any change calls one, both directions together."""
     equivalence: float = 0.05
-    """`unchanged` means: shown to be smaller than this."""
+    """A case is `unchanged` if its change is shown to be smaller than this."""
 
     @classmethod
     def of(cls, pairs: Mapping[str, int]) -> Self:
-        """The rule of something measured with these numbers of pairs, `screen` and `confirm`."""
+        """Return the rule for the numbers of pairs `screen` and `confirm`."""
         return cls(screen_pairs=pairs["screen"], confirm_pairs=pairs["confirm"])
 
     def __post_init__(self) -> None:
@@ -54,29 +54,29 @@ def _within(name: str, holds: bool, expected: str, found: float) -> None:
 
 
 class Verdict(StrEnum):
-    """What is said of one metric of a case; B is compared with A. The worst comes first."""
+    """Verdict on one metric of a case, B compared with A. The worst comes first."""
 
     REGRESSED = "regressed"
     """B is slower, or needs more."""
     ERROR = "error"
-    """B did not pass where A did; or what is new in B is wrong, crashed, failed or timed out."""
+    """A passed and B did not, or the case is new in B and is wrong, crashed, failed or timed out."""
     MISSING = "missing"
     """Only A has the case."""
     UNSTABLE = "unstable"
-    """There is a difference, but either side is flagged `bimodal`, `drifting` or `throttled`."""
+    """There is a difference, but one side is flagged `bimodal`, `drifting` or `throttled`."""
     INCONCLUSIVE = "inconclusive"
-    """The samples bear out neither a change nor that there is none."""
+    """The samples show neither a change nor that there is none."""
     INCOMPARABLE = "incomparable"
-    """Made under conditions that differ, or without a number on either side."""
+    """The conditions differ, or one side has no number."""
     IMPROVED = "improved"
     """B is faster, or needs less."""
     NEW = "new"
-    """Only B has the case, or only there it passed; it did pass."""
+    """The case passed in B, and did not pass or exist in A."""
     UNCHANGED = "unchanged"
-    """Shown to be the same: for times, the difference is smaller than the margin of equivalence."""
+    """Shown to be the same. For times: the difference is smaller than the margin of equivalence."""
 
 
 ORDER = {verdict: place for place, verdict in enumerate(Verdict)}
-"""The place of each verdict, the worst first."""
+"""The rank of each verdict, the worst first."""
 COMPARED = (Verdict.REGRESSED, Verdict.UNSTABLE, Verdict.INCONCLUSIVE, Verdict.IMPROVED, Verdict.UNCHANGED)
-"""Verdicts for which there were two numbers to compare."""
+"""The verdicts that compare two numbers."""

@@ -1,7 +1,7 @@
-"""What every figure is drawn with: panels, ticks, colours and files.
+"""Tools for all figures: panels, ticks, colours and files.
 
-Import this package before matplotlib. It gives matplotlib a folder for its settings and its list of fonts where the
-usual one cannot be written; matplotlib looks for that folder when it is imported, and warns where there is none.
+Import this package before matplotlib. Matplotlib looks for a folder for its settings and list of fonts when it is
+imported, and warns if it cannot write there. This package gives it another one in that case.
 """
 
 import atexit
@@ -14,18 +14,18 @@ from pathlib import Path
 
 
 def prepare() -> None:
-    """Set MPLCONFIGDIR to a new folder, gone at the end, where what the user has set or the usual one is no use."""
+    """Set MPLCONFIGDIR to a temporary folder if the user's or the usual one cannot be written."""
     if "matplotlib" in sys.modules or all(map(_can_write, _folders())):
         return
     folder = tempfile.mkdtemp(prefix="attnbench-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["MPLCONFIGDIR"] = folder
-    # The list of fonts is made anew each time; that this takes a moment would be told each time too.
+    # In a new folder matplotlib rebuilds its list of fonts, and would log this each time.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 
 def _folders() -> list[str]:
-    """Where matplotlib would write."""
+    """Return the folders that matplotlib would write to."""
     given = os.environ.get("MPLCONFIGDIR")
     if given:
         return [given]
@@ -37,7 +37,7 @@ def _folders() -> list[str]:
 
 
 def _can_write(folder: str) -> bool:
-    """Whether there is such a folder, or it can be made, and files can be made in it."""
+    """Check whether the folder exists or can be created, and is writable."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError:

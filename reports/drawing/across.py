@@ -1,4 +1,4 @@
-"""The axis across a panel: the sequence length, with guides for N and N^2, or keys per query, with the density."""
+"""X axes of panels: the sequence length with guides for N and N^2, or keys per query with the density."""
 
 from collections.abc import Sequence
 
@@ -18,9 +18,10 @@ KEYS = panels.Across("keys", "keys per query", log_ticks.counts)
 
 
 def over_keys(run: Run, title: str, note: str) -> tuple[panels.Sheet, list[set[str]]]:
-    """Panels for the settings that have sweeps, and the names of the sweeps in each; of names there may be more.
+    """Create panels for the settings with sweeps. Return them with the names of the sweeps of each setting.
 
-    The frame of a panel holds its sweeps, `label` and `keys` being theirs, and their baseline.
+    The frame of a panel holds its sweeps, with their `label` and `keys`, and the baseline. There may be more names than
+    panels, if some settings do not fit.
     """
     found = [each for each in run.results if each.sweeps]
     shown = [each.setting._replace(frame=_frame(each.sweeps)) for each in found]
@@ -30,18 +31,18 @@ def over_keys(run: Run, title: str, note: str) -> tuple[panels.Sheet, list[set[s
 
 
 def _frame(sweeps: Sequence[Sweep]) -> pd.DataFrame:
-    """The cases of some sweeps and, once, their baselines."""
+    """Return the cases of some sweeps, and each of their baselines once."""
     baselines = pd.concat([each.baseline for each in sweeps])
     return pd.concat([*(each.frame for each in sweeps), baselines[~baselines.index.duplicated()]])
 
 
 def by_keys(setting: Setting) -> list[tuple[str, pd.DataFrame]]:
-    """Each sweep of a setting and the baseline, keys ascending."""
+    """Return each sweep of a setting and the baseline, keys ascending."""
     return [(name, part.sort_values("keys")) for name, part in attempted(setting.frame)]
 
 
 def densities(drawn: panels.Sheet) -> None:
-    """The density above each panel."""
+    """Add an axis of densities above each panel."""
     for setting, axes in drawn.panels:
         n = int(setting.frame["seq_len"].iloc[0])
         low, high = (end / n for end in axes.get_xlim())
@@ -55,7 +56,7 @@ def densities(drawn: panels.Sheet) -> None:
 
 
 def over_lengths(drawn: panels.Sheet) -> Figure:
-    """The figure with its slopes, failures and legend."""
+    """Add slopes, failures and legend, and return the figure."""
     for setting, axes in drawn.panels:
         if setting.frame["seq_len"].nunique() > 1 and (setting.frame["status"] == "passed").any():
             _slopes(axes, 1 - drawn.strip)
@@ -65,7 +66,7 @@ def over_lengths(drawn: panels.Sheet) -> Figure:
 
 
 def _slopes(axes: Axes, top: float) -> None:
-    """What growing as N and as N^2 looks like: two thin lines in the upper left corner, where no data lies."""
+    """Draw thin lines of slope N and N^2 in the upper left corner, where no data lies."""
     (left, right), (low, high) = np.log(axes.get_xlim()), np.log(axes.get_ylim())
     high = low + (high - low) * top
     run = min(0.24 * (right - left), 0.22 * (high - low))

@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from attnbench.reports.text import units
 
 Ticks = Callable[[float, float], list[tuple[float, str]]]
-"""From the ends of an axis to its ticks and their texts."""
+"""Function from the ends of an axis to its ticks and their labels."""
 
 Places = Callable[[Sequence[float], int], list[tuple[float, str]]]
-"""From the values along an axis, ascending, and the most ticks that fit, to its ticks and their texts."""
+"""Function from the ascending values on an axis, and the most ticks that fit, to its ticks and their labels."""
 
 _MOST = 7
 
 
 def times(low: float, high: float) -> list[tuple[float, str]]:
-    """Decades of nanoseconds, with twos and fives where decades are few."""
+    """Return decades of nanoseconds, with twos and fives if there are few decades."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     every = [lead * 10.0**decade for decade in decades for lead in (1, 2, 5)]
     inside = [place for place in every if low <= place <= high] or [_between(low, high)]
@@ -25,40 +25,40 @@ def times(low: float, high: float) -> list[tuple[float, str]]:
 
 
 def sizes(low: float, high: float) -> list[tuple[float, str]]:
-    """Powers of two of bytes."""
+    """Return powers of two of bytes."""
     return [(place, round_size(place)) for place in _powers(low, high)]
 
 
 def ratios(low: float, high: float) -> list[tuple[float, str]]:
-    """Powers of two, as multiples: `0.5x`, `1x`, `2x`."""
+    """Return powers of two as multiples: `0.5x`, `1x`, `2x`."""
     return [(place, f"{place:g}x") for place in _powers(low, high)]
 
 
 def lengths(n: Sequence[float], room: int) -> list[tuple[float, str]]:
-    """The lengths measured, at most `room` of them, evenly thinned and the longest always there."""
+    """Return at most `room` of the measured lengths, evenly thinned, always with the longest."""
     step = -(-len(n) // room)
     return [(place, units.length(place)) for place in n[::-1][::step][::-1]]
 
 
 def counts(values: Sequence[float], room: int) -> list[tuple[float, str]]:
-    """Powers of two between the values, at most `room` of them."""
+    """Return at most `room` powers of two between the values."""
     return [(place, units.length(place)) for place in _powers(values[0], values[-1])[-room:]]
 
 
 def whole(values: Sequence[float], room: int) -> list[tuple[float, str]]:
-    """Whole numbers as they are, at most `room` of them, the largest always there."""
+    """Return at most `room` of the whole numbers, the largest ones."""
     return [(place, f"{place:g}") for place in values[-room:]]
 
 
 def densities(low: float, high: float) -> list[tuple[float, str]]:
-    """Shares of 1 in percent, from decade to decade by ones, twos and fives where there is room."""
+    """Return shares of 1 in percent, by ones, twos and fives of each decade as far as there is room."""
     decades = [lead * 10.0**decade for decade in range(-6, 1) for lead in (1, 2, 5)]
     inside = [place for place in decades if low <= place <= min(high, 1.0)]
     return [(place, f"{100 * place:g} %") for place in inside[::-1][:: len(inside) // _MOST + 1][::-1]]
 
 
 def _powers(low: float, high: float) -> list[float]:
-    """Powers of two between two numbers, thinned to a power of two's step."""
+    """Return powers of two between two numbers; if there are too many, only exponents that a power of two divides."""
     first, last = math.ceil(math.log2(low)), math.floor(math.log2(high))
     step = 1
     while (last - first) // step + 1 > _MOST:
@@ -67,13 +67,13 @@ def _powers(low: float, high: float) -> list[float]:
 
 
 def _between(low: float, high: float) -> float:
-    """A number of two digits between two that hold no rounder one, else the first of them."""
+    """Return a number of two digits between two close numbers, else the smaller of these."""
     middle = float(f"{math.sqrt(low * high):.1e}")
     return middle if low <= middle <= high else low
 
 
 def round_time(ns: float) -> str:
-    """A round time: `50 µs`."""
+    """Write a round time: `50 µs`."""
     for scale, unit in ((1e9, "s"), (1e6, "ms"), (1e3, "µs")):
         if ns >= scale * 0.999:
             return f"{ns / scale:g} {unit}"
@@ -81,7 +81,7 @@ def round_time(ns: float) -> str:
 
 
 def round_size(count: float) -> str:
-    """A round size: `16 MiB`."""
+    """Write a round size: `16 MiB`."""
     for scale, unit in ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB")):
         if count >= scale:
             return f"{count / scale:.4g} {unit}"

@@ -1,4 +1,4 @@
-"""Memory held over the course of one call."""
+"""Plot of the memory held during one call."""
 
 import math
 from typing import Any
@@ -19,7 +19,7 @@ _WIDTH, _HEIGHT = 8.6, 3.5
 
 
 def case(profile: Profile) -> Figure:
-    """One case, its largest allocations numbered and named."""
+    """Draw one case, with its largest allocations numbered and named."""
     figure = Figure(figsize=(_WIDTH, _HEIGHT))
     axes = figure.add_axes((0.75 / _WIDTH, 0.5 / _HEIGHT, 4.6 / _WIDTH, 2.3 / _HEIGHT))
     held = steps(axes, profile, BASELINE_COLOUR, most=6)
@@ -45,13 +45,13 @@ def case(profile: Profile) -> Figure:
 
 
 def _near(one: tuple[float, int], other: tuple[float, int], axes: Axes) -> bool:
-    """Whether two marks are so close that their numbers would lie upon each other."""
+    """Check whether two marks are so close that their numbers would overlap."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     return other[0] - one[0] < 0.04 * (right - left) and abs(other[1] - one[1]) < 0.04 * (high - low)
 
 
 def steps(axes: Axes, profile: Profile, colour: str, most: int) -> tuple[list[float], list[int]]:
-    """One call's memory as steps, its peak told; returns its moments and what was held from each on."""
+    """Draw the memory of one call as steps, with its peak. Return the times of the steps and the bytes from each on."""
     ns, held = ([*profile.held.ns], [*profile.held.bytes]) if profile.held else ([0.0], [0])
     peak = max(held)
     axes.fill_between(ns, held, step="post", color=colour, alpha=0.2, linewidth=0)

@@ -1,4 +1,4 @@
-"""A figure of panels: one column per direction, one row per device, dtype and shape; mostly over the length."""
+"""Figures of panels: one column per direction, one row per device, dtype and shape; mostly over the length."""
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from attnbench.reports.drawing.style import NOTE_COLOUR, Look, looks
 from attnbench.reports.text import cells
 
 WIDTH, HEIGHT = 3.9, 3.0
-"""Inches of a panel, the strip of what did not pass apart."""
+"""Inches of a panel, without the strip of cases that did not pass."""
 _LEFT, _BOTTOM, _GAP_X, _GAP_Y = 0.8, 0.55, 0.3, 0.8
 _HEADER, _LINE = 0.76, 0.14
 """Inches of a header, and of each line of its note."""
@@ -31,10 +31,10 @@ _MARGIN = 0.12
 
 
 class Across(NamedTuple):
-    """What stands across a panel, on a logarithmic axis."""
+    """Quantity on the logarithmic x axis of a panel."""
 
     column: str
-    """Of the panel's frame."""
+    """A column of the panel's frame."""
     words: str
     ticks: Places
 
@@ -43,7 +43,7 @@ LENGTH = Across("seq_len", "sequence length N", ticks_of_length)
 
 
 class Banded(NamedTuple):
-    """The columns of a number that has an interval."""
+    """Columns of a number with an interval."""
 
     middle: str
     low: str
@@ -53,30 +53,30 @@ class Banded(NamedTuple):
 TIME = Banded("time_ns", "time_low_ns", "time_high_ns")
 SPEEDUP = Banded("speedup", "speedup_low", "speedup_high")
 BAND = 0.2
-"""How opaque a band is."""
+"""The opacity of a band."""
 MOST_ROWS = 20
-"""Settings below each other; a figure of more would be metres long."""
+"""The most rows of panels. A figure with more would be metres long."""
 
 
 class Panel(NamedTuple):
-    """The axes of one setting."""
+    """Setting with its axes."""
 
     setting: Setting
     axes: Axes
 
 
 class Sheet(NamedTuple):
-    """A figure and its panels."""
+    """Figure with its panels."""
 
     figure: Figure
     panels: list[Panel]
     looks: dict[str, Look]
     strip: float
-    """The share of a panel's height, at its top, that shows what did not pass."""
+    """The share of a panel's height, at its top, for cases that did not pass."""
 
 
 def sheet(run: Run, title: str, note: str, across: Across = LENGTH, shown: Sequence[Setting] | None = None) -> Sheet:
-    """Empty panels, under a title that says what is shown, for every setting of a run or for those in `shown`."""
+    """Create empty panels under a title and a note, for every setting of a run or for those in `shown`."""
     found, more = fitting(run.settings if shown is None else shown)
     if not found:
         return Sheet(blank(title, context(run), "Nothing to draw: no case is supported here."), [], {}, 0.0)
@@ -105,7 +105,7 @@ def sheet(run: Run, title: str, note: str, across: Across = LENGTH, shown: Seque
 
 
 def fitting(found: Sequence[Setting]) -> tuple[list[Setting], str]:
-    """As many settings as a figure holds, and words for how many are left out."""
+    """Return as many settings as a figure holds, and a sentence on those left out."""
     rows = list(dict.fromkeys(each.row for each in found))
     kept = set(rows[:MOST_ROWS])
     more = f" {len(rows) - MOST_ROWS} more settings are left out; table.csv has them." if len(rows) > MOST_ROWS else ""
@@ -113,7 +113,7 @@ def fitting(found: Sequence[Setting]) -> tuple[list[Setting], str]:
 
 
 def context(run: Run) -> str:
-    """Run, device, dtype, shape and processes in one line."""
+    """Return run, device, dtype, shape and processes in one line."""
     frame = pd.concat([each.frame for each in run.settings] or [run.frame])
     environment = run.meta["environment"]
     told = [str(run.meta["name"])]
@@ -130,26 +130,26 @@ def context(run: Run) -> str:
 
 
 def intervals(run: Run, words: str) -> str:
-    """What shows the intervals, `Bands` or `Bars`; or that there are none."""
+    """Return a note on intervals; `words` is how they are drawn, `Bands` or `Bars`."""
     enough = run.outcomes.processes is not None
     return f"{words}: 95 % intervals over processes." if enough else "Too few processes for intervals."
 
 
 def _threads(frame: pd.DataFrame, environment: Mapping[str, Any]) -> str:
-    """How many threads, where all cases have as many."""
+    """Return the number of threads if all cases have the same; else nothing."""
     told = set(frame["threads"])
     count = environment.get("threads") if told == {"auto"} else told.pop() if len(told) == 1 else None
     return f", {count} thread{'s' if str(count) != '1' else ''}" if count else ""
 
 
 def failing(setting: Setting) -> list[tuple[str, pd.DataFrame]]:
-    """The series of a setting with cases that did not pass, and these cases."""
+    """Return the series of a setting with cases that did not pass, and these cases."""
     found = [(name, part[part["status"] != "passed"]) for name, part in attempted(setting.frame)]
     return [(name, part) for name, part in found if len(part)]
 
 
 def mark_failures(drawn: Sheet) -> None:
-    """Above each panel, how each case ended that did not pass: a row per series, a column per length."""
+    """Write the status of cases that did not pass above each panel, a row per series and a column per length."""
     most = max((len(failing(each.setting)) for each in drawn.panels), default=0)
     for setting, axes in drawn.panels:
         if most:
@@ -166,16 +166,16 @@ def mark_failures(drawn: Sheet) -> None:
 
 
 def line(axes: Axes, part: pd.DataFrame, across: Across, banded: Banded, look: Look) -> None:
-    """A series and its band."""
+    """Draw a series and its band."""
     x, (middle, low, high) = part[across.column], (part[name] for name in banded)
     axes.plot(x, middle, **look.options())
     axes.fill_between(x, low, high, color=look.colour, alpha=BAND, linewidth=0)
 
 
 def share_y(drawn: Sheet, ticks: Ticks, *names: str, missing: str = "no case passed") -> None:
-    """The same logarithmic y axis for the panels of each row, the columns' data below their strips.
+    """Give the panels of each row the same logarithmic y axis, which holds the columns `names` below the strips.
 
-    `missing` is said where the columns hold no number.
+    Panels show `missing` if these columns have no number.
     """
     for setting, axes in drawn.panels:
         beside = [each.setting.frame[[*names]] for each in drawn.panels if each.setting.row == setting.row]
@@ -195,7 +195,7 @@ def share_y(drawn: Sheet, ticks: Ticks, *names: str, missing: str = "no case pas
 
 
 def reach(values: FloatArray) -> tuple[float, float]:
-    """The ends of a logarithmic axis that holds what is positive of the values, as logarithms."""
+    """Return the ends of a logarithmic axis that holds the positive values, as logarithms."""
     inside = np.log(values[values > 0])
     low, high = float(inside.min()), float(inside.max())
     pad = max(0.06 * (high - low), 0.3)
@@ -203,14 +203,14 @@ def reach(values: FloatArray) -> tuple[float, float]:
 
 
 def label_y(drawn: Sheet, text: str) -> None:
-    """The name of the y axis, at the left of each row."""
+    """Label the y axis at the left of each row."""
     for setting, axes in drawn.panels:
         if setting.column == 0:
             axes.set_ylabel(text)
 
 
 def legend(drawn: Sheet, extra: Iterable[Line2D] = ()) -> None:
-    """The series, at the right of the panels."""
+    """Draw the legend of the series at the right of the panels."""
     seen = {name for each in drawn.panels for name, _ in attempted(each.setting.frame)}
     handles = [Line2D([], [], label=name, **look.options()) for name, look in drawn.looks.items() if name in seen]
     if handles:
@@ -220,7 +220,7 @@ def legend(drawn: Sheet, extra: Iterable[Line2D] = ()) -> None:
 
 
 def blank(title: str, note: str, reason: str) -> Figure:
-    """A figure where there is nothing to draw, which says why."""
+    """Return a figure that says why there is nothing to draw."""
     figure = Figure(figsize=(6.0, 1.2))
     header(figure, title, note)
     figure.text(0.1 / 6.0, 0.15, reason, color=NOTE_COLOUR, fontsize=9)
@@ -228,7 +228,7 @@ def blank(title: str, note: str, reason: str) -> Figure:
 
 
 def header(figure: Figure, title: str, note: str) -> None:
-    """Title and note at the top left."""
+    """Write title and note at the top left."""
     width, height = figure.get_size_inches()
     left = 0.1 / width
     figure.text(left, 1 - 0.1 / height, title, va="top", fontsize=11, fontweight="bold")
@@ -238,17 +238,17 @@ def header(figure: Figure, title: str, note: str) -> None:
 
 
 def header_height(note: str, width: float) -> float:
-    """Inches that title and note take above the panels of a figure."""
+    """Return the inches of title and note above the panels of a figure."""
     return _HEADER + _LINE * (1 + _wrapped(note, width).count("\n"))
 
 
 def _wrapped(note: str, width: float) -> str:
-    """A note in lines that fit a figure."""
+    """Break a note into lines that fit a figure."""
     return "\n".join(textwrap.wrap(note, int((width - 0.2) / 0.075)))
 
 
 def _axis(axes: Axes, across: Across, values: list[float]) -> None:
-    """What stands across, in octaves, with room for words at both ends."""
+    """Set up the x axis in octaves, with room for text at both ends."""
     octaves = max(float(np.log2(values[-1] / values[0])), 1.0)
     middle = np.sqrt(values[0] * values[-1])
     reach = 2 ** (octaves * (0.5 + _MARGIN))

@@ -1,4 +1,4 @@
-"""A pattern as a picture, queries down, keys across: for a terminal, as SVG and as PNG."""
+"""Pictures of a pattern, queries down and keys across: for a terminal, as SVG and as PNG."""
 
 import html
 import io
@@ -16,9 +16,9 @@ _PNG_SIDE = 512
 
 
 def bitmap(spans: Spans, side: int) -> BoolArray:
-    """At most side x side cells, each of equally many queries and keys, set where any pair of it is allowed.
+    """Divide a pattern into at most side x side equal square cells. A cell is set if any of its pairs is allowed.
 
-    Takes time linear in the cells that are set, at any length.
+    The time is linear in the number of set cells, at any length.
     """
     width = -(-spans.n // side)
     cells = -(-spans.n // width)
@@ -28,7 +28,7 @@ def bitmap(spans: Spans, side: int) -> BoolArray:
 
 
 def terminal(seen: BoolArray, encoding: str) -> str:
-    """Two rows of cells a line, one cell a character; where the encoding has no blocks, in `'`, `.` and `:`."""
+    """Draw two rows of cells per line with block characters, or with `'`, `.` and `:` if the encoding has none."""
     letters = _HALVES if _can_write("".join(_HALVES.values()), encoding) else _PLAIN
     even = np.pad(seen, ((0, len(seen) % 2), (0, 0)))
     pairs = zip(even[::2].tolist(), even[1::2].tolist(), strict=True)
@@ -36,7 +36,7 @@ def terminal(seen: BoolArray, encoding: str) -> str:
 
 
 def svg(seen: BoolArray, title: str) -> str:
-    """The same bytes for the same picture: one rectangle for each run of set cells of a row."""
+    """Draw one rectangle per run of set cells in a row. The same picture gives the same bytes."""
     side = len(seen)
     edges = np.diff(seen.astype(np.int8), axis=1, prepend=0, append=0)
     row, start = (each.tolist() for each in np.nonzero(edges == 1))
@@ -54,7 +54,7 @@ def svg(seen: BoolArray, title: str) -> str:
 
 
 def png(seen: BoolArray) -> bytes:
-    """Cells as squares of equally many pixels."""
+    """Draw each cell as a square of pixels."""
     from matplotlib.colors import to_rgb
     from matplotlib.image import imsave
 

@@ -1,4 +1,4 @@
-"""Writes figures into a folder, each as SVG and PNG."""
+"""Function that writes figures into a folder, each as SVG and PNG."""
 
 import os
 import sys
@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from attnbench.reports.drawing.style import STYLE
 
 _METADATA = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
-"""Nothing that changes from one writing to the next."""
+"""Metadata without dates and versions, so that the same figure gives the same bytes."""
 
 
 def save(figures: Mapping[str, Callable[[], Figure]], folder: Path) -> list[Path]:
-    """`folder/figures/NAME.{svg,png}` of each figure, drawn in the house's style.
+    """Draw each figure with `STYLE`, write `folder/figures/NAME.{svg,png}`, and return the paths.
 
     Raises:
         OSError: a file cannot be written, or a font cannot be read.
@@ -38,7 +38,7 @@ def save(figures: Mapping[str, Callable[[], Figure]], folder: Path) -> list[Path
 
 @contextmanager
 def _fonts_read() -> Iterator[None]:
-    """Raise the error of a font that cannot be read: matplotlib ignores it, and draws no letters or fails later."""
+    """Raise an error if a font cannot be read. Matplotlib ignores it, and draws no letters or fails later."""
     unread: list[OSError] = []
     usual = sys.unraisablehook
 

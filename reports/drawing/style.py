@@ -1,4 +1,4 @@
-"""Colour, marker and line of each series, the same in every figure of a run."""
+"""Colours, markers and lines of series, the same in every figure of a run."""
 
 from typing import Any, NamedTuple
 
@@ -12,10 +12,10 @@ NOTE_COLOUR = "#666666"
 GUIDE_COLOUR = "#9a9a9a"
 
 Line = str | tuple[int, tuple[int, ...]]
-"""A style of matplotlib's, by name or as an offset and lengths of dashes. The plain dashed one is the bound's."""
+"""A line style of matplotlib: a name, or an offset and dash lengths. `--` is reserved for the bound."""
 
 COLOURS = tuple(sns.color_palette("colorblind").as_hex()[i] for i in (0, 1, 2, 3, 4, 9, 5, 6))
-"""Distinct to colour-blind eyes; the palette's yellow and grey are left out, too faint for lines on white."""
+"""Colours that colour-blind people can distinguish, without yellow and grey, which are too faint on white."""
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">")
 _LINES: tuple[Line, ...] = ("-", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 _FILLS = ("full", "none", "left", "right", "top", "bottom")
@@ -43,21 +43,21 @@ STYLE: dict[str, Any] = {
     "text.parse_math": False,
     "svg.hashsalt": "attnbench",
 }
-"""Settings of matplotlib, put on around a figure and taken off again."""
+"""Settings of matplotlib that apply while a figure is drawn."""
 
 
 class Look(NamedTuple):
-    """Colour tells the mechanism; line and marker fill tell the implementation."""
+    """Look of a series. Colour and marker show the mechanism, line and marker fill the implementation."""
 
     colour: str
     marker: str
     line: Line
     fill: str
     width: float
-    """Points. Later series are drawn over earlier ones and are thinner, so that equal ones can all be seen."""
+    """Points. Later series are thinner and drawn over earlier ones, so that equal lines are all visible."""
 
     def options(self) -> dict[str, Any]:
-        """As matplotlib's options for a line."""
+        """Return the look as matplotlib's options for a line."""
         return {
             "color": self.colour,
             "marker": self.marker,
@@ -70,9 +70,9 @@ class Look(NamedTuple):
 
 
 def looks(frame: pd.DataFrame) -> dict[str, Look]:
-    """The look of each series `label/implementation`, in the frame's order.
+    """Return the look of each series `label/implementation`, in the frame's order.
 
-    The baseline's label is dark. Within a label the baseline's implementation, else the first, is solid and filled.
+    The baseline's label is dark. In a label, the implementation of the baseline, else the first, is solid and filled.
     """
     labels = list(frame["label"].unique())
     baselines = set(frame["baseline"])
@@ -95,5 +95,5 @@ def looks(frame: pd.DataFrame) -> dict[str, Look]:
 
 
 def colours(frame: pd.DataFrame) -> dict[str, str]:
-    """The colour of each label."""
+    """Return the colour of each label."""
     return {name.rpartition("/")[0]: look.colour for name, look in looks(frame).items()}

@@ -1,4 +1,4 @@
-"""A run in the formats of other tools. A format is one file in `formats`; its name has `_` where the file's has `-`."""
+"""Export of a run to the formats of other tools. Each format is one file in `formats`."""
 
 import importlib
 from pathlib import Path
@@ -10,22 +10,22 @@ if TYPE_CHECKING:
 
 
 class Format(Protocol):
-    """What the file of a format offers."""
+    """Interface of a format's file."""
 
     PASSED_ONLY: bool
-    """Whether it has no place for a case that did not pass."""
+    """Whether the format can hold only cases that passed."""
 
     def write(self, run: "Run", journal: "Journal") -> str:
-        """The run as text; `journal` is what it was computed from."""
+        """Return the run as text; `journal` is what it was computed from."""
 
 
 def names() -> list[str]:
-    """The names of all formats: those of their files, with `-` for `_`."""
+    """Return the names of all formats: those of their files, with `-` for `_`."""
     return sorted(path.stem.replace("_", "-") for path in (Path(__file__).parent / "formats").glob("[a-z]*.py"))
 
 
 def load(name: str) -> Format:
-    """The format called `name`.
+    """Import the format called `name`.
 
     Raises:
         KeyError: there is no such format.

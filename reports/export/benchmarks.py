@@ -1,4 +1,4 @@
-"""The cases of a run as other benchmark tools want them: a name, a group and the values of all processes."""
+"""Cases of a run in the terms of other benchmark tools: name, group and the values of all processes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,36 +17,36 @@ _BESIDE = ("time_ns", "time_low_ns", "time_high_ns", "processes", "flops", "peak
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One case, and how it ended."""
+    """Case with its values."""
 
     case: str
-    """Its key."""
+    """The case's key."""
     name: str
     group: str
-    """What it shares with those that it is timed against."""
+    """The setting that it shares with the cases it is compared with."""
     params: Mapping[str, Any]
     """Variant, implementation, sizes, dtype, device, direction and threads."""
     status: Status
     reason: str
     predicted: bool
-    """Whether `out_of_memory` was predicted, and the case not tried."""
+    """Whether `out_of_memory` was predicted and the case not tried."""
     calls: int
-    """Calls in one value; 0 where there is none."""
+    """Calls per value; 0 if there is none."""
     values_s: tuple[float, ...]
-    """Seconds per call, one number a value, process after process; none where the case did not pass."""
+    """Seconds per call of each value, process after process; empty if the case did not pass."""
     extra: Mapping[str, Any]
-    """Its key, its time with the interval over processes, work, peak memory and flags; null where there is none."""
+    """Key, time with its interval over processes, work, peak memory and flags; null if missing."""
 
 
 def benchmarks(run: Run, journal: Journal) -> list[Benchmark]:
-    """Every case of a run, in its order; `journal` is what the run was computed from."""
+    """Return every case of a run, in its order; `journal` is what the run was computed from."""
     points = cast(list[dict[str, Any]], run.frame.to_dict("records"))
     told = zip(points, names(points), settings(points), strict=True)
     return [_benchmark(point, name, group, journal) for point, name, group in told]
 
 
 def passed(run: Run, journal: Journal) -> list[Benchmark]:
-    """The cases of a run that passed."""
+    """Return the cases of a run that passed."""
     return [each for each in benchmarks(run, journal) if each.status is Status.PASSED]
 
 

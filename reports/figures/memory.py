@@ -1,4 +1,4 @@
-"""Peak memory of one call against the sequence length, both axes logarithmic."""
+"""Figure of peak memory of one call over the sequence length, both axes logarithmic."""
 
 from matplotlib.figure import Figure
 
@@ -12,12 +12,12 @@ READING = "Lower is leaner. A pattern can save time and yet need more memory tha
 
 
 def applies(run: Run) -> bool:
-    """Whether the run has several lengths."""
+    """Check whether the run has several lengths."""
     return run.several_lengths
 
 
 def draw(run: Run) -> Figure:
-    """Peak memory of one call."""
+    """Draw peak memory of one call."""
     drawn = panels.sheet(run, "Peak memory of one call", "Peak of the allocator, inputs apart.")
     for setting, axes in drawn.panels:
         for name, part in attempted(setting.frame):

@@ -1,4 +1,4 @@
-"""Which keys each query sees: a thumbnail of each pattern."""
+"""Figure of the keys that each query sees: a thumbnail of each pattern."""
 
 import textwrap
 from typing import Any
@@ -26,13 +26,13 @@ READING = (
 
 
 def applies(run: Run) -> bool:
-    """Every run has patterns, or says that it has none."""
+    """Return true for every run: one without patterns gets a figure that says so."""
     del run
     return True
 
 
 def draw(run: Run) -> Figure:
-    """A grid of thumbnails, queries down and keys across."""
+    """Draw a grid of thumbnails, queries down and keys across."""
     every = run.meta["patterns"]
     told = every[:_MOST]
     if not told:
@@ -63,18 +63,18 @@ def draw(run: Run) -> Figure:
 
 
 def thumbnail(pattern: dict[str, Any]) -> npt.NDArray[np.bool_]:
-    """The picture `[n, n]` of a pattern of `run.json`: a cell is set where any of its pairs is allowed."""
+    """Return the picture `[n, n]` of a pattern of `run.json`. A cell is set if any of its pairs is allowed."""
     packed = np.array([np.frombuffer(bytes.fromhex(row), np.uint8) for row in pattern["rows"]])
     return np.unpackbits(packed, axis=1, count=pattern["n"]).astype(np.bool_)
 
 
 def _not_drawn(run: Run) -> list[str]:
-    """How many mechanisms of the run have no picture: those that are no pattern, for the most part."""
+    """Return how many mechanisms of the run have no picture, mostly because they have no pattern."""
     count = len({*run.frame["label"]} - {each["label"] for each in run.meta["patterns"]})
     return [f"Not drawn: {count} without a pattern."] if count else []
 
 
 def _note(told: list[dict[str, Any]]) -> str:
-    """The length drawn."""
+    """Return a note with the length drawn."""
     lengths = " or ".join(str(n) for n in sorted({each.get("seq_len", each["n"]) for each in told}))
     return f"Queries down, keys across, N = {lengths}."

@@ -1,4 +1,4 @@
-"""Time of each operator within one call, as stacked bars."""
+"""Figure of the time of each operator within one call, as stacked bars."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from attnbench.suites.profile import OUTSIDE, Profile
 
 MOST_OPERATORS = 8
 MOST_BARS = 48
-"""Bars of a panel; beyond, lengths are thinned and the longest stays."""
+"""The most bars of a panel. If there are more, lengths are thinned and the longest stays."""
 _REST_COLOUR, _OUTSIDE_COLOUR = "#a8a8a8", "#e2e2e2"
 _WIDTH, _BAR, _NAME = 3.4, 0.14, 0.2
 _LEFT, _RIGHT, _LEGEND, _HEADER, _GAP_Y, _BOTTOM = 0.55, 0.75, 3.5, 0.95, 0.75, 0.5
@@ -27,12 +27,12 @@ READING = ""
 
 
 def applies(run: Run) -> bool:
-    """Whether the run was profiled."""
+    """Check whether the run was profiled."""
     return bool(run.profiles)
 
 
 class _Row(NamedTuple):
-    """A bar, or the name of a series above its bars."""
+    """Bar, or name of a series above its bars."""
 
     name: str
     profile: Profile | None
@@ -41,7 +41,7 @@ class _Row(NamedTuple):
 
 
 def draw(run: Run) -> Figure:
-    """What each operator takes of one call: a bar a case, a group of bars a series, a panel a setting."""
+    """Draw the share of each operator: one bar per case, one group of bars per series, one panel per setting."""
     title = "Where the time of one call goes"
     found, more = panels.fitting(run.settings)
     kept = {each.row for each in found}
@@ -75,7 +75,7 @@ def draw(run: Run) -> Figure:
 
 
 def _draw_bars(axes: Axes, rows: list[_Row], height: float, colour_of: Mapping[str, str]) -> None:
-    """The bars of one panel, y in inches from its top."""
+    """Draw the bars of one panel, with y in inches from its top."""
     for row in rows:
         if row.profile is None:
             axes.text(0, row.y, row.name, fontsize=7.5, va="center")
@@ -97,7 +97,7 @@ def _draw_bars(axes: Axes, rows: list[_Row], height: float, colour_of: Mapping[s
 
 
 def _rows(profiled: Profiled) -> list[_Row]:
-    """The bars of a setting from top to bottom."""
+    """Return the bars of a setting from top to bottom."""
     found = profiled.series
     lengths = sorted({n for _, cases in found for n in cases})
     step = -(-len(lengths) * len(found) // MOST_BARS)
@@ -115,6 +115,6 @@ def _rows(profiled: Profiled) -> list[_Row]:
 
 
 def _what(profiles: Mapping[str, Profile]) -> str:
-    """Which time is shown."""
+    """Return which time is shown."""
     kinds = {each.on_cuda for each in profiles.values() if each.operators}
     return "CPU time, on cuda of CUDA time," if len(kinds) > 1 else "CUDA time" if True in kinds else "CPU time"

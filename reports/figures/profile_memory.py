@@ -1,4 +1,4 @@
-"""Memory held over the course of one call: a panel a series, a row a setting."""
+"""Figure of the memory held during one call, with one panel per series and one row per setting."""
 
 import textwrap
 
@@ -14,12 +14,12 @@ _SIDE, _TALL, _GAP_X, _GAP_Y, _LEFT, _HEADER = 1.7, 1.15, 0.65, 0.95, 0.6, 1.4
 
 
 def applies(run: Run) -> bool:
-    """Whether the run was profiled."""
+    """Check whether the run was profiled."""
     return bool(run.profiles)
 
 
 def draw(run: Run) -> Figure:
-    """A panel a series, a row a setting, at the length that series are compared at."""
+    """Draw one panel per series and one row per setting, at the comparison length."""
     found, more = panels.fitting(run.settings)
     kept = {each.row for each in found}
     rows = [each for each in run.profiled if each.compared and each.setting.row in kept]

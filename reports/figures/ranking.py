@@ -1,4 +1,4 @@
-"""Series at the one length that a run has, the fastest on top: time of one call, speed-up and peak memory."""
+"""Figure of a run with one length: time of one call, speed-up and peak memory per series, the fastest on top."""
 
 from typing import Any, NamedTuple
 
@@ -25,26 +25,26 @@ READING = (
 
 
 def applies(run: Run) -> bool:
-    """Whether the run varies neither lengths nor keys per query."""
+    """Check that the run varies neither lengths nor keys per query."""
     return not run.several_lengths and not any(each.sweeps for each in run.results)
 
 
 _WIDTH, _ROW, _GAP_X, _GAP_Y = 2.4, 0.19, 0.25, 0.75
-"""Inches: of a panel, of a series, between panels and below each."""
+"""Inches: width of a panel, height of a series, and gaps beside and below a panel."""
 _CHARACTER = 0.062
-"""Inches that a letter of a name takes."""
+"""Inches of a letter in a name."""
 
 _TICKS = 5
-"""At most, along a panel."""
+"""The most ticks of a panel."""
 
 
 class _Quantity(NamedTuple):
-    """What a column of panels shows."""
+    """Quantity that a column of panels shows."""
 
     words: str
     columns: Banded
     bound: tuple[str, ...]
-    """The column of what the work alone would allow, where there is one."""
+    """The column of the bound by work, if there is one."""
     ticks: Ticks
 
 
@@ -56,7 +56,7 @@ _QUANTITIES = (
 
 
 def draw(run: Run) -> Figure:
-    """A row per series, a column per quantity, settings below each other; how those ended that have no number."""
+    """Draw one row per series and one column per quantity; series without a number show their status."""
     found, more = panels.fitting(run.settings)
     shown = [each for each in _QUANTITIES if (floats(run.frame[each.columns.middle]) > 0).any()]
     title = " at N = ".join(["Time, speed-up and memory", *map(str, run.frame["seq_len"].unique())])
@@ -91,12 +91,12 @@ def draw(run: Run) -> Figure:
 
 
 def _ranked(setting: Setting) -> pd.DataFrame:
-    """The series of a setting, the fastest first, those without a time last."""
+    """Return the series of a setting, the fastest first, those without a time last."""
     return pd.concat([part for _, part in attempted(setting.frame)]).sort_values("time_ns", kind="stable")
 
 
 def _draw(axes: Axes, rows: pd.DataFrame, quantity: _Quantity, looked: dict[str, Look]) -> None:
-    """A point and its interval for each series."""
+    """Draw a point and its interval for each series."""
     numbers = positive(floats(rows[[*quantity.columns, *quantity.bound]]))
     for place, (name, values) in enumerate(zip(names(rows), numbers, strict=True)):
         look, (middle, low, high, *bound) = looked[name], values
@@ -108,7 +108,7 @@ def _draw(axes: Axes, rows: pd.DataFrame, quantity: _Quantity, looked: dict[str,
 
 
 def _across(axes: Axes, frame: pd.DataFrame, quantity: _Quantity) -> None:
-    """The same logarithmic axis for all panels of a quantity."""
+    """Give all panels of a quantity the same logarithmic x axis."""
     low, high = panels.reach(floats(frame[[*quantity.columns, *quantity.bound]]))
     ends = float(np.exp(low)), float(np.exp(high))
     axes.set_xscale("log")
@@ -123,7 +123,7 @@ def _across(axes: Axes, frame: pd.DataFrame, quantity: _Quantity) -> None:
 
 
 def _endings(axes: Axes, rows: pd.DataFrame, looked: dict[str, Look]) -> None:
-    """How the series ended that have no time."""
+    """Write the status of series without a time."""
     for place, (name, status) in enumerate(zip(names(rows), rows["status"], strict=True)):
         if status != "passed":
             options: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 6.5}

@@ -1,4 +1,4 @@
-"""Speed-up against the baseline, measured and as the work alone would allow, against the sequence length."""
+"""Figure of the speed-up over the sequence length, as measured and as bound by work."""
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -16,12 +16,12 @@ READING = (
 
 
 def applies(run: Run) -> bool:
-    """Whether the run has several lengths."""
+    """Check whether the run has several lengths."""
     return run.several_lengths
 
 
 def draw(run: Run) -> Figure:
-    """Speed-ups; a note where no case has a baseline."""
+    """Draw speed-ups, or a note if no case has a baseline."""
     baselines = [name for name in run.frame["baseline"].unique() if name]
     if not baselines:
         return panels.blank("Speed-up", panels.context(run), "Nothing to draw: no case has a baseline in this run.")

@@ -1,4 +1,4 @@
-"""Speed-up against the baseline over keys per query; above stands the density."""
+"""Figure of the speed-up over keys per query, with the density above."""
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,12 +14,12 @@ READING = (
 
 
 def applies(run: Run) -> bool:
-    """Whether the run varies keys per query."""
+    """Check whether the run varies keys per query."""
     return any(each.sweeps for each in run.results)
 
 
 def draw(run: Run) -> Figure:
-    """Speed-up against the baseline, and what the work alone would allow; a note where there is no baseline."""
+    """Draw speed-ups and their bound by work, or a note if no baseline passed."""
     if not any(sweep.against for each in run.results for sweep in each.sweeps):
         reason = "Nothing to draw: there is no baseline that passed."
         return panels.blank("Speed-up against keys per query", panels.context(run), reason)

@@ -1,4 +1,4 @@
-"""Time of one call against the sequence length, both axes logarithmic."""
+"""Figure of the time of one call over the sequence length, both axes logarithmic."""
 
 from matplotlib.figure import Figure
 
@@ -14,12 +14,12 @@ READING = (
 
 
 def applies(run: Run) -> bool:
-    """Whether the run has several lengths."""
+    """Check whether the run has several lengths."""
     return run.several_lengths
 
 
 def draw(run: Run) -> Figure:
-    """Time of one call."""
+    """Draw the time of one call."""
     drawn = panels.sheet(run, "Time of one call", panels.intervals(run, "Bands"))
     for setting, axes in drawn.panels:
         for name, part in attempted(setting.frame):

@@ -1,4 +1,4 @@
-"""Time of one call against keys per query; above stands the density."""
+"""Figure of the time of one call over keys per query, with the density above."""
 
 from matplotlib.figure import Figure
 
@@ -14,12 +14,12 @@ READING = (
 
 
 def applies(run: Run) -> bool:
-    """Whether the run varies keys per query."""
+    """Check whether the run varies keys per query."""
     return any(each.sweeps for each in run.results)
 
 
 def draw(run: Run) -> Figure:
-    """Time of one call; the baseline's as a line across."""
+    """Draw the time of one call, with that of the baseline as a horizontal line."""
     drawn, names = across.over_keys(run, "Time of one call against keys per query", "Bands: 95 % intervals.")
     for (setting, axes), own in zip(drawn.panels, names, strict=False):
         for name, part in across.by_keys(setting):

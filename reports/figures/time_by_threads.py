@@ -1,4 +1,4 @@
-"""Time of one call against the number of threads, for runs that vary it."""
+"""Figure of the time of one call over the number of threads."""
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,12 +14,12 @@ READING = "Lower is faster. Where a line leaves the thin one that starts with it
 
 
 def applies(run: Run) -> bool:
-    """Whether the run has settings that differ by threads alone."""
+    """Check whether the run has settings that differ only in their threads."""
     return bool(run.threads)
 
 
 def draw(run: Run) -> Figure:
-    """Time of one call at the length that series are compared at; grey lines are what threads could give."""
+    """Draw the time of one call at the comparison length; grey lines show perfect scaling."""
     shown = [Setting(each.title, row, 0, each.compared) for row, each in enumerate(run.threads)]
     lengths = sorted({int(each.frame["seq_len"].iloc[0]) for each in shown})
     note = f"N = {' or '.join(map(str, lengths))}. Bands: 95 % intervals. Thin: twice the threads, half the time."

@@ -1,1 +1,1 @@
-"""Pages in Markdown: the report of a run, and its profiles."""
+"""Markdown pages: the report of a run, and its profiles."""

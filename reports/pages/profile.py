@@ -1,4 +1,4 @@
-"""The pages of profiles: of `bench profile` alone, and the section in a run's report."""
+"""Pages on profiles: the files of `bench profile`, and the section in a run's report."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -17,7 +17,7 @@ from attnbench.suites import Status
 from attnbench.suites.profile import OUTSIDE, Profile
 
 COLUMNS = ("case", "title", "operator", "calls", "self_ns", "self_cuda_ns", "share", "allocated_bytes")
-"""The columns of `operators.csv`: per call, and the share of the time that counts (of kernels, on CUDA)."""
+"""The columns of `operators.csv`. Numbers are per call; `share` is of the call's time, on CUDA of the kernel time."""
 
 CAUTION = (
     "Recording slows calls: shares and bytes tell where a call's time and memory go, and no time here may stand "
@@ -26,12 +26,12 @@ CAUTION = (
 
 
 def alone(folder: Path) -> bool:
-    """Whether a folder is what `bench profile` leaves: profiles without a run."""
+    """Check whether a folder was written by `bench profile`: it has profiles and no run."""
     return (folder / PROFILE).is_file() and not (folder / RUN).exists()
 
 
 def write(folder: Path) -> Path:
-    """`operators.csv`, `operators.md` and `figures/memory_KEY` of every profile; returns the Markdown's path.
+    """Write `operators.csv`, `operators.md` and a figure `memory_KEY` per profile; return the path of the Markdown.
 
     Raises:
         RunError: `profile.jsonl` cannot be read.
@@ -43,14 +43,14 @@ def write(folder: Path) -> Path:
 
 
 def write_tables(found: Mapping[str, Profile], folder: Path, *, figure: bool = False) -> Path:
-    """`operators.csv` and `operators.md`: every operator of every profile."""
+    """Write every operator of every profile into `operators.csv` and `operators.md`; return the path of the latter."""
     put(folder / "operators.csv", operators(found).to_csv(index=False, lineterminator="\n"))
     parts = ["# Operators", CAUTION, *(_case(each, figure=figure) for each in found.values())]
     return put(folder / "operators.md", "\n\n".join(parts) + "\n")
 
 
 def operators(found: Mapping[str, Profile]) -> pd.DataFrame:
-    """A row per operator and case, the longest first within a case; see `COLUMNS`."""
+    """Return one row per operator and case, the longest first within a case; see `COLUMNS`."""
     rows = [
         (
             *(profile.case, profile.title, each.operator, each.calls, each.self_ns, each.self_cuda_ns),
@@ -63,7 +63,7 @@ def operators(found: Mapping[str, Profile]) -> pd.DataFrame:
 
 
 def _case(profile: Profile, *, figure: bool) -> str:
-    """One case: its operators as a table, and where its trace is."""
+    """Return the section of one case: its operators as a table, and a link to its trace."""
     title = f"## {escape.text(profile.title)}"
     if profile.status is not Status.PASSED:
         return f"{title}\n\n{profile.status}: {escape.text(profile.reason)}"
@@ -77,7 +77,7 @@ def _case(profile: Profile, *, figure: bool) -> str:
 
 
 def _cells(profile: Profile) -> tuple[list[str], list[list[str]]]:
-    """The table of one case: its header and its rows."""
+    """Return header and rows of the table of one case."""
     times = ["self CPU time", *(["self CUDA time"] if profile.on_cuda else []), "share"]
     rows = [
         [each.operator, f"{each.calls:g}", units.time(each.self_ns)]
@@ -89,7 +89,7 @@ def _cells(profile: Profile) -> tuple[list[str], list[list[str]]]:
 
 
 def terminal(profile: Profile, most: int = 12) -> str:
-    """The longest operators as text for the terminal."""
+    """Return the longest operators as text for the terminal."""
     header, rows = _cells(profile)
     told = [header, *rows[:most]]
     widths = [max(len(row[i]) for row in told) for i in range(len(header))]
@@ -103,7 +103,7 @@ def terminal(profile: Profile, most: int = 12) -> str:
 
 _TOLD = 3
 _LEAST = 0.01
-"""A share that is told."""
+"""The smallest share that the table shows."""
 
 _WORDS = (
     f"{CAUTION} Every operator of every case stands in [operators.md](operators.md) and `operators.csv`; the files "
@@ -112,7 +112,7 @@ _WORDS = (
 
 
 def section(run: Run) -> str:
-    """The section of the report."""
+    """Return the section of a run's report."""
     tables = [_table(each) for each in run.profiled if each.compared]
     failed = [each for each in run.profiles.values() if each.status is not Status.PASSED]
     missing = [f"- {escape.text(each.title)}: {each.status}, {escape.text(each.reason)}" for each in failed]
@@ -122,7 +122,7 @@ def section(run: Run) -> str:
 
 
 def _table(found: Profiled) -> str:
-    """The largest operators of each series of a setting at the length that series are compared at."""
+    """Return the largest operators of each series of a setting, at the comparison length."""
     header = ["", "largest", "second", "third", "outside operators", "operators in a call"]
     rows = [[escape.text(name), *_row(profile)] for name, profile in found.compared]
     title = f"### {escape.text(found.setting.title)}: operators at N = {found.compared_at}"
@@ -130,7 +130,7 @@ def _table(found: Profiled) -> str:
 
 
 def _row(profile: Profile) -> list[str]:
-    """The largest operators with their shares, what no operator accounts for, and how many are called."""
+    """Return the largest operators with their shares, the share outside operators, and the number of calls."""
     found = shares(profile)
     named = [each for each in found if each.operator.operator != OUTSIDE]
     outside = sum(each.share for each in found if each.operator.operator == OUTSIDE)

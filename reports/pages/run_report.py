@@ -1,4 +1,4 @@
-"""The report of a run, rebuilt from `run.json` and `samples.jsonl` only."""
+"""Report of a run, rebuilt from its data files only."""
 
 import json
 from collections.abc import Mapping
@@ -40,9 +40,9 @@ _HOW_TO_READ = """\
 
 
 def write(run: Run) -> Path:
-    """Write `table.csv`, `table.md`, `figures/` and `report.md` into the run's folder; returns the report's path.
+    """Write `table.csv`, `table.md`, `figures/` and `report.md` into the run's folder, and return the report's path.
 
-    Where the run was profiled, `operators.csv` and `operators.md` too.
+    If the run was profiled, write `operators.csv` and `operators.md` too.
 
     Raises:
         RunError: its profiles cannot be read.
@@ -58,7 +58,7 @@ def write(run: Run) -> Path:
 
 
 def report(run: Run, markdown: str) -> str:
-    """The report as Markdown around its tables."""
+    """Return the report as Markdown; `markdown` holds its tables."""
     meta = run.meta
     parts = [
         f"# {escape.text(meta['name'])}",
@@ -86,7 +86,7 @@ def report(run: Run, markdown: str) -> str:
 
 
 def _unfinished(run: Run) -> list[str]:
-    """A warning where the run was interrupted."""
+    """Return a warning if the run is not finished."""
     if run.meta.get("finished"):
         return []
     found = run.outcomes
@@ -94,7 +94,7 @@ def _unfinished(run: Run) -> list[str]:
 
 
 def _resumed(part: Mapping[str, Any]) -> str:
-    """When a run went on, and what had changed since it began."""
+    """Return when a run was resumed, and what had changed since its start."""
     told = [f"{name} was {escape.plain(was)}, then {escape.plain(now)}" for name, (was, now) in part["changed"].items()]
     many = part["processes"]
     words = f"Resumed {part['started']}: {many} {'process' if many == 1 else 'processes'} in all."
@@ -102,7 +102,7 @@ def _resumed(part: Mapping[str, Any]) -> str:
 
 
 def _environment(environment: dict[str, Any]) -> str:
-    """What was measured on, as a table."""
+    """Return the environment of the measurement as a table."""
     rows = []
     for name, value in environment.items():
         told = units.size(value) if name.endswith("_bytes") and isinstance(value, int) else value

@@ -1,4 +1,4 @@
-"""The self-test: its figures judged, drawn and written as a page."""
+"""The self-test: its figures are judged, drawn and written as a page."""
 
-# Some modules here import matplotlib, whose folder must be set before.
+# Import this first: it sets matplotlib's folder, and some modules here import matplotlib.
 from attnbench.reports import drawing as drawing

@@ -1,4 +1,4 @@
-"""Closed formulas for the numbers of allowed pairs, to check the counted ones."""
+"""Closed formulas for the number of allowed pairs, to check the counted one."""
 
 from collections.abc import Callable, Mapping
 from math import isqrt
@@ -9,7 +9,7 @@ from attnbench.variants import FLOPS_PER_PAIR
 
 
 def flops(case: Case) -> int | None:
-    """The case's FLOPs by the closed form of its pattern; nothing where there is none here."""
+    """Return the FLOPs of a case by the closed form of its pattern; None if there is no such form here."""
     pairs = _PAIRS.get(case.mechanism.name)
     counted = pairs(case.setting.shape.seq_len, case.mechanism.parameters) if pairs else None
     if counted is None:
@@ -28,6 +28,7 @@ def _full(n: int, given: Mapping[str, Any]) -> int:
 
 
 def _truncated(n: int, given: Mapping[str, Any]) -> int:
+    # Every query has the whole band, minus the keys that it would have before the first or after the last one.
     left, right = (n - 1 if given[side] is None else min(given[side], n - 1) for side in ("left", "right"))
     return n * (left + right + 1) - left * (left + 1) // 2 - right * (right + 1) // 2
 
@@ -35,6 +36,7 @@ def _truncated(n: int, given: Mapping[str, Any]) -> int:
 def _local_window(n: int, given: Mapping[str, Any]) -> int | None:
     if given["dilation"] != 1 or given["causal"]:
         return None
+    # Sliding edges shift the window inside the sequence, so every query has all of its keys.
     if given["edges"] == "slide":
         return n * int(given["window"])
     reach = given["window"] // 2

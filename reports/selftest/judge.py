@@ -1,4 +1,4 @@
-"""Judges a self-test: each figure against its target."""
+"""Judgement of a self-test: each figure is compared with its target."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,19 +23,19 @@ _CALLED = (Verdict.REGRESSED, Verdict.IMPROVED)
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of a self-test."""
+    """Figure of a self-test, with its target."""
 
     name: str
     found: str
     target: str
     holds: bool | None
-    """None where there is nothing to judge yet."""
+    """None if there is nothing to judge."""
     otherwise: str
-    """What to change where it does not hold."""
+    """What to change if the target is missed."""
 
 
 class Called(NamedTuple):
-    """How many decisions on cases with an injected slow-down, a ratio minus 1, were `regressed`."""
+    """Number of decisions on cases with an injected slow-down, a ratio minus 1, and of those that were `regressed`."""
 
     slowdown: float
     regressed: int
@@ -44,19 +44,19 @@ class Called(NamedTuple):
 
 @dataclass(frozen=True)
 class Selftest:
-    """A self-test, read and judged."""
+    """Self-test that was read from its folder and judged."""
 
     environment: Mapping[str, Any]
     cases: Mapping[str, Case]
     called: Sequence[Called]
-    """By injected slow-down, ascending."""
+    """One entry for each injected slow-down, ascending."""
     spreads: Mapping[str, float]
-    """Of each case, the standard deviation of a pair's log ratio over all A/A screening pairs."""
+    """The standard deviation of a pair's log ratio over all A/A screening pairs, by case."""
     figures: Sequence[Figure]
 
     @property
     def noise(self) -> list[tuple[str, float]]:
-        """The spread of a pair of each case, in percent, ascending, with the case's title."""
+        """The title and the spread of a pair, in percent, of each case; spreads ascend."""
         ordered = sorted(self.spreads.items(), key=lambda each: each[1])
         return [(self.cases[key].title, 100 * math.expm1(value)) for key, value in ordered]
 
@@ -67,12 +67,12 @@ class Selftest:
 
     @property
     def trusted(self) -> bool:
-        """Whether no figure failed."""
+        """Check that no figure failed."""
         return not any(figure.holds is False for figure in self.figures)
 
 
 def load(folder: Path) -> Selftest:
-    """The self-test in `folder`.
+    """Read and judge the self-test in `folder`.
 
     Raises:
         RunError: its rows are missing or cannot be read.
@@ -100,10 +100,10 @@ def load(folder: Path) -> Selftest:
 
 
 def _refuse_others(cases: Mapping[str, Case], decided: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse cases that are none here, and decisions on others than the cases.
+    """Check that all cases are known here, and that all decisions are on these cases.
 
     Raises:
-        ValueError: there are some.
+        ValueError: a case is unknown, or a decision is on another case.
     """
     for case in cases.values():
         try:
@@ -123,9 +123,10 @@ def _decide(row: Mapping[str, Any], rule: Rule) -> dict[str, Decision]:
 
 
 def _same_code(runs: Sequence[Mapping[str, Decision]]) -> list[Figure]:
-    """False alarms by run, and how often the interval of the ratio covers 1."""
+    """Judge false alarms by run, and the share of intervals of the ratio that cover 1."""
     if not runs:
         return []
+    # The unit is the run: errors of cases within one are not independent.
     alarms = sum(any(each.verdict in _CALLED for each in run.values()) for run in runs)
     upper = clopper_pearson_upper(alarms, len(runs))
     judged = sum(len(run) for run in runs)
@@ -140,7 +141,7 @@ def _same_code(runs: Sequence[Mapping[str, Decision]]) -> list[Figure]:
 
 
 def _coverage(covers: Sequence[Sequence[bool]]) -> tuple[str, bool | None]:
-    """The share of intervals, by run and case, that cover the truth, and whether that is enough."""
+    """Return the share of intervals, by run and case, that cover the truth, and whether that is enough."""
     if not covers[0]:
         return "no case has three pairs in every run", None
     rate = clustered_interval(np.array(covers))
@@ -154,7 +155,7 @@ def _called(slowdown: float, runs: Sequence[Mapping[str, Decision]]) -> Called:
 
 
 def _power(called: Called) -> Figure:
-    """The share of slower cases that were called `regressed`."""
+    """Judge the share of slower cases that were called `regressed`."""
     slowdown, found, of = called
     target = {0.05: 0.95, 0.10: 0.99}.get(slowdown)
     return Figure(
@@ -167,7 +168,7 @@ def _power(called: Called) -> Figure:
 
 
 def _agreement(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
-    """Our clock against torch's timer, interleaved in one process."""
+    """Compare our clock with torch's timer, interleaved in one process."""
     told = [row for row in rows if row["kind"] == "agreement"]
     ratios = [_median_log_ratio(pairs) for row in told for pairs in row["pairs_ns"].values()]
     if not ratios:
@@ -180,7 +181,7 @@ def _agreement(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
 
 
 def _costs(rows: Sequence[Mapping[str, Any]], same: Sequence[Mapping[str, Any]]) -> list[Figure]:
-    """What measuring itself takes."""
+    """Judge the cost of measuring: the loop around a call, and the CPU time of the parent."""
     figures = []
     for row in (row for row in rows if row["kind"] == "overhead"):
         share = row["empty_ns"] * row["calls"] / row["value_ns"]
@@ -196,7 +197,7 @@ def _costs(rows: Sequence[Mapping[str, Any]], same: Sequence[Mapping[str, Any]])
 
 
 def _memory(rows: Sequence[Mapping[str, Any]], cases: Mapping[str, Case]) -> list[Figure]:
-    """Peak bytes and work: the same in every process, and what closed forms say."""
+    """Check that peak bytes and work are equal in every process and agree with their formulas."""
     told = [row["peak_flops_pairs"] for row in rows if row["kind"] == "memory"]
     probes = {row["key"]: row["probe"] for row in rows if row["kind"] == "case"}
     probes = {key: probe for key, probe in probes.items() if probe["status"] == Status.PASSED}
@@ -224,7 +225,7 @@ def _memory(rows: Sequence[Mapping[str, Any]], cases: Mapping[str, Case]) -> lis
 
 
 def _all(name: str, holds: Sequence[bool], otherwise: str, words: str = "") -> list[Figure]:
-    """A figure that must hold for all cases; none where there is no case."""
+    """Return a figure that must hold for all cases; none if there are no cases."""
     found = f"{sum(holds)} of {len(holds)}{words}"
     return [Figure(name, found, "all", all(holds), otherwise)] if holds else []
 

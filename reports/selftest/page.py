@@ -1,4 +1,4 @@
-"""A self-test as files: `selftest.json`, `selftest.md` and its figures; and as lines for the terminal."""
+"""Functions that write a self-test: `selftest.json`, `selftest.md`, figures, and lines for the terminal."""
 
 import json
 from dataclasses import asdict
@@ -15,7 +15,7 @@ from attnbench.reports.text import escape
 
 
 def write(found: Selftest, folder: Path) -> Path:
-    """Write `selftest.json`, `selftest.md` and `figures/`; returns the page's path."""
+    """Write `selftest.json`, `selftest.md` and `figures/`, and return the page's path."""
     told = {
         "trusted": found.trusted,
         "figures": [asdict(figure) for figure in found.figures],
@@ -28,7 +28,7 @@ def write(found: Selftest, folder: Path) -> Path:
 
 
 def lines(found: Selftest) -> list[str]:
-    """The figures, one line each, and what to change where one failed."""
+    """Return one line per figure and, if it failed, a line that says what to change."""
     told = []
     for figure in found.figures:
         mark = {True: "ok", False: "FAILED", None: "-"}[figure.holds]
@@ -68,7 +68,7 @@ def _page(found: Selftest) -> str:
 
 
 def _noise(found: Selftest) -> Figure:
-    """One dot a case, the noisiest on top."""
+    """Draw one dot per case, the noisiest on top."""
     titles, values = [title for title, _ in found.noise], [percent for _, percent in found.noise]
     figure = Figure(figsize=(6.4, 1.0 + 0.16 * max(len(values), 1)))
     axes = figure.add_subplot()
@@ -82,7 +82,7 @@ def _noise(found: Selftest) -> Figure:
 
 
 def _power(found: Selftest) -> Figure:
-    """The share of cases called, against what was injected; at 0 the share called wrongly."""
+    """Draw the share of cases called `regressed` over the injected slow-down; at 0 these calls are false."""
     figure = Figure(figsize=(4.2, 2.8))
     axes = figure.add_subplot()
     axes.set_title("Slow-downs found", loc="left")

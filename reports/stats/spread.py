@@ -1,7 +1,7 @@
-"""Components of a case's spread on the log scale: between values, between processes, and drift.
+"""Spread of a case on the log scale: between values, between processes, and drift.
 
-C counts cases, P processes. The standard deviations are those of a one-way random-effects analysis of variance, a
-process being a group: `log t = mean + b_process + w_value`.
+The standard deviations come from a one-way random-effects analysis of variance with processes as groups:
+`log t = mean + b_process + w_value`. C counts cases, P processes.
 """
 
 from collections.abc import Sequence
@@ -14,32 +14,32 @@ from scipy.special import stdtr, stdtrit
 from attnbench.reports.stats.statistics import FEWEST_PROCESSES, LEVEL, FloatArray, IntArray
 
 PRECISION = 0.01
-"""Half an interval's width that `needed_processes` aims at."""
+"""Half of the interval's width that `needed_processes` aims at, as a ratio minus 1."""
 _MOST_PROCESSES = 2**30
 
 
 class Components(NamedTuple):
-    """Standard deviations on the log scale `[C]`, NaN where the values do not tell."""
+    """Standard deviations on the log scale `[C]`; NaN if there are too few values."""
 
     within: FloatArray
-    """Between the values of one process; needs a process with two values."""
+    """Between values of a process. It needs a process with two values."""
     between: FloatArray
-    """Between processes; 0 where the estimate of its square is negative."""
+    """Between processes; 0 if the estimate of its square is negative."""
 
 
 class Drift(NamedTuple):
-    """Log change over the run `[C]`, and the p value of its t test; NaN below 3 processes."""
+    """Log change over the run `[C]`, and the p value of its t test; NaN with fewer than 3 processes."""
 
     change: FloatArray
     p_value: FloatArray
 
 
 def components(values: Sequence[Sequence[float]], case: IntArray, cases: int) -> Components:
-    """The components of variance of each of C cases.
+    """Estimate the components of variance of C cases, by the method of moments for groups of unequal size.
 
     Args:
-        values: the positive times of every sample; none may be empty.
-        case: which case each sample belongs to, `[samples]`; a sample is one process.
+        values: positive times of each sample; none may be empty.
+        case: the case of each sample, `[samples]`; a sample is one process.
         cases: C.
     """
     count = np.array([len(each) for each in values], np.float64)
@@ -55,15 +55,16 @@ def components(values: Sequence[Sequence[float]], case: IntArray, cases: int) ->
     grand = _over(total(count * mean), number)
     across = total(count * (mean - grand[case]) ** 2)
     within = _over(total(inside), number - processes)
+    # The effective number of values per process: their mean if all have equally many, less if they do not.
     size = _over(number - _over(total(count**2), number), processes - 1)
     between = _over(np.maximum(_over(across, processes - 1) - within, 0.0), size)
     return Components(np.sqrt(within), np.sqrt(between))
 
 
 def drift(y: FloatArray) -> Drift:
-    """The change from the first to the last process, by the least-squares line through process medians `[C, P]`.
+    """Fit a line through process times `y [C, P]` and return its change from the first to the last process.
 
-    The t test has P - 2 degrees of freedom. Processes are evenly spaced; a NaN is one that is not there.
+    Processes are taken as evenly spaced; NaN marks a missing one. The t test has P - 2 degrees of freedom.
     """
     there = np.isfinite(y)
     count = there.sum(axis=1)
@@ -78,15 +79,17 @@ def drift(y: FloatArray) -> Drift:
     left = ((value - slope[:, None] * place) ** 2).sum(axis=1)
     error = np.sqrt(_over(_over(left, some[:, 0] - 2), squares))
     span = np.ptp(place, axis=1) if y.shape[1] else np.zeros(len(y))
+    # Points exactly on a line have no error: t is then infinite, or 0 if the line is flat.
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(slope == 0, 0.0, np.abs(slope) / error)
     return Drift(slope * span, 2 * stdtr(np.where(enough, count - 2, 1), -t))
 
 
 def needed_processes(y: FloatArray) -> FloatArray:
-    """The fewest processes whose t interval would be at most +-1 %, at the spread of the medians `[C, P]`.
+    """Return the fewest processes whose t interval would be at most +-1 %, given the spread of `y [C, P]`.
 
-    `t(P - 1) s / sqrt(P) <= log(1.01)`, at least 3. NaN below 3 processes: their spread says too little.
+    This is the smallest P >= 3 with `t(P - 1) s / sqrt(P) <= log(1.01)`. It is NaN with fewer than 3 processes, whose
+    spread says too little.
     """
     there = np.isfinite(y)
     count = there.sum(axis=1)
@@ -94,6 +97,7 @@ def needed_processes(y: FloatArray) -> FloatArray:
     mean = np.where(there, y, 0.0).sum(axis=1) / np.where(enough, count, np.nan)
     squares = np.where(there, y - mean[:, None], 0.0) ** 2
     sd = np.sqrt(squares.sum(axis=1) / np.where(enough, count - 1, np.nan))
+    # Bisection, because t depends on P too. The half width falls with P, so the smallest P is found.
     low, high = np.full(len(y), FEWEST_PROCESSES), np.full(len(y), _MOST_PROCESSES)
     while (low < high).any():
         middle = (low + high) // 2
@@ -103,5 +107,5 @@ def needed_processes(y: FloatArray) -> FloatArray:
 
 
 def _over(above: FloatArray, below: FloatArray) -> FloatArray:
-    """Elementwise ratio, NaN where nothing is left to divide by."""
+    """Return the elementwise ratio; NaN if the divisor is not positive."""
     return np.asarray(np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0))

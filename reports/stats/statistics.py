@@ -1,7 +1,9 @@
-"""Statistics whose unit is the process: pure functions on arrays, on the log scale.
+"""Statistics over processes, as pure functions on arrays of log times.
 
-One process gives one number for a case, a quantile of its log times. What processes differ by is what a run of the
-same code differs by, so every interval is taken over processes. P counts processes, K lengths.
+On the log scale a ratio of times is a difference, and errors are relative.
+
+A process gives one number for a case: a quantile of its log times. Intervals are taken over processes, because values
+within a process share its memory layout, threads and caches and so are not independent. P counts processes, K lengths.
 """
 
 from collections.abc import Sequence
@@ -22,25 +24,29 @@ IntArray = npt.NDArray[np.int64]
 LEVEL = 0.95
 """The confidence of every interval."""
 FEWEST_PROCESSES = 3
-"""Below this many processes there is no interval."""
+"""The fewest processes that give an interval."""
 FEWEST_LENGTHS = 3
-"""Below this many lengths there is no growth exponent."""
+"""The fewest lengths that give a growth exponent."""
 OCTAVES = 3
 """The growth exponent is fitted over this many of the longest octaves."""
 
 
 class Interval(NamedTuple):
-    """Means over processes with Student t intervals; NaN where there is none."""
+    """Means over processes with their Student t intervals; NaN if there are too few processes."""
 
     mean: FloatArray
     low: FloatArray
     high: FloatArray
     processes: IntArray
-    """Processes behind each mean."""
+    """The number of processes of each mean."""
 
 
 def log_quantiles(values: Sequence[Sequence[float]], quantile: float) -> FloatArray:
-    """A quantile of the logarithms of each sequence of positive numbers, interpolated linearly; none may be empty."""
+    """Return a quantile of the logarithms of each sequence of positive numbers, interpolated linearly.
+
+    No sequence may be empty.
+    """
+    # One sort of all values, by sequence and then by size. Runs have up to 100,000 sequences: a loop would be slow.
     lengths = np.array([len(each) for each in values], np.int64)
     flat = np.fromiter(chain.from_iterable(values), np.float64, int(lengths.sum()))
     ordered = np.log(flat[np.lexsort((flat, np.repeat(np.arange(len(lengths)), lengths)))])
@@ -52,9 +58,10 @@ def log_quantiles(values: Sequence[Sequence[float]], quantile: float) -> FloatAr
 
 
 def interval(y: FloatArray) -> Interval:
-    """Mean and interval over the last axis `[..., P]`; a NaN is a process that is not there."""
+    """Return mean and t interval over the last axis of `y [..., P]`; NaN marks a missing process."""
     there = np.isfinite(y)
     count = there.sum(axis=-1)
+    # Not `nanmean`, which warns if all processes are missing.
     some = np.where(count > 0, count, 1)
     mean = np.where(count > 0, np.where(there, y, 0.0).sum(axis=-1) / some, np.nan)
     squares = np.where(there, y - mean[..., None], 0.0) ** 2
@@ -66,24 +73,28 @@ def interval(y: FloatArray) -> Interval:
 
 
 def longest_octaves(n: IntArray) -> npt.NDArray[np.bool_]:
-    """Which of the lengths `[K]` a growth exponent is fitted over; none where they are too few."""
+    """Return which of the lengths `n [K]` a growth exponent is fitted over; none if there are too few.
+
+    Short lengths are left out, because fixed costs of a call flatten their slope.
+    """
     chosen = n * 2**OCTAVES >= n.max(initial=0)
     return np.asarray(chosen & (np.unique(n[chosen]).size >= FEWEST_LENGTHS))
 
 
 def slopes(log_n: FloatArray, y: FloatArray) -> FloatArray:
-    """Least-squares slope of each column of `y [K, P]` against `log_n [K]`; NaN where a value is missing."""
+    """Return the least-squares slope of each column of `y [K, P]` against `log_n [K]`; NaN if a value is missing."""
     centred = log_n - log_n.mean()
     return np.asarray((centred[:, None] * y).sum(axis=0) / (centred**2).sum())
 
 
 def crossings(log_n: FloatArray, difference: FloatArray) -> FloatArray:
-    """The log N from which each column of `difference [K, P]` stays negative, lengths ascending.
+    """Return the log N from which each column of `difference [K, P]` stays negative, lengths ascending.
 
-    A difference is log time minus the baseline's, so negative is faster; between lengths it is interpolated
-    linearly in log N. -inf: negative everywhere. inf: not negative at the longest length. NaN: a value is missing.
+    A difference is log time minus the baseline's, so negative is faster. Between lengths it is interpolated linearly in
+    log N. The result is -inf if all are negative, inf if the longest length is not, and NaN if a value is missing.
     """
     slower = difference >= 0
+    # The crossing is after the last length that is not faster: before it, noise may change the sign several times.
     last = len(log_n) - 1 - np.argmax(slower[::-1], axis=0)
     before, after = last, np.minimum(last + 1, len(log_n) - 1)
     columns = np.arange(difference.shape[1])

@@ -1,4 +1,4 @@
-"""Tables of a run: CSV for programs, Markdown for readers, and one for the terminal."""
+"""Tables of a run: as CSV for programs, as Markdown for readers, and for the terminal."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -34,12 +34,12 @@ _BEFORE = ("", "preparation", "held", "compilation", "first call")
 
 
 def csv(frame: pd.DataFrame) -> str:
-    """Every column of a frame; empty where there is no number."""
+    """Return every column of a frame as CSV; a missing number is an empty field."""
     return frame.to_csv(index=False, lineterminator="\n")
 
 
 def markdown(run: Run) -> str:
-    """All tables: time and memory, growth, keys per query, work, first values, directions, threads, flags, failures."""
+    """Return all tables: lengths, growth, keys per query, work, first calls, directions, threads, flags, failures."""
     found = run.results
     passed = [each for each in found if each.passed]
     parts = [lengths(each) for each in found] or [NOTHING]
@@ -53,7 +53,7 @@ def markdown(run: Run) -> str:
 
 
 def lengths(results: Results) -> str:
-    """Series by length, as in Long Range Arena: calls per second, then peak memory."""
+    """Return series by length, in the form of Long Range Arena: calls per second, then peak memory."""
     frame = results.setting.frame
     columns = sorted(int(n) for n in frame["seq_len"].unique())
     header = ["", *(f"N = {n}" for n in columns)]
@@ -72,7 +72,7 @@ def lengths(results: Results) -> str:
 
 
 def growth(results: Results) -> str:
-    """Growth exponents with their intervals, and the length from which each series is faster."""
+    """Return growth exponents with their intervals, and the length from which each series is faster."""
     shown = {name for name, _ in attempted(results.setting.frame)}
     header = ["", "time grows as", "memory grows as", "fitted over N"]
     header += [f"faster than {escape.text(results.baseline) or 'the baseline'}"]
@@ -82,7 +82,7 @@ def growth(results: Results) -> str:
 
 
 def swept_keys(results: Results) -> str:
-    """What each sweep over keys per query found."""
+    """Return the results of each sweep over keys per query."""
     found = results.sweeps
     against = next((each.against for each in found if each.against), "")
     header = ["", "keys per query", "a call takes about", "time grows as", "twice the time of the fewest"]
@@ -93,7 +93,7 @@ def swept_keys(results: Results) -> str:
 
 
 def _compared(results: Results, words: str, header: list[str], written: Callable[[pd.Series], list[str]]) -> str:
-    """A row for each series at the length that series are compared at."""
+    """Return a table with one row per series, at the comparison length."""
     n = results.compared_at
     found = [(name, cells.by_length(part).get(n)) for name, part in attempted(results.setting.frame)]
     rows = [[escape.text(name), *written(row)] for name, row in found if row is not None]
@@ -109,7 +109,7 @@ def _titles(found: tuple[Gradient, ...]) -> list[str]:
 
 
 def gradients(found: list[Gradient]) -> str:
-    """Time and peak memory of the other directions of a setting over those of `forward`."""
+    """Return time and peak memory of other directions over those of `forward`, for one setting."""
     directions = list(dict.fromkeys(each.direction for each in found))
     told = {(each.name, each.direction): each for each in found}
     header = ["", *directions, *(f"peak memory of {each}" for each in directions)]
@@ -123,7 +123,7 @@ def gradients(found: list[Gradient]) -> str:
 
 
 def threads(found: Threads) -> str:
-    """Time with the fewest threads over time with the most, series by length."""
+    """Return time with the fewest threads over time with the most, series by length."""
     lengths = list(dict.fromkeys(each.seq_len for each in found.gains))
     told = {(each.name, each.seq_len): cells.ratio(each.time) for each in found.gains}
     names = dict.fromkeys(each.name for each in found.gains)
@@ -133,7 +133,7 @@ def threads(found: Threads) -> str:
 
 
 def flagged(found: Outcomes) -> str:
-    """Every flag that some case carries: what it says, what to do, and which cases."""
+    """Return every flag that a case has: its meaning, what to do, and which cases have it."""
     title = "### Flags\n\n"
     if not found.flags:
         return f"{title}No case is flagged."
@@ -145,7 +145,7 @@ def flagged(found: Outcomes) -> str:
 
 
 def failures(found: Outcomes) -> str:
-    """Every case that did not pass, those with the same reason together."""
+    """Return every case that did not pass, grouped by reason."""
     title = "### What did not pass\n\n"
     if not found.failures:
         return title + ("Every case passed." if found.cases else "The run has no cases.")
@@ -157,10 +157,10 @@ def failures(found: Outcomes) -> str:
 
 
 def terminal(run: Run) -> "Table":
-    """A table for the terminal: each series by length, its time, half its interval and its speed-up.
+    """Return a table for the terminal: series by length, each with time, half of its interval and speed-up.
 
-    Green is faster than the baseline, red slower, dim neither for sure; what did not pass is yellow; `!` marks a case
-    that is flagged.
+    Green is faster than the baseline, red is slower and dim is not sure. Cases that did not pass are yellow, and `!`
+    marks flagged cases.
     """
     from rich import box
     from rich.table import Table
@@ -185,7 +185,7 @@ def terminal(run: Run) -> "Table":
 
 
 def _coloured(row: pd.Series | None) -> "Text":
-    """A cell of the terminal's table: `1.23 ms ±2%` over `3.1x`, with a trailing `!` where it is flagged."""
+    """Return a cell of the terminal's table: `1.23 ms ±2%` above `3.1x`, with `!` if the case is flagged."""
     from rich.text import Text
 
     if row is None:

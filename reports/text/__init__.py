@@ -1,1 +1,1 @@
-"""Text for people: units, escapes, cells, and the answer in sentences."""
+"""Text of reports: units, escapes, cells, and the answer in sentences."""

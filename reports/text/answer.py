@@ -1,4 +1,4 @@
-"""The answer to a suite's question in sentences that the tables confirm."""
+"""Answer to a suite's question, in sentences that the tables confirm."""
 
 import math
 import re
@@ -15,19 +15,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MOST_IN_DETAIL = 4
-"""With more settings than this, or where they differ by threads, each is told in short."""
+"""With more settings than this, or if threads vary, each setting gets a short text."""
 _MOST_SERIES = 8
-"""Of more series than this, the least and the most are told."""
+"""With more series than this, only the smallest and the largest ratio are given."""
 
 
 def answer(run: Run) -> list[str]:
-    """Sentences about what the run varies, then what passed and what did not.
+    """Return sentences about what the run varies, then about what passed and what did not.
 
-    Over threads: what more of them buy. Over keys per query: up to how many a pattern beats the baseline, and what one
-    more costs. Over lengths: who beats the baseline from when on, who is fastest, how time and memory grow and what was
-    realised of the work saved. Over directions: what gradients cost.
+    - Threads: the gain from more of them.
+    - Keys per query: the number up to which a pattern beats the baseline, and the cost of one more key.
+    - Lengths: the length from which a series beats the baseline, the fastest series, growth of time and memory, and the
+      realised share of the saved work.
+    - Directions: the cost of gradients.
 
-    Brackets hold 95 % intervals. Where there are too few processes for one, nothing is said to differ.
+    Brackets hold 95 % intervals. With too few processes for an interval, no difference is claimed.
     """
     measured = [each for each in run.results if each.passed]
     found = [sentence for each in run.threads for sentence in _threads(each)]
@@ -39,14 +41,14 @@ def answer(run: Run) -> list[str]:
 
 
 def _threads(found: Threads) -> list[str]:
-    """At the shortest and at the longest length: how much faster each series is with more threads."""
+    """Return how much faster each series is with more threads, at the shortest and the longest length."""
     by_length = {n: list(each) for n, each in groupby(found.gains, key=lambda each: each.seq_len)}
     ends_of = dict.fromkeys((min(by_length), max(by_length))) if by_length else ()
     return [_gains(found, n, by_length[n]) for n in ends_of]
 
 
 def _gains(found: Threads, n: int, gains: list[Gain]) -> str:
-    """One setting and length, the largest gain first."""
+    """Return the sentence on the gains of one setting and length, the largest first."""
     ordered = sorted(gains, key=lambda each: -float(each.time.mean))
     told = [f"{cells.ratio(each.time)} for {each.name}" for each in ordered]
     threads = f"{found.fewest} to {found.most} threads"
@@ -54,7 +56,7 @@ def _gains(found: Threads, n: int, gains: list[Gain]) -> str:
 
 
 def _of(results: Results, *, detailed: bool) -> list[str]:
-    """The sentences of one setting: over keys per query, over lengths, or both."""
+    """Return the sentences of one setting: over keys per query, over lengths, or both."""
     told = by_keys.sentences(results.sweeps, results.density)
     if not told or results.several_lengths:
         told += by_length.sentences(results, detailed=detailed)
@@ -62,7 +64,7 @@ def _of(results: Results, *, detailed: bool) -> list[str]:
 
 
 def _gradients(found: list[Gradient]) -> str:
-    """One setting and direction against `forward`: its time, the dearest series first, and its peak memory."""
+    """Return a sentence that compares a direction with `forward`: time, the slowest series first, memory and work."""
     first = found[0]
     found = sorted(found, key=lambda each: -float(each.time.mean))
     told = [f"{cells.ratio(each.time)} for {each.name}" for each in found]
@@ -76,13 +78,13 @@ def _gradients(found: list[Gradient]) -> str:
 
 
 def _ends(ratios: list[float]) -> str:
-    """The smallest and the largest ratio; nothing where none is known."""
+    """Write the smallest and the largest ratio; empty if none is known."""
     known = sorted(filter(math.isfinite, ratios))
     return ends([units.number(each, 2) for each in (known[0], known[-1])]) if known else ""
 
 
 def _shortened(frame: "pd.DataFrame", sentences: list[str]) -> list[str]:
-    """The sentences without the implementation of each label that has but one."""
+    """Return the sentences without implementations of labels that have only one."""
     pairs = frame[list(SERIES)].drop_duplicates()
     alone = pairs[~pairs["label"].duplicated(keep=False)]
     for name, label in zip(names(alone), alone["label"], strict=True):

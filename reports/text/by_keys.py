@@ -1,4 +1,4 @@
-"""Sentences on keys per query: up to how many a pattern beats the baseline, cost per key, realised share."""
+"""Sentences on keys per query: where a pattern beats the baseline, cost per key, realised share."""
 
 import math
 from collections import Counter
@@ -11,7 +11,7 @@ from attnbench.reports.text.phrases import Where, ends, listed, where
 
 
 def sentences(found: Sequence[Sweep], density: float | None) -> list[str]:
-    """Of the sweeps of a setting, whose lowest common density is this; none where it has none."""
+    """Return sentences on the sweeps of a setting; `density` is the lowest that all of them reach."""
     if not found:
         return []
     alone = [label for label, many in Counter(each.label for each in found).items() if many == 1]
@@ -21,7 +21,7 @@ def sentences(found: Sequence[Sweep], density: float | None) -> list[str]:
 
 
 def _limits(named: dict[str, Sweep]) -> str:
-    """Up to how many keys per query each sweep is faster than the baseline."""
+    """Return the keys per query up to which each sweep is faster than the baseline."""
     limits = {name: sweep.limit for name, sweep in named.items()}
     compared = [name for name in named if limits[name].kind and limits[name].processes >= FEWEST_PROCESSES]
     told = where([Where(name, limits[name].kind, cells.limit(limits[name], named[name].seq_len)) for name in compared])
@@ -29,7 +29,7 @@ def _limits(named: dict[str, Sweep]) -> str:
 
 
 def _cost(named: dict[str, Sweep]) -> str:
-    """What one more key costs, where time is nearly a straight line."""
+    """Return the cost of one more key, for sweeps whose time is nearly a straight line."""
     straight = {name: sweep for name, sweep in named.items() if sweep.line.straight}
     level = [name for name, sweep in straight.items() if not sweep.rises]
     told = [f"{cells.line(sweep.line)} a key with {name}" for name, sweep in straight.items() if name not in level]
@@ -38,14 +38,14 @@ def _cost(named: dict[str, Sweep]) -> str:
 
 
 def _growth(named: dict[str, Sweep]) -> str:
-    """How time grows with keys per query."""
+    """Return how time grows with keys per query."""
     found = {name: sweep.exponent for name, sweep in named.items()}
     told = [f"{cells.power(each)} for {name}" for name, each in found.items() if math.isfinite(each.mean)]
     return f"time grows with k keys per query as {listed(told)}" if told else ""
 
 
 def _doubling(named: dict[str, Sweep]) -> str:
-    """From how many keys per query on each sweep takes twice the time of its fewest."""
+    """Return the keys per query from which each sweep takes twice the time of its fewest keys."""
     found = {name: sweep.doubling for name, sweep in named.items()}
     told = [
         f"{name} {cells.doubling(each)} (fewest: {cells.keys(named[name].keys[0])})"
@@ -58,7 +58,7 @@ def _doubling(named: dict[str, Sweep]) -> str:
 
 
 def _realised(named: dict[str, Sweep], density: float | None) -> str:
-    """What part of the speed-up by work each sweep realises where all are equally sparse, the most first."""
+    """Return the share of its bound that each sweep realises at a common density, the largest first."""
     found = {name: sweep.realised for name, sweep in named.items() if sweep.against and sweep.realised}
     known = {name: each for name, each in found.items() if math.isfinite(each.mean)}
     if density is None or len(found) < 2 or not known:
@@ -69,7 +69,7 @@ def _realised(named: dict[str, Sweep], density: float | None) -> str:
 
 
 def _memory(named: dict[str, Sweep]) -> str:
-    """Peak memory from the fewest to the most keys, against the baseline's."""
+    """Return peak memory from the fewest to the most keys, over the baseline's."""
     told = [
         f"{ends([units.number(share, 2) for share in sweep.peak_shares])} times for {name}"
         for name, sweep in named.items()

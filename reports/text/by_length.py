@@ -14,7 +14,7 @@ _SPEEDUP = ("speedup", "speedup_low", "speedup_high")
 
 
 def sentences(results: Results, *, detailed: bool) -> list[str]:
-    """Who beats the baseline and who is fastest; in detail also how time and memory grow and what was realised."""
+    """Return which series beat the baseline and which is fastest; in detail also growth, memory and realised work."""
     told = [_crossings(results) if results.several_lengths else _faster(results), _fastest(results)]
     if detailed:
         told += [_growth(results), _memory(results), _realised(results)]
@@ -22,7 +22,7 @@ def sentences(results: Results, *, detailed: bool) -> list[str]:
 
 
 def _fastest(results: Results) -> str:
-    """The fastest at the longest length, since which length it is, and who cannot be told from it."""
+    """Return the fastest series at the longest length, the length from which it is, and its close rivals."""
     found = results.fastest
     if found is None:
         return ""
@@ -40,7 +40,7 @@ def _fastest(results: Results) -> str:
 
 
 def _crossings(results: Results) -> str:
-    """From which length on each series is faster than its baseline."""
+    """Return the length from which each series is faster than its baseline."""
     rows = [(name, row) for name, row in results.growth if row["crossover"] and row["processes"] >= FEWEST_PROCESSES]
     if not rows:
         return ""
@@ -51,7 +51,7 @@ def _crossings(results: Results) -> str:
 
 
 def _faster(results: Results) -> str:
-    """Who is faster than the baseline at the one length, who is slower, and who cannot be told from it."""
+    """Return which series are faster or slower than the baseline at the only length, or not distinguishable."""
     words = ("faster", "slower", "not distinguishable")
     found = zip(words, results.standing, strict=True)
     told = [f"{word}: {summed(_with_times(part))}" for word, part in found if len(part)]
@@ -60,13 +60,13 @@ def _faster(results: Results) -> str:
 
 
 def _with_times(frame: pd.DataFrame) -> list[str]:
-    """Each series with its speed-up, the largest first: `local_window/blockwise (16x)`."""
+    """Return each series with its speed-up, the largest first: `local_window/blockwise (16x)`."""
     frame = frame.sort_values("speedup", ascending=False, kind="stable")
     return [f"{name} ({cells.times(row)})" for name, (_, row) in zip(names(frame), frame.iterrows(), strict=True)]
 
 
 def _growth(results: Results) -> str:
-    """How time grows: the baseline's exponent, and the smallest and largest of the others."""
+    """Return how time grows: the baseline's exponent, and the smallest and largest of the others."""
     rows = [(name, row) for name, row in results.growth if not math.isnan(row["time_exponent"])]
     rows.sort(key=lambda each: float(each[1]["time_exponent"]))
     told = [f"{cells.time_exponent(row)} for {name}" for name, row in rows if name == row["baseline"]]
@@ -77,7 +77,7 @@ def _growth(results: Results) -> str:
 
 
 def _memory(results: Results) -> str:
-    """Which series save memory against the baseline, and how memory grows."""
+    """Return which series need less memory than the baseline, and how memory grows."""
     grown = [row["memory_exponent"] for _, row in results.growth if row["memory_exponent"] >= 0]
     grows = f"memory grows as {ends([f'N^{value:.2f}' for value in (min(grown), max(grown))])}" if grown else ""
     found = results.peaks
@@ -91,7 +91,7 @@ def _memory(results: Results) -> str:
 
 
 def _realised(results: Results) -> str:
-    """What part of the speed-up that the saved work allows was realised, least and most."""
+    """Return the realised share of the speed-up that the saved work allows, the least and the most."""
     at = results.realised
     if not len(at):
         return ""

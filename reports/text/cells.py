@@ -20,33 +20,34 @@ SHORT = {
     "unsupported": "n/a",
     "skipped": "skipped",
 }
-"""How a status other than `passed` is written in a cell."""
+"""The text of each status except `passed`."""
 
 NONE = "-"
-"""A cell whose number does not exist."""
+"""The text of a number that does not exist."""
 
 
 def by_length(part: pd.DataFrame) -> dict[int, pd.Series]:
-    """The cases of a series by their length."""
+    """Return the cases of a series by length."""
     return {int(row["seq_len"]): row for _, row in part.iterrows()}
 
 
 def ended(row: pd.Series | None, written: Callable[[pd.Series], str]) -> str:
-    """A case's number, or how it ended; nothing where there is no such case."""
+    """Write a case's number, or its status if it did not pass; empty if there is no case."""
     if row is None:
         return ""
     return written(row) if row["status"] == "passed" else SHORT[row["status"]]
 
 
 def speed(row: pd.Series) -> str:
-    """Calls per second, and times the baseline: `1,020 (3.2x)`."""
+    """Write calls per second, and the speed-up over the baseline: `1,020 (3.2x)`."""
+    # The longest time is the fewest calls, so the ends of the interval change places.
     calls = [1e9 / row[name] for name in ("time_ns", "time_high_ns", "time_low_ns")]
     against = times(row)
     return units.honest(calls[0], calls[1], calls[2]) + (f" ({against})" if against else "")
 
 
 def memory(row: pd.Series) -> str:
-    """Peak memory, and the fraction of the baseline's: `4.63 MiB (0.48)`."""
+    """Write peak memory, and its fraction of the baseline's: `4.63 MiB (0.48)`."""
     if pd.isna(row["peak_bytes"]):
         return NONE
     fraction = row["peak_fraction"]
@@ -54,7 +55,7 @@ def memory(row: pd.Series) -> str:
 
 
 def times(row: pd.Series) -> str:
-    """The speed-up, to three digits at most: `3.2x`; nothing where there is none."""
+    """Write the speed-up with at most three digits: `3.2x`; empty if there is none."""
     value, low, high = row["speedup"], row["speedup_low"], row["speedup_high"]
     if math.isnan(value):
         return ""
@@ -62,7 +63,7 @@ def times(row: pd.Series) -> str:
 
 
 def time_exponent(row: pd.Series) -> str:
-    """`N^1.98 [1.95, 2.01]`."""
+    """Write the growth exponent of time: `N^1.98 [1.95, 2.01]`."""
     value, low, high = row["time_exponent"], row["time_exponent_low"], row["time_exponent_high"]
     if math.isnan(value):
         return NONE
@@ -70,17 +71,17 @@ def time_exponent(row: pd.Series) -> str:
 
 
 def memory_exponent(row: pd.Series) -> str:
-    """`N^1.00`."""
+    """Write the growth exponent of memory: `N^1.00`."""
     return NONE if math.isnan(row["memory_exponent"]) else f"N^{row['memory_exponent']:.2f}"
 
 
 def fitted(row: pd.Series) -> str:
-    """The lengths that a series' exponents are fitted over: `2048 to 16384`."""
+    """Write the range of lengths that the exponents are fitted over: `2048 to 16384`."""
     return NONE if math.isnan(row["time_exponent"]) else f"{row['fitted_from']} to {row['fitted_to']}"
 
 
 def crossover(row: pd.Series) -> str:
-    """From which length on a series is faster than its baseline; nothing where there is nothing to compare."""
+    """Write the length from which a series is faster than its baseline; empty if there is nothing to compare."""
     if row["crossover"] == CROSSES:
         value, low, high = row["crossover_seq_len"], row["crossover_low"], row["crossover_high"]
         return f"from N = {units.honest(value, low, high).replace(',', '')}{brackets(low, high)}"
@@ -91,7 +92,7 @@ def crossover(row: pd.Series) -> str:
 
 
 def limit(found: Crossover, seq_len: int) -> str:
-    """Up to how many keys per query a sweep is faster than its baseline; nothing where there is nothing to compare."""
+    """Write the keys per query up to which a sweep is faster than its baseline; empty without a baseline."""
     if found.kind == CROSSES:
         told = units.honest(found.at, found.low, found.high).replace(",", "")
         return f"up to {told}{brackets(found.low, found.high)} keys per query ({density(found.at / seq_len)} of N)"
@@ -102,14 +103,14 @@ def limit(found: Crossover, seq_len: int) -> str:
 
 
 def _unclear(words: tuple[str, str, str], always: int, crossing: int, processes: int) -> str:
-    """`unclear: at every length in 4, none in range in 1 of 5 processes`."""
+    """Write how processes disagree: `unclear: at every length in 4, none in range in 1 of 5 processes`."""
     counts = (always, crossing, processes - always - crossing)
     told = ", ".join(f"{word} in {count}" for word, count in zip(words, counts, strict=True) if count)
     return f"unclear: {told} of {processes} processes"
 
 
 def power(found: Interval) -> str:
-    """An exponent of keys per query: `k^0.93 [0.91, 0.95]`."""
+    """Write an exponent of keys per query: `k^0.93 [0.91, 0.95]`."""
     value, low, high = (round(float(each), 2) + 0.0 for each in found[:3])  # no -0.00
     if math.isnan(value):
         return NONE
@@ -117,14 +118,14 @@ def power(found: Interval) -> str:
 
 
 def line(found: Line) -> str:
-    """A straight line that rises: `3.1 ms + 9.1 us ±1.2%`, without what is fixed where that is below one key's."""
+    """Write a rising line: `3.1 ms + 9.1 us ±1.2%`, without a fixed part that is below the cost of one key."""
     fixed, per_key = ([float(each) for each in part[:3]] for part in (found.fixed_ns, found.per_key_ns))
     slope = f"{units.time(*per_key)} {units.linear_spread(*per_key)}".rstrip()
     return f"{units.time(*fixed)} + {slope}" if fixed[0] > per_key[0] and not fixed[1] <= 0 else slope
 
 
 def sweep(swept: Sweep) -> list[str]:
-    """Keys per query, cost and growth of time, doubling and limit, and what is realised where all are as sparse."""
+    """Return the cells of a sweep: keys per query, line and growth of time, doubling, limit, and realised share."""
     told = f"{line(swept.line)} a key" if swept.rises else "the same for all"
     return [
         f"{keys(swept.keys[0])} to {keys(swept.keys[-1])}",
@@ -137,7 +138,7 @@ def sweep(swept: Sweep) -> list[str]:
 
 
 def doubling(found: Crossover) -> str:
-    """From how many keys per query on a sweep takes twice the time of its fewest."""
+    """Write the keys per query from which a sweep takes twice the time of its fewest keys."""
     if found.kind == CROSSES:
         told = units.honest(found.at, found.low, found.high).replace(",", "")
         return f"from {told}{brackets(found.low, found.high)} keys on"
@@ -145,17 +146,17 @@ def doubling(found: Crossover) -> str:
 
 
 def keys(count: float) -> str:
-    """Keys per query: `127.1`, `4096`."""
+    """Write keys per query: `127.1`, `4096`."""
     return f"{count:.1f}".removesuffix(".0")
 
 
 def density(share: float) -> str:
-    """A density: `6.2 %`."""
+    """Write a density: `6.2 %`."""
     return f"{units.number(100 * share, 2)} %"
 
 
 def share(found: Interval) -> str:
-    """A share known by its logarithm: `61% [58%, 64%]`."""
+    """Write a share from its logarithm: `61% [58%, 64%]`."""
     value, low, high = (math.exp(each) for each in found[:3])
     if math.isnan(value):
         return NONE
@@ -163,7 +164,7 @@ def share(found: Interval) -> str:
 
 
 def ratio(found: Interval) -> str:
-    """A ratio known by its logarithm: `3.12x [3.05, 3.18]`."""
+    """Write a ratio from its logarithm: `3.12x [3.05, 3.18]`."""
     value, low, high = (math.exp(each) for each in found[:3])
     if math.isnan(value):
         return NONE
@@ -171,12 +172,12 @@ def ratio(found: Interval) -> str:
 
 
 def multiple(value: float) -> str:
-    """A ratio that has no interval: `2.0x`."""
+    """Write a ratio without an interval: `2.0x`."""
     return NONE if math.isnan(value) else f"{units.number(value, 2)}x"
 
 
 def work(row: pd.Series) -> list[str]:
-    """Pairs, waste, GFLOP/s and its share of the roof, speed-up by work, in fact and their ratio, and the errors."""
+    """Return the cells of work: pairs, waste, GFLOP/s, share of the roof, bound, speed-up, realised share, errors."""
     if row["status"] != "passed":
         return [SHORT[row["status"]], *[""] * 9]
     return [
@@ -193,14 +194,14 @@ def work(row: pd.Series) -> list[str]:
 
 
 def _vs_full(row: pd.Series) -> str:
-    """The error against full attention, and that of the mean of all values: `0.24 (0.95)`."""
+    """Write the error against full attention, and that of the mean of all values: `0.24 (0.95)`."""
     if pd.isna(row["error_vs_full"]):
         return NONE
     return f"{row['error_vs_full']:.2g} ({row['error_of_mean']:.2g})"
 
 
 def _rate(row: pd.Series) -> str:
-    """GFLOP/s of the allowed pairs; none where the case does not compute a pattern's pairs."""
+    """Write GFLOP/s of the allowed pairs; none if the case has no pattern."""
     if pd.isna(row["flops"]):
         return NONE
     rate = [row["flops"] / row[name] for name in ("time_ns", "time_high_ns", "time_low_ns")]
@@ -208,9 +209,9 @@ def _rate(row: pd.Series) -> str:
 
 
 def before(row: pd.Series) -> list[str]:
-    """What goes before the first value: preparation and what it holds, compilation, and the first call.
+    """Return the cells of costs before the first value: preparation, its memory, compilation and first call.
 
-    `2.6 s (cached)` is a compilation that torch had on disk.
+    `2.6 s (cached)` is a compilation that torch found on disk.
     """
     if row["status"] != "passed":
         return [SHORT[row["status"]], *[""] * 3]
@@ -224,15 +225,15 @@ def before(row: pd.Series) -> list[str]:
 
 
 def _time(ns: Any) -> str:
-    """A time taken once, or the cell of one that does not exist."""
+    """Write a time without an interval, or `NONE`."""
     return NONE if pd.isna(ns) else units.time(ns)
 
 
 def _percent(share: float) -> str:
-    """A share, or the cell of one that does not exist."""
+    """Write a share, or `NONE`."""
     return NONE if math.isnan(share) else units.percent(share)
 
 
 def _or_none(value: float, form: str) -> str:
-    """A formatted number, or the cell of one that does not exist."""
+    """Write a number in a format, or `NONE`."""
     return NONE if math.isnan(value) else form.format(value)

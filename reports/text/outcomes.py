@@ -1,4 +1,4 @@
-"""Sentences on what passed, what is flagged, what did not pass, and on the proofs."""
+"""Sentences on cases that passed, are flagged or did not pass, and on the proofs."""
 
 from attnbench.reports.data.outcomes import Outcomes
 from attnbench.reports.text import escape, units
@@ -8,12 +8,12 @@ _LONGEST_REASON = 160
 
 
 def sentences(found: Outcomes) -> list[str]:
-    """How many passed, how many of them are flagged where they are many, and a sentence for each other status."""
+    """Return how many cases passed, how many are flagged if they are many, and a sentence for each other status."""
     return [_passed(found), *filter(None, [in_part(found), _flagged(found)]), *_ended(found)]
 
 
 def _passed(found: Outcomes) -> str:
-    """How many cases passed, and what the brackets are."""
+    """Return how many cases passed, and what the brackets are."""
     told = f"{found.passed} of {found.cases} cases passed"
     if found.processes is None:
         return f"{told}."
@@ -21,7 +21,7 @@ def _passed(found: Outcomes) -> str:
 
 
 def in_part(found: Outcomes) -> str:
-    """That of some cases the proof did not look at every element, or nothing."""
+    """Return how many cases were proved only in part; empty if none."""
     if not found.partly_proved:
         return ""
     cases = f"{found.partly_proved} case{'s' if found.partly_proved > 1 else ''}"
@@ -30,7 +30,8 @@ def in_part(found: Outcomes) -> str:
 
 
 def price(found: Outcomes) -> str:
-    """What the proofs took, also as a share of a run that was made in one go; nothing where no row tells."""
+    """Return the time of the proofs, also as its share of a run that was not resumed; empty if unknown."""
+    # `not >=` is also true for NaN.
     if not found.proof_s >= 0:
         return ""
     told = f"Proving took {units.time(found.proof_s * 1e9)}"
@@ -38,7 +39,7 @@ def price(found: Outcomes) -> str:
 
 
 def _flagged(found: Outcomes) -> str:
-    """That many of the cases that passed are flagged, and with what; or nothing."""
+    """Return how many cases are flagged, and with which flags; empty if they are few."""
     if not found.many_flagged:
         return ""
     told = ", ".join(f"{each.word} {each.many}" for each in found.flags)
@@ -46,7 +47,7 @@ def _flagged(found: Outcomes) -> str:
 
 
 def _ended(found: Outcomes) -> list[str]:
-    """What did not pass and why, a sentence for each status."""
+    """Return a sentence for each status except `passed`: the reason and the cases."""
     told = []
     for status, reasons, which in found.ended:
         others = len(reasons) - 1

@@ -1,4 +1,4 @@
-"""Building blocks of sentences: lists, numbers with intervals, and where something is faster."""
+"""Building blocks of sentences: lists, intervals, and the range in which something is faster."""
 
 import math
 from collections.abc import Sequence
@@ -8,41 +8,41 @@ from attnbench.reports.data.values import ALWAYS, CROSSES, NEVER, UNCLEAR
 from attnbench.reports.text import units
 
 _MOST = 6
-"""More names than this are not listed."""
+"""The most names that are listed one by one."""
 
 
 def listed(told: Sequence[str]) -> str:
-    """`a, b and c`."""
+    """Join with commas: `a, b and c`."""
     return " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
 
 
 def summed(told: Sequence[str]) -> str:
-    """`a, b and c`; of more than six, which are in order, how many and the ends: `9, from a to z`."""
+    """Join as `listed` does. For more than six, which must be ordered, give number and ends: `9, from a to z`."""
     return listed(told) if len(told) <= _MOST else f"{len(told)}, from {ends([told[0], told[-1]])}"
 
 
 def ends(told: Sequence[str]) -> str:
-    """`a to b`, or `a` where they are the same."""
+    """Join two ends: `a to b`, or `a` if they are equal."""
     return " to ".join(dict.fromkeys(told))
 
 
 def brackets(low: float, high: float) -> str:
-    """The interval of a number after a blank, or nothing where it has none."""
+    """Write the interval of a number after a blank; empty if it has none."""
     return "" if math.isnan(low) else f" {units.bounds(low, high)}"
 
 
 class Where(NamedTuple):
-    """Where one of them is faster."""
+    """Range in which a series is faster."""
 
     name: str
     kind: str
-    """Of a crossover."""
+    """The kind of its crossover."""
     words: str
-    """The same of all whose kind is `ALWAYS`."""
+    """The range in words. All entries of kind `ALWAYS` must have the same words."""
 
 
 def where(found: Sequence[Where]) -> list[str]:
-    """`a from N = 330`, `b and c at every length measured`, `none in range for d`."""
+    """Write ranges, grouped by kind: `a from N = 330`, `b and c at every length measured`, `none in range for d`."""
     told = [f"{name} {words}" for name, kind, words in found if kind in (CROSSES, UNCLEAR)]
     always = [each for each in found if each.kind == ALWAYS]
     told += [f"{listed([each.name for each in always])} {always[0].words}"] if always else []

@@ -1,4 +1,4 @@
-"""Numbers with units, and with no more digits than their interval justifies."""
+"""Functions that format numbers with units, with no more digits than their interval justifies."""
 
 import math
 
@@ -9,7 +9,7 @@ _SIZE_UNITS = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
 
 
 def digits(value: float, low: float, high: float) -> int:
-    """Significant digits of `value` down to the first one that the interval leaves open."""
+    """Return the significant digits of `value`, up to the first one that the interval leaves open."""
     half = (high - low) / 2
     if math.isnan(half):
         return _DIGITS_WITHOUT_INTERVAL
@@ -19,7 +19,7 @@ def digits(value: float, low: float, high: float) -> int:
 
 
 def number(value: float, significant: int) -> str:
-    """`value` to so many significant digits, without an exponent: `12,300`, `3.10`, `0.012`."""
+    """Write `value` with `significant` digits and without an exponent: `12,300`, `3.10`, `0.012`."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     decimals = significant - 1 - _place(value)
@@ -27,12 +27,12 @@ def number(value: float, significant: int) -> str:
 
 
 def honest(value: float, low: float, high: float) -> str:
-    """`value` with the digits that its interval bears out."""
+    """Write `value` with the digits that its interval justifies."""
     return number(value, digits(value, low, high))
 
 
 def bounds(low: float, high: float) -> str:
-    """An interval's ends to the digits that `honest` gives the value between them: `[660, 830]`."""
+    """Write the ends of an interval to the same decimal place as `honest` writes its value: `[660, 830]`."""
     half, least = (high - low) / 2, _place((low + high) / 2) - _MOST_DIGITS + 1
     last = max(_place(half), least) if half > 0 else least
     ends = (number(end, max(_place(end) - last + 1, 1)) for end in (low, high))
@@ -40,41 +40,41 @@ def bounds(low: float, high: float) -> str:
 
 
 def time(ns: float, low: float = math.nan, high: float = math.nan) -> str:
-    """A time with its unit: `3.10 ms`."""
+    """Write a time with its unit: `3.10 ms`."""
     scale, unit = _unit(ns, _TIME_UNITS)
     return f"{number(ns / scale, digits(ns, low, high))} {unit}"
 
 
 def size(count: float) -> str:
-    """Bytes with their unit, to three digits: `4.63 MiB`."""
+    """Write bytes with their unit, to three digits: `4.63 MiB`."""
     scale, unit = _unit(count, _SIZE_UNITS)
     return f"{number(count / scale, 3) if scale > 1 else round(count)} {unit}"
 
 
 def spread(low: float, high: float) -> str:
-    """Half the width of an interval on the log scale, or nothing where there is none: `±1.2%`."""
+    """Write half the width of an interval on the log scale: `±1.2%`; empty if there is none."""
     return "" if math.isnan(low) else _either_way(math.sqrt(high / low) - 1)
 
 
 def linear_spread(value: float, low: float, high: float) -> str:
-    """The same of an interval that is not on the log scale, as a share of its value."""
+    """Write half the width of an interval that is not on the log scale, as a share of its value."""
     return "" if math.isnan(low) else _either_way((high - low) / 2 / value)
 
 
 def percent(share: float) -> str:
-    """A share in whole percent, or to one digit where that would be none: `61%`, `0.3%`."""
+    """Write a share in whole percent, or with one digit if it rounds to 0: `61%`, `0.3%`."""
     return f"{share:.0%}" if share >= 0.005 or share <= 0 else f"{number(100 * share, 1)}%"
 
 
 def clock(seconds: float) -> str:
-    """A duration as a clock shows it: `1:05`, `2:03:04`."""
+    """Write a duration as a clock does: `1:05`, `2:03:04`."""
     minutes, rest = divmod(round(max(seconds, 0)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def length(n: float) -> str:
-    """A sequence length, short: `512`, `2K`, `1M`."""
+    """Write a sequence length in short: `512`, `2K`, `1M`."""
     whole = round(n)
     for scale, unit in ((1 << 20, "M"), (1 << 10, "K")):
         if whole >= scale and whole % scale == 0:
@@ -83,15 +83,15 @@ def length(n: float) -> str:
 
 
 def _either_way(share: float) -> str:
-    """`±1.2%`."""
+    """Write a share in either direction: `±1.2%`."""
     return f"±{number(100 * share, 2)}%" if share >= 0.001 else "±<0.1%"
 
 
 def _place(value: float) -> int:
-    """The power of ten of the leading digit."""
+    """Return the power of ten of the leading digit."""
     return math.floor(math.log10(abs(value)))
 
 
 def _unit(value: float, units: tuple[tuple[float, str], ...]) -> tuple[float, str]:
-    """The largest unit that `value` is at least one of."""
+    """Return the largest unit that is at most `value`, else the smallest one."""
     return next((each for each in units if value >= each[0]), units[-1])

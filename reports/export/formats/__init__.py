@@ -1,1 +1,1 @@
-"""The formats: one file each, with `write(run, journal)`; `PASSED_ONLY` where it has no place for other cases."""
+"""Formats, one file each, with `write(run, journal)` and `PASSED_ONLY`."""

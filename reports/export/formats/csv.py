@@ -1,4 +1,4 @@
-"""The table of a run as CSV."""
+"""Table of a run as CSV."""
 
 from attnbench.reports.data.reading import Journal
 from attnbench.reports.data.run import Run
@@ -8,6 +8,6 @@ PASSED_ONLY = False
 
 
 def write(run: Run, journal: Journal) -> str:
-    """The run's table, a row a case; empty where there is no number."""
+    """Return the run's table, one row per case; a missing number is an empty field."""
     del journal
     return tables.csv(run.frame)

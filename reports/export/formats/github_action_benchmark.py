@@ -1,4 +1,4 @@
-"""The JSON that github-action-benchmark reads as `customSmallerIsBetter`."""
+"""JSON that github-action-benchmark reads as `customSmallerIsBetter`."""
 
 import json
 from collections.abc import Iterable
@@ -13,16 +13,16 @@ PASSED_ONLY = True
 
 
 def write(run: Run, journal: Journal) -> str:
-    """Time and peak memory of the cases that passed.
+    """Return time and peak memory of the cases that passed.
 
-    Units never change with the size of a number, so that a chart over commits stays one.
+    Units do not depend on the size of a number, so that a chart over commits keeps one scale.
     """
     entries = [entry for each in passed(run, journal) for entry in _smaller_is_better(each)]
     return json.dumps(entries, indent=2, allow_nan=False) + "\n"
 
 
 def _smaller_is_better(each: Benchmark) -> Iterable[dict[str, Any]]:
-    """The entries of one case."""
+    """Yield the entries of one case."""
     low, high = each.extra["time_low_ns"], each.extra["time_high_ns"]
     facts = [f"{each.extra['processes']} processes"]
     time = {"name": each.name, "unit": "ns", "value": each.extra["time_ns"]}

@@ -1,4 +1,4 @@
-"""The tables of a run for readers, as Markdown."""
+"""Tables of a run for readers, as Markdown."""
 
 from attnbench.reports.data.reading import Journal
 from attnbench.reports.data.run import Run
@@ -8,6 +8,6 @@ PASSED_ONLY = False
 
 
 def write(run: Run, journal: Journal) -> str:
-    """The run's tables for readers."""
+    """Return the run's tables as Markdown."""
     del journal
     return tables.markdown(run)

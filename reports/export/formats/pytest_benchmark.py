@@ -1,4 +1,4 @@
-"""The JSON of `pytest --benchmark-json`, which `pytest-benchmark compare` reads."""
+"""JSON of `pytest --benchmark-json`, which `pytest-benchmark compare` reads."""
 
 import json
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from attnbench.reports.export.benchmarks import Benchmark, passed
 
 PASSED_ONLY = True
 _VERSION = "5.0.0"
-"""The version of pytest-benchmark whose files these are."""
+"""The version of pytest-benchmark that this format follows."""
 
 
 def write(run: Run, journal: Journal) -> str:
-    """The cases that passed.
+    """Return the cases that passed.
 
-    A round is one of our values, over all processes; our own time and interval stand in `extra_info`.
+    Rounds are the values of all processes. `extra_info` holds the time with its interval over processes.
     """
     environment = run.meta["environment"]
     commit = environment.get("commit") or "unversioned"
@@ -43,7 +43,7 @@ def write(run: Run, journal: Journal) -> str:
 
 
 def _replayed(each: Benchmark, suite: str) -> dict[str, Any]:
-    """One entry of `benchmarks`."""
+    """Return one entry of `benchmarks`."""
     return {
         "group": each.group,
         "name": each.name,
@@ -57,14 +57,14 @@ def _replayed(each: Benchmark, suite: str) -> dict[str, Any]:
 
 
 _FENCE = 1.5
-"""Tukey's: so many times the range between the quartiles may lie on either side of them."""
+"""Tukey's factor: a value is an outlier beyond so many interquartile ranges from the quartiles."""
 
 
 def rounds(values: Sequence[float]) -> dict[str, Any]:
-    """Statistics of at least one value, by pytest-benchmark's definitions.
+    """Return statistics of one or more values, by the definitions of pytest-benchmark.
 
-    The standard deviation is a sample's, 0 for one value. Quartiles are the medians of the lower and the upper half;
-    where the number of values is odd, each is the mean of what it is with the middle value and without.
+    The standard deviation is that of a sample, 0 for one value. Quartiles are the medians of the lower and the upper
+    half. For an odd number of values, each is the mean of the medians with and without the middle value.
     """
     data = sorted(values)
     without, including = max(len(data) // 2, 1), (len(data) + 1) // 2
