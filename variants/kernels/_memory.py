@@ -18,17 +18,12 @@ keys in values and weights. The backward kernel packs nothing, nor does any kern
 
 import ctypes
 from functools import cache
-from typing import TYPE_CHECKING
 
 import torch
 
 from attnbench.variants._setting import Shape
 from attnbench.variants.kernels._peak import peak_bytes
 from attnbench.variants.kernels._support import DTYPES, itemsize, sum_itemsize
-
-if TYPE_CHECKING:
-    pass
-
 
 _KEYS = 512
 _LEAST_TO_PACK = {"float16": (16, 1), "bfloat16": (64, 4)}
