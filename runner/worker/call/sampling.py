@@ -88,7 +88,7 @@ def warm_up(call: Callable[[], object], clock: Clock, device: str, value_ns: flo
 
     On the CPU, warm-up takes at least 3 calls and the time of one value. It ends when the medians of two successive
     windows of 5 calls agree within 2 %, or after a second. If every call takes more than 10 ms, 3 calls are enough. On
-    CUDA, it takes 25 launches and 200 ms, steady or not. A call longer than a second warms up once.
+    CUDA, it takes at least 25 launches and 200 ms, steady or not. A call longer than a second warms up once.
     """
     times_ns: list[float] = []
     spent_ns, least_ns = 0.0, math.inf

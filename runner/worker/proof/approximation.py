@@ -64,7 +64,7 @@ def of_case(case: Case, spans: Spans | None, step: Step) -> tuple[float, float]:
 
 
 def few(shape: Shape, width: int) -> Shape:
-    """Reduce batch entries and heads until `width` numbers for each query are at most `_MOST`.
+    """Return a shape with few enough batch entries and heads that `width` numbers for each query are at most `_MOST`.
 
     At least one key head is left.
     """
@@ -111,7 +111,7 @@ def _means(v: Tensor, rows: IntArray, causal: bool) -> Tensor:
 
 
 def _is_causal(spans: Spans) -> bool:
-    """Check that no query sees a later key."""
+    """Check whether no query sees a later key."""
     return spans.causal().pairs() == spans.pairs()
 
 

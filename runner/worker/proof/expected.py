@@ -79,7 +79,7 @@ def of_pattern(spans: Spans, contents: Sequence[Inputs], *, grads: bool, step: S
         allowed = (tolerance.allowed(errors, [_largest(each) for each in values], dtype) for values in found)
         return [Expected(values, most, _known(values)) for values, most in zip(found, allowed, strict=True)]
 
-    # Float32 is much faster than float64 and nearly always exact enough. The looks in float64 check that.
+    # Float32 is faster than float64. A few elements in float64 show whether it is exact enough.
     narrow = torch.promote_types(dtype, torch.float32)
     found = streamed(narrow)
     first = found[0]

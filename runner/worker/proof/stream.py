@@ -30,7 +30,7 @@ _MOST_SCORES = {"cpu": 2**20, "cuda": 2**27}
 class Units(NamedTuple):
     """Inputs by key head: queries and the output's gradient `U G N D`, keys and values `U N D`.
 
-    U is the batch times the key heads, G the query heads that read a key head.
+    U is the batch size times the key heads. G is the number of query heads for each key head.
     """
 
     q: Tensor

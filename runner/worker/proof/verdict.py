@@ -25,7 +25,7 @@ _REPEATED = 1 / 4
 
 @dataclass(frozen=True)
 class Verdict:
-    """Largest error of an output against the oracle, and what is wrong with the output or its gradients, if anything."""
+    """Largest error of an output against the oracle, and what is wrong with the output or its gradients, or None."""
 
     max_abs_error: float
     problem: str | None
