@@ -77,7 +77,9 @@ class Case:
         return replace(self, setting=replace(self.setting, **axes))
 
     def flat(self) -> dict[str, Any]:
-        """Return the case as columns of a table and as JSON fields: the mechanism, the implementation, and every axis."""
+        """Return the case as flat columns of a table and JSON fields: the mechanism, the implementation, and every
+        axis.
+        """
         mechanism = {"variant": self.mechanism.name, "parameters": dict(self.mechanism.parameters)}
         return {**mechanism, "implementation": self.implementation, **self.setting.flat()}
 
@@ -142,7 +144,7 @@ def written(value: Any) -> str:
 
 
 def _paired(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters with their pairs as tuples, which JSON has as lists."""
+    """Return parameters with pairs as tuples. JSON has them as lists."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in dict(parameters).items()}
 
 

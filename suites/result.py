@@ -156,7 +156,7 @@ class Sample(Result):
     part: Count = 0
     """Part of the run that timed it: 0, and one more each time that the run was resumed."""
     proof_s: Seconds | None = None
-    """Seconds of the proof in this process: other content before each value, and the check of the last result."""
+    """Seconds of the proof in this process: new content before each value, and the check of the last result."""
 
     roof_flops_per_s: Rate | None = None
     """FLOP/s of the fastest matrix product beside the case's values, at its dtype and threads; None if memory is too
@@ -167,7 +167,7 @@ class Sample(Result):
 
     # CUDA only.
     hot_values_ns: tuple[Nanoseconds, ...] = ()
-    """Like `values_ns`, but with the L2 cache as the previous call left it. `values_ns` overwrites it before each call."""
+    """Like `values_ns`, but with the L2 cache as the previous call left it. For `values_ns` it is overwritten."""
     host_ns: Nanoseconds | None = None
     """Time that the host takes to queue one call."""
     launch_bound: bool | None = None
