@@ -91,6 +91,7 @@ def phases(
     for clock, values in zip(clocks, ([each.cold for each in seen], [each.hot for each in seen]), strict=True):
 
         def take(index: int, last: bool, clock: EventClock = clock, values: list[list[Value]] = values) -> None:
+            # A case's last value is the last one of the second phase.
             last = last and clock is clocks[-1]
             if gpu is not None and not seen[index].clocks_mhz:
                 seen[index].look(gpu)

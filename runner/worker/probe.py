@@ -77,7 +77,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
         shapes = small.small(case.parameters, setting.shape, partial(_takes, case), setting.device)
         errors = [_verify_small(case, parameters, shape, stage) for parameters, shape in shapes]
         _unchanged(before)
-        # The oracle runs before the case's kernel is built at this length, so their memory does not add up.
+        # All of this is made before the case's kernel is built at this length, so the kernel cannot change it.
         both = contents.proved(setting.shape, setting.dtype, setting.device)
         weights = calls.weights(case, 0), calls.weights(case, 1)
         wants = None if calls.options(case) else _expected(case, spans, both, stage, oracle)

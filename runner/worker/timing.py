@@ -147,6 +147,7 @@ class Bench:
         pairs = []
         for _ in range(plan.values):
             self._mark(index)
+            # Random order, so that drift favours neither clock.
             taken = {side: clocks_ns[side]() for side in rng.sample((0, 1), 2)}
             pairs.append([taken[0], taken[1]])
         return pairs

@@ -133,7 +133,7 @@ class _Reader(yaml.SafeLoader):
         return self.scalar(node, path)
 
     def mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:
-        """The mapping of a node; a repeated key keeps its first value."""
+        """Return the mapping of a node. A repeated key keeps its first value."""
         data: dict[str, Any] = {}
         for key_node, value_node in node.value:
             place = _place(key_node.start_mark)

@@ -100,6 +100,7 @@ def weights(case: Case, content: int = 0) -> Weights:
         return ()
     sizes = {name: size for name, size in asdict(setting.shape).items() if isinstance(size, int)}
     told = json.dumps([case.mechanism.name, dict(case.mechanism.parameters), sizes], sort_keys=True)
+    # 62 bits, so that adding the number of a content still gives a valid seed.
     seed = int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "little") >> 2
     first, drawn = (draw(case.parameters, setting, torch.Generator().manual_seed(seed + each)) for each in (0, content))
     if not isinstance(drawn, tuple) or not all(map(_is_weight, drawn)):

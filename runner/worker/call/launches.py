@@ -47,6 +47,7 @@ class EventClock:
         self._cuda = cuda
         self._overwrite = overwrite
         self._now_ns = now_ns
+        # `_sleep` is private to torch and may be missing. Then nothing is held, and gaps are only counted.
         self._spin: Callable[[int], None] | None = getattr(cuda, "_sleep", None)
 
     def __call__(self, call: Callable[[], object], calls: int) -> float:
@@ -73,11 +74,13 @@ class EventClock:
         begin, end = self._cuda.Event(enable_timing=True), self._cuda.Event(enable_timing=True)
         if self._spin is not None:
             self._spin(int(held_ns * CYCLES_PER_NS))
+        # Before the first event, so that overwriting the cache is not timed.
         if self._overwrite is not None:
             self._overwrite()
         begin.record()
         call()
         end.record()
+        # If the device has passed the first event by now, the hold was too short.
         return begin, end, bool(begin.query())
 
 

@@ -38,6 +38,7 @@ def measure(dtype: str, device: str, clock: Clock) -> Roofs | None:
         source = torch.ones(_COPY_BYTES[device] // number.itemsize, dtype=number, device=device)
         target = torch.empty_like(source)
         with torch.no_grad():
+            # Outputs exist already: page faults of new memory could double the time (docs/trust.md).
             product_ns = _best_ns(lambda: torch.mm(a, b, out=c), clock)
             copy_ns = _best_ns(lambda: target.copy_(source), clock)
     except (RuntimeError, MemoryError):

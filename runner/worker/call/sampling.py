@@ -63,6 +63,7 @@ def plan(call_ns: float, values: int, value_ns: float, share_ns: float, device: 
     A value is one call or about `value_ns` of calls.
     """
     calls = max(1, round(value_ns / call_ns))
+    # The untimed call before each value is part of its cost.
     made = calls + (device == "cuda" or led(call_ns))
     affordable = int(share_ns / (_TAKEN[device] * made * call_ns))
     return Plan(calls, max(1, min(values, affordable)), led(call_ns))
@@ -119,6 +120,7 @@ def timing_ns(plan: Plan, call_ns: float, value_ns: float, device: str = "cpu") 
 def _warm_up_ns(call_ns: float, value_ns: float, device: str) -> float:
     if device == "cuda":
         return call_ns if call_ns > LONG_CALL_NS else max(CUDA_WARMUP_CALLS * call_ns, CUDA_WARMUP_NS)
+    # Two windows is the shortest warm-up that can be steady.
     calls = WARMUP_CALLS if call_ns > SLOW_CALL_NS else 2 * WINDOW
     return max(call_ns, min(max(calls * call_ns, value_ns), MOST_WARMUP_NS))
 

@@ -95,6 +95,7 @@ def end_processes(before: Snapshot) -> None:
 def _subdue() -> None:
     """Make a forked process end with its parent and never fork."""
     end_with_parent()
+    # Python cannot remove an audit hook, so the code of a kernel cannot either.
     sys.addaudithook(lambda event, _: os._exit(1) if event == "os.fork" else None)
 
 

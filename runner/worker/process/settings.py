@@ -176,6 +176,7 @@ def restore(before: State) -> list[str]:
             setting.write(was)
         except (RuntimeError, OSError) as error:
             raise Lasting(", ".join(changed)) from error
+        # Some setters do nothing without an error, so read the value again.
         if _read(setting) != was:
             raise Lasting(", ".join(changed))
     return changed

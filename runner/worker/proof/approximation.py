@@ -85,6 +85,7 @@ def inputs(shape: Shape, seed: int = 0) -> Inputs:
         return torch.randn(shape.batch, heads, n, shape.head_dim, generator=generator, dtype=torch.float64)
 
     def path() -> Tensor:
+        # Differences of running sums give the sums of a moving window of 64.
         sums = normal(shape.kv_heads, shape.seq_len + _SMOOTH).cumsum(dim=2)
         return (sums[:, :, _SMOOTH:] - sums[:, :, :-_SMOOTH]) / math.sqrt(_SMOOTH)
 

@@ -74,7 +74,7 @@ def flaw(options: Options, given: Inputs, weights: Weights, choice: Tensor, step
         if problem:
             return problem
         some = choice[:, :, rows]
-        # The error of a score is that of the same formula in the case's dtype, so a kernel may round as it does.
+        # A kernel may round as much as the same formula in the case's dtype.
         apart = options(*given[:3], rows, *weights)[0].double() - scores
         error = max(error, float(apart[scores.isfinite()].abs().max()))
         scale = max(scale, float(scores[scores.isfinite()].abs().max()))

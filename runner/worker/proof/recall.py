@@ -85,6 +85,7 @@ def remembers(pair: Pair, seen_ns: tuple[float, float], *, cold: bool = False) -
         taken += [pair(number) for number in range(len(taken), many)]
         if not _faster(taken, factor):
             return None
+    # The first pairs were selected because they looked suspicious, so new ones must confirm the difference.
     fresh = [pair(number) for number in range(many, 2 * many)]
     if not (_clear(taken) and _faster(fresh, factor) and _clear(fresh)):
         return None

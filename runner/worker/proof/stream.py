@@ -110,6 +110,7 @@ def attend(spans: Spans, given: Units, step: Step) -> tuple[Tensor, Tensor]:
         out[part, :, rows] += _product(weights, v[part, keys])
         total[part, :, rows] += weights.sum(dim=-1)
         step()
+    # Divide once at the end, when the sums over all blocks of a query are complete.
     return out.div_(total.unsqueeze(-1)), total.log_()
 
 
@@ -131,6 +132,7 @@ def gradients(spans: Spans, given: Units, out: Tensor, lse: Tensor, step: Step) 
 def _extended(given: Units, out: Tensor, lse: Tensor) -> Units:
     """Append a column to the inputs, so that their products are `s_ij - log l_i` and `do_i . v_j - do_i . o_i`."""
     q, k, v, dout = given
+    # The product with a column of ones subtracts a number for each row, without another pass over the scores.
     ones = torch.ones_like(k[..., :1])
     inner = (dout * out).sum(dim=-1)
     return Units(

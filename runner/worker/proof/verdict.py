@@ -46,6 +46,7 @@ def judge(found: tuple[Tensor, ...], want: Expected, given: Inputs, spans: Spans
         problem = None if want.proved == 1 and bool(rows.isfinite().all()) else not_finite(place, got)
         if problem:
             return Verdict(error, problem)
+        # The oracle's own error in float32 could decide about errors near the tolerance, so these are computed again.
         near = (rows > _NEAR * allowed) & (rows < torch.inf)
         worst = torch.zeros_like(near)
         worst.view(-1)[rows.flatten().topk(min(_WORST, rows.numel())).indices] = True
