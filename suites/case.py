@@ -32,7 +32,7 @@ class Case:
         """
         told = {name: value for name, value in self.flat().items() if (name, value) not in DEFAULTS.items()}
         told["parameters"] = _without_later(self.mechanism)
-        # 48 bits are enough: that two of 10,000 cases collide has a probability of 2e-7.
+        # 48 bits are enough: the probability that any two of 10,000 cases collide is 2e-7.
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
     @cached_property
@@ -78,9 +78,7 @@ class Case:
         return replace(self, setting=replace(self.setting, **axes))
 
     def flat(self) -> dict[str, Any]:
-        """Return the case as flat columns of a table and JSON fields: the mechanism, the implementation, and every
-        axis.
-        """
+        """Return the case as flat columns or JSON fields: the mechanism, the implementation, and every axis."""
         mechanism = {"variant": self.mechanism.name, "parameters": dict(self.mechanism.parameters)}
         return {**mechanism, "implementation": self.implementation, **self.setting.flat()}
 

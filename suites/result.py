@@ -159,9 +159,7 @@ class Sample(Result):
     """Seconds of the proof in this process: new content before each value, and the check of the last result."""
 
     roof_flops_per_s: Rate | None = None
-    """FLOP/s of the fastest matrix product beside the case's values, at its dtype and threads; None if memory is too
-    small.
-    """
+    """FLOP/s of the fastest matrix product beside the values, in their dtype and threads; None if memory is short."""
     copy_bytes_per_s: Rate | None = None
     """Bytes per second of the fastest copy there."""
 

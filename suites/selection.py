@@ -9,7 +9,7 @@ from attnbench.suites.case import Case
 from attnbench.suites.problem import found
 
 MOST_WORDS = 100
-"""The most words and signs in an expression."""
+"""Maximum number of words and signs in an expression."""
 _MOST_TOLD = 5
 
 _TOKEN = re.compile(r"(?:and|or|not)(?![^\s()])|[()]|[^\s()]+(?:\([^()]*\)[^\s()]*)*")
@@ -200,7 +200,7 @@ def _fact(case: Case, option: str) -> str | int:
 
 
 def _check(option: str, values: Sequence[str | int], there: Sequence[str | int]) -> None:
-    """Raise if no case has a value."""
+    """Raise for a value that no case has."""
     names = [str(each) for each in dict.fromkeys(there)]
     for value in values:
         if value not in there:

@@ -22,7 +22,7 @@ from attnbench.variants.kernels._peak import allocations
 
 MOST_CALLS = 5
 MOST_POINTS = 2000
-"""The most points of the curve of memory over time."""
+"""Maximum number of points of the memory held over time."""
 MOST_STEPS = 8
 _RECORDED_NS = 1e9
 _WARM_UP_NS = 1e7

@@ -17,11 +17,11 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from attnbench.suites.problem import KeyPath, Problem, found, shown
 
 LONGEST = 2**20
-"""The most characters in a document."""
+"""Maximum number of characters in a document."""
 DEEPEST = 20
-"""The most levels of nested values."""
+"""Maximum number of levels of nested values."""
 MOST = 2_000
-"""The most values in a document, with aliases resolved."""
+"""Maximum number of values in a document, with aliases resolved."""
 
 _NULL = ("", "~", "null", "Null", "NULL")
 _FLAGS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}

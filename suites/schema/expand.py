@@ -14,7 +14,7 @@ from attnbench.suites.schema.kinds import COMPARISON
 from attnbench.variants import Named, Setting, Shape
 
 MOST_CASES = 10_000
-"""The most cases of a suite before exclusions."""
+"""Maximum number of cases of a suite before exclusions."""
 
 _OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le, "!=": operator.ne}
 

@@ -24,7 +24,7 @@ CUDA_WARMUP_CALLS = 25
 CUDA_WARMUP_NS = 200_000_000
 ESTIMATE_NS = 30_000_000
 ESTIMATE_CALLS = 1000
-"""The most calls of an estimate. On CUDA, a short call takes the host much longer than the device."""
+"""Maximum number of calls of an estimate. On CUDA, a short call takes the host much longer than the device."""
 _TAKEN = {"cpu": 1, "cuda": 2}
 """How often every value is taken. On CUDA, it is taken with a cold cache and again with a hot one."""
 

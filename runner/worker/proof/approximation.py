@@ -6,8 +6,8 @@ Norms are Frobenius norms over evenly spread rows of all heads. In float64, o is
 that of full attention, and m the mean of all values, which is a result without any attention. If a mechanism is causal,
 f and m are too.
 
-Neighbours in the inputs are alike, and one key in 64 is a peak that every query looks for. With standard normal e, n,
-u:
+Neighbours in the inputs are alike, and one key in 64 is a peak that every query looks for. With standard normal
+e, n, u:
 
     x_t = (e_t + ... + e_(t + 63)) / 8                  a path for q and k, and another one for v
     q_t = a x_t + b u + 0.7 n_t                         a = sqrt(8 / sqrt(D)),   b = sqrt(4 / sqrt(D))
@@ -35,7 +35,7 @@ from attnbench.variants import IntArray, Shape, Spans
 _ROWS, _LEAST_ROWS = 512, 16
 """Rows to compare: over all heads together, and at least per head."""
 _MOST = 2**25
-"""The most elements of a tensor of queries, or of scores of options: 256 MiB in float64."""
+"""Maximum number of elements of a tensor of queries or of scores of options: 256 MiB in float64."""
 _SMOOTH, _EVERY = 64, 64
 _LOCAL, _PEAK, _NOISE = 8.0, 4.0, 0.7
 

@@ -3,7 +3,7 @@
 For a pattern, the oracle streams over its spans (`stream`), in float32 for float32 and narrower dtypes. A variant's own
 reference computes in float64, some rows at a time. Above `MOST_PAIRS` allowed pairs over batch and heads (N^2 for a
 mechanism that is not a pattern), whole key heads are computed up to this number. If not even one fits, an even share of
-the rows and keys of one head is computed. Of other heads, it is a few rows and keys. A reference then computes a few
+the rows and keys of one head is computed. For other heads, it is a few rows and keys. A reference then computes a few
 rows only. Elements that are not computed are NaN.
 """
 
@@ -25,7 +25,7 @@ from attnbench.variants import IntArray, Spans, Weights
 
 MOST_PAIRS = 2**31
 _SCORES = {"cpu": 2**21, "cuda": 2**24}
-"""The most scores that a reference computes at once. On a CPU, larger arrays need fresh memory for every operation."""
+"""Maximum number of scores that a reference computes at once. On a CPU, larger arrays need new memory each time."""
 _PRECISE = 1 / 8
 """The oracle's own error in float32 may be this share of the tolerance. Otherwise it computes in float64."""
 _USELESS = 0.5
@@ -67,9 +67,7 @@ def of_case(case: Case, spans: Spans | None, contents: Sequence[Inputs], step: S
 
 
 def of_pattern(spans: Spans, contents: Sequence[Inputs], *, grads: bool, step: Step) -> list[Expected]:
-    """Return softmax attention over a pattern's keys on each content. The textbook's error is that on the first
-    content.
-    """
+    """Return softmax attention over a pattern's keys on each content. The first one gives the textbook's error."""
     dtype = contents[0].q.dtype
     looks = textbook.look(spans, contents[0], grads=grads, step=step)
     errors = [max((each.error for each in looks if each.place == place), default=0.0) for place in range(1 + 3 * grads)]

@@ -26,7 +26,7 @@ _ABOVE_ON_CUDA = _ABOVE[2:]
 """Kernels for a GPU use tiles of 128 and more. Errors between tiles do not show within one tile."""
 _DENSITY = 3 / 4
 _MOST_SCORES = 2**25
-"""The most scores of all heads. The oracle holds about four such arrays in float64, 1 GiB in all."""
+"""Maximum number of scores of all heads. The oracle holds about four such arrays in float64, 1 GiB in all."""
 
 
 def small(
@@ -63,9 +63,7 @@ def _there(
 
 
 def _few(shape: Shape, n: int) -> Shape:
-    """Return a shape at another length with two batch entries and few heads, fewer if the oracle would need much
-    memory.
-    """
+    """Return a shape of length n with two batch entries and few heads, fewer if the oracle needs much memory."""
     kv_heads = min(shape.kv_heads, 2)
     group = min(shape.heads // shape.kv_heads, max(2, _MOST_SCORES // (2 * kv_heads * n * n)))
     return replace(shape, batch=2, heads=kv_heads * group, kv_heads=kv_heads, seq_len=n)

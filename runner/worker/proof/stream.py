@@ -22,9 +22,9 @@ from attnbench.runner.worker.call.calls import Inputs
 from attnbench.variants import BoolArray, IntArray, Spans
 
 _HEIGHTS = {"cpu": (64, 256), "cuda": (128, 512)}
-"""The least and the most queries in a block. More would waste pairs at the edges of a window."""
+"""Minimum and maximum number of queries in a block. More would waste pairs at the edges of a window."""
 _MOST_SCORES = {"cpu": 2**20, "cuda": 2**27}
-"""The most scores at once. On a CPU, they fit into its caches."""
+"""Maximum number of scores at once. On a CPU, they fit into its caches."""
 
 
 class Units(NamedTuple):

@@ -15,7 +15,7 @@ FEW = 16
 """Number of rows or keys to compute if not all are."""
 _KEYS = 4
 _SCORES = 2**22
-"""The most scores at once. Several such arrays are held."""
+"""Maximum number of scores at once. Several such arrays are held."""
 _MOST_PAIRS = 2**27
 """Above this number of pairs of a head, the error of dK and dV is not computed."""
 
@@ -82,9 +82,7 @@ def _rows(spans: Spans, rows: IntArray, given: Inputs, dtype: torch.dtype, grads
 def _sums(
     spans: Spans, rows: IntArray, index: tuple[slice, slice, Tensor], given: Inputs, dtype: torch.dtype, step: Step
 ) -> list[Tensor]:
-    """Return the textbook's dK and dV at some keys, summed over the rows that see them, and rounded to a dtype at the
-    end.
-    """
+    """Return the textbook's dK and dV at some keys, summed over rows in float64 and then rounded to a dtype."""
     sums = [torch.zeros_like(given.k[index], dtype=torch.float64) for _ in range(2)]
     height = max(1, _SCORES // (given.q.shape[1] * spans.n))
     for at in range(0, len(rows), height):

@@ -2,10 +2,11 @@
 
 It is twice the largest error of the textbook computation in the case's dtype, plus a floor. The floor is a share of the
 oracle's largest value: 1e-12 (float64), 1e-5 (float32), 1e-3 (float16), 8e-3 (bfloat16). For gradients, the floor is
-four times this share of the largest value of dQ, dK and dV together, because one of them may vanish (dQ and dK at N =
-1) while the terms that cancel in it do not. If a variant has its own reference, dQ, dK and dV may differ in size. Then
-each counts with its own largest value, or an eighth of the largest of all three. Gradients of learned weights are
-treated like this among themselves.
+four times this share of the largest value of dQ, dK and dV together, because one of them may vanish (at N = 1, dQ
+and dK) while the terms that cancel in it do not.
+
+If a variant has its own reference, dQ, dK and dV may differ in size. Then each counts with its own largest value, or an
+eighth of the largest of all three. Gradients of learned weights are treated like this among themselves.
 """
 
 from collections.abc import Sequence

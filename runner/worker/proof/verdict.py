@@ -18,7 +18,7 @@ from attnbench.variants import IntArray, Spans
 _NEAR = 3 / 4
 """An error above this share of the tolerance is computed again in float64 before it is judged."""
 _WORST = 4
-"""Number of rows with the largest errors, which are always computed in float64. For the output, they are reported."""
+"""Number of rows with the largest errors, which are computed in float64. That of the output is reported."""
 _REPEATED = 1 / 4
 """A repeated call may differ from the first by this share of the tolerance."""
 

@@ -99,7 +99,7 @@ class Proof:
 
 
 def _owned(found: Tensor, given: Inputs) -> bool:
-    """Check that a tensor does not share memory with an input."""
+    """Check whether a tensor shares no memory with an input."""
     return all(found.untyped_storage().data_ptr() != each.untyped_storage().data_ptr() for each in given)
 
 
