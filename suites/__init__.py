@@ -1,6 +1,6 @@
-"""What to measure: the suites that ship, their schema, and the plain data types that travel.
+"""What to measure: the shipped suites, their schema, and plain data types.
 
-Reading suites takes pydantic and PyYAML, so it is imported from where it is: `attnbench.suites.schema.load`,
+Reading suites needs pydantic and PyYAML. So it is not imported here but from `attnbench.suites.schema.load`,
 `attnbench.suites.schema.suite` and `attnbench.suites.schema.schema`.
 """
 
@@ -17,5 +17,5 @@ from attnbench.suites.result import Status as Status
 
 
 def shipped() -> dict[str, Path]:
-    """The files of the suites that ship, by name."""
+    """Return the files of the shipped suites by name."""
     return {path.stem: path for path in sorted(Path(__file__).parent.glob("*.yaml"))}

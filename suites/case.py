@@ -1,4 +1,4 @@
-"""A case: one fully determined point of a suite, and the names of several cases."""
+"""A case, which is one point of a suite, and names for several cases."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ _MORE = tuple(name for name in AXES if name not in _ALWAYS)
 
 @dataclass(frozen=True)
 class Case:
-    """A mechanism with all its parameters, defaults included, an implementation of it, and a setting."""
+    """A mechanism with all its parameters, its implementation, and a setting."""
 
     mechanism: Named
     implementation: str
@@ -26,25 +26,26 @@ class Case:
 
     @cached_property
     def key(self) -> str:
-        """A hash of everything above: joins rows within a run and between runs.
+        """Hash of all fields. It joins rows within a run and between runs.
 
-        An axis or a parameter that was added later is left out where it has its default, so that old keys stay.
+        Axes and parameters that were added later are left out if they have their default, so that old keys stay valid.
         """
         told = {name: value for name, value in self.flat().items() if (name, value) not in DEFAULTS.items()}
         told["parameters"] = _without_later(self.mechanism)
+        # 48 bits are enough: the probability that any two of 10,000 cases collide is 2e-7.
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
     @cached_property
     def parameters(self) -> Parameters:
-        """The mechanism's parameters as its variant types them."""
+        """The mechanism's parameters, in the type of its variant."""
         return variants.load(self.mechanism.name).parameters(**self.mechanism.parameters)
 
     @property
     def pattern(self) -> Pattern:
-        """Which keys each query may see.
+        """The pattern: which keys each query may see.
 
         Raises:
-            TypeError: the mechanism is no pattern.
+            TypeError: the mechanism is not a pattern.
         """
         if not isinstance(self.parameters, Pattern):
             raise TypeError(f"{self.mechanism.name}: expected a pattern, found a mechanism that is none")
@@ -52,7 +53,7 @@ class Case:
 
     @property
     def label(self) -> str:
-        """The mechanism: `local_window(window=257)`, parameters at their defaults left out."""
+        """The mechanism such as `local_window(window=257)`, without parameters at their defaults."""
         defaults = {each.name: each.default for each in fields(self.parameters)}
         given = self.mechanism.parameters.items()
         told = [f"{name}={written(value)}" for name, value in given if value != defaults[name]]
@@ -60,7 +61,7 @@ class Case:
 
     @property
     def title(self) -> str:
-        """The whole case in one line, for people; an axis that was added later is named where it has another value."""
+        """The whole case in one line. An axis that was added later is named only if it does not have its default."""
         setting = self.setting
         words = [f"N={setting.shape.seq_len}", setting.dtype, setting.device, setting.direction]
         later = {name: value for name, value in setting.flat().items() if value != DEFAULTS.get(name, value)}
@@ -69,29 +70,29 @@ class Case:
 
     @property
     def family(self) -> tuple[Any, ...]:
-        """Everything but the length: a longer case of a family costs more."""
+        """Everything but the length. A longer case of a family costs more."""
         return (self.mechanism, self.implementation, self.setting.at(1))
 
     def changed(self, **axes: Any) -> Self:
-        """The case with other values of some fields of its setting: `case.changed(direction="forward")`."""
+        """Return the case with other values of fields of its setting: `case.changed(direction="forward")`."""
         return replace(self, setting=replace(self.setting, **axes))
 
     def flat(self) -> dict[str, Any]:
-        """The case as columns of a table, and as JSON fields: the mechanism, the implementation, and every axis."""
+        """Return the case as flat columns or JSON fields: the mechanism, the implementation, and every axis."""
         mechanism = {"variant": self.mechanism.name, "parameters": dict(self.mechanism.parameters)}
         return {**mechanism, "implementation": self.implementation, **self.setting.flat()}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
-        """The case that `flat` wrote; further fields are ignored. Axes that were added later may be missing."""
+        """Return the case that `flat` wrote. Other fields are ignored. Axes that were added later may be missing."""
         return cls(Named(row["variant"], _paired(row["parameters"])), row["implementation"], Setting.of(row))
 
     @classmethod
     def read(cls, row: Any) -> Self:
-        """The same of what others wrote.
+        """Return the case in a row that may be invalid.
 
         Raises:
-            ValueError: it is none; the first field that is wrong is named.
+            ValueError: it is not a case; the message names the first wrong field.
         """
         told = read(_Told, row)
         setting = read(Setting, {**row, "shape": read(Shape, row)})
@@ -100,7 +101,7 @@ class Case:
 
 @dataclass(frozen=True)
 class _Told:
-    """The fields of a row beside those of the setting."""
+    """Fields of a case that are not part of its setting."""
 
     variant: Name
     parameters: Mapping[str, Any]
@@ -108,7 +109,7 @@ class _Told:
 
 
 def grouped(cases: Iterable[Case]) -> list[list[Case]]:
-    """The cases by their setting, which they must share to be timed against each other, in a fixed order."""
+    """Group cases by their setting, in a fixed order. Only cases of the same setting are timed against each other."""
 
     def by_setting(case: Case) -> str:
         return repr(case.setting)
@@ -117,10 +118,9 @@ def grouped(cases: Iterable[Case]) -> list[list[Case]]:
 
 
 def names(points: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A name of its own for each point: `local_window(window=65)/blockwise N=512 float32 cpu forward`.
+    """Return a unique name for each point: `local_window(window=65)/blockwise N=512 float32 cpu forward`.
 
-    A point has the fields of a case, flat, and its `label`. Other axes follow where points differ by them:
-    `... heads=4`.
+    A point has the flat fields of a case and its `label`. Other axes are added if points differ in them: `... heads=4`.
     """
     return [
         f"{point['label']}/{point['implementation']} {setting}"
@@ -129,26 +129,26 @@ def names(points: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def settings(points: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What each point shares with those that it is timed against: `N=512 float32 cpu forward`."""
+    """Return the setting of each point in words: `N=512 float32 cpu forward`."""
     varied = [name for name in _MORE if len({point[name] for point in points}) > 1]
     always = "N={seq_len} {dtype} {device} {direction}"
     return [" ".join([always.format(**point), *(f"{name}={point[name]}" for name in varied)]) for point in points]
 
 
 def written(value: Any) -> str:
-    """A parameter's value as a suite writes it, but for a pair: `7x7`, without the blank that would split a word."""
+    """Return a parameter's value as a suite writes it, but a pair as `7x7`, without a space that would split a word."""
     if isinstance(value, tuple):
         return "x".join(map(str, value))
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def _paired(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters with their pairs as tuples, which JSON has as lists."""
+    """Return parameters with pairs as tuples. JSON has them as lists."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in dict(parameters).items()}
 
 
 def _without_later(mechanism: Named) -> dict[str, Any]:
-    """Parameters without those that were added later and have their default; all of them where no variant is here."""
+    """Return parameters without those that were added later and have their default; all if the variant is not here."""
     try:
         known = fields(variants.load(mechanism.name).parameters)
     except (KeyError, TypeError):

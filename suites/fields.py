@@ -1,4 +1,4 @@
-"""Field types of records: the range of each number, and reading values as they are declared."""
+"""Field types of records: ranges of numbers, and a reader that checks types."""
 
 import re
 from collections.abc import Callable, Collection, Hashable
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Range:
-    """The least and the most that a number may be, or a list may be long."""
+    """Range of a number, or of the length of a list. Both ends are included."""
 
     low: float
     high: float
@@ -34,7 +34,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Text:
-    """How long a text may be that stands in figures: their fonts have no control characters."""
+    """Length limit of a text. It must have no control characters, because the fonts of figures have none."""
 
     longest: int
 
@@ -48,7 +48,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Choice:
-    """The texts that a field may be."""
+    """Allowed texts of a field."""
 
     choices: tuple[str, ...]
 
@@ -60,7 +60,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class FromJson:
-    """How a field is read that JSON has in another form; what reads it raises `ValueError`."""
+    """Reader of a field that has another form in JSON. It raises `ValueError` if the value is invalid."""
 
     read: Callable[[Any], Any]
 
@@ -77,35 +77,35 @@ _KINDS = {
 }
 Count = Annotated[int, Range(0, 2**62)]
 Total = Annotated[float, Range(0.0, 1e18)]
-"""Of what is counted, divided by calls."""
+"""A count divided by the number of calls."""
 Bytes = Annotated[int, Range(0, 2**60)]
-"""Up to an exbibyte, so that sums of a few are 64-bit integers."""
+"""Up to an exbibyte, so that the sum of a few fits into 64 bits."""
 Change = Annotated[int, Range(-(2**60), 2**60)]
-"""Of bytes."""
+"""Change of a number of bytes."""
 Nanoseconds = Annotated[float, Range(1e-3, 1e18)]
-"""From a picosecond to thirty years: anything else is no time of a call."""
+"""From a picosecond to thirty years. Anything else is not the time of a call."""
 WholeNanoseconds = Annotated[int, Range(0, 10**18)]
 Moment = Annotated[float, Range(0.0, 1e18)]
-"""Nanoseconds since something began."""
+"""Nanoseconds since some start."""
 Difference = Annotated[float, Range(-1e18, 1e18)]
-"""Of two times in nanoseconds."""
+"""Difference of two times in nanoseconds."""
 Seconds = Annotated[float, Range(0.0, 1e9)]
 Rate = Annotated[float, Range(1.0, 1e24)]
-"""Of FLOPs or bytes in a second."""
+"""FLOPs or bytes per second."""
 Error = Annotated[float, Range(0.0, 1e300)]
 Share = Annotated[float, Range(0.0, 1.0)]
 LogRatio = Annotated[float, Range(-100.0, 100.0)]
-"""Of two times: e to the 100 is 43 powers of ten."""
+"""Logarithm of the ratio of two times; e^100 is about 10^43."""
 Name = Annotated[str, Text(1000)]
 Title = Annotated[str, Text(2000)]
 """A few names together."""
 
 
 def read(kind: type[T], value: Any) -> T:
-    """What JSON says, as a dataclass with its fields as they are declared; fields that are not declared are ignored.
+    """Read a JSON value as a dataclass, with fields of the declared types. Other fields are ignored.
 
     Raises:
-        ValueError: a field is missing, of another type, or out of its range; it is named, with what was found.
+        ValueError: a field is missing, has another type, or is out of its range. The message names it and its value.
     """
     from pydantic import ValidationError
 
@@ -117,10 +117,10 @@ def read(kind: type[T], value: Any) -> T:
 
 
 def kind_of(row: Any, kinds: Collection[str]) -> str:
-    """The kind of a row, which says which fields it has.
+    """Return the kind of a row, which determines its fields.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: it is none of `kinds`.
     """
     if not isinstance(row, dict):
         raise ValueError(f"expected a mapping, {found(row)}")
@@ -132,7 +132,7 @@ def kind_of(row: Any, kinds: Collection[str]) -> str:
 
 @lru_cache
 def _validator(kind: Any) -> "SchemaValidator":
-    """What reads a type. Pydantic is loaded by what reads, not by what declares: a worker does not."""
+    """Return the reader of a type. Pydantic is imported here, because workers declare records but never read them."""
     from pydantic import TypeAdapter
     from pydantic_core import SchemaValidator
 
@@ -140,10 +140,9 @@ def _validator(kind: Any) -> "SchemaValidator":
 
 
 def _strict(schema: Any) -> Any:
-    """A schema of pydantic's that takes no text for a number, no number for true, and only what is finite.
+    """Make a pydantic schema strict: no text as a number, no number as a flag, and only finite numbers.
 
-    Lists are still taken for tuples, mappings for dataclasses and words for members of an enumeration, as JSON has no
-    others.
+    Lists still become tuples, mappings dataclasses, and words members of an enumeration, because JSON has only these.
     """
     if isinstance(schema, list):
         return [_strict(each) for each in schema]
@@ -156,7 +155,7 @@ def _strict(schema: Any) -> Any:
 
 
 def _problem(error: "ValidationError", value: Any) -> str:
-    """The first field that is wrong: what was expected there, and what was found."""
+    """Return the first wrong field: what was expected, and what was found."""
     errors = error.errors(include_url=False)
     path = _path(errors[0], value)
     same = [each for each in errors if _path(each, value) == path]
@@ -170,7 +169,7 @@ def _problem(error: "ValidationError", value: Any) -> str:
 
 
 def _path(error: Any, value: Any) -> KeyPath:
-    """Where an error is, without the branches of unions that pydantic tells."""
+    """Return the path of an error, without the union branches that pydantic adds."""
     path: list[str | int] = []
     for step in error["loc"]:
         try:
@@ -183,7 +182,7 @@ def _path(error: Any, value: Any) -> KeyPath:
 
 
 def _words(message: str) -> str:
-    """What pydantic expects, in the words of the house: `an integer`, `true or false`."""
+    """Return what pydantic expects in attnbench's words: `an integer`, `true or false`."""
     for theirs, ours in _OURS.items():
         message = re.sub(theirs, ours, message)
     return message

@@ -1,4 +1,4 @@
-"""What is wrong with a suite, and where."""
+"""Mistakes in a suite, and where they are."""
 
 import json
 import os
@@ -9,14 +9,14 @@ from difflib import get_close_matches
 from pathlib import Path
 
 KeyPath = tuple[str | int, ...]
-"""The keys and list indices that lead to a value."""
+"""Keys and list indices that lead to a value."""
 _MOST_SHOWN = 4
-"""Numbers of a list that are shown."""
+"""Lists of at most this many numbers are shown."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake: its file, its place (both counted from 1, None where there is none), its path, and what to do."""
+    """One mistake: its file, line and column (from 1, or None), the path of its value, and what to do."""
 
     file: str
     line: int | None
@@ -25,13 +25,13 @@ class Problem:
     text: str
 
     def __str__(self) -> str:
-        """`file:line:column: path.to.key: expected X, found Y`."""
+        """Return `file:line:column: path.to.key: expected X, found Y`."""
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
         return ": ".join(part for part in (place, written(self.path), self.text) if part)
 
 
 class SuiteError(ValueError):
-    """A suite is invalid: all its problems in file order, one line each."""
+    """A suite is invalid. The message has all problems in file order, one on each line."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -39,7 +39,7 @@ class SuiteError(ValueError):
 
 
 def written(path: KeyPath) -> str:
-    """A path as people write it: `variants[2].truncated.left`."""
+    """Return a key path as text: `variants[2].truncated.left`."""
     text = ""
     for step in path:
         text += (
@@ -49,12 +49,12 @@ def written(path: KeyPath) -> str:
 
 
 def near(path: Path) -> str:
-    """A path as seen from here, where it lies below."""
+    """Return a path relative to the current folder if it is below it."""
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def shown(value: object) -> str:
-    """A value of a suite in a few words, on one line."""
+    """Return a value of a suite in a few words on one line."""
     if value is None:
         return "nothing (null)"
     if isinstance(value, str):
@@ -73,11 +73,11 @@ def shown(value: object) -> str:
 
 
 def found(value: object, choices: Sequence[str] = ()) -> str:
-    """What was found instead, and the choice that was perhaps meant."""
+    """Return what was found, and the choice that was perhaps meant."""
     alike = get_close_matches(value, choices, n=1) if isinstance(value, str) else []
     return f"found {shown(value)}" + (f'; did you mean "{alike[0]}"?' if alike else "")
 
 
 def found_variant(name: object, choices: Sequence[str]) -> str:
-    """What was found instead of a variant, the one that was perhaps meant, and where others would come from."""
+    """Return what was found instead of a variant, the one that was perhaps meant, and how to add others."""
     return f"{found(name, choices)}; those of a folder need --variants FOLDER, in pytest --bench-variants=FOLDER"

@@ -10,31 +10,31 @@ from attnbench.suites.problem import found
 from attnbench.suites.result import Result
 
 OUTSIDE = "(outside operators)"
-"""The operator that stands for what no operator accounts for: Python and the framework between two of them."""
+"""Stands for time outside all operators: Python, and the framework between two operators."""
 
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator over the recorded calls, per call."""
+    """One operator, with means per recorded call."""
 
     operator: str
     calls: Total
     self_ns: Difference
-    """CPU time in it, the operators that it calls left out."""
+    """CPU time in the operator, without the operators that it calls."""
     self_cuda_ns: Difference | None
     """Time of the kernels that it launches itself; None on the CPU."""
     allocated_bytes: Total
-    """What it allocates, whether freed again or not."""
+    """Bytes that it allocates, even if they are freed again."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """What the allocator held within one call, beyond what was held before it."""
+    """Memory held within one call, beyond what was held before it."""
 
     ns: tuple[Moment, ...]
-    """Since the call began."""
+    """Times since the call began."""
     bytes: tuple[Change, ...]
-    """From that moment on; as many."""
+    """Bytes held from each time on."""
 
     def __post_init__(self) -> None:
         if not self.ns or len(self.ns) != len(self.bytes):
@@ -45,24 +45,24 @@ class Held:
 
 @dataclass(frozen=True)
 class Step:
-    """A large allocation of that call."""
+    """A large allocation in that call."""
 
     ns: Moment
     bytes: Bytes
-    """Allocated by it."""
+    """Bytes allocated."""
     operator: str
 
 
 @dataclass(frozen=True)
 class Profile(Result):
-    """A case profiled; the numbers exist only when it passed. Profiling slows calls: no time here is a result."""
+    """Profile of a case. The numbers exist only if it passed. Profiling slows calls, so no time here is a result."""
 
     kind = "profile"
 
     title: Title
-    """The case, for people."""
+    """Title of the case."""
     calls: Count = 0
-    """Calls recorded."""
+    """Number of recorded calls."""
     call_ns: Nanoseconds | None = None
     """Mean time of a recorded call on the CPU."""
     operators: tuple[Operator, ...] = ()
@@ -73,19 +73,19 @@ class Profile(Result):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not re.fullmatch("[0-9a-f]{12}", self.case):
-            # It is in names of files.
+            # The key becomes part of file names, so it must not contain a path.
             raise ValueError(f"case: expected a key of 12 hexadecimal digits, {found(self.case)}")
 
     @cached_property
     def on_cuda(self) -> bool:
-        """Whether kernels were recorded."""
+        """Whether CUDA kernels were recorded."""
         return any(each.self_cuda_ns is not None for each in self.operators)
 
     def spent_ns(self, operator: Operator) -> float:
-        """The time of an operator that counts: of its kernels on CUDA, its own elsewhere."""
+        """Return the relevant time of an operator: that of its kernels on CUDA, its own time on the CPU."""
         return (operator.self_cuda_ns or 0.0) if self.on_cuda else operator.self_ns
 
     @cached_property
     def total_ns(self) -> float:
-        """All operators' time that counts, in one call."""
+        """Sum of the relevant times of all operators in one call."""
         return sum(self.spent_ns(each) for each in self.operators)

@@ -1,4 +1,4 @@
-"""Rows of `samples.jsonl`: the results of probes and samples, and the status with which a case ended."""
+"""Rows of `samples.jsonl`: results of probes and samples, and the final status of a case."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,42 +20,42 @@ from attnbench.suites.fields import (
 from attnbench.suites.problem import found
 
 SPENT = "(budget.suite_s) were spent"
-"""How the reason of a case ends that was skipped because the suite's time was."""
+"""End of the reason of a case that was skipped because the suite's time was spent."""
 NOT_STARTED = "no worker could be started"
-"""How the reason of a case begins that failed because the system refused a worker: nothing was tried."""
+"""Begin of the reason of a case that failed because no worker could be started."""
 
 
 class Status(StrEnum):
-    """The end of a case. Each but `passed` comes with a reason; numbers exist only when `passed`."""
+    """Final status of a case. All but `passed` have a reason. Numbers exist only if a case `passed`."""
 
     PASSED = "passed"
     WRONG = "wrong"
-    """Its output or a gradient is further from the oracle than the tolerance."""
+    """Its output or a gradient differs from the oracle by more than the tolerance."""
     OUT_OF_MEMORY = "out_of_memory"
-    """It met the memory budget, or was predicted to and not tried."""
+    """It exceeded the memory budget, or was predicted to and did not run."""
     TIMED_OUT = "timed_out"
-    """It did not answer within its time."""
+    """It did not end within its time."""
     CRASHED = "crashed"
     """Its process died."""
     FAILED = "failed"
     """It raised an error."""
     UNSUPPORTED = "unsupported"
-    """It does not exist here: no such device, or the implementation refuses."""
+    """It does not exist here: no such device, or the implementation does not support it."""
     SKIPPED = "skipped"
-    """It was not tried: a shorter one ran out of memory or time, or the suite's time was spent."""
+    """It did not run: a shorter one ran out of memory or time, or the suite's time was spent."""
 
 
 _FAULTS = (Status.WRONG, Status.CRASHED, Status.FAILED, Status.TIMED_OUT, Status.OUT_OF_MEMORY)
 
 
 def is_fault(status: Status, *, predicted: bool) -> bool:
-    """Whether a case ended as none should; `unsupported`, `skipped` and what was predicted are findings."""
+    """Check whether a status is a fault. `unsupported`, `skipped` and predicted results are not."""
     return status in _FAULTS and not predicted
 
 
 @dataclass(frozen=True)
 class Result:
-    """What every row says: which case, how it ended, and why."""
+    """Fields that every row has: the case, its status, and the reason."""
 
     kind: ClassVar[str]
 
@@ -63,7 +63,7 @@ class Result:
     """The case's key."""
     status: Status
     reason: str
-    """Empty when passed."""
+    """Empty if it passed."""
 
     def __post_init__(self) -> None:
         if (self.status is Status.PASSED) == bool(self.reason):
@@ -71,22 +71,22 @@ class Result:
             raise ValueError(f"reason: expected {expected}, {found(self.reason)}")
 
     def to_json(self) -> dict[str, Any]:
-        """The row as JSON fields, its kind first."""
+        """Return the row as JSON fields, its kind first."""
         return {"kind": self.kind, **asdict(self)}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
-        """The row that `to_json` wrote.
+        """Return the row that `to_json` wrote.
 
         Raises:
-            ValueError: it is none; the first field that is wrong is named.
+            ValueError: it is not such a row; the message names the first wrong field.
         """
         return read(cls, row)
 
 
 @dataclass(frozen=True)
 class Probe(Result):
-    """What one careful look at a case found; the numbers exist only when it passed.
+    """Result of a probe. The numbers exist only if it passed.
 
     Pairs and FLOPs are totals over batch and heads.
     """
@@ -94,52 +94,52 @@ class Probe(Result):
     kind = "probe"
 
     predicted: bool = False
-    """Whether `out_of_memory` was predicted, and the case not tried."""
+    """Whether `out_of_memory` was predicted, so that the case did not run."""
     call_ns: Nanoseconds | None = None
-    """An estimate of one call's duration, to plan with: not a result."""
+    """Estimated duration of one call, for planning only."""
     first_call_ns: WholeNanoseconds | None = None
     compile_ns: WholeNanoseconds | None = None
-    """What the first call took beyond a later one, where it compiles; None where nothing is compiled."""
+    """Time of a compiling first call beyond that of a later one; None if nothing is compiled."""
     compile_cached: bool | None = None
-    """Whether torch had all of that on disk from an earlier time."""
+    """Whether torch's cache on disk had everything."""
     prepare_ns: WholeNanoseconds | None = None
-    """Building layouts and masks."""
+    """Time to build layouts and masks."""
     prepared_bytes: Bytes | None = None
-    """Bytes that layouts and masks hold."""
+    """Bytes of layouts and masks."""
     peak_bytes: Bytes | None = None
-    """Peak of the allocator over one call, inputs apart."""
+    """Peak of the allocator during one call, without the inputs."""
     resident_bytes: Bytes | None = None
-    """Growth of the process's resident peak over one call (CPU)."""
+    """Growth of the process's resident peak during one call (CPU)."""
     predicted_bytes: Bytes | None = None
-    """The implementation's own prediction of `peak_bytes`."""
+    """The implementation's prediction of `peak_bytes`."""
     allowed_pairs: Count | None = None
-    """None, as `flops`, where the variant brings its own reference: that is not the work of a pattern."""
+    """None, like `flops`, if the variant has its own reference, because its work is not that of a pattern."""
     computed_pairs: Count | None = None
-    """None where the library underneath does not say."""
+    """None if the library underneath does not say."""
     flops: Count | None = None
-    """Of the allowed pairs: 4, 8 or 12 times pairs times head width."""
+    """FLOPs of the allowed pairs: 4, 8 or 12 times pairs times head width."""
     max_abs_error: Error | None = None
     """Largest error of the output against the oracle in float64, over all lengths checked."""
     error_vs_full: Error | None = None
-    """The mechanism's relative error against full attention, on inputs with structure."""
+    """Relative error of the mechanism against full attention, on inputs with structure."""
     error_of_mean: Error | None = None
-    """The same of the mean of all values, which no attention at all gives."""
+    """The same for the mean of all values, which is a result without any attention."""
     proved: Share | None = None
-    """The share of the elements of the output and the gradients, at the case's own length, that the proof looked at."""
+    """Share of the elements of output and gradients, at the case's own length, that were checked."""
     repeats_exactly: bool | None = None
     """Whether calls on the same inputs gave the same bits."""
     output_digest: str | None = None
-    """Of what the first call gave; None where calls on the same inputs differ in their bits."""
+    """Digest of the first result; None if calls on the same inputs differ in their bits."""
     proof_s: Seconds | None = None
-    """Seconds that the proof took: oracles, comparisons, and calls that are made for them alone."""
+    """Seconds of the proof: oracles, comparisons, and extra calls."""
 
     reserved_bytes: Bytes | None = None
-    """Growth of what the allocator holds of the device, used or not, over one call (CUDA)."""
+    """Growth of the device memory that the allocator reserves, used or not, during one call (CUDA)."""
 
 
 @dataclass(frozen=True)
 class Sample(Result):
-    """One case in one replicate: the finished unit of the Time phase."""
+    """Values of one case in one replicate."""
 
     kind = "sample"
 
@@ -147,50 +147,50 @@ class Sample(Result):
     calls: Count = 0
     """Calls in one value."""
     values_ns: tuple[Nanoseconds, ...] = ()
-    """Nanoseconds per call, one number a value, in the order taken."""
+    """Nanoseconds per call, one number for each value, in the order taken."""
     warmup_calls: Count = 0
     steady: bool = True
-    """Whether its calls had settled when warm-up ended; true where a call is too long to be judged."""
+    """Whether times were steady at the end of warm-up; true if a call is too long to judge."""
     order: Count = 0
-    """Its place among the samples of its replicate, from 0: groups of cases come in random order."""
+    """Position among the samples of its replicate, from 0. Groups of cases have a random order."""
     part: Count = 0
-    """The part of the run that timed it: 0, and one more each time that the run went on."""
+    """Part of the run that timed it: 0, and one more each time that the run was resumed."""
     proof_s: Seconds | None = None
-    """Seconds of the proof in this process: other content before each value, and the check of the last result."""
+    """Seconds of the proof in this process: new content before each value, and the check of the last result."""
 
     roof_flops_per_s: Rate | None = None
-    """The fastest matrix product seen beside the case's values, at its dtype and threads; None: no room for one."""
+    """FLOP/s of the fastest matrix product beside the values, in their dtype and threads; None if memory is short."""
     copy_bytes_per_s: Rate | None = None
-    """The fastest copy seen there."""
+    """Bytes per second of the fastest copy there."""
 
     # CUDA only.
     hot_values_ns: tuple[Nanoseconds, ...] = ()
-    """Like `values_ns`, but the L2 cache is as the call before left it; there it is overwritten before each call."""
+    """Like `values_ns`, but with the L2 cache as the previous call left it. For `values_ns` it is overwritten."""
     host_ns: Nanoseconds | None = None
-    """What the host takes to queue one call."""
+    """Time that the host takes to queue one call."""
     launch_bound: bool | None = None
     """Whether the host takes longer to queue a call than the device takes to run it."""
     gap_calls: Count | None = None
-    """Calls whose time may contain waiting for the host, of all that were timed."""
+    """Number of timed calls whose time may include waiting for the host."""
     sm_clock_before_mhz: Count | None = None
     sm_clock_after_mhz: Count | None = None
-    """The clock of the multiprocessors before the first value and after the last; None where NVML does not tell."""
+    """Clock rate of the multiprocessors before the first value and after the last; None if NVML does not tell."""
     throttled: bool | None = None
-    """Whether something held the clocks down after any value; None where NVML does not tell."""
+    """Whether something lowered the clock rate after any value; None if NVML does not tell."""
     throttle_reasons: tuple[str, ...] = ()
-    """What held them down."""
+    """What lowered the clock rate."""
 
     @property
     def process(self) -> tuple[int, int]:
-        """What it shares with the samples that it is paired with: parts of a run have processes of their own."""
+        """Identifies the process: samples with equal values are paired. Each part of a run has its own processes."""
         return self.replicate, self.part
 
 
 def from_json(row: Mapping[str, Any]) -> Probe | Sample:
-    """A row of `samples.jsonl`.
+    """Return a row of `samples.jsonl` as a probe or a sample.
 
     Raises:
-        ValueError: it is none; the first field that is wrong is named.
+        ValueError: it is neither; the message names the first wrong field.
     """
     kinds: dict[Any, type[Probe] | type[Sample]] = {"probe": Probe, "sample": Sample}
     return kinds[kind_of(row, kinds)].from_json(row)

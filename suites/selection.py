@@ -1,4 +1,4 @@
-"""Select cases of a suite: one by its key or words of its title, or all that fit a filter."""
+"""Selection of cases of a suite: one by its key or by words of its title, or all that match a filter."""
 
 import re
 from collections.abc import Sequence
@@ -9,25 +9,25 @@ from attnbench.suites.case import Case
 from attnbench.suites.problem import found
 
 MOST_WORDS = 100
-"""Words and signs in an expression."""
+"""Maximum number of words and signs in an expression."""
 _MOST_TOLD = 5
 
 _TOKEN = re.compile(r"(?:and|or|not)(?![^\s()])|[()]|[^\s()]+(?:\([^()]*\)[^\s()]*)*")
-"""A keyword, a parenthesis, or a word; parentheses that follow a word at once belong to it, as they do in titles."""
+"""A keyword, a parenthesis, or a word. Parentheses directly after a word belong to it, as in titles."""
 
 
 class SelectionError(ValueError):
-    """No case fits, or more than the one that is wanted: what was expected, what was found, and what there is."""
+    """No case matches, or several do where one is wanted. The message lists cases."""
 
 
 def pick(cases: Sequence[Case], words: str) -> Case:
-    """The case with this key, else the only one whose title holds all the words.
+    """Return the case with this key, or the only one whose title contains all the words.
 
-    A word is a part of the title: `local block 512` finds `local_window(window=129)/blockwise N=512 ...`. Where that
-    leaves several, those in whose titles each word stands whole come first: `N=512` is not meant by `51`.
+    A word is a part of a title: `local block 512` finds `local_window(window=129)/blockwise N=512 ...`. If several
+    match, those that contain every word as a whole word come first: `512` is then not matched by `N=5120`.
 
     Raises:
-        SelectionError: there is none, or there are several.
+        SelectionError: no case matches, or several do.
     """
     by_key = [case for case in cases if case.key == words]
     asked = words.split()
@@ -43,12 +43,12 @@ def pick(cases: Sequence[Case], words: str) -> Case:
 
 
 def whole(title: str) -> set[str]:
-    """The words of a title: split at blanks, and at signs too."""
+    """Return the words of a title, split at spaces and also at signs."""
     return {*title.split(), *re.findall(r"\w+", title), *re.split(r"[/ ]", title)}
 
 
 def _most_alike(cases: Sequence[Case], asked: list[str]) -> list[Case]:
-    """The cases with the most of the words, then the most alike."""
+    """Return the cases that contain most of the words, then the most similar ones."""
 
     def distance(case: Case) -> tuple[int, float]:
         alike = SequenceMatcher(None, " ".join(asked), case.title, autojunk=False).ratio()
@@ -66,7 +66,7 @@ def _error(instead: str, words: str, then: str, cases: Sequence[Case]) -> str:
 
 @dataclass(frozen=True)
 class Narrowing:
-    """What is asked for: cases that have one of the values of every axis that is named, and that fit the words.
+    """Filter of cases: they must have one of the values of every given axis, and match the words.
 
     `words` is an expression over titles: `local_window and not (training or 4096)`. See `expressed`.
     """
@@ -78,20 +78,20 @@ class Narrowing:
     words: str | None = None
 
     def __str__(self) -> str:
-        """As options of the command line."""
+        """Return the filter as options of the command line."""
         told = [f"--{name} {value}" for name, values in self._axes().items() for value in values]
         return " ".join([*told, *([f'-k "{self.words}"'] if self.words is not None else [])])
 
     def _axes(self) -> dict[str, tuple[str | int, ...]]:
-        """The values asked for, by the name of the option."""
+        """Return the values by the name of their option."""
         named = {"variant": self.variant, "device": self.device, "direction": self.direction}
         return {**named, "seq-len": self.seq_len}
 
     def of(self, cases: Sequence[Case]) -> list[Case]:
-        """The cases asked for, in their order.
+        """Return the cases that match, in their order.
 
         Raises:
-            SelectionError: a value or a word fits no case, or no case fits all of them.
+            SelectionError: a value or a word matches no case, or no case matches all of them.
         """
         left = list(cases)
         for option, values in self._axes().items():
@@ -109,19 +109,19 @@ class Narrowing:
 
 
 def expressed(cases: Sequence[Case], text: str) -> set[str]:
-    """The keys of the cases whose titles fit an expression: words with `and`, `or`, `not` and parentheses.
+    """Return the keys of the cases whose titles match an expression of words with `and`, `or`, `not` and parentheses.
 
-    Words side by side are all meant, as in `pick`. A word is meant whole where it stands whole in some title (`512` is
-    not meant by `N=5120`), else as a part of titles (`local`).
+    Words side by side must all match, as in `pick`. If a word is a whole word of some title, it matches whole words
+    only (`512` does not match `N=5120`). Otherwise it matches parts of titles (`local`).
 
     Raises:
-        SelectionError: the expression is none, or a word is in no title.
+        SelectionError: the expression is invalid, or a word is in no title.
     """
     return _Reader(cases, text).read()
 
 
 class _Reader:
-    """Reads an expression: `or` of `and` of `not`."""
+    """Parser of an expression, by recursive descent: `or` of `and` of `not`."""
 
     def __init__(self, cases: Sequence[Case], text: str) -> None:
         self._cases = cases
@@ -132,7 +132,7 @@ class _Reader:
             raise SelectionError(f"-k: expected at most {MOST_WORDS} words, found {len(self._tokens)}; say it shorter")
 
     def read(self) -> set[str]:
-        """All of it."""
+        """Return the keys that match the whole expression."""
         fitting = self._either()
         if self._tokens:
             raise self._mistake("and, or, or the end")
@@ -164,7 +164,7 @@ class _Reader:
         return self._meant(self._tokens.pop(0))
 
     def _meant(self, word: str) -> set[str]:
-        """The cases that a word means."""
+        """Return the keys of the cases that a word matches."""
         wholly = {case.key for case in self._cases if word in whole(case.title)}
         partly = {case.key for case in self._cases if word in case.title}
         if not partly:
@@ -173,7 +173,7 @@ class _Reader:
         return wholly or partly
 
     def _took(self, token: str) -> bool:
-        """Whether the next token is this one, which is then behind us."""
+        """Consume the next token if it is this one, and return whether it was."""
         if self._tokens[:1] == [token]:
             del self._tokens[0]
             return True
@@ -185,7 +185,7 @@ class _Reader:
 
 
 def _nearest(cases: Sequence[Case], word: str) -> list[Case]:
-    """The cases that have the words most alike in their titles."""
+    """Return the cases whose titles contain the most similar words."""
 
     def distance(case: Case) -> float:
         return -max(SequenceMatcher(None, word, each, autojunk=False).ratio() for each in whole(case.title))
@@ -194,13 +194,13 @@ def _nearest(cases: Sequence[Case], word: str) -> list[Case]:
 
 
 def _fact(case: Case, option: str) -> str | int:
-    """What a case is on the axis of an option."""
+    """Return a case's value on the axis of an option."""
     value: str | int = case.flat()[option.replace("-", "_")]
     return value
 
 
 def _check(option: str, values: Sequence[str | int], there: Sequence[str | int]) -> None:
-    """Refuse a value that no case has."""
+    """Raise for a value that no case has."""
     names = [str(each) for each in dict.fromkeys(there)]
     for value in values:
         if value not in there:

@@ -1,1 +1,1 @@
-"""Explaining one variant: its description, its picture, and a check of its implementations."""
+"""Description of one variant, its picture, and a check of its implementations."""

@@ -1,4 +1,4 @@
-"""Checks one variant: every implementation against the oracle, each in a process of its own."""
+"""Check of one variant: every implementation is compared with the oracle, each in its own process."""
 
 import importlib.util
 from collections.abc import Iterable, Iterator
@@ -15,28 +15,28 @@ from attnbench.suites.result import is_fault
 from attnbench.suites.schema.limits import Budget
 
 LENGTH = 1553
-"""Odd, and long enough for the small lengths below it to show what a pattern leaves out."""
+"""Odd, and long enough that at the small lengths below it a pattern leaves out keys."""
 AXES = {
     "shape": {"batch": 1, "heads": 2, "kv_heads": 1, "head_dim": 16, "seq_len": LENGTH},
     "direction": "training",
 }
-"""What is tried: two query heads that share a key head, with gradients."""
+"""Axes of the check: two query heads that share a key head, with gradients."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """How one implementation did."""
+    """Result of one implementation."""
 
     case: Case
     probe: Probe
 
     @property
     def is_fault(self) -> bool:
-        """Whether it ended as none should."""
+        """Whether the result is a fault."""
         return is_fault(self.probe.status, predicted=self.probe.predicted)
 
     def __str__(self) -> str:
-        """`passed, forward and gradients; largest error 2.4e-07`, or the status with its reason."""
+        """Return `passed, forward and gradients; largest error 2.4e-07`, or the status with its reason."""
         if self.probe.status is not Status.PASSED:
             return f"{self.probe.status}: {self.probe.reason}"
         what = "forward alone" if self.case.setting.direction == "forward" else "forward and gradients"
@@ -44,7 +44,7 @@ class Trial:
 
 
 def can_try() -> bool:
-    """Whether there is a torch to try anything with; it is not imported."""
+    """Check whether torch is installed, without importing it."""
     try:
         return importlib.util.find_spec("torch") is not None
     except ImportError:
@@ -52,14 +52,14 @@ def can_try() -> bool:
 
 
 def lengthened(cases: Iterable[Case], n: int) -> list[Case]:
-    """The cases as they are, or at length n where their mechanism does not exist at `LENGTH`."""
+    """Return the cases, at length n if their mechanism does not exist at `LENGTH`."""
     return [
         case.changed(shape=case.setting.shape.at(n)) if case.parameters.unsupported(LENGTH) else case for case in cases
     ]
 
 
 def heading(case: Case) -> str:
-    """What the trials of a case are held to, and at which lengths."""
+    """Return what the results of a case are compared with, and at which lengths."""
     oracle = "its own reference" if variants.load(case.mechanism.name).reference else "the oracle"
     n, dtype = case.setting.shape.seq_len, case.setting.dtype
     return f"held to {oracle} in float64, at N = {n} and at small odd lengths, in {dtype}"
@@ -68,7 +68,7 @@ def heading(case: Case) -> str:
 def trials(
     cases: Iterable[Case], folders: tuple[Path, ...] = (), start_worker: StartWorker = Worker
 ) -> Iterator[Trial]:
-    """Try each case, one after another; without gradients where the implementation has none."""
+    """Probe each case, without gradients if the implementation has none."""
     budget = Budget()
     with closing(Prober(budget, budget.bytes_of(memory.available_bytes()), folders, start_worker)) as prober:
         for case in cases:

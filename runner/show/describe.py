@@ -1,4 +1,4 @@
-"""Describes one variant in text and as a picture, for `bench show`."""
+"""Description of one variant as text and as a picture, for `bench show`."""
 
 import statistics
 from dataclasses import MISSING, Field, fields
@@ -14,9 +14,9 @@ from attnbench.suites.schema.schema import values_in_words
 from attnbench.variants import Pattern, Shape, Spans, TooManySpans
 
 POWERS = tuple(2**power for power in range(6, 12))
-"""Lengths from 64 to 2048: what exists in whole blocks alone mostly exists at some of these."""
+"""Lengths from 64 to 2048. Patterns of whole blocks usually exist at some of these."""
 SIDE = 64
-"""Cells of a picture in the terminal, a side."""
+"""Width and height of a picture in the terminal, in cells."""
 NO_PATTERN = "no pattern: what it computes is not softmax attention over fixed keys"
 _FILE_SIDE = 256
 _SMALL = (1, 2, 3, 5, 7, 61, 97, 193, 389)
@@ -24,14 +24,14 @@ _DENSITY = 1 / 2
 
 
 class Missing(Exception):
-    """A pattern does not exist at a length: why."""
+    """A pattern does not exist at a length. The message says why."""
 
 
 def head(name: str) -> str:
-    """What the variant's file says of it, where it lies, and its parameters.
+    """Return a variant's description, file and parameters.
 
     Raises:
-        SuiteError: there is no such variant, or the file of a variant is broken.
+        SuiteError: the variant does not exist, or the file of a variant is broken.
     """
     variant = named(name)
     description = variants.describe(name)
@@ -42,7 +42,10 @@ def head(name: str) -> str:
 
 
 def flaw(case: Case, n: int | None) -> str | None:
-    """What is wrong with the case's pattern itself, at small odd lengths, at those to draw at, or at n; or nothing."""
+    """Return what is wrong with the case's pattern, or None.
+
+    It is checked at small odd lengths, at the lengths of pictures, and at n.
+    """
     pattern = case.parameters
     if not isinstance(pattern, Pattern):
         return _mistake(case, n)
@@ -51,7 +54,7 @@ def flaw(case: Case, n: int | None) -> str | None:
             found = None if pattern.unsupported(each) else variants.flaw(pattern, each)
         except TooManySpans:
             continue
-        except Exception as error:  # the user's file runs here: whatever it raises is told, with file and line
+        except Exception as error:  # the user's file runs here and may raise anything
             return _told(case, error, f"a pattern at N={each}")
         if found:
             return found
@@ -59,7 +62,7 @@ def flaw(case: Case, n: int | None) -> str | None:
 
 
 def _mistake(case: Case, n: int | None) -> str | None:
-    """What is wrong with what a mechanism that is no pattern says of itself, at length n or a long one; or nothing."""
+    """Return what is wrong with a mechanism that is not a pattern, at length n or a long one, or None."""
     try:
         where = n or case.parameters.near(POWERS[-1])[1]
         if case.parameters.unsupported(where) is None:
@@ -70,17 +73,17 @@ def _mistake(case: Case, n: int | None) -> str | None:
 
 
 def _told(case: Case, error: Exception, expected: str) -> str:
-    """An error of the variant's file, with its place."""
+    """Return an error of the variant's file, with its line."""
     problem = broken(case.mechanism.name, error)
     text = problem.text.replace("expected a variant", f"expected {expected}")
     return str(Problem(problem.file, problem.line, None, (), text))
 
 
 def spans(pattern: Pattern, n: int | None) -> Spans:
-    """The pattern's spans at length n; without one, at a length that shows its structure.
+    """Return the pattern's spans at length n. By default, n is a length that shows the pattern's structure.
 
     Raises:
-        Missing: there is no such pattern.
+        Missing: the pattern does not exist there.
     """
     n = n or length(pattern)
     if n is None:
@@ -95,14 +98,14 @@ def spans(pattern: Pattern, n: int | None) -> Spans:
 
 
 def length(pattern: Pattern) -> int | None:
-    """A length to draw at: one at which the pattern hides half of the pairs, else the first at which it exists."""
+    """Return a length to draw at: one at which the pattern hides half of the pairs, or the first at which it exists."""
     there = [n for n in (*POWERS, *range(1, POWERS[-1])) if pattern.unsupported(n) is None]
     sparse = (n for n in there if n in POWERS and pattern.spans(n).pairs() < _DENSITY * n**2)
     return next(sparse, there[0] if there else None)
 
 
 def drawn(label: str, spans: Spans, encoding: str) -> str:
-    """The pattern as text, and how many keys and pairs there are."""
+    """Return the pattern as text, with the number of keys and pairs."""
     cell = -(-spans.n // SIDE)
     scale = f"; a cell is {cell} x {cell} pairs, set where any is allowed" if cell > 1 else ""
     seen = pattern_image.terminal(pattern_image.bitmap(spans, SIDE), encoding)
@@ -110,7 +113,7 @@ def drawn(label: str, spans: Spans, encoding: str) -> str:
 
 
 def counted(spans: Spans) -> list[str]:
-    """How many keys a query sees, and how many pairs there are."""
+    """Return the number of keys of a query, and the number of pairs, as two lines."""
     counts = sorted(spans.counts().tolist())
     least, most = counts[0], counts[-1]
     return [
@@ -120,25 +123,25 @@ def counted(spans: Spans) -> list[str]:
 
 
 def without_pattern(case: Case, n: int) -> str:
-    """What a mechanism that is no pattern computes at length n."""
+    """Describe a mechanism that is not a pattern, at length n."""
     setting = case.changed(shape=Shape(1, 1, 1, n, 64), direction="forward").setting
     flops = variants.load(case.mechanism.name).flops(case.parameters, setting)
     return f"{NO_PATTERN}\nFLOPs of one head of 64 at N = {n}, forward: {flops:,}"
 
 
 def picture_file(label: str, spans: Spans, kind: str) -> str | bytes:
-    """The contents of a picture file, `.svg` or `.png`."""
+    """Return the contents of a picture file, `.svg` or `.png`."""
     seen = pattern_image.bitmap(spans, _FILE_SIDE)
     return pattern_image.png(seen) if kind == ".png" else pattern_image.svg(seen, title(label, spans.n))
 
 
 def title(label: str, n: int) -> str:
-    """What a picture shows."""
+    """Return the title of a picture."""
     return f"{label} at N = {n}, queries down, keys across"
 
 
 def _parameter(each: "Field[Any]") -> str:
-    """A parameter's name, default and values on one line, and what it is on the next."""
+    """Return a parameter's name, default and values on one line, and its meaning on the next."""
     default = "required" if each.default is MISSING else f"default {shown(each.default)}"
     values = values_in_words(each)
     return f"  {each.name} ({default}): {values}\n      {each.metadata['doc']}"

@@ -1,4 +1,4 @@
-"""Whether a case can be tried here: it exists, its pattern is valid, and it is predicted to fit in memory."""
+"""Checks before a case runs: that it exists here, that its pattern is valid, and that it should fit in memory."""
 
 import operator
 from dataclasses import replace
@@ -14,11 +14,11 @@ from attnbench.variants import FLOPS_PER_PAIR, OWN, Parameters, Pattern, Spans, 
 from attnbench.variants.kernels import Program
 
 _HELD, _HELD_16_BITS = 10, 18
-"""Memory of a proof, in multiples of the inputs' bytes: contents, results with copies, and the oracle, in float32."""
+"""Memory of a proof in multiples of the inputs' bytes: contents, results and copies, and a float32 oracle."""
 
 
 class Ended(Exception):
-    """The case ended before its numbers."""
+    """A case ended before it was measured."""
 
     def __init__(self, status: Status, reason: str, predicted: bool = False) -> None:
         super().__init__(reason)
@@ -28,31 +28,32 @@ class Ended(Exception):
 
 
 def plan(case: Case, budget_bytes: int) -> dict[str, Any]:
-    """What is known of a case before it is tried: why it will not be (`status`, `reason`), or its memory and work."""
+    """Return a case's predicted memory and its work, or `status` and `reason` if it will not run."""
     try:
         predicted_bytes = admit(case, budget_bytes)
         allowed_pairs, flops = work(case, spans(case))
     except Ended as end:
         return {"status": end.status, "reason": end.reason}
-    except BaseException as error:  # whatever a variant raises, it ends its own case alone, with a status
+    except BaseException as error:  # a variant may raise anything; only its own case ends
         status, reason = failure.of_exception(error)
         return {"status": status, "reason": reason}
     return {"status": None, "predicted_bytes": predicted_bytes, "allowed_pairs": allowed_pairs, "flops": flops}
 
 
 def spans(case: Case) -> Spans | None:
-    """The keys that each query of the case sees; None where its mechanism is no pattern."""
+    """Return the keys that each query of the case sees, or None if its mechanism is not a pattern."""
     parameters = case.parameters
     return parameters.spans(case.setting.shape.seq_len) if isinstance(parameters, Pattern) else None
 
 
 def work(case: Case, spans: Spans | None) -> tuple[int | None, int | None]:
-    """The allowed pairs over batch and heads, where the mechanism is a pattern, and the FLOPs of one call.
+    """Return the allowed pairs over batch and heads, and the FLOPs of one call.
 
-    Nothing where a pattern comes with its own reference: that is not attention over its keys.
+    Pairs are None if the mechanism is not a pattern. Both are None if a pattern has its own reference, because it then
+    computes something else than softmax attention over its keys.
 
     Raises:
-        Ended: what the mechanism says of its work is none.
+        Ended: the mechanism gives an invalid number of FLOPs.
     """
     if spans is None:
         return None, _own_flops(case)
@@ -63,10 +64,10 @@ def work(case: Case, spans: Spans | None) -> tuple[int | None, int | None]:
 
 
 def admit(case: Case, budget_bytes: int) -> int | None:
-    """Turn away what does not exist here or will not fit; say what a call is predicted to allocate.
+    """Return the bytes that a call should allocate, or None if the variant's own kernel predicts nothing.
 
     Raises:
-        Ended: the case is not tried.
+        Ended: the case does not exist here or should not fit in memory.
     """
     reason = _unsupported(case)
     if reason:
@@ -77,7 +78,7 @@ def admit(case: Case, budget_bytes: int) -> int | None:
     threads = torch.get_num_threads() if setting.device == "cpu" else 0
     predicted = held = implementation.predict_bytes(case.pattern, setting, threads)
     if setting.direction == "backward":
-        # What the forward pass keeps is there before the call, and must fit too.
+        # What the forward pass saves is allocated before the call, but must fit too.
         held = implementation.predict_bytes(case.pattern, replace(setting, direction="training"), threads)
     needed = max(predicted, held) + proof_bytes(case)
     if needed > budget_bytes:
@@ -87,16 +88,16 @@ def admit(case: Case, budget_bytes: int) -> int | None:
 
 
 def proof_bytes(case: Case) -> int:
-    """Bytes that a proof of the case holds beside what a call allocates, its inputs among them."""
+    """Return the bytes that a proof of the case holds beside a call's own, including the inputs."""
     many = _HELD_16_BITS if getattr(torch, case.setting.dtype).itemsize == 2 else _HELD
     return many * calls.input_bytes(case.setting.shape, case.setting.dtype)
 
 
 def sound(parameters: Parameters, n: int) -> Spans | None:
-    """A pattern's spans at a length at which it exists; None where the mechanism is no pattern.
+    """Return a pattern's spans at a length at which it exists, or None if the mechanism is not a pattern.
 
     Raises:
-        Ended: there is a flaw in them.
+        Ended: the spans are invalid.
     """
     if not isinstance(parameters, Pattern):
         return None
@@ -107,10 +108,10 @@ def sound(parameters: Parameters, n: int) -> Spans | None:
 
 
 def _own_flops(case: Case) -> int:
-    """The FLOPs of one call, as a mechanism that is no pattern says.
+    """Return the FLOPs of one call of a mechanism that is not a pattern.
 
     Raises:
-        Ended: it says something else.
+        Ended: the mechanism does not give a valid number.
     """
     try:
         return variants.load(case.mechanism.name).flops(case.parameters, case.setting)
@@ -119,7 +120,7 @@ def _own_flops(case: Case) -> int:
 
 
 def _unsupported(case: Case) -> str | None:
-    """Why the case does not exist here, or nothing; a pattern that exists must be sound before anyone computes it."""
+    """Return why the case does not exist here, or None. Raise if its pattern exists but is invalid."""
     if case.setting.device == "cuda" and not torch.cuda.is_available():
         return "no CUDA device here"
     n = case.setting.shape.seq_len
@@ -140,10 +141,10 @@ def _gib(size: int) -> str:
 
 
 def counted(program: Program, least: int) -> tuple[int | None, int]:
-    """The computed pairs, at least as many as are allowed or None where nobody knows them, and the prepared bytes.
+    """Return the pairs that a program says it computes (None if unknown), and the bytes that it prepared.
 
     Raises:
-        ValueError: one of them cannot be true.
+        ValueError: it computes fewer pairs than `least`, or a number is invalid.
     """
     pairs = None if program.computed_pairs is None else _integer(program.computed_pairs)
     if program.computed_pairs is not None and (pairs is None or pairs < least):
@@ -157,10 +158,10 @@ def counted(program: Program, least: int) -> tuple[int | None, int]:
 
 
 def _integer(value: object) -> int | None:
-    """An integer of Python's or NumPy's as such; None of anything else."""
+    """Return a Python or NumPy integer as an int, and None for anything else."""
     if isinstance(value, bool):
         return None
     try:
-        return operator.index(value)  # type: ignore[arg-type]  # that is the question
+        return operator.index(value)  # type: ignore[arg-type]  # raises if it is not an integer
     except TypeError:
         return None

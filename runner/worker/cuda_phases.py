@@ -1,4 +1,4 @@
-"""Timing on a CUDA device: all cases with a cold cache, then all with a hot one, and the device's conditions."""
+"""Timing on a CUDA device: first all cases with a cold cache, then all with a hot one. Clock rates are recorded."""
 
 import random
 import statistics
@@ -16,10 +16,10 @@ from attnbench.runner.worker.call.sampling import Plan
 
 
 class Bench(Protocol):
-    """Cases that are ready: what takes values here."""
+    """Cases that are ready to be timed."""
 
     def value(self, index: int, many: int, clock: EventClock, *, last: bool = False) -> Value | None:
-        """One value of `many` launches; nothing where the case has ended."""
+        """Take one value of `many` launches. Return None if the case has ended."""
 
     def settle(self, index: int, proved: str | None) -> None:
         """Check the result of a case's last value."""
@@ -27,32 +27,33 @@ class Bench(Protocol):
 
 @dataclass
 class Seen:
-    """What was seen of one case in one replicate."""
+    """Values and clock rates of one case in one replicate."""
 
     cold: list[Value] = field(default_factory=list)
     hot: list[Value] = field(default_factory=list)
     clocks_mhz: list[int] = field(default_factory=list)
-    """Of the multiprocessors: before the first value, and after each."""
+    """Clock rates of the multiprocessors, before the first value and after each."""
     slowdowns: list[list[str]] = field(default_factory=list)
-    """What held the clocks down, after each value."""
+    """What lowered the clock rate, after each value."""
 
     def look(self, gpu: Gpu) -> None:
-        """Read the clock."""
+        """Record the clock rate."""
         mhz = nvml.sm_clock_mhz(gpu)
         if mhz is not None:
             self.clocks_mhz.append(mhz)
 
     def look_after(self, gpu: Gpu) -> None:
-        """Read the clock, and what holds it down."""
+        """Record the clock rate and what lowers it."""
         self.look(gpu)
         reasons = nvml.slowdowns(gpu)
         if reasons is not None:
             self.slowdowns.append(reasons)
 
     def fields(self) -> dict[str, Any]:
-        """The fields of this case's sample; none where no value was taken."""
+        """Return the fields of this case's sample, or none if it has no values."""
         if not self.cold:
             return {}
+        # Medians, because a host that is interrupted takes much longer to queue a launch.
         host_ns = statistics.median(value.host_ns for value in self.cold)
         device_ns = statistics.median(value.device_ns for value in self.cold)
         reasons = sorted({reason for each in self.slowdowns for reason in each})
@@ -70,7 +71,7 @@ class Seen:
 
 
 def take_all(bench: Bench, plans: Sequence[Plan], digests: Sequence[str | None], seed: str) -> list[dict[str, Any]]:
-    """The fields of every case's sample. The hot phase comes after the cold one is over, for all cases."""
+    """Time all cases with a cold cache, then all with a hot one. Return the fields of every sample."""
     gpu = nvml.find(torch.cuda.get_device_properties(torch.cuda.current_device()))
     seen = phases(bench, plans, digests, seed, (launches.cold(), launches.hot()), gpu)
     return [each.fields() for each in seen]
@@ -84,12 +85,13 @@ def phases(
     clocks: tuple[EventClock, EventClock],
     gpu: Gpu | None,
 ) -> list[Seen]:
-    """Values of all cases by the first clock, interleaved, then by the second; the last is held to what was proved."""
+    """Take interleaved values of all cases by the first clock, then by the second. Check the last result of each."""
     seen = [Seen() for _ in plans]
     rng = random.Random(seed)
     for clock, values in zip(clocks, ([each.cold for each in seen], [each.hot for each in seen]), strict=True):
 
         def take(index: int, last: bool, clock: EventClock = clock, values: list[list[Value]] = values) -> None:
+            # A case's last value is the last one of the second phase.
             last = last and clock is clocks[-1]
             if gpu is not None and not seen[index].clocks_mhz:
                 seen[index].look(gpu)

@@ -1,4 +1,4 @@
-"""Entry point of a worker: puts the folder of the code under test first on the path, before other imports."""
+"""Entry point of a worker, which puts the folder of the code under test first on the import path."""
 
 import importlib.util
 import sys
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 _HARNESS = ("attnbench.runner", "attnbench.suites")
-"""What measures comes from where the parent's comes from, whatever lies under the import root."""
+"""Packages that measure. They are the parent's, even if the import root has its own copies."""
 
 
 def serve(root: str | None, *given: Any) -> None:
-    """Become a worker (`attnbench.runner.worker.main_loop`) whose imports look under `root` first, if there is one."""
+    """Run the main loop of a worker. If `root` is given, modules are imported from there first."""
     if root is not None:
         put_first(Path(root))
     from attnbench.runner.worker import main_loop
@@ -20,8 +20,9 @@ def serve(root: str | None, *given: Any) -> None:
 
 
 def put_first(root: Path) -> None:
-    """Import from `root` first what is imported from now on, attnbench's own variants among it; not what measures."""
+    """Put `root` first on the import path, also for attnbench's variants. The packages that measure stay the same."""
     harness = {name: _spec(name) for name in _HARNESS}
+    # Modules of attnbench that are already loaded belong to the parent's copy.
     for name in [each for each in sys.modules if each.startswith("attnbench.") and each != __name__]:
         del sys.modules[name]
     vars(sys.modules["attnbench"]).pop("variants", None)
@@ -38,7 +39,7 @@ def _spec(name: str) -> ModuleSpec:
 
 
 def _load(name: str, spec: ModuleSpec) -> None:
-    """Import a package from the place that its spec names."""
+    """Import a package from its spec, without searching the path."""
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     setattr(sys.modules[name.rpartition(".")[0]], name.rpartition(".")[2], module)

@@ -1,7 +1,7 @@
-"""Main loop of a worker process: it answers requests to measure, and may be killed by a case.
+"""Main loop of a worker process, which answers requests to measure.
 
-Requests and replies are JSON objects over a pipe. Torch is imported only once the process has its log file,
-its signals and the thread that ends it when its parent is gone.
+Requests and replies are JSON objects over a pipe. A case may kill the process. So torch is imported only after the log
+file, the signals and the thread that watches the parent are set up.
 """
 
 import gc
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from attnbench.runner.worker.timing import Bench
 
 Marks = Any
-"""A shared array of two integers: the case in flight, and a count that moves as long as work goes on."""
+"""Shared array of two integers: the index of the case in flight, and a counter that grows while work goes on."""
 
 
 def serve(
     pipe: Connection, log: str, marks: Marks, budget_bytes: int | None, folders: list[str], link: Connection | None
 ) -> None:
-    """Answer requests until the pipe closes; `link` leads to the worker with which this one takes turns."""
+    """Answer requests until the pipe closes. `link` is a connection to the worker that takes turns with this one."""
     _detach(log)
     for folder in folders:
         variants.extend(Path(folder))
@@ -40,7 +40,7 @@ def serve(
 
     from attnbench.runner.machine import memory
 
-    # float32 means float32, also where TF32 would be faster.
+    # TF32 is faster, but keeps only 10 bits of the mantissa. A case in float32 must mean float32.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     if budget_bytes is not None:
@@ -57,7 +57,7 @@ def serve(
         try:
             reply = requests.answer(request.pop("do"), request)
         except failure.DeviceLost as lost:
-            # An orderly end would run CUDA's clean-up on a context that is lost, and may abort over it.
+            # A normal exit would run CUDA's clean-up on the lost context, which may abort.
             os.write(2, f"{lost}\n".encode())
             os._exit(1)
         except failure.Spoiled as spoiled:
@@ -69,7 +69,7 @@ def serve(
 
 
 class _Requests:
-    """Answers requests: each names one of its methods."""
+    """Requests of the parent. Each method answers one kind of request."""
 
     def __init__(self, pipe: Connection, marks: Marks, link: Connection | None) -> None:
         self._pipe = pipe
@@ -79,7 +79,7 @@ class _Requests:
         self._bench: Bench | None = None
 
     def answer(self, what: str, request: dict[str, Any]) -> object:
-        """The reply to a request."""
+        """Return the reply to a request."""
         answers: dict[str, Callable[..., object]] = {
             "environment": self._environment,
             "free_bytes": self._free_bytes,
@@ -103,20 +103,20 @@ class _Requests:
         return environment.of_torch()
 
     def _free_bytes(self) -> int | None:
-        """Memory of the CUDA device that a case could take."""
+        """Return the bytes of the CUDA device that a case can use."""
         from attnbench.runner.machine import memory
 
         return memory.cuda_free_bytes()
 
     def _plan(self, case: dict[str, Any], threads: int, budget_bytes: int) -> object:
-        """What is known of a case before it is tried."""
+        """Return what is known about a case before it runs."""
         from attnbench.runner.worker import admission
 
         _set_threads(threads)
         return admission.plan(Case.from_json(case), budget_bytes)
 
     def _rate(self, dtype: str, device: str, threads: int) -> float | None:
-        """FLOP/s of the fastest matrix product, here and now."""
+        """Measure the FLOP/s of a large matrix product."""
         from attnbench.runner.worker.call import clocks, roof
 
         _set_threads(threads)
@@ -124,7 +124,7 @@ class _Requests:
         return None if roofs is None else roofs.flops_per_s
 
     def _probe(self, case: dict[str, Any], threads: int, budget_bytes: int, oracle: str | None) -> object:
-        """One careful look at a case."""
+        """Probe a case."""
         from attnbench.runner.worker import probe
 
         _set_threads(threads)
@@ -133,7 +133,7 @@ class _Requests:
     def _time(
         self, cases: list[dict[str, Any]], threads: int, replicate: int, seed: str, value_ns: float
     ) -> list[dict[str, Any]]:
-        """The samples of a group in one replicate."""
+        """Time the cases of a group in one replicate and return their samples."""
         from attnbench.runner.worker import timing
         from attnbench.runner.worker.call.sampling import Plan
 
@@ -142,33 +142,34 @@ class _Requests:
         return [sample.to_json() for sample in timing.group(planned, replicate, seed, value_ns, self._mark)]
 
     def _imports(self, root: str) -> dict[str, str]:
-        """What this process has imported from under `root`: a hash of each file, by its path there."""
+        """Return the SHA-256 of every imported file below `root`, by its path relative to `root`."""
         files = [Path(file) for each in [*sys.modules.values()] if (file := getattr(each, "__file__", None))]
         inside = sorted(file for file in files if file.is_relative_to(root))
         return {str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest() for file in inside}
 
     def _ready(self, cases: list[dict[str, Any]], threads: int, value_ns: float) -> dict[str, list[str]]:
-        """Make the cases of a group ready, to take turns on them; status and reason of those that failed, by index."""
+        """Build and warm up the cases of a group. Return status and reason of those that failed, by index."""
         from attnbench.runner.worker.timing import Bench
 
         _set_threads(threads)
         self._bench = None
-        # Off for good: nobody knows when the last value will be asked for, and nothing here makes cycles.
+        # It stays off because no request says which value is the last. The worker's own code makes no cycles.
         gc.collect()
         gc.disable()
         self._bench = Bench([Case.from_json(case) for case in cases], value_ns, self._mark)
         return {str(index): [str(status), reason] for index, (status, reason) in self._bench.ended.items()}
 
     def _turns(self, index: int, calls: int, led: bool, last: bool, side: int, order: list[int]) -> dict[str, Any]:
-        """One value for each time that `order` names this side, while the other worker waits.
+        """Take a value each time `order` names this side. The other worker waits meanwhile.
 
-        `values`, or `ended` with status and reason where the case failed here. The result of a case's `last` value
-        stays until it is settled.
+        Return `values`, or `ended` with status and reason if the case failed here. If these are the `last` values of
+        the case, the result of the last call is kept for `_settle`.
         """
         assert self._bench is not None
         assert self._link is not None
         values: list[float | None] = []
         try:
+            # The two workers pass the turn directly to each other, so the parent does not wake up between values.
             for taker, slots in itertools.groupby(order):
                 if taker == side:
                     for _ in slots:
@@ -180,33 +181,33 @@ class _Requests:
                     self._link.recv_bytes()
                     self._mark(index)
         except (EOFError, OSError):
-            # The other worker is gone; the parent hears of it from there.
+            # The other worker died. The parent learns that from its own pipe to it.
             return {"values": []}
         ended = self._bench.ended.get(index)
         return {"ended": ended} if ended else {"values": values}
 
     def _settle(self, index: int, digest: str | None) -> list[Any] | None:
-        """Hold the result of a case's last value to what was proved; status and reason where it is wrong."""
+        """Check the result of a case's last value. Return status and reason if it is wrong."""
         assert self._bench is not None
         self._bench.settle(index, digest)
         ended = self._bench.ended.get(index)
         return None if ended is None else [*ended]
 
     def _agreement(self, index: int, plan: dict[str, Any], threads: int, seed: str) -> list[list[float]]:
-        """Pairs of values of a case that is ready: by our clock and by torch's timer, in random order."""
+        """Take pairs of values of a ready case, one by this clock and one by torch's timer, in random order."""
         from attnbench.runner.worker.call.sampling import Plan
 
         assert self._bench is not None
         return self._bench.agreement(index, Plan(**plan), threads, seed)
 
     def _overhead(self, calls: int) -> float:
-        """What the clock adds to each call, in nanoseconds: the least of a hundred values of an empty call."""
+        """Return the minimum of 100 values of an empty call: the clock's overhead per call, in nanoseconds."""
         from attnbench.runner.worker.call import clocks
 
         return min(clocks.cpu(_nothing, calls) for _ in range(100))
 
     def _profile(self, case: dict[str, Any], threads: int, trace: str) -> object:
-        """Where the time and the memory of a case go; its Chrome trace is written to `trace`."""
+        """Profile a case and write its Chrome trace to `trace`."""
         from attnbench.runner.worker import profile
 
         _set_threads(threads)
@@ -218,17 +219,14 @@ class _Requests:
         self._marks[1] += 1
 
     def _stage(self, name: str, *, anew: bool = False, aside: bool = False) -> None:
-        """Tell the parent what is being done; `anew` is a sign that work goes on, and gives it all its time again.
-
-        What is done `aside` takes nothing of that time.
-        """
+        """Tell the parent which stage begins. `anew` restarts the time limit; time spent `aside` does not count."""
         leftovers.end_forked(self._us)
         self._marks[1] += anew
         self._pipe.send_bytes(json.dumps({"stage": name, "aside": aside}).encode())
 
 
 def _nothing() -> None:
-    """An empty call."""
+    """Do nothing."""
 
 
 def _set_threads(threads: int) -> None:
@@ -238,12 +236,12 @@ def _set_threads(threads: int) -> None:
 
 
 def _detach(log: str) -> None:
-    """Send both outputs to the log, leave Ctrl-C to the parent, and end when the parent does."""
+    """Redirect both outputs to the log, ignore Ctrl-C, and exit when the parent does."""
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.close(file)
-    # The parent has it open too: without a name it is gone with both, however they end.
+    # The parent has the file open too. Without a name, it disappears when both have ended, even if they are killed.
     os.unlink(log)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -254,5 +252,5 @@ def _detach(log: str) -> None:
         os._exit(1)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
-    # That thread never runs while a kernel keeps the interpreter to itself.
+    # The thread cannot run while a kernel holds the GIL, so the system is asked as well.
     leftovers.end_with_parent()

@@ -1,4 +1,4 @@
-"""Probe, in a worker: proves one case before anything is timed, then takes its memory, work and duration."""
+"""Probe of one case in a worker: checks its results before anything is timed, then measures memory and duration."""
 
 import json
 import math
@@ -30,7 +30,7 @@ from attnbench.variants.kernels import Program
 
 @dataclass(frozen=True)
 class _First:
-    """A first call: how long it took, how long with the making of it, and whether what it compiled was in a cache."""
+    """Duration of a first call, alone and with its construction, and whether its compiled code came from the cache."""
 
     call_ns: int
     made_ns: int
@@ -38,10 +38,10 @@ class _First:
 
 
 def probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None = None) -> Probe:
-    """Prove a case, then take its memory, its work, its preparation and an estimate of its duration.
+    """Check the results of a case, then measure its memory and preparation and estimate its duration.
 
-    `budget_bytes` is what it may allocate; a case predicted to need more is not tried. What the oracle says is left in
-    the file `oracle`, if there is one, for the next case of the same mechanism.
+    A case that should need more than `budget_bytes` does not run. The oracle's results are kept in the file `oracle`,
+    if it is given, for the next case of the same mechanism.
     """
     before, running = settings.state(), leftovers.snapshot()
 
@@ -54,7 +54,7 @@ def probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None = None
         leftovers.refuse(running)
     except Ended as end:
         found = Probe(case.key, end.status, end.reason, predicted=end.predicted)
-    except BaseException as error:  # whatever a kernel raises, it ends its own case alone, with a status
+    except BaseException as error:  # a kernel may raise anything; only its own case ends
         found = Probe(case.key, *failure.of_exception(error))
     finally:
         leftovers.end_processes(running)
@@ -77,7 +77,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
         shapes = small.small(case.parameters, setting.shape, partial(_takes, case), setting.device)
         errors = [_verify_small(case, parameters, shape, stage) for parameters, shape in shapes]
         _unchanged(before)
-        # Before anything of the case's kernel is there at this length.
+        # All of this is made before the case's kernel is built at this length, so the kernel cannot change it.
         both = contents.proved(setting.shape, setting.dtype, setting.device)
         weights = calls.weights(case, 0), calls.weights(case, 1)
         wants = None if calls.options(case) else _expected(case, spans, both, stage, oracle)
@@ -90,6 +90,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
     _unchanged(before)
     compiles = compilation.needed(program)
 
+    # Calls get a copy, so that a change of the inputs can be found.
     given = Inputs(*(each.clone() for each in both[0]))
     stage("compiling it" if compiles else "its first call", anew=compiles)
     call, result, first = _begun(program, given, case)
@@ -106,7 +107,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
     del proof
 
     stage("estimating its duration")
-    # What the first call makes, kernels or the plans of libraries on CUDA, is no part of a call.
+    # A first call compiles, or on CUDA lets libraries choose algorithms, so its time is no estimate of a later one.
     settled = compiles or setting.device == "cuda"
     settled_ns = clocks.for_warm_up(setting.device)(call.run, 1) if settled else first.call_ns
     call_ns = sampling.estimate(call.run, clocks.of(setting.device), settled_ns)
@@ -137,7 +138,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
 
 
 def _prepared(case: Case, allowed_pairs: int | None) -> tuple[Program, dict[str, Any]]:
-    """The case's program, and the fields of a probe that say what building it took, and what it says of itself."""
+    """Build the case's program. Return it with the probe's fields on its preparation and its own counts."""
     forget()
     start = time.perf_counter_ns()
     program = _build(case)
@@ -157,12 +158,13 @@ def _prepared(case: Case, allowed_pairs: int | None) -> tuple[Program, dict[str,
 def _proved(
     proof: Proof, call: Call, device: str, stage: Stage, watch: Stopwatch
 ) -> tuple[dict[str, Any], float, float]:
-    """Prove calls on both contents in turns, and take the memory of one.
+    """Check calls on both contents in turns, and measure the memory of one call.
 
     Returns:
-        The fields of a probe that say what was seen, and the times of a call on new content and of one that repeats it.
+        Fields of the probe, the time of a call on new content, and the time of a call that repeats it.
     """
     with watch, _wrong():
+        # With the first call, and the last one below, the contents are A, B, A, B, B.
         new_ns, *_ = (_again(proof, which, call, device) for which in (1, 0, 1))
     stage("measuring its memory")
     repeated: list[tuple[Any, float]] = []
@@ -184,7 +186,7 @@ def _proved(
 def _expected(
     case: Case, spans: Spans | None, both: tuple[Inputs, Inputs], stage: Stage, oracle: str | None
 ) -> list[Expected]:
-    """What calls on the two contents must give."""
+    """Return the expected results of calls on the two contents."""
     going_on = partial(stage, "computing what it must give", aside=True)
     going_on()
     told = replace(case, implementation="").changed(direction="forward").flat()
@@ -195,12 +197,12 @@ def _expected(
             make = partial(expected.of_case, case, spans, both, going_on)
             return expected.shared(key, oracle, make, case.setting.device)
     except Useless as useless:
-        _build(case)  # which may refuse the dtype in which nothing can be proved
+        _build(case)  # a kernel that refuses this dtype is unsupported, and not wrong
         raise Ended(Status.WRONG, str(useless)) from None
 
 
 def _chosen(case: Case, call: Call, both: tuple[Inputs, Inputs], going_on: Step, which: int) -> Expected:
-    """What a call that chooses by content must give on a content, which is that of its inputs now."""
+    """Return the expected result of a call that chooses by content. Its inputs must have the content `which`."""
     assert call.choice
     try:
         return choice.expected_with(case, call.choice(), both[which], which, going_on)
@@ -209,7 +211,7 @@ def _chosen(case: Case, call: Call, both: tuple[Inputs, Inputs], going_on: Step,
 
 
 def _approximation(case: Case, spans: Spans | None, stage: Stage) -> tuple[float | None, float | None]:
-    """The errors against full attention of the mechanism and of the mean of all values; None where not finite."""
+    """Return the errors of the mechanism and of the mean of all values against full attention; None if not finite."""
     going_on = partial(stage, "comparing it with full attention", aside=True)
     going_on()
     with _ending("against full attention"):
@@ -220,7 +222,7 @@ def _approximation(case: Case, spans: Spans | None, stage: Stage) -> tuple[float
 
 @contextmanager
 def _wrong() -> Iterator[None]:
-    """What a proof finds wrong ends the case."""
+    """Turn `Wrong` into the end of the case."""
     try:
         yield
     except Wrong as wrong:
@@ -228,7 +230,7 @@ def _wrong() -> Iterator[None]:
 
 
 def _timed(call: Call, device: str) -> tuple[Any, float]:
-    """What a call gives, and how long it takes."""
+    """Return the result of a call and its duration in nanoseconds."""
     calls.wait(device)
     start = time.perf_counter_ns()
     result = call.run()
@@ -237,7 +239,7 @@ def _timed(call: Call, device: str) -> tuple[Any, float]:
 
 
 def _again(proof: Proof, which: int, call: Call, device: str) -> float:
-    """Prove a call on a content that is put into the inputs; how long it took."""
+    """Put a content into the inputs, check a call on it, and return the call's duration in nanoseconds."""
     proof.put(which)
     result, took_ns = _timed(call, device)
     proof.look(which, result)
@@ -245,7 +247,7 @@ def _again(proof: Proof, which: int, call: Call, device: str) -> float:
 
 
 def _unchanged(before: State) -> None:
-    """End the case if it changed the process; everything is put back."""
+    """End the case if it changed the process, and undo the change."""
     try:
         changed = settings.restore(before)
     except Lasting as lasting:
@@ -255,7 +257,7 @@ def _unchanged(before: State) -> None:
 
 
 def _build(case: Case) -> Program:
-    """The kernel of the case itself; a variant's own may refuse, or need what is not installed."""
+    """Build the case's kernel. A variant's own kernel may refuse, or need a package that is not installed."""
     try:
         return calls.build(case)
     except (ImportError, NotImplementedError) as error:
@@ -265,7 +267,7 @@ def _build(case: Case) -> Program:
 
 
 def _begun(program: Program, given: Inputs, case: Case) -> tuple[Call, Any, _First]:
-    """The call, what it gave the first time, and how long that took."""
+    """Make the call and run it once. Return it with its result and its durations."""
     compiles = compilation.needed(program)
     missed = compilation.misses() if compiles else 0
     with compilation.room(program):
@@ -280,7 +282,7 @@ def _begun(program: Program, given: Inputs, case: Case) -> tuple[Call, Any, _Fir
 
 
 def _takes(case: Case, parameters: Parameters, shape: Shape) -> bool:
-    """Whether the case's implementation computes a mechanism like the case's at a small shape."""
+    """Check whether the case's implementation supports the mechanism with other parameters at a small shape."""
     admission.sound(parameters, shape.seq_len)
     like = _like(case, parameters, shape)
     with _ending(f"at N={shape.seq_len}"):
@@ -294,7 +296,7 @@ def _takes(case: Case, parameters: Parameters, shape: Shape) -> bool:
 
 
 def _verify_small(case: Case, parameters: Parameters, shape: Shape, stage: Stage) -> float:
-    """The error of the output of a mechanism like the case's at a small shape; the gradients are checked too."""
+    """Check output and gradients of the mechanism at a small shape. Return the largest error of the output."""
     spans = admission.sound(parameters, shape.seq_len)
     like = _like(case, parameters, shape)
     with _ending(f"at N={shape.seq_len}"):
@@ -309,32 +311,32 @@ def _verify_small(case: Case, parameters: Parameters, shape: Shape, stage: Stage
 
 
 def must_give(case: Case, program: Program, spans: Spans | None, given: Inputs) -> Expected:
-    """What a call of a program at a small shape must give."""
+    """Return the expected result of a program at a small shape."""
     grads, reference, step = case.setting.direction != "forward", calls.reference(case), _nothing
     if program.choice:
         return choice.expected_with(case, calls.chosen(program, given), given, 0, step)
     if reference:
         return expected.of_reference(reference, 0, given, grads=grads, step=step, weights=calls.weights(case))
-    assert spans  # what is no pattern has a reference
+    assert spans  # a mechanism that is not a pattern has a reference
     return small.dense(spans, given, gradients=grads)
 
 
 @contextmanager
 def _ending(where: str) -> Iterator[None]:
-    """What is raised in here ends the case, and is told with the place, which need not be the case's own."""
+    """Turn any exception into the end of the case. The reason says where, because it may not be at the case's shape."""
     try:
         yield
     except (Ended, Useless):
         raise
-    except BaseException as error:  # whatever a kernel raises, it ends its own case alone, with a status
+    except BaseException as error:  # a kernel may raise anything; only its own case ends
         status, reason = failure.of_exception(error)
         raise Ended(status, f"{where}: {reason}") from None
 
 
 def _like(case: Case, parameters: Parameters, shape: Shape) -> Case:
-    """The case with other parameters, at another shape."""
+    """Return the case with other parameters at another shape."""
     return replace(case, mechanism=Named(case.mechanism.name, asdict(parameters))).changed(shape=shape)
 
 
 def _nothing() -> None:
-    """A step that nobody waits for."""
+    """Do nothing after a step; small shapes need no sign of progress."""

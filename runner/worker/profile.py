@@ -1,4 +1,4 @@
-"""Profile, in a worker: time and memory of a case by operator. Recording slows calls, so no time of it is a result."""
+"""Profile of a case in a worker: time and memory by operator. Recording slows calls, so these times are no results."""
 
 import bisect
 import os
@@ -22,21 +22,21 @@ from attnbench.variants.kernels._peak import allocations
 
 MOST_CALLS = 5
 MOST_POINTS = 2000
-"""Points of the memory held over time."""
+"""Maximum number of points of the memory held over time."""
 MOST_STEPS = 8
 _RECORDED_NS = 1e9
 _WARM_UP_NS = 1e7
 _CALL = "attnbench call"
 _ALLOCATORS = ("aten::empty", "aten::new_empty", "aten::resize_")
-"""Operators that allocate for the one that calls them."""
+"""Operators that allocate on behalf of their caller."""
 _MADE = re.compile("CompiledFxGraph|Torch-Compiled Region")
 
 
 def profile(case: Case, trace: Path, stage: Stage) -> Profile:
-    """Record a few calls of a case, and write their Chrome trace to `trace`, a `.json.gz`."""
+    """Record a few calls of a case and write their Chrome trace to `trace`, a `.json.gz`."""
     try:
         return _profile(case, trace, stage)
-    except BaseException as error:  # whatever a kernel raises, it ends its own case alone, with a status
+    except BaseException as error:  # a kernel may raise anything; only its own case ends
         status, reason = failure.of_exception(error)
         return Profile(case.key, status, reason, case.title)
 
@@ -51,7 +51,7 @@ def _profile(case: Case, trace: Path, stage: Stage) -> Profile:
     stage("warming up")
     clock = clocks.for_warm_up(case.setting.device)
     if case.setting.device == "cuda":
-        clock(call, 1)  # libraries plan in the first call
+        clock(call, 1)  # CUDA libraries choose their algorithms in the first call
     many = warmed_up(call, clock, case.setting.device)
     stage("recording calls")
     profiler = _record(call, many, case.setting.device)
@@ -64,16 +64,16 @@ def _profile(case: Case, trace: Path, stage: Stage) -> Profile:
 
 
 def warmed_up(call: Callable[[], object], clock: Clock, device: str) -> int:
-    """Call until the case has settled, and say how many calls to record. A call longer than a second is made once."""
+    """Warm up a case and return how many calls to record: one if a call takes more than a second."""
     if clock(call, 1) > sampling.LONG_CALL_NS:
         return 1
     sampling.warm_up(call, clock, device, _WARM_UP_NS)
-    _record(call, 1, device)  # what a process's first recording costs shall not count
+    _record(call, 1, device)  # the first recording in a process takes longer
     return max(1, min(MOST_CALLS, int(_RECORDED_NS / clock(call, 1))))
 
 
 def _record(call: Callable[[], object], many: int, device: str) -> Any:
-    """The profiler of torch after `many` calls, each inside a region of its own."""
+    """Record `many` calls, each in its own region, and return torch's profiler."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
     with recording(activities=activities, profile_memory=True) as profiler:
         for _ in range(many):
@@ -85,7 +85,8 @@ def _record(call: Callable[[], object], many: int, device: str) -> Any:
 
 
 def _read(case: Case, profiler: Any) -> Profile:
-    """The numbers of a recording."""
+    """Return the profile of a recording."""
+    # Times are means over all calls. The memory over time is that of the last call.
     every = list(profiler.events())
     regions = [event for event in every if event.name == _CALL and _on_cpu(event)]
     windows = [(event.time_range.start, event.time_range.end) for event in regions]
@@ -111,7 +112,7 @@ def _read(case: Case, profiler: Any) -> Profile:
 def _operators(
     inside: list[Any], changes: list[tuple[float, int, str]], many: int, cuda_us: float | None
 ) -> tuple[Operator, ...]:
-    """One row an operator, by time that counts; kernels that no operator launched stand outside operators."""
+    """Return one row for each operator, sorted by time. Kernels without an operator count as outside operators."""
     called: Counter[str] = Counter()
     self_us: defaultdict[str, float] = defaultdict(float)
     kernel_us: defaultdict[str, float] = defaultdict(float)
@@ -140,7 +141,7 @@ def _operators(
 
 
 def _changes(profiler: Any, device: str, inside: list[Any]) -> Iterator[tuple[float, int, str]]:
-    """Every change of the memory held: its time in microseconds, its bytes, and the operator that it is for."""
+    """Yield every change of the allocated memory: its time in microseconds, its bytes and its operator."""
     threads: dict[int, list[Any]] = {}
     for event in inside:
         threads.setdefault(event.thread, []).append(event)
@@ -151,13 +152,14 @@ def _changes(profiler: Any, device: str, inside: list[Any]) -> Iterator[tuple[fl
         thread = change.start_thread_id()
         place = bisect.bisect_right(starts.get(thread, []), us) - 1
         event = threads[thread][place] if place >= 0 else None
+        # Events nest. Find the innermost operator that is still running and is not an allocator itself.
         while event is not None and (event.time_range.end < us or event.name.startswith(_ALLOCATORS)):
             event = event.cpu_parent
         yield us, change.nbytes(), OUTSIDE if event is None else _name(event)
 
 
 def _held(changes: Sequence[tuple[float, int]], end_ns: float) -> Held:
-    """The memory held over one call, from its changes."""
+    """Return the memory held over one call from its changes."""
     points, held = [(0.0, 0)], 0
     for ns, count in changes:
         held += count
@@ -167,7 +169,7 @@ def _held(changes: Sequence[tuple[float, int]], end_ns: float) -> Held:
 
 
 def decimated(points: list[tuple[float, int]], most: int) -> list[tuple[float, int]]:
-    """At most `most` of the points: the first, the last, and the lowest and highest of each stretch between."""
+    """Return at most `most` of the points: the first, the last, and the lowest and highest of equal parts between."""
     if len(points) <= most:
         return points
     inner = range(1, len(points) - 1)
@@ -180,7 +182,7 @@ def decimated(points: list[tuple[float, int]], most: int) -> list[tuple[float, i
 
 
 def _name(event: Any) -> str:
-    """The operator's name; what a compiler made is called by its kind, for the rest of its name changes every time."""
+    """Return the operator's name. A compiled region gets a general name, because its own differs in each process."""
     named = _MADE.search(event.name)
     return named[0] if named else OUTSIDE if event.name == _CALL else str(event.name)
 
@@ -194,6 +196,6 @@ def _us(event: Any) -> float:
 
 
 def _within(us: float, windows: list[tuple[float, float]]) -> bool:
-    """Whether a moment lies in one of the windows, which are in order."""
+    """Check whether a time lies in one of the windows, which are sorted."""
     place = bisect.bisect_right(windows, (us, float("inf"))) - 1
     return place >= 0 and us <= windows[place][1]

@@ -1,4 +1,4 @@
-"""Timing, in a worker: the cases of one group are made ready in this process, and values are taken in turns."""
+"""Timing of the cases of one group in a worker. All cases are built and warmed up, then take values in turns."""
 
 import gc
 import random
@@ -23,27 +23,28 @@ from attnbench.suites import Case, Sample, Status
 from attnbench.variants import Weights
 
 Mark = Callable[[int], None]
-"""`mark(index)` before each piece of work: the parent knows which case was in flight, and that work goes on."""
+"""`mark(index)` is called before each piece of work. It tells the parent which case runs, and that work goes on."""
 
 
 class _Kept:
-    """A call whose last result stays, so that it can be held to what was proved."""
+    """Call that keeps its last result, so that the result can be checked."""
 
     def __init__(self, run: Callable[[], object]) -> None:
         self.result: object = None
         self._run = run
 
     def __call__(self) -> None:
-        # Two results at a time are more memory than the case has.
+        # Free the old result first: the memory budget has no room for two.
         self.result = None
         self.result = self._run()
 
 
 class Bench:
-    """The cases of a group, built, warmed up and waiting; one that raises has ended, the others go on.
+    """Cases of a group that are built and warmed up. If one raises, it ends, and the others go on.
 
-    Before each value the inputs, which all cases share, get other content: that which was proved, its rows rotated by a
-    number drawn with `seed`. The content of a case's last value is the proved one, and `settle` looks at its result.
+    All cases share their inputs. Before each value, the inputs get the content that the probe checked, with its rows
+    rotated by a random number drawn with `seed`. The last value of a case has this content unrotated, and `settle`
+    checks its result.
     """
 
     def __init__(self, cases: list[Case], value_ns: float, mark: Mark, seed: str = "") -> None:
@@ -64,9 +65,9 @@ class Bench:
             self._attempt(index, partial(self._ready, index, case, value_ns))
 
     def take(self, index: int, many: int, *, led: bool, last: bool = False) -> float | None:
-        """One value of `many` calls, in nanoseconds per call, `led` by one that is not timed.
+        """Take one value of `many` calls and return it in nanoseconds per call, or None if the case has ended.
 
-        Nothing where the case has ended. The result of a case's `last` value stays until it is settled.
+        If `led`, one untimed call goes first. The result of a case's `last` value is kept for `settle`.
         """
         taken: list[float] = []
         if index not in self.ended:
@@ -74,14 +75,14 @@ class Bench:
         return taken[0] if taken else None
 
     def value(self, index: int, many: int, clock: EventClock, *, last: bool = False) -> Value | None:
-        """One value of `many` launches by a clock of events; nothing where the case has ended."""
+        """Take one value of `many` launches by a clock of CUDA events. Return None if the case has ended."""
         taken: list[Value] = []
         if index not in self.ended:
             self._attempt(index, lambda: taken.append(clock.value(self._fresh(index, last=last), many)))
         return taken[0] if taken else None
 
     def settle(self, index: int, proved: str | None) -> None:
-        """Hold what a case's last value gave to what was proved: a digest, or where that is another, the oracle."""
+        """Check the result of a case's last value: by its digest, or by the oracle if the digest differs."""
         if index not in self.ended:
             self._attempt(index, partial(self._settle, index, proved))
 
@@ -112,9 +113,10 @@ class Bench:
         return self._clock(run, many)
 
     def _fresh(self, index: int, *, last: bool) -> Callable[[], object]:
-        """What to time, after its inputs got other content."""
+        """Return the call to time, after giving its inputs new content."""
         call = self._calls[index]
         with self.proofs[index]:
+            # Each value has other content, so a kernel that caches results gains nothing.
             n = self.cases[0].setting.shape.seq_len
             by = 0 if last or n == 1 else self._drawn.randrange(1, n)
             contents.rotate(call, self._given, self._proved, self._weights[index], by)
@@ -124,7 +126,7 @@ class Bench:
         return self._kept[index]
 
     def roofs(self) -> Roofs | None:
-        """The roofs of the group's dtype, device and threads, here and now; each of their values is marked."""
+        """Measure the roofs for the group's dtype, device and threads."""
 
         def clock(call: Callable[[], object], many: int) -> float:
             self._mark(0)
@@ -133,7 +135,7 @@ class Bench:
         return roof.measure(self.cases[0].setting.dtype, self.cases[0].setting.device, clock)
 
     def agreement(self, index: int, plan: Plan, threads: int, seed: str) -> list[list[float]]:
-        """Pairs of values by this clock and by torch.utils.benchmark.Timer, in nanoseconds per call."""
+        """Take pairs of values by this clock and by torch.utils.benchmark.Timer, in nanoseconds per call."""
         from torch.utils.benchmark import Timer
 
         rng = random.Random(seed)
@@ -145,6 +147,7 @@ class Bench:
         pairs = []
         for _ in range(plan.values):
             self._mark(index)
+            # Random order, so that drift favours neither clock.
             taken = {side: clocks_ns[side]() for side in rng.sample((0, 1), 2)}
             pairs.append([taken[0], taken[1]])
         return pairs
@@ -156,15 +159,15 @@ class Bench:
         run = self._fresh(index, last=False)
         clock = clocks.for_warm_up(case.setting.device)
         if case.setting.device == "cuda":
-            clock(run, 1)  # libraries plan in the first call, which may take longer than all others
+            clock(run, 1)  # CUDA libraries choose their algorithms in the first call, which may take very long
         self.warm_ups[index] = sampling.warm_up(run, clock, case.setting.device, value_ns)
 
     def _attempt(self, index: int, work: Callable[[], None]) -> None:
-        """Work on a case; an error ends it, and so does a change of the process, which is put back.
+        """Do some work on a case. End the case if it raises or changes the process, and undo the change.
 
         Raises:
-            DeviceLost: the error took the CUDA context with it, so that no other case can be measured here.
-            Spoiled: a change cannot be put back, or a thread is left running.
+            DeviceLost: the error broke the CUDA context, so no other case can be measured in this process.
+            Spoiled: the change cannot be undone, or a thread is left running.
         """
         self._mark(index)
         before = leftovers.snapshot()
@@ -173,7 +176,7 @@ class Bench:
             leftovers.refuse(before)
         except (Wrong, NotAllowed) as wrong:
             self._end(index, Status.WRONG, str(wrong))
-        except BaseException as error:  # whatever a kernel raises, it ends its own case alone, with a status
+        except BaseException as error:  # a kernel may raise anything; only its own case ends
             status, reason = failure.of_exception(error)
             if self.cases[index].setting.device == "cuda" and not _device_answers():
                 raise failure.DeviceLost(reason) from None
@@ -186,32 +189,33 @@ class Bench:
             self._end(index, Status.FAILED, f"it changes {', '.join(changed)}")
         running = leftovers.left(before)
         if running:
-            # Processes were ended; a thread cannot be.
+            # Processes were killed by now, so this is a thread, and a thread cannot be killed.
             raise failure.Spoiled(Status.FAILED, running)
 
     def _end(self, index: int, status: Status, reason: str) -> None:
-        """No more is taken from a case."""
+        """End a case and free what it holds."""
         self.ended[index] = status, reason
         self._calls.pop(index, None)
         self._kept.pop(index, None)
 
 
 def _device_answers() -> bool:
-    """Whether the CUDA context of this process is still of use."""
+    """Check whether the CUDA context of this process still works."""
     try:
         torch.cuda.synchronize()
-    except Exception:  # torch has no one error for a context that is lost
+    except Exception:  # torch has no single error for a lost context
         return False
     return True
 
 
 Timed = tuple[Case, Plan, str | None]
-"""A case, how it is timed, and the digest of what its probe proved."""
+"""A case, the plan of its timing, and the digest of the result that its probe checked."""
 
 
 def group(cases: list[Timed], replicate: int, seed: str, value_ns: float, mark: Mark) -> list[Sample]:
-    """Samples of all cases of a group in one replicate, their values interleaved."""
+    """Time all cases of a group in one replicate, with interleaved values, and return their samples."""
     plans, digests = [plan for _, plan, _ in cases], [proved for *_, proved in cases]
+    # A garbage collection would fall into some random value.
     gc.collect()
     gc.disable()
     try:
@@ -227,7 +231,7 @@ def group(cases: list[Timed], replicate: int, seed: str, value_ns: float, mark: 
 
 
 def _values(bench: Bench, plans: list[Plan], digests: list[str | None], seed: str) -> list[list[float]]:
-    """The values of all cases, interleaved; the last one of each is held to what was proved."""
+    """Take the values of all cases, interleaved, and check the last result of each case."""
     values: list[list[float]] = [[] for _ in plans]
 
     def take(index: int, last: bool) -> None:
@@ -242,7 +246,7 @@ def _values(bench: Bench, plans: list[Plan], digests: list[str | None], seed: st
 
 
 def _sample(bench: Bench, index: int, plan: Plan, replicate: int, found: dict[str, Any]) -> Sample:
-    """A case's sample; the fields that were `found` stand in it only if the case passed."""
+    """Return a case's sample. It has the fields `found` only if the case passed."""
     key = bench.cases[index].key
     if index in bench.ended:
         status, reason = bench.ended[index]

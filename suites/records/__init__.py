@@ -1,1 +1,1 @@
-"""Typed rows of the files that a run writes: how each field is declared, and how it is read."""
+"""Typed rows of the files that a run writes, and how their fields are read."""

@@ -1,4 +1,4 @@
-"""Rows of `bench ab` and `bench selftest`: the fields of each kind of row."""
+"""Rows of `bench ab` and `bench selftest`, with the fields of each kind of row."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ SELFTEST = "selftest.jsonl"
 
 @dataclass(frozen=True)
 class Pairs:
-    """How many pairs of processes each stage had; below three nothing is decided."""
+    """Number of pairs of processes in each stage. Fewer than three decide nothing."""
 
     screen: Annotated[int, Range(3, 10_000)]
     confirm: Annotated[int, Range(3, 10_000)]
@@ -52,17 +52,17 @@ class Revisions:
 
 @dataclass(frozen=True)
 class Labelled:
-    """A case and its label, for its variant may not be here."""
+    """A case and its label. The label is stored because the variant may not be available here."""
 
     label: Name
     case: Case
 
     @classmethod
     def read(cls, row: Any) -> Self:
-        """What a row of `cases` says.
+        """Return the case in a row of `cases`.
 
         Raises:
-            ValueError: it is none; the first field that is wrong is named.
+            ValueError: it is not a case; the message names the first wrong field.
         """
         case = Case.read(row)
         return read(cls, {**row, "case": case})
@@ -100,14 +100,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class OutOfTime:
-    """The suite's time was spent."""
+    """The suite's time is spent."""
 
     suite_s: Seconds
 
 
 @dataclass(frozen=True)
 class Finished:
-    """Nothing is missing."""
+    """The comparison is complete."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class Overhead:
-    """What the timed loop itself takes."""
+    """Overhead of the timed loop."""
 
     calls: Count
     empty_ns: Moment
@@ -138,7 +138,7 @@ class Overhead:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Times by our clock and by torch's timer, in pairs."""
+    """Pairs of times by attnbench's clock and by torch's timer."""
 
     pairs_ns: dict[Name, Annotated[tuple[tuple[Nanoseconds, Nanoseconds], ...], Range(1, 10**6)]]
 
@@ -152,7 +152,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Decided:
-    """A run through both stages."""
+    """Ratios of both stages of one run."""
 
     run: Count
     slowdown: Annotated[float, Range(0.0, 1.0)]
@@ -182,10 +182,10 @@ _KINDS: Mapping[str, Mapping[str, type]] = {
 
 
 def checked(file: str, row: Any) -> dict[str, Any]:
-    """A row of a file of this name, as it stands.
+    """Check a row of a file of this name, and return it unchanged.
 
     Raises:
-        ValueError: it is none; the first field that is wrong is named.
+        ValueError: the row is invalid; the message names the first wrong field.
     """
     kinds = _KINDS[file]
     read(kinds[kind_of(row, kinds)], row)

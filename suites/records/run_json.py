@@ -14,7 +14,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Environment:
-    """The facts of a machine that are more than shown and compared."""
+    """Facts of a machine that are used beyond showing and comparing them."""
 
     commit: Name | None = None
     python: Name | None = None
@@ -27,7 +27,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class Planned:
-    """A case of the run, its key, the key of its baseline, and its label as it was where it ran."""
+    """A case of the run, its key, the key of its baseline, and its label when it ran."""
 
     key: Name
     case: Case
@@ -36,10 +36,10 @@ class Planned:
 
     @classmethod
     def read(cls, row: Any) -> Self:
-        """What a row of `cases` says.
+        """Return the case in a row of `cases`.
 
         Raises:
-            ValueError: it is none; the first field that is wrong is named.
+            ValueError: it is not a case; the message names the first wrong field.
         """
         case = Case.read(row)
         return read(cls, {**row, "case": case})
@@ -47,7 +47,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A picture of a pattern: `n` rows of `n` bits, packed in hex."""
+    """Picture of a pattern: `n` rows of `n` bits, in hexadecimal digits."""
 
     label: Name
     n: Annotated[int, Range(1, 4096)]
@@ -66,7 +66,7 @@ class Thumbnail:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a run that went on: when, for how many processes, where, and what had changed."""
+    """A resumed part of a run: when and where it ran, its number of processes, and what had changed."""
 
     started: str
     processes: Count
@@ -76,15 +76,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Measured:
-    """How a run measured, as far as a report needs it."""
+    """Settings of the measurement that a report needs."""
 
     estimate: Estimate = "median"
-    """Runs of version 0.1 do not say: a process was represented by its median."""
+    """Runs of version 0.1 do not have this field. They used the median."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What a report needs of a suite."""
+    """Parts of a suite that a report needs."""
 
     check: Check = field(default_factory=Check)
     measure: Measured = field(default_factory=Measured)
@@ -92,7 +92,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class RunFile:
-    """All of it."""
+    """All fields."""
 
     format: Literal[1]
     name: Name

@@ -1,4 +1,4 @@
-"""The available variants, each checked before a suite may use it."""
+"""Catalog of the available variants. Each is checked before a suite may use it."""
 
 import ast
 import sys
@@ -13,18 +13,18 @@ from attnbench.suites.schema.kinds import values
 from attnbench.variants import AXES, Parameters, Pattern, Variant, VariantError, kernels
 
 NAMES = ("variant", "implementation", *AXES)
-"""What an exclusion names besides parameters; no parameter can have such a name."""
+"""Names in exclusions that are not parameters. No parameter may have such a name."""
 
 Catalog = tuple[tuple[str, Variant], ...]
 
 
 def catalog() -> Catalog:
-    """All variants by name, those apart whose files are broken."""
+    """Return all variants by name, without those whose files are broken."""
     return _looked_at()[0]
 
 
 def problems(named: object = None) -> list[Problem]:
-    """What is wrong with the files of variants: of those alone that a suite's list has `named`, if one is given."""
+    """Return the problems of variants' files, but only of those in `named`, a suite's list of variants, if given."""
     found = _looked_at()[1]
     if named is None:
         return list(found.values())
@@ -34,21 +34,21 @@ def problems(named: object = None) -> list[Problem]:
 
 
 def _looked_at() -> tuple[Catalog, dict[str, Problem]]:
-    """The variants that are sound, and what is wrong with each of the others."""
+    """Return the valid variants, and the problem of each other one."""
     there, found = [], {}
     for name in variants.names():
         try:
             variant = variants.load(name)
             _check(variant)
             there.append((name, variant))
-        # A file of the user's runs here: whatever it raises, and were it an exit, is told, with file and line.
+        # A file of the user's runs here. It may raise anything, or even exit, and the error must name file and line.
         except (Exception, SystemExit) as error:
             found[name] = broken(name, error)
     return tuple(there), found
 
 
 def broken(name: str, error: BaseException) -> Problem:
-    """What is wrong with the file of a variant that raised `error`, and where in it."""
+    """Return the problem of a variant's file that raised `error`, with its line."""
     file = variants.file(name)
     if isinstance(error, VariantError):
         return Problem(near(file), _line(file, error.name), None, (), str(error))
@@ -63,7 +63,7 @@ def broken(name: str, error: BaseException) -> Problem:
 
 
 def _whence(file: Path, name: str) -> str:
-    """From where a variant's file imports modules, and what to do about the one that was not found."""
+    """Say where a variant's file can import modules from, and what to do about a missing one."""
     beside = file.with_name(f"{name.removeprefix('attnbench.variants.').partition('.')[0].lstrip('_')}.py")
     shared = beside.with_name(f"_{beside.name}")
     if beside.exists() or shared.exists():
@@ -76,7 +76,7 @@ def _whence(file: Path, name: str) -> str:
 
 
 def _check(variant: Variant) -> None:
-    """Whether suites can use a variant.
+    """Check whether suites can use a variant.
 
     Raises:
         VariantError: they cannot.
@@ -99,10 +99,10 @@ def _check(variant: Variant) -> None:
 
 
 def _check_parameters(parameters: Any) -> None:
-    """Whether a class is that of a mechanism's parameters, each of which a suite can write.
+    """Check whether a class holds a mechanism's parameters, and whether a suite can write each of them.
 
     Raises:
-        VariantError: it is not.
+        VariantError: it does not, or a suite cannot.
     """
     if not (isinstance(parameters, type) and issubclass(parameters, Parameters)):
         expected = "a subclass of Pattern or of Parameters"
@@ -124,7 +124,7 @@ def _check_parameters(parameters: Any) -> None:
 
 
 def _line(file: Path, name: str) -> int | None:
-    """The line at which a file first gives a value to a name, or defines a class of that name."""
+    """Return the line at which a file first assigns a name or defines a class of that name."""
     for node in ast.walk(ast.parse(file.read_bytes())):
         match node:
             case (

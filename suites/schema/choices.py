@@ -1,6 +1,6 @@
-"""The choices of a suite as types: sizes, variants with parameters, baselines and exclusions.
+"""Types of the choices in a suite: sizes, variants with parameters, baselines and exclusions.
 
-All but the sizes are made from the variants and implementations that there are when a suite is read.
+All but the sizes depend on the variants and implementations that exist when a suite is read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,14 +31,14 @@ MOST_EXCLUSIONS = 100
 
 
 def _ascending(powers: tuple[int, int]) -> tuple[int, int]:
-    """The first and the last exponent, if the last is no smaller."""
+    """Return the exponents if they are in ascending order, or raise."""
     if powers[0] > powers[1]:
         raise ValueError(f"expected exponents in ascending order, found {powers[0]} before {powers[1]}")
     return powers
 
 
 def _key(kind: Any, doc: str, default: Any = MISSING) -> Any:
-    """A key of a mapping: its type, what it means, and its default, if it has one."""
+    """Return a key of a mapping, with its type, its meaning, and its default if it has one."""
     if default is MISSING:
         return Required[Annotated[kind, Field(description=doc)]]
     return Annotated[kind, Field(description=doc, json_schema_extra={"default": default})]
@@ -53,7 +53,7 @@ _POWERS: Any = mapping(
 
 
 def _lengths(value: Any) -> Any:
-    """The lengths that powers of two stand for; anything else as it is."""
+    """Return the lengths of powers of two. Other values are returned as they are."""
     if not isinstance(value, Mapping):
         return value
     first, last = TypeAdapter(_POWERS).validate_python(value)["pow2"]
@@ -61,7 +61,7 @@ def _lengths(value: Any) -> Any:
 
 
 def _divide(kv_heads: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int, ...] | None:
-    """The key heads, if each divides every number of heads."""
+    """Return the numbers of key heads if each divides every number of heads, or raise."""
     for few in kv_heads or ():
         for heads in info.data.get("heads", ()):
             if heads % few:
@@ -70,7 +70,7 @@ def _divide(kv_heads: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int
 
 
 def _sizes() -> Any:
-    """The axes of a shape; key heads may be null, and lengths may be powers of two."""
+    """Return the model of the axes of a shape. Key heads may be null, and lengths may be powers of two."""
     known = axes(Shape)
     (kv_heads, divisors), (seq_len, lengths) = known["kv_heads"], known["seq_len"]
     known["kv_heads"] = (
@@ -87,7 +87,7 @@ Sizes: Any = _sizes()
 
 
 class Choices(NamedTuple):
-    """What reads the list of variants, the baseline and the list of exclusions."""
+    """Readers of the list of variants, the baseline and the list of exclusions."""
 
     entries: TypeAdapter[Any]
     baseline: TypeAdapter[Any]
@@ -95,13 +95,13 @@ class Choices(NamedTuple):
 
 
 def choices() -> Choices:
-    """The choices that there are now: folders of variants may have been added."""
+    """Return the readers for the variants that exist now; folders of variants may have been added."""
     return _choices(catalog(), tuple(kernels.names()))
 
 
 @lru_cache(maxsize=1)
 def _choices(there: Catalog, implementations: tuple[str, ...]) -> Choices:
-    """See `choices`."""
+    """Return the readers for these variants and implementations."""
     pairs: Any = Literal[
         tuple(f"{name}/{how}" for name, variant in there for how in variant.implementations(implementations))
     ]
@@ -112,7 +112,7 @@ def _choices(there: Catalog, implementations: tuple[str, ...]) -> Choices:
 
 
 def _entry(there: Catalog, implementations: tuple[str, ...]) -> Any:
-    """An entry of the list of variants: a name, or a mapping from one name to its parameters."""
+    """Return the type of an entry of the list of variants: a name, or a mapping from one name to its parameters."""
     simple = tuple(
         name for name, variant in there if all(each.default is not MISSING for each in fields(variant.parameters))
     )
@@ -132,7 +132,7 @@ def _entry(there: Catalog, implementations: tuple[str, ...]) -> Any:
 
 
 def _parameters(name: str, variant: Variant, implementations: tuple[str, ...]) -> Any:
-    """The mapping of a variant's parameters, which is read as an `Entry`."""
+    """Return the type of the mapping of a variant's parameters, which is read as an `Entry`."""
     keys = {
         each.name: _key(one_or_more(*values(each)), each.metadata["doc"], each.default)
         for each in fields(variant.parameters)
@@ -146,7 +146,7 @@ def _parameters(name: str, variant: Variant, implementations: tuple[str, ...]) -
 
 
 def _read(name: str, variant: Variant, usual: str, given: Mapping[str, Any]) -> Entry:
-    """The entry with its defaults, if all points of its grid exist."""
+    """Return the entry with its defaults, if all points of its grid are valid."""
     parameters = {each.name: given.get(each.name, (each.default,)) for each in fields(variant.parameters)}
     entry = Entry(name, parameters, given.get("implementation", (usual,)))
     if entry.size > MOST_CASES:
@@ -161,7 +161,7 @@ def _read(name: str, variant: Variant, usual: str, given: Mapping[str, Any]) -> 
 
 
 def _exclusion(there: Catalog, implementations: tuple[str, ...]) -> Any:
-    """An exclusion: at least one name of an axis or a parameter, and values of it, or comparisons of numbers."""
+    """Return the type of an exclusion: at least one name of an axis or a parameter, with values or comparisons."""
     known: dict[str, list[Any]] = {
         "variant": [one_of("variant_name", *(name for name, _ in there))],
         "implementation": [_implementation([*implementations, OWN])],
@@ -182,7 +182,7 @@ def _exclusion(there: Catalog, implementations: tuple[str, ...]) -> Any:
 
 
 def _implementation(names: Sequence[str]) -> Any:
-    """The name of an implementation; `own` is one that a variant brings."""
+    """Return the type of an implementation's name. `own` is one that a variant brings."""
     together = "implementation_or_own" if OWN in names else "implementation"
     return one_of(OWN if list(names) == [OWN] else together, *names)
 

@@ -1,9 +1,9 @@
 """A YAML document as plain data, with the place of every value.
 
-The document must mean the same to every reader of YAML 1.1, YAML 1.2 and JSON. So tags are refused, and so are
-merge keys, repeated keys, keys that are not text, and plain scalars that readers disagree on: `yes`, `1_000`,
-`010`, `0o17`, `0x1f`, `1:30`, `1e3`, `2001-01-01`, `.inf`. A number without a fraction is an integer: `512.0` is 512.
-Anchors and aliases are resolved. Size, depth and number of values are bounded.
+The document must mean the same to every reader of YAML 1.1, YAML 1.2 and JSON. So tags, merge keys, repeated keys and
+keys that are not text are refused. So are plain scalars on which readers disagree: `yes`, `1_000`, `010`, `0o17`,
+`0x1f`, `1:30`, `1e3`, `2001-01-01`, `.inf`. A number without a fraction is an integer: `512.0` is 512. Anchors and
+aliases are resolved. Size, depth and the number of values are limited.
 """
 
 import math
@@ -17,28 +17,28 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from attnbench.suites.problem import KeyPath, Problem, found, shown
 
 LONGEST = 2**20
-"""Characters in a document."""
+"""Maximum number of characters in a document."""
 DEEPEST = 20
-"""Values within values."""
+"""Maximum number of levels of nested values."""
 MOST = 2_000
-"""Values in a document, aliases resolved."""
+"""Maximum number of values in a document, with aliases resolved."""
 
 _NULL = ("", "~", "null", "Null", "NULL")
 _FLAGS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,29})")
 _NUMBER = re.compile(r"([-+]?[0-9]{1,30}\.[0-9]{0,30}|\.[0-9]{1,30})([eE][-+][0-9]{1,4})?")
 _NEWER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-"""What YAML 1.2 takes for a number."""
+"""Numbers according to YAML 1.2."""
 
 Place = tuple[int | None, int | None]
-"""Line and column, counted from 1; None where there is no text."""
+"""Line and column, counted from 1, or None if there is no text."""
 
 
 @dataclass
 class Document:
-    """Plain data: mappings, lists, text, numbers, flags, null.
+    """Plain data of a document: mappings, lists, text, numbers, flags, null.
 
-    `places` and `keys` hold where the value and the key of a path stand.
+    `places` and `keys` map a path to the place of its value and of its key.
     """
 
     file: str
@@ -48,22 +48,22 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
     def blame(self, place: Place, path: KeyPath, text: str) -> None:
-        """Note a problem."""
+        """Add a problem."""
         self.problems.append(Problem(self.file, *place, path, text))
 
     def place(self, path: KeyPath) -> Place:
-        """Where the value of a path stands, or else the value that it is missing from."""
+        """Return the place of a path's value, or of the closest value above it that exists."""
         while path and path not in self.places:
             path = path[:-1]
         return self.places.get(path, (1, 1) if self.places else (None, None))
 
 
 class _TooMuchError(Exception):
-    """The document is deeper or larger than allowed; reading stops: the place, and what was expected."""
+    """The document is deeper or larger than allowed, so reading stops. Holds the place, and what was expected."""
 
 
 def read(text: str, file: str) -> Document:
-    """The data of a document, as far as it can be read, and what is wrong with it as YAML."""
+    """Return the data of a document as far as it can be read, with its problems as YAML."""
     document = Document(file)
     if len(text) > LONGEST:
         document.blame((1, 1), (), f"expected at most {LONGEST} characters, found {len(text)}")
@@ -84,7 +84,7 @@ def read(text: str, file: str) -> Document:
 
 
 class _Reader(yaml.SafeLoader):
-    """PyYAML's loader up to nodes, which are then turned into data here."""
+    """Loader that uses PyYAML up to nodes, and converts these to data itself."""
 
     def __init__(self, text: str, document: Document) -> None:
         super().__init__(text)
@@ -96,7 +96,7 @@ class _Reader(yaml.SafeLoader):
         try:
             node = self.get_single_node()
         except (ValueError, OverflowError):
-            # PyYAML lets Python's own errors through for numbers in escapes and directives.
+            # PyYAML does not catch Python's errors about large numbers in escapes and directives.
             text = "expected YAML, found a number in an escape or a directive that is too large"
             return self.document.blame(_place(self.get_mark()), (), text)
         if node is None:
@@ -105,7 +105,7 @@ class _Reader(yaml.SafeLoader):
         return None
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
-        """The next node; its tag is noted as a mistake, and too many nodes end the reading."""
+        """Return the next node. A tag is added as a problem. Too many nodes end the reading."""
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # so in its stub
         tag = getattr(event, "tag", None)
         if tag is not None:
@@ -121,7 +121,7 @@ class _Reader(yaml.SafeLoader):
         return node
 
     def value(self, node: Node, path: KeyPath) -> Any:
-        """The value of a node."""
+        """Return the value of a node."""
         self.count += 1
         _bound(node, len(path) + 1, self.count)
         self.document.places[path] = _place(node.start_mark)
@@ -133,7 +133,7 @@ class _Reader(yaml.SafeLoader):
         return self.scalar(node, path)
 
     def mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:
-        """The mapping of a node; a repeated key keeps its first value."""
+        """Return the mapping of a node. A repeated key keeps its first value."""
         data: dict[str, Any] = {}
         for key_node, value_node in node.value:
             place = _place(key_node.start_mark)
@@ -148,7 +148,7 @@ class _Reader(yaml.SafeLoader):
         return data
 
     def scalar(self, node: ScalarNode, path: KeyPath) -> Any:
-        """The one meaning of a scalar; its text and a problem where readers disagree on it."""
+        """Return the meaning of a scalar. If readers disagree on it, return its text and add a problem."""
         text = str(node.value)
         is_text = node.tag == "tag:yaml.org,2002:str" and not _NEWER.fullmatch(text)
         if node.style is None and not is_text:
@@ -165,7 +165,7 @@ class _Reader(yaml.SafeLoader):
 
 
 def _meaning(text: str) -> Any:
-    """The value of a plain scalar that is no text.
+    """Return the value of a plain scalar that is not text.
 
     Raises:
         ValueError: readers disagree on it.
@@ -182,12 +182,12 @@ def _meaning(text: str) -> Any:
 
 
 def _bound(node: Node | yaml.Event, depth: int, count: int) -> None:
-    """Stop at what is too deep or too large."""
+    """Raise if the document is too deep or too large."""
     for much, most, words in ((depth, DEEPEST, "values within each other"), (count, MOST, "values")):
         if much > most:
             raise _TooMuchError(_place(node.start_mark), f"expected at most {most} {words}, found more")
 
 
 def _place(mark: Any) -> Place:
-    """Where a mark of PyYAML points."""
+    """Return the place of a mark of PyYAML."""
     return mark.line + 1, mark.column + 1

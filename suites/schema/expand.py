@@ -1,4 +1,4 @@
-"""Expands the axes of a suite to its cases: the product, without the exclusions."""
+"""Expansion of the axes of a suite to cases: the product of the axes without the exclusions."""
 
 import operator
 import re
@@ -14,17 +14,17 @@ from attnbench.suites.schema.kinds import COMPARISON
 from attnbench.variants import Named, Setting, Shape
 
 MOST_CASES = 10_000
-"""Cases of a suite before any are excluded."""
+"""Maximum number of cases of a suite before exclusions."""
 
 _OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le, "!=": operator.ne}
 
 Exclusion = Mapping[str, tuple[Any, ...]]
-"""Names of axes or parameters, and the values of each: a case that has one of the values of every name is dropped."""
+"""Names of axes or parameters, each with values. A case that has one of the values for every name is dropped."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A variant as a suite lists it: a grid of parameters, all of them, and implementations."""
+    """A variant in a suite: a grid with all its parameters, and implementations."""
 
     variant: str
     parameters: Mapping[str, tuple[Any, ...]]
@@ -32,26 +32,26 @@ class Entry:
 
     @property
     def size(self) -> int:
-        """Points of the grid."""
+        """Number of points of the grid."""
         return prod(map(len, self.parameters.values())) * len(self.implementations)
 
     def grid(self) -> list[dict[str, Any]]:
-        """The parameters of every point, the last parameter running fastest."""
+        """Return the parameters of every point. The last parameter changes fastest."""
         return [dict(zip(self.parameters, values, strict=True)) for values in product(*self.parameters.values())]
 
     def to_json(self) -> dict[str, Any]:
-        """The entry as a suite writes it."""
+        """Return the entry as a suite writes it."""
         return {self.variant: {**self.parameters, "implementation": self.implementations}}
 
 
 def size(axes: Mapping[str, Any]) -> int:
-    """The number of points before duplicates are merged, without making them."""
+    """Return the number of points before duplicates are merged, without making them."""
     points: int = prod(map(len, _lists(axes).values())) * sum(entry.size for entry in axes["variants"])
     return points
 
 
 def expand(axes: Mapping[str, Any]) -> list[Case]:
-    """Every case once: shape by shape, lengths ascending, then the other axes as in a setting, then variants."""
+    """Return every case once: by shape (lengths ascending), then by the other axes of a setting, then by variant."""
     lists = _lists(axes)
     settings = (_setting(dict(zip(lists, values, strict=True))) for values in product(*lists.values()))
     cases = (
@@ -65,7 +65,7 @@ def expand(axes: Mapping[str, Any]) -> list[Case]:
 
 
 def _lists(axes: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
-    """The values of each axis: those of a shape, its length last, then those of a setting."""
+    """Return the values of each axis: those of a shape, with the length last, then those of a setting."""
     sizes = {each.name: getattr(axes["shape"], each.name) or (None,) for each in fields(Shape)}
     lengths = sorted(sizes.pop("seq_len"))
     others = {each.name: axes[each.name] for each in fields(Setting) if each.name != "shape"}
@@ -73,19 +73,19 @@ def _lists(axes: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
 
 
 def _setting(point: Mapping[str, Any]) -> Setting:
-    """The setting at these axes; where key heads are None there are as many as heads."""
+    """Return the setting at a point. If it has no number of key heads, that of heads is used."""
     return Setting.of({**point, "kv_heads": point["kv_heads"] or point["heads"]})
 
 
 def excluded(cases: Iterable[Case], exclusions: Iterable[Exclusion]) -> list[set[str]]:
-    """The keys of the cases that each exclusion drops."""
+    """Return the keys of the cases that each exclusion drops."""
     facts = {case.key: {**case.flat(), **case.mechanism.parameters} for case in cases}
     return [_dropped(facts, exclusion) for exclusion in exclusions]
 
 
 def _dropped(facts: Mapping[str, Mapping[str, Any]], exclusion: Exclusion) -> set[str]:
-    """The keys of the cases, flattened to `facts`, that have one of the values of every name."""
-    # Few values, many cases: each value is compared once. Typed, for True equals 1.
+    """Return the keys of the cases, flattened to `facts`, that have one of the values of every name."""
+    # There are few values and many cases, so comparisons are cached; by type, because True equals 1.
     tests = {name: lru_cache(maxsize=None, typed=True)(partial(_any, values)) for name, values in exclusion.items()}
     return {
         key for key, known in facts.items() if all(name in known and test(known[name]) for name, test in tests.items())
@@ -93,7 +93,7 @@ def _dropped(facts: Mapping[str, Mapping[str, Any]], exclusion: Exclusion) -> se
 
 
 def _any(wanted: Sequence[Any], value: Any) -> bool:
-    """Whether a value is one of those wanted, or compares as wanted; only `!=` holds for what is no number."""
+    """Check whether a value is one of those wanted, or matches a comparison. Only `!=` matches what is not a number."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     for each in wanted:
         if value == each and isinstance(value, bool) is isinstance(each, bool):

@@ -1,4 +1,4 @@
-"""The types of a suite's values, as pydantic reads them. A type that stands in many places has a name."""
+"""Types of a suite's values for pydantic. Types that are used in many places have names."""
 
 import types
 from collections.abc import Mapping
@@ -24,9 +24,9 @@ from typing_extensions import TypeAliasType, TypedDict
 from attnbench.variants import AXES, VariantError
 
 LARGEST = 2**31 - 1
-"""The largest integer of a suite: products of two still fit into 64 bits."""
+"""The largest integer of a suite. The product of two fits into 64 bits."""
 COMPARISON = r"^(>|>=|<|<=|!=) ?(-?[0-9]{1,10}(\.[0-9]{1,10})?)$"
-"""What an exclusion may say of a number instead of the number: the sign, and the number."""
+"""Comparison that an exclusion may have instead of a number: a sign and a number."""
 
 
 class Model(BaseModel):
@@ -36,23 +36,23 @@ class Model(BaseModel):
 
 
 def mapping(name: str, keys: Mapping[str, Any], **rules: Any) -> Any:
-    """A mapping of the given keys, which may be missing unless their type is `Required`, and of no others.
+    """Make a mapping type that allows these keys and no others. Keys are optional unless their type is `Required`.
 
-    `rules` are further words of its JSON Schema.
+    `rules` are added to its JSON Schema.
     """
     made: Any = TypedDict(name, keys, total=False)  # type: ignore[misc]  # its keys are only known at run time
     return with_config(ConfigDict(extra="forbid", json_schema_extra=rules))(made)
 
 
 def _odd(value: int) -> int:
-    """The value, if it is odd."""
+    """Return the value if it is odd, or raise."""
     if value % 2 == 0:
         raise PydanticCustomError("odd", "expected an odd number")
     return value
 
 
 def _named(name: str, kind: Any) -> Any:
-    """A type with a name, under which the JSON Schema has it once."""
+    """Give a type a name. The JSON Schema then contains it only once."""
     return TypeAliasType(name, kind)
 
 
@@ -65,7 +65,7 @@ Compared = _named(
 
 @cache
 def integer(low: int | None, high: int | None, *, odd: bool = False) -> Any:
-    """An integer within bounds, both included, where there are any."""
+    """Return the type of integers within bounds, both included. None means no bound."""
     rules = pydantic.Field(ge=low, le=high, json_schema_extra={"not": {"multipleOf": 2}} if odd else None)
     kind: Any = Annotated[StrictInt, rules, AfterValidator(_odd)] if odd else Annotated[StrictInt, rules]
     begin = "" if low is None else f"_from_{low}"
@@ -75,14 +75,14 @@ def integer(low: int | None, high: int | None, *, odd: bool = False) -> Any:
 
 @cache
 def number(low: float | None, high: float | None) -> Any:
-    """A number within bounds, both included, where there are any."""
+    """Return the type of numbers within bounds, both included. None means no bound."""
     name = "number" if low is None else f"number_from_{low}_to_{high}"
     return _named(name, Annotated[StrictFloat, pydantic.Field(ge=low, le=high)])
 
 
 @cache
 def pair(low: int | None, high: int | None, *, odd: bool = False) -> Any:
-    """A list of two such integers, which together are one value."""
+    """Return the type of a list of two integers, which is a single value."""
     side = integer(low, high, odd=odd)
     words = f"a list of two {'odd ' if odd else ''}integers{'' if low is None else f' from {low} to {high}'}"
     kind: Any = types.GenericAlias(tuple, (side, side))
@@ -91,7 +91,7 @@ def pair(low: int | None, high: int | None, *, odd: bool = False) -> Any:
 
 @cache
 def one_of(name: str, *choices: Any) -> Any:
-    """One of a few names or numbers."""
+    """Return the type of a few names or numbers."""
 
     def exact(value: Any) -> Any:
         if isinstance(value, bool) and not any(value is choice for choice in choices):
@@ -102,15 +102,15 @@ def one_of(name: str, *choices: Any) -> Any:
 
 
 def kinds(each: "Field[Any]") -> tuple[Any, ...]:
-    """The types of a parameter or an axis, as its dataclass has them."""
+    """Return the types of a parameter or an axis from its dataclass."""
     return get_args(each.type) if get_origin(each.type) in (Union, types.UnionType) else (each.type,)
 
 
 def values(each: "Field[Any]", *, bounded: bool = True) -> tuple[Any, ...]:
-    """The types of a parameter or an axis, as a suite writes one value of it; with bounds if `bounded`.
+    """Return the types of one value of a parameter or an axis in a suite, with bounds if `bounded`.
 
     Raises:
-        VariantError: a type that a suite cannot write.
+        VariantError: a suite cannot write the type.
     """
     low, high, odd = (each.metadata.get(name) for name in ("minimum", "maximum", "odd"))
     bounds: Any = (-LARGEST if low is None else low, high or LARGEST) if bounded else (None, None)
@@ -135,10 +135,10 @@ def values(each: "Field[Any]", *, bounded: bool = True) -> tuple[Any, ...]:
 
 @cache
 def one_or_more(*kinds: Any) -> Any:
-    """A value or a list of values of the types; both become a tuple.
+    """Return the type of a value or a list of values. Both become a tuple.
 
-    Where there are only pairs (or null), a list that begins with a number is a pair. Beside other values a list is a
-    list of values, so that a pair stands in one.
+    If all types are pairs or null, a list that begins with a number is a pair. Otherwise a list is always a list of
+    values, and a pair must be inside one.
     """
     others = [kind for kind in kinds if not kind.__name__.startswith("pair")]
     only_pairs = all(kind is types.NoneType for kind in others)
@@ -157,12 +157,12 @@ def one_or_more(*kinds: Any) -> Any:
 
 
 def union(*kinds: Any) -> Any:
-    """Any of the types."""
+    """Return the union of the types."""
     return Union[kinds]  # noqa: UP007  # kinds is a tuple, which `|` does not take
 
 
 def axes(kind: type) -> dict[str, Any]:
-    """The axes of a shape or a setting as fields of a model: a value, or a list that makes several cases."""
+    """Return the axes of a shape or a setting as fields of a model: one value, or a list that makes several cases."""
     return {each.name: (one_or_more(*values(each)), _declared(each)) for each in fields(kind) if each.name in AXES}
 
 

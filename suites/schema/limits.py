@@ -1,4 +1,4 @@
-"""What a suite says of its limits: how often it measures, what it may use up, and what `bench check` lets pass."""
+"""Limits of a suite: how often it measures, what it may use, and what `bench check` allows."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -27,7 +27,7 @@ _Memory = (
 Estimate = Literal["minimum", "quartile", "median"]
 """What represents a process."""
 QUANTILES: Mapping[Estimate, float] = {"minimum": 0.0, "quartile": 0.25, "median": 0.5}
-"""Each is this quantile of the values of a process."""
+"""The quantile of a process's values that each estimate is."""
 
 
 class Measure(Model):
@@ -55,7 +55,7 @@ class Budget(Model):
     """Memory for one case: a percentage of what is available, a size, or a number of bytes."""
 
     def bytes_of(self, available: int) -> int:
-        """The memory budget in bytes, where so many bytes are available."""
+        """Return the memory budget in bytes, given the available bytes."""
         if isinstance(self.memory, int):
             return self.memory
         if self.memory.endswith("%"):
@@ -81,7 +81,7 @@ class TimeLimit(Exact):
     """Whether a worse result fails the check, is a warning, or is ignored."""
 
     def allows(self, ratio: float, stored_ns: float) -> bool:
-        """Whether a time may be `ratio` times the stored one, which is NaN where only the ratio is known."""
+        """Check whether a time may be `ratio` times the stored one. `stored_ns` is NaN if only the ratio is known."""
         absolute_ns = _quantity(self.absolute, _TIMES)
         return ratio <= 1 + share(self.relative) or (ratio - 1) * stored_ns <= absolute_ns
 
@@ -95,7 +95,7 @@ class MemoryLimit(Exact):
     """Part of the peak."""
 
     def allows(self, peak_bytes: float, stored_bytes: float) -> bool:
-        """Whether a peak may be so large where the stored one is `stored_bytes`."""
+        """Check whether a peak is allowed, given the stored one."""
         grown = peak_bytes - stored_bytes
         return grown <= max(share(self.relative) * stored_bytes, _quantity(self.absolute, _SIZES))
 
@@ -113,17 +113,17 @@ class Check(Model):
     """The error against the oracle. It may double."""
 
     def severity(self, metric: str) -> Severity:
-        """What a worsening of a metric means."""
+        """Return the severity of a worse result of a metric."""
         limit: Exact = getattr(self, metric)
         return limit.severity
 
 
 def share(percent: str) -> float:
-    """A percentage as a share of 1."""
+    """Return a percentage as a fraction."""
     return float(percent.removesuffix("%")) / 100
 
 
 def _quantity(told: str, units: Mapping[str, float]) -> float:
-    """A number with its unit, in the unit that is 1."""
+    """Convert a number with a unit to the base unit."""
     unit = told.lstrip("0123456789. ")
     return float(told.removesuffix(unit)) * units[unit]

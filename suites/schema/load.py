@@ -1,4 +1,4 @@
-"""Reads a suite from a file or a text, and one variant from the command line, or lists everything that is wrong."""
+"""Readers of suites from a file, a text or plain data, and of one variant from the command line."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,10 +19,10 @@ from attnbench.variants import Variant, kernels
 
 
 def load(path: Path | str) -> Suite:
-    """The suite in a file.
+    """Read the suite in a file.
 
     Raises:
-        SuiteError: the file cannot be read or is no valid suite, or the file of one of its variants is broken.
+        SuiteError: the file cannot be read or is not a valid suite, or the file of one of its variants is broken.
     """
     try:
         with open(path, "rb") as stream:
@@ -43,10 +43,10 @@ def load(path: Path | str) -> Suite:
 
 
 def parse(text: str, name: str = "<suite>") -> Suite:
-    """The suite in a text; `name` is what errors call it.
+    """Read the suite in a text. `name` is its name in errors.
 
     Raises:
-        SuiteError: it is no valid suite, or the file of one of its variants is broken.
+        SuiteError: the suite is invalid, or the file of one of its variants is broken.
     """
     document = read(text, name)
     _refuse_broken(document.data)
@@ -65,10 +65,10 @@ def parse(text: str, name: str = "<suite>") -> Suite:
 
 
 def from_dict(data: Any, name: str = "", source: str = "") -> Suite:
-    """The suite in plain data: mappings, lists, text, numbers. `name` is what errors call it, `source` its text.
+    """Read the suite in plain data: mappings, lists, text, numbers. `name` is its name in errors, `source` its text.
 
     Raises:
-        SuiteError: it is no valid suite, or the file of one of its variants is broken. There are no lines to name.
+        SuiteError: the suite is invalid, or the file of one of its variants is broken. Errors have no lines.
     """
     _refuse_broken(data)
     try:
@@ -78,7 +78,7 @@ def from_dict(data: Any, name: str = "", source: str = "") -> Suite:
 
 
 def named(name: str) -> Variant:
-    """The variant of this name.
+    """Return the variant of this name.
 
     Raises:
         SuiteError: there is none, or its file is broken.
@@ -93,13 +93,13 @@ def named(name: str) -> Variant:
 
 
 def variant_cases(name: str, words: Sequence[str], option: str, **axes: Any) -> list[Case]:
-    """A case for each implementation of a variant whose parameters are the words, at these axes of a suite.
+    """Return a case for each implementation of a variant, with parameters from `words` and at these axes of a suite.
 
-    `option` is what errors call the words. A word is NAME=VALUE, the value as a suite writes it; `implementation` is
-    a name too, by default all that there are.
+    A word is NAME=VALUE, with the value as in a suite. `implementation` may be a name too; by default, all are used.
+    `option` is the name of the words in errors.
 
     Raises:
-        SuiteError: there is no such variant, a word is none of its parameters, or a value does not fit.
+        SuiteError: the variant does not exist, a word is not a parameter of it, or a value is invalid.
     """
     given: dict[str, Any] = {"implementation": named(name).implementations(kernels.names())}
     for word in words:
@@ -113,7 +113,7 @@ def variant_cases(name: str, words: Sequence[str], option: str, **axes: Any) -> 
     try:
         made = from_dict({"name": "words", "question": "?", "variants": [{name: given}], **axes}, option).cases()
     except SuiteError as error:
-        # What lies above a parameter, the suite and its list of variants, nobody has written.
+        # Only the parameter was written by the user. Remove the path of the suite above it.
         raise SuiteError(replace(each, path=each.path[3:]) for each in error.problems) from None
     if len({case.parameters for case in made}) > 1:
         raise _error(option, "expected one value for each parameter, found a list that makes several")
@@ -121,12 +121,12 @@ def variant_cases(name: str, words: Sequence[str], option: str, **axes: Any) -> 
 
 
 def _refuse_broken(data: Any) -> None:
-    """Refuse a suite that names a variant whose file is broken."""
+    """Raise if a suite names a variant whose file is broken."""
     broken = problems(data.get("variants", ()) if isinstance(data, dict) else ())
     if broken:
         raise SuiteError(broken)
 
 
 def _error(file: Path | str, text: str, path: KeyPath = ()) -> SuiteError:
-    """One mistake that has no line."""
+    """Return an error with one problem that has no line."""
     return SuiteError([Problem(str(file), None, None, path, text)])

@@ -1,13 +1,13 @@
-"""The JSON Schema of suites, for editors and other readers, and mistakes in its words.
+"""The JSON Schema of suites, for editors and other readers, and errors in its words.
 
-The schema accepts what the loader accepts, as far as JSON Schema can say it. The loader alone knows that
+The schema accepts what the loader accepts, as far as JSON Schema can express it. Only the loader checks that
 
 - kv_heads divides every number of heads, and the exponents of pow2 ascend;
-- the baseline is a variant and implementation that the suite lists;
+- the baseline is a variant and implementation of the suite;
 - every exclusion matches some case, and some case is left;
-- there are at most so many cases, and points in the grid of a variant;
-- the parameters of a variant fit together, where a variant says when they do;
-- the file is small, and every reader of YAML takes it alike.
+- the number of cases, and of points in the grid of a variant, is within its limit;
+- the parameters of a variant are valid together;
+- the file is small, and every reader of YAML reads it alike.
 """
 
 import json
@@ -25,31 +25,31 @@ from attnbench.suites.schema.suite import Suite
 
 _WIDTH = 160
 Node = Mapping[str, Any]
-"""A part of a JSON Schema that has no alternatives."""
+"""Part of a JSON Schema without alternatives."""
 
 
 class _Plain(GenerateJsonSchema):
-    """Leaves out the titles that repeat the names of keys."""
+    """Generator that leaves out titles, which would repeat the names of keys."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Never."""
+        """Return False."""
         del schema
         return False
 
 
 def schema() -> dict[str, Any]:
-    """The schema (draft 2020-12) of suites with the variants that there are."""
+    """Return the schema (draft 2020-12) of suites with the variants that exist."""
     draft = "https://json-schema.org/draft/2020-12/schema"
     return {"$schema": draft, **_rules(Suite), "title": "A suite of attnbench"}
 
 
 def as_text() -> str:
-    """The schema as the file `schema.json` holds it."""
+    """Return the schema as in the file `schema.json`."""
     return _text_of(schema()) + "\n"
 
 
 def _text_of(node: Any, indent: str = "\n") -> str:
-    """A part of the schema as JSON: what is short, or holds no lists and mappings, stands on one line."""
+    """Return a part of the schema as JSON. If it is short, or contains no lists and mappings, it is one line."""
     line = json.dumps(node)
     within = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
     if len(line) < _WIDTH or not any(isinstance(each, dict | list) for each in within):
@@ -62,15 +62,15 @@ def _text_of(node: Any, indent: str = "\n") -> str:
 
 
 def explain(error: ValidationError, document: Document, kind: Any = Suite) -> list[Problem]:
-    """The problems behind an error of pydantic, which could not read the document's data as this type.
+    """Return the problems behind a pydantic error that occurred when it read the document's data as `kind`.
 
-    Each is one plain line. What was expected is the part of the JSON Schema at the place of the mistake, in words.
+    Each is one line. It says what was expected in the words of the JSON Schema at the place of the mistake.
     """
     rules = _rules(kind)
     problems: dict[tuple[KeyPath, str], Problem] = {}
     for each in error.errors(include_url=False):
         mistake, steps = each["type"], each["loc"]
-        # The first is said because of another mistake, the second because a value of the list is wrong.
+        # Both follow from another mistake: the first from another field, the second from a wrong value of the list.
         if mistake == "default_factory_not_called" or (mistake == "too_short" and each["input"]):
             continue
         key = steps[-1:] if mistake in ("extra_forbidden", "missing") else ()
@@ -92,21 +92,21 @@ def explain(error: ValidationError, document: Document, kind: Any = Suite) -> li
 
 
 def values_in_words(each: "Field[Any]") -> str:
-    """What a parameter takes, in words."""
+    """Return the values that a parameter takes, in words."""
     rules = _rules(union(*values(each)))
     return _words(_alternatives(rules, rules))
 
 
 def _rules(kind: Any) -> dict[str, Any]:
-    """The JSON Schema of a type."""
+    """Return the JSON Schema of a type."""
     return TypeAdapter(kind).json_schema(schema_generator=_Plain)
 
 
 def _at(steps: KeyPath, data: Any, rules: Node) -> tuple[KeyPath, Any, list[Node]]:
-    """The path in the file, its value, and what the schema has there.
+    """Return the path in the file, its value, and the parts of the schema there.
 
-    Steps that no file has are left out: into a value that is read as a list of one, into a branch of a union, into a
-    pair, which is one value.
+    Some of pydantic's steps are not in the file and are left out: into a single value that is read as a list, into a
+    branch of a union, and into a pair, which is one value.
     """
     path: KeyPath = ()
     nodes = _alternatives(rules, rules)
@@ -124,7 +124,7 @@ def _at(steps: KeyPath, data: Any, rules: Node) -> tuple[KeyPath, Any, list[Node
 
 
 def _alternatives(node: Node, rules: Node) -> list[Node]:
-    """The alternatives of a part of a schema, references followed."""
+    """Return the alternatives of a part of a schema, with references resolved."""
     if "$ref" in node:
         return _alternatives(rules["$defs"][node["$ref"].removeprefix("#/$defs/")], rules)
     if "anyOf" in node:
@@ -133,7 +133,7 @@ def _alternatives(node: Node, rules: Node) -> list[Node]:
 
 
 def _fitting(nodes: list[Node], value: object) -> list[Node]:
-    """The alternatives that were meant by a value: lists, mappings, or single values, which pairs are among."""
+    """Return the alternatives that a value was meant for: lists, mappings, or single values (including pairs)."""
     lists = [node for node in nodes if "items" in node]
     mappings = [node for node in nodes if node.get("type") == "object"]
     single = [node for node in nodes if node not in lists and node not in mappings]
@@ -147,7 +147,7 @@ def _fitting(nodes: list[Node], value: object) -> list[Node]:
 
 
 def _text(value: Any, nodes: list[Node]) -> str:
-    """What was expected, and what was found."""
+    """Return what was expected and what was found."""
     if isinstance(value, list | tuple) and "items" in nodes[0]:
         if not value:
             return "expected at least one entry, found an empty list"
@@ -157,17 +157,17 @@ def _text(value: Any, nodes: list[Node]) -> str:
 
 
 def _names(node: Node) -> list[Any]:
-    """The names or numbers of which a value is one."""
+    """Return the names or numbers that a value must be one of."""
     return [node["const"]] if "const" in node else list(node.get("enum", []))
 
 
 def _words(nodes: list[Node]) -> str:
-    """Alternatives in words."""
+    """Return alternatives in words."""
     return " or ".join(dict.fromkeys(_word(node) for node in nodes))
 
 
 def _word(node: Node) -> str:
-    """One alternative in words."""
+    """Return one alternative in words."""
     kind, names = node.get("type"), [str(name) for name in _names(node)]
     if kind == "object":
         return "a mapping"

@@ -1,4 +1,4 @@
-"""A suite: the variants to measure, the settings to measure them in, and how."""
+"""The suite: the variants to measure, their settings, and how to measure them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -29,7 +29,7 @@ from attnbench.variants import Setting
 
 
 class _Late:
-    """Reads a field as a type that is made when it is used, for the set of variants can grow."""
+    """Reader of a field whose type is made at the time of use, because the set of variants can grow."""
 
     def __init__(self, make: Callable[[], TypeAdapter[Any]]) -> None:
         self.make = make
@@ -42,12 +42,12 @@ class _Late:
 
 
 def _usual(data: Mapping[str, Any]) -> str | None:
-    """The baseline of a suite that names none."""
+    """Return the default baseline."""
     return "full/sdpa" if "full/sdpa" in _held(data.get("variants", ())) else None
 
 
 def _held(entries: tuple[Entry, ...]) -> list[str]:
-    """Every variant/implementation of a suite."""
+    """Return every variant/implementation of a suite."""
     return list(dict.fromkeys(f"{entry.variant}/{how}" for entry in entries for how in entry.implementations))
 
 
@@ -87,7 +87,7 @@ class Suite(_Axes):
     _source: str = PrivateAttr("")
 
     def model_post_init(self, context: Any) -> None:
-        """Keep the text of the file, which `load` gives."""
+        """Keep the text of the file, which `load` passes."""
         self._source = (context or {}).get("source", "")
 
     @field_validator("variants")
@@ -140,9 +140,9 @@ class Suite(_Axes):
         return self._source
 
     def cases(self) -> list[Case]:
-        """Every case once, those excluded left out.
+        """Return every case once, without those excluded.
 
-        In the order of shapes (lengths ascending within the other sizes), dtypes, devices, directions, threads,
+        The order is that of shapes (lengths ascending within the other sizes), dtypes, devices, directions, threads,
         and then of variants and their grids as listed.
         """
         cases = expand(vars(self))
@@ -150,7 +150,7 @@ class Suite(_Axes):
         return [case for case in cases if case.key not in dropped]
 
     def baseline_of(self, case: Case) -> Case | None:
-        """The case that a speed-up of `case` is against: the first of its group with the baseline's names."""
+        """Return the case that the speed-up of `case` is relative to: the first baseline in its group."""
         return self.baselines.get(case.setting)
 
     @cached_property
@@ -160,14 +160,14 @@ class Suite(_Axes):
         return {case.setting: case for case in reversed(held)}
 
     def with_processes(self, processes: int) -> Self:
-        """The suite with another number of replicates."""
+        """Return the suite with another number of processes."""
         return self.model_copy(update={"measure": self.measure.model_copy(update={"processes": processes})})
 
     def to_json(self) -> dict[str, Any]:
-        """The suite as JSON, defaults included; `from_dict` takes it again."""
+        """Return the suite as JSON, with defaults. `from_dict` reads it."""
         return self.model_dump(mode="json")
 
 
 def _complete(axes: Mapping[str, Any]) -> bool:
-    """Whether all axes are valid, so that cases can be made of them."""
+    """Check whether all axes are valid, so that cases can be made from them."""
     return axes.keys() >= {"variants", *(each.name for each in fields(Setting))}

@@ -1,1 +1,1 @@
-"""The call that is measured: its inputs, its clock, its compilation, and how often it is made."""
+"""The measured call: its inputs, clocks, compilation, and sampling."""

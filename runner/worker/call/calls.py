@@ -1,4 +1,4 @@
-"""The call that is measured: its inputs, and what each direction computes."""
+"""The measured call: its inputs, weights and program, and what each direction computes."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from attnbench.variants import OWN, Direction, Shape, Weights, kernels
 from attnbench.variants.kernels import Program
 
 Oracle = Callable[..., Tensor]
-"""Outputs for q, k, v, then a mask of the keys each may see, or the numbers of the queries meant, then weights."""
+"""Function that returns outputs for q, k, v, then a mask of allowed keys or the indices of queries, then weights."""
 
 
 class Inputs(NamedTuple):
@@ -30,11 +30,11 @@ class Inputs(NamedTuple):
 
 
 def inputs(shape: Shape, dtype: str, device: str, seed: int = 0) -> Inputs:
-    """Standard normal tensors, the same on every run and device: drawn in float32 on the CPU, then converted.
+    """Return standard normal tensors, drawn in float32 on the CPU and then converted.
 
-    The layout changes where numbers lie, not which they are.
+    They are the same in every run, on every device and in every layout.
     """
-    # On the CPU a copy that is kept would count against the case's memory, and might be the tensors themselves.
+    # On the CPU no draw is cached: it would count against the case's memory, and might be the returned tensors.
     drawn = _kept(shape, seed) if device == "cuda" else _drawn(shape, seed)
 
     def made(tensor: Tensor) -> Tensor:
@@ -45,36 +45,36 @@ def inputs(shape: Shape, dtype: str, device: str, seed: int = 0) -> Inputs:
 
 
 def _drawn(shape: Shape, seed: int) -> tuple[Tensor, ...]:
-    """Standard normal float32 on the CPU: `B H N D`, twice `B K N D`, and `B H N D` again."""
+    """Draw standard normal float32 tensors on the CPU: `B H N D`, twice `B K N D`, and `B H N D` again."""
     generator = torch.Generator().manual_seed(seed)
     heads = (shape.heads, shape.kv_heads, shape.kv_heads, shape.heads)
     return tuple(torch.randn(shape.batch, each, shape.seq_len, shape.head_dim, generator=generator) for each in heads)
 
 
 _kept = lru_cache(maxsize=2)(_drawn)
-"""The same, of the last two kept: drawing takes longer than most that a GPU does with it."""
+"""`_drawn` with a cache of two, because drawing takes longer than most work of a GPU on the result."""
 
 
 def wait(device: str) -> None:
-    """Until everything queued is done."""
+    """Wait until all queued work is done."""
     if device == "cuda":
         torch.cuda.synchronize()
 
 
 def wait_for_stream(device: str) -> None:
-    """Until everything queued on the current stream is done: what runs beside it is not waited for."""
+    """Wait until the current stream is done. Work on other streams is not waited for."""
     if device == "cuda":
         torch.cuda.current_stream().synchronize()
 
 
 def input_bytes(shape: Shape, dtype: str) -> int:
-    """Bytes that `inputs` holds."""
+    """Return the bytes of `inputs`."""
     rows = 2 * (shape.heads + shape.kv_heads) * shape.batch * shape.seq_len
     return rows * shape.head_dim * int(getattr(torch, dtype).itemsize)
 
 
 def build(case: Case) -> Program:
-    """The case's program with the weights of its mechanism, ready to be called."""
+    """Build the case's program with the weights of its mechanism."""
     if case.implementation == OWN:
         given = weights(case)
         variant = variants.load(case.mechanism.name)
@@ -88,18 +88,19 @@ def build(case: Case) -> Program:
 
 
 def weights(case: Case, content: int = 0) -> Weights:
-    """The weights of the case's mechanism; those that are learned require a gradient, and have several contents.
+    """Return the weights of the case's mechanism. Learned weights require a gradient and differ between contents.
 
-    They are drawn in float32 on the CPU, the same for a mechanism and its sizes on every run and device.
+    They are drawn in float32 on the CPU, with a seed that depends only on the mechanism and its sizes.
 
     Raises:
-        TypeError: the mechanism's `weights` gives something else than a tuple of such tensors.
+        TypeError: the mechanism's `weights` does not return a tuple of such tensors.
     """
     draw, setting = variants.load(case.mechanism.name).weights, case.setting
     if draw is None:
         return ()
     sizes = {name: size for name, size in asdict(setting.shape).items() if isinstance(size, int)}
     told = json.dumps([case.mechanism.name, dict(case.mechanism.parameters), sizes], sort_keys=True)
+    # 62 bits, so that adding the number of a content still gives a valid seed.
     seed = int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "little") >> 2
     first, drawn = (draw(case.parameters, setting, torch.Generator().manual_seed(seed + each)) for each in (0, content))
     if not isinstance(drawn, tuple) or not all(map(_is_weight, drawn)):
@@ -116,7 +117,7 @@ def weights(case: Case, content: int = 0) -> Weights:
 
 
 def _is_weight(drawn: object) -> bool:
-    """Whether something is a weight as a mechanism may draw it."""
+    """Check whether a drawn object is a valid weight."""
     return (
         isinstance(drawn, Tensor)
         and drawn.dtype == torch.float32
@@ -127,14 +128,14 @@ def _is_weight(drawn: object) -> bool:
 
 
 def _is_learned(weight: Tensor) -> bool:
-    """Whether a weight has a gradient."""
+    """Check whether a weight is learned."""
     return isinstance(weight, torch.nn.Parameter) and weight.requires_grad
 
 
 def reference(case: Case, choice: Tensor | None = None) -> Oracle | None:
-    """What the case's variant brings as its oracle, if it does; it refuses outputs of another shape or dtype.
+    """Return the oracle of the case's variant, or None. It raises if its outputs have another shape or dtype.
 
-    `choice` is what a call chose, where the mechanism chooses by content.
+    `choice` is what a call chose, if the mechanism chooses by content.
     """
     variant = variants.load(case.mechanism.name)
     own = variant.reference
@@ -142,7 +143,7 @@ def reference(case: Case, choice: Tensor | None = None) -> Oracle | None:
         return None
 
     def outputs(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, *weights: Tensor) -> Tensor:
-        """Outputs `B H R D` of the queries at `rows`."""
+        """Return outputs `B H R D` of the queries at `rows`."""
         beside = () if variant.is_pattern else (weights,) if choice is None else (weights, choice)
         out = own(case.parameters, q, k, v, rows, *beside)
         expected = torch.Size((*q.shape[:2], len(rows), q.shape[3]))
@@ -155,16 +156,16 @@ def reference(case: Case, choice: Tensor | None = None) -> Oracle | None:
 
 
 def options(case: Case) -> Callable[..., tuple[Tensor, int]] | None:
-    """Scores of the options that the case's mechanism chooses from, and how many it chooses, of q, k, v, rows, weights.
+    """Return a function of q, k, v, rows and weights that scores the options of a mechanism that chooses by content.
 
-    None where it does not choose by content.
+    Return None if the mechanism does not choose by content.
     """
     own = variants.load(case.mechanism.name).options
     if own is None:
         return None
 
     def scored(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, *weights: Tensor) -> tuple[Tensor, int]:
-        """The scores `B H R ... C` of the queries at `rows`, and how many options are chosen."""
+        """Return the scores `B H R ... C` of the queries at `rows`, and the number of options that are chosen."""
         found = own(case.parameters, q, k, v, rows, weights)
         scores, count = found if isinstance(found, tuple) and len(found) == 2 else (None, None)
         right = isinstance(scores, Tensor) and scores.dim() > 3 and type(count) is int
@@ -177,38 +178,38 @@ def options(case: Case) -> Callable[..., tuple[Tensor, int]] | None:
 
 @dataclass(frozen=True)
 class Call:
-    """What is timed: one call in a direction, on inputs that stay where they are and may get other content."""
+    """One call in a direction: what is timed. Its inputs stay in the same memory, but their content may change."""
 
     run: Callable[[], Any]
-    """`forward` gives the output; `training` the output and the gradients; `backward` the gradients alone.
+    """Runs the call. `forward` returns the output, `training` output and gradients, `backward` gradients only.
 
-    They are dQ, dK, dV and those of the learned weights. The gradient of an input that is ignored is None.
+    Gradients are dQ, dK, dV and those of learned weights. The gradient of an unused input is None.
     """
     renew: Callable[[], None]
-    """To be called after the inputs got other content: `backward` makes its graph anew."""
+    """Must be called after the content of the inputs changed. `backward` then builds its graph again."""
     output: Callable[[], Tensor] | None = None
-    """The output of the graph whose gradients `backward` computes."""
+    """Returns the output of the graph that `backward` differentiates."""
     gradients: bool = True
     """Whether `run` computes gradients."""
     weights: Weights = ()
-    """What the program was built with."""
+    """Weights that the program was built with."""
     learned: Weights = ()
-    """Those of them that have a gradient."""
+    """Weights that have a gradient."""
     choice: Callable[[], Any] | None = None
-    """What `run` chooses by content, on the inputs as they are."""
+    """Returns what `run` chooses on the current content of the inputs."""
 
     def found(self, result: Any) -> tuple[Any, ...]:
-        """What `run` gave, as a proof looks at it: the output, and but in `forward` the gradients."""
+        """Return the result of `run` as the proof needs it: the output, then the gradients if there are any."""
         if not self.gradients:
             return (result,)
         return tuple(result) if self.output is None else (self.output(), *result)
 
 
 def call(program: Program, given: Inputs, direction: Direction) -> Call:
-    """One call in the given direction.
+    """Make a call in the given direction.
 
-    Gradients are `torch.autograd.grad(out, (q, k, v), dout)`, learned weights beside q, k, v. The graph of `backward`
-    is made here, and kept.
+    Gradients are `torch.autograd.grad(out, (q, k, v), dout)`, with learned weights after q, k, v. The graph of
+    `backward` is built here and kept.
     """
     attend = program.call
     choice = partial(chosen, program, given) if program.choice else None
@@ -232,6 +233,7 @@ def call(program: Program, given: Inputs, direction: Direction) -> Call:
     graph: list[Tensor] = []
 
     def renew() -> None:
+        # Free the old graph first: the memory budget has no room for two.
         graph.clear()
         with compilation.kept_graph(program):
             graph.append(attend(*leaves))
@@ -244,7 +246,7 @@ def call(program: Program, given: Inputs, direction: Direction) -> Call:
 
 
 def ready(program: Program, given: Inputs, direction: Direction) -> Call:
-    """The same call; where the kernel is compiled, that is done here, and no call that is timed does it."""
+    """Make a call, and compile its kernel if it needs that, so that no timed call compiles."""
     with compilation.room(program):
         made = call(program, given, direction)
         if compilation.needed(program):
@@ -253,11 +255,11 @@ def ready(program: Program, given: Inputs, direction: Direction) -> Call:
 
 
 def chosen(program: Program, given: Inputs) -> Any:
-    """What a program chooses on inputs."""
+    """Return what a program chooses on inputs."""
     assert program.choice
     with torch.no_grad():
         return program.choice(*given[:3])
 
 
 def _nothing() -> None:
-    """What need not be renewed."""
+    """Renew nothing."""

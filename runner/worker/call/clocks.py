@@ -1,4 +1,4 @@
-"""Clocks: how long one call takes, in nanoseconds, as the mean over the calls of one value."""
+"""Clocks that return nanoseconds per call, as the mean over the calls of one value."""
 
 import time
 from collections.abc import Callable
@@ -6,11 +6,12 @@ from types import TracebackType
 from typing import Self
 
 Clock = Callable[[Callable[[], object], int], float]
-"""`clock(call, calls)`: nanoseconds per call over `calls` calls in a row."""
+"""`clock(call, calls)` returns nanoseconds per call over `calls` calls in a row."""
 
 
 def cpu(call: Callable[[], object], calls: int) -> float:
-    """Wall time of `calls` calls, divided."""
+    """Return the wall time of `calls` calls, divided by `calls`."""
+    # The clock is read only twice for each value. Clock and loop take less than 0.1 % of a value (docs/trust.md).
     start = time.perf_counter_ns()
     for _ in range(calls):
         call()
@@ -18,7 +19,7 @@ def cpu(call: Callable[[], object], calls: int) -> float:
 
 
 def cuda_wall(call: Callable[[], object], calls: int) -> float:
-    """Wall time of `calls` calls until the device has done them, divided: to warm up by, never a result."""
+    """Return the wall time of `calls` calls on the device, divided by `calls`. For warm-up only, not for results."""
     import torch
 
     def until_done() -> None:
@@ -30,7 +31,7 @@ def cuda_wall(call: Callable[[], object], calls: int) -> float:
 
 
 def of(device: str) -> Clock:
-    """The clock of a device; on CUDA that of a cold cache."""
+    """Return the clock of a device. On CUDA, it has a cold cache."""
     if device == "cpu":
         return cpu
     from attnbench.runner.worker.call import launches
@@ -39,12 +40,12 @@ def of(device: str) -> Clock:
 
 
 def for_warm_up(device: str) -> Clock:
-    """The clock that a warm-up is measured with."""
+    """Return the clock for the warm-up on a device."""
     return cuda_wall if device == "cuda" else cpu
 
 
 class Stopwatch:
-    """Runs while it is entered."""
+    """Context manager that adds up the time spent in it."""
 
     def __init__(self) -> None:
         self.total_s = 0.0

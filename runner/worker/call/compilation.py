@@ -1,4 +1,4 @@
-"""Compilation as seen from a worker: whether a kernel needs it, how long it may take, and whether it is done."""
+"""Compilation in a worker: whether a kernel needs it, memory for it, and cache misses."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -7,18 +7,18 @@ from attnbench.variants.kernels import Program
 
 
 def needed(program: Program) -> bool:
-    """Whether the kernel's first call compiles."""
-    # A kernel of a revision under test may be older than the field.
+    """Check whether the kernel's first call compiles."""
+    # Code under test may be older than this field.
     return bool(getattr(program, "compiled", False))
 
 
 def room(program: Program) -> AbstractContextManager[None]:
-    """Memory for the compiler, where the kernel needs one."""
+    """Allow more memory while the kernel compiles, if it does."""
     return memory.room_to_compile() if needed(program) else nullcontext()
 
 
 def kept_graph(program: Program) -> AbstractContextManager[None]:
-    """What a compiled kernel does in here leaves a graph for many backward calls; else the first one overwrites it."""
+    """Let a compiled kernel keep its graph for many backward calls; by default, the first one overwrites buffers."""
     if not needed(program):
         return nullcontext()
     import torch._functorch.config as functorch
@@ -28,7 +28,7 @@ def kept_graph(program: Program) -> AbstractContextManager[None]:
 
 
 def misses() -> int:
-    """Graphs that this process compiled because torch's cache on disk did not hold them."""
+    """Return the number of graphs that this process compiled because torch's cache on disk did not have them."""
     from torch._dynamo.utils import counters
 
     return sum(counters["inductor"][f"fxgraph_cache_{each}"] for each in ("miss", "bypass"))

@@ -1,8 +1,8 @@
-"""Launches on a CUDA device, timed by events: a pair around each, the L2 cache cold or hot.
+"""Launches on a CUDA device, timed by a pair of events around each, with a cold or a hot L2 cache.
 
-A launch returns before its kernels have run, and a host that is slow to queue them leaves the device waiting
-between them. So the device is held back, by a kernel that spins, until the launch is queued with both its events:
-what the pair then spans is the device's own time. Whether that worked is looked up for each launch.
+A launch returns before its kernels run, and if the host queues them slowly, the device waits between them. So a
+spinning kernel holds the device back until the launch and both events are queued. The events then span device time
+only. Each launch is checked for whether this worked.
 """
 
 import statistics
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 CYCLES_PER_NS = 2.5
-"""More than any GPU's clock, so that a hold is never shorter than asked for."""
+"""Faster than the clock of any GPU, so that a hold is never too short."""
 MOST_HELD_NS = 20e6
 HELD_SHARE = 1.5
-"""A hold is this many times as long as the host took to queue the call before, and a margin."""
+"""A hold takes this many times as long as the host took to queue an earlier call, plus a margin."""
 HELD_MARGIN_NS = 20e3
 _LOOKS = 2
-"""Calls before a value of several, the quicker of which says how long to hold: one may have been interrupted."""
+"""Untimed calls before a value of several calls. The faster one sets the hold, because one may be interrupted."""
 
 
 @dataclass(frozen=True)
@@ -26,19 +26,19 @@ class Value:
     """One value, per call."""
 
     device_ns: float
-    """Between the two events of a launch."""
+    """Time between the two events of a launch."""
     host_ns: float
-    """What the host took to queue a launch while the device was idle."""
+    """Time that the host took to queue a launch while the device was idle."""
     gaps: int
-    """Launches that had begun before they were wholly queued: their time may contain waiting for the host."""
+    """Launches that began before they were fully queued. Their time may include waiting for the host."""
 
 
 class EventClock:
-    """Times launches on the current stream.
+    """Clock for launches on the current stream.
 
-    `cuda` is `torch.cuda`. `overwrite` empties the L2 cache before each launch; without it the cache is hot. Each
-    value begins with a call that is not timed, or with two where it holds several calls: it tells how long the host
-    takes, and makes a hot cache hot.
+    `cuda` is `torch.cuda`. `overwrite` clears the L2 cache before each launch; without it, the cache is hot. Each value
+    begins with one untimed call, or two if it has several calls. They measure the time of the host and fill a hot
+    cache.
     """
 
     def __init__(
@@ -47,14 +47,15 @@ class EventClock:
         self._cuda = cuda
         self._overwrite = overwrite
         self._now_ns = now_ns
+        # `_sleep` is private to torch and may be missing. Then nothing is held, and gaps are only counted.
         self._spin: Callable[[int], None] | None = getattr(cuda, "_sleep", None)
 
     def __call__(self, call: Callable[[], object], calls: int) -> float:
-        """Nanoseconds per call on the device."""
+        """Return nanoseconds per call on the device."""
         return self.value(call, calls).device_ns
 
     def value(self, call: Callable[[], object], calls: int) -> Value:
-        """One value of `calls` launches, waited for once."""
+        """Take one value of `calls` launches, with one synchronization at the end."""
         host_ns = min(self._host_ns(call) for _ in range(min(calls, _LOOKS)))
         held_ns = min(MOST_HELD_NS, HELD_SHARE * host_ns + HELD_MARGIN_NS)
         pairs = [self._launch(call, held_ns) for _ in range(calls)]
@@ -63,26 +64,28 @@ class EventClock:
         return Value(device_ns, host_ns, sum(begun for _, _, begun in pairs))
 
     def _host_ns(self, call: Callable[[], object]) -> float:
-        """What the host takes to queue a call."""
+        """Return the nanoseconds that the host takes to queue a call."""
         begun_ns = self._now_ns()
         call()
         return float(self._now_ns() - begun_ns)
 
     def _launch(self, call: Callable[[], object], held_ns: float) -> tuple[Any, Any, bool]:
-        """The events around one launch, and whether the first had passed before the second was queued."""
+        """Queue one launch. Return its events, and whether the first had passed before the second was queued."""
         begin, end = self._cuda.Event(enable_timing=True), self._cuda.Event(enable_timing=True)
         if self._spin is not None:
             self._spin(int(held_ns * CYCLES_PER_NS))
+        # Before the first event, so that overwriting the cache is not timed.
         if self._overwrite is not None:
             self._overwrite()
         begin.record()
         call()
         end.record()
+        # If the device has passed the first event by now, the hold was too short.
         return begin, end, bool(begin.query())
 
 
 def cold() -> EventClock:
-    """A clock that overwrites as many bytes as the L2 cache has before each launch."""
+    """Return a clock that overwrites the L2 cache before each launch."""
     import torch
 
     size = torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size
@@ -90,7 +93,7 @@ def cold() -> EventClock:
 
 
 def hot() -> EventClock:
-    """A clock that leaves the caches as the call before left them."""
+    """Return a clock that leaves the caches as the previous call left them."""
     import torch
 
     return EventClock(torch.cuda, None)

@@ -1,4 +1,4 @@
-"""The machine's roofs, measured beside the cases: the fastest matrix product, and the fastest copy."""
+"""Roofs of the machine, measured beside the cases: FLOP/s of a matrix product and bytes per second of a copy."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,36 +8,37 @@ import torch
 from attnbench.runner.worker.call.clocks import Clock
 
 _SIDE = {"cpu": 1024, "cuda": 8192}
-"""Rows and columns of the product: long enough to run at full speed, short beside a group's values."""
+"""Rows and columns of the product: large enough for full speed, but short compared with a group's values."""
 _COPY_BYTES = {"cpu": 2**25, "cuda": 2**30}
-"""More than caches hold."""
+"""Larger than the caches."""
 _VALUES = 3
 
 
 class Roofs(NamedTuple):
-    """The best of a few values."""
+    """Best of a few values of each roof."""
 
     flops_per_s: float
-    """Of a square matrix product: 2 side^3 FLOPs."""
+    """Rate of a square matrix product with 2 side^3 FLOPs."""
     copy_bytes_per_s: float
-    """Of a copy: bytes read and bytes written."""
+    """Rate of a copy: bytes read plus bytes written."""
 
 
 def fields(roofs: Roofs | None) -> dict[str, float | None]:
-    """Roofs as fields of a sample."""
+    """Return roofs as fields of a sample."""
     if roofs is None:
         return {"roof_flops_per_s": None, "copy_bytes_per_s": None}
     return {"roof_flops_per_s": round(roofs.flops_per_s), "copy_bytes_per_s": round(roofs.copy_bytes_per_s)}
 
 
 def measure(dtype: str, device: str, clock: Clock) -> Roofs | None:
-    """The roofs of a dtype at the number of threads that is set; nothing where there is no room for them."""
+    """Measure the roofs for a dtype with the current number of threads. Return None if memory is too small."""
     side, number = _SIDE[device], getattr(torch, dtype)
     try:
         a, b, c = (torch.randn(side, side, device=device).to(number) for _ in range(3))
         source = torch.ones(_COPY_BYTES[device] // number.itemsize, dtype=number, device=device)
         target = torch.empty_like(source)
         with torch.no_grad():
+            # Outputs exist already: page faults of new memory could double the time (docs/trust.md).
             product_ns = _best_ns(lambda: torch.mm(a, b, out=c), clock)
             copy_ns = _best_ns(lambda: target.copy_(source), clock)
     except (RuntimeError, MemoryError):
@@ -46,6 +47,6 @@ def measure(dtype: str, device: str, clock: Clock) -> Roofs | None:
 
 
 def _best_ns(call: Callable[[], object], clock: Clock) -> float:
-    """The shortest of a few calls, after one that does not count."""
+    """Return the time of the shortest of a few calls, after one warm-up call."""
     clock(call, 1)
     return min(clock(call, 1) for _ in range(_VALUES))

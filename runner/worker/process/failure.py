@@ -12,14 +12,11 @@ _ALLOCATION = (
 
 
 class DeviceLost(Exception):
-    """An error left the CUDA context of this process unusable: every later call would fail with the same error.
-
-    Only a new process helps, so the one that raises this ends.
-    """
+    """An error broke the CUDA context, so every later call in this process would fail. The process must end."""
 
 
 class Spoiled(Exception):
-    """A case left something in this process that would be measured with every other one; the process ends."""
+    """A case left something behind that would distort the measurement of others. The process must end."""
 
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)
@@ -28,11 +25,11 @@ class Spoiled(Exception):
 
 
 class Left(Exception):
-    """A kernel left something running: what."""
+    """A kernel left a thread or a process running. The message says which."""
 
 
 def of_exception(error: BaseException) -> tuple[Status, str]:
-    """The status and reason of a case that raised `error`."""
+    """Return the status and reason of a case that raised `error`."""
     text = _first_line(str(error))
     if isinstance(error, Left):
         return Status.FAILED, text
@@ -42,7 +39,7 @@ def of_exception(error: BaseException) -> tuple[Status, str]:
 
 
 def of_exit(exitcode: int | None, last_words: str) -> tuple[Status, str]:
-    """The status and reason of a case whose process ended with `exitcode` (negative: a signal)."""
+    """Return the status and reason of a case whose process ended with `exitcode` (negative: a signal)."""
     if exitcode is not None and exitcode < 0:
         how = f"its process was killed by {_signal(-exitcode)}"
         if -exitcode == signal.SIGKILL:
@@ -53,7 +50,7 @@ def of_exit(exitcode: int | None, last_words: str) -> tuple[Status, str]:
 
 
 def _signal(number: int) -> str:
-    """The name of a signal; those for real time have none."""
+    """Return the name of a signal, or its number if it is a real-time signal, which has no name."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -61,16 +58,17 @@ def _signal(number: int) -> str:
 
 
 def _first_line(text: str) -> str:
-    """The first line that says something, of bounded length; where it ends in a colon, with the one that follows."""
+    """Return the first line that is not empty, at most 300 characters. If it ends in a colon, add the next one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " ".join(lines[: 1 + lines[0].endswith(":")])[:300] if lines else ""
 
 
 class Stage(Protocol):
-    """Tells what is being done from now on, so that the parent knows where a death struck."""
+    """Function that tells the parent which stage begins, so that the parent knows where a process died."""
 
     def __call__(self, name: str, *, anew: bool = False, aside: bool = False) -> None:
-        """`anew` asks for all the time of a case from here on: a compiler's time is not the case's.
+        """Begin a stage.
 
-        What is done `aside` takes nothing of it, and may take as long each time that it is told: the proof does.
+        `anew` restarts the time limit of the case, because the time of a compiler does not count. Time spent `aside`,
+        such as in the proof, does not count either. It has a limit of its own, which each such call restarts.
         """

@@ -1,7 +1,7 @@
 """Threads and processes that a kernel leaves running when it returns.
 
-A worker looks before it lets a kernel do anything, and after its calls. It ends the processes. A thread cannot be ended
-from outside: only a new worker is free of it.
+A worker lists what runs before it calls a kernel and after. It kills new processes. A thread cannot be killed, so the
+worker must be replaced.
 """
 
 import ctypes
@@ -21,23 +21,24 @@ from attnbench.runner.worker.process import failure
 _PR_SET_CHILD_SUBREAPER = 36
 _END_S = 5.0
 _OF_TORCH = os.path.join("torch", "_inductor", "compile_worker")
-"""In the command of processes that torch keeps to compile with, where the user asks for them."""
+"""Part of the command of the compile workers that torch keeps, if the user enables them."""
 
 _COMPILERS = "TORCHINDUCTOR_COMPILE_THREADS"
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What runs in this process and below it at a moment."""
+    """Threads of this process and its child processes at one time."""
 
     threads: frozenset[int]
     processes: frozenset[int]
 
 
 def prepare() -> None:
-    """Make this process one from which nothing gets away: a child of a child that ends is its own child; Linux only.
+    """Make this process adopt orphaned grandchildren, so that none escapes (Linux only).
 
-    A process that is forked here ends with this one, and forks no others: they would be twice as many with each call.
+    A process that is forked from this one ends with it and cannot fork. Otherwise the number of processes could double
+    with each call.
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
@@ -45,20 +46,20 @@ def prepare() -> None:
 
 
 def end_forked(worker: int) -> None:
-    """End this process at once if it is not the `worker` but was forked from it: it has the worker's pipe too."""
+    """Exit at once if this process was forked from the `worker`, because it shares the worker's pipe."""
     if os.getpid() != worker:
         os._exit(1)
 
 
 def snapshot() -> Snapshot:
-    """What runs now."""
+    """Return what runs now."""
     return Snapshot(frozenset(sys._current_frames()), frozenset(each.pid for each in _processes()))
 
 
 def left(before: Snapshot) -> str | None:
-    """What runs that did not run `before`, in words; None if nothing does. Takes microseconds where nothing does.
+    """Describe a process or thread that did not run `before`, or return None. Takes microseconds if there is none.
 
-    A process counts until somebody has waited for its end. What torch keeps to compile with does not count.
+    A process counts until it has been waited for. Compile workers of torch do not count.
     """
     for each in _processes():
         if each.pid not in before.processes:
@@ -71,10 +72,10 @@ def left(before: Snapshot) -> str | None:
 
 
 def refuse(before: Snapshot) -> None:
-    """End what can be ended of what did not run `before`.
+    """Raise if something runs that did not run `before`. Kill it if it is a process.
 
     Raises:
-        Left: there was something.
+        Left: something runs.
     """
     found = left(before)
     if found is not None:
@@ -83,7 +84,7 @@ def refuse(before: Snapshot) -> None:
 
 
 def end_processes(before: Snapshot) -> None:
-    """End the processes that did not run `before`."""
+    """Kill the processes that did not run `before`."""
     ended = [each for each in _processes() if each.pid not in before.processes]
     for each in ended:
         with suppress(psutil.NoSuchProcess):
@@ -92,15 +93,16 @@ def end_processes(before: Snapshot) -> None:
 
 
 def _subdue() -> None:
-    """In a process that was just forked."""
+    """Make a forked process end with its parent and never fork."""
     end_with_parent()
+    # Python cannot remove an audit hook, so the code of a kernel cannot either.
     sys.addaudithook(lambda event, _: os._exit(1) if event == "os.fork" else None)
 
 
 def _processes() -> Iterator[psutil.Process]:
-    """The processes below this one."""
+    """Yield all descendants of this process, without torch's compile workers."""
     try:
-        # One call says that there are none, which is what nearly always is so.
+        # Nearly always there are none. This one system call finds that out much faster than a list of all processes.
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return
@@ -111,7 +113,7 @@ def _processes() -> Iterator[psutil.Process]:
 
 
 def _command(process: psutil.Process) -> list[str]:
-    """The command of a process; one that has ended has none any more."""
+    """Return the command of a process. It is empty if the process has ended."""
     try:
         return process.cmdline()
     except psutil.ZombieProcess:
@@ -119,10 +121,11 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 def _is_of_torch(frame: FrameType | None) -> bool:
-    """Whether a thread runs what torch gave it to do, from its innermost frame.
+    """Check whether a thread, given by its innermost frame, was started by torch.
 
-    Where the user has torch compile in several threads, it keeps pools, whose threads are like those of anybody's pool.
+    If torch compiles in several threads, every thread of a standard pool counts, because torch's pools look the same.
     """
+    # The outermost frame that is not of `threading` is the function that the thread was started with.
     given = ""
     while frame is not None:
         name = str(frame.f_globals.get("__name__"))
@@ -136,6 +139,6 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent() -> None:
-    """Have the system end this process at once with the thread that started it, whatever it is doing; Linux only."""
+    """Ask the system to kill this process when the thread that started it ends (Linux only)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,6 +1,6 @@
-"""Process settings that a build or a call must not change, as the numbers of other cases depend on them.
+"""Process settings that a build or a call must not change, because the numbers of other cases depend on them.
 
-What they do not depend on is put back without a word: random states, environment variables, filters of warnings.
+Random states, environment variables and warning filters may change; they are restored silently.
 """
 
 import gc
@@ -20,11 +20,11 @@ from torch.nn import functional
 
 
 class Lasting(Exception):
-    """A setting that was changed cannot be put back: no other case can be measured in this process."""
+    """A changed setting cannot be restored, so no other case can be measured in this process."""
 
 
 class _Setting(NamedTuple):
-    """A setting of the process: how it is called, read and put back."""
+    """Name of a setting, and functions that read and write it."""
 
     name: str
     read: Callable[[], Any]
@@ -42,17 +42,17 @@ _FUNCTIONS = {
     torch.autograd: ("grad",),
     time: ("perf_counter_ns",),
 }
-"""What other kernels call, and what measures them."""
+"""Functions that other kernels or the clock use. A case must not replace them."""
 _FUSED = ("flash", "mem_efficient", "math", "cudnn")
 
 
 def _settings() -> Iterator[_Setting]:
-    """All of them; those that this version of torch does not have are left out."""
+    """Yield all settings that this version of torch has."""
     yield _Setting("torch's threads", torch.get_num_threads, torch.set_num_threads)
     yield _Setting("torch's interop threads", torch.get_num_interop_threads, torch.set_num_interop_threads)
     yield _Setting("grad mode", torch.is_grad_enabled, torch.set_grad_enabled)
     yield _Setting("the default dtype", torch.get_default_dtype, torch.set_default_dtype)
-    # Setting a default device, even the current one, slows every call. None removes it: a worker starts with none.
+    # A default device, even the current one, slows every call. A worker starts without one, and None restores that.
     yield _Setting("the default device", _default_device, lambda _: torch.set_default_device(None))
     yield _Setting("deterministic algorithms", _deterministic, _set_deterministic)
     yield _Setting("flushing of denormals", _flushes_denormals, torch.set_flush_denormal)
@@ -86,7 +86,7 @@ def _settings() -> Iterator[_Setting]:
 
 
 def _attribute(owner: Any, name: str, path: str) -> Iterator[_Setting]:
-    """An attribute of a module, where there is one."""
+    """Yield an attribute of a module as a setting, if it exists."""
     *parents, last = path.split(".")
     for each in parents:
         owner = getattr(owner, each, None)
@@ -95,7 +95,7 @@ def _attribute(owner: Any, name: str, path: str) -> Iterator[_Setting]:
 
 
 def _default_device() -> tuple[str, int]:
-    """The device, and how many modes there are that look at torch's calls: a default device is one."""
+    """Return the default device and the number of active function modes. A default device is such a mode."""
     return str(torch.get_default_device()), torch._C._len_torch_function_stack()
 
 
@@ -138,7 +138,7 @@ _SETTINGS = tuple(_settings())
 
 @dataclass(frozen=True)
 class State:
-    """The settings of the process, and what is put back without a word, as they were."""
+    """Settings of the process, and what is restored silently, at one time."""
 
     settings: tuple[Any, ...]
     environment: dict[str, str]
@@ -147,16 +147,16 @@ class State:
 
 
 def state() -> State:
-    """How the process is set now."""
+    """Return the current state of the process."""
     drawn = torch.get_rng_state(), random.getstate(), np.random.get_state()
     return State(tuple(map(_read, _SETTINGS)), dict(os.environ), [*warnings.filters], drawn)
 
 
 def restore(before: State) -> list[str]:
-    """Put everything back, and name the settings that were changed.
+    """Restore everything, and return the settings that were changed, in words.
 
     Raises:
-        Lasting: one of them cannot be put back.
+        Lasting: a setting cannot be restored.
     """
     if dict(os.environ) != before.environment:
         os.environ.clear()
@@ -176,13 +176,14 @@ def restore(before: State) -> list[str]:
             setting.write(was)
         except (RuntimeError, OSError) as error:
             raise Lasting(", ".join(changed)) from error
+        # Some setters do nothing without an error, so read the value again.
         if _read(setting) != was:
             raise Lasting(", ".join(changed))
     return changed
 
 
 def _read(setting: _Setting) -> Any:
-    """The value of a setting; torch refuses to tell of some that were set in two ways."""
+    """Return the value of a setting. torch raises for some that were set by an old and a new API."""
     try:
         return setting.read()
     except RuntimeError:
@@ -190,5 +191,5 @@ def _read(setting: _Setting) -> Any:
 
 
 def _told(value: Any) -> str:
-    """A value in a few words."""
+    """Return a value as short text."""
     return getattr(value, "__qualname__", None) or str(value)

@@ -1,6 +1,6 @@
-"""The proof: every element of the call that is timed is compared with the oracle, and the call may do nothing else.
+"""The proof, which compares every element of a result of the timed call with the oracle.
 
-`small` looks at odd lengths, `whole` at the case's own. There `expected` says what a call must give: `stream` computes
-it, `textbook` and `tolerance` say how exact a call must be. `verdict` compares. `choice` proves what is chosen by
-content. `contents` are the inputs, and `recall` finds kernels that remember earlier calls.
+`small` checks odd small lengths, and `whole` the case's own length. `expected` returns what a call must give there:
+`stream` computes it, `textbook` and `tolerance` give the allowed error. `verdict` compares. `choice` checks what is
+chosen by content. `contents` holds the inputs, and `recall` finds kernels that remember earlier calls.
 """

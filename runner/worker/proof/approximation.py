@@ -1,18 +1,19 @@
-"""How far a mechanism is from full attention, on inputs in which queries have something to find.
+"""Error of a mechanism against full attention, on inputs in which queries have something to find.
 
     error_vs_full = |o - f| / |f|,   error_of_mean = |m - f| / |f|
 
-Norms are Frobenius norms over evenly spread rows of all heads. o is the output of the mechanism's oracle in float64, f
-that of full attention, and m the mean of all values: what no attention at all gives. Where a mechanism never looks
-ahead, f and m do not either.
+Norms are Frobenius norms over evenly spread rows of all heads. In float64, o is the output of the mechanism's oracle, f
+that of full attention, and m the mean of all values, which is a result without any attention. If a mechanism is causal,
+f and m are too.
 
-In the inputs neighbours are alike, and one key in 64 is a peak that every query looks for. Of standard normal e, n, u:
+Neighbours in the inputs are alike, and one key in 64 is a peak that every query looks for. With standard normal
+e, n, u:
 
     x_t = (e_t + ... + e_(t + 63)) / 8                  a path for q and k, and another one for v
     q_t = a x_t + b u + 0.7 n_t                         a = sqrt(8 / sqrt(D)),   b = sqrt(4 / sqrt(D))
     k_t = a x_t + b u [t is a peak] + 0.7 n'_t
 
-In the mean a query has a score of 8 with its own key, 8 - d / 8 with a key at a distance of d < 64, and 4 more with a
+The expected score of a query is 8 with its own key, 8 - d / 8 with a key at a distance of d < 64, and 4 more with a
 peak.
 """
 
@@ -32,18 +33,18 @@ from attnbench.suites import Case
 from attnbench.variants import IntArray, Shape, Spans
 
 _ROWS, _LEAST_ROWS = 512, 16
-"""Rows that are looked at: of all heads together, and at least of each."""
+"""Rows to compare: over all heads together, and at least per head."""
 _MOST = 2**25
-"""Numbers of a tensor of queries, or scores of what they choose from: 256 MiB in float64."""
+"""Maximum number of elements of a tensor of queries or of scores of options: 256 MiB in float64."""
 _SMOOTH, _EVERY = 64, 64
 _LOCAL, _PEAK, _NOISE = 8.0, 4.0, 0.7
 
 
 def of_case(case: Case, spans: Spans | None, step: Step) -> tuple[float, float]:
-    """`error_vs_full` and `error_of_mean` of the case's mechanism at its shape."""
+    """Return `error_vs_full` and `error_of_mean` of the case's mechanism at its shape."""
     options, weights = calls.options(case), calls.weights(case)
     wide = tuple(each.detach().double() for each in weights)
-    # Weights may belong to batch entries and heads.
+    # Weights may have dimensions for batch entries and heads, so a case with weights keeps its shape.
     shape = case.setting.shape
     if not weights:
         shape = few(shape, shape.seq_len if options else shape.head_dim)
@@ -56,16 +57,16 @@ def of_case(case: Case, spans: Spans | None, step: Step) -> tuple[float, float]:
     if reference:
         found = expected.asked(reference, given, wide, rows, False, step)[0]
     else:
-        assert spans  # what is no pattern has a reference
+        assert spans  # a mechanism that is not a pattern has a reference
         found = _attention(spans, given, rows, step)
     mean = _means(given.v, rows, causal).repeat_interleave(shape.heads // shape.kv_heads, dim=1)
     return _apart(found, right), _apart(mean, right)
 
 
 def few(shape: Shape, width: int) -> Shape:
-    """A shape with so many batch entries and heads that `width` numbers of each query are at most `_MOST`.
+    """Return a shape with few enough batch entries and heads that `width` numbers for each query are at most `_MOST`.
 
-    There is at least one key head.
+    At least one key head is left.
     """
     group = shape.heads // shape.kv_heads
     units = max(1, _MOST // (group * shape.seq_len * width))
@@ -75,7 +76,7 @@ def few(shape: Shape, width: int) -> Shape:
 
 
 def inputs(shape: Shape, seed: int = 0) -> Inputs:
-    """Queries `B H N D`, keys and values `B K N D` as above, in float64 on the CPU; `dout` is that of any inputs."""
+    """Return queries `B H N D`, keys and values `B K N D` as above, in float64 on the CPU. `dout` is zero."""
     generator = torch.Generator().manual_seed(seed)
     local, peak = (math.sqrt(each / math.sqrt(shape.head_dim)) for each in (_LOCAL, _PEAK))
     group = shape.heads // shape.kv_heads
@@ -84,6 +85,7 @@ def inputs(shape: Shape, seed: int = 0) -> Inputs:
         return torch.randn(shape.batch, heads, n, shape.head_dim, generator=generator, dtype=torch.float64)
 
     def path() -> Tensor:
+        # Differences of running sums give the sums of a moving window of 64.
         sums = normal(shape.kv_heads, shape.seq_len + _SMOOTH).cumsum(dim=2)
         return (sums[:, :, _SMOOTH:] - sums[:, :, :-_SMOOTH]) / math.sqrt(_SMOOTH)
 
@@ -95,13 +97,13 @@ def inputs(shape: Shape, seed: int = 0) -> Inputs:
 
 
 def _attention(spans: Spans, given: Inputs, rows: IntArray, step: Step) -> Tensor:
-    """Outputs `B H R D` of the queries at some rows."""
+    """Return outputs `B H R D` of the queries at some rows."""
     out = stream.at_rows(spans, rows, stream.units(given, torch.float64), grads=False, step=step)[0]
     return out.reshape(*given.q.shape[:2], len(rows), -1)
 
 
 def _means(v: Tensor, rows: IntArray, causal: bool) -> Tensor:
-    """The mean `B K R D` of all values, or of those up to each of some rows."""
+    """Return the mean `B K R D` of all values, or of the values up to each row if `causal`."""
     many = torch.arange(1, v.shape[2] + 1, device=v.device, dtype=v.dtype)[:, None]
     means = v.cumsum(dim=2) / many
     return (
@@ -110,10 +112,10 @@ def _means(v: Tensor, rows: IntArray, causal: bool) -> Tensor:
 
 
 def _is_causal(spans: Spans) -> bool:
-    """Whether no query sees a key after itself."""
+    """Check whether no query sees a later key."""
     return spans.causal().pairs() == spans.pairs()
 
 
 def _apart(found: Tensor, right: Tensor) -> float:
-    """The norm of a difference over that of what is right."""
+    """Return the norm of the difference, divided by the norm of `right`."""
     return float((found - right).norm() / right.norm())

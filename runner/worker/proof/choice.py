@@ -1,9 +1,10 @@
-"""The proof in two parts of what is chosen by content: each choice is one that float64 allows, and with these choices
-every element is held to the oracle.
+"""The proof of mechanisms that choose by content, in two parts.
 
-A choice is that of the m options with the largest scores. Rounding may exchange options whose scores are nearly equal:
-the least score of a chosen option may be below the largest score of one that is not by at most twice what a score may
-be off, which is judged like any output (see `tolerance`).
+First, float64 must allow each choice. Then every element is compared with the oracle, given these choices.
+
+A choice is that of the m options with the largest scores. Rounding may swap options with nearly equal scores. So the
+least score of a chosen option may be below the largest score of another one by twice the error of a score. That error
+is judged like the error of an output (see `tolerance`).
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from attnbench.suites import Case
 from attnbench.variants import Weights
 
 Options = Callable[..., tuple[Tensor, int]]
-"""The scores `B H R ... C` of options for q, k, v, rows and weights, and how many are chosen."""
+"""Function that returns the scores `B H R ... C` of options for q, k, v, rows and weights, and how many are chosen."""
 
 
 class NotAllowed(ValueError):
@@ -30,11 +31,11 @@ class NotAllowed(ValueError):
 
 
 def expected_with(case: Case, choice: Tensor, given: Inputs, content: int, step: Step) -> Expected:
-    """What a call of the case must give on a content of its inputs, where it chose this.
+    """Return the expected result of a call of the case on one content, given its choice.
 
     Raises:
-        NotAllowed: it may not choose this.
-        Useless: the mechanism's reference proves nothing.
+        NotAllowed: float64 does not allow the choice.
+        Useless: the mechanism's reference is too inexact.
     """
     options, weights = calls.options(case), calls.weights(case, content)
     if options is None:
@@ -51,7 +52,7 @@ def expected_with(case: Case, choice: Tensor, given: Inputs, content: int, step:
 
 
 def best(options: Options, given: Inputs, weights: Weights, step: Step) -> Tensor:
-    """The choice `B H N ... m` in the dtype of the inputs."""
+    """Return the choice `B H N ... m` in the dtype of the inputs."""
     found = []
     for rows in expected.some_rows(given, np.arange(given.q.shape[2])):
         scores, count = options(*given[:3], rows, *weights)
@@ -61,7 +62,7 @@ def best(options: Options, given: Inputs, weights: Weights, step: Step) -> Tenso
 
 
 def flaw(options: Options, given: Inputs, weights: Weights, choice: Tensor, step: Step) -> str | None:
-    """What is wrong with a choice, or nothing; at a long length, with those of a few rows."""
+    """Return what is wrong with a choice, or None. At a long length, only a few rows are checked."""
     wide, wide_weights = Inputs(*(each.double() for each in given)), tuple(each.detach().double() for each in weights)
     error = scale = short = 0.0
     at: list[int] = []
@@ -73,11 +74,12 @@ def flaw(options: Options, given: Inputs, weights: Weights, choice: Tensor, step
         if problem:
             return problem
         some = choice[:, :, rows]
+        # A kernel may round as much as the same formula in the case's dtype.
         apart = options(*given[:3], rows, *weights)[0].double() - scores
         error = max(error, float(apart[scores.isfinite()].abs().max()))
         scale = max(scale, float(scores[scores.isfinite()].abs().max()))
         left = scores.scatter(-1, some, -torch.inf).amax(dim=-1)
-        # Where all that is allowed is chosen, both are -inf.
+        # If every allowed option is chosen, both are -inf.
         missed = (left - scores.gather(-1, some).amin(dim=-1)).nan_to_num(nan=0.0, posinf=torch.inf)
         if float(missed.max()) > short:
             short = float(missed.max())
@@ -94,7 +96,7 @@ def flaw(options: Options, given: Inputs, weights: Weights, choice: Tensor, step
 
 
 def _unfit(choice: Tensor, scores: Tensor, count: int, n: int) -> str | None:
-    """Why something is no choice among options with such scores, or nothing."""
+    """Return why something is not a valid choice among options with these scores, or None."""
     expected_shape = (*scores.shape[:2], n, *scores.shape[3:-1], count)
     what = f"choice: expected a torch.Tensor torch.int64 {list(expected_shape)}"
     if type(choice) is not Tensor:

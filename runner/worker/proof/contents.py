@@ -1,4 +1,4 @@
-"""Contents of a call's inputs: those that are proved, and those that are timed, in the same tensors."""
+"""Contents of a call's inputs, for the proof and for timing. They are written into the same tensors."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,36 +12,37 @@ from attnbench.runner.worker.call.calls import Call, Inputs
 from attnbench.variants import Shape, Weights
 
 SEED_A, SEED_B = 0, 1
-"""The two contents that a probe proves; values are taken on the first, its rows rotated."""
+"""Seeds of the two contents that a probe checks. Values are taken on the first one, with its rows rotated."""
 
 
 def proved(shape: Shape, dtype: str, device: str) -> tuple[Inputs, Inputs]:
-    """The contents A and B."""
+    """Return the contents A and B."""
     return calls.inputs(shape, dtype, device, SEED_A), calls.inputs(shape, dtype, device, SEED_B)
 
 
 def rotate(call: Call, given: Inputs, content: Inputs, weights: Weights, by: int = 0) -> None:
-    """Give row r of each of `given`, the inputs of a call, the row (r + by) mod N of `content`.
+    """Write row (r + by) mod N of `content` into row r of each of the inputs `given` of a call.
 
-    Learned weights of the call get those of `weights`, rotated likewise.
+    Learned weights of the call get those of `weights`, rotated in the same way.
     """
     writes = [partial(_rotate, *each, by, 2) for each in zip(given, content, strict=True)]
     _put(call, writes, [partial(_rotate, *each, by, 0) for each in zip(call.weights, weights, strict=True)])
 
 
 def mix(call: Call, given: Inputs, both: tuple[Inputs, Inputs], weights: tuple[Weights, Weights], number: int) -> None:
-    """Give `given` a content that no call has seen, another one for each number: A, its rows rotated, and B.
+    """Give the inputs a content that no call has seen, which differs for each `number`: a mix of A, rotated, and B.
 
-    The squares of their shares sum to 1, so it is as large as they are. Learned weights are mixed likewise.
+    The squares of their shares sum to 1, so the values are as large as before. Learned weights are mixed in the same
+    way.
     """
     writes = [partial(_mix, *each, number, 2) for each in zip(given, *both, strict=True)]
     _put(call, writes, [partial(_mix, *each, number, 0) for each in zip(call.weights, *weights, strict=True)])
 
 
 def _put(call: Call, inputs: Sequence[Callable[[], None]], weights: Sequence[Callable[[], None]]) -> None:
-    """Write learned weights, q, k and v, make the graph that belongs to them, and then write dout.
+    """Write learned weights, q, k and v, let the call renew its graph, and then write dout.
 
-    A forward pass may not know dout.
+    In this order, a forward pass cannot use dout.
     """
     with torch.no_grad():
         learned = [write for write, each in zip(weights, call.weights, strict=True) if each.requires_grad]
@@ -67,6 +68,6 @@ def _mix(to: Tensor, a: Tensor, b: Tensor, number: int, dim: int) -> None:
 
 
 def changed(given: Inputs, content: Inputs) -> str | None:
-    """The first input that is not bit for bit what it was, or nothing."""
+    """Return the name of the first input that is not bit for bit equal to the content, or None."""
     names = ("q", "k", "v", "dout")
     return next((name for name, to, each in zip(names, given, content, strict=True) if not torch.equal(to, each)), None)

@@ -1,10 +1,10 @@
-"""Expected results of a call at its own length: the oracle at every element, and the tolerance of each tensor.
+"""Expected results of a call at its own length: the oracle's elements, and the tolerance of each tensor.
 
-Of a pattern, the oracle streams over its spans (`stream`), in float32 where the case's dtype is no wider. A variant's
-own reference is asked in float64, some rows at a time. Beyond `MOST_PAIRS` allowed pairs over batch and heads (N^2 of a
-mechanism that is no pattern), whole key heads with their queries are computed up to that many pairs, or of one head an
-evenly spread share of its rows and keys; of the others a few rows and keys each. A reference is then asked for a few
-rows. What is not computed is NaN.
+For a pattern, the oracle streams over its spans (`stream`), in float32 for float32 and narrower dtypes. A variant's own
+reference computes in float64, some rows at a time. Above `MOST_PAIRS` allowed pairs over batch and heads (N^2 for a
+mechanism that is not a pattern), whole key heads are computed up to this number. If not even one fits, an even share of
+the rows and keys of one head is computed. For other heads, it is a few rows and keys. A reference then computes a few
+rows only. Elements that are not computed are NaN.
 """
 
 import pickle
@@ -25,39 +25,39 @@ from attnbench.variants import IntArray, Spans, Weights
 
 MOST_PAIRS = 2**31
 _SCORES = {"cpu": 2**21, "cuda": 2**24}
-"""Scores that a reference may compute at once. On a CPU, larger arrays are new memory for every operation."""
+"""Maximum number of scores that a reference computes at once. On a CPU, larger arrays need new memory each time."""
 _PRECISE = 1 / 8
-"""In float32 the oracle's own error may be this share of what is allowed; else it computes in float64."""
+"""The oracle's own error in float32 may be this share of the tolerance. Otherwise it computes in float64."""
 _USELESS = 0.5
-"""Beyond this share of the largest value a reference's own error, in the case's dtype, is no yardstick."""
+"""If a reference's own error in the case's dtype is above this share of the largest value, it cannot judge others."""
 
 
 class Useless(ValueError):
-    """A variant's reference is so inexact in the case's dtype that whatever is found would be near it."""
+    """A variant's reference is so inexact in the case's dtype that any result would pass."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """The oracle's output, and dQ, dK and dV where gradients are proved, in the shapes of what is found."""
+    """Output of the oracle, and dQ, dK and dV if gradients are checked, in the shapes of the results."""
 
     values: tuple[Tensor, ...]
-    """In float64, or in float32 and exact to a small share of what is allowed."""
+    """In float64, or in float32 if its error is a small share of the tolerance."""
     allowed: tuple[float, ...]
-    """The largest error that each of them may have."""
+    """The largest allowed error of each."""
     proved: float
-    """The share of the elements that are known."""
+    """Share of the elements that are known."""
 
 
 def of_case(case: Case, spans: Spans | None, contents: Sequence[Inputs], step: Step) -> list[Expected]:
-    """What a call of the case must give on each of some contents of its inputs.
+    """Return the expected results of a call of the case on each content of its inputs.
 
     Raises:
-        Useless: the variant's own reference proves nothing.
+        Useless: the variant's own reference is too inexact.
     """
     reference, grads = calls.reference(case), case.setting.direction != "forward"
     if spans and reference is None:
         return of_pattern(spans, contents, grads=grads, step=step)
-    assert reference  # what is no pattern has a reference
+    assert reference  # a mechanism that is not a pattern has a reference
     shape = case.setting.shape
     pairs = (spans.pairs() if spans else shape.seq_len**2) * shape.batch * shape.heads
     return [
@@ -67,7 +67,7 @@ def of_case(case: Case, spans: Spans | None, contents: Sequence[Inputs], step: S
 
 
 def of_pattern(spans: Spans, contents: Sequence[Inputs], *, grads: bool, step: Step) -> list[Expected]:
-    """Softmax attention over a pattern's keys, on each of some contents; the textbook is looked at on the first."""
+    """Return softmax attention over a pattern's keys on each content. The first one gives the textbook's error."""
     dtype = contents[0].q.dtype
     looks = textbook.look(spans, contents[0], grads=grads, step=step)
     errors = [max((each.error for each in looks if each.place == place), default=0.0) for place in range(1 + 3 * grads)]
@@ -77,6 +77,7 @@ def of_pattern(spans: Spans, contents: Sequence[Inputs], *, grads: bool, step: S
         allowed = (tolerance.allowed(errors, [_largest(each) for each in values], dtype) for values in found)
         return [Expected(values, most, _known(values)) for values, most in zip(found, allowed, strict=True)]
 
+    # Float32 is faster than float64. A few elements in float64 show whether it is exact enough.
     narrow = torch.promote_types(dtype, torch.float32)
     found = streamed(narrow)
     first = found[0]
@@ -87,12 +88,12 @@ def of_pattern(spans: Spans, contents: Sequence[Inputs], *, grads: bool, step: S
 def of_reference(
     reference: Oracle, pairs: int, given: Inputs, *, grads: bool, step: Step, weights: Weights = ()
 ) -> Expected:
-    """What a variant's own reference says; `pairs` are those that its pattern allows, over batch and heads.
+    """Return the result of a variant's own reference. `pairs` are its allowed pairs over batch and heads.
 
-    Beyond `MOST_PAIRS` it is asked for the outputs of a few rows alone: the gradients need all of them.
+    Above `MOST_PAIRS`, only the outputs of a few rows are computed, because gradients need all rows.
 
     Raises:
-        Useless: it proves nothing in the case's dtype.
+        Useless: the reference is too inexact in the case's dtype.
     """
     n, dtype = given.q.shape[2], given.q.dtype
     whole = pairs <= MOST_PAIRS
@@ -120,7 +121,7 @@ def of_reference(
 
 
 def shared(key: str, path: str | None, make: Callable[[], Sequence[Expected]], device: str) -> list[Expected]:
-    """What `make` gives, or what an earlier process gave for the same key and left in the file at `path`."""
+    """Return the results of `make`, or those that an earlier process saved in the file `path` for the same key."""
     if path is None:
         return [*make()]
     try:
@@ -129,7 +130,7 @@ def shared(key: str, path: str | None, make: Callable[[], Sequence[Expected]], d
                 held = torch.load(file, map_location=device, weights_only=True)
                 return [Expected(tuple(values), tuple(allowed), proved) for values, allowed, proved in held]
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
-        pass  # its writer died
+        pass  # its writer was killed
     made = [*make()]
     try:
         with open(path, "wb") as file:
@@ -143,13 +144,13 @@ def shared(key: str, path: str | None, make: Callable[[], Sequence[Expected]], d
 def _streamed(
     spans: Spans, contents: Sequence[Inputs], dtype: torch.dtype, grads: bool, step: Step
 ) -> list[tuple[Tensor, ...]]:
-    """The output of each content, and its gradients, in a dtype, as far as they may cost."""
+    """Return the output of each content, and its gradients, in a dtype, up to the limit of pairs."""
     like = contents[0]
     shapes = (like.q.shape, *(each.shape for each in like[:3]))
     every = [stream.units(given, dtype) for given in contents]
     pairs, count = spans.pairs() * every[0].q.shape[1], len(every[0].q)
     if pairs * count <= MOST_PAIRS:
-        # All contents at once: blocks are planned once, and products are larger.
+        # All contents at once, so that blocks are planned once and products are larger.
         joined = stream.whole(spans, Units(*map(torch.cat, zip(*every, strict=True))), grads=grads, step=step)
         found = [*zip(*(torch.split(each, count) for each in joined), strict=True)]
     else:
@@ -158,7 +159,7 @@ def _streamed(
 
 
 def _in_part(spans: Spans, every: Units, pairs: int, grads: bool, step: Step) -> tuple[Tensor, ...]:
-    """As many whole key heads, with so many pairs each, as may cost, and a few rows and keys of the others."""
+    """Compute as many whole key heads as the limit of pairs allows, and a few rows and keys of the others."""
     whole = MOST_PAIRS // pairs
     found = tuple(torch.full_like(each, torch.nan) for each in ((every.q, *every[:3]) if grads else every[:1]))
     if whole:
@@ -173,7 +174,7 @@ def _in_part(spans: Spans, every: Units, pairs: int, grads: bool, step: Step) ->
 
 
 def _partly(spans: Spans, few: IntArray, given: Units, into: tuple[Tensor, ...], step: Step) -> None:
-    """Some rows of one head's output and dQ, and as many keys of its dK and dV."""
+    """Compute some rows of one head's output and dQ, and as many keys of its dK and dV."""
     grads = len(into) > 1
     where = torch.from_numpy(few).to(given.q.device)
     for to, value in zip(into, stream.at_rows(spans, few, given, grads=grads, step=step), strict=False):
@@ -186,7 +187,7 @@ def _partly(spans: Spans, few: IntArray, given: Units, into: tuple[Tensor, ...],
 def asked(
     reference: Oracle, given: Inputs, weights: Weights, rows: IntArray, grads: bool, step: Step
 ) -> tuple[Tensor, ...]:
-    """The outputs of some rows, in order, and the gradients of q, k, v and learned weights, a few rows at a time."""
+    """Return the outputs of some rows, and the gradients of q, k, v and learned weights, a few rows at a time."""
     outs: list[Tensor] = []
     learned = [each.detach() for each in weights if each.requires_grad]
     sums = [torch.zeros_like(each) for each in (*given[:3], *learned)] if grads else []
@@ -204,18 +205,18 @@ def asked(
 
 
 def some_rows(given: Inputs, rows: IntArray) -> Iterator[Tensor]:
-    """The numbers of queries on their device, so many at a time as a reference may compute at once."""
+    """Yield the indices of queries on their device, as many at a time as a reference may compute at once."""
     height = max(1, _SCORES[given.q.device.type] // given.q[..., 0].numel())
     for at in range(0, len(rows), height):
         yield torch.from_numpy(rows[at : at + height]).to(given.q.device)
 
 
 def _largest(tensor: Tensor) -> float:
-    """The largest absolute value of those that are known."""
+    """Return the largest absolute value of the known elements."""
     return float(tensor.abs().nan_to_num(nan=0.0, posinf=torch.inf).max())
 
 
 def _known(values: Iterable[Tensor]) -> float:
-    """The share of elements that are known."""
+    """Return the share of the elements that are known."""
     known, every = zip(*((int((~each.isnan()).sum()), each.numel()) for each in values), strict=True)
     return float(sum(known) / sum(every))

@@ -1,10 +1,10 @@
-"""The oracle: dense masked attention, written to be read. Every implementation is compared with it.
+"""The oracle: dense masked attention, written for readability. Every implementation is compared with it.
 
     o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j   over the keys j that query i may see
 
-It computes in the dtype of its inputs: in float64 it is the oracle, in the dtype of a case it is the yardstick
-of how much error that dtype costs. It allocates queries times keys, so whole sequences are for small N; for a
-long one, hand it a few rows of queries.
+It computes in the dtype of its inputs. In float64 it is the oracle. In the dtype of a case, its error shows how large
+the rounding error of that dtype is. It allocates queries times keys, so use it for small N or for a few rows of
+queries.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from attnbench.runner.worker.call.calls import Oracle
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Outputs `B H R D` of queries `B H R D` over keys and values `B K N D`.
+    """Return outputs `B H R D` of queries `B H R D` over keys and values `B K N D`.
 
     `mask` is boolean `[R, N]`: whether a query may see a key. Query head h reads key head `h // (H / K)`.
     """
@@ -37,9 +37,9 @@ def gradients(
     oracle: Oracle = attention,
     weights: Sequence[Tensor] = (),
 ) -> tuple[Tensor, ...]:
-    """The output and its gradients dQ, dK, dV for the gradient `dout` of the output; an ignored input has zero.
+    """Return the output, and its gradients dQ, dK, dV for the gradient `dout` of the output.
 
-    The gradients of the weights that require one follow.
+    The gradients of weights that require one follow. The gradient of an unused input is zero.
     """
     q, k, v = (each.detach().requires_grad_() for each in (q, k, v))
     weights = [each.detach().requires_grad_(each.requires_grad) for each in weights]

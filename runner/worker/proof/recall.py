@@ -1,12 +1,12 @@
-"""Detects kernels that remember earlier calls: a call that repeats one is then faster, as a timed call would be.
+"""Detection of kernels that remember earlier calls. Repeated calls of such a kernel, and so timed calls, are too fast.
 
-Calls on content that is new and calls that repeat it are timed in turns. Where repeating is faster by more than both
-spreads, and by a factor of 1.2 in the medians of 20 pairs, and once more in 20 fresh ones, the kernel remembers. Where
-a call takes more than 100 ms it is 3 pairs and a factor of 2. A kernel is not looked at further whose first few pairs
-show nothing of the kind: the longer calls take, the fewer.
+Calls on new content and calls that repeat it are timed in turns. A kernel remembers if, twice in 20 pairs, repeated
+calls are faster by a factor of 1.2 in the medians, and the middle halves of the times do not overlap. If a call takes
+more than 100 ms, it is 3 pairs and a factor of 2. The check ends early if the first few pairs show no difference; the
+longer a call takes, the fewer pairs.
 
-In `backward` a call on new content is the first on a graph that was just made, and cold: of honest kernels it takes up
-to 1.5 times as long where that is below a millisecond. So there it is a factor of 2 up to 2 ms.
+In `backward`, a call on new content is the first on a new graph, and cold. For honest kernels it takes up to 1.5 times
+as long if that is below a millisecond. So there the factor is 2 for calls up to 2 ms.
 """
 
 from collections.abc import Callable
@@ -19,16 +19,16 @@ from attnbench.runner.worker.proof import contents
 from attnbench.variants import Weights
 
 SHORT_NS = 10_000_000
-"""A call that takes no longer depends on what was done before it."""
+"""A shorter call depends on what ran before it."""
 LONG_NS = 100_000_000
 COLD_NS = 2_000_000
-"""Up to here a new graph makes a call of `backward` longer by more than a few percent."""
+"""Up to this duration, a new graph slows a call of `backward` by more than a few percent."""
 
 _MOST_REPEATS, _REPEATING_NS = 10, 5e6
-"""Calls on the same content before one that is timed as a repetition, where they are short: it may take a few."""
+"""Untimed calls on the same content before a timed one, if they are short. A kernel may need a few to remember."""
 
 Pair = Callable[[int], tuple[float, float]]
-"""The time of a call on new content, and of one that repeats it; the number is another one for each pair."""
+"""Function that returns the times of a call on new content and of one that repeats it. Each pair has its own number."""
 
 
 def look(
@@ -40,10 +40,10 @@ def look(
     seen_ns: tuple[float, float, float],
     begin: Callable[[], None],
 ) -> str | None:
-    """Why the kernel behind a call must be remembering earlier calls, or None.
+    """Return why the kernel behind a call must be remembering earlier calls, or None.
 
-    `seen_ns` are the times of a call on new content, of one that repeated it, and of one after many repetitions;
-    `begin` is called before each pair.
+    `seen_ns` are the times of a call on new content, of one that repeats it, and of one after many repetitions. `begin`
+    is called before each pair.
     """
     *first_ns, call_ns = seen_ns
     clock = clocks.for_warm_up(device)
@@ -58,8 +58,8 @@ def look(
 
     def pair(number: int) -> tuple[float, float]:
         begin()
-        # As many calls and as much writing go before either call: after fewer of them a short call takes a quarter
-        # longer on a busy machine, for its code has left the caches.
+        # Both timed calls follow the same number of calls and writes. With fewer, a short call takes 25 % longer on a
+        # busy machine, because its code has left the caches.
         for _ in range(repeats):
             call.run()
         contents.mix(call, given, both, weights, number)
@@ -73,9 +73,9 @@ def look(
 
 
 def remembers(pair: Pair, seen_ns: tuple[float, float], *, cold: bool = False) -> str | None:
-    """Why the kernel must be remembering earlier calls, or None; `seen_ns` is a first pair: how long a call takes.
+    """Return why the kernel must be remembering earlier calls, or None.
 
-    `cold` calls on new content take longer anyway.
+    `seen_ns` is a first pair. `cold` means that calls on new content take longer for other reasons.
     """
     call_ns = max(seen_ns)
     factor, steps = (2.0, (1, 3)) if call_ns > LONG_NS else (1.2, (3 if call_ns <= SHORT_NS else 2, 6, 20))
@@ -85,6 +85,7 @@ def remembers(pair: Pair, seen_ns: tuple[float, float], *, cold: bool = False) -
         taken += [pair(number) for number in range(len(taken), many)]
         if not _faster(taken, factor):
             return None
+    # The first pairs were selected because they looked suspicious, so new ones must confirm the difference.
     fresh = [pair(number) for number in range(many, 2 * many)]
     if not (_clear(taken) and _faster(fresh, factor) and _clear(fresh)):
         return None
@@ -93,17 +94,17 @@ def remembers(pair: Pair, seen_ns: tuple[float, float], *, cold: bool = False) -
 
 
 def _faster(taken: list[tuple[float, float]], factor: float) -> bool:
-    """Whether repeating is faster by the factor."""
+    """Check whether repeated calls are faster by the factor."""
     new, again = _medians(taken)
     return bool(new > factor * again)
 
 
 def _clear(taken: list[tuple[float, float]]) -> bool:
-    """Whether the difference is larger than both spreads: the middle halves of the times do not meet."""
+    """Check whether the middle halves of the times do not overlap."""
     new, again = (quantiles((pair[side] for pair in taken), n=4) for side in (0, 1))
     return new[0] > again[-1]
 
 
 def _medians(taken: list[tuple[float, float]]) -> tuple[float, float]:
-    """Of the times on new content, and of those that repeat."""
+    """Return the median time on new content and that of repeated calls."""
     return median(new for new, _ in taken), median(again for _, again in taken)

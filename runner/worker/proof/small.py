@@ -1,6 +1,6 @@
-"""Checks at odd small lengths, where edges show: every element against the oracle in float64.
+"""Checks at odd small lengths, where errors at edges show. Every element is compared with the oracle in float64.
 
-That is the variant's own `reference`, or dense masked attention over a pattern's keys.
+The oracle is the variant's own `reference`, or dense masked attention over a pattern's keys.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -18,29 +18,31 @@ from attnbench.variants import Parameters, Pattern, Setting, Shape, Spans
 from attnbench.variants.kernels import Program
 
 Takes = Callable[[Parameters, Shape], bool]
-"""Whether an implementation computes a mechanism with these parameters at a shape."""
+"""Function that checks whether an implementation supports a mechanism with these parameters at a shape."""
 
 _BELOW = (1, 5, 61)
 _ABOVE = (97, 193, 389, 777, 1553)
 _ABOVE_ON_CUDA = _ABOVE[2:]
-"""Kernels for a GPU work on tiles of 128 and more: what goes wrong between tiles does not show within one."""
+"""Kernels for a GPU use tiles of 128 and more. Errors between tiles do not show within one tile."""
 _DENSITY = 3 / 4
 _MOST_SCORES = 2**25
-"""Of all heads: the oracle holds about four such arrays in float64, 1 GiB in all."""
+"""Maximum number of scores of all heads. The oracle holds about four such arrays in float64, 1 GiB in all."""
 
 
 def small(
     parameters: Parameters, shape: Shape, takes: Takes | None = None, device: str = "cpu"
 ) -> list[tuple[Parameters, Shape]]:
-    """Up to four small shapes at which to `check` an implementation of a case's mechanism and shape.
+    """Return up to four small shapes at which to `check` an implementation of a case's mechanism.
 
-    Odd lengths shorter than the case's own, at which the mechanism exists: 1, 5, 61, and the first of 97, 193,
-    389, ... 1553 at which fewer than three in four pairs are allowed (of those that are not after the query, for a
-    causal pattern), or the one with the smallest share, so that there is structure to get wrong; the first, where the
-    mechanism is no pattern. What exists at few lengths is replaced by one `near` each of these. Two batch entries, one
-    where the implementation takes no more, and two key heads where the case has as many, with their query heads. On
-    CUDA 97 and 193 are left out, and everywhere the shapes that the implementation does not take. There may be none
-    that is left.
+    Lengths are odd, shorter than the case's own, and such that the mechanism exists: 1, 5, 61 and one from 97, 193,
+    389, ... 1553. That one is the first at which fewer than three in four pairs are allowed (of the pairs up to the
+    query, for a causal pattern), so that there is structure to get wrong. If there is none, it is the one with the
+    smallest share, and without a pattern the first. If a mechanism exists at few lengths, one `near` each of these is
+    used.
+
+    Shapes have two batch entries, or one if the implementation supports no more, and at most two key heads with their
+    query heads. On CUDA 97 and 193 are left out. Shapes that the implementation does not support are left out, so the
+    list may be empty.
     """
     below = list(_there(map(parameters.near, _BELOW), shape, takes))
     above = _sparse(_there(map(parameters.near, _ABOVE_ON_CUDA if device == "cuda" else _ABOVE), shape, takes))
@@ -50,7 +52,7 @@ def small(
 def _there(
     kinds: Iterable[tuple[Parameters, int]], shape: Shape, takes: Takes | None
 ) -> Iterator[tuple[Parameters, Shape]]:
-    """Those that exist and are taken, shorter than the case's own shape, with their small shapes."""
+    """Yield parameters and small shapes that exist and are supported, at lengths below the case's own."""
     for kind, n in kinds:
         if n >= shape.seq_len or kind.unsupported(n) is not None:
             continue
@@ -61,14 +63,14 @@ def _there(
 
 
 def _few(shape: Shape, n: int) -> Shape:
-    """A shape at another length, with two batch entries and few heads; with fewer where the oracle has more to do."""
+    """Return a shape of length n with two batch entries and few heads, fewer if the oracle needs much memory."""
     kv_heads = min(shape.kv_heads, 2)
     group = min(shape.heads // shape.kv_heads, max(2, _MOST_SCORES // (2 * kv_heads * n * n)))
     return replace(shape, batch=2, heads=kv_heads * group, kv_heads=kv_heads, seq_len=n)
 
 
 def _sparse(found: Iterable[tuple[Parameters, Shape]]) -> tuple[Parameters, Shape] | None:
-    """The first that leaves out a good share of the pairs that it could allow; where none does, the one with most."""
+    """Return the first that leaves out enough pairs, or the one that leaves out most."""
     sparsest: tuple[Parameters, Shape] | None = None
     least = inf
     for kind, shape in found:
@@ -81,16 +83,16 @@ def _sparse(found: Iterable[tuple[Parameters, Shape]]) -> tuple[Parameters, Shap
 
 
 def _share(spans: Spans) -> float:
-    """The pairs that a pattern allows over those that it could."""
+    """Return the share of the pairs that a pattern allows. For a causal pattern, only pairs up to the query count."""
     pairs, n = spans.pairs(), spans.n
     causal = spans.causal().pairs() == pairs
     return pairs / (n * (n + 1) // 2 if causal else n**2)
 
 
 def check(program: Program, setting: Setting, expect: Callable[[Inputs], Expected], *, seed: int = 0) -> Verdict:
-    """Compare a program at a small shape with what it must give on some inputs, as `expect` says after the call.
+    """Compare a program at a small shape with its expected result on random inputs, which `expect` returns.
 
-    In the directions `backward` and `training`, its gradients too.
+    In the directions `backward` and `training`, gradients are compared too.
     """
     gradients = setting.direction != "forward"
     given = inputs(setting.shape, setting.dtype, setting.device, seed)
@@ -104,7 +106,7 @@ def check(program: Program, setting: Setting, expect: Callable[[Inputs], Expecte
     if gradients:
         wanted = [*leaves, *(each for each in program.weights if each.requires_grad)]
         found += torch.autograd.grad(out, wanted, given.dout, allow_unused=True, materialize_grads=True)
-    # An error of the device is then the kernel's own, and not the oracle's.
+    # Wait, so that an error of the device is blamed on the kernel and not on the oracle.
     wait(setting.device)
     try:
         want = expect(given)
@@ -114,7 +116,7 @@ def check(program: Program, setting: Setting, expect: Callable[[Inputs], Expecte
 
 
 def dense(spans: Spans, given: Inputs, *, gradients: bool) -> Expected:
-    """What dense masked attention over a pattern's keys says in float64."""
+    """Return the result of dense masked attention over a pattern's keys in float64."""
     mask = torch.from_numpy(spans.mask()).to(given.q.device)
     exact, plain = (
         oracle.gradients(q, k, v, mask, dout) if gradients else (oracle.attention(q, k, v, mask),)
@@ -126,4 +128,4 @@ def dense(spans: Spans, given: Inputs, *, gradients: bool) -> Expected:
 
 
 def _nothing() -> None:
-    """A step that nobody waits for."""
+    """Do nothing after a step; small shapes need no sign of progress."""

@@ -4,10 +4,10 @@
     o_i = sum_j p_ij v_j          ds_ij = p_ij (do_i . v_j - do_i . o_i)
     dq_i = sum_j ds_ij k_j / sqrt(D)    dk_j = sum_i ds_ij q_i / sqrt(D)    dv_j = sum_i p_ij do_i
 
-A block is a few queries and the union of their keys; every allowed pair lies in exactly one block. Keys at equal
-distances share a block with the queries that see the same ones, so the work is linear in the allowed pairs, and nothing
-has N x N elements. All of it computes in the dtype of its inputs, float32 or float64. Scores are those of standard
-normal inputs: no maximum is subtracted from them, and in float32 one of 89 would be infinite.
+A block is a few queries and the union of their keys. Every allowed pair is in exactly one block. Keys at a fixed step
+share a block with the queries that see them, so the work is linear in the allowed pairs, and nothing has N x N
+elements. Computation is in the dtype of the inputs, float32 or float64. No maximum is subtracted from the scores,
+because those of standard normal inputs are small; in float32, a score of 89 would overflow.
 """
 
 import math
@@ -22,15 +22,15 @@ from attnbench.runner.worker.call.calls import Inputs
 from attnbench.variants import BoolArray, IntArray, Spans
 
 _HEIGHTS = {"cpu": (64, 256), "cuda": (128, 512)}
-"""Queries in a block, at least and at most. More of them waste pairs at the edges of a window."""
+"""Minimum and maximum number of queries in a block. More would waste pairs at the edges of a window."""
 _MOST_SCORES = {"cpu": 2**20, "cuda": 2**27}
-"""Scores held at once: on a CPU its caches hold them."""
+"""Maximum number of scores at once. On a CPU, they fit into its caches."""
 
 
 class Units(NamedTuple):
     """Inputs by key head: queries and the output's gradient `U G N D`, keys and values `U N D`.
 
-    U is the batch times the key heads, G the query heads that read a key head.
+    U is the batch size times the key heads. G is the number of query heads for each key head.
     """
 
     q: Tensor
@@ -40,11 +40,11 @@ class Units(NamedTuple):
 
 
 Step = Callable[[], None]
-"""Called after each block: a sign that work goes on."""
+"""Function that is called after each block to show that work goes on."""
 
 
 class Block(NamedTuple):
-    """Some queries `[R]`, their keys `[C]`, and which of the pairs `[R, C]` are allowed; all of them where None."""
+    """Some queries `[R]`, their keys `[C]`, and a mask of the allowed pairs `[R, C]`; None if all are allowed."""
 
     rows: IntArray
     keys: IntArray
@@ -52,7 +52,8 @@ class Block(NamedTuple):
 
 
 def blocks(spans: Spans, height: int) -> Iterator[Block]:
-    """Blocks that together hold every allowed pair once. Spans may be those of some queries only."""
+    """Yield blocks that together hold every allowed pair once. Spans may be those of some queries only."""
+    # Keys of a span with step s are numbered t in residue + s t. So a span becomes an interval of t, whatever its step.
     lengths = spans.lengths() * (spans.stop > spans.start)
     steps = np.where(lengths == 1, 1, spans.step)
     for step in np.unique(steps[lengths > 0]):
@@ -71,9 +72,10 @@ def blocks(spans: Spans, height: int) -> Iterator[Block]:
 
 
 def _union(first: IntArray, last: IntArray) -> tuple[IntArray, BoolArray | None]:
-    """The union of the intervals `first <= t < last` of all rows, and which of its numbers lie in each row's own."""
+    """Return the union of the intervals `first <= t < last` of all rows, and a mask of each row's own numbers."""
     filled = last > first
     bounds = np.unique(np.stack([first[filled], last[filled]], axis=1), axis=0)
+    # The intervals are sorted by their start. One that starts after all earlier ones have ended begins a new part.
     reach = np.maximum.accumulate(bounds[:, 1])
     begins = np.flatnonzero(np.concatenate([[True], bounds[1:, 0] > reach[:-1]]))
     ends = reach[np.append(begins[1:], len(reach)) - 1]
@@ -87,7 +89,7 @@ def _union(first: IntArray, last: IntArray) -> tuple[IntArray, BoolArray | None]
 
 
 def units(given: Inputs, dtype: torch.dtype) -> Units:
-    """Inputs by key head, in a dtype."""
+    """Convert inputs to a dtype and arrange them by key head."""
     q, k, v, dout = (each.to(dtype) for each in given)
     batch, kv_heads = k.shape[:2]
 
@@ -98,21 +100,22 @@ def units(given: Inputs, dtype: torch.dtype) -> Units:
 
 
 def attend(spans: Spans, given: Units, step: Step) -> tuple[Tensor, Tensor]:
-    """Outputs `U G R D` of the R queries that `spans` is of, and the log-sum-exp `U G R` of their scores."""
+    """Return outputs `U G R D` of the R queries of `spans`, and the log-sum-exp `U G R` of their scores."""
     q, k, v, _ = given
     q = q * q.shape[-1] ** -0.5
     out, total = torch.zeros_like(q), torch.zeros_like(q[..., 0])
     for part, rows, keys, forbidden in _pieces(spans, q):
         weights = _weights(q[part, :, rows], k[part, keys], forbidden)
-        # The keys of a query may lie in several blocks.
+        # Add, because the keys of a query may be in several blocks.
         out[part, :, rows] += _product(weights, v[part, keys])
         total[part, :, rows] += weights.sum(dim=-1)
         step()
+    # Divide once at the end, when the sums over all blocks of a query are complete.
     return out.div_(total.unsqueeze(-1)), total.log_()
 
 
 def gradients(spans: Spans, given: Units, out: Tensor, lse: Tensor, step: Step) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of queries `U G R D`, keys and values `U N D`, from what `attend` gave."""
+    """Return the gradients of queries `U G R D`, keys and values `U N D`, given the results of `attend`."""
     scaled, k, v, dout = _extended(given, out, lse)
     q, near, values, grads = (each[..., :-1] for each in (scaled, k, v, dout))
     dq, dk, dv = (torch.zeros_like(each, memory_format=torch.contiguous_format) for each in (q, near, values))
@@ -127,8 +130,9 @@ def gradients(spans: Spans, given: Units, out: Tensor, lse: Tensor, step: Step) 
 
 
 def _extended(given: Units, out: Tensor, lse: Tensor) -> Units:
-    """The inputs with a column more, by which their products are `s_ij - log l_i` and `do_i . v_j - do_i . o_i`."""
+    """Append a column to the inputs, so that their products are `s_ij - log l_i` and `do_i . v_j - do_i . o_i`."""
     q, k, v, dout = given
+    # The product with a column of ones subtracts a number for each row, without another pass over the scores.
     ones = torch.ones_like(k[..., :1])
     inner = (dout * out).sum(dim=-1)
     return Units(
@@ -140,20 +144,20 @@ def _extended(given: Units, out: Tensor, lse: Tensor) -> Units:
 
 
 def whole(spans: Spans, given: Units, *, grads: bool, step: Step) -> tuple[Tensor, ...]:
-    """The output of all queries that `spans` is of, and with `grads` the gradients of queries, keys and values."""
+    """Return the output of all queries of `spans`, and with `grads` the gradients of queries, keys and values."""
     out, lse = attend(spans, given, step)
     return (out, *gradients(spans, given, out, lse, step)) if grads else (out,)
 
 
 def at_rows(spans: Spans, rows: IntArray, given: Units, *, grads: bool, step: Step) -> tuple[Tensor, ...]:
-    """The output of some queries `U G R D`, and with `grads` their gradients."""
+    """Return the output of some queries `U G R D`, and with `grads` their gradients."""
     where = torch.from_numpy(rows).to(given.q.device)
     some = given._replace(q=given.q[:, :, where], dout=given.dout[:, :, where])
     return whole(_of(spans, rows), some, grads=grads, step=step)[:2]
 
 
 def at_keys(spans: Spans, keys: IntArray, given: Units, step: Step) -> tuple[Tensor, Tensor]:
-    """The gradients of some keys and values `U C D`, from the queries that see any of them."""
+    """Return the gradients of some keys and values `U C D`, from all queries that see any of them."""
     rows = seeing(spans, keys)
     where, few = (torch.from_numpy(each).to(given.q.device) for each in (rows, keys))
     some = given._replace(q=given.q[:, :, where], dout=given.dout[:, :, where])
@@ -173,21 +177,21 @@ def at_keys(spans: Spans, keys: IntArray, given: Units, step: Step) -> tuple[Ten
 
 
 def _of(spans: Spans, rows: IntArray) -> Spans:
-    """The spans of some queries."""
+    """Return the spans of some queries."""
     return Spans(spans.start[rows], spans.stop[rows], spans.step[rows])
 
 
 def seeing(spans: Spans, keys: IntArray) -> IntArray:
-    """The queries that see any of some keys."""
+    """Return the queries that see any of some keys."""
     found = [np.flatnonzero(spans.allowed(np.arange(spans.n), key)) for key in keys]
     return np.unique(np.concatenate(found))
 
 
 def _pieces(spans: Spans, q: Tensor) -> Iterator[tuple[slice, slice | Tensor, slice | Tensor, Tensor | None]]:
-    """The blocks as indices on the device, for as many heads at once as the caches hold."""
+    """Yield the blocks as indices on the device, for as many heads at once as fit into the caches."""
     device = q.device
     least, most = _HEIGHTS[device.type]
-    # A power of two, as the blocks of many patterns are.
+    # A power of two, because the blocks of many patterns are too.
     height = min(most, max(least, 2 ** int(math.log2(spans.pairs() / spans.n / 8 + 1))))
     for rows, keys, mask in blocks(spans, height):
         many = max(1, _MOST_SCORES[device.type] // (q.shape[1] * len(rows) * len(keys)))
@@ -197,14 +201,14 @@ def _pieces(spans: Spans, q: Tensor) -> Iterator[tuple[slice, slice | Tensor, sl
 
 
 def _index(numbers: IntArray, device: torch.device) -> slice | Tensor:
-    """Numbers as an index; a slice where they follow each other, for that copies nothing."""
+    """Return numbers as an index: a slice if they are consecutive, because a slice copies nothing."""
     if numbers[-1] - numbers[0] == len(numbers) - 1:
         return slice(int(numbers[0]), int(numbers[-1]) + 1)
     return torch.from_numpy(numbers).to(device)
 
 
 def _weights(queries: Tensor, keys: Tensor, forbidden: Tensor | None) -> Tensor:
-    """The exponentials `U G R C` of the products; of pairs that are not allowed, zero."""
+    """Return the exponentials `U G R C` of the products, with zero for pairs that are not allowed."""
     scores = _product(queries, keys.transpose(1, 2))
     if forbidden is not None:
         scores.masked_fill_(forbidden, -torch.inf)
@@ -212,12 +216,12 @@ def _weights(queries: Tensor, keys: Tensor, forbidden: Tensor | None) -> Tensor:
 
 
 def _product(left: Tensor, right: Tensor) -> Tensor:
-    """`U G R X` times `U X Y`: one product for all query heads of a key head."""
+    """Multiply `U G R X` by `U X Y`, in one product for all query heads of a key head."""
     return torch.bmm(left.flatten(1, 2), right).view(*left.shape[:3], right.shape[-1])
 
 
 def _transposed(left: Tensor, right: Tensor) -> Tensor:
-    """`U G R C`, transposed, times `U G R D`: summed over the query heads of a key head."""
+    """Multiply the transpose of `U G R C` by `U G R D`, summed over the query heads of a key head."""
     return torch.bmm(left.flatten(1, 2).transpose(1, 2), right.flatten(1, 2))
 
 

@@ -1,4 +1,4 @@
-"""Error of the textbook computation, in a case's dtype, at the case's own length."""
+"""Error of the textbook computation in a case's dtype at the case's own length."""
 
 from typing import NamedTuple
 
@@ -12,22 +12,22 @@ from attnbench.runner.worker.proof.stream import Step
 from attnbench.variants import IntArray, Spans
 
 FEW = 16
-"""Rows, or keys, that are looked at where not all are."""
+"""Number of rows or keys to compute if not all are."""
 _KEYS = 4
 _SCORES = 2**22
-"""Scores that are computed at once: several such arrays are held."""
+"""Maximum number of scores at once. Several such arrays are held."""
 _MOST_PAIRS = 2**27
-"""Beyond this many pairs of a head the error in the gradients of keys and values is not looked for."""
+"""Above this number of pairs of a head, the error of dK and dV is not computed."""
 
 
 class Look(NamedTuple):
-    """Some elements of one of the tensors that a call gives."""
+    """Some elements of one result of a call."""
 
     place: int
-    """Which of output, dQ, dK and dV."""
+    """Index of the result: output, dQ, dK or dV."""
     where: tuple[slice | Tensor, ...]
     exact: Tensor
-    """What they are in float64."""
+    """The elements in float64."""
     error: float
     """The largest error of the textbook in the case's dtype."""
 
@@ -35,8 +35,9 @@ class Look(NamedTuple):
 def look(spans: Spans, given: Inputs, *, grads: bool, step: Step) -> list[Look]:
     """Compute a few elements in float64 and in the dtype of the inputs.
 
-    Of the output and dQ these are `FEW` rows of the first batch entry, in as many heads as may cost. Of dK and dV they
-    are a few keys of one head, in 16 bits alone: in 32 the floor of what is allowed is many times the textbook's error.
+    For the output and dQ, these are `FEW` rows of the first batch entry, in as many heads as affordable. For dK and dV,
+    they are a few keys of one head, and only in 16-bit dtypes: in float32, the floor of the tolerance is many times the
+    textbook's error.
     """
     n, group = spans.n, given.q.shape[1] // given.k.shape[1]
     rows = spread(n, FEW)
@@ -57,19 +58,19 @@ def look(spans: Spans, given: Inputs, *, grads: bool, step: Step) -> list[Look]:
 
 
 def spread(n: int, many: int) -> IntArray:
-    """Up to `many` numbers below n, evenly spread, the first and the last among them."""
+    """Return up to `many` evenly spread numbers below n, including the first and the last."""
     return np.unique(np.linspace(0, n - 1, min(n, many)).round().astype(np.int64))
 
 
 def _first(given: Inputs, kv_heads: int) -> Inputs:
-    """The first key heads of the first batch entry, with their query heads."""
+    """Return the first key heads of the first batch entry, with their query heads."""
     group = given.q.shape[1] // given.k.shape[1]
     heads = group * kv_heads, kv_heads, kv_heads, group * kv_heads
     return Inputs(*(each[:1, :many] for each, many in zip(given, heads, strict=True)))
 
 
 def _rows(spans: Spans, rows: IntArray, given: Inputs, dtype: torch.dtype, grads: bool) -> tuple[Tensor, ...]:
-    """The textbook's outputs of some rows, and the gradients that come from them, in a dtype."""
+    """Return the textbook's outputs of some rows, and the gradients from these rows, in a dtype."""
     where = torch.from_numpy(rows).to(given.q.device)
     mask = torch.from_numpy(spans.allowed(rows[:, None], np.arange(spans.n)[None, :])).to(given.q.device)
     q, k, v, dout = (each.to(dtype) for each in given)
@@ -81,7 +82,7 @@ def _rows(spans: Spans, rows: IntArray, given: Inputs, dtype: torch.dtype, grads
 def _sums(
     spans: Spans, rows: IntArray, index: tuple[slice, slice, Tensor], given: Inputs, dtype: torch.dtype, step: Step
 ) -> list[Tensor]:
-    """The textbook's dK and dV at some keys, from the rows that see them, rounded to a dtype at the end."""
+    """Return the textbook's dK and dV at some keys, summed over rows in float64 and then rounded to a dtype."""
     sums = [torch.zeros_like(given.k[index], dtype=torch.float64) for _ in range(2)]
     height = max(1, _SCORES // (given.q.shape[1] * spans.n))
     for at in range(0, len(rows), height):
@@ -92,5 +93,5 @@ def _sums(
 
 
 def _apart(exact: Tensor, plain: Tensor) -> tuple[Tensor, float]:
-    """The exact one, and how far the other is from it."""
+    """Return the exact values, and the largest error of the others."""
     return exact, float((plain.double() - exact).abs().max())

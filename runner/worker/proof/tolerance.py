@@ -1,10 +1,12 @@
-"""The largest error that an output or a gradient may have.
+"""The tolerance: the largest error that an output or a gradient may have.
 
-Twice the largest error of the textbook computation in the case's dtype, plus a floor: a fraction of the oracle's
-largest value, 1e-12 (float64), 1e-5 (float32), 1e-3 (float16), 8e-3 (bfloat16). For gradients the floor is four times
-that fraction of the largest value in any of dQ, dK and dV: one of them may vanish (dQ and dK at N = 1) while the terms
-that cancel in it do not. Where a reference is the oracle, dQ, dK and dV may differ in size: each counts with its own
-largest value, or an eighth of that of all three. So do the gradients of learned weights among themselves.
+It is twice the largest error of the textbook computation in the case's dtype, plus a floor. The floor is a share of the
+oracle's largest value: 1e-12 (float64), 1e-5 (float32), 1e-3 (float16), 8e-3 (bfloat16). For gradients, the floor is
+four times this share of the largest value of dQ, dK and dV together, because one of them may vanish (at N = 1, dQ
+and dK) while the terms that cancel in it do not.
+
+If a variant has its own reference, dQ, dK and dV may differ in size. Then each counts with its own largest value, or an
+eighth of the largest of all three. Gradients of learned weights are treated like this among themselves.
 """
 
 from collections.abc import Sequence
@@ -15,27 +17,27 @@ _NAMES = ("output", "dQ", "dK", "dV")
 FLOORS = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 _GRADIENT_FLOOR = 4
 _VANISHING = 1 / 8
-"""The share of the largest gradient that a small one counts as, where they are not alike."""
+"""Share of the largest gradient that a small one counts as, if they differ in size."""
 
 
 def name(place: int) -> str:
-    """What a proof looks at, in this order: the output, dQ, dK, dV, and the gradients of learned weights, dW1 first."""
+    """Return the name of a result: the output, dQ, dK, dV, then the gradients of learned weights, dW1 first."""
     return _NAMES[place] if place < len(_NAMES) else f"dW{place - len(_NAMES) + 1}"
 
 
 def allowed(
     errors: Sequence[float], scales: Sequence[float], dtype: torch.dtype, *, alike: bool = True
 ) -> tuple[float, ...]:
-    """The largest error that each tensor may have: from the textbook's errors, and the oracle's largest values.
+    """Return the largest allowed error of each tensor, from the textbook's errors and the oracle's largest values.
 
-    dQ, dK and dV of softmax attention are `alike` in size; those of other mechanisms need not be.
+    dQ, dK and dV of softmax attention are `alike` in size. Those of other mechanisms may not be.
     """
     beside = floors(scales, dtype, alike=alike)
     return tuple(2 * error + floor for error, floor in zip(errors, beside, strict=True))
 
 
 def floors(scales: Sequence[float], dtype: torch.dtype, *, alike: bool = True) -> list[float]:
-    """What is allowed beside the textbook's errors, of each tensor."""
+    """Return the allowed error of each tensor without the textbook's."""
     of_inputs, of_weights = scales[1 : len(_NAMES)], scales[len(_NAMES) :]
     share = 1.0 if alike else _VANISHING
     gradients = [max(each, share * max(of_inputs)) for each in of_inputs]

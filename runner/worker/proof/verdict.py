@@ -1,4 +1,4 @@
-"""The verdict on a call's results: every element against the oracle, near the limit in float64."""
+"""The verdict on a call's results. Every element is compared with the oracle, and in float64 near the tolerance."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,25 +16,26 @@ from attnbench.runner.worker.proof.tolerance import name
 from attnbench.variants import IntArray, Spans
 
 _NEAR = 3 / 4
-"""From this share of what is allowed on, an error is computed in float64 before it is judged."""
+"""An error above this share of the tolerance is computed again in float64 before it is judged."""
 _WORST = 4
-"""Rows whose error is computed in float64 first: those of the output give the number that is reported."""
+"""Number of rows with the largest errors, which are computed in float64. That of the output is reported."""
 _REPEATED = 1 / 4
-"""A call on the same inputs may differ from the first by this share of what is allowed."""
+"""A repeated call may differ from the first by this share of the tolerance."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The largest error of an output against the oracle, and what is wrong with it or its gradients, if anything."""
+    """Largest error of an output against the oracle, and what is wrong with the output or its gradients, or None."""
 
     max_abs_error: float
     problem: str | None
 
 
 def judge(found: tuple[Tensor, ...], want: Expected, given: Inputs, spans: Spans | None, step: Step) -> Verdict:
-    """Compare every element that is known of what a call gave on `given`.
+    """Compare the result of a call on `given` with every known element of `want`.
 
-    `spans` are those of the pattern, None where a variant's own reference was asked: that is in float64 already.
+    `spans` are those of the pattern. They are None if `want` comes from a variant's own reference, which is in float64
+    already.
     """
     error = float("inf")
     if len(found) != len(want.values):
@@ -45,6 +46,7 @@ def judge(found: tuple[Tensor, ...], want: Expected, given: Inputs, spans: Spans
         problem = None if want.proved == 1 and bool(rows.isfinite().all()) else not_finite(place, got)
         if problem:
             return Verdict(error, problem)
+        # The oracle's own error in float32 could decide about errors near the tolerance, so these are computed again.
         near = (rows > _NEAR * allowed) & (rows < torch.inf)
         worst = torch.zeros_like(near)
         worst.view(-1)[rows.flatten().topk(min(_WORST, rows.numel())).indices] = True
@@ -65,14 +67,14 @@ def judge(found: tuple[Tensor, ...], want: Expected, given: Inputs, spans: Spans
 
 
 def differs(first: tuple[Tensor, ...], again: tuple[Tensor, ...], want: Expected) -> str | None:
-    """In what a second call on the same inputs differs from the first by more than rounding, or nothing."""
+    """Return how a repeated call differs from the first by more than rounding, or None."""
     for place, (one, other) in enumerate(zip(first, again, strict=True)):
         problem = not_finite(place, other)
         if problem:
             return f"called again, its {problem}"
         rows = (other - one).abs().amax(dim=-1)
         allowed = _REPEATED * want.allowed[place]
-        # In 16 bits, the last digit of a large value may be more than that.
+        # In 16 bits, one unit in the last place of a large value may exceed this.
         digit = one.abs().amax(dim=-1) * torch.finfo(one.dtype).eps
         beyond = rows * (rows > allowed) * (rows > digit)
         if bool(beyond.any()):
@@ -85,7 +87,7 @@ def differs(first: tuple[Tensor, ...], again: tuple[Tensor, ...], want: Expected
 
 
 def unfit(place: int, got: object, like: Tensor, n: int) -> str | None:
-    """Why what a call at length n returned is no plain, finished tensor like another, or nothing."""
+    """Return why a result at length n is not a plain, finished tensor with the shape and dtype of `like`, or None."""
     expected = f"{name(place)}: expected a torch.Tensor {like.dtype} {list(like.shape)} on {like.device.type}"
     if type(got) is not torch.Tensor:
         kind = type(got)
@@ -98,7 +100,7 @@ def unfit(place: int, got: object, like: Tensor, n: int) -> str | None:
 
 
 def not_finite(place: int, got: Tensor) -> str | None:
-    """Where a tensor is not finite, or nothing."""
+    """Return where a tensor is not finite, or None."""
     finite = got.isfinite()
     if bool(finite.all()):
         return None
@@ -106,7 +108,7 @@ def not_finite(place: int, got: Tensor) -> str | None:
 
 
 def _at(where: Sequence[int], got: Tensor) -> str:
-    """A row of a tensor, in words: of an output or an input's gradient, else of a weight's gradient."""
+    """Return the place of a row in words. A weight's gradient has other dimensions than batch, head and row."""
     if len(where) != len(("batch", "head", "row")):
         return f"at row {list(where)}"
     batch, head, row = where
@@ -114,15 +116,16 @@ def _at(where: Sequence[int], got: Tensor) -> str:
 
 
 def _row_errors(got: Tensor, want: Tensor, *, whole: bool) -> Tensor:
-    """The largest error of each row `B H N`; 0 for a row of which nothing is known, where not the `whole` is."""
+    """Return the largest error of each row `B H N`. Unless the `whole` oracle is known, unknown elements count as 0."""
     apart = (got.to(want.dtype) - want).abs_()
     return (apart if whole else apart.nan_to_num_(nan=0.0)).amax(dim=-1)
 
 
 def _exact(place: int, got: Tensor, where: IntArray, given: Inputs, spans: Spans, step: Step) -> list[float]:
-    """The errors in float64 of some rows `(batch, head, row)` of a tensor."""
+    """Return the errors in float64 of some rows `(batch, head, row)` of a tensor."""
     kv_heads = given.k.shape[1]
     repeats, mine = given.q.shape[1] // kv_heads, got.shape[1] // kv_heads
+    # One run of the oracle for each key head covers all its rows.
     by_head: dict[tuple[int, int], list[int]] = defaultdict(list)
     for index, (batch, head, _) in enumerate(where.tolist()):
         by_head[batch, head // mine].append(index)

@@ -1,4 +1,4 @@
-"""The proof of the very call that is timed, at the case's own shape: every element, on two contents of its inputs."""
+"""The proof of the timed call at the case's own shape: every element, on two contents of its inputs."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -16,15 +16,16 @@ from attnbench.variants import Spans, Weights
 
 
 class Wrong(Exception):
-    """What a call gave, or did, is wrong."""
+    """A call gave a wrong result, or changed something."""
 
 
 class Proof:
-    """Looks at what calls gave on two contents of `given`, which they share.
+    """Checks of what calls return on two contents of their inputs `given`.
 
-    The first output and gradients of each content are held to the oracle at every element, later ones to the first. No
-    call may change its inputs, its weights, which are to equal `weights`, or what an earlier one gave. `spans` are None
-    where a variant's own reference was asked. `expect` says what the first call on a content must give, after it.
+    For each content, every element of the first output and gradients is compared with the oracle, and later results
+    with the first. No call may change its inputs, its weights (which must equal `weights`) or an earlier result.
+    `spans` are None if the variant has its own reference. `expect` is called after the first call on a content and
+    returns its expected result.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Proof:
     ) -> None:
         self.max_abs_error = 0.0
         self.proved = 1.0
-        """The share of elements that is looked at."""
+        """Share of the elements that are compared."""
         self.repeats_exactly = True
         self._call = call
         self._given = given
@@ -49,21 +50,21 @@ class Proof:
         self._weights = weights
         self._step = step
         self._firsts: dict[int, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = {}
-        """By content, what the first call gave, and a copy of it made at once."""
+        """For each content, the result of the first call, and a copy made at once."""
         self._wants: dict[int, Expected] = {}
 
     def put(self, which: int) -> None:
-        """Put a content into the inputs, for the next call."""
+        """Put a content into the inputs for the next call."""
         contents.rotate(self._call, self._given, self._both[which], self._weights[which])
 
     def look(self, which: int, result: Any) -> None:
-        """Look at what a call gave on the content that the inputs have.
+        """Check the result of a call on the content that the inputs have now.
 
         Raises:
-            Wrong: something is.
+            Wrong: the result is wrong, or something changed.
         """
         found = plain(self._call, result, self._given)
-        # Copy at once: a result that is unfinished now would be unfinished for whoever uses it.
+        # Copy before waiting: a result that is not finished here would not be finished for its user either.
         copy = tuple(each.clone() for each in found)
         self._step()
         calls.wait(self._given.q.device.type)
@@ -76,7 +77,7 @@ class Proof:
             judged = verdict.judge(copy, self._wants[which], self._both[which], self._spans, self._step)
             self.max_abs_error = max(self.max_abs_error, judged.max_abs_error)
             problem = judged.problem
-            # What lies in an input, as dV may where the output is V, changes with it.
+            # A result may share the memory of an input, for example dV that of dout. It then changes with the content.
             owned = (each if _owned(each, self._given) else kept for each, kept in zip(found, copy, strict=True))
             self._firsts[which] = tuple(owned), copy
         else:
@@ -85,6 +86,7 @@ class Proof:
             self.repeats_exactly &= all(map(torch.equal, first, copy))
         if problem:
             raise Wrong(problem)
+        # A kernel may return a buffer that later calls overwrite, so all earlier results are compared again.
         if not all(
             torch.equal(*pair) for each in (*self._firsts.values(), (found, copy)) for pair in zip(*each, strict=True)
         ):
@@ -92,20 +94,20 @@ class Proof:
 
     @property
     def digest(self) -> str | None:
-        """Of what the first call gave; None where calls do not give the same bits each time."""
+        """Digest of the first result, or None if repeated calls differ in their bits."""
         return digest_of(self._firsts[0][1]) if self.repeats_exactly else None
 
 
 def _owned(found: Tensor, given: Inputs) -> bool:
-    """Whether a tensor has memory of its own."""
+    """Check whether a tensor shares no memory with an input."""
     return all(found.untyped_storage().data_ptr() != each.untyped_storage().data_ptr() for each in given)
 
 
 def unchanged(given: Inputs, content: Inputs) -> None:
-    """Look whether the inputs are bit for bit what they were.
+    """Check that the inputs are bit for bit what they were.
 
     Raises:
-        Wrong: one of them is not.
+        Wrong: an input changed.
     """
     name = contents.changed(given, content)
     if name:
@@ -113,10 +115,10 @@ def unchanged(given: Inputs, content: Inputs) -> None:
 
 
 def unchanged_weights(call: Call, weights: Weights) -> None:
-    """Look whether the weights of a call are bit for bit what they were, and learned or not as they were.
+    """Check that the weights of a call are bit for bit what they were, and that the same ones are learned.
 
     Raises:
-        Wrong: one of them is not.
+        Wrong: a weight changed.
     """
     for number, (mine, kept) in enumerate(zip(call.weights, weights, strict=True), 1):
         if not torch.equal(mine, kept) or mine.requires_grad != kept.requires_grad:
@@ -124,10 +126,10 @@ def unchanged_weights(call: Call, weights: Weights) -> None:
 
 
 def plain(call: Call, result: Any, given: Inputs) -> tuple[Tensor, ...]:
-    """What a call gave, as plain tensors; the gradient of an input that it ignores is zero.
+    """Return the result of a call as plain tensors. The gradient of an unused input is zero.
 
     Raises:
-        Wrong: one of them is no plain tensor that needs no further work, or is of another shape, dtype or device.
+        Wrong: a result is not a plain, finished tensor, or has another shape, dtype or device.
     """
     found = []
     likes = (given.q, *given[:3], *call.learned) if call.gradients else (given.q,)
@@ -142,7 +144,7 @@ def plain(call: Call, result: Any, given: Inputs) -> tuple[Tensor, ...]:
 
 
 def digest_of(found: Iterable[Tensor]) -> str:
-    """The first 32 digits of the SHA-256 of the tensors' bytes, in order."""
+    """Return the first 32 hexadecimal digits of the SHA-256 of the tensors' bytes, in order."""
     hashed = hashlib.sha256()
     for each in found:
         hashed.update(each.contiguous().view(torch.uint8).cpu().numpy().data)
