@@ -12,7 +12,7 @@ from typing import Any
 from attnbench.runner.machine import memory
 from attnbench.runner.worker import admission
 from attnbench.runner.worker.admission import Ended
-from attnbench.runner.worker.call import calls, clocks, compilation, sampling
+from attnbench.runner.worker.call import calls, clocks, sampling
 from attnbench.runner.worker.call.calls import Call, Inputs
 from attnbench.runner.worker.call.clocks import Stopwatch
 from attnbench.runner.worker.process import failure, leftovers, settings
@@ -88,7 +88,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
     allowed_pairs, flops = admission.work(case, spans)
     program, made = _prepared(case, allowed_pairs)
     _unchanged(before)
-    compiles = compilation.needed(program)
+    compiles = calls.compiles(program)
 
     # Calls get a copy, so that a change of the inputs can be found.
     given = Inputs(*(each.clone() for each in both[0]))
@@ -268,16 +268,16 @@ def _build(case: Case) -> Program:
 
 def _begun(program: Program, given: Inputs, case: Case) -> tuple[Call, Any, _First]:
     """Make the call and run it once. Return it with its result and its durations."""
-    compiles = compilation.needed(program)
-    missed = compilation.misses() if compiles else 0
-    with compilation.room(program):
+    compiles = calls.compiles(program)
+    missed = calls.cache_misses() if compiles else 0
+    with calls.room_to_compile(program):
         begun = time.perf_counter_ns()
         call = calls.call(program, given, case.setting.direction)
         start = time.perf_counter_ns()
         result = call.run()
         calls.wait(case.setting.device)
         ended = time.perf_counter_ns()
-    cached = compilation.misses() == missed if compiles else None
+    cached = calls.cache_misses() == missed if compiles else None
     return call, result, _First(ended - start, ended - begun, cached)
 
 
@@ -301,9 +301,9 @@ def _verify_small(case: Case, parameters: Parameters, shape: Shape, stage: Stage
     like = _like(case, parameters, shape)
     with _ending(f"at N={shape.seq_len}"):
         program = calls.build(like)
-        if compilation.needed(program):
+        if calls.compiles(program):
             stage(f"compiling it at N={shape.seq_len}, to check it against the oracle there", anew=True)
-        with compilation.room(program):
+        with calls.room_to_compile(program):
             found = small.check(program, like.setting, partial(must_give, like, program, spans))
     if found.problem:
         raise Ended(Status.WRONG, found.problem)

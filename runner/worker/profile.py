@@ -12,7 +12,7 @@ import torch
 from torch.profiler import ProfilerActivity, record_function
 from torch.profiler import profile as recording
 
-from attnbench.runner.worker.call import calls, clocks, compilation, sampling
+from attnbench.runner.worker.call import calls, clocks, sampling
 from attnbench.runner.worker.call.clocks import Clock
 from attnbench.runner.worker.process import failure
 from attnbench.runner.worker.process.failure import Stage
@@ -44,7 +44,7 @@ def profile(case: Case, trace: Path, stage: Stage) -> Profile:
 def _profile(case: Case, trace: Path, stage: Stage) -> Profile:
     stage("building layouts and masks")
     program = calls.build(case)
-    if compilation.needed(program):
+    if calls.compiles(program):
         stage("compiling it", anew=True)
     given = calls.inputs(case.setting.shape, case.setting.dtype, case.setting.device)
     call = calls.ready(program, given, case.setting.direction).run

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from attnbench import variants
-from attnbench.runner.worker.call import compilation
+from attnbench.runner.machine import memory
 from attnbench.suites import Case
 from attnbench.variants import OWN, Direction, Shape, Weights, kernels
 from attnbench.variants.kernels import Program
@@ -235,7 +236,7 @@ def call(program: Program, given: Inputs, direction: Direction) -> Call:
     def renew() -> None:
         # Free the old graph first: the memory budget has no room for two.
         graph.clear()
-        with compilation.kept_graph(program):
+        with kept_graph(program):
             graph.append(attend(*leaves))
 
     def backward() -> object:
@@ -247,9 +248,9 @@ def call(program: Program, given: Inputs, direction: Direction) -> Call:
 
 def ready(program: Program, given: Inputs, direction: Direction) -> Call:
     """Make a call, and compile its kernel if it needs that, so that no timed call compiles."""
-    with compilation.room(program):
+    with room_to_compile(program):
         made = call(program, given, direction)
-        if compilation.needed(program):
+        if compiles(program):
             made.run()
     return made
 
@@ -263,3 +264,31 @@ def chosen(program: Program, given: Inputs) -> Any:
 
 def _nothing() -> None:
     """Renew nothing."""
+
+
+def compiles(program: Program) -> bool:
+    """Check whether the kernel's first call compiles."""
+    # Code under test may be older than this field.
+    return bool(getattr(program, "compiled", False))
+
+
+def room_to_compile(program: Program) -> AbstractContextManager[None]:
+    """Allow more memory while the kernel compiles, if it does."""
+    return memory.room_to_compile() if compiles(program) else nullcontext()
+
+
+def kept_graph(program: Program) -> AbstractContextManager[None]:
+    """Let a compiled kernel keep its graph for many backward calls; by default, the first one overwrites buffers."""
+    if not compiles(program):
+        return nullcontext()
+    import torch._functorch.config as functorch
+
+    kept: AbstractContextManager[None] = functorch.patch(donated_buffer=False)
+    return kept
+
+
+def cache_misses() -> int:
+    """Return the number of graphs that this process compiled because torch's cache on disk did not have them."""
+    from torch._dynamo.utils import counters
+
+    return sum(counters["inductor"][f"fxgraph_cache_{each}"] for each in ("miss", "bypass"))

@@ -4,7 +4,7 @@
 
 o is a query's output over the keys so far and L their log-sum-exp; o' and L' are those of one call (`partial`). The
 backward pass computes each call's scores again from the merged L, so only q, k, v, o and L are kept for it. Tensors
-here are `heads N D`, with batch and heads laid end to end (`_heads`), and log-sum-exps `heads N 1`.
+here are `heads N D`, with batch and heads laid end to end (`rows.flat`), and log-sum-exps `heads N 1`.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnbench.variants.kernels._heads import flat, fold, unfold
 from attnbench.variants.kernels._support import sum_dtype
 from attnbench.variants.kernels.blockwise import partial
-from attnbench.variants.kernels.blockwise.rows import Gathered, Rows
+from attnbench.variants.kernels.blockwise.rows import Gathered, Rows, flat, fold, unfold
 from attnbench.variants.kernels.blockwise.steps import Step
 
 

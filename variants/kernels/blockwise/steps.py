@@ -1,6 +1,6 @@
 """Attention by a plan of one part: a fused call for some blocks of a group and some key heads, one after another.
 
-Tensors here are `heads N D`, with batch and heads laid end to end (`_heads`).
+Tensors here are `heads N D`, with batch and heads laid end to end (`rows.flat`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from attnbench.variants.kernels._heads import flat, fold, unfold
 from attnbench.variants.kernels._support import sum_dtype
-from attnbench.variants.kernels.blockwise.rows import Rows
+from attnbench.variants.kernels.blockwise.rows import Rows, flat, fold, unfold
 
 
 @dataclass(frozen=True)
