@@ -413,7 +413,9 @@ def test_a_mechanism_that_is_no_pattern_is_told_its_work_instead_of_a_picture(fo
 def test_a_mechanism_with_a_flaw_is_told(folder: Path, method: str, work: str) -> None:
     text = variants.file("linear").read_text().replace("    work=work,", f"    work=lambda *_: {work},")
     if work == "Work(1)":
-        text = text.replace('"""It has no parameters."""', f"def {method}(self, n): raise ValueError('not today')")
+        head = "class Linear(Parameters):\n"
+        assert head in text
+        text = text.replace(head, f"{head}    def {method}(self, n): raise ValueError('not today')\n\n")
     (folder / "mine.py").write_text(text)
     done = show("mine", "--variants", str(folder))
     assert done.exit_code == 3
