@@ -70,7 +70,7 @@ def flaw(options: Options, given: Inputs, weights: Weights, choice: Tensor, step
     whole = given.q[..., 0].numel() * n <= expected.MOST_PAIRS
     for rows in expected.some_rows(given, np.arange(n) if whole else spread(n, FEW)):
         scores, count = options(*wide[:3], rows, *wide_weights)
-        problem = _unfit(choice, scores, count, n)
+        problem = _unfit(choice, rows, scores, count, n)
         if problem:
             return problem
         some = choice[:, :, rows]
@@ -95,15 +95,15 @@ def flaw(options: Options, given: Inputs, weights: Weights, choice: Tensor, step
     )
 
 
-def _unfit(choice: Tensor, scores: Tensor, count: int, n: int) -> str | None:
-    """Return why something is not a valid choice among options with these scores, or None."""
+def _unfit(choice: Tensor, rows: Tensor, scores: Tensor, count: int, n: int) -> str | None:
+    """Return why something is not a valid choice of the queries at `rows`, whose options have these scores, or None."""
     expected_shape = (*scores.shape[:2], n, *scores.shape[3:-1], count)
     what = f"choice: expected a torch.Tensor torch.int64 {list(expected_shape)}"
     if type(choice) is not Tensor:
         return f"{what}, found {type(choice).__module__}.{type(choice).__qualname__} at N={n}"
     if choice.shape != expected_shape or choice.dtype != torch.int64:
         return f"{what}, found {choice.dtype} {list(choice.shape)} at N={n}"
-    ordered = choice.sort(dim=-1).values
+    ordered = choice[:, :, rows].sort(dim=-1).values
     if int(ordered.min()) < 0 or int(ordered.max()) >= scores.shape[-1]:
         return f"choice: expected numbers from 0 to {scores.shape[-1] - 1}, found others at N={n}"
     if bool((ordered.diff(dim=-1) == 0).any()):
