@@ -3,11 +3,10 @@
     o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   i = y W + x,   j = (y + a m) W + x + b l,
     |m| <= (window[0] - 1) / 2,   |l| <= (window[1] - 1) / 2,   dilation = [a, b]
 
-Pairs are (down, across). Tokens are a grid of H rows and W columns, row by row: N = H W, by default a square. At the
-sides `edges: clip` drops the keys outside (a zero-padded convolution); `edges: slide` moves the window inward
-(neighbourhood attention). Causal leaves the upper half of the window. `window: [65, 257]` is one window here, and two
-in `local_window`. Keys per query: window[0] window[1]. Cost: 4 window[0] window[1] N D FLOPs forward for one head,
-about half when causal.
+Pairs are (down, across). Tokens are a grid of H rows and W columns, row by row: N = H W, by default a square. `edges`
+is as in `local_window`. Causal leaves the upper half of the window. `window: [65, 257]` is one window here, and two in
+`local_window`. Keys per query: window[0] window[1]. Cost: 4 window[0] window[1] N D FLOPs forward for one head, about
+half when causal.
 
 Source: as `local_window`; causal: van den Oord et al. 2016, arXiv 1601.06759, section 3.4.
 """

@@ -2,11 +2,11 @@
 
     o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   |i - j| < stride  or  (i - j) mod stride = 0
 
-In the paper different heads see the two parts; here every head sees both. Keys per query when causal: stride + floor(i
-/ stride), fewer at the start, otherwise about 2 stride + N / stride: of order sqrt(N) if the stride is near it. Cost: 4
-(stride + N / (2 stride)) N D FLOPs forward for one head, twice that when not causal.
+Every head sees both parts; in the paper different heads do. Keys per query when causal: stride + floor(i / stride),
+fewer at the start, otherwise about 2 stride + N / stride: of order sqrt(N) if the stride is near it. Cost: 4 (stride +
+N / (2 stride)) N D FLOPs forward for one head, twice that when not causal.
 
-Source: Child et al. 2019, arXiv 1904.10509, sections 4.2 and 4.3.
+Source: as `fixed`.
 """
 
 from dataclasses import dataclass

@@ -2,8 +2,8 @@
 
     o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   i - left <= j <= i + right
 
-Both ends are included: left + right + 1 keys per query. null: no limit; `right: 0`: causal. Cost: 4 (left + right + 1)
-N D FLOPs forward for one head. A stack of E such layers looks E right ahead.
+Both ends are included: left + right + 1 keys per query. Cost: 4 (left + right + 1) N D FLOPs forward for one head. A
+stack of E such layers looks E right ahead.
 
 Source: Povey et al. 2018, "A time-restricted self-attention layer for ASR", section 2; Yeh et al. 2019, arXiv
 1910.12977, section 2.4.

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any
 
 from attnbench.reports.text import escape
@@ -34,14 +35,14 @@ measure: {processes: 5, values: 10, value_ms: 10}
 budget: {case_s: 60, suite_s: 1800, memory: 80%}
 ```
 
-A *case* is one point: a variant with parameters, implementation, shape, dtype, device, direction and threads. Every
+A *case* is one variant with parameters, implementation, shape, dtype, device, direction and threads. Every
 combination of lists is measured.
 """
 
 _SHIPPED = """\
 ## Shipped suites
 
-`bench run NAME` runs them by name, and stops after `budget.suite_s`.
+`bench run NAME` runs a suite by name, and stops after `budget.suite_s`.
 """
 
 _KEYS = """\
@@ -119,9 +120,10 @@ def _suites() -> str:
     lines = []
     for name, path in shipped().items():
         suite = load(path)
-        # Only the comment at the top of a file starts in column 0; comments about a key are indented.
-        head = " ".join(line.removeprefix("# ") for line in suite.source.splitlines()[1:] if line.startswith("# "))
-        size = f"{len(suite.cases())} cases, at most {suite.budget.suite_s / 60:.3g} min"
+        # Only the comment at the top is about the suite; later ones are about a key.
+        top = takewhile(lambda line: line.startswith("# "), suite.source.splitlines()[1:])
+        head = " ".join(line.removeprefix("# ") for line in top)
+        size = f"{len(suite.cases())} cases, limit {suite.budget.suite_s / 60:.3g} min"
         lines.append(f"- `{name}`: {suite.question} {head} ({size})")
     return "\n".join(lines) + "\n"
 

@@ -21,8 +21,8 @@ SOFTMAX = "o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j"
 CAUSAL = "hide the keys after the query"
 HEAD = """# Variants
 
-`make docs` generates this page from [variants/](../variants). `bench show` prints and checks a variant for any
-parameters and length. See also [your own variant](add-a-variant.md).
+`make docs` generates this page. `bench show` prints and checks a variant for any parameters and length. See also
+[your own variant](add-a-variant.md).
 
 i is a query, j a key, N the sequence length, D the head width. A pattern computes
 
