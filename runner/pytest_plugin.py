@@ -93,8 +93,8 @@ class SuiteFile(pytest.Module):
         from attnbench.runner.machine import memory
         from attnbench.runner.workers.prober import Prober
 
-        budget = self.suite.budget
-        prober = Prober(budget, budget.bytes_of(memory.available_bytes()), _folders(self.config))
+        budget, folders, origin = self.suite.budget, _folders(self.config), self.suite.origin
+        prober = Prober(budget, budget.bytes_of(memory.available_bytes()), folders, origin=origin)
         self.addfinalizer(prober.close)
         return prober
 

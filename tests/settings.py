@@ -50,7 +50,7 @@ def check(
     expect = partial(small.dense, spans, gradients=gradients)
     if reference:
         expect = partial(expected.of_reference, reference, 0, grads=gradients, step=lambda: None)
-    return small.check(Program(call), where, expect, seed=seed)
+    return small.check(Program(call), where, expect, seed)
 
 
 def pattern_of(name: str, parameters: Mapping[str, Any]) -> Pattern:

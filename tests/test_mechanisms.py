@@ -118,7 +118,7 @@ def test_performer_comes_nearer_to_softmax_attention_with_more_features() -> Non
 def test_linformer_averages_where_all_projections_are_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     made = case("linformer", {"projected": 3}, 61, "float64")
     mean = torch.full((3, 61), 1 / 61, dtype=torch.float64)
-    monkeypatch.setattr(calls, "weights", lambda _: (mean, mean))
+    monkeypatch.setattr(calls, "weights", lambda *_: (mean, mean))
     given = calls.inputs(made.setting.shape, "float64", "cpu")
     found = calls.build(made).call(*given[:3])
     assert torch.allclose(found, given.v.mean(dim=2, keepdim=True).expand_as(found))

@@ -296,8 +296,8 @@ def spoil(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Spoil], None]]:
     build = calls.build
 
     def use(spoil: Spoil) -> None:
-        def spoiled(case: Case) -> Program:
-            program = build(case)
+        def spoiled(case: Case, content: int = 0) -> Program:
+            program = build(case, content)
             return replace(program, call=spoil(program.call, case.setting.shape.seq_len))
 
         monkeypatch.setattr(calls, "build", spoiled)
@@ -565,7 +565,7 @@ def test_a_thread_that_is_left_running_while_others_are_timed_ends_the_process(
 @pytest.mark.parametrize("pairs", [-5, 0, 1, math.nan, math.inf, 2.5e9, True, "many"])
 def test_counts_that_cannot_be_true_fail(monkeypatch: pytest.MonkeyPatch, pairs: Any) -> None:
     build = calls.build
-    monkeypatch.setattr(calls, "build", lambda case: replace(build(case), computed_pairs=pairs))
+    monkeypatch.setattr(calls, "build", lambda *asked: replace(build(*asked), computed_pairs=pairs))
     found = probe(FORWARD, BUDGET, unheard)
     assert found.status is Status.FAILED
     assert "computed_pairs" in found.reason
@@ -575,7 +575,7 @@ def test_counts_that_cannot_be_true_fail(monkeypatch: pytest.MonkeyPatch, pairs:
 @pytest.mark.parametrize("held", [-1, math.nan, None, 1.5])
 def test_a_preparation_holds_a_number_of_bytes(monkeypatch: pytest.MonkeyPatch, held: Any) -> None:
     build = calls.build
-    monkeypatch.setattr(calls, "build", lambda case: replace(build(case), prepared_bytes=held))
+    monkeypatch.setattr(calls, "build", lambda *asked: replace(build(*asked), prepared_bytes=held))
     found = probe(FORWARD, BUDGET, unheard)
     assert found.status is Status.FAILED
     assert "prepared_bytes" in found.reason
@@ -584,7 +584,7 @@ def test_a_preparation_holds_a_number_of_bytes(monkeypatch: pytest.MonkeyPatch, 
 def test_counts_may_be_numpys(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs: Any = np.int64(2**33)
     build = calls.build
-    monkeypatch.setattr(calls, "build", lambda case: replace(build(case), computed_pairs=pairs))
+    monkeypatch.setattr(calls, "build", lambda *asked: replace(build(*asked), computed_pairs=pairs))
     found = probe(FORWARD, BUDGET, unheard)
     assert json.loads(json.dumps(found.to_json()))["computed_pairs"] == 2**33
 

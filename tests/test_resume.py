@@ -317,6 +317,23 @@ def test_a_run_that_was_not_stopped_has_one_part(whole: tuple[Path, Stopping]) -
 # What is refused
 
 
+@pytest.mark.parametrize("anyway", [False, True])
+def test_another_seed_is_refused_even_with_anyway(tmp_path: Path, anyway: bool) -> None:
+    stopped(tmp_path / "run", 5, SUITE + "seed: 3\n")
+    assert meta(tmp_path / "run")["seed"] == 3
+    other = parse(SUITE.replace("values: 2", "values: 3") + "seed: 4\n")
+    with pytest.raises(FolderError) as error:
+        resume(Machine(), tmp_path / "run", suite=other, anyway=anyway)
+    assert str(error.value).splitlines() == [
+        f"{tmp_path / 'run'}: expected the seed and the inputs that the run began with, found others; begin a new run:",
+        "  suite.seed: 3 in the run, 4 now",
+    ]
+    machine = Stopping()
+    resume(machine, tmp_path / "run")
+    assert machine.seeds
+    assert all(each.startswith("3:") for each in machine.seeds)
+
+
 def test_another_suite_is_refused_with_the_difference(tmp_path: Path) -> None:
     stopped(tmp_path / "run", 5)
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
@@ -439,7 +456,7 @@ def spoil_a_row(folder: Path) -> None:
         (cut, "run.json: expected JSON, found a mistake"),
         (spoil_a_row, "samples.jsonl:1: expected a row of JSON, found no valid JSON"),
         (lambda folder: change(folder, suite={"name": 3}), "run.json: suite.name: expected a suite that is valid here"),
-        (lambda folder: change(folder, seed=None), "run.json: seed: expected an integer, found None"),
+        (lambda folder: change(folder, seed=None), "run.json: seed: expected an integer from 0"),
         (lambda folder: change(folder, budget_bytes="all"), "run.json: budget_bytes: expected an integer, found 'all'"),
         (
             lambda folder: change(folder, cases=[{"key": "x"}]),

@@ -155,7 +155,8 @@ if __name__ == "__main__":
     setting = Setting("cpu", "float32", "forward", Shape(1, 1, 1, 16, 8), 1)
     case = Case(Named("strange"), "own", setting)
     with Worker(sys.argv[1], None, (folder,)) as worker:
-        worker.ask({"do": "probe", "case": case.flat(), "threads": 1, "budget_bytes": 2**30, "oracle": None}, 600)
+        request = {"do": "probe", "case": case.flat(), "threads": 1, "budget_bytes": 2**30, "oracle": None}
+        worker.ask({**request, "origin": {}}, 600)
 """
 
 

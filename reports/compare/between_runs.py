@@ -39,6 +39,8 @@ _RELATIVE = (
 )
 _APART = "The {what} differ, so times are not compared; --across-machines compares ratios within each run, as advice."
 _ESTIMATE = " In both, the {} of its values represents a process, as in the older run."
+_SEEDS = " The seeds of the runs differ, so their errors are not compared."
+_INPUTS = " `error_vs_full` has different inputs: {} in A, {} in B."
 _IS_BASELINE = "it is what the others are compared with"
 _NO_BASELINE = "no baseline passed beside it"
 
@@ -78,6 +80,10 @@ def compare(
         metrics.add_operators(frame, same, a.profiles, b.profiles)
     how = (_RELATIVE if relative else _APART if differences else _ABSOLUTE).format(what=what)
     how += _ESTIMATE.format(a.estimate) if len(estimates) > 1 else ""
+    if _seed(a) != _seed(b):
+        frame["error"] = Verdict.INCOMPARABLE.value
+        how += _SEEDS
+    how += _INPUTS.format(_inputs(a), _inputs(b)) if _inputs(a) != _inputs(b) else ""
     ratio = Ratio.TO_BASELINES if relative else Ratio.TIMES
     names = name or str(a.folder), str(b.folder)
     after = replace(b, frame=b.frame.assign(before_ns=frame["a_ns"].array[: len(b.frame)]))
@@ -93,6 +99,18 @@ def _by_one_estimate(a: Run, b: Run) -> tuple[Run, Run]:
         each if each is older else judged(each.folder, reading.read(each.folder), older.estimate) for each in (a, b)
     )
     return first, second
+
+
+def _seed(run: Run) -> int:
+    """Return the seed of a run's inputs."""
+    seed: int = run.meta.get("seed", 0)
+    return seed
+
+
+def _inputs(run: Run) -> str:
+    """Return the inputs of `error_vs_full` in words: `those of seed 0`, or a file and the first digits of its hash."""
+    file = run.meta.get("inputs")
+    return f"{file['file']} ({file['sha256'][:8]})" if file else f"those of seed {_seed(run)}"
 
 
 def _same_memory(frame: pd.DataFrame, different: set[str]) -> BoolArray:

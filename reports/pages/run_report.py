@@ -33,6 +33,8 @@ _HOW_TO_READ = """\
   compilation is what the first call takes beyond a later one, *cached* where torch had it on disk. All of it is taken
   once, in the probe, and is in no time of a call.
 - **Error**: the largest difference of an output from a float64 reference, over all lengths checked.
+- **Error vs full**: the distance of the mechanism's output from that of full attention, as a share of its size, on
+  {inputs}. In brackets, the same for the mean of all values.
 - **Proved**: every element of the output and the gradients is held to that reference before a case is timed, and the
   last result of each process to the proved one. Where there is too much to look at, the answer says so.
 - **Flags** mark cases whose numbers are doubtful; nothing is left out for it. The terminal marks them with `!`.
@@ -71,7 +73,7 @@ def report(run: Run, markdown: str) -> str:
         markdown.rstrip("\n"),
         *([profile.section(run)] if run.profiles else []),
         "## How to read this",
-        _HOW_TO_READ.format(estimate=run.estimate.replace("quartile", "lower quartile")),
+        _HOW_TO_READ.format(estimate=run.estimate.replace("quartile", "lower quartile"), inputs=_inputs(run)),
         "## Environment",
         _environment(meta["environment"]),
         f"Started {escape.text(meta.get('started'))}, finished {escape.text(meta.get('finished') or 'not')}.",
@@ -91,6 +93,12 @@ def _unfinished(run: Run) -> list[str]:
         return []
     found = run.outcomes
     return [f"This run is not finished: {found.reached} of {found.cases} cases were reached."]
+
+
+def _inputs(run: Run) -> str:
+    """Return what the errors against full attention were computed on."""
+    file = run.meta.get("inputs")
+    return f"the inputs of {escape.text(file['file'])}" if file else "inputs in which neighbours are alike"
 
 
 def _resumed(part: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from attnbench.runner.worker.call.sampling import Plan
 from attnbench.runner.workers.prober import threads
 from attnbench.runner.workers.worker import Worker, WorkerEnded, started
 from attnbench.suites import Case, Status
+from attnbench.suites.origin import DEFAULT, Origin
 
 VISITS = 9
 """The turns of a case are spread over this many visits, so that one disturbance does not affect all of them."""
@@ -79,13 +80,14 @@ class Arm:
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of workers: the shortest warm-up, time and memory."""
+    """What all workers share: the shortest warm-up, limits of time and memory, variants, and the origin of inputs."""
 
     value_ns: float
     patience_s: float
     budget_bytes: int | None
     """None on CUDA, where it would limit host memory only."""
     folders: tuple[Path, ...] = ()
+    origin: Origin = DEFAULT
 
 
 class Ended(NamedTuple):
@@ -238,4 +240,5 @@ def ready_request(cases: Sequence[Case], limits: Limits) -> dict[str, Any]:
         "cases": [case.flat() for case in cases],
         "threads": threads(cases[0]),
         "value_ns": limits.value_ns,
+        "origin": vars(limits.origin),
     }

@@ -21,6 +21,7 @@ from attnbench.runner.execution.progress import told
 from attnbench.runner.workers import prober
 from attnbench.runner.workers.worker import Worker, WorkerEnded, kind_for, limit_for, started, understood
 from attnbench.suites import Case, Probe, Status
+from attnbench.suites.origin import DEFAULT, Origin
 from attnbench.suites.schema.limits import Budget, Check
 from attnbench.suites.schema.suite import Suite
 
@@ -87,7 +88,7 @@ def measure(
     try:
         calls_ns, digests = _probe_all(suite, sides, book, budget_bytes, folders, same_too, say, in_time)
         limit = limit_for(budget_bytes, *cases)
-        limits = Limits(suite.measure.value_ms * 1e6, suite.budget.case_s, limit, folders)
+        limits = Limits(suite.measure.value_ms * 1e6, suite.budget.case_s, limit, folders, suite.origin)
         measuring = _Measuring(book, calls_ns, limits, seed, say, in_time)
         arm_a, arm_b = (Arm(side.name, start=partial(_start, side.root), digests=digests[side.name]) for side in sides)
         _time_all(measuring, (arm_a, arm_b), [case for case in cases if case.key in calls_ns], stages, flag)
@@ -176,7 +177,7 @@ def _probe_all(
         probes, imports = [], []
         for side in sides:
             in_time()
-            probe, imported = _probe(side, case, suite.budget, budget_bytes, folders)
+            probe, imported = _probe(side, case, suite.budget, budget_bytes, folders, suite.origin)
             book.write("probe", arm=side.name, probe=probe.to_json(), imports=imported)
             say(f"{side.name} {told(case, probe)}")
             probes.append(probe)
@@ -198,7 +199,7 @@ def _probe_all(
 
 
 def _probe(
-    side: Side, case: Case, budget: Budget, budget_bytes: int, folders: tuple[Path, ...]
+    side: Side, case: Case, budget: Budget, budget_bytes: int, folders: tuple[Path, ...], origin: Origin = DEFAULT
 ) -> tuple[Probe, dict[str, str]]:
     """Probe a case on one side. Return the probe, and a hash of each file that it imported from there.
 
@@ -208,7 +209,7 @@ def _probe(
     limit = limit_for(budget_bytes, case)
     with started(lambda: Worker(kind_for(case), limit, folders, root=side.root)) as worker:
         try:
-            probe = prober.ask(worker, case, budget, budget_bytes, paired_timing.ARMS)
+            probe = prober.ask(worker, case, budget, budget_bytes, paired_timing.ARMS, origin=origin)
             return probe, understood(dict, worker.ask({"do": "imports", "root": str(side.root)}, budget.case_s))
         except WorkerEnded as end:
             return Probe(case.key, end.status, end.reason), {}

@@ -50,14 +50,15 @@ def measure(suite: Suite, book: Book, runs: int, stages: Stages, flag: Flag, say
     plans = {
         share: {key: paired_timing.plan(call_ns, share) for key, call_ns in calls_ns.items()} for share in SLOWDOWNS
     }
-    limits = Limits(suite.measure.value_ms * 1e6, suite.budget.case_s, limit_for(budget_bytes, *suite.cases()))
+    limit = limit_for(budget_bytes, *suite.cases())
+    limits = Limits(suite.measure.value_ms * 1e6, suite.budget.case_s, limit, origin=suite.origin)
     # CPU only: on CUDA our clock times launches on the device, while torch's timer times the host's wait. And there all
     # probes share a process, so repeated peaks would show little.
     on_cpu = [case for case in cases if case.setting.device == "cpu"]
     if on_cpu:
         _overhead(book, suite.budget.case_s, plans[0.0])
         _agreement(book, on_cpu, plans[0.0], limits, say)
-        with closing(Prober(suite.budget, budget_bytes)) as probes:
+        with closing(Prober(suite.budget, budget_bytes, origin=suite.origin)) as probes:
             _memory(book, on_cpu, probes, say)
     for run in range(runs):
         for slowdown in SLOWDOWNS if run % POWER_EVERY == 0 else SLOWDOWNS[:1]:
@@ -69,7 +70,7 @@ def measure(suite: Suite, book: Book, runs: int, stages: Stages, flag: Flag, say
 def _calls_ns(suite: Suite, book: Book, budget_bytes: int, say: Say) -> dict[str, float]:
     """Measure the time of a call of each case that passes, by key, once at the start of the self-test."""
     known = {row["key"] for row in book.of("case")}
-    probes = Prober(suite.budget, budget_bytes, live=paired_timing.ARMS)
+    probes = Prober(suite.budget, budget_bytes, live=paired_timing.ARMS, origin=suite.origin)
     wanted = suite.cases()
     foreign = known - {case.key for case in wanted}
     if foreign:

@@ -43,7 +43,6 @@ def run(
     cases: Sequence[Case] | None = None,
     command: Sequence[str] = (),
     folders: tuple[Path, ...] = (),
-    seed: int = 0,
     profile: bool = False,
     start_worker: StartWorker = Worker,
     now: Callable[[], float] = time.monotonic,
@@ -55,6 +54,7 @@ def run(
 
     Raises:
         FolderError: the folder is in use or cannot be written.
+        SuiteError: the file of inputs is not valid, or does not fit some case.
         WorkerEnded: no worker could describe this machine, or be started for the first case.
     """
     cases = list(suite.cases() if cases is None else cases)
@@ -64,13 +64,14 @@ def run(
         "command": shlex.join(command),
         "started": _utc(),
         "finished": None,
-        "seed": seed,
+        "seed": suite.seed,
+        "inputs": suite.input_file(),
         "budget_bytes": budget_bytes,
         "profile": profile,
         "environment": prober.machine(cases, suite.budget, folders, start_worker),
         **_measured(suite, cases),
     }
-    task = Task(suite, cases, suite.measure.processes, budget_bytes, seed, profile)
+    task = Task(suite, cases, suite.measure.processes, budget_bytes, profile)
     with journal.create(folder, meta) as book:
         return _finished(Session(task, book, progress, folders, start_worker, now))
 
@@ -91,12 +92,13 @@ def resume(
 ) -> Finished:
     """Continue the run in `folder`: measure what is missing, with the suite's whole time budget again.
 
-    Cases, seed and plans stay. `narrow` selects the cases to measure now; `processes` adds replicates. Existing probes
-    are not repeated. An incomplete replicate is completed by another process. `suite` is the suite that the run should
-    have. If the suite or the machine changed, the run continues only with `anyway`, and then with the cases of `suite`.
+    Cases, inputs and plans stay. `narrow` selects the cases to measure now; `processes` adds replicates. Existing
+    probes are not repeated. An incomplete replicate is completed by another process. `suite` is the suite that the run
+    should have. If the suite or the machine changed, the run continues only with `anyway`, and then with the cases of
+    `suite`. Its inputs may not change.
 
     Raises:
-        FolderError: the folder is in use or cannot be written, or the suite or the machine changed.
+        FolderError: the folder is in use or cannot be written, or the suite, its inputs or the machine changed.
         RunError: the folder cannot be read.
         WorkerEnded: no worker could describe this machine, or be started for the first case.
     """
@@ -105,12 +107,12 @@ def resume(
         suite = stopped.suite if suite is None else suite.with_processes(stopped.suite.measure.processes)
         renewed = suite.to_json() != stopped.suite.to_json()
         every = suite.cases() if renewed else stopped.cases
+        input_file = resuming.input_file(folder, suite)
         cases = narrow(every)
         processes = _enough(folder, processes or stopped.processes, stopped)
         facts = prober.machine(cases, suite.budget, folders, start_worker)
-        changed = resuming.changes(stopped, suite, facts)
-        if not anyway:
-            resuming.refuse(folder, changed)
+        changed = resuming.changes(stopped, suite, input_file, facts)
+        resuming.refuse(folder, changed, anyway=anyway)
         part = {
             "started": _utc(),
             "command": shlex.join(command),
@@ -123,8 +125,7 @@ def resume(
         news = {"finished": None, "profile": profile, "resumed": resumed}
         book.tell(**{**stopped.meta, **(_renewed(suite, every, stopped) if renewed else {}), **news})
         budget_bytes = min(stopped.meta["budget_bytes"], suite.budget.bytes_of(memory.available_bytes()))
-        seed = stopped.meta["seed"]
-        task = Task(suite, cases, processes, budget_bytes, seed, profile, stopped.kept, len(resumed))
+        task = Task(suite, cases, processes, budget_bytes, profile, stopped.kept, len(resumed))
         progress.resumed(len(stopped.kept.probes), sum(map(len, stopped.kept.samples.values())))
         return _finished(Session(task, book, progress, folders, start_worker, now))
 

@@ -18,6 +18,8 @@ from attnbench.suites.schema.suite import Suite
 
 K = TypeVar("K")
 R = TypeVar("R", bound=Result)
+_INPUTS = ("suite.seed", "suite.inputs", "inputs.sha256")
+"""Changes that make other inputs."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +100,33 @@ def _finished(rows: Mapping[K, R]) -> dict[K, R]:
     }
 
 
-def changes(stopped: Stopped, suite: Suite, environment: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return what differs between the run and the present suite and machine, by name, as pairs of old and new value.
+def input_file(folder: Path, suite: Suite) -> Mapping[str, str] | None:
+    """Return the name and the SHA-256 of the present file of inputs, if there is one.
+
+    Raises:
+        FolderError: the file is not valid, or not in the folder where it is looked for.
+    """
+    try:
+        return suite.input_file()
+    except SuiteError as error:
+        where = "it is looked for in the folder of SUITE, without SUITE in the current folder"
+        raise FolderError(f"{folder}: {error}; {where}") from None
+
+
+def changes(
+    stopped: Stopped, suite: Suite, inputs: Mapping[str, str] | None, environment: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """Return what differs between the run and the present suite, file of inputs and machine.
+
+    Differences are pairs of old and new value, by name.
 
     The number of processes is not compared, because a resumed run may have more.
     """
     before = stopped.meta["environment"]
     found = differences(stopped.suite.to_json(), suite.with_processes(stopped.suite.measure.processes).to_json())
     told = {f"suite.{name}": pair for name, pair in found.items()}
+    read = differences(stopped.meta.get("inputs"), inputs) if "suite.inputs" not in told else {}
+    told |= {f"inputs.{name}": pair for name, pair in read.items()}
     told |= {f"environment.{name}": pair for name, pair in fingerprint.changed(before, environment).items()}
     return told
 
@@ -127,16 +148,22 @@ def _differing(a: Any, b: Any, path: KeyPath) -> Iterator[tuple[KeyPath, tuple[A
         yield path, (a, b)
 
 
-def refuse(folder: Path, changed: Mapping[str, tuple[Any, Any]]) -> None:
-    """Raise if anything changed.
+def refuse(folder: Path, changed: Mapping[str, tuple[Any, Any]], *, anyway: bool) -> None:
+    """Raise if anything changed. With `anyway`, raise only if the inputs changed: all results of a run must share them.
 
     Raises:
         FolderError: something changed; the message lists all changes.
     """
-    if changed:
-        lines = [f"  {name}: {was!r} in the run, {now!r} now" for name, (was, now) in changed.items()]
-        told = f"{folder}: expected the suite and the machine that the run began with, found others; begin a new run,"
-        raise FolderError("\n".join([f"{told} or go on with --anyway:", *lines]))
+    inputs = {name: pair for name, pair in changed.items() if name in _INPUTS}
+    if inputs:
+        told = "expected the seed and the inputs that the run began with, found others; begin a new run:"
+    elif changed and not anyway:
+        told = "expected the suite and the machine that the run began with, found others; begin a new run, "
+        told += "or go on with --anyway:"
+    else:
+        return
+    lines = [f"  {name}: {was!r} in the run, {now!r} now" for name, (was, now) in (inputs or changed).items()]
+    raise FolderError("\n".join([f"{folder}: {told}", *lines]))
 
 
 def _suite(path: Path, journal: Journal) -> Suite:
@@ -153,7 +180,7 @@ def _suite(path: Path, journal: Journal) -> Suite:
     try:
         # A run of version 0.1 does not store its estimate, which differs from today's default.
         measure = {"estimate": journal.estimate, **meta["suite"].get("measure", {})}
-        return from_dict({**meta["suite"], "measure": measure}, source=meta["source"])
+        return from_dict({**meta["suite"], "measure": measure, "seed": meta["seed"]}, source=meta["source"])
     except SuiteError as error:
         first = error.problems[0]
         raise RunError(

@@ -34,7 +34,6 @@ class Task:
     processes: int
     """Replicates. Plans are made for the suite's own number, which may differ."""
     budget_bytes: int
-    seed: int
     profile: bool
     kept: Kept = field(default_factory=Kept)
     part: int = 0
@@ -69,7 +68,7 @@ class Session:
         self.plans: dict[str, sampling.Plan] = {}
         self.digests: dict[str, str | None] = {}
         self.out_of_time = False
-        self.prober = Prober(self.suite.budget, task.budget_bytes, folders, start_worker)
+        self.prober = Prober(self.suite.budget, task.budget_bytes, folders, start_worker, origin=self.suite.origin)
         self.remaining = RemainingTime(self.cases, task.processes)
         self._alive: tuple[str, Asked] | None = None
         self._order = 0
@@ -144,7 +143,7 @@ class Session:
         """Time the groups of a replicate in random order, in one process unless it dies, until the time is spent."""
         # Shuffle all groups, even finished ones, so that the order does not depend on interruptions.
         groups = grouped(self.passed)
-        random.Random(f"{self.task.seed}:{replicate}").shuffle(groups)
+        random.Random(f"{self.suite.seed}:{replicate}").shuffle(groups)
         missing = self._missing(replicate)
         self._order = sum(replicate in samples for samples in self.kept.samples.values())
         done = 0
@@ -192,7 +191,8 @@ class Session:
                 for case in cases
             ],
             "replicate": replicate,
-            "seed": f"{self.task.seed}:{replicate}:{cases[0].key}",
+            "seed": f"{self.suite.seed}:{replicate}:{cases[0].key}",
+            "origin": vars(self.suite.origin),
             "value_ns": self.suite.measure.value_ms * 1e6,
             "threads": prober.threads(cases[0]),
         }
@@ -217,7 +217,8 @@ class Session:
         """Profile the cases that passed. This comes last, so that it takes no time from the timing."""
         budget = self.suite.budget
         budget_bytes = self.task.budget_bytes
-        profiler = Profiler(self.journal.folder, budget.case_s, budget_bytes, self.folders, self.start_worker)
+        origin = self.suite.origin
+        profiler = Profiler(self.journal.folder, budget.case_s, budget_bytes, self.folders, self.start_worker, origin)
         passed = [case for case in self.cases if case.key in self.plans]
         for done, case in enumerate(passed):
             if case.key in self.kept.profiles:

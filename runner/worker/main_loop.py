@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from attnbench import variants
 from attnbench.runner.worker.process import failure, leftovers
 from attnbench.suites import Case
+from attnbench.suites.origin import Origin
 
 if TYPE_CHECKING:
     from attnbench.runner.worker.timing import Bench
@@ -123,15 +124,23 @@ class _Requests:
         roofs = roof.measure(dtype, device, clocks.of(device))
         return None if roofs is None else roofs.flops_per_s
 
-    def _probe(self, case: dict[str, Any], threads: int, budget_bytes: int, oracle: str | None) -> object:
+    def _probe(
+        self, case: dict[str, Any], threads: int, budget_bytes: int, oracle: str | None, origin: dict[str, Any]
+    ) -> object:
         """Probe a case."""
         from attnbench.runner.worker import probe
 
         _set_threads(threads)
-        return probe.probe(Case.from_json(case), budget_bytes, self._stage, oracle).to_json()
+        return probe.probe(Case.from_json(case), budget_bytes, self._stage, oracle, Origin(**origin)).to_json()
 
     def _time(
-        self, cases: list[dict[str, Any]], threads: int, replicate: int, seed: str, value_ns: float
+        self,
+        cases: list[dict[str, Any]],
+        threads: int,
+        replicate: int,
+        seed: str,
+        value_ns: float,
+        origin: dict[str, Any],
     ) -> list[dict[str, Any]]:
         """Time the cases of a group in one replicate and return their samples."""
         from attnbench.runner.worker import timing
@@ -139,7 +148,9 @@ class _Requests:
 
         _set_threads(threads)
         planned = [(Case.from_json(each["case"]), Plan(**each["plan"]), each["digest"]) for each in cases]
-        return [sample.to_json() for sample in timing.group(planned, replicate, seed, value_ns, self._mark)]
+        content, _ = Origin(**origin).contents
+        samples = timing.group(planned, replicate, seed, value_ns, self._mark, content)
+        return [sample.to_json() for sample in samples]
 
     def _imports(self, root: str) -> dict[str, str]:
         """Return the SHA-256 of every imported file below `root`, by its path relative to `root`."""
@@ -147,7 +158,9 @@ class _Requests:
         inside = sorted(file for file in files if file.is_relative_to(root))
         return {str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest() for file in inside}
 
-    def _ready(self, cases: list[dict[str, Any]], threads: int, value_ns: float) -> dict[str, list[str]]:
+    def _ready(
+        self, cases: list[dict[str, Any]], threads: int, value_ns: float, origin: dict[str, Any]
+    ) -> dict[str, list[str]]:
         """Build and warm up the cases of a group. Return status and reason of those that failed, by index."""
         from attnbench.runner.worker.timing import Bench
 
@@ -156,7 +169,8 @@ class _Requests:
         # It stays off because no request says which value is the last. The worker's own code makes no cycles.
         gc.collect()
         gc.disable()
-        self._bench = Bench([Case.from_json(case) for case in cases], value_ns, self._mark)
+        content, _ = Origin(**origin).contents
+        self._bench = Bench([Case.from_json(case) for case in cases], value_ns, self._mark, content=content)
         return {str(index): [str(status), reason] for index, (status, reason) in self._bench.ended.items()}
 
     def _turns(self, index: int, calls: int, led: bool, last: bool, side: int, order: list[int]) -> dict[str, Any]:
@@ -206,12 +220,13 @@ class _Requests:
 
         return min(clocks.cpu(_nothing, calls) for _ in range(100))
 
-    def _profile(self, case: dict[str, Any], threads: int, trace: str) -> object:
+    def _profile(self, case: dict[str, Any], threads: int, trace: str, origin: dict[str, Any]) -> object:
         """Profile a case and write its Chrome trace to `trace`."""
         from attnbench.runner.worker import profile
 
         _set_threads(threads)
-        return profile.profile(Case.from_json(case), Path(trace), self._stage).to_json()
+        content, _ = Origin(**origin).contents
+        return profile.profile(Case.from_json(case), Path(trace), self._stage, content).to_json()
 
     def _mark(self, index: int) -> None:
         leftovers.end_forked(self._us)

@@ -24,6 +24,7 @@ from attnbench.runner.worker.proof.expected import Expected, Useless
 from attnbench.runner.worker.proof.stream import Step
 from attnbench.runner.worker.proof.whole import Proof, Wrong
 from attnbench.suites import Case, Probe, Status
+from attnbench.suites.origin import DEFAULT, Origin
 from attnbench.variants import OWN, Named, Parameters, Shape, Spans, forget, kernels
 from attnbench.variants.kernels import Program
 
@@ -37,11 +38,11 @@ class _First:
     cached: bool | None
 
 
-def probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None = None) -> Probe:
+def probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None = None, origin: Origin = DEFAULT) -> Probe:
     """Check the results of a case, then measure its memory and preparation and estimate its duration.
 
-    A case that should need more than `budget_bytes` does not run. The oracle's results are kept in the file `oracle`,
-    if it is given, for the next case of the same mechanism.
+    Inputs and weights come from `origin`. A case that should need more than `budget_bytes` does not run. The oracle's
+    results are kept in the file `oracle`, if it is given, for the next case of the same mechanism.
     """
     before, running = settings.state(), leftovers.snapshot()
 
@@ -50,7 +51,7 @@ def probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None = None
         stage(name, anew=anew, aside=aside)
 
     try:
-        found = _probe(case, budget_bytes, looked, oracle, before)
+        found = _probe(case, budget_bytes, looked, oracle, origin, before)
         leftovers.refuse(running)
     except Ended as end:
         found = Probe(case.key, end.status, end.reason, predicted=end.predicted)
@@ -65,28 +66,28 @@ def probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None = None
     return found
 
 
-def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, before: State) -> Probe:
+def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, origin: Origin, before: State) -> Probe:
     stage("finding which keys each query sees")
     predicted_bytes = admission.admit(case, budget_bytes)
-    setting = case.setting
+    setting, (a, b) = case.setting, origin.contents
     spans = admission.spans(case)
     watch = Stopwatch()
 
     stage("checking it against the oracle at small lengths")
     with watch:
         shapes = small.small(case.parameters, setting.shape, partial(_takes, case), setting.device)
-        errors = [_verify_small(case, parameters, shape, stage) for parameters, shape in shapes]
+        errors = [_verify_small(case, parameters, shape, a, stage) for parameters, shape in shapes]
         _unchanged(before)
         # All of this is made before the case's kernel is built at this length, so the kernel cannot change it.
-        both = contents.proved(setting.shape, setting.dtype, setting.device)
-        weights = calls.weights(case, 0), calls.weights(case, 1)
-        wants = None if calls.options(case) else _expected(case, spans, both, stage, oracle)
+        both = contents.proved(setting.shape, setting.dtype, setting.device, origin)
+        weights = calls.weights(case, a), calls.weights(case, b)
+        wants = None if calls.options(case) else _expected(case, spans, both, a, stage, oracle)
 
-    error_vs_full, error_of_mean = _approximation(case, spans, stage)
+    error_vs_full, error_of_mean = _approximation(case, spans, origin, stage)
 
     stage("building layouts and masks")
     allowed_pairs, flops = admission.work(case, spans)
-    program, made = _prepared(case, allowed_pairs)
+    program, made = _prepared(case, a, allowed_pairs)
     _unchanged(before)
     compiles = calls.compiles(program)
 
@@ -98,7 +99,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
     with watch, _wrong():
         exact = None if calls.reference(case) else spans
         going_on = partial(stage, "proving it", aside=True)
-        expect = wants.__getitem__ if wants else partial(_chosen, case, call, both, going_on)
+        expect = wants.__getitem__ if wants else partial(_chosen, case, call, both, a, going_on)
         proof = Proof(call, given, both, expect, exact, weights, going_on)
         proof.look(0, result)
     del result, wants, expect
@@ -137,11 +138,11 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, befo
     )
 
 
-def _prepared(case: Case, allowed_pairs: int | None) -> tuple[Program, dict[str, Any]]:
+def _prepared(case: Case, content: int, allowed_pairs: int | None) -> tuple[Program, dict[str, Any]]:
     """Build the case's program. Return it with the probe's fields on its preparation and its own counts."""
     forget()
     start = time.perf_counter_ns()
-    program = _build(case)
+    program = _build(case, content)
     calls.wait(case.setting.device)
     prepare_ns = time.perf_counter_ns() - start
     try:
@@ -184,9 +185,9 @@ def _proved(
 
 
 def _expected(
-    case: Case, spans: Spans | None, both: tuple[Inputs, Inputs], stage: Stage, oracle: str | None
+    case: Case, spans: Spans | None, both: tuple[Inputs, Inputs], first: int, stage: Stage, oracle: str | None
 ) -> list[Expected]:
-    """Return the expected results of calls on the two contents."""
+    """Return the expected results of calls on the two contents, numbered from `first`."""
     going_on = partial(stage, "computing what it must give", aside=True)
     going_on()
     told = replace(case, implementation="").changed(direction="forward").flat()
@@ -194,28 +195,28 @@ def _expected(
 
     try:
         with _ending("the oracle"):
-            make = partial(expected.of_case, case, spans, both, going_on)
+            make = partial(expected.of_case, case, spans, both, going_on, first)
             return expected.shared(key, oracle, make, case.setting.device)
     except Useless as useless:
-        _build(case)  # a kernel that refuses this dtype is unsupported, and not wrong
+        _build(case, first)  # a kernel that refuses this dtype is unsupported, and not wrong
         raise Ended(Status.WRONG, str(useless)) from None
 
 
-def _chosen(case: Case, call: Call, both: tuple[Inputs, Inputs], going_on: Step, which: int) -> Expected:
+def _chosen(case: Case, call: Call, both: tuple[Inputs, Inputs], first: int, going_on: Step, which: int) -> Expected:
     """Return the expected result of a call that chooses by content. Its inputs must have the content `which`."""
     assert call.choice
     try:
-        return choice.expected_with(case, call.choice(), both[which], which, going_on)
+        return choice.expected_with(case, call.choice(), both[which], first + which, going_on)
     except (NotAllowed, Useless) as problem:
         raise Wrong(str(problem)) from None
 
 
-def _approximation(case: Case, spans: Spans | None, stage: Stage) -> tuple[float | None, float | None]:
+def _approximation(case: Case, spans: Spans | None, origin: Origin, stage: Stage) -> tuple[float | None, float | None]:
     """Return the errors of the mechanism and of the mean of all values against full attention; None if not finite."""
     going_on = partial(stage, "comparing it with full attention", aside=True)
     going_on()
     with _ending("against full attention"):
-        errors = approximation.of_case(case, spans, going_on)
+        errors = approximation.of_case(case, spans, going_on, origin)
     mechanism, mean = (each if math.isfinite(each) else None for each in errors)
     return mechanism, mean
 
@@ -256,10 +257,10 @@ def _unchanged(before: State) -> None:
         raise Ended(Status.FAILED, f"it changes {', '.join(changed)}")
 
 
-def _build(case: Case) -> Program:
+def _build(case: Case, content: int) -> Program:
     """Build the case's kernel. A variant's own kernel may refuse, or need a package that is not installed."""
     try:
-        return calls.build(case)
+        return calls.build(case, content)
     except (ImportError, NotImplementedError) as error:
         if case.implementation != OWN:
             raise
@@ -295,28 +296,29 @@ def _takes(case: Case, parameters: Parameters, shape: Shape) -> bool:
         return True
 
 
-def _verify_small(case: Case, parameters: Parameters, shape: Shape, stage: Stage) -> float:
+def _verify_small(case: Case, parameters: Parameters, shape: Shape, content: int, stage: Stage) -> float:
     """Check output and gradients of the mechanism at a small shape. Return the largest error of the output."""
     spans = admission.sound(parameters, shape.seq_len)
     like = _like(case, parameters, shape)
     with _ending(f"at N={shape.seq_len}"):
-        program = calls.build(like)
+        program = calls.build(like, content)
         if calls.compiles(program):
             stage(f"compiling it at N={shape.seq_len}, to check it against the oracle there", anew=True)
         with calls.room_to_compile(program):
-            found = small.check(program, like.setting, partial(must_give, like, program, spans))
+            expect = partial(must_give, like, program, spans, content=content)
+            found = small.check(program, like.setting, expect, content)
     if found.problem:
         raise Ended(Status.WRONG, found.problem)
     return found.max_abs_error
 
 
-def must_give(case: Case, program: Program, spans: Spans | None, given: Inputs) -> Expected:
+def must_give(case: Case, program: Program, spans: Spans | None, given: Inputs, content: int = 0) -> Expected:
     """Return the expected result of a program at a small shape."""
     grads, reference, step = case.setting.direction != "forward", calls.reference(case), _nothing
     if program.choice:
-        return choice.expected_with(case, calls.chosen(program, given), given, 0, step)
+        return choice.expected_with(case, calls.chosen(program, given), given, content, step)
     if reference:
-        return expected.of_reference(reference, 0, given, grads=grads, step=step, weights=calls.weights(case))
+        return expected.of_reference(reference, 0, given, grads=grads, step=step, weights=calls.weights(case, content))
     assert spans  # a mechanism that is not a pattern has a reference
     return small.dense(spans, given, gradients=grads)
 

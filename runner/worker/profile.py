@@ -32,21 +32,21 @@ _ALLOCATORS = ("aten::empty", "aten::new_empty", "aten::resize_")
 _MADE = re.compile("CompiledFxGraph|Torch-Compiled Region")
 
 
-def profile(case: Case, trace: Path, stage: Stage) -> Profile:
+def profile(case: Case, trace: Path, stage: Stage, content: int = 0) -> Profile:
     """Record a few calls of a case and write their Chrome trace to `trace`, a `.json.gz`."""
     try:
-        return _profile(case, trace, stage)
+        return _profile(case, trace, stage, content)
     except BaseException as error:  # a kernel may raise anything; only its own case ends
         status, reason = failure.of_exception(error)
         return Profile(case.key, status, reason, case.title)
 
 
-def _profile(case: Case, trace: Path, stage: Stage) -> Profile:
+def _profile(case: Case, trace: Path, stage: Stage, content: int) -> Profile:
     stage("building layouts and masks")
-    program = calls.build(case)
+    program = calls.build(case, content)
     if calls.compiles(program):
         stage("compiling it", anew=True)
-    given = calls.inputs(case.setting.shape, case.setting.dtype, case.setting.device)
+    given = calls.inputs(case.setting.shape, case.setting.dtype, case.setting.device, content)
     call = calls.ready(program, given, case.setting.direction).run
     stage("warming up")
     clock = clocks.for_warm_up(case.setting.device)

@@ -42,12 +42,12 @@ class _Kept:
 class Bench:
     """Cases of a group that are built and warmed up. If one raises, it ends, and the others go on.
 
-    All cases share their inputs. Before each value, the inputs get the content that the probe checked, with its rows
+    All cases share their inputs. Before each value, the inputs get the `content` that the probe checked, with its rows
     rotated by a random number drawn with `seed`. The last value of a case has this content unrotated, and `settle`
     checks its result.
     """
 
-    def __init__(self, cases: list[Case], value_ns: float, mark: Mark, seed: str = "") -> None:
+    def __init__(self, cases: list[Case], value_ns: float, mark: Mark, seed: str = "", content: int = 0) -> None:
         self.cases = cases
         self.ended: dict[int, tuple[Status, str]] = {}
         self.warm_ups: dict[int, WarmUp] = {}
@@ -57,8 +57,10 @@ class Bench:
         self._calls: dict[int, Call] = {}
         self._weights: dict[int, Weights] = {}
         self._kept: dict[int, _Kept] = {}
+        self._content = content
         self._drawn = random.Random(f"{seed}:contents")
-        self._proved = calls.inputs(cases[0].setting.shape, cases[0].setting.dtype, cases[0].setting.device)
+        setting = cases[0].setting
+        self._proved = calls.inputs(setting.shape, setting.dtype, setting.device, content)
         self._given = Inputs(*(each.clone() for each in self._proved))
         self._before = settings.state()
         for index, case in enumerate(cases):
@@ -98,9 +100,9 @@ class Bench:
             mark = partial(self._mark, index)
             spans = admission.spans(case)
             if call.choice:
-                want = choice.expected_with(case, call.choice(), self._proved, 0, mark)
+                want = choice.expected_with(case, call.choice(), self._proved, self._content, mark)
             else:
-                (want,) = expected.of_case(case, spans, [self._proved], mark)
+                (want,) = expected.of_case(case, spans, [self._proved], mark, self._content)
             exact = None if calls.reference(case) else spans
             problem = verdict.judge(found, want, self._proved, exact, mark).problem
             if problem:
@@ -153,9 +155,9 @@ class Bench:
         return pairs
 
     def _ready(self, index: int, case: Case, value_ns: float) -> None:
-        call = calls.ready(calls.build(case), self._given, case.setting.direction)
+        call = calls.ready(calls.build(case, self._content), self._given, case.setting.direction)
         self._calls[index] = call
-        self._weights[index] = calls.weights(case)
+        self._weights[index] = calls.weights(case, self._content)
         run = self._fresh(index, last=False)
         clock = clocks.for_warm_up(case.setting.device)
         if case.setting.device == "cuda":
@@ -212,14 +214,17 @@ Timed = tuple[Case, Plan, str | None]
 """A case, the plan of its timing, and the digest of the result that its probe checked."""
 
 
-def group(cases: list[Timed], replicate: int, seed: str, value_ns: float, mark: Mark) -> list[Sample]:
-    """Time all cases of a group in one replicate, with interleaved values, and return their samples."""
+def group(cases: list[Timed], replicate: int, seed: str, value_ns: float, mark: Mark, content: int = 0) -> list[Sample]:
+    """Time all cases of a group in one replicate, with interleaved values, and return their samples.
+
+    `seed` is that of the random orders, `content` the number of the inputs' content.
+    """
     plans, digests = [plan for _, plan, _ in cases], [proved for *_, proved in cases]
     # A garbage collection would fall into some random value.
     gc.collect()
     gc.disable()
     try:
-        bench = Bench([case for case, *_ in cases], value_ns, mark, seed)
+        bench = Bench([case for case, *_ in cases], value_ns, mark, seed, content)
         if bench.cases[0].setting.device == "cuda":
             found = cuda_phases.take_all(bench, plans, digests, seed)
         else:

@@ -9,6 +9,7 @@ from typing import IO, Any
 from attnbench.runner.machine import environment
 from attnbench.runner.workers.worker import Asked, StartWorker, Worker, WorkerEnded, kind_for, started, understood
 from attnbench.suites import Case, Probe, Status
+from attnbench.suites.origin import DEFAULT, Origin
 from attnbench.suites.schema.limits import Budget
 
 _SPOILS = (Status.FAILED, Status.OUT_OF_MEMORY, Status.CRASHED, Status.TIMED_OUT)
@@ -19,7 +20,7 @@ class Prober:
     """Probes cases, one at a time.
 
     A case may allocate `budget_bytes` on the CPU. On CUDA the limit is `budget` of the free device memory, divided by
-    `live`, the number of workers that will use the device at the same time.
+    `live`, the number of workers that will use the device at the same time. Inputs come from `origin`.
     """
 
     def __init__(
@@ -29,12 +30,14 @@ class Prober:
         folders: tuple[Path, ...] = (),
         start_worker: StartWorker = Worker,
         live: int = 1,
+        origin: Origin = DEFAULT,
     ) -> None:
         self._budget = budget
         self._budget_bytes = budget_bytes
         self._folders = folders
         self._start_worker = start_worker
         self._live = live
+        self._origin = origin
         self._lasting: Asked | None = None
         self._oracle: IO[bytes] | None = None
 
@@ -59,7 +62,7 @@ class Prober:
         """Return the worker's probe of a case; if the worker ended, a probe with that status."""
         self._oracle = self._oracle or _shared_file()
         try:
-            return ask(worker, case, self._budget, self._budget_bytes, self._live, self._oracle)
+            return ask(worker, case, self._budget, self._budget_bytes, self._live, self._oracle, self._origin)
         except WorkerEnded as end:
             return Probe(case.key, end.status, end.reason)
 
@@ -78,11 +81,17 @@ class Prober:
 
 
 def ask(
-    worker: Asked, case: Case, budget: Budget, budget_bytes: int, live: int = 1, oracle: IO[bytes] | None = None
+    worker: Asked,
+    case: Case,
+    budget: Budget,
+    budget_bytes: int,
+    live: int = 1,
+    oracle: IO[bytes] | None = None,
+    origin: Origin = DEFAULT,
 ) -> Probe:
     """Have a worker probe a case within its memory allowance (see `allowance`).
 
-    Cases share the oracle's results through the file `oracle`.
+    Its inputs come from `origin`. Cases share the oracle's results through the file `oracle`.
 
     Raises:
         WorkerEnded: the worker died, took too long, or sent no valid probe.
@@ -91,7 +100,7 @@ def ask(
     # An unnamed file disappears with this process, however it ends. Workers open it through /proc.
     path = None if oracle is None else f"/proc/{os.getpid()}/fd/{oracle.fileno()}"
     request = {"do": "probe", "case": case.flat(), "threads": threads(case), "budget_bytes": budget_bytes}
-    request["oracle"] = path
+    request |= {"oracle": path, "origin": vars(origin)}
     return understood(Probe.from_json, worker.ask(request, budget.case_s))
 
 

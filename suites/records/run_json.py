@@ -65,6 +65,14 @@ class Thumbnail:
 
 
 @dataclass(frozen=True)
+class InputFile:
+    """The file of a suite's `inputs`: its name as in the suite, and the hash of its content."""
+
+    file: Name
+    sha256: Name
+
+
+@dataclass(frozen=True)
 class Part:
     """A resumed part of a run: when and where it ran, its number of processes, and what had changed."""
 
@@ -105,6 +113,8 @@ class RunFile:
     patterns: tuple[Thumbnail, ...]
     started: Name | None = None
     finished: Name | None = None
+    seed: Count = 0
+    inputs: InputFile | None = None
     resumed: tuple[Part, ...] = ()
 
     def __post_init__(self) -> None:

@@ -17,12 +17,15 @@ from attnbench.suites.schema.schema import explain
 from attnbench.suites.schema.suite import Suite
 from attnbench.variants import Variant, kernels
 
+_HERE = Path()
+
 
 def load(path: Path | str) -> Suite:
     """Read the suite in a file.
 
     Raises:
-        SuiteError: the file cannot be read or is not a valid suite, or the file of one of its variants is broken.
+        SuiteError: the file cannot be read, is not a valid suite, or names a file of inputs that is not valid, or the
+            file of one of its variants is broken.
     """
     try:
         with open(path, "rb") as stream:
@@ -39,14 +42,14 @@ def load(path: Path | str) -> Suite:
         place = before.count("\n") + 1, len(before) - before.rfind("\n")
         words = f"expected text in UTF-8, found the byte {content[error.start]:#04x}"
         raise SuiteError([Problem(str(path), *place, (), words)]) from None
-    return parse(text, str(path))
+    return parse(text, str(path), Path(path).parent)
 
 
-def parse(text: str, name: str = "<suite>") -> Suite:
-    """Read the suite in a text. `name` is its name in errors.
+def parse(text: str, name: str = "<suite>", folder: Path = _HERE) -> Suite:
+    """Read the suite in a text. `name` is its name in errors, and its file of inputs is looked for in `folder`.
 
     Raises:
-        SuiteError: the suite is invalid, or the file of one of its variants is broken.
+        SuiteError: the suite or its file of inputs is invalid, or the file of one of its variants is broken.
     """
     document = read(text, name)
     _refuse_broken(document.data)
@@ -54,18 +57,25 @@ def parse(text: str, name: str = "<suite>") -> Suite:
     if document.data is None and mistakes:
         raise SuiteError(mistakes)
     try:
-        suite = Suite.model_validate(document.data, context={"source": text})
+        suite = Suite.model_validate(document.data, context={"source": text, "folder": folder})
     except ValidationError as error:
         blamed = {(each.line, each.column) for each in mistakes}
         more = explain(error, document)
         mistakes = [*mistakes, *(each for each in more if (each.line, each.column) not in blamed)]
     if mistakes:
         raise SuiteError(sorted(mistakes, key=lambda each: (each.line or 0, each.column or 0)))
+    try:
+        suite.input_file()
+    except SuiteError as error:
+        line, column = document.place(("inputs",))
+        raise SuiteError(replace(each, file=name, line=line, column=column) for each in error.problems) from None
     return suite
 
 
 def from_dict(data: Any, name: str = "", source: str = "") -> Suite:
     """Read the suite in plain data: mappings, lists, text, numbers. `name` is its name in errors, `source` its text.
+
+    Its file of inputs is looked for in the current folder, when the suite runs.
 
     Raises:
         SuiteError: the suite is invalid, or the file of one of its variants is broken. Errors have no lines.

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
     Field,
     GetJsonSchemaHandler,
     PrivateAttr,
+    StrictInt,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
@@ -20,12 +22,18 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from attnbench.suites.case import Case
+from attnbench.suites.origin import Origin, digest
 from attnbench.suites.problem import found
 from attnbench.suites.schema.choices import Sizes, choices
 from attnbench.suites.schema.expand import MOST_CASES, Entry, Exclusion, excluded, expand, size
-from attnbench.suites.schema.kinds import Model, axes
+from attnbench.suites.schema.kinds import LARGEST, Model, axes
 from attnbench.suites.schema.limits import Budget, Check, Measure
 from attnbench.variants import Setting
+
+_PART = r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*"
+"""Name of a folder or a file. It does not begin with a dot, and has no control characters."""
+_BELOW = rf"^({_PART}/)*{_PART}\.safetensors$"
+_FILE = 'a file in the folder of the suite or below it, such as "data/model.safetensors"'
 
 
 class _Late:
@@ -80,15 +88,21 @@ class Suite(_Axes):
     if it is listed."""
     exclude: Annotated[tuple[Exclusion, ...], _Late(lambda: choices().exclusions)] = ()
     """Cases that match every key of an entry are left out."""
+    seed: Annotated[StrictInt, Field(ge=0, le=LARGEST)] = 0
+    """The seed of inputs, weights and random orders."""
+    inputs: Annotated[str, Field(pattern=_BELOW, max_length=255, title=_FILE)] | None = None
+    """Your own queries, keys and values for the errors against full attention; null: drawn ones."""
     measure: Measure = Measure()
     budget: Budget = Budget()
     check: Check = Check()
 
     _source: str = PrivateAttr("")
+    _folder: Path = PrivateAttr(Path())
 
     def model_post_init(self, context: Any) -> None:
-        """Keep the text of the file, which `load` passes."""
+        """Keep the text of the file and its folder, which `load` passes."""
         self._source = (context or {}).get("source", "")
+        self._folder = (context or {}).get("folder", Path())
 
     @field_validator("variants")
     @classmethod
@@ -158,6 +172,22 @@ class Suite(_Axes):
         """The baseline of every group that has one."""
         held = [case for case in self.cases() if f"{case.mechanism.name}/{case.implementation}" == self.baseline]
         return {case.setting: case for case in reversed(held)}
+
+    @property
+    def origin(self) -> Origin:
+        """Where the inputs of its cases come from."""
+        return Origin(self.seed, None if self.inputs is None else str((self._folder / self.inputs).absolute()))
+
+    def input_file(self) -> dict[str, str] | None:
+        """Return the name and the SHA-256 of the file of inputs, if there is one.
+
+        Raises:
+            SuiteError: the file is not valid, or does not fit some case.
+        """
+        if self.inputs is None:
+            return None
+        shapes = dict.fromkeys(case.setting.shape for case in self.cases())
+        return {"file": self.inputs, "sha256": digest(self._folder / self.inputs, shapes)}
 
     def with_processes(self, processes: int) -> Self:
         """Return the suite with another number of processes."""

@@ -51,6 +51,26 @@ _KEYS = """\
 In parentheses: values; default.
 """
 
+_INPUTS = """\
+### `inputs`
+
+Without this key, [errors against full attention](method.md#error-against-full-attention) are computed on drawn inputs.
+With it, they are computed on the queries, keys and values in your file. Times and proofs always use drawn inputs. The
+file is in the format safetensors, which holds data only and cannot run code:
+
+```python
+safetensors.torch.save_file({"q": q, "k": k, "v": v}, "qkv.safetensors")
+```
+
+- `q` has the shape `B H N D`, `k` and `v` have the shape `B K N D`, in float64, float32, float16 or bfloat16. All
+  numbers are finite.
+- A case takes the first of the file's batch entries, heads and positions. The file must have enough of them for every
+  case, the same head_dim, and the same number of heads for each key head. Otherwise the suite is invalid.
+- The path is relative. The file lies in the folder of the suite or below it.
+- `run.json` holds the path and the SHA-256 of the file. A run is resumed only with the same file. Without SUITE,
+  `--resume` looks for it in the current folder.
+"""
+
 _MEASURE = """\
 `bench ab` and `bench selftest` use only `value_ms`, as the shortest warm-up; they choose [the number of
 processes](trust.md) themselves.
@@ -97,7 +117,7 @@ def text() -> str:
     for name in ("shape", "measure", "budget"):
         part = _followed(rules["properties"][name], known)
         parts += [f"### `{name}`\n", _keys(part, known)]
-        parts += [_MEASURE] if name == "measure" else []
+        parts += [{"shape": _INPUTS, "measure": _MEASURE}[name]] if name != "budget" else []
     parts += [_CHECK, _check(_followed(rules["properties"]["check"], known), known)]
     parts += [_VARIANTS.format(implementations=_implementations(known))]
     parts += [_EXCLUDE.format(axes=", ".join(f"`{name}`" for name in NAMES)), _REFUSED]

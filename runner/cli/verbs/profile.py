@@ -35,7 +35,7 @@ def verb(suite: Path, case: str, out: Path | None, folders: tuple[Path, ...]) ->
         folder = out or journal.new_folder(f"{loaded.name}-profile")
         journal.make_folder(folder)
         click.echo(f"profiling {picked.title}", err=True)
-        found = profiler.checked(picked, folder, loaded.budget, folders)
+        found = profiler.checked(picked, folder, loaded.budget, folders, loaded.origin)
         if found.status != "passed":
             click.echo(f"{found.status}: {found.reason}", err=True)
             sys.exit(exit_code.NOTHING if found.status == "unsupported" else exit_code.NOT_PASSED)

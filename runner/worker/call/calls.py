@@ -30,13 +30,14 @@ class Inputs(NamedTuple):
     dout: Tensor
 
 
-def inputs(shape: Shape, dtype: str, device: str, seed: int = 0) -> Inputs:
+def inputs(shape: Shape, dtype: str, device: str, content: int = 0) -> Inputs:
     """Return standard normal tensors, drawn in float32 on the CPU and then converted.
 
-    They are the same in every run, on every device and in every layout.
+    A content is the same in every process, on every device and in every layout. `Origin` says how contents are
+    numbered.
     """
     # On the CPU no draw is cached: it would count against the case's memory, and might be the returned tensors.
-    drawn = _kept(shape, seed) if device == "cuda" else _drawn(shape, seed)
+    drawn = _kept(shape, content) if device == "cuda" else _drawn(shape, content)
 
     def made(tensor: Tensor) -> Tensor:
         tensor = tensor.to(device=device, dtype=getattr(torch, dtype))
@@ -74,10 +75,10 @@ def input_bytes(shape: Shape, dtype: str) -> int:
     return rows * shape.head_dim * int(getattr(torch, dtype).itemsize)
 
 
-def build(case: Case) -> Program:
-    """Build the case's program with the weights of its mechanism."""
+def build(case: Case, content: int = 0) -> Program:
+    """Build the case's program with the weights of its mechanism, which differ between contents."""
     if case.implementation == OWN:
-        given = weights(case)
+        given = weights(case, content)
         variant = variants.load(case.mechanism.name)
         program = variant.program(case.parameters, case.setting, given)
         if (variant.options is None) != (program.choice is None):
@@ -91,7 +92,7 @@ def build(case: Case) -> Program:
 def weights(case: Case, content: int = 0) -> Weights:
     """Return the weights of the case's mechanism. Learned weights require a gradient and differ between contents.
 
-    They are drawn in float32 on the CPU, with a seed that depends only on the mechanism and its sizes.
+    They are drawn in float32 on the CPU, with a seed that depends only on the run's seed, the mechanism and its sizes.
 
     Raises:
         TypeError: the mechanism's `weights` does not return a tuple of such tensors.
@@ -100,10 +101,13 @@ def weights(case: Case, content: int = 0) -> Weights:
     if draw is None:
         return ()
     sizes = {name: size for name, size in asdict(setting.shape).items() if isinstance(size, int)}
-    told = json.dumps([case.mechanism.name, dict(case.mechanism.parameters), sizes], sort_keys=True)
-    # 62 bits, so that adding the number of a content still gives a valid seed.
-    seed = int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "little") >> 2
-    first, drawn = (draw(case.parameters, setting, torch.Generator().manual_seed(seed + each)) for each in (0, content))
+    run_seed, which = divmod(content, 2)
+    # Runs of seed 0 keep the weights that they had before there were other seeds.
+    told = [case.mechanism.name, dict(case.mechanism.parameters), sizes, *([run_seed] if run_seed else [])]
+    hashed = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).digest()
+    # 62 bits, so that adding 1 for content B still gives a valid seed.
+    seed = int.from_bytes(hashed[:8], "little") >> 2
+    first, drawn = (draw(case.parameters, setting, torch.Generator().manual_seed(seed + each)) for each in (0, which))
     if not isinstance(drawn, tuple) or not all(map(_is_weight, drawn)):
         expected = "a tuple of tensors in float32 with at least one dimension, finite and not empty"
         raise TypeError(f"weights: expected {expected}, found {drawn!r:.80}")

@@ -1,4 +1,4 @@
-"""Error of a mechanism against full attention, on inputs in which queries have something to find.
+"""Error of a mechanism against full attention, on a user's inputs or on inputs with something to find.
 
     error_vs_full = |o - f| / |f|,   error_of_mean = |m - f| / |f|
 
@@ -6,8 +6,8 @@ Norms are Frobenius norms over evenly spread rows of all heads. In float64, o is
 that of full attention, and m the mean of all values, which is a result without any attention. If a mechanism is causal,
 f and m are too.
 
-Neighbours in the inputs are alike, and one key in 64 is a peak that every query looks for. With standard normal
-e, n, u:
+The suite may name a file of inputs. Without one they are drawn. Then neighbours are alike, and one key in 64 is a peak
+that every query looks for. With standard normal e, n, u:
 
     x_t = (e_t + ... + e_(t + 63)) / 8                  a path for q and k, and another one for v
     q_t = a x_t + b u + 0.7 n_t                         a = sqrt(8 / sqrt(D)),   b = sqrt(4 / sqrt(D))
@@ -30,6 +30,7 @@ from attnbench.runner.worker.proof.choice import best
 from attnbench.runner.worker.proof.stream import Step
 from attnbench.runner.worker.proof.textbook import spread
 from attnbench.suites import Case
+from attnbench.suites.origin import DEFAULT, Origin
 from attnbench.variants import IntArray, Shape, Spans
 
 _ROWS, _LEAST_ROWS = 512, 16
@@ -40,16 +41,21 @@ _SMOOTH, _EVERY = 64, 64
 _LOCAL, _PEAK, _NOISE = 8.0, 4.0, 0.7
 
 
-def of_case(case: Case, spans: Spans | None, step: Step) -> tuple[float, float]:
-    """Return `error_vs_full` and `error_of_mean` of the case's mechanism at its shape."""
-    options, weights = calls.options(case), calls.weights(case)
+def of_case(case: Case, spans: Spans | None, step: Step, origin: Origin = DEFAULT) -> tuple[float, float]:
+    """Return `error_vs_full` and `error_of_mean` of the case's mechanism at its shape.
+
+    Inputs are those of the file of `origin`, or drawn if it has none.
+    """
+    content, _ = origin.contents
+    options, weights = calls.options(case), calls.weights(case, content)
     wide = tuple(each.detach().double() for each in weights)
     # Weights may have dimensions for batch entries and heads, so a case with weights keeps its shape.
     shape = case.setting.shape
     if not weights:
         shape = few(shape, shape.seq_len if options else shape.head_dim)
     n = shape.seq_len
-    given = Inputs(*(each.to(case.setting.device) for each in inputs(shape)))
+    made = read(origin.file, shape) if origin.file else inputs(shape, content)
+    given = Inputs(*(each.to(case.setting.device) for each in made))
     rows, full = spread(n, max(_LEAST_ROWS, _ROWS // (shape.batch * shape.heads))), Spans.of(n, (0, n))
     causal = getattr(case.parameters, "causal", False) if spans is None else _is_causal(spans)
     right = _attention(full.causal() if causal else full, given, rows, step)
@@ -75,9 +81,9 @@ def few(shape: Shape, width: int) -> Shape:
     return replace(shape, batch=batch, heads=kv_heads * group, kv_heads=kv_heads)
 
 
-def inputs(shape: Shape, seed: int = 0) -> Inputs:
+def inputs(shape: Shape, content: int = 0) -> Inputs:
     """Return queries `B H N D`, keys and values `B K N D` as above, in float64 on the CPU. `dout` is zero."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(content)
     local, peak = (math.sqrt(each / math.sqrt(shape.head_dim)) for each in (_LOCAL, _PEAK))
     group = shape.heads // shape.kv_heads
 
@@ -93,6 +99,18 @@ def inputs(shape: Shape, seed: int = 0) -> Inputs:
     peaks = torch.rand(shape.seq_len, 1, generator=generator, dtype=torch.float64) < 1 / _EVERY
     q = (local * x + sought).repeat_interleave(group, dim=1) + _NOISE * normal(shape.heads, shape.seq_len)
     k = local * x + sought * peaks + _NOISE * normal(shape.kv_heads, shape.seq_len)
+    return Inputs(q, k, v, torch.zeros_like(q))
+
+
+def read(file: str, shape: Shape) -> Inputs:
+    """Return the first queries, keys and values of a file, as many as `shape` has, like `inputs`."""
+    from safetensors import safe_open
+
+    with safe_open(file, framework="pt") as tensors:
+        q, k, v = (
+            tensors.get_slice(name)[: shape.batch, :heads, : shape.seq_len].double()
+            for name, heads in (("q", shape.heads), ("k", shape.kv_heads), ("v", shape.kv_heads))
+        )
     return Inputs(q, k, v, torch.zeros_like(q))
 
 

@@ -9,15 +9,14 @@ from torch import Tensor
 
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.call.calls import Call, Inputs
+from attnbench.suites.origin import Origin
 from attnbench.variants import Shape, Weights
 
-SEED_A, SEED_B = 0, 1
-"""Seeds of the two contents that a probe checks. Values are taken on the first one, with its rows rotated."""
 
-
-def proved(shape: Shape, dtype: str, device: str) -> tuple[Inputs, Inputs]:
-    """Return the contents A and B."""
-    return calls.inputs(shape, dtype, device, SEED_A), calls.inputs(shape, dtype, device, SEED_B)
+def proved(shape: Shape, dtype: str, device: str, origin: Origin) -> tuple[Inputs, Inputs]:
+    """Return the contents A and B, which a probe checks. Values are taken on A, with its rows rotated."""
+    a, b = origin.contents
+    return calls.inputs(shape, dtype, device, a), calls.inputs(shape, dtype, device, b)
 
 
 def rotate(call: Call, given: Inputs, content: Inputs, weights: Weights, by: int = 0) -> None:

@@ -48,8 +48,8 @@ class Expected:
     """Share of the elements that are known."""
 
 
-def of_case(case: Case, spans: Spans | None, contents: Sequence[Inputs], step: Step) -> list[Expected]:
-    """Return the expected results of a call of the case on each content of its inputs.
+def of_case(case: Case, spans: Spans | None, contents: Sequence[Inputs], step: Step, first: int = 0) -> list[Expected]:
+    """Return the expected results of a call of the case on each content of its inputs, numbered from `first`.
 
     Raises:
         Useless: the variant's own reference is too inexact.
@@ -62,7 +62,7 @@ def of_case(case: Case, spans: Spans | None, contents: Sequence[Inputs], step: S
     pairs = (spans.pairs() if spans else shape.seq_len**2) * shape.batch * shape.heads
     return [
         of_reference(reference, pairs, each, grads=grads, step=step, weights=calls.weights(case, content))
-        for content, each in enumerate(contents)
+        for content, each in enumerate(contents, first)
     ]
 
 

@@ -89,13 +89,13 @@ def _share(spans: Spans) -> float:
     return pairs / (n * (n + 1) // 2 if causal else n**2)
 
 
-def check(program: Program, setting: Setting, expect: Callable[[Inputs], Expected], *, seed: int = 0) -> Verdict:
-    """Compare a program at a small shape with its expected result on random inputs, which `expect` returns.
+def check(program: Program, setting: Setting, expect: Callable[[Inputs], Expected], content: int = 0) -> Verdict:
+    """Compare a program at a small shape with its expected result on a content, which `expect` returns.
 
     In the directions `backward` and `training`, gradients are compared too.
     """
     gradients = setting.direction != "forward"
-    given = inputs(setting.shape, setting.dtype, setting.device, seed)
+    given = inputs(setting.shape, setting.dtype, setting.device, content)
     leaves = [each.clone().requires_grad_(gradients) for each in given[:3]]
     with torch.set_grad_enabled(gradients):
         out = program.call(*leaves)
