@@ -18,8 +18,8 @@ help: ## say what there is (the default)
 quickstart: .venv/.user ## install, then measure a small suite and write its report
 	.venv/bin/bench run suites/quick.yaml
 
-test: .venv/.dev ## the whole test suite
-	.venv/bin/python -m pytest $(ARGS)
+test: .venv/.dev ## the whole test suite, in two processes; ARGS="-n 0" runs it in one
+	.venv/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 bench: .venv/.dev ## the project's own benchmarks, in pytest
 	.venv/bin/python -m pytest tests/benchmarks --benchmark-only $(ARGS)

@@ -1,6 +1,6 @@
 """Each variant's definition once more, pair by pair in plain Python from its source, and parameters to try it with."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -286,17 +286,11 @@ def takes(
     return causal or all(sees(i, j, n, **parameters) for i, j in pairs)
 
 
-def points(
-    implementations: list[str], lengths: tuple[int, ...], *, taken: bool, device: str = "cpu"
-) -> list[tuple[Any, ...]]:
-    """(name, parameters, implementation, n) of every training case that is taken, or of every other."""
-    return [
-        (name, parameters, implementation, n)
-        for name, parameters in CASES
-        for implementation in implementations
-        for n in lengths
-        if takes(implementation, name, parameters, n, device) is taken
-    ]
+def takers(
+    implementations: Iterable[str], name: str, parameters: dict[str, Any], n: int, device: str = "cpu"
+) -> list[str]:
+    """The implementations that take a training case."""
+    return [each for each in implementations if takes(each, name, parameters, n, device)]
 
 
 def label(value: object) -> str | None:

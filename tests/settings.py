@@ -1,14 +1,16 @@
 """Settings and cases in short."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from torch import Tensor
 
 from attnbench import variants
-from attnbench.runner.worker.call.calls import Oracle
+from attnbench.runner.worker.call.calls import Inputs, Oracle
 from attnbench.runner.worker.proof import expected, small
+from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.verdict import Verdict
 from attnbench.suites import Case
 from attnbench.variants import Named, Pattern, Setting, Shape, Spans
@@ -51,6 +53,27 @@ def check(
     if reference:
         expect = partial(expected.of_reference, reference, 0, grads=gradients, step=lambda: None)
     return small.check(Program(call), where, expect, seed)
+
+
+def problems(
+    calls: Mapping[str, Callable[..., Tensor]], spans: Spans, shape: Shape, dtype: str, device: str = "cpu"
+) -> dict[tuple[str, str], str]:
+    """What is wrong with each of these functions, by name and direction; the oracle computes once for all of them."""
+    told: list[Expected] = []
+
+    def expect(given: Inputs, *, gradients: bool) -> Expected:
+        if not told:
+            told.append(small.dense(spans, given, gradients=True))
+        return told[0] if gradients else replace(told[0], values=told[0].values[:1], allowed=told[0].allowed[:1])
+
+    found = {}
+    for name, call in calls.items():
+        for direction, gradients in (("training", True), ("forward", False)):
+            where = setting(shape, dtype, device, direction)
+            problem = small.check(Program(call), where, partial(expect, gradients=gradients)).problem
+            if problem:
+                found[name, direction] = problem
+    return found
 
 
 def pattern_of(name: str, parameters: Mapping[str, Any]) -> Pattern:

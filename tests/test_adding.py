@@ -1,5 +1,6 @@
 """What one file is enough for, by CONTRIBUTING: it is written into a copy of the tree, and what it adds is there."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -56,51 +57,73 @@ def draw(run):
 VERB = (
     '"""Mine."""\n\nimport click\n\n\n@click.command()\ndef verb():\n    """Say mine.\n\n    Exit codes: 0 said."""\n'
 )
-BENCH = ["-m", "attnbench.runner"]
-PAGE = ["-c", "from pages import suites, variants; print(variants.text(), *variants.pictures(), suites.text())"]
-REPORT = [
-    "-c",
-    "from pathlib import Path; import rows; from attnbench.reports import load; from attnbench.reports.pages import "
-    "run_report; print(run_report.write(load(rows.write(Path('it'), rows.QUIET))).read_text(), *Path('it').rglob('*'))",
-]
-TRIED = ["-c", "from definitions import CASES, points; print(CASES, points(['mine', 'eager'], (5,), taken=True))"]
+FILES = {
+    "variants/mine.py": VARIANT,
+    "variants/kernels/mine.py": IMPLEMENTATION,
+    "suites/mine.yaml": SUITE,
+    "reports/export/formats/mine.py": FORMAT,
+    "reports/figures/mine.py": FIGURE,
+    "runner/cli/verbs/mine.py": VERB,
+}
+LOOK = """
+import json
+from pathlib import Path
+from commands import bench
+from definitions import CASES, takers
+from pages import suites, variants
+import rows
+from attnbench.reports import load
+from attnbench.reports.pages import run_report
+from attnbench.variants import kernels
+
+report = run_report.write(load(rows.write(Path("it"), rows.QUIET))).read_text()
+print(json.dumps({
+    **{words: bench(*words.split())[1] for words in (
+        "list", "schema", "validate mine", "export --help", "--help"
+    )},
+    "page of variants": variants.text() + str([*variants.pictures()]),
+    "page of suites": suites.text(),
+    "report": report,
+    "files of the report": str([*Path("it").rglob("*")]),
+    "tried": str([(name, given, takers(kernels.names(), name, given, 5)) for name, given in CASES]),
+}))
+"""
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """The tree, to be added to."""
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a copy of the tree says, to which each of the files was added."""
+    copy = tmp_path_factory.mktemp("copy")
     for room in ("variants", "suites", "runner", "reports"):
-        shutil.copytree(ROOT / room, tmp_path / "attnbench" / room, ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path
+        shutil.copytree(ROOT / room, copy / "attnbench" / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for file, text in FILES.items():
+        (copy / "attnbench" / file).write_text(text)
+    path = os.pathsep.join(map(str, (copy, ROOT / "tests")))
+    environment = {**os.environ, "PYTHONPATH": path}
+    command = [sys.executable, "-c", LOOK]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=copy)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "command", "said"),
+    ("file", "where", "said"),
     [
-        ("variants/mine.py", VARIANT, [*BENCH, "list"], "  mine: Mine: a query sees itself"),
-        ("variants/mine.py", VARIANT, [*BENCH, "schema"], '"mine"'),
-        ("variants/mine.py", VARIANT, PAGE, "figures/variants/mine.svg"),
-        ("variants/mine.py", VARIANT, TRIED, "('mine', {}, 'eager', 5)"),
-        ("variants/kernels/mine.py", IMPLEMENTATION, [*BENCH, "list"], " mine, "),
-        ("variants/kernels/mine.py", IMPLEMENTATION, TRIED, "('full', {}, 'mine', 5)"),
-        ("suites/mine.yaml", SUITE, [*BENCH, "list"], "  mine: "),
-        ("suites/mine.yaml", SUITE, [*BENCH, "validate", "mine"], "1 cases"),
-        ("reports/export/formats/mine.py", FORMAT, [*BENCH, "export", "--help"], "mine"),
-        ("reports/figures/mine.py", FIGURE, REPORT, "![mine](figures/mine.svg)\n\nMine is read so."),
-        ("reports/figures/mine.py", FIGURE, REPORT, "it/figures/mine.svg"),
-        ("runner/cli/verbs/mine.py", VERB, [*BENCH, "--help"], "  mine      Say mine."),
+        ("variants/mine.py", "list", "  mine: Mine: a query sees itself"),
+        ("variants/mine.py", "schema", '"mine"'),
+        ("variants/mine.py", "page of variants", "figures/variants/mine.svg"),
+        ("variants/mine.py", "tried", "('mine', {}, ['blockwise', "),
+        ("variants/kernels/mine.py", "list", " mine, "),
+        ("variants/kernels/mine.py", "tried", "('full', {}, ['blockwise', 'compiled', 'eager', 'mine', "),
+        ("suites/mine.yaml", "list", "/attnbench/suites/mine.yaml"),
+        ("suites/mine.yaml", "page of suites", "Is one file enough?"),
+        ("suites/mine.yaml", "validate mine", "1 cases"),
+        ("reports/export/formats/mine.py", "export --help", "mine"),
+        ("reports/figures/mine.py", "report", "![mine](figures/mine.svg)\n\nMine is read so."),
+        ("reports/figures/mine.py", "files of the report", "it/figures/mine.svg"),
+        ("runner/cli/verbs/mine.py", "--help", "  mine      Say mine."),
     ],
 )
-def test_one_file_is_enough(copy: Path, file: str, text: str, command: list[str], said: str) -> None:
-    (copy / "attnbench" / file).write_text(text)
-    path = os.pathsep.join(map(str, (copy, ROOT / "tests")))
-    done = subprocess.run(
-        [sys.executable, *command],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": path},
-        cwd=copy,
-    )
-    assert done.returncode == 0, done.stderr
-    assert said in done.stdout
+def test_one_file_is_enough(told: dict[str, str], file: str, where: str, said: str) -> None:
+    assert said in told[where]

@@ -337,12 +337,14 @@ def test_annotations_are_escaped(tmp_path: Path) -> None:
     assert "50%25 of it::error::died" in text
 
 
-def test_a_summary_and_a_comment_fit_and_lead_with_what_failed(tmp_path: Path) -> None:
+def test_a_summary_and_a_comment_fit_and_lead_with_what_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = compared(tmp_path, SLOW)
     found = held(found, STRICT)
     body = forms.comment(found)
     assert body.startswith(f"{forms.MARKER}\n### attnbench: 2 findings that fail, 0 that warn.")
-    huge = replace(found, frame=found.frame.loc[found.frame.index.repeat(3000)].reset_index(drop=True))
+    monkeypatch.setattr(forms, "SUMMARY_BYTES", 2**15)
+    monkeypatch.setattr(forms, "COMMENT_CHARACTERS", 2**13)
+    huge = replace(found, frame=found.frame.loc[found.frame.index.repeat(100)].reset_index(drop=True))
     assert len(forms.comment(held(huge, STRICT))) < forms.COMMENT_CHARACTERS
     summary = forms.summary(held(huge, STRICT))
     assert len(summary.encode()) < forms.SUMMARY_BYTES

@@ -701,5 +701,3 @@ def test_a_real_run_gets_another_process(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "samples.jsonl").read_bytes().startswith(before)
     assert [at for _, at in units(tmp_path / "out")] == [-1, 0, 1] * 3
     assert ": 2 processes in all." in (tmp_path / "out" / "report.md").read_text()
-    again = bench("run", "--resume", "out", "--out", "out", cwd=tmp_path)
-    assert again.returncode == 2

@@ -1,18 +1,21 @@
 """The self-test: its figures from rows with known truth, and once for real."""
 
 import json
-import subprocess
-import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from attnbench.reports.data.reading import RunError
+from attnbench.reports.decision import decide
 from attnbench.reports.selftest import judge, page
 from attnbench.reports.selftest.closed_forms import flops
+from attnbench.runner.ab import selftest as measuring
+from attnbench.runner.cli import main
 from attnbench.runner.execution.journal import FolderError
 from attnbench.runner.execution.json_lines import Book
 from attnbench.suites import Case
@@ -181,14 +184,18 @@ measure: {value_ms: 1}
 
 
 @pytest.mark.slow
-def test_for_real_and_resumed(tmp_path: Path) -> None:
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    command = [sys.executable, "-m", "attnbench.runner", "selftest", "tiny.yaml", "--runs", "1", "--out", "out"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode in (0, 1), done.stderr
+def test_for_real_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In fewer pairs than are usual, and against one slow-down."""
+    monkeypatch.setattr(decide, "Rule", partial(decide.Rule, screen_pairs=3, confirm_pairs=3))
+    monkeypatch.setattr(measuring, "SLOWDOWNS", (0.0, 0.10))
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+    command = ["selftest", "tiny.yaml", "--runs", "1", "--out", "out"]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code in (0, 1), done.output
     assert "page: out/selftest.md" in done.stdout
-    rows = (tmp_path / "out" / "selftest.jsonl").read_text()
-    again = subprocess.run([*command, "--quiet"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    rows = Path("out/selftest.jsonl").read_text()
+    again = CliRunner().invoke(main, [*command, "--quiet"])
     assert again.stdout == done.stdout, "nothing was measured again"
     assert again.stderr == ""
-    assert (tmp_path / "out" / "selftest.jsonl").read_text() == rows
+    assert Path("out/selftest.jsonl").read_text() == rows

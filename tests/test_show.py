@@ -45,17 +45,16 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 # Pictures
 
 
-@pytest.mark.parametrize("side", [1, 7, 16, 61, 100])
 @pytest.mark.parametrize(("name", "parameters"), CASES, ids=label)
-def test_a_cell_is_set_where_any_of_its_pairs_is_allowed(name: str, parameters: dict[str, Any], side: int) -> None:
+def test_a_cell_is_set_where_any_of_its_pairs_is_allowed(name: str, parameters: dict[str, Any]) -> None:
     n = next(each for each in (61, 64, 130, 259) if exists(name, parameters, each))
-    mask = defined(name, parameters, n)
-    width = -(-n // side)
-    cells = range(-(-n // width))
-    expected = [[mask[r * width : (r + 1) * width, c * width : (c + 1) * width].any() for c in cells] for r in cells]
-    seen = pattern_image.bitmap(pattern_of(name, parameters).spans(n), side)
-    assert seen.tolist() == expected
-    assert len(seen) <= side
+    mask, spans = defined(name, parameters, n), pattern_of(name, parameters).spans(n)
+    for side in (1, 7, 16, 61, 100):
+        width = -(-n // side)
+        cells = [slice(first, first + width) for first in range(0, n, width)]
+        seen = pattern_image.bitmap(spans, side)
+        assert seen.tolist() == [[mask[r, c].any() for c in cells] for r in cells], side
+        assert len(seen) <= side
 
 
 def test_a_long_pattern_is_drawn_without_its_mask() -> None:
