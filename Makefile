@@ -16,6 +16,7 @@ help: ## say what there is (the default)
 	@echo 'PYTHON=python3.13 names the interpreter of a new .venv; ARGS="-m '"'not slow'"'" goes to pytest.'
 
 quickstart: .venv/.user ## install, then measure a small suite and write its report
+	.venv/bin/bench doctor --build > /dev/null
 	.venv/bin/bench run suites/quick.yaml
 
 test: .venv/.dev ## the whole test suite, in two processes; ARGS="-n 0" runs it in one
@@ -27,9 +28,10 @@ bench: .venv/.dev ## the project's own benchmarks, in pytest
 gpu: ## on a machine with a GPU: its tests and suites/gpu.yaml, without an install; leaves GPU_OUT/gpu-DATE.tar.gz
 	@PYTHON="$(PYTHON)" bash tests/gpu.sh "$(GPU_OUT)"
 
-lint: .venv/.dev ## ruff: rules and format
+lint: .venv/.dev ## ruff and clang-format: rules and format
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
+	.venv/bin/clang-format --dry-run --Werror variants/kernels/native/source/*
 
 types: .venv/.dev ## mypy, strict: the rooms and the tests
 	.venv/bin/mypy

@@ -1,5 +1,6 @@
 """Each variant's definition once more, pair by pair in plain Python from its source, and parameters to try it with."""
 
+import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from settings import pattern_of
 
 from attnbench import variants
+from attnbench.variants import peers
 
 
 @dataclass(frozen=True)
@@ -261,6 +263,8 @@ COMPILED = ("compiled", "flex")
 """The implementations that a compiler makes: seconds for each shape."""
 FORCED = ("sdpa_cudnn", "sdpa_efficient", "sdpa_flash", "sdpa_math")
 """The implementations that are one kernel of torch's on CUDA."""
+PEERS = tuple(module.name for module in pkgutil.iter_modules(peers.__path__))
+"""The implementations of other projects, which need their packages and have a file of their own."""
 
 
 def takes(

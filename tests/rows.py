@@ -69,7 +69,7 @@ class Plan:
     """The fastest matrix product, seen beside every case."""
     proved: float | None = None
     """The share of elements that proofs looked at; None: an old run, which does not tell."""
-    baseline: str | None = "full/sdpa"
+    baseline: str | list[str] | None = "full/sdpa"
     name: str = "synthetic"
     seed: int = 0
 
@@ -170,7 +170,16 @@ def meta(plan: Plan) -> dict[str, Any]:
     """The contents of `run.json`."""
     every = [each for _, each in cases(plan)]
     named = [(f"{each.mechanism.name}/{each.implementation}", each) for each in every]
-    baselines = {each.setting: each.key for name, each in named if name == plan.baseline}
+    names = plan.baseline if isinstance(plan.baseline, list) else [plan.baseline]
+    baselines = {
+        setting: [each.key for wanted in names for name, each in named if name == wanted and each.setting == setting]
+        for setting in {each.setting for each in every}
+    }
+
+    def against(case: Case) -> dict[str, Any]:
+        keys = baselines[case.setting]
+        return {"baseline": next(iter(keys), None), **({"baselines": keys} if len(keys) > 1 else {})}
+
     return {
         "format": 1,
         "name": plan.name,
@@ -193,7 +202,7 @@ def meta(plan: Plan) -> dict[str, Any]:
             "wait_policy": "PASSIVE",
             "commit": None,
         },
-        "cases": [{"key": each.key, "baseline": baselines.get(each.setting), **each.flat()} for each in every],
+        "cases": [{"key": each.key, **against(each), **each.flat()} for each in every],
         "patterns": patterns(every),
     }
 

@@ -60,6 +60,7 @@ VERB = (
 FILES = {
     "variants/mine.py": VARIANT,
     "variants/kernels/mine.py": IMPLEMENTATION,
+    "variants/peers/ours.py": IMPLEMENTATION,
     "suites/mine.yaml": SUITE,
     "reports/export/formats/mine.py": FORMAT,
     "reports/figures/mine.py": FIGURE,
@@ -115,7 +116,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         ("variants/mine.py", "page of variants", "figures/variants/mine.svg"),
         ("variants/mine.py", "tried", "('mine', {}, ['blockwise', "),
         ("variants/kernels/mine.py", "list", " mine, "),
-        ("variants/kernels/mine.py", "tried", "('full', {}, ['blockwise', 'compiled', 'eager', 'mine', "),
+        ("variants/kernels/mine.py", "tried", "'mine', "),
+        ("variants/peers/ours.py", "list", " ours, "),
         ("suites/mine.yaml", "list", "/attnbench/suites/mine.yaml"),
         ("suites/mine.yaml", "page of suites", "Is one file enough?"),
         ("suites/mine.yaml", "validate mine", "1 cases"),

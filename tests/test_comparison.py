@@ -428,3 +428,13 @@ def test_an_axis_that_changed_altogether_is_named(tmp_path: Path) -> None:
     found = compared(tmp_path, replace(QUIET, threads=(1, 2)), replace(QUIET, threads=("auto",)))
     assert "no case is in both: threads is auto in A and 1 and 2 in B" in answer(found)
     assert not any("no case is in both" in each for each in answer(compared(tmp_path / "same", QUIET)))
+
+
+def test_an_implementation_that_was_exchanged_is_named_with_the_line_that_pins_it(tmp_path: Path) -> None:
+    """As where one machine has a compiler and the other has none."""
+    series = tuple(replace(each, implementation="native") if each.variant != "full" else each for each in QUIET.series)
+    found = compared(tmp_path, replace(QUIET, series=series), QUIET)
+    (told,) = [each for each in answer(found) if "not compared" in each]
+    assert "local_window" in told
+    assert "blockwise in A and native in B" in told
+    assert "`implementation: blockwise`" in told

@@ -274,7 +274,7 @@ def test_a_worker_that_cannot_be_started_is_tried_once_more(tmp_path: Path) -> N
     assert machine.alive == 0
 
 
-@pytest.mark.parametrize("crowded", [("eager",), ("eager", "sdpa", "blockwise")], ids=["one", "all"])
+@pytest.mark.parametrize("crowded", [("eager",), ("eager", "sdpa", "native")], ids=["one", "all"])
 def test_a_case_without_room_beside_the_others_is_timed_after_them(tmp_path: Path, crowded: tuple[str, ...]) -> None:
     machine = Machine(crowded=lambda case: case.implementation in crowded)
     finished = run(machine, tmp_path / "run")

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from definitions import CASES, COMPILED, FORCED, label, takers
+from definitions import CASES, COMPILED, FORCED, PEERS, label, takers
 from settings import check, pattern_of, problems, setting
 
 from attnbench.runner.ab import paired_timing
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.gpu
 
 HERE = Path(__file__).parent
 LENGTHS = (1, 61, 259)
-PLAIN = [name for name in kernels.names() if name not in (*COMPILED, *FORCED)]
+PLAIN = [name for name in kernels.names() if name not in (*COMPILED, *FORCED, *PEERS)]
 CYCLES = 2_000_000
 """About a millisecond."""
 

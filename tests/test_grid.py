@@ -240,7 +240,7 @@ def test_a_list_of_two_numbers_is_a_pair_and_a_list_of_pairs_makes_a_grid() -> N
     ]
     (one,) = suite(shape={"seq_len": 16}, variants=[{"local_window_2d": {"window": [3, 5]}}]).cases()
     assert one.mechanism.parameters["window"] == (3, 5)
-    assert one.title == "local_window_2d(window=3x5)/blockwise N=16 float32 cpu forward"
+    assert one.title == "local_window_2d(window=3x5)/native N=16 float32 cpu forward"
 
 
 def test_pairs_come_back_from_json() -> None:

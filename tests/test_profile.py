@@ -87,8 +87,8 @@ def test_a_profile_comes_back_from_json_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("words", "title"),
     [
-        ("local_window 128 training", "local_window(window=17)/blockwise N=128 float32 cpu training"),
-        ("local 61 forw", "local_window(window=17)/blockwise N=61 float32 cpu forward"),
+        ("local_window 128 training", "local_window(window=17)/native N=128 float32 cpu training"),
+        ("local 61 forw", "local_window(window=17)/native N=61 float32 cpu forward"),
         ("full/sdpa N=61 forward", "full/sdpa N=61 float32 cpu forward"),
         ("sdpa 61 forward", "full/sdpa N=61 float32 cpu forward"),
         ("masked 61 training", "full/sdpa_masked N=61 float32 cpu training"),
@@ -111,7 +111,7 @@ def test_what_picks_no_case_or_several_names_the_nearest() -> None:
     with pytest.raises(SelectionError) as none:
         pick(cases(), "locl_window 128 training")
     nearest = str(none.value).splitlines()[1]
-    assert nearest.endswith("local_window(window=17)/blockwise N=128 float32 cpu training")
+    assert nearest.endswith("local_window(window=17)/native N=128 float32 cpu training")
     with pytest.raises(SelectionError, match="found none"):
         pick(cases(), "")
 
@@ -421,7 +421,7 @@ def test_one_case_is_profiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert done.returncode == 0, done.stderr
     out = tmp_path / "out"
     ((key, found),) = reading.profiles(out).items()
-    assert found.title == "local_window(window=17)/blockwise N=128 float32 cpu training"
+    assert found.title == "local_window(window=17)/native N=128 float32 cpu training"
     assert sorted(os.listdir(out)) == ["figures", "operators.csv", "operators.md", "profile.jsonl", "traces"]
     assert sorted(os.listdir(out / "figures")) == [f"memory_{key}.png", f"memory_{key}.svg"]
     assert "Largest allocations" in words(out / "figures" / f"memory_{key}.svg")

@@ -24,7 +24,7 @@ variants:
 measure: {processes: 3, values: 3, value_ms: 1}
 """
 TITLES = [
-    f"{name} N={n} float32 cpu forward" for n in (32, 64) for name in ("full/sdpa", "local_window(window=17)/blockwise")
+    f"{name} N={n} float32 cpu forward" for n in (32, 64) for name in ("full/sdpa", "local_window(window=17)/native")
 ]
 
 FAULTS = """

@@ -144,7 +144,7 @@ def test_the_page_runs_as_a_script_without_a_guard(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("begun") == 1, "no worker ran the script again"
-    assert "5 cases: local_window(window=5)/blockwise N=64 float32 cpu forward" in done.stdout
+    assert "5 cases: local_window(window=5)/native N=64 float32 cpu forward" in done.stdout
     assert "# mine" in done.stdout
     assert "- 6 of 6 cases passed" in done.stdout
     assert done.stderr.count("passed ") == 6

@@ -39,7 +39,8 @@ class Variant:
     """An attention mechanism as its file declares it.
 
     `parameters` is the class of its parameters. If that is a `Pattern`, everything else follows from its spans.
-    `implementation` is used if a suite names none: a fixed preference, not a measured choice.
+    `implementation` is used if a suite names none: a fixed preference, not a measured choice. Instead of `native`, a
+    suite takes `blockwise` if it also measures on CUDA, or if it is read where there is no C++ compiler.
 
     A pattern may have its own program, called `own` in suites: `build(pattern, setting)`, as in
     `attnbench.variants.kernels`. It raises NotImplementedError with the reason if it cannot compute a case. A mechanism
@@ -62,7 +63,7 @@ class Variant:
 
     parameters: type[Parameters]
     source: str
-    implementation: str = "blockwise"
+    implementation: str = "native"
     build: "Callable[..., Program] | None" = None
     reference: "Callable[..., Tensor] | None" = None
     examples: tuple[Mapping[str, Any], ...] = field(default=({},), hash=False)

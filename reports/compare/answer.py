@@ -21,12 +21,14 @@ def answer(comparison: Comparison) -> list[str]:
             *cut,
             f"Nothing could be compared: {_counts(comparison, 'verdict') or _none(comparison)}.",
             *_axes(comparison),
+            *_exchanged(comparison),
             *_machines(comparison),
         ]
     told = [f"{word}: {_counts(comparison, metric)}" for metric, word in _METRICS.items() if _told(comparison, metric)]
     return [
         *cut,
         *_changes(comparison),
+        *_exchanged(comparison),
         *told,
         *_together(comparison),
         *_noise(comparison),
@@ -44,6 +46,15 @@ def _axes(comparison: Comparison) -> list[str]:
     """Return a sentence on the axes that separate the cases only in A from those only in B."""
     told = [f"{name} is {listed(a)} in A and {listed(b)} in B" for name, (a, b) in comparison.apart.items()]
     return [f"no case is in both: {'; '.join(told)}"] if told else []
+
+
+def _exchanged(comparison: Comparison) -> list[str]:
+    """Return a sentence for each pair of implementations that A and B use for the same mechanisms."""
+    return [
+        f"{listed(labels)}: {a} in A and {b} in B, which is not compared; "
+        f"to compare them, write `implementation: {a}` in the suite of B"
+        for (a, b), labels in comparison.exchanged.items()
+    ]
 
 
 def _told(comparison: Comparison, metric: str) -> bool:

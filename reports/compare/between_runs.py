@@ -63,7 +63,7 @@ def compare(
     log_a, log_b = a.log_ns, b.log_ns
     if relative:
         # Another machine changes all times. Ratios to the baseline within a run cancel the part common to both.
-        log_a, log_b = _relative(a), _relative(b)
+        log_a, log_b = _relative(a, a.baseline_rows), _relative(b, _same_baselines(a, b))
         apart = _without_ratio(a, log_a) | _without_ratio(b, log_b)
     elif differences:
         apart = dict.fromkeys(frame["case"], f"the {what} differ")
@@ -147,18 +147,24 @@ def _taken(log_ns: FloatArray, at: IntArray) -> FloatArray:
     return np.where((at >= 0)[:, None], log_ns[at], np.nan)
 
 
-def _relative(run: Run) -> FloatArray:
+def _relative(run: Run, baseline_rows: IntArray) -> FloatArray:
     """Return log times minus those of the baseline in the same process; NaN without another case as baseline."""
-    rows = {case: row for row, case in enumerate(run.frame["case"])}
-    baselines = {each["key"]: each["baseline"] for each in run.meta["cases"]}
-    at = np.array([rows.get(baselines[case] or "", -1) for case in run.frame["case"]], np.int64)
-    at[at == np.arange(len(at))] = -1
+    at = np.where(baseline_rows == np.arange(len(baseline_rows)), -1, baseline_rows)
     return run.log_ns - _taken(run.log_ns, at)
+
+
+def _same_baselines(a: Run, b: Run) -> IntArray:
+    """Return the rows in B of the baselines that A uses: of several, each run takes the fastest, which may differ."""
+    cases_a, cases_b = (pd.Index(each.frame["case"]) for each in (a, b))
+    in_a = cases_a.get_indexer(cases_b)
+    theirs = np.where(in_a >= 0, a.baseline_rows[in_a], -1)
+    at = cases_b.get_indexer(cases_a)
+    return np.where(in_a >= 0, np.where(theirs >= 0, at[theirs], -1), b.baseline_rows).astype(np.int64)
 
 
 def _without_ratio(run: Run, ratios: FloatArray) -> dict[str, str]:
     """Return why cases have no ratio to a baseline in their run: the case is one itself, or none passed beside it."""
-    baselines = {each["key"] for each in run.meta["cases"] if each["baseline"] == each["key"]}
+    baselines = {case for row, case in enumerate(run.frame["case"]) if run.baseline_rows[row] == row}
     known = np.asarray(np.isfinite(ratios).any(axis=1))
     return {case: _IS_BASELINE if case in baselines else _NO_BASELINE for case in run.frame["case"][~known]}
 

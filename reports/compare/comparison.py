@@ -191,6 +191,16 @@ class Comparison:
         a, b = ({name: list(dict.fromkeys(map(str, side[name]))) for name in AXES} for side in sides)
         return {name: (a[name], b[name]) for name in AXES if not {*a[name]} & {*b[name]}}
 
+    @cached_property
+    def exchanged(self) -> dict[tuple[str, str], list[str]]:
+        """Pairs of implementations, with the labels of the cases that use one in A alone and the other in B alone."""
+        sides = [self.frame[self.frame["verdict"] == each.value] for each in (Verdict.MISSING, Verdict.NEW)]
+        both = sides[0].merge(sides[1], on=["label", *AXES], suffixes=("_a", "_b"))
+        found: dict[tuple[str, str], list[str]] = {}
+        for label, *pair in both[["label", "implementation_a", "implementation_b"]].drop_duplicates().to_numpy():
+            found.setdefault((pair[0], pair[1]), []).append(label)
+        return found
+
     @property
     def compared(self) -> bool:
         """Check whether any two numbers were compared."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from attnbench.reports.data import derived
+from attnbench.reports.data import against, derived
 from attnbench.reports.data.reading import Journal
 from attnbench.reports.data.settings import SIZES, names
 from attnbench.reports.data.values import cell, floats, plain, positive
@@ -57,8 +57,7 @@ def table(journal: Journal, estimate: Estimate) -> Table:
     endings = [_ending(journal.probes.get(each.key), journal.samples.get(each.key, {})) for each in journal.planned]
     timed = _timed(journal, [status is Status.PASSED for status, _ in endings])
     log_ns = _log_ns(timed, len(endings), estimate)
-    rows = {each.key: i for i, each in enumerate(journal.planned)}
-    baseline_rows = np.array([rows.get(each.baseline or "", -1) for each in journal.planned], np.int64)
+    baseline_rows = against.rows(journal.planned, log_ns)
     frame = _told(journal, endings)
     _add_times(frame, log_ns)
     _add_speedups(frame, log_ns, baseline_rows)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from attnbench.reports.data import lengths, paired, reading
+from attnbench.reports.data import against, lengths, paired, reading
 from attnbench.reports.data.frame import table
 from attnbench.reports.data.growth import scaling
 from attnbench.reports.data.outcomes import Outcomes, outcomes
@@ -18,6 +18,7 @@ from attnbench.reports.data.profiles import Profiled, profiled
 from attnbench.reports.data.settings import Setting, comparison_length, scaled, settings
 from attnbench.reports.data.sweeps import Sweep, common_density, sweeps
 from attnbench.reports.data.values import FloatArray
+from attnbench.reports.stats.statistics import IntArray
 from attnbench.suites.profile import Profile
 from attnbench.suites.schema.limits import Estimate
 
@@ -29,6 +30,8 @@ class Results:
     setting: Setting
     baseline: str
     """The series that the others are compared with; empty if there is none."""
+    other_baselines: tuple[tuple[str, float], ...]
+    """The suite's other baselines, each with its speed as a multiple of the baseline's."""
     several_lengths: bool
     compared_at: int
     """The length at which series are compared; 0 if no case passed."""
@@ -66,6 +69,8 @@ class Run:
     """One row per case, in the suite's order; see `attnbench.reports.data.frame.COLUMNS`."""
     log_ns: FloatArray
     """Each process's log time `[cases, P]`; NaN if a process has none."""
+    baseline_rows: IntArray
+    """The row of each case's baseline `[cases]`; -1 if it has none."""
     scaling: pd.DataFrame
     """One row per series and setting; see `attnbench.reports.data.growth`."""
 
@@ -113,6 +118,12 @@ class Run:
         """The profiled series of each setting."""
         return tuple(profiled(each.setting, each.compared_at, self.profiles) for each in self.results)
 
+    @property
+    def _baselines(self) -> list[str]:
+        """The suite's baselines."""
+        named = self.meta["suite"].get("baseline")
+        return named if isinstance(named, list) else []
+
     def _results(self, setting: Setting) -> Results:
         frame = setting.frame
         n = comparison_length(frame) if (frame["status"] == "passed").any() else 0
@@ -120,6 +131,7 @@ class Run:
         return Results(
             setting,
             baseline=next(filter(None, frame["baseline"]), ""),
+            other_baselines=against.others(frame, self._baselines),
             several_lengths=bool(frame["seq_len"].nunique() > 1),
             compared_at=n,
             growth=scaled(self.scaling, setting),
@@ -146,7 +158,7 @@ def judged(folder: Path, journal: reading.Journal, estimate: Estimate | None = N
     """Build the run in `folder` from its journal, with the estimate of the journal unless another is given."""
     estimate = estimate or journal.estimate
     frame, log_ns, baseline_rows = table(journal, estimate)
-    return Run(folder, journal.meta, estimate, frame, log_ns, scaling(frame, log_ns, baseline_rows))
+    return Run(folder, journal.meta, estimate, frame, log_ns, baseline_rows, scaling(frame, log_ns, baseline_rows))
 
 
 @contextmanager

@@ -58,12 +58,14 @@ def lengths(results: Results) -> str:
     columns = sorted(int(n) for n in frame["seq_len"].unique())
     header = ["", *(f"N = {n}" for n in columns)]
     title, against = escape.text(results.setting.title), escape.text(results.baseline)
+    speeds = [(escape.text(name), units.number(speed, 2)) for name, speed in results.other_baselines]
+    others = "".join(f"; {name} is {speed}x as fast" for name, speed in speeds)
     rows = [(escape.text(name), cells.by_length(part)) for name, part in attempted(frame)]
     speed = [[name, *(cells.ended(part.get(n), cells.speed) for n in columns)] for name, part in rows]
     memory = [[name, *(cells.ended(part.get(n), cells.memory) for n in columns)] for name, part in rows]
     return "\n\n".join(
         [
-            f"### {title}: calls per second{against and f' (times {against})'}",
+            f"### {title}: calls per second{against and f' (times {against}{others})'}",
             escape.table(header, speed),
             f"### {title}: peak memory{against and f' (fraction of {against})'}",
             escape.table(header, memory),

@@ -98,4 +98,6 @@ def _realised(results: Results) -> str:
     both = at.iloc[[0, -1]] if len(at) > 1 else at
     shares = zip(names(both), both["realised"], strict=True)
     told = ends([f"{units.percent(share)} ({name})" for name, share in shares])
-    return f"of the speed-up that the saved work allows at N = {results.compared_at}, {told} was realised."
+    is_slow = both["realised"].max() > 1
+    more = " More than all means that the baseline is slower than this machine allows." if is_slow else ""
+    return f"of the speed-up that the saved work allows at N = {results.compared_at}, {told} was realised.{more}"

@@ -157,16 +157,17 @@ def _enough(folder: Path, processes: int, stopped: Stopped) -> int:
 def _measured(suite: Suite, cases: Sequence[Case]) -> dict[str, Any]:
     """Return the part of `run.json` about the suite and its cases."""
 
-    def baseline(case: Case) -> str | None:
-        found = suite.baseline_of(case)
-        return found.key if found else None
+    def planned(case: Case) -> dict[str, Any]:
+        against = [each.key for each in suite.baselines_of(case)]
+        several = {"baselines": against} if len(against) > 1 else {}
+        return {"key": case.key, "label": case.label, "baseline": next(iter(against), None), **several, **case.flat()}
 
     return {
         "name": suite.name,
         "question": suite.question,
         "suite": suite.to_json(),
         "source": suite.source,
-        "cases": [{"key": case.key, "label": case.label, "baseline": baseline(case), **case.flat()} for case in cases],
+        "cases": [planned(case) for case in cases],
         "patterns": pattern_images.of(list(cases)),
     }
 

@@ -8,12 +8,17 @@ from attnbench.reports.text.units import clock
 from attnbench.suites import Case, Probe, Sample, Status
 from attnbench.suites.profile import Profile
 
+_BUILDING = "compiling native for this CPU, once, which takes about 10 seconds"
+
 
 class Progress(Protocol):
     """Events of a run, which the engine reports as it works. `left_s` estimates the seconds left, if known."""
 
     def resumed(self, probes: int, samples: int) -> None:
         """Report what a resumed run already holds."""
+
+    def building(self) -> None:
+        """Report that the C++ code of `native` is compiled now."""
 
     def working(self, phase: str, doing: str, done: int, total: int, left_s: float | None) -> None:
         """Report what begins now."""
@@ -38,6 +43,9 @@ class Quiet:
     """No output."""
 
     def resumed(self, probes: int, samples: int) -> None:
+        """Say nothing."""
+
+    def building(self) -> None:
         """Say nothing."""
 
     def working(self, phase: str, doing: str, done: int, total: int, left_s: float | None) -> None:
@@ -65,6 +73,10 @@ class Plain(Quiet):
     def resumed(self, probes: int, samples: int) -> None:
         """Print `resumes: 46 probes and 120 samples exist`."""
         _line(_there(probes, samples), None)
+
+    def building(self) -> None:
+        """Print what is compiled."""
+        _line(_BUILDING, None)
 
     def probed(self, case: Case, probe: Probe, done: int, total: int, left_s: float | None) -> None:
         """Print `[12/46] passed local_window(window=129)/blockwise N=512 ... (0:44 left)`."""
@@ -104,6 +116,10 @@ class Live(Quiet):
         """Print what exists, above the bar."""
         self._bar.console.print(_there(probes, samples), highlight=False)
 
+    def building(self) -> None:
+        """Print what is compiled, above the bar."""
+        self._bar.console.print(_BUILDING, highlight=False)
+
     def working(self, phase: str, doing: str, done: int, total: int, left_s: float | None) -> None:
         """Move the bar. It is drawn only on changes, so that it uses no CPU time during measurements."""
         from rich.markup import escape
@@ -140,6 +156,10 @@ class Lines:
     def resumed(self, probes: int, samples: int) -> None:
         """Print a `resumed` event."""
         event("resumed", probes=probes, samples=samples)
+
+    def building(self) -> None:
+        """Print a `building` event."""
+        event("building")
 
     def working(self, phase: str, doing: str, done: int, total: int, left_s: float | None) -> None:
         """Print a `progress` event."""

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,8 @@ from attnbench.suites import Case, Probe, Result, Sample, Status, grouped
 from attnbench.suites.profile import Profile
 from attnbench.suites.result import SPENT
 from attnbench.suites.schema.suite import Suite
+from attnbench.variants import kernels
+from attnbench.variants.kernels import _building
 
 _BLOCKS_LONGER = (Status.OUT_OF_MEMORY, Status.TIMED_OUT)
 """After these, longer cases of the same family are skipped."""
@@ -77,6 +80,7 @@ class Session:
 
     def probe_all(self) -> None:
         """Probe every case, short lengths first, so that longer ones can be skipped after a failure."""
+        self._build()
         too_long: dict[tuple[Any, ...], str] = {}
         for done, case in enumerate(self.cases):
             begun = self.now()
@@ -93,6 +97,17 @@ class Session:
                 self.progress.probed(case, probe, done + 1, len(self.cases), self.remaining.left_s())
         # The probing worker holds device memory that the timing workers need.
         self.prober.close()
+
+    def _build(self) -> None:
+        """Compile `native` if some case needs it, outside all budgets: a worker's limits would stop a compiler."""
+        if _building.is_built() or all(case.implementation != kernels.PREFERRED for case in self.cases):
+            return
+        begun = self.now()
+        self.progress.building()
+        # If it fails, the cases report why.
+        with suppress(_building.BuildError):
+            _building.build(again=True)
+        self.deadline += self.now() - begun
 
     def _probe(self, case: Case, done: int, too_long: str | None) -> Probe:
         """Probe a case and write the result. Skip it if a shorter one was `too_long`, or the time is spent.

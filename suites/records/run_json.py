@@ -27,12 +27,16 @@ class Environment:
 
 @dataclass(frozen=True)
 class Planned:
-    """A case of the run, its key, the key of its baseline, and its label when it ran."""
+    """A case of the run, its key, the keys of its baselines, and its label when it ran.
+
+    `baselines` is empty if the suite names one baseline at most.
+    """
 
     key: Name
     case: Case
     baseline: Name | None
     label: Name | None = None
+    baselines: tuple[Name, ...] = ()
 
     @classmethod
     def read(cls, row: Any) -> Self:

@@ -102,13 +102,12 @@ def choices() -> Choices:
 @lru_cache(maxsize=1)
 def _choices(there: Catalog, implementations: tuple[str, ...]) -> Choices:
     """Return the readers for these variants and implementations."""
-    pairs: Any = Literal[
-        tuple(f"{name}/{how}" for name, variant in there for how in variant.implementations(implementations))
-    ]
-    baseline: Any = Annotated[pairs, Field(title="variant/implementation such as full/sdpa")]
+    pairs = [f"{name}/{how}" for name, variant in there for how in variant.implementations(implementations)]
+    some = one_or_more(one_of("baseline", *pairs, title="variant/implementation such as full/sdpa"))
+    baseline: Any = Annotated[some | None, AfterValidator(lambda given: tuple(dict.fromkeys(given or ())))]
     entries: Any = Annotated[_tuple(_entry(there, implementations)), Field(min_length=1)]
     exclusions: Any = Annotated[_tuple(_exclusion(there, implementations)), Field(max_length=MOST_EXCLUSIONS)]
-    return Choices(TypeAdapter(entries), TypeAdapter(baseline | None), TypeAdapter(exclusions))
+    return Choices(TypeAdapter(entries), TypeAdapter(baseline), TypeAdapter(exclusions))
 
 
 def _entry(there: Catalog, implementations: tuple[str, ...]) -> Any:
@@ -139,16 +138,24 @@ def _parameters(name: str, variant: Variant, implementations: tuple[str, ...]) -
     }
     usual = OWN if variant.build else variant.implementation
     how = one_or_more(_implementation(variant.implementations(implementations)))
-    keys["implementation"] = _key(how, "How the variant is computed.", usual)
+    keys["implementation"] = Annotated[how, Field(**_how(usual))]
     read = AfterValidator(partial(_read, name, variant, usual))
     line = variants.describe(name).partition("\n")[0]
     return Annotated[mapping(name, keys), read, Field(description=line)]
 
 
+def _how(usual: str) -> dict[str, Any]:
+    """Return the description of an implementation, and its default if that is the same on every machine."""
+    if usual != kernels.PREFERRED:
+        return {"description": "How the variant is computed.", "json_schema_extra": {"default": usual}}
+    where = f"By default {usual} if all devices are CPUs and a C++ compiler is there, else {kernels.PORTABLE}."
+    return {"description": f"How the variant is computed. {where}"}
+
+
 def _read(name: str, variant: Variant, usual: str, given: Mapping[str, Any]) -> Entry:
     """Return the entry with its defaults, if all points of its grid are valid."""
     parameters = {each.name: given.get(each.name, (each.default,)) for each in fields(variant.parameters)}
-    entry = Entry(name, parameters, given.get("implementation", (usual,)))
+    entry = Entry(name, parameters, given.get("implementation", (usual,)), "implementation" not in given)
     if entry.size > MOST_CASES:
         raise ValueError(f"expected a grid of at most {MOST_CASES} points, found {entry.size}")
     for point in entry.grid():

@@ -29,6 +29,8 @@ class Entry:
     variant: str
     parameters: Mapping[str, tuple[Any, ...]]
     implementations: tuple[str, ...]
+    is_usual: bool = False
+    """Whether the implementation was left out."""
 
     @property
     def size(self) -> int:

@@ -90,15 +90,16 @@ def pair(low: int | None, high: int | None, *, odd: bool = False) -> Any:
 
 
 @cache
-def one_of(name: str, *choices: Any) -> Any:
-    """Return the type of a few names or numbers."""
+def one_of(name: str, *choices: Any, title: str | None = None) -> Any:
+    """Return the type of a few names or numbers; errors show `title` instead of a list of them."""
 
     def exact(value: Any) -> Any:
         if isinstance(value, bool) and not any(value is choice for choice in choices):
             raise PydanticCustomError("flag", "expected no flag")
         return value
 
-    return _named(name, Annotated[Literal[choices], BeforeValidator(exact, json_schema_input_type=Literal[choices])])
+    exactly = BeforeValidator(exact, json_schema_input_type=Literal[choices])
+    return _named(name, Annotated[Literal[choices], exactly, pydantic.Field(title=title)])
 
 
 def kinds(each: "Field[Any]") -> tuple[Any, ...]:

@@ -1,7 +1,7 @@
 """The suite: the variants to measure, their settings, and how to measure them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -28,7 +28,7 @@ from attnbench.suites.schema.choices import Sizes, choices
 from attnbench.suites.schema.expand import MOST_CASES, Entry, Exclusion, excluded, expand, size
 from attnbench.suites.schema.kinds import LARGEST, Model, axes
 from attnbench.suites.schema.limits import Budget, Check, Measure
-from attnbench.variants import Setting
+from attnbench.variants import Setting, kernels
 
 _PART = r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*"
 """Name of a folder or a file. It does not begin with a dot, and has no control characters."""
@@ -49,9 +49,14 @@ class _Late:
         return handler(self.make().core_schema)
 
 
-def _usual(data: Mapping[str, Any]) -> str | None:
+def _usual(data: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the default baseline."""
-    return "full/sdpa" if "full/sdpa" in _held(data.get("variants", ())) else None
+    return ("full/sdpa",) if "full/sdpa" in _held(data.get("variants", ())) else ()
+
+
+def _name(case: Case) -> str:
+    """Return the variant/implementation of a case."""
+    return f"{case.mechanism.name}/{case.implementation}"
 
 
 def _held(entries: tuple[Entry, ...]) -> list[str]:
@@ -83,9 +88,9 @@ class Suite(_Axes):
 
     variants: Annotated[tuple[Entry, ...], _Late(lambda: choices().entries)]
     """Names, or names with parameters. A list of values makes a grid."""
-    baseline: Annotated[str | None, _Late(lambda: choices().baseline)] = Field(default_factory=_usual)
-    """The variant/implementation that speed-ups are relative to, at the same shape; null: none. By default full/sdpa,
-    if it is listed."""
+    baseline: Annotated[tuple[str, ...], _Late(lambda: choices().baseline)] = Field(default_factory=_usual)
+    """The variant/implementation that speed-ups are relative to, at the same shape; null: none. Of a list, the fastest
+    over all lengths. By default full/sdpa, if it is listed."""
     exclude: Annotated[tuple[Exclusion, ...], _Late(lambda: choices().exclusions)] = ()
     """Cases that match every key of an entry are left out."""
     seed: Annotated[StrictInt, Field(ge=0, le=LARGEST)] = 0
@@ -106,6 +111,18 @@ class Suite(_Axes):
 
     @field_validator("variants")
     @classmethod
+    def _chosen(cls, variants: tuple[Entry, ...], info: ValidationInfo) -> tuple[Entry, ...]:
+        """Choose the implementations that were left out, once for the suite."""
+        devices = info.data.get("device", ())
+        return tuple(
+            replace(entry, implementations=(kernels.usual(entry.implementations[0], devices),), is_usual=False)
+            if entry.is_usual
+            else entry
+            for entry in variants
+        )
+
+    @field_validator("variants")
+    @classmethod
     def _few(cls, variants: tuple[Entry, ...], info: ValidationInfo) -> tuple[Entry, ...]:
         axes = {**info.data, "variants": variants}
         if _complete(axes) and size(axes) > MOST_CASES:
@@ -114,10 +131,11 @@ class Suite(_Axes):
 
     @field_validator("baseline")
     @classmethod
-    def _listed(cls, baseline: str | None, info: ValidationInfo) -> str | None:
+    def _listed(cls, baseline: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         held = _held(info.data.get("variants", ()))
-        if baseline is not None and held and baseline not in held:
-            raise ValueError(f"expected one of this suite's {', '.join(held)}, {found(baseline, held)}")
+        for each in baseline if held else ():
+            if each not in held:
+                raise ValueError(f"expected one of this suite's {', '.join(held)}, {found(each, held)}")
         return baseline
 
     @field_validator("exclude")
@@ -136,12 +154,12 @@ class Suite(_Axes):
         gone = set().union(*dropped)
         if len(gone) == len(cases):
             raise ValueError(f"expected some case to be left, found all {len(cases)} excluded")
-        baseline = info.data.get("baseline")
-        against = {case.key for case in cases if f"{case.mechanism.name}/{case.implementation}" == baseline}
-        if against and against <= gone:
-            raise ValueError(
-                f"expected some case of the baseline {baseline} to be left, found none; name another, or null"
-            )
+        for baseline in info.data.get("baseline", ()):
+            against = {case.key for case in cases if _name(case) == baseline}
+            if against and against <= gone:
+                raise ValueError(
+                    f"expected some case of the baseline {baseline} to be left, found none; name another, or null"
+                )
         return exclude
 
     @field_serializer("variants")
@@ -163,15 +181,26 @@ class Suite(_Axes):
         dropped = set[str]().union(*excluded(cases, self.exclude))
         return [case for case in cases if case.key not in dropped]
 
-    def baseline_of(self, case: Case) -> Case | None:
-        """Return the case that the speed-up of `case` is relative to: the first baseline in its group."""
-        return self.baselines.get(case.setting)
+    @field_serializer("baseline")
+    def _baseline(self, baseline: tuple[str, ...]) -> str | list[str] | None:
+        return list(baseline) if len(baseline) > 1 else next(iter(baseline), None)
+
+    def baselines_of(self, case: Case) -> tuple[Case, ...]:
+        """Return the cases that the speed-up of `case` may be relative to: the first of each baseline in its group."""
+        return self._baselines.get(case.setting, ())
 
     @cached_property
-    def baselines(self) -> Mapping[Setting, Case]:
-        """The baseline of every group that has one."""
-        held = [case for case in self.cases() if f"{case.mechanism.name}/{case.implementation}" == self.baseline]
-        return {case.setting: case for case in reversed(held)}
+    def _baselines(self) -> Mapping[Setting, tuple[Case, ...]]:
+        """The baselines of every group that has one."""
+        firsts: dict[tuple[Setting, str], Case] = {}
+        for case in self.cases():
+            firsts.setdefault((case.setting, _name(case)), case)
+        found: dict[Setting, list[Case]] = {}
+        for (setting, name), case in firsts.items():
+            if name in self.baseline:
+                found.setdefault(setting, []).append(case)
+        order = self.baseline.index
+        return {setting: tuple(sorted(held, key=lambda case: order(_name(case)))) for setting, held in found.items()}
 
     @property
     def origin(self) -> Origin:

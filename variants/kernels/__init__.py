@@ -12,15 +12,20 @@ Importing this package does not import torch; loading an implementation does.
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
+from attnbench.variants import peers
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._setting import Setting
+from attnbench.variants.kernels import _building
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+PREFERRED, PORTABLE = "native", "blockwise"
+"""The implementations of patterns for which a suite names none; the first needs a C++ compiler and a CPU."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,17 @@ class Implementation(Protocol):
 
 def names() -> list[str]:
     """Return the names of all implementations."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return sorted(_packages())
+
+
+def usual(implementation: str, devices: Collection[str]) -> str:
+    """Return a variant's usual implementation, or `PORTABLE` if that is `PREFERRED` and cannot be built here.
+
+    A suite that also measures on CUDA takes `PORTABLE` everywhere, so that its devices are compared in one
+    implementation. Nothing is built.
+    """
+    is_portable = implementation == PREFERRED and (set(devices) != {"cpu"} or _building.refusal() is not None)
+    return PORTABLE if is_portable else implementation
 
 
 def load(name: str) -> Implementation:
@@ -75,6 +90,11 @@ def load(name: str) -> Implementation:
     Raises:
         KeyError: there is no such implementation.
     """
-    if name not in names():
-        raise KeyError(name)
-    return cast(Implementation, importlib.import_module(f"attnbench.variants.kernels.{name}"))
+    return cast(Implementation, importlib.import_module(f"{_packages()[name]}.{name}"))
+
+
+def _packages() -> dict[str, str]:
+    """Return the package of each implementation by the implementation's name."""
+    folders = {__name__: __path__, peers.__name__: peers.__path__}
+    found = ((package, each.name) for package, path in folders.items() for each in pkgutil.iter_modules(path))
+    return {name: package for package, name in found if not name.startswith("_")}

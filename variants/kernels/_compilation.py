@@ -4,9 +4,6 @@ torch keeps compiled code on disk (`TORCHINDUCTOR_CACHE_DIR`), so the next proce
 """
 
 import importlib.util
-import os
-import shutil
-import sys
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +11,8 @@ from types import FunctionType
 
 import torch
 from torch import Tensor
+
+from attnbench.variants.kernels import _building
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -23,9 +22,9 @@ def refusal(name: str, device: str) -> str | None:
     if device == "cuda":
         found = importlib.util.find_spec("triton") is not None
         return None if found else f"{name} needs triton to be compiled on cuda, found none; install it"
-    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    if shutil.which(compiler) is None:
-        return f"{name} needs a C++ compiler: expected {compiler}, found none; install it, or name another in CXX"
+    refused = _building.compiler_refusal(name)
+    if refused:
+        return refused
     header = Path(sysconfig.get_path("include"), "Python.h")
     if not header.is_file():
         return f"{name} needs Python's headers to be compiled: expected {header}, found none; install python3-dev"

@@ -154,10 +154,11 @@ def _processes(processes: int | None, *, quick: bool, rigorous: bool) -> int | N
 def _say_what_has_no_baseline(suite: "Suite", cases: "Sequence[Case]", *, quiet: bool) -> None:
     """Print how many cases have no speed-up because their baseline was left out."""
     present = {case.key for case in cases}
-    baselines = [suite.baseline_of(case) for case in cases]
-    lost = sum(baseline is not None and baseline.key not in present for baseline in baselines)
+    baselines = [{each.key for each in suite.baselines_of(case)} for case in cases]
+    lost = sum(bool(keys) and not keys & present for keys in baselines)
     if lost:
-        say(f"{lost} of {len(cases)} cases get no speed-up: their baseline {suite.baseline} is left out", quiet=quiet)
+        named = " or ".join(suite.baseline)
+        say(f"{lost} of {len(cases)} cases get no speed-up: their baseline {named} is left out", quiet=quiet)
 
 
 def _left(folder: Path) -> str:

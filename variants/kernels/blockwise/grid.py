@@ -22,11 +22,11 @@ _LEAST = 1 / 2
 
 def plan(spans: Spans) -> list[Group]:
     """Return groups that cover every query that sees a key exactly once."""
-    width = _width(spans)
-    return plan_rows(spans) if width is None else _groups(spans, width)
+    found = width(spans)
+    return plan_rows(spans) if found is None else _groups(spans, found)
 
 
-def _width(spans: Spans) -> int | None:
+def width(spans: Spans) -> int | None:
     """Return the distance between the starts of a query's spans if it is the same everywhere, else None.
 
     Spans longer than that distance give None too.

@@ -30,11 +30,18 @@ def parts(spans: Spans) -> list[Part]:
     """Return one part for each step; together they cover each allowed pair exactly once."""
     if len(_steps(spans)) == 1:
         return [Part(plan(spans), None)]
+    return [_part(each, int(each.step[0, 0])) for each in by_step(spans)]
+
+
+def by_step(spans: Spans) -> list[Spans]:
+    """Return the spans of each step."""
+    if len(_steps(spans)) == 1:
+        return [spans]
     # The step of a one-key span means nothing. A query's own key is put with the neighbours (step 1), so that it does
     # not become a part of its own.
     alone = (spans.lengths() == 1) & (spans.start == np.arange(spans.n)[:, None])
     spans = Spans(spans.start, np.where(alone, spans.start + 1, spans.stop), np.where(alone, 1, spans.step))
-    return [_part(_of_step(spans, step), step) for step in _steps(spans)]
+    return [_of_step(spans, step) for step in _steps(spans)]
 
 
 def _steps(spans: Spans) -> list[int]:
