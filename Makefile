@@ -16,7 +16,6 @@ help: ## say what there is (the default)
 	@echo 'PYTHON=python3.13 names the interpreter of a new .venv; ARGS="-m '"'not slow'"'" goes to pytest.'
 
 quickstart: .venv/.user ## install, then measure a small suite and write its report
-	.venv/bin/bench doctor --build > /dev/null
 	.venv/bin/bench run suites/quick.yaml
 
 test: .venv/.dev ## the whole test suite, in two processes; ARGS="-n 0" runs it in one

@@ -100,6 +100,14 @@ def test_the_unpacked_wheel_finds_its_variants(unpacked: Path) -> None:
     assert names == sorted(path.stem for path in (unpacked / "attnbench/variants").glob("[!_]*.py"))
 
 
+def test_native_is_built_from_an_unpacked_wheel_in_an_empty_cache(
+    unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    code = "from attnbench.variants.kernels import _building; print(_building.build())"
+    assert Path(python(unpacked, code).strip()).parent == tmp_path / "attnbench"
+
+
 def python(unpacked: Path, code: str) -> str:
     """What `code` prints where only the unpacked wheel is called attnbench."""
     return output(sys.executable, "-c", code, cwd=unpacked.parent, PYTHONPATH=str(unpacked))

@@ -97,8 +97,8 @@ def _timed(journal: Journal, passed: list[bool]) -> list[tuple[int, Sample]]:
 
 def _log_ns(timed: list[tuple[int, Sample]], cases: int, estimate: Estimate) -> FloatArray:
     """Return the log time of each case in each process `[cases, P]`."""
-    # Noise on a shared machine only adds time, so a low quantile of the values varies least between processes. With 8
-    # processes, half of the interval was 6.3 % for the minimum and 10.7 % for the median (docs/trust.md).
+    # Noise on a shared machine only adds time, so a low quantile of the values varies least between processes. With 5
+    # processes, half of the interval was 2.3 % for the minimum and 4.4 % for the median (docs/trust.md).
     columns = {name: p for p, name in enumerate(sorted({sample.process for _, sample in timed}))}
     log_ns = np.full((cases, len(columns)), np.nan)
     if timed:

@@ -54,9 +54,8 @@ In parentheses: values; default.
 _INPUTS = """\
 ### `inputs`
 
-Without this key, [errors against full attention](method.md#error-against-full-attention) are computed on drawn inputs.
-With it, they are computed on the queries, keys and values in your file. Times and proofs always use drawn inputs. The
-file is in the format safetensors, which holds data only and cannot run code:
+[Errors against full attention](method.md#error-against-full-attention) are computed on drawn inputs, or on those in
+your file. Times and proofs always use drawn inputs. The format is safetensors, which cannot run code:
 
 ```python
 safetensors.torch.save_file({"q": q, "k": k, "v": v}, "qkv.safetensors")
@@ -64,11 +63,10 @@ safetensors.torch.save_file({"q": q, "k": k, "v": v}, "qkv.safetensors")
 
 - `q` has the shape `B H N D`, `k` and `v` have the shape `B K N D`, in float64, float32, float16 or bfloat16. All
   numbers are finite.
-- A case takes the first of the file's batch entries, heads and positions. The file must have enough of them for every
-  case, the same head_dim, and the same number of heads for each key head. Otherwise the suite is invalid.
-- The path is relative. The file lies in the folder of the suite or below it.
-- `run.json` holds the path and the SHA-256 of the file. A run is resumed only with the same file. Without SUITE,
-  `--resume` looks for it in the current folder.
+- A case takes the first batch entries, heads and positions. The file must have enough for every case, the same
+  head_dim, and as many heads for each key head.
+- The file lies in the folder of the suite or below it. Without SUITE, `--resume` looks for it in the current folder.
+- `run.json` holds its path and SHA-256. A run is resumed only with the same file.
 """
 
 _MEASURE = """\
