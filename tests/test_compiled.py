@@ -37,7 +37,7 @@ from attnbench.suites import Status
 from attnbench.suites.schema.load import parse
 from attnbench.variants import Direction, Shape, Spans, kernels
 from attnbench.variants.kernels import Program, flex
-from attnbench.variants.kernels.blockwise.tiles import tiles
+from attnbench.variants.kernels.flex import tiles
 
 SHAPE = Shape(1, 4, 2, 259, 16)
 SPANS_OF_TWO: tuple[str, dict[str, Any]] = ("longformer", {"window": 17, "globals": 3, "causal": True})

@@ -17,7 +17,7 @@ from scipy import stats
 
 from attnbench.reports.decision.decide import Decision, Rule, Verdict, decide, flagged, holm
 from attnbench.reports.decision.power import POWER, minimum_detectable, power
-from attnbench.reports.decision.rates import clopper_pearson_upper, clustered_interval
+from attnbench.reports.stats.statistics import clopper_pearson_upper, clustered_interval
 
 FloatArray = npt.NDArray[np.float64]
 Noise = Callable[[np.random.Generator, int, int], FloatArray]

@@ -11,8 +11,8 @@ import numpy as np
 
 from attnbench.reports.data.reading import RunError, book
 from attnbench.reports.decision.decide import Decision, Rule, Verdict, decide
-from attnbench.reports.decision.rates import clopper_pearson_upper, clustered_interval
 from attnbench.reports.selftest.closed_forms import flops
+from attnbench.reports.stats.statistics import clopper_pearson_upper, clustered_interval
 from attnbench.suites import Case, Status
 from attnbench.suites.problem import found as found_instead
 from attnbench.suites.records import paired_timing

@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks import peers
 
-from attnbench.reports.decision.rates import clopper_pearson_upper
+from attnbench.reports.stats.statistics import clopper_pearson_upper
 
 ROOT = Path(__file__).resolve().parents[2]
 KERNEL = "variants/kernels/sdpa.py"

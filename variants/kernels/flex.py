@@ -9,7 +9,9 @@ On a CPU torch has only the forward. Source: Dong et al. 2024, "Flex Attention: 
 Optimized Attention Kernels", arXiv 2412.05496.
 """
 
+import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,12 +19,11 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
-from attnbench.variants._pattern import BoolArray, Pattern, Spans
+from attnbench.variants._pattern import BoolArray, IntArray, Pattern, Spans
 from attnbench.variants._setting import Setting, Shape
 from attnbench.variants.kernels import Program, _compilation
 from attnbench.variants.kernels._memory import fused_bytes, key_bytes, query_bytes
 from attnbench.variants.kernels._support import itemsize, refusal, sum_itemsize
-from attnbench.variants.kernels.blockwise.tiles import Tiles, tiles
 
 Bound = tuple[Tensor, Tensor, Tensor | None]
 """Start, stop and step of one span of every query, each `[N]`; the step is None if all steps are 1."""
@@ -31,6 +32,25 @@ _SIDE = 128
 """Queries and keys in a tile: torch's default."""
 _LEAST_WIDTH = 16
 """The narrowest heads that the kernel takes on CUDA."""
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Tiles of `side` queries by `side` keys that hold an allowed pair, sorted by row, then column.
+
+    `rows` and `columns` number the tiles, and `pairs` counts the allowed pairs in each; all three are int64 `[T]`.
+    """
+
+    n: int
+    side: int
+    rows: IntArray
+    columns: IntArray
+    pairs: IntArray
+
+    def areas(self) -> IntArray:
+        """Return the number of pairs in each tile, allowed or not; the last row and column may have fewer."""
+        height, width = (np.minimum(self.side, self.n - each * self.side) for each in (self.rows, self.columns))
+        return np.asarray(height * width)
 
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
@@ -153,3 +173,22 @@ def _within(bound: Bound, q: Tensor, kv: Tensor) -> Tensor:
     start, stop, step = bound
     inside = (start[q] <= kv) & (kv < stop[q])
     return inside if step is None else inside & ((kv - start[q]) % step[q] == 0)
+
+
+def tiles(spans: Spans, side: int) -> Tiles:
+    """Return the tiles of a pattern, in time linear in N S plus `side` S times the number of tiles."""
+    rows, columns = spans.layout(side, side)
+    pairs = np.empty_like(rows)
+    ends = np.searchsorted(rows, np.arange(-(-spans.n // side) + 1))
+    for row, (begin, end) in enumerate(itertools.pairwise(ends.tolist())):
+        first = columns[begin:end] * side
+        queries = slice(row * side, (row + 1) * side)
+        pairs[begin:end] = _before(spans, queries, first + side) - _before(spans, queries, first)
+    return Tiles(spans.n, side, rows, columns, pairs)
+
+
+def _before(spans: Spans, queries: slice, keys: IntArray) -> IntArray:
+    """Count the allowed pairs of some queries with the keys before each of `keys`."""
+    # The double negation rounds the quotient up: a span whose stop lies within a step still has that step's key.
+    start, stop, step = (each[queries, :, None] for each in (spans.start, spans.stop, spans.step))
+    return np.asarray(-((start - np.clip(keys, start, stop)) // step).sum(axis=(0, 1)))
