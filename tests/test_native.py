@@ -260,9 +260,11 @@ for dtype in ("float32", "bfloat16", "float16"):
 
 @pytest.mark.slow
 def test_sanitizers_find_nothing(empty: Path, tmp_path: Path) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("the flags are those of g++, which is not here")
     found = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
-    if shutil.which("g++") is None or not Path(found.stdout.strip()).is_absolute():
-        pytest.skip("g++ has no sanitizers here")
+    if not Path(found.stdout.strip()).is_absolute():
+        pytest.skip("g++ was installed without its sanitizers")
     script = tmp_path / "sanitized.py"
     script.write_text(SANITIZED.format(patterns=PATTERNS))
     environment = {
