@@ -19,8 +19,8 @@ import pytest
 import torch
 from definitions import COMPILED, label
 from hypothesis import given, settings
+from plans import any_spans
 from settings import check, pattern_of, setting
-from test_kernels import any_spans
 from test_run import bench
 from torch import Tensor
 
@@ -72,7 +72,7 @@ def kernel_of(implementation: str, name: str, parameters: dict[str, Any], shape:
 
 
 @settings(max_examples=60)
-@given(spans=any_spans())
+@given(spans=any_spans(40, reach=6))
 def test_tiles_are_those_of_the_pattern_and_count_its_pairs(spans: Spans) -> None:
     for side in (1, 7, 16, 64):
         found = tiles(spans, side)
@@ -87,7 +87,7 @@ def test_tiles_are_those_of_the_pattern_and_count_its_pairs(spans: Spans) -> Non
 
 
 @settings(max_examples=60)
-@given(spans=any_spans())
+@given(spans=any_spans(40, reach=6))
 def test_flex_is_told_the_tiles_and_the_pairs_of_the_pattern(spans: Spans) -> None:
     bounds = flex._bounds(spans, "cpu")
     i = torch.arange(spans.n)

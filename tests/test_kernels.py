@@ -10,8 +10,7 @@ import pytest
 import torch
 from definitions import CASES, COMPILED, PEERS, exists, label, takers
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from plans import covered, mask
+from plans import any_spans, covered, mask
 from proofs import check_whole
 from settings import case_of, pattern_of, problems, setting
 from torch import Tensor
@@ -234,22 +233,8 @@ def test_a_retained_graph_gives_the_same_gradients_again() -> None:
     assert first.abs().sum() > 0
 
 
-@st.composite
-def any_spans(draw: st.DrawFn) -> Spans:
-    """Any spans in which each row sees itself, with gaps, steps and rows that see everything."""
-    n = draw(st.integers(1, 40))
-    step = draw(st.integers(1, 4))
-    i = np.arange(n)
-    reach = np.array(draw(st.lists(st.integers(0, 6), min_size=n, max_size=n)))
-    dense = np.array(draw(st.lists(st.booleans(), min_size=n, max_size=n))) & draw(st.booleans())
-    own = (np.where(dense, 0, i - reach * step), np.where(dense, n, i + reach * step + 1))
-    far = np.minimum(np.array(draw(st.lists(st.integers(0, 40), min_size=n, max_size=n))), n)
-    after = np.maximum(far, own[1])
-    return Spans.of(n, own if step == 1 or dense.any() else (*own, step), (after, np.where(dense, after, after + 2)))
-
-
 @settings(max_examples=60)
-@given(spans=any_spans())
+@given(spans=any_spans(40, reach=6))
 def test_a_plan_covers_what_is_allowed_and_masks_the_rest(spans: Spans) -> None:
     groups = plan.plan(spans)
     planned, pairs = covered(groups, spans.n)

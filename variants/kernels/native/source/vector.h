@@ -41,9 +41,6 @@ inline Floats larger(Floats x, Floats y) {
   return x < y ? y : x;
 }  // keeps a NaN in x
 
-inline Floats widen(Floats x) {
-  return x;
-}
 inline Words words(Halves x) {
   return __builtin_convertvector(x, Words);
 }
