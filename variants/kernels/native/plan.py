@@ -204,8 +204,14 @@ class _Masks:
 
 def _runs(start: IntArray, stop: IntArray, counts: IntArray, masks: _Masks) -> Iterator[tuple[int, int, int]]:
     """Yield the runs of a tile, whose queries see the positions from `start` to `stop` `[rows, S]`."""
-    held = stop > start
-    for first, last in _union(start[held], stop[held], counts):
+    # Neighbours with equal spans are looked at once, and each run only beside the spans that reach into it.
+    differs = np.concatenate([[True], ((start[1:] != start[:-1]) | (stop[1:] != stop[:-1])).any(axis=1)])
+    copies = np.diff(np.append(np.flatnonzero(differs), len(start)))
+    all_start, all_stop = start[differs], stop[differs]
+    held = all_stop > all_start
+    for first, last in _union(all_start[held], all_stop[held], counts):
+        near = ((all_start < last) & (all_stop > first)).any(axis=0)
+        start, stop = all_start[:, near], all_stop[:, near]
         # Cut at blocks; neighbours without a mask are put together again.
         edges = np.unique([first, last, *range(-(-first // BLOCK) * BLOCK, last, BLOCK)])
         begins, ends = edges[:-1], edges[1:]
@@ -220,7 +226,7 @@ def _runs(start: IntArray, stop: IntArray, counts: IntArray, masks: _Masks) -> I
             if open_run:
                 yield *open_run, -1
                 open_run = None
-            yield begin, end, masks.place(_seen(start, stop, begin, end))
+            yield begin, end, masks.place(_seen(start, stop, copies, begin, end))
         if open_run:
             yield *open_run, -1
 
@@ -236,11 +242,14 @@ def _union(start: IntArray, stop: IntArray, counts: IntArray) -> Iterator[tuple[
         yield first, min(last, int(block * BLOCK + counts[block]))
 
 
-def _seen(start: IntArray, stop: IntArray, first: int, last: int) -> BoolArray:
-    """Return which queries of a tile see the positions from `first` to `last`, `[positions, 64]`."""
+def _seen(start: IntArray, stop: IntArray, copies: IntArray, first: int, last: int) -> BoolArray:
+    """Return which queries of a tile see the positions from `first` to `last`, `[positions, 64]`.
+
+    `copies` is the number of queries that each row of `start` and `stop` stands for.
+    """
     keys = np.arange(first, last)[:, None, None]
     seen = np.zeros((last - first, BLOCK), np.bool_)
-    seen[:, : len(start)] = ((start <= keys) & (keys < stop)).any(axis=2)
+    seen[:, : copies.sum()] = np.repeat(((start <= keys) & (keys < stop)).any(axis=2), copies, axis=1)
     return seen
 
 
