@@ -42,8 +42,9 @@ def test_a_thread_that_runs_is_named_until_it_ends(done: threading.Event) -> Non
     assert leftovers.left(before) is None
 
 
-def test_a_thread_of_torch_is_none_of_a_kernel(done: threading.Event) -> None:
-    space: dict[str, Any] = {"__name__": "torch._inductor.somewhere", "done": done}
+@pytest.mark.parametrize("module", ["torch._inductor.somewhere", "tqdm._monitor"])
+def test_a_thread_of_torch_is_none_of_a_kernel(done: threading.Event, module: str) -> None:
+    space: dict[str, Any] = {"__name__": module, "done": done}
     exec("def wait(): done.wait()", space)
     before = leftovers.snapshot()
     threading.Thread(target=space["wait"]).start()

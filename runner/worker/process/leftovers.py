@@ -23,6 +23,9 @@ _END_S = 5.0
 _OF_TORCH = os.path.join("torch", "_inductor", "compile_worker")
 """Part of the command of the compile workers that torch keeps, if the user enables them."""
 
+_MONITOR = "tqdm._monitor"
+"""The thread that tqdm starts when torch's compiler makes a progress bar, shown or not. It sleeps."""
+
 _COMPILERS = "TORCHINDUCTOR_COMPILE_THREADS"
 
 
@@ -132,7 +135,7 @@ def _is_of_torch(frame: FrameType | None) -> bool:
         given = given if name == "threading" else name
         frame = frame.f_back
     compiles = "torch._inductor.async_compile" in sys.modules and os.environ.get(_COMPILERS) != "1"
-    return given.startswith("torch.") or (compiles and given == "concurrent.futures.thread")
+    return given.startswith("torch.") or given == _MONITOR or (compiles and given == "concurrent.futures.thread")
 
 
 _PR_SET_PDEATHSIG = 1
