@@ -57,6 +57,8 @@ class Variant:
     - `options(parameters, q, k, v, rows, weights)`, if it chooses by content: the scores `B H R ... C` of the C options
       of the queries at `rows`, -inf for a forbidden one, and how many of the largest are chosen. The program then
       returns what it chose, and `reference` takes that as its last argument.
+    - `choosers(parameters, n)`, if others than the N queries of a head choose: how many of them a head has. `rows` of
+      `options`, and the third dimension of the choice, then number these.
     - `work(parameters, setting)`: the FLOPs of one call in the setting's direction, from its formula.
     - `build(parameters, setting, weights)`: the program; its weights have the dtype and the device of the setting.
     """
@@ -71,6 +73,7 @@ class Variant:
     weights: "Callable[..., Weights] | None" = None
     work: "Callable[..., Work] | None" = None
     options: "Callable[..., tuple[Tensor, int]] | None" = None
+    choosers: "Callable[..., int] | None" = None
 
     @property
     def is_pattern(self) -> bool:
