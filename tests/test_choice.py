@@ -192,7 +192,7 @@ FAULTS = {
     "kept": ("reformer", "share = total.gather(3, place).softmax(dim=2)", "share = 1 / parameters.rounds", "differs"),
     "forbidden": ("block_topk", "numbers >= own", "numbers > own", "an option is left out"),
     "means": ("block_topk", ".sum(dim=3)", ".amax(dim=3)", "an option is left out"),
-    "farthest": ("routing", "near = centroids[:, None]", "near = -centroids[:, None]", "an option is left out"),
+    "farthest": ("routing", "near: Tensor = centroids", "near: Tensor = -centroids", "an option is left out"),
     "added": ("routing", "(sums / times)", "sums", "output differs"),
     "one-head": ("nsa", ".nan_to_num(nan=0.0).sum(dim=2)", ".nan_to_num(nan=0.0)[:, :, 0]", "an option is left out"),
     "cut": ("nsa", "covered = (first + 1) // stride", "covered = 1", "an option is left out"),

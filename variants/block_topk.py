@@ -40,7 +40,7 @@ def options(
     del v, weights
     import torch
 
-    means = torch.stack([block.mean(dim=2) for block in k.split(parameters.block, dim=2)], dim=2)
+    means = torch.stack([block.mean(dim=2) for block in torch.split(k, parameters.block, dim=2)], dim=2)
     scores = q[:, :, rows] @ means.repeat_interleave(q.shape[1] // k.shape[1], dim=1).transpose(-2, -1)
     if parameters.causal:
         numbers = torch.arange(scores.shape[-1], device=q.device)
@@ -105,7 +105,7 @@ def build(parameters: BlockTopK, setting: Setting, weights: Weights) -> Program:
         """Return the blocks `B H N m` that every query chooses."""
         del v
         with torch.no_grad():
-            sums = pad(k, (0, 0, 0, blocks * block - n)).unflatten(2, (blocks, block)).sum(dim=3)
+            sums = torch.unflatten(pad(k, (0, 0, 0, blocks * block - n)), 2, (blocks, block)).sum(dim=3)
             means = (sums / sizes).transpose(-2, -1)
             found = []
             for at in range(0, n, height):

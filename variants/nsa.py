@@ -87,7 +87,7 @@ def options(
     blocks = torch.arange(-(-n // parameters.block), device=q.device)
     ends = torch.minimum(starts + parameters.compressed, (blocks + 1) * parameters.block)
     common = (ends - torch.maximum(starts, blocks * parameters.block)).clamp(min=0) / parameters.stride
-    importance = (shares @ common.to(shares.dtype)).unflatten(1, (-1, group)).sum(dim=2)
+    importance = torch.unflatten(shares @ common.to(shares.dtype), 1, (-1, group)).sum(dim=2)
     own = rows[:, None] // parameters.block
     always = (blocks == 0) | (blocks == own) | (blocks == own - 1)
     importance = importance.masked_fill(always, torch.inf).masked_fill(blocks > own, -torch.inf)
@@ -112,8 +112,8 @@ def reference(
     before = rows[:, None] - places
     selected = (choice[:, :, rows, :, None] == places // parameters.block).any(dim=3)
     scores = some @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
-    for seen in (selected & (before >= 0), (before >= 0) & (before < parameters.window)):
-        outs.append(scores.masked_fill(~seen, -torch.inf).softmax(dim=-1) @ v)
+    branches = selected & (before >= 0), (before >= 0) & (before < parameters.window)
+    outs += [scores.masked_fill(~seen, -torch.inf).softmax(dim=-1) @ v for seen in branches]
     gates = (some @ weights[0]).sigmoid()
     return (torch.stack(outs, dim=-1) * gates.unsqueeze(-2)).sum(dim=-1)
 
@@ -168,7 +168,7 @@ def build(parameters: NSA, setting: Setting, weights: Weights) -> Program:
             seen = visible(at, at + part.shape[2])
             many = seen.shape[1]
             scores = part.reshape(shape.batch, shape.kv_heads, -1, shape.head_dim) @ short_k[:, :, :many].mT
-            scores = scores.view(shape.batch, shape.kv_heads, group, -1, many).masked_fill(~seen, -torch.inf)
+            scores = scores.view(shape.batch, shape.kv_heads, group, part.shape[2], many).masked_fill(~seen, -torch.inf)
             # Rows that see no compressed block have no shares.
             shares = scores.softmax(dim=-1).nan_to_num(nan=0.0).sum(dim=2)
             # Each compressed block covers `compressed / stride` pieces, each selected block consists of whole ones.
@@ -176,10 +176,11 @@ def build(parameters: NSA, setting: Setting, weights: Weights) -> Program:
             pieces = pad(shares, (0, covered - 1))
             for late in range(1, covered):
                 pieces = pieces + pad(shares, (late, covered - 1 - late))
-            importance = pad(pieces, (0, blocks * block // stride - pieces.shape[-1])).unflatten(-1, (blocks, -1))
+            pieces = pad(pieces, (0, blocks * block // stride - pieces.shape[-1]))
             own = torch.arange(at, at + part.shape[2], device=q.device)[:, None] // block
             always = (numbers == 0) | (numbers == own) | (numbers == own - 1)
-            importance = importance.sum(dim=-1).masked_fill(always, torch.inf).masked_fill(numbers > own, -torch.inf)
+            importance = torch.unflatten(pieces, -1, (blocks, -1)).sum(dim=-1)
+            importance = importance.masked_fill(always, torch.inf).masked_fill(numbers > own, -torch.inf)
             found.append(importance.topk(min(parameters.blocks, blocks), sorted=False).indices)
         return torch.cat(found, dim=2)
 
@@ -189,8 +190,8 @@ def build(parameters: NSA, setting: Setting, weights: Weights) -> Program:
         for at in range(first, n, _ROWS):
             part = q[:, :, at : at + _ROWS]
             seen = visible(at, at + part.shape[2])
-            few = (each[:, :, : seen.shape[1]] for each in (short_k, short_v))
-            outs.append(scaled_dot_product_attention(part, *few, attn_mask=seen, enable_gqa=group > 1))
+            k, v = (each[:, :, : seen.shape[1]] for each in (short_k, short_v))
+            outs.append(scaled_dot_product_attention(part, k, v, attn_mask=seen, enable_gqa=group > 1))
         return torch.cat(outs, dim=2)
 
     def selected(q: "Tensor", short_k: "Tensor") -> "Tensor":
@@ -223,10 +224,12 @@ def _compressed(parameters: NSA, x: "Tensor", maps: Weights) -> "Tensor":
         return x[:, :, :0]
     if maps:
         blocks = x.unfold(2, parameters.compressed, parameters.stride)
-        return torch.einsum("bkcdl,lde->bkce", blocks, maps[0])
+        mapped: Tensor = torch.einsum("bkcdl,lde->bkce", blocks, maps[0])
+        return mapped
     # Whole pieces of `stride` tokens are summed once.
-    pieces = x[:, :, : x.shape[2] // parameters.stride * parameters.stride].unflatten(2, (-1, parameters.stride))
-    sums = pieces.sum(dim=3).unfold(2, parameters.compressed // parameters.stride, 1).sum(dim=-1)
+    whole = x[:, :, : x.shape[2] // parameters.stride * parameters.stride]
+    pieces = torch.unflatten(whole, 2, (-1, parameters.stride)).sum(dim=3)
+    sums: Tensor = pieces.unfold(2, parameters.compressed // parameters.stride, 1).sum(dim=-1)
     return sums / parameters.compressed
 
 

@@ -120,8 +120,8 @@ def build(parameters: Routing, setting: Setting, weights: Weights) -> Program:
     def nearest(x: "Tensor") -> "Tensor":
         """Return the tokens `B H clusters window` of normalised `B H N D` that the centroids take, in order."""
         with torch.no_grad():
-            by_key_head = x.unflatten(1, (shape.kv_heads, -1))
-            near = centroids[:, None] @ by_key_head.transpose(-2, -1)
+            by_key_head = torch.unflatten(x, 1, (shape.kv_heads, -1))
+            near: Tensor = centroids[:, None] @ by_key_head.transpose(-2, -1)
             return near.flatten(1, 2).topk(taken, sorted=False).indices.sort(dim=-1).values
 
     def choose(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
@@ -148,7 +148,8 @@ def build(parameters: Routing, setting: Setting, weights: Weights) -> Program:
             k = _normal(k)
             keys = rows(nearest(k))
         # Query heads of a group lie below each other: `(B K) clusters (G window) D`.
-        some = embedding(queries.unflatten(1, (heads, group)).transpose(2, 3).flatten(0, 1), q.reshape(-1, width))
+        grouped = torch.unflatten(queries, 1, (heads, group)).transpose(2, 3)
+        some = embedding(grouped.flatten(0, 1), q.reshape(-1, width))
         few_k, few_v = (embedding(keys.flatten(0, 1), each.reshape(-1, width)) for each in (k, v))
         outs = scaled_dot_product_attention(some.flatten(2, 3), few_k, few_v, is_causal=causal)
         outs = outs.view(shape.batch, heads, count, group, taken, width).transpose(2, 3).reshape(-1, width)

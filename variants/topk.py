@@ -75,7 +75,7 @@ def build(parameters: TopK, setting: Setting, weights: Weights) -> Program:
     # `attend` and `choose` share this function, so that the reported choice is the one that attention uses.
     def chosen(q: "Tensor", k: "Tensor") -> "tuple[Tensor, Tensor]":
         """Return each query's largest scores `B H N k`, and the keys that they belong to."""
-        q, k = q / math.sqrt(shape.head_dim), k.transpose(-2, -1)
+        q, k = q / math.sqrt(shape.head_dim), k.transpose(-2, -1).contiguous()
         found = []
         for at in range(0, n, height):
             part = q[:, :, at : at + height]
@@ -112,18 +112,20 @@ def largest(scores: "Tensor", many: int) -> "Tensor":
     from torch.nn.functional import pad
 
     n = scores.shape[-1]
-    size = math.isqrt(n // many)
-    if size < 2:
+    if n < 4 * many:
         return scores.topk(many, sorted=False).indices
+    # About sqrt(n / many) scores in a group, so that equally many maxima and scores are searched.
+    size = 2 ** (math.isqrt(n // many).bit_length() - 1)
     groups = -(-n // size)
     if n < groups * size:
         scores = pad(scores, (0, groups * size - n), value=-torch.inf)
     # Place j lies in group j mod groups, so that the maxima of all groups are those of contiguous rows.
-    grouped = scores.unflatten(-1, (size, groups))
+    grouped: Tensor = torch.unflatten(scores, -1, (size, groups))
     best = grouped.amax(dim=-2).topk(many, sorted=False).indices
     inside = grouped.gather(-1, best.unsqueeze(-2).expand(*best.shape[:-1], size, many)).flatten(-2)
     at = inside.topk(many, sorted=False).indices
-    return at // many * groups + best.gather(-1, at % many)
+    places: Tensor = at // many * groups + best.gather(-1, at % many)
+    return places
 
 
 VARIANT = Variant(

@@ -64,11 +64,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, chosen: Tensor, block: int, *, causa
         chosen.reshape(units, -1, n, many),
     ]
     step = max(1, _MOST_NUMBERS[q.device.type] * units // (batch * heads * n * many * width))
-    outs = [_attend(*some, block, causal) for some in zip(*(each.split(step) for each in given), strict=True)]
+    parts = zip(*(torch.split(each, step) for each in given), strict=True)
+    outs = [_attend(*some, block=block, causal=causal) for some in parts]
     return torch.cat(outs).view(q.shape)
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, chosen: Tensor, block: int, causal: bool) -> Tensor:
+def _attend(q: Tensor, k: Tensor, v: Tensor, chosen: Tensor, *, block: int, causal: bool) -> Tensor:
     """Return the outputs `K G N D` of some key heads, whose keys and values are padded to whole blocks."""
     n, width = q.shape[2:]
     keys, values = (each.reshape(-1, block, width) for each in (k, v))
@@ -109,14 +110,15 @@ def _over_chosen(
 
     Pairs that are not `seen` are left out.
     """
-    units, _, n, width = q.shape
+    units, group, n, width = q.shape
     block, each = keys.shape[1], len(keys) // units
-    tiles = _tiles(chosen, seen, each, min(_HEIGHT, block))
+    # On average a block is in `group m block` pairs, so at most about an eighth of the places stay empty.
+    tiles = _tiles(chosen, seen, each, max(1, min(_HEIGHT, group * chosen.shape[-1] * block // 4)))
     beyond = (torch.arange(each * block, device=q.device) >= n).view(each, 1, block)
     rows, flat_keys, flat_values = q.reshape(-1, width), keys.flatten(1), values.flatten(1)
     step = max(1, _MOST_SCORES[q.device.type] // (tiles.queries.shape[1] * block))
     found = []
-    for queries, which in zip(tiles.queries.split(step), tiles.blocks.split(step), strict=True):
+    for queries, which in zip(torch.split(tiles.queries, step), torch.split(tiles.blocks, step), strict=True):
         scores = embedding(queries, rows) @ embedding(which, flat_keys).view(-1, block, width).mT
         if n % block:
             scores = scores.masked_fill(beyond[which % each], -torch.inf)
@@ -129,7 +131,7 @@ def _over_own(q: Tensor, keys: Tensor, values: Tensor) -> _Partial:
     """Return the outputs `K G N ...` of queries over their own blocks up to themselves."""
     units, group, n, width = q.shape
     block = keys.shape[1]
-    cut = pad(q, (0, 0, 0, -n % block)).unflatten(2, (-1, block))
+    cut = torch.unflatten(pad(q, (0, 0, 0, -n % block)), 2, (-1, block))
     # Query heads of a group lie below each other, so that each block of keys is used once.
     scores = cut.transpose(1, 2).reshape(len(keys), -1, width) @ keys.mT
     later = torch.ones(block, block, dtype=torch.bool, device=q.device).triu(1)

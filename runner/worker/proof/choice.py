@@ -68,7 +68,8 @@ def flaw(
 
     At a long length, only a few rows are checked.
     """
-    wide, wide_weights = Inputs(*(each.double() for each in given)), tuple(each.detach().double() for each in weights)
+    weights = tuple(each.detach() for each in weights)
+    wide, wide_weights = Inputs(*(each.double() for each in given)), tuple(each.double() for each in weights)
     error = scale = short = 0.0
     at: list[int] = []
     n = given.q.shape[2]
