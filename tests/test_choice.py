@@ -99,6 +99,17 @@ def test_block_topk_sees_the_block_whose_mean_is_nearest() -> None:
     assert torch.allclose(found, sought.double()[:, None].expand_as(found))
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_block_topk_with_one_key_has_no_gradient_of_its_score(causal: bool) -> None:
+    shape = Shape(2, 2, 1, 1, 64)
+    made = case_of("block_topk", {"block": 8, "causal": causal}, "own", shape, "bfloat16", "cpu", "training")
+    given = calls.inputs(shape, "bfloat16", "cpu")
+    _, dq, dk, dv = calls.call(calls.build(made), given, "training").run()
+    assert not dq.any()
+    assert not dk.any()
+    assert torch.equal(dv, given.dout.sum(dim=1, keepdim=True))
+
+
 def normal(x: Tensor) -> Tensor:
     """Vectors with mean 0 and variance 1."""
     return (x - x.mean(dim=-1, keepdim=True)) / (x.var(dim=-1, keepdim=True, correction=0) + 1e-5).sqrt()

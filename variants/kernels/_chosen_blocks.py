@@ -1,9 +1,8 @@
 """Attention in which every query chooses blocks of keys. The queries of a block are computed together.
 
-    o_i = sum_b f_ib u_ib / sum_b f_ib t_ib,   f_ib = exp(c_ib - max_b c_ib),   c_ib = max_j s_ij
-    u_ib = sum_j exp(s_ij - c_ib) v_j,   t_ib = sum_j exp(s_ij - c_ib),   s_ij = q_i . k_j / sqrt(D)
+    o_i = sum_b softmax_b(L_ib) o_ib,   o_ib = sum_j exp(s_ij - L_ib) v_j,   L_ib = log sum_j exp(s_ij)
 
-over the blocks b of query i, and the keys j of block b. c and f need no gradient, because they cancel.
+over the blocks b of query i, and the keys j of block b, with s_ij = q_i . k_j / sqrt(D).
 
 Pairs of a query and a block are sorted by block, and the queries of each block are cut into tiles of equal height. The
 last tile of a block may have places without a query. So the scores are one product of matrices for each tile, and
@@ -24,19 +23,17 @@ _HEIGHT = 64
 _MOST_SCORES = {"cpu": 2**20, "cuda": 2**26}
 """Most scores that are computed at once."""
 _MOST_NUMBERS = {"cpu": 2**23, "cuda": 2**28}
-"""Most numbers of u that are held at once, unless one key head has more."""
+"""Most numbers of o_ib that are held at once, unless one key head has more."""
 
 
 @dataclass(frozen=True)
 class _Partial:
     """Outputs of queries over one block each, that are to be merged."""
 
-    sums: Tensor
-    """u, `... D`."""
+    outs: Tensor
+    """`... D`."""
     totals: Tensor
-    """t, `... 1`."""
-    largest: Tensor
-    """c, `... 1`."""
+    """Log-sum-exps `... 1`, in float32 or wider."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, chosen: Tensor, *, block: int, caus
         return _merged(q, *_over_chosen(q, keys, values, chosen, None))
     own = _over_own(q, keys, values)
     if n <= block:
-        return own.sums / own.totals
+        return own.outs
     before = chosen < torch.arange(n, device=q.device)[:, None] // block
     return _merged(q, *_over_chosen(q, keys, values, chosen, before), own, before)
 
@@ -87,20 +84,15 @@ def _merged(
 ) -> Tensor:
     """Merge the outputs at some places over all tiles, where they are `seen`, and those over the query's own block."""
     many = places.shape[-1]
-    largest = tiled.largest.view(-1)[places]
+    totals = embedding(places, tiled.totals).squeeze(-1)
     if seen is not None:
-        largest = largest.masked_fill(~seen, -torch.inf)
-    top = largest.amax(dim=-1, keepdim=True)
+        totals = totals.masked_fill(~seen, -torch.inf)
     if own is not None:
-        top = torch.maximum(top, own.largest)
-    shares = (largest - top).exp()
-    totals = (embedding(places, tiled.totals).squeeze(-1) * shares).sum(dim=-1, keepdim=True)
-    flat_places, flat_shares = places.view(-1, many), shares.view(-1, many)
-    sums = embedding_bag(flat_places, tiled.sums, mode="sum", per_sample_weights=flat_shares).view(q.shape)
-    if own is not None:
-        share = (own.largest - top).exp()
-        sums, totals = sums + share * own.sums, totals + share * own.totals
-    return sums / totals
+        totals = torch.cat([totals, own.totals], dim=-1)
+    shares = totals.softmax(dim=-1).to(q.dtype)
+    flat_places, flat_shares = places.view(-1, many), shares[..., :many].reshape(-1, many)
+    out = embedding_bag(flat_places, tiled.outs, mode="sum", per_sample_weights=flat_shares).view(q.shape)
+    return out if own is None else out + shares[..., many:] * own.outs
 
 
 def _over_chosen(
@@ -121,9 +113,9 @@ def _over_chosen(
     for queries, which in zip(torch.split(tiles.queries, step), torch.split(tiles.blocks, step), strict=True):
         scores = embedding(queries, rows) @ embedding(which, flat_keys).view(-1, block, width).mT
         if n % block:
-            scores = scores.masked_fill(beyond[which % each], -torch.inf)
+            scores = _without(scores, beyond[which % each])
         part = _partial(scores, embedding(which, flat_values).view(-1, block, width))
-        found.append((part.sums, part.totals, part.largest))
+        found.append((part.outs, part.totals))
     return _Partial(*(torch.cat(one).flatten(0, 1) for one in zip(*found, strict=True))), tiles.places
 
 
@@ -135,19 +127,31 @@ def _over_own(q: Tensor, keys: Tensor, values: Tensor) -> _Partial:
     # Query heads of a group lie below each other, so that each block of keys is used once.
     scores = cut.transpose(1, 2).reshape(len(keys), -1, width) @ keys.mT
     later = torch.ones(block, block, dtype=torch.bool, device=q.device).triu(1)
-    found = _partial(scores.masked_fill(later.repeat(group, 1), -torch.inf), values)
+    found = _partial(_without(scores, later.repeat(group, 1)), values)
 
     def back(x: Tensor) -> Tensor:
         return x.view(units, -1, group, block, x.shape[-1]).transpose(1, 2).flatten(2, 3)[:, :, :n]
 
-    return _Partial(back(found.sums), back(found.totals), back(found.largest))
+    return _Partial(back(found.outs), back(found.totals))
+
+
+def _without(scores: Tensor, hidden: Tensor) -> Tensor:
+    """Hide scores. They stay finite, because their products with shares of 0 are added."""
+    return scores.masked_fill(hidden, torch.finfo(scores.dtype).min)
 
 
 def _partial(scores: Tensor, values: Tensor) -> _Partial:
-    """Return the outputs of tiles with these scores, which are overwritten."""
+    """Return the outputs of tiles with these scores."""
+    shares = scores.softmax(dim=-1)
+    fixed, wide = shares.detach(), torch.promote_types(scores.dtype, torch.float32)
+    # L is the largest score minus the logarithm of its share.
     largest = scores.detach().amax(dim=-1, keepdim=True)
-    weights = scores.sub_(largest).exp_()
-    return _Partial(weights @ values, weights.sum(dim=-1, keepdim=True), largest)
+    totals = largest.to(wide) - fixed.amax(dim=-1, keepdim=True).to(wide).log()
+    if scores.requires_grad:
+        # Its gradient is the softmax, which is held anyway. So the scores need not be held.
+        along = (scores * fixed).sum(dim=-1, keepdim=True)
+        totals = totals + (along - along.detach())
+    return _Partial(shares @ values, totals)
 
 
 def _tiles(chosen: Tensor, seen: Tensor | None, each: int, height: int) -> _Tiles:
