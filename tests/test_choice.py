@@ -196,7 +196,7 @@ FAULTS = {
     "int32": ("topk", CHOSEN, f"{CHOSEN}.int()", "choice: expected a torch.Tensor"),
     "none": ("topk", CHOSEN, "return None", "choice: expected a torch.Tensor"),
     "other": ("topk", "(places + first)", "(places.roll(1, 2) + first)", "output differs"),
-    "equal": ("topk", "scores.softmax(dim=-1)", "(scores * 0).softmax(dim=-1)", "output differs"),
+    "equal": ("topk", "shares.softmax(dim=-1)", "(shares * 0).softmax(dim=-1)", "output differs"),
     "changing": ("topk", "del v\n", "del v\n        q.mul_(1 + (q.shape[2] == 61))\n", "changes its input q"),
     "random": ("reformer", "argmax(dim=-1, keepdim=True)", "argmax(dim=-1, keepdim=True) * 0", "an option is left out"),
     "itself": ("reformer", "((seen != places[..., None]) | (n == 1))", "True", "output differs"),
@@ -221,6 +221,15 @@ def test_a_wrong_choice_is_found_and_so_is_a_wrong_output_with_a_right_one(fault
     found = probe(case("mine", PARAMETERS[name]), BUDGET, step)
     assert found.status is Status.WRONG, found.reason
     assert expected in found.reason
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", ["topk", "nsa", "block_topk", "routing"])
+def test_gradients_of_a_key_that_many_queries_see_are_exact_in_16_bits(name: str, dtype: str) -> None:
+    parameters = {"keys": 64} if name == "topk" else PARAMETERS[name]
+    made = case_of(name, parameters, "own", Shape(1, 8, 1, 389, 64), dtype, "cpu", "training")
+    program = calls.build(made)
+    assert small.check(program, made.setting, partial(must_give, made, program, None)).problem is None
 
 
 @pytest.mark.parametrize("missing", ["options=options,", "choice=choose"])

@@ -93,11 +93,12 @@ def build(parameters: TopK, setting: Setting, weights: Weights) -> Program:
     def attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
         """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         scores, places = chosen(q, k)
-        shares = scores.softmax(dim=-1).view(-1, keys)
+        # In float32 or wider, because gradients of a value are summed over all queries that see it.
+        shares, values = (each.to(torch.promote_types(v.dtype, torch.float32)) for each in (scores, v))
+        shares, values = shares.softmax(dim=-1).view(-1, keys), values.reshape(-1, shape.head_dim)
         # A weighted sum of rows of the values, which are not copied for each query.
-        values = v.reshape(-1, shape.head_dim)
         out = embedding_bag((places + first).view(-1, keys), values, mode="sum", per_sample_weights=shares)
-        return out.view(shape.batch, shape.heads, n, shape.head_dim)
+        return out.view(shape.batch, shape.heads, n, shape.head_dim).to(v.dtype)
 
     return Program(attend, prepared_bytes=first.nbytes, choice=choose)
 
