@@ -181,7 +181,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "routing": {"window": 8},
     "nsa": {"compressed": 8, "stride": 4, "block": 8, "blocks": 4, "window": 8},
 }
-PLACES, CHOSEN = "places = largest(scores.detach(), keys)", "return chosen(q, k)[1]"
+PLACES, CHOSEN = "places = largest(scores.detach(), keys)", "return chosen(q, k)[1].view(*q.shape[:3], keys)"
 FAULTS = {
     "smallest": ("topk", PLACES, "places = largest(-scores.detach(), keys)", "an option is left out"),
     "nearly": (
@@ -195,7 +195,7 @@ FAULTS = {
     "outside": ("topk", CHOSEN, f"{CHOSEN} + 60", "numbers from 0 to"),
     "int32": ("topk", CHOSEN, f"{CHOSEN}.int()", "choice: expected a torch.Tensor"),
     "none": ("topk", CHOSEN, "return None", "choice: expected a torch.Tensor"),
-    "other": ("topk", "(places + first)", "(places.roll(1, 2) + first)", "output differs"),
+    "other": ("topk", "(places + first)", "(places.roll(1, 1) + first)", "output differs"),
     "equal": ("topk", "shares.softmax(dim=-1)", "(shares * 0).softmax(dim=-1)", "output differs"),
     "changing": ("topk", "del v\n", "del v\n        q.mul_(1 + (q.shape[2] == 61))\n", "changes its input q"),
     "random": ("reformer", "argmax(dim=-1, keepdim=True)", "argmax(dim=-1, keepdim=True) * 0", "an option is left out"),

@@ -97,7 +97,7 @@ def build(parameters: BlockTopK, setting: Setting, weights: Weights) -> Program:
     shape, block, causal = setting.shape, parameters.block, parameters.causal
     n = shape.seq_len
     blocks = -(-n // block)
-    height = max(1, _MOST_SCORES[setting.device] // (shape.batch * shape.heads * blocks))
+    height = max(64, _MOST_SCORES[setting.device] // (shape.batch * shape.heads * blocks))
     numbers = torch.arange(blocks, device=setting.device)
     sizes = (n - numbers * block).clamp(max=block)[:, None]
 

@@ -152,7 +152,7 @@ def build(parameters: NSA, setting: Setting, weights: Weights) -> Program:
     n, count, first = shape.seq_len, parameters.count(shape.seq_len), parameters.compressed - 1
     group, blocks = shape.heads // shape.kv_heads, -(-shape.seq_len // block)
     window = kernels.load("blockwise").build(Truncated(left=parameters.window - 1, right=0), setting)
-    height = max(1, _MOST_SCORES[setting.device] // (shape.batch * shape.heads * max(1, count)))
+    height = max(64, _MOST_SCORES[setting.device] // (shape.batch * shape.heads * max(1, count)))
     numbers = torch.arange(blocks, device=setting.device)
 
     def visible(begin: int, end: int) -> "Tensor":

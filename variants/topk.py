@@ -19,8 +19,10 @@ from attnbench.variants.kernels import Program
 if TYPE_CHECKING:
     from torch import Tensor
 
-_MOST_SCORES = {"cpu": 2**20, "cuda": 2**26}
-"""Most scores that are computed at once. On a CPU they stay in its caches until the largest are found."""
+_MOST_SCORES = {"cpu": 2**21, "cuda": 2**26}
+"""Most scores that are computed at once. On a CPU they stay in its caches, and with fewer it uses one thread."""
+_LEAST_ROWS = 64
+"""With fewer rows, products of matrices are slow."""
 
 
 @dataclass(frozen=True)
@@ -61,34 +63,40 @@ def work(parameters: TopK, setting: Setting) -> Work:
 
 
 def build(parameters: TopK, setting: Setting, weights: Weights) -> Program:
-    """Prepare the place of each head's first value."""
+    """Prepare the place of each key head's first value."""
     del weights
     import torch
     from torch.nn.functional import embedding_bag
 
     shape = setting.shape
-    n, keys = shape.seq_len, min(parameters.keys, shape.seq_len)
-    height = max(1, _MOST_SCORES[setting.device] // (shape.batch * shape.heads * n))
-    heads = torch.arange(shape.batch * shape.kv_heads, device=setting.device).view(shape.batch, shape.kv_heads, 1, 1)
-    first = n * heads.repeat_interleave(shape.heads // shape.kv_heads, dim=1)
+    n, keys, heads = shape.seq_len, min(parameters.keys, shape.seq_len), shape.batch * shape.kv_heads
+    # Key heads, and rows of each, whose scores are computed at once.
+    few = min(heads, max(1, _MOST_SCORES[setting.device] // (_LEAST_ROWS * n)))
+    height = max(_LEAST_ROWS, _MOST_SCORES[setting.device] // (few * n))
+    first = n * torch.arange(heads, device=setting.device)[:, None, None]
+
+    def scored(q: "Tensor", k: "Tensor") -> "tuple[Tensor, Tensor]":
+        """Return the largest scores of queries `K R D` over keys `K D N`, and the keys that they belong to."""
+        scores = q @ k
+        places = largest(scores.detach(), keys)
+        return scores.gather(-1, places), places
 
     # `attend` and `choose` share this function, so that the reported choice is the one that attention uses.
     def chosen(q: "Tensor", k: "Tensor") -> "tuple[Tensor, Tensor]":
-        """Return each query's largest scores `B H N k`, and the keys that they belong to."""
-        q, k = q / math.sqrt(shape.head_dim), k.transpose(-2, -1).contiguous()
+        """Return all queries' largest scores, and their keys: `(B K) (G N) k`."""
+        q = (q / math.sqrt(shape.head_dim)).reshape(heads, -1, shape.head_dim)
+        k = k.transpose(-2, -1).reshape(heads, shape.head_dim, n)
         found = []
-        for at in range(0, n, height):
-            part = q[:, :, at : at + height]
-            scores = (part.reshape(shape.batch, shape.kv_heads, -1, shape.head_dim) @ k).view(*part.shape[:3], n)
-            places = largest(scores.detach(), keys)
-            found.append((scores.gather(-1, places), places))
-        scores, places = (torch.cat(each, dim=2) for each in zip(*found, strict=True))
+        for some_q, some_k in zip(torch.split(q, few), torch.split(k, few), strict=True):
+            parts = zip(*(scored(part, some_k) for part in torch.split(some_q, height, dim=1)), strict=True)
+            found.append([torch.cat(each, dim=1) for each in parts])
+        scores, places = (torch.cat(each) for each in zip(*found, strict=True))
         return scores, places
 
     def choose(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
         """Return the keys `B H N k` that every query chooses."""
         del v
-        return chosen(q, k)[1]
+        return chosen(q, k)[1].view(*q.shape[:3], keys)
 
     def attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
         """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
@@ -98,7 +106,7 @@ def build(parameters: TopK, setting: Setting, weights: Weights) -> Program:
         shares, values = shares.softmax(dim=-1).view(-1, keys), values.reshape(-1, shape.head_dim)
         # A weighted sum of rows of the values, which are not copied for each query.
         out = embedding_bag((places + first).view(-1, keys), values, mode="sum", per_sample_weights=shares)
-        return out.view(shape.batch, shape.heads, n, shape.head_dim).to(v.dtype)
+        return out.view(q.shape).to(v.dtype)
 
     return Program(attend, prepared_bytes=first.nbytes, choice=choose)
 
