@@ -13,6 +13,7 @@ from attnbench.variants._pattern import Pattern as Pattern
 from attnbench.variants._pattern import Spans as Spans
 from attnbench.variants._pattern import TooManySpans as TooManySpans
 from attnbench.variants._pattern import forget as forget
+from attnbench.variants._setting import ATTENTION as ATTENTION
 from attnbench.variants._setting import AXES as AXES
 from attnbench.variants._setting import DEFAULTS as DEFAULTS
 from attnbench.variants._setting import DEVICES as DEVICES
@@ -24,7 +25,6 @@ from attnbench.variants._setting import Device as Device
 from attnbench.variants._setting import Direction as Direction
 from attnbench.variants._setting import Dtype as Dtype
 from attnbench.variants._setting import Layout as Layout
-from attnbench.variants._setting import Level as Level
 from attnbench.variants._setting import Named as Named
 from attnbench.variants._setting import Setting as Setting
 from attnbench.variants._setting import Shape as Shape

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attnbench.variants
 from attnbench.variants._parameters import Parameters
 from attnbench.variants._pattern import Pattern
-from attnbench.variants._setting import Setting, Work
+from attnbench.variants._setting import ATTENTION, Setting, Work
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,6 +71,8 @@ class Variant:
     weights: "Callable[..., Weights] | None" = None
     work: "Callable[..., Work] | None" = None
     options: "Callable[..., tuple[Tensor, int]] | None" = None
+    level: str = ATTENTION
+    """The lowest level at which it exists. One that mixes tokens in another way than by attention begins at `layer`."""
 
     @property
     def is_pattern(self) -> bool:

@@ -24,7 +24,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from attnbench.suites.case import Case
 from attnbench.suites.origin import Origin, digest
 from attnbench.suites.problem import found
-from attnbench.suites.schema.choices import Sizes, choices
+from attnbench.suites.schema.choices import Levels, Sizes, choices
 from attnbench.suites.schema.expand import MOST_CASES, Entry, Exclusion, excluded, expand, size
 from attnbench.suites.schema.kinds import LARGEST, Model, axes
 from attnbench.suites.schema.limits import Budget, Check, Measure
@@ -80,7 +80,10 @@ class _Head(Model):
 if TYPE_CHECKING:
     _Axes = _Head
 else:
-    _Axes = create_model("_Axes", __base__=_Head, shape=(Sizes, ...), **axes(Setting))
+    _known = axes(Setting)
+    _Axes = create_model(
+        "_Axes", __base__=_Head, shape=(Sizes, ...), **{**_known, "level": (Levels, _known["level"][1])}
+    )
 
 
 class Suite(_Axes):
