@@ -5,6 +5,7 @@ only NumPy; the modules of `attnbench.variants.kernels` import torch.
 """
 
 from attnbench.variants._flaw import flaw as flaw
+from attnbench.variants._module import of_module as of_module
 from attnbench.variants._parameters import Parameters as Parameters
 from attnbench.variants._parameters import parameter as parameter
 from attnbench.variants._pattern import BoolArray as BoolArray

@@ -25,7 +25,8 @@ from attnbench.runner.worker.proof.stream import Step
 from attnbench.runner.worker.proof.whole import Proof, Wrong
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.origin import DEFAULT, Origin
-from attnbench.variants import OWN, Named, Parameters, Shape, Spans, forget, kernels
+from attnbench import variants
+from attnbench.variants import ATTENTION, OWN, Named, Parameters, Shape, Spans, forget, kernels
 from attnbench.variants.kernels import Program
 
 
@@ -212,7 +213,12 @@ def _chosen(case: Case, call: Call, both: tuple[Inputs, Inputs], first: int, goi
 
 
 def _approximation(case: Case, spans: Spans | None, origin: Origin, stage: Stage) -> tuple[float | None, float | None]:
-    """Return the errors of the mechanism and of the mean of all values against full attention; None if not finite."""
+    """Return the errors of the mechanism and of the mean of all values against full attention; None if not finite.
+
+    Both are None if the mechanism mixes tokens without queries, keys and values.
+    """
+    if variants.load(case.mechanism.name).level != ATTENTION:
+        return None, None
     going_on = partial(stage, "comparing it with full attention", aside=True)
     going_on()
     with _ending("against full attention"):
