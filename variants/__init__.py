@@ -34,10 +34,13 @@ from attnbench.variants._setting import Work as Work
 from attnbench.variants._setting import of_products as of_products
 from attnbench.variants._variant import OWN as OWN
 from attnbench.variants._variant import Variant as Variant
+from attnbench.variants._variant import Family as Family
 from attnbench.variants._variant import VariantError as VariantError
 from attnbench.variants._variant import Weights as Weights
+from attnbench.variants._variant import cost as cost
 from attnbench.variants._variant import describe as describe
 from attnbench.variants._variant import extend as extend
 from attnbench.variants._variant import file as file
+from attnbench.variants._variant import formula as formula
 from attnbench.variants._variant import load as load
 from attnbench.variants._variant import names as names

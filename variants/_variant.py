@@ -3,10 +3,11 @@
 import importlib.util
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attnbench.variants
 from attnbench.variants._parameters import Parameters
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from attnbench.variants.kernels import Program
 
+Family = Literal["pattern", "by content", "low rank", "kernel", "recurrent", "convolution", "other"]
+"""Kinds of mechanisms, in the order of a list: keys by place; keys by content; few keys or weights of low rank; feature
+maps instead of a softmax; a state that is carried along; neighbours without attention."""
 Weights: TypeAlias = "tuple[Tensor, ...]"
 """Weights of a mechanism, besides its inputs: an `nn.Parameter` is learned, other tensors are fixed."""
 OWN = "own"
@@ -71,6 +75,8 @@ class Variant:
     weights: "Callable[..., Weights] | None" = None
     work: "Callable[..., Work] | None" = None
     options: "Callable[..., tuple[Tensor, int]] | None" = None
+    family: Family = "other"
+    """What kind of mechanism it is. Subclasses of `Pattern` are patterns, whatever stands here."""
     level: str = ATTENTION
     """The lowest level at which it exists. One that mixes tokens in another way than by attention begins at `layer`."""
 
@@ -78,6 +84,11 @@ class Variant:
     def is_pattern(self) -> bool:
         """Whether its parameters are a pattern."""
         return issubclass(self.parameters, Pattern)
+
+    @property
+    def kind(self) -> Family:
+        """The family to which it belongs."""
+        return "pattern" if self.is_pattern else self.family
 
     def program(self, parameters: Parameters, setting: Setting, weights: "Weights" = ()) -> "Program":
         """Return what `build` makes, also for a `build(pattern, shape, dtype, device)` of version 0.1.
@@ -137,6 +148,23 @@ def describe(name: str) -> str:
     """Return the docstring of the variant's file: formula, source, how its keys are counted, cost."""
     load(name)
     return (importlib.import_module(f"attnbench.variants.{name}").__doc__ or "").strip()
+
+
+def formula(name: str) -> list[str]:
+    """Return the lines of the formula in the docstring of the variant's file; none if there is none."""
+    lines = describe(name).splitlines()
+    found = [bool(re.match(" {4}", line)) for line in lines]
+    if True not in found:
+        return []
+    first = found.index(True)
+    last = found.index(False, first) if False in found[first:] else len(lines)
+    return [line.strip() for line in lines[first:last]]
+
+
+def cost(name: str) -> str | None:
+    """Return the sentence on cost in the docstring of the variant's file, or None."""
+    found = re.search(r"\bCost: (.+?)\.(?:\s|$)", " ".join(describe(name).split()))
+    return found and found[1]
 
 
 def file(name: str) -> Path:

@@ -85,6 +85,7 @@ def build(parameters: Conv1d, setting: Setting, weights: Weights) -> Program:
 VARIANT = Variant(
     Conv1d,
     source="LeCun et al. 1989; depthwise: Wu et al. 2019, arXiv 1901.10430",
+    family="convolution",
     build=build,
     weights=weights,
     reference=reference,

@@ -71,6 +71,7 @@ def build(parameters: Gru, setting: Setting, weights: Weights) -> Program:
 VARIANT = Variant(
     Gru,
     source="Cho et al. 2014, arXiv 1406.1078",
+    family="recurrent",
     build=build,
     weights=weights,
     reference=reference,

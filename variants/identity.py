@@ -2,7 +2,7 @@
 
     y_i = x_i
 
-It has no cost in FLOPs: N C numbers are read and written.
+Cost: no FLOPs; N C numbers are read and written.
 """
 
 from dataclasses import dataclass

@@ -62,6 +62,7 @@ def build(parameters: Linear, setting: Setting, weights: Weights) -> Program:
 VARIANT = Variant(
     Linear,
     source="Katharopoulos et al. 2020, arXiv 2006.16236",
+    family="kernel",
     build=build,
     reference=reference,
     work=work,

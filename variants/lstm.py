@@ -71,6 +71,7 @@ def build(parameters: Lstm, setting: Setting, weights: Weights) -> Program:
 VARIANT = Variant(
     Lstm,
     source="Hochreiter and Schmidhuber 1997",
+    family="recurrent",
     build=build,
     weights=weights,
     reference=reference,

@@ -88,6 +88,7 @@ def _features(x: "Tensor", w: "Tensor", over: tuple[int, ...]) -> "Tensor":
 VARIANT = Variant(
     Performer,
     source="Choromanski et al. 2021, arXiv 2009.14794",
+    family="kernel",
     build=build,
     weights=weights,
     reference=reference,

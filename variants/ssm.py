@@ -111,6 +111,7 @@ def build(parameters: Ssm, setting: Setting, weights: Weights) -> Program:
 VARIANT = Variant(
     Ssm,
     source="Gu et al. 2022, arXiv 2206.11893",
+    family="recurrent",
     build=build,
     weights=weights,
     reference=reference,

@@ -101,6 +101,7 @@ def build(parameters: TopK, setting: Setting, weights: Weights) -> Program:
 VARIANT = Variant(
     TopK,
     source="Gupta et al. 2021, arXiv 2106.06899",
+    family="by content",
     build=build,
     reference=reference,
     work=work,

@@ -78,6 +78,7 @@ def build(parameters: WindowMlp, setting: Setting, weights: Weights) -> Program:
 VARIANT = Variant(
     WindowMlp,
     source="Bengio et al. 2003; Waibel et al. 1989",
+    family="convolution",
     build=build,
     weights=weights,
     reference=reference,
