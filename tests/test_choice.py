@@ -46,12 +46,13 @@ def outputs(made: Case) -> tuple[Tensor, Inputs]:
     """The case's outputs in float64, and its inputs with as many key heads as query heads."""
     given = calls.inputs(made.setting.shape, "float64", "cpu")
     found = calls.build(made.changed(dtype="float64")).call(*given[:3])
-    return found, given._replace(k=given.k.repeat_interleave(2, dim=1), v=given.v.repeat_interleave(2, dim=1))
+    k, v = (each.repeat_interleave(2, dim=1) for each in (given.k, given.v))
+    return found, Inputs(given.q, k, v, given.dout)
 
 
 def test_topk_with_all_keys_is_full_attention() -> None:
     found, given = outputs(case("topk", {"keys": 100}))
-    assert torch.allclose(found, attention(*given[:3], torch.ones(61, 61, dtype=torch.bool)))
+    assert torch.allclose(found, attention(given.q, given.k, given.v, torch.ones(61, 61, dtype=torch.bool)))
 
 
 def test_topk_with_one_key_answers_with_its_value() -> None:
@@ -128,8 +129,8 @@ def test_a_choice_that_rounding_exchanged_is_allowed_and_no_other() -> None:
         def options(q: Tensor, *_: Any) -> tuple[Tensor, int]:
             return torch.tensor([[[scores]]], dtype=torch.float64).to(q.dtype), len(chosen)
 
-        like = Inputs(*(each.to(dtype) for each in given))
-        return choice.flaw(options, like, (), torch.tensor([[[chosen]]]), step)
+        wide, like = (Inputs(*(each.to(kind) for each in given)) for kind in (torch.float64, dtype))
+        return choice.flaw(options, wide, like, (), torch.tensor([[[chosen]]]), step)
 
     assert flaw([1.0, 1.001], [0], torch.bfloat16) is None
     assert flaw([1.0, 1.001], [0], torch.float32) is not None

@@ -93,7 +93,9 @@ def test_rotary_positions_leave_scores_that_depend_on_distance_alone() -> None:
 
     eye, zero = torch.eye(8, dtype=torch.float64), torch.zeros(8, dtype=torch.float64)
     one = case_of("full", {}, "eager", Shape(1, 1, 1, 61, 8), "float64").setting
-    level.call(one, attend, (eye, q[0, 0, 0], eye, k[0, 0, 0], eye, zero, eye, zero, cos.double(), sin.double()), 0 * q[0])
+    level.call(
+        one, attend, (eye, q[0, 0, 0], eye, k[0, 0, 0], eye, zero, eye, zero, cos.double(), sin.double()), 0 * q[0]
+    )
     scores = seen[0]
     assert torch.allclose(scores[1:, 1:], scores[:-1, :-1], atol=1e-5)
     assert not torch.allclose(scores[0, 1:], scores[0, :-1], atol=1e-2)
@@ -112,14 +114,9 @@ def test_work_adds_the_projections() -> None:
     made = case("full", {}, "eager", direction="forward")
     alone = admission.work(made.changed(level="attention"), admission.spans(made))[1]
     around = admission.work(made, admission.spans(made))[1]
-    assert alone is not None and around is not None
+    assert alone is not None
+    assert around is not None
     assert around - alone == 2 * 2 * 61 * 16 * (16 + 8 + 8 + 16)
-
-
-WRONG = {
-    "its attention": (lambda call, x: call(x) * (1 + 1e-3 * (x.shape[1] > 61)), "output differs"),
-    "one weight": (lambda call, x: call(x) + 0 * x, None),
-}
 
 
 @pytest.mark.parametrize("place", range(10))
@@ -139,7 +136,7 @@ def test_a_wrong_gradient_of_any_weight_is_found(monkeypatch: pytest.MonkeyPatch
         def call(self, setting: Any, attend: Any, weights: Any, *inputs: Tensor) -> Tensor:
             if not spoil:
                 return super().call(setting, attend, weights, *inputs)
-            x, *spoiled = Wrong.apply(*inputs, *weights)
+            x, *spoiled = Wrong.apply(*inputs, *weights)  # type: ignore[no-untyped-call]  # so in torch
             return super().call(setting, attend, tuple(spoiled), x)
 
     spoil = False
@@ -160,17 +157,17 @@ def test_a_wrong_gradient_of_any_weight_is_found(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(levels, "read", lambda level: Spoiled())
     monkeypatch.setattr(calls, "build", spoiled)
     found = probe(made, BUDGET, step)
-    assert (found.status is Status.PASSED) == (place == 9), found.reason
+    # A bias of all keys adds the same to all scores of a query, so its gradient is 0.
+    assert (found.status is Status.PASSED) == (place in (4, 9)), found.reason
 
 
 def test_a_choice_within_a_layer_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     made = case("topk", {"keys": 5})
-    build = variants.load("topk").build
-    assert build
+    build: Any = variants.load("topk").build
 
     def other(*given: Any) -> Any:
         program = build(*given)
-        return type(program)(**{**vars(program), "choice": lambda q, k, v: 60 - program.choice(q, k, v)})
+        return type(program)(**{**vars(program), "choice": lambda q, k, v: k.shape[2] - 1 - program.choice(q, k, v)})
 
     monkeypatch.setattr(variants.Variant, "program", lambda self, *given: other(*given))
     found = probe(made, BUDGET, step)
@@ -205,7 +202,10 @@ def test_a_suite_names_levels(level: str, expected: list[str]) -> None:
 
 
 def test_attention_keeps_the_keys_that_it_had_without_levels() -> None:
-    named, plain = parse(SUITE.format(level="attention")), parse(SUITE.format(level="attention").replace("level: ", "# "))
+    named, plain = (
+        parse(SUITE.format(level="attention")),
+        parse(SUITE.format(level="attention").replace("level: ", "# ")),
+    )
     assert [each.key for each in named.cases()] == [each.key for each in plain.cases()]
 
 
@@ -292,12 +292,12 @@ class Mine(Parameters):
 
 
 def test_a_module_is_a_variant(monkeypatch: pytest.MonkeyPatch) -> None:
-    mine = of_module(
-        Mine, lambda _, width: nn.TransformerEncoderLayer(width, 2, 24, batch_first=True), source="a test"
-    )
+    mine = of_module(Mine, lambda _, width: nn.TransformerEncoderLayer(width, 2, 24, batch_first=True), source="a test")
     monkeypatch.setattr(variants, "load", lambda name: mine)
     for direction in ("forward", "training"):
-        found = probe(case_of("mine", {}, "own", Shape(2, 2, 2, 97, 8), direction=direction).changed(level="layer"), BUDGET, step)
+        found = probe(
+            case_of("mine", {}, "own", Shape(2, 2, 2, 97, 8), direction=direction).changed(level="layer"), BUDGET, step
+        )
         assert found.status is Status.PASSED, found.reason
         assert found.flops
 

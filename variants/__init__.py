@@ -33,8 +33,8 @@ from attnbench.variants._setting import Threads as Threads
 from attnbench.variants._setting import Work as Work
 from attnbench.variants._setting import of_products as of_products
 from attnbench.variants._variant import OWN as OWN
-from attnbench.variants._variant import Variant as Variant
 from attnbench.variants._variant import Family as Family
+from attnbench.variants._variant import Variant as Variant
 from attnbench.variants._variant import VariantError as VariantError
 from attnbench.variants._variant import Weights as Weights
 from attnbench.variants._variant import cost as cost

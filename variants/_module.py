@@ -49,7 +49,7 @@ def of_module(parameters: type[Parameters], make: Make, source: str, **more: Any
             out = _call(module, tuple(module.parameters()), x)
         with FlopCounterMode(display=False) as backward:
             if gradients:
-                out.backward(torch.empty_like(out))
+                torch.autograd.grad(out, [x, *module.parameters()], torch.empty_like(out))
         counted = {"forward": (forward,), "backward": (backward,), "training": (forward, backward)}[setting.direction]
         return Work(sum(each.get_total_flops() for each in counted))
 

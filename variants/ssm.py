@@ -103,7 +103,8 @@ def build(parameters: Ssm, setting: Setting, weights: Weights) -> Program:
         signal = x.to(wide).transpose(1, 2)
         waves = torch.fft.rfft(signal, 2 * n) * torch.fft.rfft(kernel, 2 * n)
         out = torch.fft.irfft(waves, 2 * n)[..., :n].transpose(1, 2)
-        return (out + every[-1] * signal.transpose(1, 2)).to(x.dtype)
+        mixed: Tensor = out + every[-1] * signal.transpose(1, 2)
+        return mixed.to(x.dtype)
 
     return Program(mix)
 

@@ -10,7 +10,19 @@ from attnbench import variants
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.process import failure
 from attnbench.suites import Case, Status
-from attnbench.variants import ATTENTION, FLOPS_PER_PAIR, OWN, Parameters, Pattern, Setting, Spans, TooManySpans, flaw, kernels, levels
+from attnbench.variants import (
+    ATTENTION,
+    FLOPS_PER_PAIR,
+    OWN,
+    Parameters,
+    Pattern,
+    Setting,
+    Spans,
+    TooManySpans,
+    flaw,
+    kernels,
+    levels,
+)
 from attnbench.variants.kernels import Program
 
 _HELD, _HELD_16_BITS = 10, 18

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
+from attnbench import variants
 from attnbench.runner.machine import memory
 from attnbench.runner.worker import admission
 from attnbench.runner.worker.admission import Ended
@@ -25,7 +26,6 @@ from attnbench.runner.worker.proof.stream import Step
 from attnbench.runner.worker.proof.whole import Proof, Wrong
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.origin import DEFAULT, Origin
-from attnbench import variants
 from attnbench.variants import ATTENTION, OWN, Named, Parameters, Shape, Spans, forget, kernels
 from attnbench.variants.kernels import Program
 

@@ -14,6 +14,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    PlainSerializer,
     TypeAdapter,
     ValidationInfo,
     create_model,
@@ -23,7 +24,18 @@ from attnbench import variants
 from attnbench.suites.problem import found
 from attnbench.suites.schema.catalog import Catalog, catalog
 from attnbench.suites.schema.expand import MOST_CASES, Entry
-from attnbench.suites.schema.kinds import Compared, Model, axes, kinds, mapping, one_of, one_or_more, pair, values
+from attnbench.suites.schema.kinds import (
+    Compared,
+    Model,
+    axes,
+    kinds,
+    mapping,
+    one_of,
+    one_or_more,
+    pair,
+    union,
+    values,
+)
 from attnbench.variants import ATTENTION, AXES, OWN, Setting, Shape, Variant, kernels, levels
 
 LONGEST_POWER = 24
@@ -87,6 +99,10 @@ def _sizes() -> Any:
 Sizes: Any = _sizes()
 
 
+def _tuple(kind: Any) -> Any:
+    return GenericAlias(tuple, (kind, ...))
+
+
 def _levels() -> Any:
     """Return the type of one or more levels: names, or mappings from one name to its parameters, with lists as grids.
 
@@ -106,14 +122,14 @@ def _levels() -> Any:
         level = levels.read(value)
         return {name: asdict(level) if level else {}}
 
-    spelling = BeforeValidator(spelled, json_schema_input_type=Literal[tuple(known)] | by_name)
+    spelling = BeforeValidator(spelled, json_schema_input_type=union(Literal[tuple(known)], by_name))
     one: Any = Annotated[by_name, spelling, AfterValidator(lambda given: next(iter(given.values())))]
-    many = Annotated[GenericAlias(list, (one,)), Field(min_length=1)]
+    many: Any = Annotated[GenericAlias(list, (one,)), Field(min_length=1)]
     listed = BeforeValidator(
-        lambda value: value if isinstance(value, list | tuple) else (value,), json_schema_input_type=one | many
+        lambda value: value if isinstance(value, list | tuple) else (value,), json_schema_input_type=union(one, many)
     )
     flat = AfterValidator(lambda given: tuple(dict.fromkeys(chain.from_iterable(given))))
-    return Annotated[_tuple(one), Field(min_length=1), listed, flat]
+    return Annotated[_tuple(one), Field(min_length=1), listed, flat, PlainSerializer(list)]
 
 
 def _around(name: str) -> Any:
@@ -240,7 +256,3 @@ def _implementation(names: Sequence[str]) -> Any:
     """Return the type of an implementation's name. `own` is one that a variant brings."""
     together = "implementation_or_own" if OWN in names else "implementation"
     return one_of(OWN if list(names) == [OWN] else together, *names)
-
-
-def _tuple(kind: Any) -> Any:
-    return GenericAlias(tuple, (kind, ...))

@@ -111,7 +111,8 @@ def variant_cases(name: str, words: Sequence[str], option: str, **axes: Any) -> 
     Raises:
         SuiteError: the variant does not exist, a word is not a parameter of it, or a value is invalid.
     """
-    given: dict[str, Any] = {"implementation": named(name).implementations(kernels.names())}
+    variant = named(name)
+    given: dict[str, Any] = {"implementation": variant.implementations(kernels.names())}
     for word in words:
         key, _, text = word.partition("=")
         if not key or not text:
@@ -121,7 +122,8 @@ def variant_cases(name: str, words: Sequence[str], option: str, **axes: Any) -> 
             raise _error(option, value.problems[0].text, (key,))
         given[key] = value.data
     try:
-        made = from_dict({"name": "words", "question": "?", "variants": [{name: given}], **axes}, option).cases()
+        suite = {"name": "words", "question": "?", "level": variant.level, "variants": [{name: given}], **axes}
+        made = from_dict(suite, option).cases()
     except SuiteError as error:
         # Only the parameter was written by the user. Remove the path of the suite above it.
         raise SuiteError(replace(each, path=each.path[3:]) for each in error.problems) from None

@@ -80,7 +80,7 @@ class Layer(Level):
         if self.positions in ("sinusoidal", "learned"):
             x = x + positions[0]
         q, k, v = (
-            (x @ w + b).unflatten(-1, (-1, shape.head_dim)).transpose(1, 2)
+            (x @ w + b).view(*x.shape[:2], -1, shape.head_dim).transpose(1, 2)
             for w, b in ((w_q, b_q), (w_k, b_k), (w_v, b_v))
         )
         if self.positions == "rotary":

@@ -16,8 +16,8 @@ from attnbench import variants
 from attnbench.runner.machine import memory
 from attnbench.suites import Case
 from attnbench.variants import ATTENTION, OWN, Direction, Setting, Shape, Weights, kernels, levels
-from attnbench.variants.levels import Level
 from attnbench.variants.kernels import Program
+from attnbench.variants.levels import Level
 
 Oracle = Callable[..., Tensor]
 """Function that returns outputs for q, k, v, then a mask of allowed keys or the indices of queries, then weights."""
@@ -146,19 +146,22 @@ def build(case: Case, content: int = 0) -> Program:
         """Return the output of the level around the mechanism."""
         return level.call(case.setting, program.call, beside, *inputs)
 
+    own_choice = program.choice
+    if own_choice is None:
+        return replace(program, call=call, weights=(*beside, *own))
+
     def choice(*inputs: Tensor) -> Tensor:
         """Return what the mechanism chooses within the level."""
-        assert program.choice
         chosen: list[Tensor] = []
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            chosen.append(program.choice(q, k, v))
+            chosen.append(own_choice(q, k, v))
             return program.call(q, k, v)
 
         level.call(case.setting, attend, beside, *inputs)
         return chosen[0]
 
-    return replace(program, call=call, choice=program.choice and choice, weights=(*beside, *own))
+    return replace(program, call=call, choice=choice, weights=(*beside, *own))
 
 
 def _mechanism(case: Case, own: Weights) -> Program:

@@ -45,9 +45,10 @@ def of_level(
     exact, exactly = _computed(case, spans, reference, wide, _wide(around), _wide(own), step)
     plain, nearly = _computed(case, spans, reference, given, around, own, step)
     known = [~each.isnan() for each in exact]
+    off = [near.double() - want for near, want in zip(plain, exact, strict=True)]
     errors, scales = (
-        [float(each[where].abs().max()) if bool(where.any()) else 0.0 for each, where in zip(values, known, strict=True)]
-        for values in ([near.double() - want for near, want in zip(plain, exact, strict=True)], exact)
+        [float(each.masked_fill(~where, 0.0).abs().max()) for each, where in zip(values, known, strict=True)]
+        for values in (off, exact)
     )
     allowed = tolerance.allowed(errors, scales, dtype, alike=False, inputs=len(given.tensors))
     return Expected(exact, allowed, expected.known(exact)), exactly, nearly
@@ -74,7 +75,7 @@ def _computed(
 
     def compute(q: Tensor, k: Tensor, v: Tensor, dout: Tensor | None) -> tuple[Tensor, ...]:
         inputs = Inputs(q, k, v, torch.zeros_like(q) if dout is None else dout)
-        return _attention(case, spans, reference, inputs, own, dout is not None, step)
+        return _attention(spans, reference, inputs, own, dout is not None, step)
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         attended.append(Inputs(*(each.detach() for each in (q, k, v)), torch.zeros_like(q)))
@@ -92,7 +93,7 @@ def _computed(
 
 
 def _attention(
-    case: Case, spans: Spans | None, reference: Oracle | None, given: Inputs, own: Weights, grads: bool, step: Step
+    spans: Spans | None, reference: Oracle | None, given: Inputs, own: Weights, grads: bool, step: Step
 ) -> tuple[Tensor, ...]:
     """Return the oracle's output, and with `grads` the gradients of q, k, v and learned weights.
 
@@ -127,7 +128,7 @@ class _Attention(torch.autograd.Function):
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of q, k, v and the learned weights."""
         q, k, v, *own = ctx.saved_tensors
-        # Learned weights are leaves here, so that the reference is differentiated by them.
-        _, dq, dk, dv, *rest = ctx.compute(q, k, v, dout)
+        with torch.enable_grad():  # the oracle differentiates its own formula
+            _, dq, dk, dv, *rest = ctx.compute(q, k, v, dout)
         learned = iter(rest)
         return None, dq, dk, dv, *(next(learned) if each.requires_grad else None for each in own)
