@@ -33,7 +33,8 @@ def case(name: str, parameters: dict[str, Any], n: int, dtype: str = "float32", 
     """A case of two query heads that share a key head, at about a length."""
     near, n = variants.load(name).parameters(**parameters).near(n)
     told = {each: getattr(near, each) for each in parameters}
-    return case_of(name, told, "own", Shape(2, 2, 1, n, 8), dtype, "cpu", direction)
+    made = case_of(name, told, "own", Shape(2, 2, 1, n, 8), dtype, "cpu", direction)
+    return made.changed(level=variants.load(name).level)
 
 
 @pytest.fixture
@@ -66,20 +67,23 @@ def test_a_probe_fills_every_number_but_pairs(name: str, parameters: dict[str, A
     found = probe(case(name, parameters, 130), BUDGET, step)
     assert found.status is Status.PASSED, found.reason
     assert found.allowed_pairs is None
-    assert found.flops
+    assert found.flops is not None
     assert found.proved == 1
     assert found.max_abs_error is not None
 
 
-MASKED = ("topk",)
-"""What computes more than its formula: scores that a mask takes away."""
+UNCOUNTED = ("topk", "lstm", "gru", "ssm")
+"""What computes more than its formula: scores that a mask takes away. And what torch does not count: recurrent layers,
+products of complex numbers."""
 
 
-@pytest.mark.parametrize(("name", "parameters"), [each for each in MECHANISMS if each[0] not in MASKED], ids=label)
+@pytest.mark.parametrize(("name", "parameters"), [each for each in MECHANISMS if each[0] not in UNCOUNTED], ids=label)
 @pytest.mark.parametrize("direction", ["forward", "backward", "training"])
 def test_its_work_is_what_torch_counts(name: str, parameters: dict[str, Any], direction: str) -> None:
+    if parameters.get("depthwise"):
+        parameters = {**parameters, "depthwise": False}  # torch counts its backward pass as if it were not
     made = case(name, parameters, 128, direction=direction)
-    given = calls.inputs(made.setting.shape, "float32", "cpu")
+    given = calls.inputs_of(made.setting)
     # Of torch's fused kernels, the counter knows those on CUDA alone.
     with sdpa_kernel(SDPBackend.MATH):
         call = calls.call(calls.build(made), given, made.setting.direction)

@@ -3,6 +3,7 @@
 All but the sizes depend on the variants and implementations that exist when a suite is read.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from functools import lru_cache, partial
@@ -108,19 +109,19 @@ def _levels() -> Any:
 
     They become a tuple of levels as a setting holds them.
     """
-    known = {ATTENTION: Annotated[mapping(ATTENTION, {}), AfterValidator(lambda _: (ATTENTION,))]}
+    alone = Field(description="The mechanism alone, from queries, keys and values to outputs.")
+    simple = AfterValidator(lambda _: (ATTENTION,))
+    known: dict[str, Any] = {ATTENTION: Annotated[mapping(ATTENTION, {}), simple, alone]}
     known |= {name: _around(name) for name in levels.names()}
     by_name = mapping("level", known, minProperties=1, maxProperties=1)
 
     def spelled(value: Any) -> Any:
         if isinstance(value, Mapping) and len(value) == 1:
             return value
-        name = value.partition("(")[0] if isinstance(value, str) else None
-        if name not in known:
+        if not isinstance(value, str) or value not in known:
             wanted = f"one of {', '.join(known)}, or a mapping from one of them to its parameters"
             raise ValueError(f"expected {wanted}, {found(value, list(known))}")
-        level = levels.read(value)
-        return {name: asdict(level) if level else {}}
+        return {value: {}}
 
     spelling = BeforeValidator(spelled, json_schema_input_type=union(Literal[tuple(known)], by_name))
     one: Any = Annotated[by_name, spelling, AfterValidator(lambda given: next(iter(given.values())))]
@@ -129,7 +130,13 @@ def _levels() -> Any:
         lambda value: value if isinstance(value, list | tuple) else (value,), json_schema_input_type=union(one, many)
     )
     flat = AfterValidator(lambda given: tuple(dict.fromkeys(chain.from_iterable(given))))
-    return Annotated[_tuple(one), Field(min_length=1), listed, flat, PlainSerializer(list)]
+    return Annotated[_tuple(one), Field(min_length=1), listed, flat, PlainSerializer(_spelled)]
+
+
+def _spelled(held: Sequence[str]) -> list[Any]:
+    """Return levels as a suite writes them."""
+    parsed = ((each.partition("(")[0], levels.read(each)) for each in held)
+    return [{name: asdict(level)} if level and levels.written(name, level) != name else name for name, level in parsed]
 
 
 def _around(name: str) -> Any:
@@ -144,7 +151,8 @@ def _around(name: str) -> Any:
         except ValueError as error:
             raise ValueError(f"expected parameters that fit together, found {error}") from None
 
-    return Annotated[mapping(name, keys), AfterValidator(grid)]
+    line = (sys.modules[level.__module__].__doc__ or "").partition("\n")[0]
+    return Annotated[mapping(name, keys), AfterValidator(grid), Field(description=line)]
 
 
 Levels: Any = _levels()
