@@ -72,9 +72,9 @@ def test_a_layer_is_torchs_multi_head_attention() -> None:
     w_q, b_q, w_k, b_k, w_v, b_v, w_o, b_o = calls.all_weights(made)
     theirs = nn.MultiheadAttention(24, 4, batch_first=True, dtype=torch.float64)
     with torch.no_grad():
-        theirs.in_proj_weight.copy_(torch.cat([w_q, w_k, w_v], dim=1).T)
+        theirs.in_proj_weight.copy_(torch.cat([w_q, w_k, w_v]))
         theirs.in_proj_bias.copy_(torch.cat([b_q, b_k, b_v]))
-        theirs.out_proj.weight.copy_(w_o.T)
+        theirs.out_proj.weight.copy_(w_o)
         theirs.out_proj.bias.copy_(b_o)
     (x, _) = calls.inputs_of(made.setting)
     with torch.no_grad():

@@ -93,8 +93,8 @@ def admit(case: Case, budget_bytes: int) -> int | None:
     level = calls.around(case)
 
     def predict(setting: Setting) -> int:
-        beside = level.held_bytes(setting) if level else 0
-        return implementation.predict_bytes(case.pattern, setting, threads) + beside
+        alone = implementation.predict_bytes(case.pattern, setting, threads)
+        return level.predict_bytes(setting, alone) if level else alone
 
     predicted = held = predict(setting)
     if setting.direction == "backward":

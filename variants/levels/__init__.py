@@ -45,8 +45,8 @@ class Level(Parameters):
         """Return the FLOPs of one call in the setting's direction, without those of the mechanism."""
         raise NotImplementedError
 
-    def held_bytes(self, setting: Setting) -> int:
-        """Return the bytes that one call allocates, without those of the mechanism."""
+    def predict_bytes(self, setting: Setting, mechanism: int) -> int:
+        """Return the peak bytes that one call will allocate, given those of the mechanism alone."""
         raise NotImplementedError
 
     def refusal(self, shape: Shape) -> str | None:

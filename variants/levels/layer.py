@@ -1,8 +1,8 @@
 """`layer`: one attention layer, from tokens to tokens, with its projections.
 
-    y = merge(attend(split(x W_q + b_q), split(x W_k + b_k), split(x W_v + b_v))) W_o + b_o
+    y = W_o merge(attend(split(W_q x + b_q), split(W_k x + b_k), split(W_v x + b_v))) + b_o
 
-x and y are `B N C` with C = H D; K and V have K D columns. Positions are added to x, or turn queries and keys:
+x and y are `B N C` with C = H D; keys and values have K D numbers. Positions are added to x, or turn queries and keys:
 
 - `sinusoidal`: x + S with S[t, 2 i] = sin(t / 10000^(2 i / C)), S[t, 2 i + 1] the cosine;
 - `learned`: x + P with a learned P `[N, C]`;
@@ -46,7 +46,7 @@ class Layer(Level):
         return None
 
     def weights(self, setting: Setting, generator: "Generator") -> "tuple[Tensor, ...]":
-        """Draw W `[C, columns]` and b of queries, keys, values and outputs; then the positions.
+        """Draw W `[rows, C]` and b of queries, keys, values and outputs; then the positions.
 
         The variance of W is 1 / C, so that what leaves a projection is as large as what enters it. Tables of sines are
         not learned.
@@ -54,11 +54,11 @@ class Layer(Level):
         import torch
 
         shape = setting.shape
-        width, columns = _widths(shape)
+        width, rows = _widths(shape)
         drawn = [
             torch.nn.Parameter(torch.randn(*size, generator=generator) * scale)
-            for each in (width, columns, columns, width)
-            for size, scale in (((width, each), width**-0.5), ((each,), 0.1))
+            for each in (width, rows, rows, width)
+            for size, scale in (((each, width), width**-0.5), ((each,), 0.1))
         ]
         if self.positions == "none":
             return tuple(drawn)
@@ -74,18 +74,20 @@ class Layer(Level):
 
     def call(self, setting: Setting, attend: Attend, weights: "tuple[Tensor, ...]", *inputs: "Tensor") -> "Tensor":
         """Map tokens `B N C` to tokens `B N C`."""
+        from torch.nn.functional import linear
+
         (x,) = inputs
         shape = setting.shape
         w_q, b_q, w_k, b_k, w_v, b_v, w_o, b_o, *positions = weights
         if self.positions in ("sinusoidal", "learned"):
             x = x + positions[0]
         q, k, v = (
-            (x @ w + b).view(*x.shape[:2], -1, shape.head_dim).transpose(1, 2)
+            linear(x, w, b).view(*x.shape[:2], -1, shape.head_dim).transpose(1, 2)
             for w, b in ((w_q, b_q), (w_k, b_k), (w_v, b_v))
         )
         if self.positions == "rotary":
             q, k = (_turned(each, *positions) for each in (q, k))
-        return attend(q, k, v).transpose(1, 2).flatten(2) @ w_o + b_o
+        return linear(attend(q, k, v).transpose(1, 2).flatten(2), w_o, b_o)
 
     def flops(self, setting: Setting) -> int:
         """Count the four projections."""
@@ -93,16 +95,29 @@ class Layer(Level):
         width, columns = _widths(shape)
         return of_products(4 * shape.batch * shape.seq_len * width * (width + columns), setting.direction).flops
 
-    def held_bytes(self, setting: Setting) -> int:
-        """Count queries, keys, values, merged outputs and the result; with gradients, all of them and weights twice."""
+    def predict_bytes(self, setting: Setting, mechanism: int) -> int:
+        """Add to the mechanism's bytes what stands around it; T is the size of the tokens.
+
+        Forward: q, k, v, and the mechanism or its output once more in the order of tokens, and 2 T more while rotary
+        positions turn q or k. Training: q, k, v, y, the gradient of W_o and the mechanism, and T / 2 for dO, which some
+        implementations copy. At the end, dY, dX and the gradients of all weights.
+        """
         from attnbench.variants.kernels._support import itemsize
 
         shape = setting.shape
-        width, columns = _widths(shape)
-        tokens = shape.batch * shape.seq_len * (3 * width + 2 * columns)
-        learned = 2 * width * (width + columns)
-        held = tokens if setting.direction == "forward" else 2 * tokens + learned
-        return held * itemsize(setting.dtype)
+        size = itemsize(setting.dtype)
+        width, rows = _widths(shape)
+        tokens, keys = (size * shape.batch * shape.seq_len * each for each in (width, rows))
+        projected, learned = tokens + 2 * keys, 2 * size * width * (width + rows)
+        moved = tokens * (self.positions in ("sinusoidal", "learned"))
+        if setting.direction == "forward":
+            turning = max(2 * tokens, tokens + 2 * keys) * (self.positions == "rotary")
+            return projected + moved + max(mechanism, 2 * tokens, turning)
+        last = learned + 3 * tokens
+        within = mechanism + size * width**2 + tokens // 2
+        if setting.direction == "backward":
+            return max(within, last)
+        return max(within + projected + moved, last) + tokens
 
 
 def _widths(shape: Shape) -> tuple[int, int]:
