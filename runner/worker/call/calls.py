@@ -81,7 +81,7 @@ def build(case: Case, content: int = 0) -> Program:
         given = weights(case, content)
         variant = variants.load(case.mechanism.name)
         program = variant.program(case.parameters, case.setting, given)
-        if (variant.options is None) != (program.choice is None):
+        if (options(case) is None) != (program.choice is None):
             raise TypeError(
                 "expected options in Variant(...) and choice in Program(...), or neither, found one of them"
             )
@@ -163,10 +163,10 @@ def reference(case: Case, choice: Tensor | None = None) -> Oracle | None:
 def options(case: Case) -> Callable[..., tuple[Tensor, int]] | None:
     """Return a function of q, k, v, rows and weights that scores the options of a mechanism that chooses by content.
 
-    Return None if the mechanism does not choose by content.
+    Return None if the mechanism does not choose by content with these parameters.
     """
     own = variants.load(case.mechanism.name).options
-    if own is None:
+    if own is None or not case.parameters.chooses():
         return None
 
     def scored(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, *weights: Tensor) -> tuple[Tensor, int]:
