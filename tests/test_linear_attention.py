@@ -9,7 +9,7 @@ import torch
 from definitions import label
 from settings import case_of
 from torch import Tensor
-from torch.nn.functional import logsigmoid, softplus
+from torch.nn.functional import softplus
 
 from attnbench import variants
 from attnbench.runner.worker.call import calls
@@ -45,7 +45,8 @@ def test_a_row_depends_on_earlier_tokens_and_no_later_one(name: str, parameters:
     given, other = (calls.inputs(made.setting.shape, "float64", "cpu", content)[:3] for content in (0, 1))
     late = (torch.arange(N) >= 100)[:, None]
     before = output(made, *given)
-    changed = output(made, *(torch.where(late, new, old) for new, old in zip(other, given, strict=True)))
+    q, k, v = (torch.where(late, new, old) for new, old in zip(other, given, strict=True))
+    changed = output(made, q, k, v)
     assert torch.allclose(before[:, :, :100], changed[:, :, :100], rtol=0, atol=1e-12)
     first = (torch.arange(N) == 0)[:, None]
     _, k, v = (torch.where(first, new, old) for new, old in zip(other, given, strict=True))
@@ -115,7 +116,7 @@ def test_causal_performer_comes_near_to_causal_softmax_attention() -> None:
     q, k, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
     q, k = q / 3, k / 3
     later = torch.ones(70, 70, dtype=torch.bool).triu(1)
-    scores = torch.einsum("bkgid,bkjd->bkgij", q.unflatten(1, (KV_HEADS, -1)), k) / math.sqrt(D)
+    scores = torch.einsum("bkgid,bkjd->bkgij", torch.unflatten(q, 1, (KV_HEADS, -1)), k) / math.sqrt(D)
     shares = scores.masked_fill(later, -torch.inf).softmax(dim=-1)
     right = torch.einsum("bkgij,bkjd->bkgid", shares, v).flatten(1, 2)
     assert float((output(made, q, k, v) - right).norm() / right.norm()) < 0.1
@@ -148,7 +149,7 @@ def gates(bias: float) -> tuple[Tensor, ...]:
 def test_open_gates_sum_all_keys() -> None:
     made = case("gated_linear", {"rank": 1})
     q, k, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
-    pairs = torch.einsum("bkgid,bkjd->bkgij", q.unflatten(1, (KV_HEADS, -1)), k).tril() / math.sqrt(D)
+    pairs = torch.einsum("bkgid,bkjd->bkgij", torch.unflatten(q, 1, (KV_HEADS, -1)), k).tril() / math.sqrt(D)
     right = torch.einsum("bkgij,bkjd->bkgid", pairs, v).flatten(1, 2)
     assert torch.allclose(output(made, q, k, v, gates(50.0)), right)
 

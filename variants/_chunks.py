@@ -32,16 +32,19 @@ def padded(n: int) -> int:
 
 def cut(x: "Tensor") -> "Tensor":
     """Cut `B H N D` into chunks `B H n i D`; the last one ends with zeros."""
-    from torch.nn.functional import pad
+    import torch
 
     n = x.shape[2]
     missing = padded(n) - n
-    return (pad(x, (0, 0, 0, missing)) if missing else x).unflatten(2, (-1, width(n)))
+    filled = torch.nn.functional.pad(x, (0, 0, 0, missing)) if missing else x
+    return torch.unflatten(filled, 2, (-1, width(n)))
 
 
 def cut_groups(q: "Tensor", kv_heads: int) -> "Tensor":
     """Cut queries `B H N D` into chunks `b k g n i d`, by the key heads that they read."""
-    return cut(q).unflatten(1, (kv_heads, -1))
+    import torch
+
+    return torch.unflatten(cut(q), 1, (kv_heads, -1))
 
 
 def join(x: "Tensor", n: int) -> "Tensor":

@@ -69,7 +69,7 @@ def reference(
     q, k, v, *learned = _chunks.wide(q, k, v, *weights)
     told = (normalize(k, dim=-1), v, *_gates(k, learned))
     tokens = (each.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for each in told)
-    blocks = (each[:, :, : int(rows[-1]) + 1].split(_BLOCK, dim=2) for each in tokens)
+    blocks = (torch.split(each[:, :, : int(rows[-1]) + 1], _BLOCK, dim=2) for each in tokens)
     q = normalize(q[:, :, rows], dim=-1)
     state = q.new_zeros(*q.shape[:2], q.shape[-1], q.shape[-1])
     outs = []
@@ -140,10 +140,11 @@ def build(parameters: GatedDelta, setting: Setting, weights: Weights) -> Program
 
 def _gates(k: "Tensor", weights: "Sequence[Tensor]") -> "tuple[Tensor, Tensor]":
     """Return the logarithms of alpha and beta itself, `B K N 1` each, of keys."""
+    import torch
     from torch.nn.functional import softplus
 
     w, a, b = weights
-    fading, writing = (k @ w).split(1, dim=-1)
+    fading, writing = torch.split(k @ w, 1, dim=-1)
     return -a.exp()[:, None, None] * softplus(fading + b[:, None, None]), writing.sigmoid()
 
 

@@ -60,10 +60,10 @@ def reference(
     written = (each.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for each in (k, v, _log_gates(k, learned)))
     sizes = rows.diff(prepend=rows.new_tensor([-1])).tolist()
     # Splits, and no slices: the gradient of each slice would be as large as the whole.
-    parts = (each[:, :, : sum(sizes)].split(sizes, dim=2) for each in written)
+    parts = (torch.split(each[:, :, : sum(sizes)], sizes, dim=2) for each in written)
     state = q.new_zeros(*q.shape[:2], q.shape[-1], q.shape[-1])
     outs = []
-    for query, keys, values, gates in zip(q[:, :, rows].split(1, dim=2), *parts, strict=True):
+    for query, keys, values, gates in zip(torch.split(q[:, :, rows], 1, dim=2), *parts, strict=True):
         since = gates.flip(2).cumsum(dim=2).flip(2)
         fading = since[:, :, :1].exp().transpose(-2, -1)
         state = fading * state + (keys * (since - gates).exp()).transpose(-2, -1) @ values
@@ -128,7 +128,7 @@ def _pairs(q: "Tensor", k: "Tensor", faded: "Tensor") -> "Tensor":
         split = earlier[..., -1:, :]
         queries, keys = queries * (later - split).exp().unsqueeze(2), keys * (split - earlier).exp()
         across = torch.einsum("bkgnpid,bknpjd->bkgnpij", queries, keys)
-        first, second = found.unflatten(-3, (-1, 2)).unbind(-3)
+        first, second = torch.unflatten(found, -3, (-1, 2)).unbind(-3)
         found = torch.cat([pad(first, (0, half)), torch.cat([across, second], dim=-1)], dim=-2)
         half *= 2
     return found.squeeze(-3)
@@ -136,7 +136,9 @@ def _pairs(q: "Tensor", k: "Tensor", faded: "Tensor") -> "Tensor":
 
 def _halves(x: "Tensor", tokens: int) -> "tuple[Tensor, ...]":
     """Return the earlier and the later of every two blocks of so many tokens, of `... i D`: twice `... p i D`."""
-    return x.unflatten(-2, (-1, 2, tokens)).unbind(-3)
+    import torch
+
+    return torch.unflatten(x, -2, (-1, 2, tokens)).unbind(-3)
 
 
 VARIANT = Variant(

@@ -4,13 +4,14 @@
     softmax:   x' = (exp(W x - |x|^2 / 2 - c) + 1e-4) / sqrt(m)
     relu:      x' = max(W x, 0) + 1e-3
 
-The softmax's features approximate softmax attention; those of relu are the paper's generalized attention. W holds m =
-`features` random rows, orthogonal in blocks of D, with the lengths of Gaussian rows; it is not learned. c, the largest
-exponent of each query and of all keys, prevents overflow and cancels except for 1e-4. With `causal`, sums are over the
-keys up to the query, and c is 0 for keys: performer-pytorch keeps the largest exponent of all keys there, through which
-later keys change earlier outputs. The sides that relu takes are choices, as its derivative jumps. Cost: 4 N m D FLOPs
-forward for one head, 2 N m D each for the features of queries and keys, and 2 N c (m + D) more when causal, in chunks
-of c = 64 tokens.
+The features of `softmax` approximate softmax attention, those of `relu` are the paper's generalized attention. W holds
+m = `features` random rows, orthogonal in blocks of D, with the lengths of Gaussian rows; it is not learned. c, the
+largest exponent of each query and of all keys, prevents overflow and cancels except for 1e-4. With `causal`, sums are
+over the keys up to the query, and c is 0 for keys; performer-pytorch keeps the largest exponent of all keys, through
+which later keys change earlier outputs. The derivative of relu jumps, so the side it takes is a choice.
+
+Cost: 4 N m D FLOPs forward for one head, and 2 N m D each for the features of queries and keys. When causal, 2 N c
+(m + D) more, in chunks of c = 64 tokens.
 
 Source: Choromanski et al. 2021, arXiv 2009.14794, sections 2.2 to 2.4.
 """

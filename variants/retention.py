@@ -59,7 +59,7 @@ def build(parameters: Retention, setting: Setting, weights: Weights) -> Program:
 
     def fades(apart: "Tensor", dtype: torch.dtype) -> "Tensor":
         """Return how much fades over distances `[I, J]`, as `k g 1 I J`."""
-        return _fades(shape.heads, apart).unflatten(0, (shape.kv_heads, -1)).unsqueeze(2).to(dtype)
+        return torch.unflatten(_fades(shape.heads, apart), 0, (shape.kv_heads, -1)).unsqueeze(2).to(dtype)
 
     scale = 1 / math.sqrt(shape.head_dim)
     between, before = (fades(apart, dtype) * scale for apart in (place[:, None] - place, place[:, None] + 1))

@@ -103,7 +103,7 @@ def weights(case: Case, content: int = 0) -> Weights:
     sizes = {name: size for name, size in asdict(setting.shape).items() if isinstance(size, int)}
     run_seed, which = divmod(content, 2)
     # Runs of seed 0 keep the weights that they had before there were other seeds.
-    told = [case.mechanism.name, dict(case.mechanism.parameters), sizes, *([run_seed] if run_seed else [])]
+    told = [case.mechanism.name, case.first_parameters, sizes, *([run_seed] if run_seed else [])]
     hashed = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).digest()
     # 62 bits, so that adding 1 for content B still gives a valid seed.
     seed = int.from_bytes(hashed[:8], "little") >> 2
