@@ -3,8 +3,9 @@
     S_t = diag(alpha_t) S_(t-1) + k_t v_t^T,   o_t = S_t^T q_t / sqrt(D),   alpha_t = sigmoid(k_t A B + b)^(1/16)
 
 A `[D, rank]`, B `[rank, D]` and b `[D]` are learned for each key head; the paper's layer computes gates from its input
-instead of its keys. It is causal; the paper's gate of outputs and its norm belong to the layer. The scale 1 / sqrt(D)
-is that of the authors' code, flash-linear-attention. Sums are in float32.
+instead of its keys. It is causal; the paper's gate of outputs and its norm belong to the layer. Without them outputs
+are sums and no means, so `error_vs_full` may be far above 1. The scale 1 / sqrt(D) is that of the authors' code,
+flash-linear-attention. Computed in float32.
 
 Within chunks of c = 64 tokens, the weight of a pair is sum_d q_id k_jd exp(g_id - g_jd), with g the running sum of log
 alpha. It is split at a token between i and j, by halves of halves of the chunk, so that no exponent is positive. Cost:

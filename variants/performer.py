@@ -92,9 +92,8 @@ def reference(
         queries = _exponentials(q[:, :, rows], w, _OF_QUERIES)
         keys = _exponentials(k, w, () if parameters.causal else _OF_KEYS)
     else:
-        taken = choice[..., 0] == 0
-        queries = _projected(q[:, :, rows], w) * taken[:, :, rows, 0] + _EPS["relu"]
-        keys = _projected(k, w) * taken[:, ::group, :, 1] + _EPS["relu"]
+        queries = _projected(q[:, :, rows], w) * (choice[:, :, rows, 0, :, 0] == 0) + _EPS["relu"]
+        keys = _projected(k, w) * (choice[:, ::group, :, 1, :, 0] == 0) + _EPS["relu"]
     keys, v = (each.repeat_interleave(group, dim=1) for each in (keys, v))
     pairs = queries @ keys.transpose(-2, -1)
     if parameters.causal:

@@ -2,9 +2,10 @@
 
     O = (Q K^T / sqrt(D) * F) V,   F_ij = gamma_h^(i - j) for j <= i, else 0,   gamma_h = 1 - 2^(-5 - h)
 
-h = 0, 1, ... numbers the query heads. It is causal, and nothing divides by the sum of a row. The paper's rotation of
-queries and keys, its normalisation of scores and its group norm belong to the layer. The sequence is cut into chunks of
-c = 64 tokens, with a state of `D x D` between them. Cost: 4 N D^2 + 4 N c D FLOPs forward for one head.
+h = 0, 1, ... numbers the query heads. It is causal. The paper's rotation of queries and keys, its normalisation of
+scores and its group norm belong to the layer. Without them outputs are sums and no means, so `error_vs_full` may be far
+above 1. The sequence is cut into chunks of c = 64 tokens, with a state of `D x D` between them. Cost: 4 N D^2 + 4 N c D
+FLOPs forward for one head.
 
 Source: Sun et al. 2023, arXiv 2307.08621, section 2.1.
 """
