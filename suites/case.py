@@ -31,7 +31,7 @@ class Case:
         Axes and parameters that were added later are left out if they have their default, so that old keys stay valid.
         """
         told = {name: value for name, value in self.flat().items() if (name, value) not in DEFAULTS.items()}
-        told["parameters"] = _without_later(self.mechanism)
+        told["parameters"] = self.first_parameters
         # 48 bits are enough: the probability that any two of 10,000 cases collide is 2e-7.
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -39,6 +39,16 @@ class Case:
     def parameters(self) -> Parameters:
         """The mechanism's parameters, in the type of its variant."""
         return variants.load(self.mechanism.name).parameters(**self.mechanism.parameters)
+
+    @property
+    def first_parameters(self) -> dict[str, Any]:
+        """Parameters without those that were added later and have their default; all if the variant is not here."""
+        try:
+            known = fields(variants.load(self.mechanism.name).parameters)
+        except (KeyError, TypeError):
+            return dict(self.mechanism.parameters)
+        later = {each.name: each.default for each in known if each.metadata.get("later")}
+        return {name: value for name, value in self.mechanism.parameters.items() if (name, value) not in later.items()}
 
     @property
     def pattern(self) -> Pattern:
@@ -145,13 +155,3 @@ def written(value: Any) -> str:
 def _paired(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return parameters with pairs as tuples. JSON has them as lists."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in dict(parameters).items()}
-
-
-def _without_later(mechanism: Named) -> dict[str, Any]:
-    """Return parameters without those that were added later and have their default; all if the variant is not here."""
-    try:
-        known = fields(variants.load(mechanism.name).parameters)
-    except (KeyError, TypeError):
-        return dict(mechanism.parameters)
-    later = {each.name: each.default for each in known if each.metadata.get("later")}
-    return {name: value for name, value in mechanism.parameters.items() if (name, value) not in later.items()}

@@ -96,6 +96,20 @@ FAULTS = {
     "random": ("reformer", "argmax(dim=-1, keepdim=True)", "argmax(dim=-1, keepdim=True) * 0", "an option is left out"),
     "itself": ("reformer", "((seen != places[..., None]) | (n == 1))", "True", "output differs"),
     "kept": ("reformer", "share = total.gather(3, place).softmax(dim=2)", "share = 1 / parameters.rounds", "differs"),
+    "sides": ("performer", "dim=3) <= 0", "dim=3) > 0", "an option is left out"),
+    "queries": (
+        "performer",
+        "_projected(k, w).repeat_interleave(group, dim=1)",
+        "_projected(q, w)",
+        "an option is left out",
+    ),
+    "kink": ("performer", "w).relu()", "w).abs()", "output differs"),
+}
+
+GIVEN: dict[str, dict[str, Any]] = {
+    "topk": {"keys": 5},
+    "reformer": {"rotations": 4, "chunk": 8},
+    "performer": {"features": 7, "kernel": "relu"},
 }
 
 
@@ -106,8 +120,7 @@ def test_a_wrong_choice_is_found_and_so_is_a_wrong_output_with_a_right_one(fault
     assert built.count(right) == 1
     (folder / "mine.py").write_text(f"{head}\ndef build{built.replace(right, wrong)}")
     variants.extend(folder)
-    parameters = {"keys": 5} if name == "topk" else {"rotations": 4, "chunk": 8}
-    found = probe(case("mine", parameters), BUDGET, step)
+    found = probe(case("mine", GIVEN[name]), BUDGET, step)
     assert found.status is Status.WRONG, found.reason
     assert expected in found.reason
 

@@ -72,9 +72,15 @@ def test_a_probe_fills_every_number_but_pairs(name: str, parameters: dict[str, A
     assert found.max_abs_error is not None
 
 
+def of_system(matrix: torch.Size, sides: torch.Size, **_: Any) -> int:
+    """FLOPs of a triangular system, which torch does not count: a product and a sum for each pair of unknowns."""
+    return matrix[-1] * sides.numel()
+
+
 UNCOUNTED = ("topk", "lstm", "gru", "ssm")
 """What computes more than its formula: scores that a mask takes away. And what torch does not count: recurrent layers,
 products of complex numbers."""
+SYSTEMS = {torch.ops.aten.linalg_solve_triangular: of_system}
 
 
 @pytest.mark.parametrize(("name", "parameters"), [each for each in MECHANISMS if each[0] not in UNCOUNTED], ids=label)
@@ -87,7 +93,7 @@ def test_its_work_is_what_torch_counts(name: str, parameters: dict[str, Any], di
     # Of torch's fused kernels, the counter knows those on CUDA alone.
     with sdpa_kernel(SDPBackend.MATH):
         call = calls.call(calls.build(made), given, made.setting.direction)
-        with FlopCounterMode(display=False) as counter:
+        with FlopCounterMode(display=False, custom_mapping=SYSTEMS) as counter:
             call.run()
     assert admission.work(made, None)[1] == pytest.approx(counter.get_total_flops(), rel=0.02)
 
@@ -149,6 +155,11 @@ def test_weights_belong_to_a_mechanism_and_its_sizes() -> None:
     for other in (case("performer", {"features": 9}, 61), case("performer", {"features": 8}, 97)):
         assert not torch.equal(first, calls.weights(other)[0][:8])
     assert torch.equal(first.bfloat16(), calls.weights(made.changed(dtype="bfloat16"))[0])
+
+
+def test_a_parameter_that_was_added_later_leaves_weights_as_they_were() -> None:
+    before, now = case("performer", {"features": 8}, 61), {"features": 8, "kernel": "softmax", "causal": False}
+    assert torch.equal(calls.weights(before)[0], calls.weights(case("performer", now, 61))[0])
 
 
 def test_learned_weights_have_another_second_content_and_fixed_ones_have_not() -> None:

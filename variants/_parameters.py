@@ -51,6 +51,10 @@ class Parameters:
         """
         return self, n
 
+    def chooses(self) -> bool:
+        """Return whether a mechanism with `options` chooses by content with these parameters: by default it does."""
+        return True
+
 
 def _problem(value: object, kind: Any, metadata: Any) -> str | None:
     """Return what is wrong with a parameter's value, or None."""

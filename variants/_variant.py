@@ -60,7 +60,8 @@ class Variant:
     - `reference(parameters, q, k, v, rows, weights)`: as for a pattern, with the weights.
     - `options(parameters, q, k, v, rows, weights)`, if it chooses by content: the scores `B H R ... C` of the C options
       of the queries at `rows`, -inf for a forbidden one, and how many of the largest are chosen. The program then
-      returns what it chose, and `reference` takes that as its last argument.
+      returns what it chose, and `reference` takes that as its last argument. If only some
+      parameters make it choose, `Parameters.chooses` says which; with the others, the program has no choice.
     - `work(parameters, setting)`: the FLOPs of one call in the setting's direction, from its formula.
     - `build(parameters, setting, weights)`: the program; its weights have the dtype and the device of the setting.
     """

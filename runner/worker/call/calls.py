@@ -170,7 +170,7 @@ def _mechanism(case: Case, own: Weights) -> Program:
         return kernels.load(case.implementation).build(case.pattern, case.setting)
     variant = variants.load(case.mechanism.name)
     program = variant.program(case.parameters, case.setting, own)
-    if (variant.options is None) != (program.choice is None):
+    if (options(case) is None) != (program.choice is None):
         raise TypeError("expected options in Variant(...) and choice in Program(...), or neither, found one of them")
     return replace(program, weights=own) if own else program
 
@@ -203,7 +203,7 @@ def weights(case: Case, content: int = 0) -> Weights:
     draw = variants.load(case.mechanism.name).weights
     if draw is None:
         return ()
-    named = [case.mechanism.name, dict(case.mechanism.parameters)]
+    named = [case.mechanism.name, case.first_parameters]
     return _weights(partial(draw, case.parameters), case.setting, named, content)
 
 
@@ -281,10 +281,10 @@ def streams(case: Case) -> bool:
 def options(case: Case) -> Callable[..., tuple[Tensor, int]] | None:
     """Return a function of q, k, v, rows and weights that scores the options of a mechanism that chooses by content.
 
-    Return None if the mechanism does not choose by content.
+    Return None if the mechanism does not choose by content with these parameters.
     """
     own = variants.load(case.mechanism.name).options
-    if own is None:
+    if own is None or not case.parameters.chooses():
         return None
 
     def scored(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, *weights: Tensor) -> tuple[Tensor, int]:

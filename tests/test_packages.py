@@ -1,0 +1,120 @@
+"""Mechanisms against the packages of others, where these are installed: equal inputs and weights give equal outputs."""
+
+import warnings
+from typing import Any
+
+import pytest
+import torch
+from settings import case_of
+from torch import Tensor
+from torch.nn.functional import elu, logsigmoid, normalize, softplus
+
+from attnbench.runner.worker.call import calls
+from attnbench.suites import Case
+from attnbench.variants import Shape, performer
+
+
+def package(name: str) -> Any:
+    """A module of a package, or the test is skipped; what it warns of while it is imported is its own matter."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip(name)
+
+
+def case(name: str, parameters: dict[str, Any], n: int = 130) -> Case:
+    return case_of(name, parameters, "own", Shape(2, 3, 3, n, 8))
+
+
+def given(made: Case) -> tuple[Tensor, ...]:
+    """Queries, keys and values."""
+    return calls.inputs(made.setting.shape, "float32", "cpu")[:3]
+
+
+def output(made: Case, *inputs: Tensor) -> Tensor:
+    with torch.no_grad():
+        return calls.build(made).call(*inputs)
+
+
+def tokens_first(*tensors: Tensor) -> list[Tensor]:
+    """`B N H ...` of `B H N ...`, as flash-linear-attention has them."""
+    return [each.transpose(1, 2) for each in tensors]
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("kernel", ["softmax", "relu"])
+def test_performer_equals_performer_pytorch(kernel: str, causal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With equal random features. Its causal softmax takes the largest exponent of all keys, which cancels without eps.
+
+    Its causal normalisation adds 1e-6, which is set to 0.
+    """
+    theirs = package("performer_pytorch.performer_pytorch")
+    made = case("performer", {"features": 20, "kernel": kernel, "causal": causal})
+    q, k, v = given(made)
+    (w,) = calls.weights(made)
+    if kernel == "relu":
+        features = [theirs.generalized_kernel(each, projection_matrix=w) for each in (q, k)]
+    else:
+        eps = 0.0 if causal else 1e-4
+        monkeypatch.setitem(performer._EPS, "softmax", eps)
+        features = [
+            theirs.softmax_kernel(each, projection_matrix=w, is_query=is_query, eps=eps)
+            for each, is_query in ((q, True), (k, False))
+        ]
+    if causal:
+        right = theirs.causal_linear_attention_noncuda(*features, v, eps=0.0)
+    else:
+        right = theirs.linear_attention(*features, v)
+    assert torch.allclose(output(made, q, k, v), right, atol=1e-5)
+
+
+def test_causal_linear_attention_equals_linear_attention_transformer() -> None:
+    """Its features are exp(k) and softmax(q): below zero, elu + 1 is exp, and the sum of a query's features cancels.
+
+    Without `causal`, the package computes another mechanism: each feature has its own sum over the keys.
+    """
+    theirs = package("linear_attention_transformer.linear_attention_transformer")
+    made = case("linear", {"causal": True})
+    q, k, v = given(made)
+    q, k = -q.abs(), -k.abs()
+    right = theirs.causal_linear_attn(q, k, v, bucket_size=1)
+    assert torch.allclose(output(made, q, k, v), right, atol=1e-5)
+
+
+def test_causal_linear_attention_equals_flash_linear_attention() -> None:
+    """It takes features in place of queries and keys."""
+    theirs = package("fla.ops.linear_attn.naive")
+    made = case("linear", {"causal": True})
+    q, k, v = given(made)
+    right, _ = theirs.naive_recurrent_linear_attn(*tokens_first(elu(q) + 1, elu(k) + 1, v), normalize=True)
+    assert torch.allclose(output(made, q, k, v), right.transpose(1, 2), atol=1e-5)
+
+
+def test_retention_equals_flash_linear_attention() -> None:
+    theirs = package("fla.ops.retention.naive")
+    made = case("retention", {})
+    right = theirs.naive_retention(*given(made))
+    assert torch.allclose(output(made, *given(made)), right, atol=1e-4)
+
+
+def test_gated_linear_attention_equals_flash_linear_attention() -> None:
+    """It takes the logarithms of gates."""
+    theirs = package("fla.ops.gla.naive")
+    made = case("gated_linear", {})
+    q, k, v = given(made)
+    down, up, bias = (each.detach() for each in calls.weights(made))
+    gates = logsigmoid(k @ down @ up + bias[:, None]) / 16
+    right, _ = theirs.naive_recurrent_gla(*tokens_first(q, k, v, gates))
+    assert torch.allclose(output(made, q, k, v), right.transpose(1, 2), atol=1e-4)
+
+
+def test_gated_delta_equals_flash_linear_attention() -> None:
+    """It takes normalised queries and keys, beta, and the logarithm of alpha; its scale of outputs is set to 1."""
+    theirs = package("fla.ops.gated_delta_rule.naive")
+    made = case("gated_delta", {})
+    q, k, v = given(made)
+    w, a, b = (each.detach() for each in calls.weights(made))
+    fading, writing = (k @ w).unbind(dim=-1)
+    log_alpha = -a.exp()[:, None] * softplus(fading + b[:, None])
+    told = *tokens_first(normalize(q, dim=-1), normalize(k, dim=-1), v, writing.sigmoid(), log_alpha), 1.0
+    right, _ = theirs.naive_recurrent_gated_delta_rule(*told)
+    assert torch.allclose(output(made, q, k, v), right.transpose(1, 2), atol=1e-4)
