@@ -2,10 +2,11 @@
 
     o_i = sum_j w_ij v_j / max(sum_j w_ij, eps),   w_ij = relu(q_i) . relu(k_j) cos(pi (i - j) / 2N)
 
-cos(a - b) = cos a cos b + sin a sin b, so that w_ij is a dot product of vectors of width 2D, and keys and values are
-summed once. Where all products of a query vanish, its output is 0: eps = 1e-6 is that of the released code. When causal,
-j <= i, and sums run over chunks of c = 64 tokens. The signs of q and k are given and not computed, so the ReLU is no
-choice that rounding could change. Cost: 8 N D^2 FLOPs forward for one head, when causal 6 N c D more.
+cos(a - b) = cos a cos b + sin a sin b, so w_ij is a dot product of vectors of width 2D, and keys and values are summed
+once. If all w_ij of a query are 0, its output is 0; eps = 1e-6, as in the released code. When causal, j <= i, and sums
+run over chunks of c = 64 tokens. The ReLU is no choice to be checked: rounding cannot change the sign of an input.
+Inputs of 16 bits are computed in float32, because sums over all keys overflow in float16, and gradients of queries with
+few positive elements are inexact in bfloat16. Cost: 8 N D^2 FLOPs forward for one head, when causal 6 N c D more.
 
 Source: Qin et al. 2022, arXiv 2202.08791, section 3.
 """
@@ -39,13 +40,14 @@ def reference(
     del weights
     import torch
 
-    k, v = (each.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for each in (k, v))
+    dtype, wide = q.dtype, torch.promote_types(q.dtype, torch.float32)
+    q, k, v = (each.to(wide).repeat_interleave(q.shape[1] // each.shape[1], dim=1) for each in (q, k, v))
     apart = rows[:, None] - torch.arange(q.shape[2], device=q.device)
-    near = (apart.double() * (math.pi / 2 / q.shape[2])).cos().to(q.dtype)
+    near = (apart.double() * (math.pi / 2 / q.shape[2])).cos().to(wide)
     pairs = q[:, :, rows].relu() @ k.relu().transpose(-2, -1) * near
     if parameters.causal:
         pairs = pairs.masked_fill(apart < 0, 0)
-    return pairs @ v / pairs.sum(dim=-1, keepdim=True).clamp(min=_EPS)
+    return (pairs @ v / pairs.sum(dim=-1, keepdim=True).clamp(min=_EPS)).to(dtype)
 
 
 def work(parameters: Cosformer, setting: Setting) -> Work:
@@ -65,18 +67,17 @@ def build(parameters: Cosformer, setting: Setting, weights: Weights) -> Program:
     import torch
     from torch.nn.functional import pad
 
-    if setting.dtype == "float16":
-        raise NotImplementedError("sums over all keys overflow in float16")
     shape, n, dtype = setting.shape, setting.shape.seq_len, getattr(torch, setting.dtype)
+    wide = torch.promote_types(dtype, torch.float32)
     group, chunk = shape.heads // shape.kv_heads, min(_CHUNK, n)
     many = -(-n // chunk)
     angles = torch.arange(n, dtype=torch.float64, device=setting.device)[:, None] * (math.pi / 2 / n)
-    cosines, sines = angles.cos().to(dtype), angles.sin().to(dtype)
-    earlier = torch.ones(chunk, chunk, dtype=dtype, device=setting.device).tril().repeat(group, 1)
+    cosines, sines = angles.cos().to(wide), angles.sin().to(wide)
+    earlier = torch.ones(chunk, chunk, dtype=wide, device=setting.device).tril().repeat(group, 1)
 
     def features(x: "Tensor") -> "Tensor":
         """Return features `B H N 2D` of vectors `B H N D`."""
-        x = x.relu()
+        x = x.to(wide).relu()
         return torch.cat([x * cosines, x * sines], dim=-1)
 
     def cut(x: "Tensor") -> "Tensor":
@@ -87,25 +88,25 @@ def build(parameters: Cosformer, setting: Setting, weights: Weights) -> Program:
 
     def before(sums: "Tensor") -> "Tensor":
         """Return the sum over all earlier chunks, `B K chunks 2D F`."""
-        wide = torch.promote_types(sums.dtype, torch.float32)
-        return pad(sums[:, :, :-1].cumsum(dim=2, dtype=wide), (0, 0, 0, 0, 1, 0)).to(sums.dtype)
+        return pad(sums[:, :, :-1].cumsum(dim=2), (0, 0, 0, 0, 1, 0))
 
     def causally(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
         """Attend within chunks and to the sums over earlier ones."""
-        q, k, v = cut(features(q)), cut(features(k)), cut(v)
+        q, k, v = cut(features(q)), cut(features(k)), cut(v.to(wide))
         turned = k.transpose(-2, -1)
         pairs = q @ turned * earlier
         summed, total = before(turned @ v), before(turned.sum(dim=-1, keepdim=True))
         share = (pairs.sum(dim=-1, keepdim=True) + q @ total).clamp(min=_EPS)
-        out = ((pairs @ v + q @ summed) / share).unflatten(3, (group, chunk)).transpose(2, 3)
-        return out.reshape(shape.batch, shape.heads, -1, shape.head_dim)[:, :, :n]
+        out = ((pairs @ v + q @ summed) / share).view(shape.batch, shape.kv_heads, many, group, chunk, shape.head_dim)
+        return out.transpose(2, 3).reshape(shape.batch, shape.heads, -1, shape.head_dim)[:, :, :n].to(dtype)
 
     def attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
         """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         q, k = features(q), features(k)
         q = q.reshape(shape.batch, shape.kv_heads, -1, q.shape[-1])
-        summed, total = k.transpose(-2, -1) @ v, k.sum(dim=-2).unsqueeze(-1)
-        return (q @ summed / (q @ total).clamp(min=_EPS)).view(shape.batch, shape.heads, n, shape.head_dim)
+        summed, total = k.transpose(-2, -1) @ v.to(wide), k.sum(dim=-2).unsqueeze(-1)
+        out = q @ summed / (q @ total).clamp(min=_EPS)
+        return out.view(shape.batch, shape.heads, n, shape.head_dim).to(dtype)
 
     prepared = cosines.nbytes + sines.nbytes + parameters.causal * earlier.nbytes
     return Program(causally if parameters.causal else attend, prepared_bytes=prepared)

@@ -2,9 +2,9 @@
 
     o_i = softmax(W_2 max(W_1 q_i, 0)) V,   W_1 in R^{hidden x D},   W_2 in R^{N x hidden}
 
-W_1 and W_2 are learned, belong to one head, and W_2 to one length. They are drawn such that scores have variance 1. The
-paper's biases are left out, and the input K is ignored. The side of zero on which an element of W_1 q_i lies counts as a
-choice by content. Cost: 2 N^2 (hidden + D) + 2 N D hidden FLOPs forward for one head, about half when causal.
+W_1 and W_2 are learned and belong to one head, W_2 also to one length. They are drawn such that scores have variance 1.
+The paper's biases are left out, and the input K is ignored. The sign of each element of W_1 q_i is a choice by content.
+Cost: 2 N^2 (hidden + D) + 2 N D hidden FLOPs forward for one head, about half when causal.
 
 Source: Tay et al. 2020, arXiv 2005.00743, section 3.
 """
@@ -18,8 +18,8 @@ from attnbench.variants.kernels import Program
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-_MOST_SCORES = 2**24
-"""Most scores that are computed at once, which bounds the memory of a forward pass."""
+_MOST_SCORES = {"cpu": 2**21, "cuda": 2**24}
+"""Most scores that are computed at once: a forward pass needs little memory, and on a CPU they stay in its cache."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def build(parameters: DenseSynthesizer, setting: Setting, weights: Weights) -> P
     import torch
 
     shape, n, causal = setting.shape, setting.shape.seq_len, parameters.causal
-    height = max(1, _MOST_SCORES // (shape.batch * shape.heads * n))
+    height = max(1, _MOST_SCORES[setting.device] // (shape.batch * shape.heads * n))
     first, second = weights
     places = torch.arange(n, device=setting.device)
 

@@ -55,10 +55,11 @@ def reference(
     n, block, causal = q.shape[2], min(parameters.block, q.shape[2]), parameters.causal
     k, v = (each.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for each in (k, v))
     shares = _permutation(parameters, q, k, block)
-    keys, values = (pad(each, (0, 0, 0, -n % block)).unflatten(2, (-1, block)) for each in (k, v))
+    padded = (pad(each, (0, 0, 0, -n % block)) for each in (k, v))
+    keys, values = (each.reshape(*each.shape[:2], -1, block, each.shape[-1]) for each in padded)
     own = rows // block
     out = torch.zeros_like(q[:, :, rows])
-    for a in own.unique().tolist():
+    for a in torch.unique(own).tolist():
         k, v = (
             torch.cat([torch.einsum("bha,bhajd->bhjd", shares[:, :, a], each), each[:, :, a]], dim=2)
             for each in (keys, values)
@@ -78,7 +79,9 @@ def _permutation(parameters: Sinkhorn, q: "Tensor", k: "Tensor", block: int) -> 
     import torch
 
     firsts = torch.arange(0, q.shape[2], block, device=q.device)
-    few_q, few_k = (torch.stack([part.mean(dim=2) for part in each.split(block, dim=2)], dim=2) for each in (q, k))
+    few_q, few_k = (
+        torch.stack([part.mean(dim=2) for part in torch.split(each, block, dim=2)], dim=2) for each in (q, k)
+    )
     if parameters.causal:
         few_q = q.cumsum(dim=2)[:, :, firsts] / (firsts[:, None] + 1)
     p = (few_q @ few_k.transpose(-2, -1) / math.sqrt(q.shape[-1]) / parameters.temperature).exp()
@@ -120,14 +123,15 @@ def build(parameters: Sinkhorn, setting: Setting, weights: Weights) -> Program:
     mask: Tensor | None = None
     if causal:
         own = places[:, None] <= places[..., None]
-        mask = torch.cat([(places[:, :1, None] > 0).expand_as(own), own], dim=2)
+        mask = torch.cat([(places[:, :1, None] > 0).expand_as(own), own], dim=2)[None]
     elif missing:
         own = (places < shape.seq_len)[:, None]
-        mask = torch.cat([torch.ones_like(own), own], dim=2)
+        mask = torch.cat([torch.ones_like(own), own], dim=2)[None]
 
     def cut(x: "Tensor") -> "Tensor":
         """Cut `B H N D` into blocks `B H blocks block D`; the last one is filled up with zeros."""
-        return (pad(x, (0, 0, 0, missing)) if missing else x).unflatten(2, (blocks, block))
+        x = pad(x, (0, 0, 0, missing)) if missing else x
+        return x.reshape(shape.batch, -1, blocks, block, shape.head_dim)
 
     def hidden(logits: "Tensor") -> "Tensor":
         """Forbid later blocks and the own one."""
@@ -135,12 +139,9 @@ def build(parameters: Sinkhorn, setting: Setting, weights: Weights) -> Program:
 
     def permutation(q: "Tensor", k: "Tensor") -> "Tensor":
         """Return P `B K group*blocks blocks` for blocks of queries and keys."""
-        few_q, few_k = (each.sum(dim=3, dtype=wide) for each in (q, k))
-        if causal:
-            few_q = (few_q.cumsum(dim=2) - few_q + q[:, :, :, 0]) / (places[:, :1] + 1)
-        else:
-            few_q = few_q / counts
-        few_q = few_q.view(shape.batch, shape.kv_heads, group * blocks, shape.head_dim)
+        sums, few_k = (each.sum(dim=3, dtype=wide) for each in (q, k))
+        few_q = (sums.cumsum(dim=2) - sums + q[:, :, :, 0]) / (places[:, :1] + 1) if causal else sums / counts
+        few_q = few_q.reshape(shape.batch, shape.kv_heads, group * blocks, shape.head_dim)
         logits = few_q @ (few_k / counts).transpose(-2, -1) / (math.sqrt(shape.head_dim) * parameters.temperature)
         logits = hidden(logits.view(shape.batch, shape.heads, blocks, blocks))
         for _ in range(parameters.iterations):
@@ -158,7 +159,8 @@ def build(parameters: Sinkhorn, setting: Setting, weights: Weights) -> Program:
         def seen(x: "Tensor") -> "Tensor":
             """Return the mixture and the own block of each block of queries, `B*H blocks 2block D`."""
             mixed = (shares @ x.flatten(3)).view(each)
-            return torch.cat([mixed, x.repeat_interleave(group, dim=1).reshape(each)], dim=2)
+            own = x.unsqueeze(2).expand(-1, -1, group, -1, -1, -1).reshape(each)
+            return torch.cat([mixed, own], dim=2)
 
         out = scaled_dot_product_attention(q.reshape(each), seen(k), seen(v), mask)
         return out.reshape(shape.batch, shape.heads, -1, shape.head_dim)[:, :, : shape.seq_len]

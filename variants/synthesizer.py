@@ -2,10 +2,10 @@
 
     O = softmax(R) V,   R = R_1 R_2^T with R_1, R_2 in R^{N x rank}, or one matrix N x N if `rank` is null
 
-R belongs to one length and one head; queries and keys are ignored. Its elements are drawn with variance 1. Without a
-rank it is the Random Synthesizer with N^2 weights a head, with a rank the Factorized Random Synthesizer (8 in the paper).
-`dense_synthesizer` makes R from the queries. Cost: 2 N^2 D FLOPs forward for one head and, for all sequences of a batch
-together, 2 N^2 rank to multiply R out; half when causal.
+R belongs to one length and one head; queries and keys are ignored. Its elements are drawn with variance 1. With a rank
+(8 in the paper, 32 in Long Range Arena) it is the Factorized Random Synthesizer. `dense_synthesizer` makes R from the
+queries. Cost: 2 N^2 D FLOPs forward for one head, and 2 N^2 rank for R, once for all sequences of a batch; half when
+causal.
 
 Source: Tay et al. 2020, arXiv 2005.00743, section 3.
 """
@@ -19,8 +19,8 @@ from attnbench.variants.kernels import Program
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-_MOST_SCORES = 2**24
-"""Most attention weights that are computed at once, which bounds the memory of a forward pass."""
+_MOST_SCORES = {"cpu": 2**21, "cuda": 2**24}
+"""Most scores that are computed at once: a forward pass needs little memory, and on a CPU they stay in its cache."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def build(parameters: Synthesizer, setting: Setting, weights: Weights) -> Progra
 
     shape, n, causal = setting.shape, setting.shape.seq_len, parameters.causal
     group = shape.heads // shape.kv_heads
-    height = max(1, _MOST_SCORES // (shape.heads * n))
+    height = max(1, _MOST_SCORES[setting.device] // (shape.heads * n))
     first, *second = weights
     places = torch.arange(n, device=setting.device)
 

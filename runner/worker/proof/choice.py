@@ -63,7 +63,8 @@ def best(options: Options, given: Inputs, weights: Weights, step: Step) -> Tenso
 
 def flaw(options: Options, given: Inputs, weights: Weights, choice: Tensor, step: Step) -> str | None:
     """Return what is wrong with a choice, or None. At a long length, only a few rows are checked."""
-    wide, wide_weights = Inputs(*(each.double() for each in given)), tuple(each.detach().double() for each in weights)
+    weights = tuple(each.detach() for each in weights)
+    wide, wide_weights = Inputs(*(each.double() for each in given)), tuple(each.double() for each in weights)
     error = scale = short = 0.0
     at: list[int] = []
     n = given.q.shape[2]
