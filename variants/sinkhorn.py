@@ -4,10 +4,11 @@
     P = balance(exp(R / temperature)),   R_ab = mean(Q_a) . mean(K_b) / sqrt(D)
 
 Q_a, K_a and V_a are blocks of `block` rows. `balance` divides rows, then columns, by their sums, `iterations` times. R
-has no learned weights and no Gumbel noise. Tokens that a short last block lacks count as zeros in a mixture. When
-causal, b < a, the first block sees only itself, mean(Q_a) runs over all queries up to the first one of block a, and the
-sum of a column, for row a, over the rows up to a: sums over later rows would depend on later tokens. Cost: 8 N block D
-+ 4 N^2 D / block FLOPs forward for one head, the second part for the mixtures; when causal, blocks count as a whole.
+has no learned weights and no Gumbel noise. Tokens that a short last block lacks count as zeros in a mixture.
+
+When causal, P_ab is 0 unless b < a, so the first block sees only itself. mean(Q_a) is then the mean of all queries up
+to the first one of block a, and the sum of a column ends at the row that is divided, because later rows depend on later
+tokens. Cost: 8 N block D FLOPs forward for one head, and 4 N^2 D / block for the mixtures; the same when causal.
 
 R is that of the package sinkhorn-transformer, which balances (max(R, 0) + 1e-6)^(1 / temperature), mixes keys where
 values should be, and does not balance when causal. The paper learns R from sums of blocks.
