@@ -118,3 +118,19 @@ def test_gated_delta_equals_flash_linear_attention() -> None:
     told = *tokens_first(normalize(q, dim=-1), normalize(k, dim=-1), v, writing.sigmoid(), log_alpha), 1.0
     right, _ = theirs.naive_recurrent_gated_delta_rule(*told)
     assert torch.allclose(output(made, q, k, v), right.transpose(1, 2), atol=1e-4)
+
+
+def test_sinkhorn_is_that_of_sinkhorn_transformer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its noise and its logarithm of R are taken out; R is positive here, so that its ReLU does nothing.
+
+    It puts mixed keys in the place of mixed values, so keys are also the values.
+    """
+    theirs = package("sinkhorn_transformer.sinkhorn_transformer")
+    monkeypatch.setattr(theirs, "sample_gumbel", lambda shape, *_: torch.zeros(shape))
+    monkeypatch.setattr(theirs, "log", lambda logits: logits)
+    given = {"bucket_size": 16, "sinkhorn_iter": 3, "temperature": 0.5}
+    attend = theirs.SinkhornAttention(**given, dim=16, dim_heads=8, heads=2, max_seq_len=64, non_permutative=False)
+    told = {"block": 16, "iterations": 3, "temperature": 0.5}
+    made = case_of("sinkhorn", told, "own", Shape(2, 2, 2, 64, 8), "float32", "cpu", "forward")
+    q, k, *_ = (each.abs() for each in calls.inputs(made.setting.shape, "float32", "cpu"))
+    assert torch.allclose(calls.build(made).call(q, k, k), attend(q, k, k), atol=1e-6)

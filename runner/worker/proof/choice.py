@@ -72,7 +72,8 @@ def flaw(options: Options, wide: Inputs, given: Inputs, weights: Weights, choice
 
     Inputs are `wide` in float64, and `given` as a kernel has them in the case's dtype.
     """
-    wide_weights = tuple(each.detach().double() for each in weights)
+    weights = tuple(each.detach() for each in weights)
+    wide_weights = tuple(each.double() for each in weights)
     error = scale = short = 0.0
     at: list[int] = []
     n = given.q.shape[2]
