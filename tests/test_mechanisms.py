@@ -78,14 +78,15 @@ def of_system(matrix: torch.Size, sides: torch.Size, **_: Any) -> int:
     return matrix[-1] * sides.numel()
 
 
-MASKED = (("topk", False), ("synthesizer", True), ("dense_synthesizer", True))
-"""What computes more than its formula, by name and whether it is causal: scores that a mask takes away."""
+MASKED = ("topk", "block_topk", "nsa")
+"""What computes more than its formula: gradients that are zero, tiles that are not full, scores that a mask hides."""
+MASKED_IF_CAUSAL = ("synthesizer", "dense_synthesizer", "routing")
 UNKNOWN = ("lstm", "gru", "ssm")
 """What torch does not count: recurrent layers, products of complex numbers."""
 COUNTED = [
     (name, given)
     for name, given in MECHANISMS
-    if name not in UNKNOWN and (name, given.get("causal", False)) not in MASKED
+    if name not in (*UNKNOWN, *MASKED) and not (name in MASKED_IF_CAUSAL and given.get("causal"))
 ]
 SYSTEMS = {torch.ops.aten.linalg_solve_triangular: of_system}
 

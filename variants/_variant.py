@@ -62,6 +62,8 @@ class Variant:
       of the queries at `rows`, -inf for a forbidden one, and how many of the largest are chosen. The program then
       returns what it chose, and `reference` takes that as its last argument. If only some
       parameters make it choose, `Parameters.chooses` says which; with the others, the program has no choice.
+    - `choosers(parameters, n)`, if others than the N queries of a head choose: how many of them a head has. `rows` of
+      `options`, and the third dimension of the choice, then number these.
     - `work(parameters, setting)`: the FLOPs of one call in the setting's direction, from its formula.
     - `build(parameters, setting, weights)`: the program; its weights have the dtype and the device of the setting.
     """
@@ -76,6 +78,7 @@ class Variant:
     weights: "Callable[..., Weights] | None" = None
     work: "Callable[..., Work] | None" = None
     options: "Callable[..., tuple[Tensor, int]] | None" = None
+    choosers: "Callable[..., int] | None" = None
     family: Family = "other"
     """What kind of mechanism it is. Subclasses of `Pattern` are patterns, whatever stands here."""
     level: str = ATTENTION

@@ -114,8 +114,8 @@ def build(parameters: Cosformer, setting: Setting, weights: Weights) -> Program:
 
 VARIANT = Variant(
     Cosformer,
-    source="Qin et al. 2022,
-    family="kernel", arXiv 2202.08791",
+    source="Qin et al. 2022, arXiv 2202.08791",
+    family="kernel",
     build=build,
     reference=reference,
     work=work,

@@ -115,8 +115,8 @@ def build(parameters: DenseSynthesizer, setting: Setting, weights: Weights) -> P
 
 VARIANT = Variant(
     DenseSynthesizer,
-    source="Tay et al. 2020,
-    family="other", arXiv 2005.00743",
+    source="Tay et al. 2020, arXiv 2005.00743",
+    family="other",
     build=build,
     weights=weights,
     reference=reference,

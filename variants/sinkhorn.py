@@ -172,8 +172,8 @@ def build(parameters: Sinkhorn, setting: Setting, weights: Weights) -> Program:
 
 VARIANT = Variant(
     Sinkhorn,
-    source="Tay et al. 2020,
-    family="by content", arXiv 2002.11296",
+    source="Tay et al. 2020, arXiv 2002.11296",
+    family="by content",
     build=build,
     reference=reference,
     work=work,

@@ -95,8 +95,8 @@ def build(parameters: Synthesizer, setting: Setting, weights: Weights) -> Progra
 
 VARIANT = Variant(
     Synthesizer,
-    source="Tay et al. 2020,
-    family="low rank", arXiv 2005.00743",
+    source="Tay et al. 2020, arXiv 2005.00743",
+    family="low rank",
     build=build,
     weights=weights,
     reference=reference,

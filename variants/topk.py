@@ -2,14 +2,14 @@
 
     o_i = sum_j softmax_j(s_ij) v_j   over the `keys` keys j with the largest s_ij = q_i . k_j / sqrt(D)
 
-The choice has no gradient. This version computes attention over all keys with a mask of the chosen ones. Cost: 2 N^2 D
-FLOPs forward for one head to score all keys, and 2 N k D for the values; backward 8 N k D.
+The choice has no gradient. Cost: 2 N^2 D FLOPs forward for one head to score all keys, and 2 N k D for the values;
+backward 8 N k D. Gradients of the scores are written into zeros for all keys here, so that the backward pass computes 4
+N^2 D + 4 N k D.
 
 Source: Gupta et al. 2021, arXiv 2106.06899, section 2.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,8 @@ from attnbench.variants.kernels import Program
 if TYPE_CHECKING:
     from torch import Tensor
 
-_MOST_SCORES = 2**22
-"""Most scores that are computed at once for the choice, which bounds its memory."""
+_MOST_SCORES = {"cpu": 2**20, "cuda": 2**26}
+"""Most scores that are computed at once. On a CPU they stay in its caches until the largest are found."""
 
 
 @dataclass(frozen=True)
@@ -61,41 +61,73 @@ def work(parameters: TopK, setting: Setting) -> Work:
 
 
 def build(parameters: TopK, setting: Setting, weights: Weights) -> Program:
-    """Prepare nothing."""
+    """Prepare the place of each head's first value."""
     del weights
     import torch
-    from torch.nn.functional import scaled_dot_product_attention
+    from torch.nn.functional import embedding_bag
 
     shape = setting.shape
-    group, keys = shape.heads // shape.kv_heads, min(parameters.keys, shape.seq_len)
-    height = max(1, _MOST_SCORES // (shape.batch * shape.heads * shape.seq_len))
-
-    def parts(q: "Tensor") -> "Iterator[Tensor]":
-        """Yield the queries, a few rows at a time."""
-        return (q[:, :, at : at + height] for at in range(0, shape.seq_len, height))
+    n, keys = shape.seq_len, min(parameters.keys, shape.seq_len)
+    height = max(1, _MOST_SCORES[setting.device] // (shape.batch * shape.heads * n))
+    heads = torch.arange(shape.batch * shape.kv_heads, device=setting.device).view(shape.batch, shape.kv_heads, 1, 1)
+    first = n * heads.repeat_interleave(shape.heads // shape.kv_heads, dim=1)
 
     # `attend` and `choose` share this function, so that the reported choice is the one that attention uses.
-    def chosen(q: "Tensor", k: "Tensor") -> "Tensor":
-        """Return the keys `B H R k` that queries `B H R D` choose."""
-        with torch.no_grad():
-            by_key_head = q.reshape(shape.batch, shape.kv_heads, -1, shape.head_dim)
-            scores = (by_key_head @ k.transpose(-2, -1)).view(*q.shape[:3], -1)
-            return scores.topk(keys, sorted=False).indices
+    def chosen(q: "Tensor", k: "Tensor") -> "tuple[Tensor, Tensor]":
+        """Return each query's largest scores `B H N k`, and the keys that they belong to."""
+        q, k = q / math.sqrt(shape.head_dim), k.transpose(-2, -1).contiguous()
+        found = []
+        for at in range(0, n, height):
+            part = q[:, :, at : at + height]
+            scores = (part.reshape(shape.batch, shape.kv_heads, -1, shape.head_dim) @ k).view(*part.shape[:3], n)
+            places = largest(scores.detach(), keys)
+            found.append((scores.gather(-1, places), places))
+        scores, places = (torch.cat(each, dim=2) for each in zip(*found, strict=True))
+        return scores, places
 
     def choose(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
         """Return the keys `B H N k` that every query chooses."""
         del v
-        return torch.cat([chosen(part, k) for part in parts(q)], dim=2)
+        return chosen(q, k)[1]
 
     def attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
         """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
-        outs = []
-        for part in parts(q):
-            mask = q.new_full((*part.shape[:3], k.shape[2]), -torch.inf).scatter_(-1, chosen(part, k), 0.0)
-            outs.append(scaled_dot_product_attention(part, k, v, mask, enable_gqa=group > 1))
-        return torch.cat(outs, dim=2)
+        scores, places = chosen(q, k)
+        shares = scores.softmax(dim=-1).view(-1, keys)
+        # A weighted sum of rows of the values, which are not copied for each query.
+        values = v.reshape(-1, shape.head_dim)
+        out = embedding_bag((places + first).view(-1, keys), values, mode="sum", per_sample_weights=shares)
+        return out.view(shape.batch, shape.heads, n, shape.head_dim)
 
-    return Program(attend, choice=choose)
+    return Program(attend, prepared_bytes=first.nbytes, choice=choose)
+
+
+def largest(scores: "Tensor", many: int) -> "Tensor":
+    """Return the places of the `many` largest scores along the last dimension, in any order.
+
+    The largest scores lie in the `many` groups whose own largest scores are largest. So only these are searched, and
+    the maximum of each group, instead of all scores.
+    """
+    import torch
+    from torch.nn.functional import pad
+
+    n = scores.shape[-1]
+    if n == many:
+        return torch.arange(n, device=scores.device).expand_as(scores)
+    if n < 4 * many:
+        return scores.topk(many, sorted=False).indices
+    # About sqrt(n / many) scores in a group, so that equally many maxima and scores are searched.
+    size = 2 ** (math.isqrt(n // many).bit_length() - 1)
+    groups = -(-n // size)
+    if n < groups * size:
+        scores = pad(scores, (0, groups * size - n), value=-torch.inf)
+    # Place j lies in group j mod groups, so that the maxima of all groups are those of contiguous rows.
+    grouped: Tensor = torch.unflatten(scores, -1, (size, groups))
+    best = grouped.amax(dim=-2).topk(many, sorted=False).indices
+    inside = grouped.gather(-1, best.unsqueeze(-2).expand(*best.shape[:-1], size, many)).flatten(-2)
+    at = inside.topk(many, sorted=False).indices
+    places: Tensor = at // many * groups + best.gather(-1, at % many)
+    return places
 
 
 VARIANT = Variant(

@@ -88,7 +88,7 @@ def _check(variant: Variant) -> None:
         names = " and ".join(filter(None, [", ".join(missing[:-1]), missing[-1]]))
         what = "a subclass of Pattern says what it computes by its keys, and any other needs build, reference and work"
         raise VariantError(f"expected {names} in Variant(...), found none; {what}")
-    for name in ("weights", "work", "options"):
+    for name in ("weights", "work", "options", "choosers"):
         if variant.is_pattern and getattr(variant, name) is not None:
             raise VariantError(f"expected no {name} beside a pattern, found one; remove it")
     if variant.level not in (ATTENTION, *levels.names()):

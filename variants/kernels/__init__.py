@@ -43,7 +43,10 @@ class Program:
     weights: "tuple[Tensor, ...]" = ()
     """The weights it was built with, if its mechanism has weights; set by the caller of `build`."""
     choice: "Callable[[Tensor, Tensor, Tensor], Tensor] | None" = None
-    """Returns what `call` chooses by content on the same inputs: the indices `B H N ... m` of m options, int64."""
+    """Returns what `call` chooses by content on the same inputs: the indices `B H N ... m` of m options, int64.
+
+    If a variant has other choosers than the queries, their number stands in place of N.
+    """
 
 
 def Kernel(  # noqa: N802  # the name of a program in variant files of version 0.1

@@ -299,6 +299,12 @@ def options(case: Case) -> Callable[..., tuple[Tensor, int]] | None:
     return scored
 
 
+def choosers(case: Case) -> int:
+    """Return how many of each head choose by content: its queries, unless the variant says otherwise."""
+    own, n = variants.load(case.mechanism.name).choosers, case.setting.shape.seq_len
+    return own(case.parameters, n) if own else n
+
+
 @dataclass(frozen=True)
 class Call:
     """One call in a direction: what is timed. Its inputs stay in the same memory, but their content may change."""

@@ -60,7 +60,7 @@ def of_case(case: Case, spans: Spans | None, step: Step, origin: Origin = DEFAUL
     rows, full = spread(n, max(_LEAST_ROWS, _ROWS // (shape.batch * shape.heads))), Spans.of(n, (0, n))
     causal = getattr(case.parameters, "causal", False) if spans is None else _is_causal(spans)
     right = _attention(full.causal() if causal else full, given, rows, step)
-    reference = calls.reference(case, best(options, given, wide, step) if options else None)
+    reference = calls.reference(case, best(options, given, wide, step, calls.choosers(case)) if options else None)
     if reference:
         found = expected.asked(reference, given, wide, rows, False, step)[0]
     else:

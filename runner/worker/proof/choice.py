@@ -44,11 +44,12 @@ def expected_with(case: Case, choice: Tensor, given: Inputs, content: int, step:
     assert reference  # a variant with options has one
     if calls.around(case):
         expect, (wide,), (near,) = around.of_level(case, None, given, content, step, reference)
-        problem = flaw(options, wide, near, weights, choice, step)
+        problem = flaw(options, wide, near, weights, choice, step, calls.choosers(case))
         if problem:
             raise NotAllowed(problem)
         return expect
-    problem = flaw(options, Inputs(*(each.double() for each in given)), given, weights, choice, step)
+    wide = Inputs(*(each.double() for each in given))
+    problem = flaw(options, wide, given, weights, choice, step, calls.choosers(case))
     if problem:
         raise NotAllowed(problem)
     pairs = given.q[..., 0].numel() * given.q.shape[2]
@@ -57,37 +58,48 @@ def expected_with(case: Case, choice: Tensor, given: Inputs, content: int, step:
     )
 
 
-def best(options: Options, given: Inputs, weights: Weights, step: Step) -> Tensor:
-    """Return the choice `B H N ... m` in the dtype of the inputs."""
+def best(options: Options, given: Inputs, weights: Weights, step: Step, many: int | None = None) -> Tensor:
+    """Return the choice `B H N ... m` in the dtype of the inputs, or that of `many` choosers instead of N queries."""
     found = []
-    for rows in expected.some_rows(given, np.arange(given.q.shape[2])):
+    for rows in expected.some_rows(given, np.arange(many or given.q.shape[2])):
         scores, count = options(*given[:3], rows, *weights)
         found.append(scores.topk(count, sorted=False).indices)
         step()
     return torch.cat(found, dim=2)
 
 
-def flaw(options: Options, wide: Inputs, given: Inputs, weights: Weights, choice: Tensor, step: Step) -> str | None:
-    """Return what is wrong with a choice, or None. At a long length, only a few rows are checked.
+def flaw(
+    options: Options,
+    wide: Inputs,
+    given: Inputs,
+    weights: Weights,
+    choice: Tensor,
+    step: Step,
+    many: int | None = None,
+) -> str | None:
+    """Return what is wrong with a choice of N queries, or of `many` choosers, or None.
 
-    Inputs are `wide` in float64, and `given` as a kernel has them in the case's dtype.
+    At a long length, only a few rows are checked. Inputs are `wide` in float64, and `given` as a kernel has them in the
+    case's dtype.
     """
     weights = tuple(each.detach() for each in weights)
     wide_weights = tuple(each.double() for each in weights)
     error = scale = short = 0.0
     at: list[int] = []
     n = given.q.shape[2]
+    many = many or n
     whole = given.q[..., 0].numel() * n <= expected.MOST_PAIRS
-    for rows in expected.some_rows(given, np.arange(n) if whole else spread(n, FEW)):
+    for rows in expected.some_rows(given, np.arange(many) if whole else spread(many, FEW)):
         scores, count = options(*wide[:3], rows, *wide_weights)
-        problem = _unfit(choice, rows, scores, count, n)
+        problem = _unfit(choice, rows, scores, count, many)
         if problem:
-            return problem
+            return f"{problem} at N={n}"
         some = choice[:, :, rows]
-        # A kernel may round as much as the same formula in the case's dtype.
+        # A kernel may round as much as the same formula in the case's dtype. Scores that forbid or force are infinite.
         apart = options(*given[:3], rows, *weights)[0].double() - scores
-        error = max(error, float(apart[scores.isfinite()].abs().max()))
-        scale = max(scale, float(scores[scores.isfinite()].abs().max()))
+        infinite = ~scores.isfinite()
+        error = max(error, float(apart.masked_fill(infinite, 0.0).abs().max()))
+        scale = max(scale, float(scores.masked_fill(infinite, 0.0).abs().max()))
         left = scores.scatter(-1, some, -torch.inf).amax(dim=-1)
         # If every allowed option is chosen, both are -inf.
         missed = (left - scores.gather(-1, some).amin(dim=-1)).nan_to_num(nan=0.0, posinf=torch.inf)
@@ -105,17 +117,17 @@ def flaw(options: Options, wide: Inputs, given: Inputs, weights: Weights, choice
     )
 
 
-def _unfit(choice: Tensor, rows: Tensor, scores: Tensor, count: int, n: int) -> str | None:
-    """Return why something is not a valid choice of the queries at `rows`, whose options have these scores, or None."""
-    expected_shape = (*scores.shape[:2], n, *scores.shape[3:-1], count)
+def _unfit(choice: Tensor, rows: Tensor, scores: Tensor, count: int, many: int) -> str | None:
+    """Return why something is no valid choice of `many` choosers, or None. Those at `rows` have these scores."""
+    expected_shape = (*scores.shape[:2], many, *scores.shape[3:-1], count)
     what = f"choice: expected a torch.Tensor torch.int64 {list(expected_shape)}"
     if type(choice) is not Tensor:
-        return f"{what}, found {type(choice).__module__}.{type(choice).__qualname__} at N={n}"
+        return f"{what}, found {type(choice).__module__}.{type(choice).__qualname__}"
     if choice.shape != expected_shape or choice.dtype != torch.int64:
-        return f"{what}, found {choice.dtype} {list(choice.shape)} at N={n}"
+        return f"{what}, found {choice.dtype} {list(choice.shape)}"
     ordered = choice[:, :, rows].sort(dim=-1).values
     if int(ordered.min()) < 0 or int(ordered.max()) >= scores.shape[-1]:
-        return f"choice: expected numbers from 0 to {scores.shape[-1] - 1}, found others at N={n}"
+        return f"choice: expected numbers from 0 to {scores.shape[-1] - 1}, found others"
     if bool((ordered.diff(dim=-1) == 0).any()):
-        return f"choice: expected different options, found one twice at N={n}"
+        return "choice: expected different options, found one twice"
     return None
