@@ -1,6 +1,7 @@
 """Levels: what stands around a mechanism is measured and proved with it, and means what it means elsewhere."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,9 @@ def case(
 @pytest.mark.parametrize(("name", "parameters"), [*CASES[::4], *MECHANISMS], ids=label)
 def test_a_probe_proves_every_element_of_a_layer(name: str, parameters: dict[str, Any], dtype: str) -> None:
     how = kernels.PORTABLE if variants.load(name).is_pattern else "own"
-    found = probe(case(name, parameters, how, 130, dtype=dtype), BUDGET, step)
+    made = case(name, parameters, how, 130, dtype=dtype)
+    # With 8 numbers, features of cosformer may be so small that their quotients are no test of anything.
+    found = probe(made.changed(shape=replace(made.setting.shape, head_dim=16)), BUDGET, step)
     assert found.status is Status.PASSED, found.reason
     assert found.proved == 1
     assert found.flops is not None

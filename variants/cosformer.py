@@ -33,10 +33,24 @@ class Cosformer(Parameters):
     causal: bool = parameter("hide the keys after the query", default=False)
 
 
-def reference(
+def options(
     parameters: Cosformer, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor", weights: Weights
+) -> "tuple[Tensor, int]":
+    """Return both sides of each number of queries and keys, `B H R 2D 2`: the ReLU keeps the first or none."""
+    del parameters, v, weights
+    import torch
+
+    both = torch.cat([q, k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)], dim=-1)[:, :, rows]
+    return torch.stack([both, -both], dim=-1), 1
+
+
+def reference(
+    parameters: Cosformer, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor", weights: Weights, choice: "Tensor"
 ) -> "Tensor":
-    """Compute the formula pair by pair; return the outputs `B H R D` of the queries at `rows`."""
+    """Compute the formula pair by pair with the sides in `choice` `B H N 2D 1`.
+
+    Return the outputs `B H R D` of the queries at `rows`.
+    """
     del weights
     import torch
 
@@ -44,7 +58,8 @@ def reference(
     q, k, v = (each.to(wide).repeat_interleave(q.shape[1] // each.shape[1], dim=1) for each in (q, k, v))
     apart = rows[:, None] - torch.arange(q.shape[2], device=q.device)
     near = (apart.double() * (math.pi / 2 / q.shape[2])).cos().to(wide)
-    pairs = q[:, :, rows].relu() @ k.relu().transpose(-2, -1) * near
+    kept_q, kept_k = (choice[..., 0] == 0).to(wide).chunk(2, dim=-1)
+    pairs = (q * kept_q)[:, :, rows] @ (k * kept_k).transpose(-2, -1) * near
     if parameters.causal:
         pairs = pairs.masked_fill(apart < 0, 0)
     return (pairs @ v / pairs.sum(dim=-1, keepdim=True).clamp(min=_EPS)).to(dtype)
@@ -108,8 +123,13 @@ def build(parameters: Cosformer, setting: Setting, weights: Weights) -> Program:
         out = q @ summed / (q @ total).clamp(min=_EPS)
         return out.view(shape.batch, shape.heads, n, shape.head_dim).to(dtype)
 
+    def choose(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
+        """Return the sides `B H N 2D 1` of the ReLU."""
+        del v
+        return (torch.cat([q, k.repeat_interleave(group, dim=1)], dim=-1) <= 0).long().unsqueeze(-1)
+
     prepared = cosines.nbytes + sines.nbytes + parameters.causal * earlier.nbytes
-    return Program(causally if parameters.causal else attend, prepared_bytes=prepared)
+    return Program(causally if parameters.causal else attend, prepared_bytes=prepared, choice=choose)
 
 
 VARIANT = Variant(
@@ -119,5 +139,6 @@ VARIANT = Variant(
     build=build,
     reference=reference,
     work=work,
+    options=options,
     examples=({}, {"causal": True}),
 )
