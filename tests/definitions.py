@@ -27,25 +27,35 @@ def full(i: int, j: int, n: int, causal: bool = False) -> bool:
     return j <= i or not causal
 
 
-def truncated(i: int, j: int, n: int, left: int | None, right: int | None) -> bool:
-    del n
-    return (left is None or i - j <= left) and (right is None or j - i <= right)
+def truncated(i: int, j: int, n: int, left: int | None, right: int | None, chunk: int = 1) -> bool:
+    members = [key for key in range(n) if key // chunk == i // chunk]
+    return (left is None or members[0] - j <= left) and (right is None or j - members[-1] <= right)
 
 
 def local_window(
-    i: int, j: int, n: int, window: int, dilation: int = 1, edges: str = "clip", causal: bool = False
+    i: int,
+    j: int,
+    n: int,
+    window: int,
+    dilation: int = 1,
+    edges: str = "clip",
+    causal: bool = False,
+    sinks: int = 0,
 ) -> bool:
+    if causal and j <= i and j < sinks:
+        return True
     if i % dilation != j % dilation:
         return False
     apart = (j - i) // dilation
     if causal:
         return -window < apart <= 0
+    left, right = window // 2, window // 2 + window % 2 - 1
     if edges == "clip":
-        return abs(apart) <= window // 2
+        return -left <= apart <= right
     place, length = i // dilation, len(range(i % dilation, n, dilation))
-    first = max(place - window // 2, 0)
-    if place + window // 2 >= length:
-        first += length - window // 2 - place - 1
+    first = max(place - left, 0)
+    if place + right >= length:
+        first += length - right - place - 1
     return first <= j // dilation < first + window
 
 
@@ -57,12 +67,18 @@ def local_window_2d(
     grid: tuple[int, int] | None = None,
     dilation: tuple[int, int] = (1, 1),
     edges: str = "clip",
-    causal: bool = False,
+    causal: bool | str = False,
 ) -> bool:
     sides = sides_of(n, grid)
     queries, keys = divmod(i, sides[1]), divmod(j, sides[1])
-    axes = zip(queries, keys, sides, window, dilation, strict=True)
-    return all(local_window(*each, edges) for each in axes) and (j <= i or not causal)
+    axes = zip(queries, keys, sides, window, dilation, causal_axes(causal), strict=True)
+    seen = all(local_window(*place, "clip" if ends else edges, ends) for *place, ends in axes)
+    return seen and (j <= i or causal is not True)
+
+
+def causal_axes(causal: bool | str) -> tuple[bool, bool]:
+    """Whether a window ends at the query down the grid, and across it."""
+    return causal in ("down", "both"), causal in ("across", "both")
 
 
 def sides_of(n: int, grid: tuple[int, int] | None) -> tuple[int, int]:
@@ -139,6 +155,9 @@ DEFINITIONS = {
             {"left": None, "right": 0},
             {"left": None, "right": 5},
             {"left": 70, "right": None},
+            {"left": 8, "right": 3, "chunk": 8},
+            {"left": 3, "right": 0, "chunk": 7},
+            {"left": None, "right": 2, "chunk": 20},
         ),
     ),
     "local_window": Definition(
@@ -152,6 +171,10 @@ DEFINITIONS = {
             {"window": 9, "dilation": 3, "causal": True},
             {"window": 17, "edges": "slide"},
             {"window": 5, "dilation": 4, "edges": "slide"},
+            {"window": 16},
+            {"window": 8, "dilation": 3, "edges": "slide"},
+            {"window": 12, "causal": True, "sinks": 4},
+            {"window": 5, "dilation": 3, "causal": True, "sinks": 7},
         ),
     ),
     "local_window_2d": Definition(
@@ -167,6 +190,11 @@ DEFINITIONS = {
             {"window": (3, 5), "grid": (13, 10), "dilation": (4, 2), "edges": "slide"},
             {"window": (3, 9), "grid": (7, 37)},
             {"window": (7, 7), "grid": (37, 7), "edges": "slide"},
+            {"window": (4, 2), "grid": (10, 13), "dilation": (1, 3), "edges": "slide"},
+            {"window": (3, 4), "grid": (10, 13), "causal": "down"},
+            {"window": (3, 4), "grid": (10, 13), "causal": "across", "dilation": (2, 2)},
+            {"window": (3, 4), "grid": (13, 10), "causal": "both"},
+            {"window": (12, 4), "grid": (10, 13), "causal": "down", "edges": "slide"},
         ),
     ),
     "block_local": Definition(block_local, ({"block": 1}, {"block": 16}, {"block": 48, "causal": True})),
@@ -245,8 +273,8 @@ def defined(name: str, parameters: dict[str, Any], n: int) -> npt.NDArray[np.boo
 
 def exists(name: str, parameters: dict[str, Any], n: int) -> bool:
     """Whether there is such a pattern at this length: tokens fill the grid, a window that slides fits, both ways."""
-    slides = parameters.get("edges") == "slide"
-    if slides and parameters.get("causal"):
+    slides, causal = parameters.get("edges") == "slide", parameters.get("causal", False)
+    if (slides and causal in (True, "both")) or (parameters.get("sinks") and not causal):
         return False
     if name == "local_window":
         return not slides or parameters["window"] * parameters.get("dilation", 1) <= n
@@ -255,8 +283,9 @@ def exists(name: str, parameters: dict[str, Any], n: int) -> bool:
     if name != "local_window_2d":
         return True
     sides = sides_of(n, parameters.get("grid"))
-    axes = zip(parameters["window"], parameters.get("dilation", (1, 1)), sides, strict=True)
-    return sides[0] * sides[1] == n and (not slides or all(window * apart <= side for window, apart, side in axes))
+    axes = zip(parameters["window"], parameters.get("dilation", (1, 1)), sides, causal_axes(causal), strict=True)
+    fit = all(ends or not slides or window * apart <= side for window, apart, side, ends in axes)
+    return sides[0] * sides[1] == n and fit
 
 
 COMPILED = ("compiled", "flex")

@@ -138,6 +138,7 @@ def test_truncated_and_local_window_agree(n: int) -> None:
         ({"window": 9, "edges": "slide"}, 8, "dilation * window <= seq_len"),
         ({"window": 9, "dilation": 2, "edges": "slide"}, 17, "2 * 9 > 17"),
         ({"window": 9, "edges": "slide", "causal": True}, 100, "use edges: clip"),
+        ({"window": 9, "sinks": 4}, 100, "sinks need a causal window, found sinks: 4 and causal: false"),
     ],
 )
 def test_a_pattern_says_where_it_does_not_exist(parameters: dict[str, Any], n: int, reason: str) -> None:
@@ -147,13 +148,13 @@ def test_a_pattern_says_where_it_does_not_exist(parameters: dict[str, Any], n: i
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
-        ("local_window", {"window": 4}, "window: expected an odd number, found 4"),
+        ("longformer", {"window": 4}, "window: expected an odd number, found 4"),
         ("local_window", {"window": True}, "window: expected int, found True"),
         ("local_window", {"window": 3, "edges": "wrap"}, "edges: expected one of clip, slide, found 'wrap'"),
         ("block_local", {"block": 0}, "block: expected at least 1, found 0"),
         ("truncated", {"left": "8", "right": 8}, "left: expected int or null, found '8'"),
         ("full", {"causal": 1}, "causal: expected bool, found 1"),
-        ("local_window_2d", {"window": (3, 4)}, "window: expected an odd number, found 4"),
+        ("local_window_2d", {"window": (3, 0)}, "window: expected at least 1, found 0"),
         ("local_window_2d", {"window": 3}, "window: expected a tuple of two integers, found 3"),
         ("local_window_2d", {"window": (3, 3, 3)}, "window: expected a tuple of two integers, found (3, 3, 3)"),
         ("local_window_2d", {"window": (3, True)}, "window: expected int, found True"),
@@ -162,6 +163,11 @@ def test_a_pattern_says_where_it_does_not_exist(parameters: dict[str, Any], n: i
             "local_window_2d",
             {"window": (3, 3), "grid": "square"},
             "grid: expected a tuple of two integers or null, found 'square'",
+        ),
+        (
+            "local_window_2d",
+            {"window": (3, 3), "causal": "rows"},
+            "causal: expected one of down, across, both, bool, found 'rows'",
         ),
     ],
 )

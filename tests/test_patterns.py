@@ -1,0 +1,184 @@
+"""Patterns by hand: chunks of streaming speech, attention sinks, windows of neighbourhood attention."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from settings import case_of, pattern_of
+
+from attnbench.reports.selftest import closed_forms
+from attnbench.variants import BoolArray, Shape
+
+
+def mask(name: str, n: int, **parameters: Any) -> BoolArray:
+    """Which pairs `[N, N]` a pattern allows."""
+    pattern = pattern_of(name, parameters)
+    assert pattern.unsupported(n) is None
+    return pattern.spans(n).mask()
+
+
+def keys(name: str, n: int, **parameters: Any) -> list[list[int]]:
+    """The keys of every query."""
+    return [np.flatnonzero(row).tolist() for row in mask(name, n, **parameters)]
+
+
+def key_of(name: str, **parameters: Any) -> str:
+    """The key of a case with these parameters, as a run stores it."""
+    return case_of(name, parameters, "blockwise", Shape(1, 2, 2, 64, 8)).key
+
+
+# Chunks
+
+
+def test_a_chunk_sees_itself_and_its_context() -> None:
+    first, second, third = [0, 1, 2, 3, 4], [2, 3, 4, 5, 6, 7, 8], [6, 7, 8, 9]
+    assert keys("truncated", 10, left=2, right=1, chunk=4) == [*4 * [first], *4 * [second], *2 * [third]]
+
+
+@pytest.mark.parametrize("left_chunks", [0, 1, 3])
+@pytest.mark.parametrize("n", [1, 5, 16, 61])
+def test_left_context_of_whole_chunks_is_the_mask_of_icefall_and_wenet(n: int, left_chunks: int) -> None:
+    """Frame t belongs to chunk c = t // chunk, which sees the chunks from c - left_chunks to c."""
+    chunk = np.arange(n) // 4
+    seen = (chunk[None, :] <= chunk[:, None]) & (chunk[None, :] >= chunk[:, None] - left_chunks)
+    assert (mask("truncated", n, left=4 * left_chunks, right=0, chunk=4) == seen).all()
+
+
+def test_all_the_past_of_a_chunk_is_seen() -> None:
+    assert keys("truncated", 6, left=None, right=0, chunk=3) == [*3 * [[0, 1, 2]], *3 * [[0, 1, 2, 3, 4, 5]]]
+    assert mask("truncated", 6, left=0, right=0, chunk=100).all()
+
+
+def test_a_chunk_of_one_is_the_pattern_without_chunks() -> None:
+    assert key_of("truncated", left=128, right=128, chunk=1) == key_of("truncated", left=128, right=128)
+    assert key_of("truncated", left=128, right=128, chunk=2) != key_of("truncated", left=128, right=128)
+    assert (mask("truncated", 61, left=8, right=3, chunk=1) == mask("truncated", 61, left=8, right=3)).all()
+
+
+def test_only_patterns_without_chunks_have_a_closed_form() -> None:
+    without = {"left": 8, "right": 3}
+    for given in (without, {**without, "chunk": 1}):
+        case = case_of("truncated", given, "blockwise", Shape(1, 2, 2, 64, 8))
+        assert closed_forms.flops(case) == 4 * 2 * 8 * mask("truncated", 64, **without).sum()
+    assert closed_forms.flops(case_of("truncated", {**without, "chunk": 4}, "eager", Shape(1, 2, 2, 64, 8))) is None
+
+
+# Sinks
+
+
+def test_sinks_are_seen_by_all_later_queries() -> None:
+    assert keys("local_window", 8, window=3, causal=True, sinks=2) == [
+        [0],
+        [0, 1],
+        [0, 1, 2],
+        [0, 1, 2, 3],
+        [0, 1, 2, 3, 4],
+        [0, 1, 3, 4, 5],
+        [0, 1, 4, 5, 6],
+        [0, 1, 5, 6, 7],
+    ]
+
+
+def test_a_dilated_window_keeps_its_keys_beside_sinks() -> None:
+    assert keys("local_window", 10, window=3, dilation=3, causal=True, sinks=2)[7:] == [
+        [0, 1, 4, 7],
+        [0, 1, 2, 5, 8],
+        [0, 1, 3, 6, 9],
+    ]
+
+
+@pytest.mark.parametrize("n", [1, 5, 61])
+def test_more_sinks_than_tokens_are_full_causal_attention(n: int) -> None:
+    assert (mask("local_window", n, window=2, causal=True, sinks=n + 1) == np.tri(n, dtype=bool)).all()
+
+
+def test_without_sinks_a_window_has_its_old_key() -> None:
+    given = {"window": 17, "dilation": 1, "edges": "clip", "causal": True}
+    assert key_of("local_window", **given, sinks=0) == key_of("local_window", **given)
+    assert key_of("local_window", **given, sinks=4) != key_of("local_window", **given)
+
+
+# Even windows, and axes that are causal
+
+
+def natten(i: int, length: int, window: int, dilation: int, causal: bool, slide: bool = True) -> list[int]:
+    """The keys of a query on one axis in NATTEN: within its residue class, `start` to `start + window`."""
+    residue, place = i % dilation, i // dilation
+    members = range(residue, length, dilation)
+    left, right = window // 2, window // 2 + (window % 2 - 1)
+    if causal:
+        found = range(max(place - left - right, 0), place + 1)
+    elif slide:
+        start = max(place - left, 0)
+        start += len(members) - right - place - 1 if place + right >= len(members) else 0
+        found = range(start, start + window)
+    else:
+        found = range(max(place - left, 0), min(place + right + 1, len(members)))
+    return [members[each] for each in found]
+
+
+@pytest.mark.parametrize("dilation", [1, 3])
+@pytest.mark.parametrize("window", [1, 2, 4, 5, 8])
+def test_a_sliding_window_is_that_of_natten(window: int, dilation: int) -> None:
+    for n in (24, 25, 61):
+        found = keys("local_window", n, window=window, dilation=dilation, edges="slide")
+        assert found == [natten(i, n, window, dilation, causal=False) for i in range(n)]
+        assert {len(each) for each in found} == {window}
+        found = keys("local_window", n, window=window, dilation=dilation, causal=True)
+        assert found == [natten(i, n, window, dilation, causal=True) for i in range(n)]
+
+
+def test_an_even_window_has_one_key_more_before_the_query() -> None:
+    assert keys("local_window", 6, window=4) == [[0, 1], [0, 1, 2], [0, 1, 2, 3], [1, 2, 3, 4], [2, 3, 4, 5], [3, 4, 5]]
+    assert keys("local_window", 5, window=4, causal=True)[3:] == [[0, 1, 2, 3], [1, 2, 3, 4]]
+
+
+def test_an_even_window_has_its_closed_form() -> None:
+    for edges in ("clip", "slide"):
+        given = {"window": 6, "dilation": 1, "edges": edges, "causal": False}
+        case = case_of("local_window", given, "blockwise", Shape(1, 2, 2, 64, 8))
+        assert closed_forms.flops(case) == 4 * 2 * 8 * mask("local_window", 64, **given).sum()
+
+
+CAUSAL = {"down": (True, False), "across": (False, True), "both": (True, True)}
+"""NATTEN's `is_causal`."""
+
+
+@pytest.mark.parametrize("edges", ["clip", "slide"])
+@pytest.mark.parametrize("dilation", [(1, 1), (2, 1)])
+@pytest.mark.parametrize("window", [(3, 4), (4, 5)])
+@pytest.mark.parametrize("causal", CAUSAL)
+def test_causal_axes_are_those_of_natten(
+    causal: str, window: tuple[int, int], dilation: tuple[int, int], edges: str
+) -> None:
+    height, width = grid = 9, 11
+    pattern = pattern_of(
+        "local_window_2d", {"window": window, "grid": grid, "dilation": dilation, "edges": edges, "causal": causal}
+    )
+    if causal == "both" and edges == "slide":
+        assert pattern.unsupported(99) == "a causal window cannot slide inward; use edges: clip"
+        return
+    seen = pattern.spans(99).mask().reshape(height, width, height, width)
+    for y in range(height):
+        for x in range(width):
+            rows, columns = (
+                natten(at, side, size, apart, ends, edges == "slide")
+                for at, side, size, apart, ends in zip((y, x), grid, window, dilation, CAUSAL[causal], strict=True)
+            )
+            assert np.flatnonzero(seen[y, x].any(axis=1)).tolist() == rows
+            assert np.flatnonzero(seen[y, x].any(axis=0)).tolist() == columns
+            assert seen[y, x].sum() == len(rows) * len(columns)
+
+
+def test_causal_in_raster_order_keeps_its_meaning_and_its_key() -> None:
+    whole = mask("local_window_2d", 36, window=(3, 5))
+    assert (mask("local_window_2d", 36, window=(3, 5), causal=True) == whole & np.tri(36, dtype=bool)).all()
+    given = {"window": (3, 5), "grid": None, "dilation": (1, 1), "edges": "clip"}
+    # The keys of an earlier version, in which `causal` was a flag.
+    assert [key_of("local_window_2d", **given, causal=causal) for causal in (False, True)] == []
+
+
+def test_a_causal_axis_does_not_slide_but_the_other_does() -> None:
+    sizes = {"window": (3, 4), "grid": (5, 6), "edges": "slide"}
+    counts = mask("local_window_2d", 30, **sizes, causal="down").sum(axis=1).reshape(5, 6)
+    assert counts.tolist() == [[4 * min(y + 1, 3)] * 6 for y in range(5)]
