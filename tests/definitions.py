@@ -1,5 +1,6 @@
 """Each variant's definition once more, pair by pair in plain Python from its source, and parameters to try it with."""
 
+import functools
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -144,6 +145,50 @@ def fixed(i: int, j: int, n: int, block: int = 128, summary: int = 8, causal: bo
     return (i // block == j // block or j % block >= block - summary) and (j <= i or not causal)
 
 
+
+def graph(
+    i: int,
+    j: int,
+    n: int,
+    kind: str = "ring",
+    degree: int = 8,
+    grid: tuple[int, int] | None = None,
+    seed: int = 0,
+) -> bool:
+    if kind == "grid":
+        width = sides_of(n, grid)[1]
+        down, across = abs(i // width - j // width), abs(i % width - j % width)
+        return max(down, across) <= 1 if degree == 8 else down + across <= 1
+    if kind == "ring":
+        return min((i - j) % n, (j - i) % n) <= degree // 2
+    return i == j or frozenset((i, j)) in edges_of(kind, degree, seed, n)
+
+
+@functools.cache
+def edges_of(kind: str, degree: int, seed: int, n: int) -> frozenset[frozenset[int]]:
+    """The edges of a random graph, drawn one by one."""
+    every = frozenset(frozenset((i, j)) for i in range(n) for j in range(i))
+    if degree >= n - 1:
+        return every
+    if kind == "expander":
+        orders = [sorted(range(n), key=lambda token: _hash(seed, cycle, token)) for cycle in range(degree // 2)]
+        return frozenset(frozenset(edge) for each in orders for edge in zip(each, each[1:] + each[:1], strict=True))
+    many = n * degree // 2
+    if 2 * many > len(every):
+        return every - _drawn_edges(len(every) - many, seed, n)
+    return _drawn_edges(many, seed, n)
+
+
+def _drawn_edges(many: int, seed: int, n: int) -> frozenset[frozenset[int]]:
+    found: set[frozenset[int]] = set()
+    draw = 0
+    while len(found) < many:
+        i, other = _hash(seed, 0, draw) % n, _hash(seed, 1, draw) % (n - 1)
+        found.add(frozenset((i, [each for each in range(n) if each != i][other])))
+        draw += 1
+    return frozenset(found)
+
+
 DEFINITIONS = {
     "full": Definition(full, ({}, {"causal": True})),
     "truncated": Definition(
@@ -231,6 +276,18 @@ DEFINITIONS = {
             {"block": 8, "summary": 8},
         ),
     ),
+    "graph": Definition(
+        graph,
+        (
+            {},
+            {"degree": 2},
+            {"kind": "grid"},
+            {"kind": "grid", "degree": 4, "grid": (10, 13)},
+            {"kind": "erdos_renyi", "degree": 5, "seed": 3},
+            {"kind": "erdos_renyi", "degree": 50},
+            {"kind": "expander", "degree": 4, "seed": 1},
+        ),
+    ),
 }
 """By the variant's name. A variant that ships without one is tried with its examples, by what its own file says."""
 
@@ -273,6 +330,12 @@ def defined(name: str, parameters: dict[str, Any], n: int) -> npt.NDArray[np.boo
 
 def exists(name: str, parameters: dict[str, Any], n: int) -> bool:
     """Whether there is such a pattern at this length: tokens fill the grid, a window that slides fits, both ways."""
+    if name == "graph":
+        kind, degree = parameters.get("kind", "ring"), parameters.get("degree", 8)
+        if kind != "grid":
+            return kind == "erdos_renyi" or degree % 2 == 0
+        sides = sides_of(n, parameters.get("grid"))
+        return degree in (4, 8) and sides[0] * sides[1] == n
     slides, causal = parameters.get("edges") == "slide", parameters.get("causal", False)
     if (slides and causal in (True, "both")) or (parameters.get("sinks") and not causal):
         return False

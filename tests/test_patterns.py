@@ -1,13 +1,18 @@
-"""Patterns by hand: chunks of streaming speech, attention sinks, windows of neighbourhood attention."""
+"""Patterns by hand: chunks of streaming speech, attention sinks, windows of neighbourhood attention, graphs."""
 
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from settings import case_of, pattern_of
 
 from attnbench.reports.selftest import closed_forms
-from attnbench.variants import BoolArray, Shape
+from attnbench.runner.worker import admission
+from attnbench.suites import Status
+from attnbench.variants import BoolArray, Shape, Spans
+from attnbench.variants._pattern import MOST_SPANS
 
 
 def mask(name: str, n: int, **parameters: Any) -> BoolArray:
@@ -182,3 +187,130 @@ def test_a_causal_axis_does_not_slide_but_the_other_does() -> None:
     sizes = {"window": (3, 4), "grid": (5, 6), "edges": "slide"}
     counts = mask("local_window_2d", 30, **sizes, causal="down").sum(axis=1).reshape(5, 6)
     assert counts.tolist() == [[4 * min(y + 1, 3)] * 6 for y in range(5)]
+
+
+# Graphs
+
+
+def test_a_ring_goes_around_the_ends() -> None:
+    assert keys("graph", 7, degree=4) == [
+        [0, 1, 2, 5, 6],
+        [0, 1, 2, 3, 6],
+        [0, 1, 2, 3, 4],
+        [1, 2, 3, 4, 5],
+        [2, 3, 4, 5, 6],
+        [0, 3, 4, 5, 6],
+        [0, 1, 4, 5, 6],
+    ]
+
+
+def test_a_grid_has_neighbours_beside_above_and_below() -> None:
+    assert keys("graph", 6, kind="grid", degree=4, grid=(2, 3)) == [
+        [0, 1, 3],
+        [0, 1, 2, 4],
+        [1, 2, 5],
+        [0, 3, 4],
+        [1, 3, 4, 5],
+        [2, 4, 5],
+    ]
+    whole = mask("local_window_2d", 30, window=(3, 3), grid=(5, 6))
+    assert (mask("graph", 30, kind="grid", degree=8, grid=(5, 6)) == whole).all()
+
+
+@pytest.mark.parametrize("kind", ["ring", "erdos_renyi", "expander"])
+@pytest.mark.parametrize("n", [1, 2, 9, 61])
+def test_edges_lead_both_ways_and_a_token_sees_itself(kind: str, n: int) -> None:
+    seen = mask("graph", n, kind=kind, degree=4)
+    assert (seen == seen.T).all()
+    assert seen.diagonal().all()
+    assert seen.all() == (n <= 5)
+
+
+@pytest.mark.parametrize("degree", [1, 3, 8, 40, 58, 59, 60])
+def test_erdos_renyi_has_its_number_of_edges(degree: int) -> None:
+    seen = mask("graph", 61, kind="erdos_renyi", degree=degree)
+    assert (seen.sum() - 61) // 2 == 61 * degree // 2
+
+
+def test_erdos_renyi_draws_every_edge_alike() -> None:
+    n, degree, seeds = 9, 3, 400
+    found = sum(mask("graph", n, kind="erdos_renyi", degree=degree, seed=seed).astype(int) for seed in range(seeds))
+    share = np.asarray(found)[np.tril_indices(n, -1)] / seeds
+    # Of 36 edges 13 are drawn; the share of one has a standard deviation of 0.024.
+    assert share.mean() == pytest.approx(13 / 36)
+    assert np.abs(share - 13 / 36).max() < 0.1
+
+
+@pytest.mark.parametrize("n", [100, 1001])
+def test_an_expander_is_connected_and_nearly_regular(n: int) -> None:
+    """Its second eigenvalue is near 2 sqrt(degree - 1), the least that a large graph can have; that of a ring is not."""
+    edges = mask("graph", n, kind="expander", degree=6).astype(float) - np.eye(n)
+    degrees = edges.sum(axis=1)
+    assert degrees.max() == 6
+    assert degrees.mean() > 5.7
+    assert np.sort(np.abs(np.linalg.eigvalsh(edges)))[-2] < 2 * np.sqrt(5) + 0.5
+    ring = mask("graph", n, degree=6).astype(float) - np.eye(n)
+    assert np.sort(np.abs(np.linalg.eigvalsh(ring)))[-2] > 5.5
+
+
+def test_seeds_draw_other_edges_and_the_same_on_every_machine() -> None:
+    for kind in ("erdos_renyi", "expander"):
+        first, again, other = (mask("graph", 61, kind=kind, degree=4, seed=seed) for seed in (0, 0, 1))
+        assert (first == again).all()
+        assert (first != other).any()
+    assert keys("graph", 8, kind="expander", degree=2) == []
+    assert keys("graph", 8, kind="erdos_renyi", degree=2) == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "n", "reason"),
+    [
+        ({"degree": 3}, 64, "kind: ring has an even degree, found 3"),
+        ({"kind": "expander", "degree": 5}, 64, "kind: expander has an even degree, found 5"),
+        ({"kind": "grid", "degree": 6}, 64, "kind: grid has a degree of 4 or 8, found 6"),
+        ({"kind": "grid"}, 60, "a square grid needs a square number of tokens"),
+        ({"kind": "grid", "grid": (6, 9)}, 60, r"grid: [6, 9] has 54 tokens, found seq_len = 60"),
+        ({"kind": "expander", "degree": 1000}, 2**13, "kind: expander can hold 4194304 pairs, found"),
+        ({"kind": "erdos_renyi"}, 2**20, "kind: erdos_renyi can hold 4194304 pairs, found"),
+    ],
+)
+def test_a_graph_says_where_it_does_not_exist(parameters: dict[str, Any], n: int, reason: str) -> None:
+    assert reason in str(pattern_of("graph", parameters).unsupported(n))
+
+
+def test_a_ring_and_a_grid_have_any_length() -> None:
+    assert pattern_of("graph", {"degree": 2**30}).unsupported(2**20) is None
+    assert pattern_of("graph", {"degree": 2**14}).spans(2**17).start.shape == (2**17, 3)
+    assert pattern_of("graph", {"kind": "grid"}).spans(2**16).start.shape == (2**16, 3)
+
+
+@pytest.mark.parametrize("n", [2047, 2048])
+@pytest.mark.parametrize("degree", [1000, 1500, 2044])
+def test_every_random_graph_exists_up_to_2048(n: int, degree: int) -> None:
+    for kind in ("erdos_renyi", "expander"):
+        pattern = pattern_of("graph", {"kind": kind, "degree": degree})
+        assert pattern.unsupported(n) is None
+        assert pattern.spans(n).start.size <= MOST_SPANS
+
+
+def test_runs_beyond_what_can_be_held_make_the_case_unsupported() -> None:
+    made = case_of("graph", {"kind": "erdos_renyi", "degree": 14}, "blockwise", Shape(1, 1, 1, 2**17, 8))
+    assert made.parameters.unsupported(2**17) is None
+    found = admission.plan(made, 2**34)
+    assert found["status"] is Status.UNSUPPORTED
+    assert "separate runs of keys; at most 16 can be held" in found["reason"]
+
+
+@settings(max_examples=50)
+@given(data=st.data())
+def test_any_pairs_become_spans(data: st.DataObject) -> None:
+    n = data.draw(st.integers(1, 30), label="n")
+    numbers = data.draw(st.lists(st.integers(0, n * n - 1)), label="pairs")
+    table = np.zeros(n * n, np.bool_)
+    table[numbers] = True
+    table = table.reshape(n, n) | np.eye(n, dtype=bool)
+    i, j = np.divmod(np.array([*numbers, *range(0, n * n, n + 1)]), n)
+    spans = Spans.of_pairs(n, i, j)
+    assert (spans.mask() == table).all()
+    assert (spans.counts() == table.sum(axis=1)).all()
+    assert (Spans.where(n, lambda i, j: table[i, j]).start == spans.start).all()
