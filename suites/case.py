@@ -29,9 +29,10 @@ class Case:
         """Hash of all fields. It joins rows within a run and between runs.
 
         Axes and parameters that were added later are left out if they have their default, so that old keys stay valid.
+        So are the names of files, which are known by their content.
         """
         told = {name: value for name, value in self.flat().items() if (name, value) not in DEFAULTS.items()}
-        told["parameters"] = _without_later(self.mechanism)
+        told["parameters"] = _identifying(self.mechanism)
         # 48 bits are enough: the probability that any two of 10,000 cases collide is 2e-7.
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -53,10 +54,12 @@ class Case:
 
     @property
     def label(self) -> str:
-        """The mechanism such as `local_window(window=257)`, without parameters at their defaults."""
-        defaults = {each.name: each.default for each in fields(self.parameters)}
+        """The mechanism such as `local_window(window=257)`, without parameters at their defaults and digests of files."""
+        known = fields(self.parameters)
+        defaults = {each.name: each.default for each in known}
+        digests = {each.metadata.get("digest") for each in known}
         given = self.mechanism.parameters.items()
-        told = [f"{name}={written(value)}" for name, value in given if value != defaults[name]]
+        told = [f"{name}={written(value)}" for name, value in given if value != defaults[name] and name not in digests]
         return f"{self.mechanism.name}({', '.join(told)})" if told else self.mechanism.name
 
     @property
@@ -147,11 +150,16 @@ def _paired(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in dict(parameters).items()}
 
 
-def _without_later(mechanism: Named) -> dict[str, Any]:
-    """Return parameters without those that were added later and have their default; all if the variant is not here."""
+def _identifying(mechanism: Named) -> dict[str, Any]:
+    """Return parameters without names of files, and without those that were added later and have their default.
+
+    Return all if the variant is not here.
+    """
     try:
         known = fields(variants.load(mechanism.name).parameters)
     except (KeyError, TypeError):
         return dict(mechanism.parameters)
     later = {each.name: each.default for each in known if each.metadata.get("later")}
-    return {name: value for name, value in mechanism.parameters.items() if (name, value) not in later.items()}
+    files = {each.name for each in known if each.metadata.get("digest")}
+    given = mechanism.parameters.items()
+    return {name: value for name, value in given if (name, value) not in later.items() and name not in files}

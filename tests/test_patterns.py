@@ -243,7 +243,7 @@ def test_erdos_renyi_draws_every_edge_alike() -> None:
 
 @pytest.mark.parametrize("n", [100, 1001])
 def test_an_expander_is_connected_and_nearly_regular(n: int) -> None:
-    """Its second eigenvalue is near 2 sqrt(degree - 1), the least that a large graph can have; that of a ring is not."""
+    """Its second eigenvalue is near 2 sqrt(degree - 1), the least of large graphs; that of a ring is near the degree."""
     edges = mask("graph", n, kind="expander", degree=6).astype(float) - np.eye(n)
     degrees = edges.sum(axis=1)
     assert degrees.max() == 6
