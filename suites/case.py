@@ -54,7 +54,7 @@ class Case:
 
     @property
     def label(self) -> str:
-        """The mechanism such as `local_window(window=257)`, without parameters at their defaults and digests of files."""
+        """The mechanism such as `local_window(window=257)`, without parameters at their defaults and digests."""
         known = fields(self.parameters)
         defaults = {each.name: each.default for each in known}
         digests = {each.metadata.get("digest") for each in known}

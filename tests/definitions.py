@@ -73,7 +73,10 @@ def local_window_2d(
     sides = sides_of(n, grid)
     queries, keys = divmod(i, sides[1]), divmod(j, sides[1])
     axes = zip(queries, keys, sides, window, dilation, causal_axes(causal), strict=True)
-    seen = all(local_window(*place, "clip" if ends else edges, ends) for *place, ends in axes)
+    seen = all(
+        local_window(at, key, side, size, apart, "clip" if ends else edges, ends)
+        for at, key, side, size, apart, ends in axes
+    )
     return seen and (j <= i or causal is not True)
 
 
@@ -145,12 +148,11 @@ def fixed(i: int, j: int, n: int, block: int = 128, summary: int = 8, causal: bo
     return (i // block == j // block or j % block >= block - summary) and (j <= i or not causal)
 
 
-
 def graph(
     i: int,
     j: int,
     n: int,
-    kind: str = "ring",
+    kind: str | None = None,
     degree: int = 8,
     grid: tuple[int, int] | None = None,
     seed: int = 0,
@@ -159,9 +161,9 @@ def graph(
         width = sides_of(n, grid)[1]
         down, across = abs(i // width - j // width), abs(i % width - j % width)
         return max(down, across) <= 1 if degree == 8 else down + across <= 1
-    if kind == "ring":
+    if kind in (None, "ring"):
         return min((i - j) % n, (j - i) % n) <= degree // 2
-    return i == j or frozenset((i, j)) in edges_of(kind, degree, seed, n)
+    return i == j or frozenset((i, j)) in edges_of(str(kind), degree, seed, n)
 
 
 @functools.cache
@@ -333,7 +335,7 @@ def exists(name: str, parameters: dict[str, Any], n: int) -> bool:
     if name == "graph":
         kind, degree = parameters.get("kind", "ring"), parameters.get("degree", 8)
         if kind != "grid":
-            return kind == "erdos_renyi" or degree % 2 == 0
+            return kind == "erdos_renyi" or bool(degree % 2 == 0)
         sides = sides_of(n, parameters.get("grid"))
         return degree in (4, 8) and sides[0] * sides[1] == n
     slides, causal = parameters.get("edges") == "slide", parameters.get("causal", False)

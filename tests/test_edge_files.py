@@ -238,8 +238,8 @@ def test_changed_edges_are_one_line(begun: Path, anyway: bool) -> None:
     with pytest.raises(FolderError) as error:
         resume(Machine(), begun.with_name("run"), suite=load(begun), anyway=anyway)
     assert str(error.value) == (
-        f"{begun.with_name('run')}: expected edges.txt with the edges that the run began with (SHA-256 {SHA256}), found "
-        f"others ({now}); put them back, or begin a new run"
+        f"{begun.with_name('run')}: expected edges.txt with the edges that the run began with (SHA-256 {SHA256}), "
+        f"found others ({now}); put them back, or begin a new run"
     )
 
 

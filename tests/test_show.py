@@ -302,7 +302,10 @@ def test_it_shows_all_there_is(tmp_path: Path) -> None:
     done = show("local_window", "--set", "window=17", "--set", "causal=true", "--out", str(out))
     assert done.exit_code == 0
     assert variants.describe("local_window") in done.output
-    assert "  window (required): an integer from 1 to 2147483647\n      keys per query in all, without sinks\n" in done.output
+    assert (
+        "  window (required): an integer from 1 to 2147483647\n      keys per query in all, without sinks\n"
+        in done.output
+    )
     assert '  edges (default "clip"): one of clip, slide\n' in done.output
     assert f"file: {near(variants.file('local_window'))}\n" in done.output
     lines = done.output.splitlines()

@@ -81,7 +81,7 @@ def _read(path: Path) -> IntArray:
             continue
         if len(words) != 2 or not all(map(_TOKEN.fullmatch, words)):
             expected = "expected an edge, two tokens from 0 such as `17 4`"
-            raise ValueError(f"{path}:{number}: {expected}, found {ascii(' '.join(words)[:40])}")
+            raise ValueError(f"{path}:{number}: {expected}, found {' '.join(words)[:40]!a}")
         found.append(int(words[0]) * _APART + int(words[1]))
     if not 1 <= len(found) <= MOST_EDGES:
         raise ValueError(f"{path}: expected 1 to {MOST_EDGES} edges, found {len(found)}")

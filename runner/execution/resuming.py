@@ -123,8 +123,8 @@ def refuse_edges(folder: Path, before: Suite, now: Suite) -> None:
     for name, sha256 in now.edge_files().items():
         if began.get(name, sha256) != sha256:
             raise FolderError(
-                f"{folder}: expected {name} with the edges that the run began with (SHA-256 {began[name]}), found others "
-                f"({sha256}); put them back, or begin a new run"
+                f"{folder}: expected {name} with the edges that the run began with (SHA-256 {began[name]}), "
+                f"found others ({sha256}); put them back, or begin a new run"
             )
 
 

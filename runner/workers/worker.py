@@ -134,7 +134,8 @@ class Worker:
             self._marks = context.Array("q", 2, lock=False)
             self._pipe, theirs = context.Pipe()
             starting.fail_slow_reads(self._pipe)
-            given = (root and str(root), theirs, self._log.name, self._marks, budget_bytes, paths, link, _edges.places())
+            edges = _edges.places()
+            given = (root and str(root), theirs, self._log.name, self._marks, budget_bytes, paths, link, edges)
             self._process = context.Process(target=entry.serve, args=given, daemon=True)
             with (
                 starting.interrupts_held(),

@@ -27,7 +27,7 @@ def with_digests(entries: tuple[Entry, ...], folder: Path) -> tuple[Entry, ...]:
             try:
                 parts = [new for part in parts for new in _split(part, name, digest, folder)]
             except ValueError as error:
-                mistake = PydanticCustomError("value_error", str(error))  # type: ignore[arg-type]  # wants a literal
+                mistake = PydanticCustomError("value_error", str(error))
                 place = (index, entry.variant, name)
                 mistakes.append(InitErrorDetails(type=mistake, loc=place, input=entry.parameters[name]))
         done += parts
