@@ -136,7 +136,8 @@ def test_words_are_what_a_suite_writes() -> None:
     given = ["window=9", "edges=slide", "causal=false", "implementation=[eager, blockwise]"]
     made = variant_cases("local_window", given, "--set", **check_variant.AXES)
     assert [each.implementation for each in made] == ["eager", "blockwise"]
-    assert made[0].mechanism.parameters == {"window": 9, "dilation": 1, "edges": "slide", "causal": False}
+    told = {"window": 9, "dilation": 1, "edges": "slide", "causal": False, "sinks": 0}
+    assert made[0].mechanism.parameters == told
     assert (
         variant_cases("truncated", ["left=null", "right=0"], "--set", **check_variant.AXES)[0].mechanism.parameters[
             "left"

@@ -100,7 +100,7 @@ def test_a_grid_runs_its_last_parameter_fastest() -> None:
 
 def test_parameters_hold_every_default() -> None:
     (case,) = suite(variants=[{"local_window": {"window": 3}}]).cases()
-    assert case.mechanism.parameters == {"window": 3, "dilation": 1, "edges": "clip", "causal": False}
+    assert case.mechanism.parameters == {"window": 3, "dilation": 1, "edges": "clip", "causal": False, "sinks": 0}
 
 
 def test_powers_of_two() -> None:
