@@ -29,6 +29,7 @@ class Case:
         """Hash of all fields. It joins rows within a run and between runs.
 
         Axes and parameters that were added later are left out if they have their default, so that old keys stay valid.
+        So are the names of files, which are known by their content.
         """
         told = {name: value for name, value in self.flat().items() if (name, value) not in DEFAULTS.items()}
         told["parameters"] = self.first_parameters
@@ -42,13 +43,18 @@ class Case:
 
     @property
     def first_parameters(self) -> dict[str, Any]:
-        """Parameters without those that were added later and have their default; all if the variant is not here."""
+        """Parameters without names of files, and without those that were added later and have their default.
+
+        All parameters, if the variant is not here.
+        """
         try:
             known = fields(variants.load(self.mechanism.name).parameters)
         except (KeyError, TypeError):
             return dict(self.mechanism.parameters)
         later = {each.name: each.default for each in known if each.metadata.get("later")}
-        return {name: value for name, value in self.mechanism.parameters.items() if (name, value) not in later.items()}
+        files = {each.name for each in known if each.metadata.get("digest")}
+        given = self.mechanism.parameters.items()
+        return {name: value for name, value in given if (name, value) not in later.items() and name not in files}
 
     @property
     def pattern(self) -> Pattern:
@@ -63,10 +69,12 @@ class Case:
 
     @property
     def label(self) -> str:
-        """The mechanism such as `local_window(window=257)`, without parameters at their defaults."""
-        defaults = {each.name: each.default for each in fields(self.parameters)}
+        """The mechanism such as `local_window(window=257)`, without parameters at their defaults and digests."""
+        known = fields(self.parameters)
+        defaults = {each.name: each.default for each in known}
+        digests = {each.metadata.get("digest") for each in known}
         given = self.mechanism.parameters.items()
-        told = [f"{name}={written(value)}" for name, value in given if value != defaults[name]]
+        told = [f"{name}={written(value)}" for name, value in given if value != defaults[name] and name not in digests]
         return f"{self.mechanism.name}({', '.join(told)})" if told else self.mechanism.name
 
     @property
