@@ -10,7 +10,7 @@ from settings import case_of, pattern_of
 
 from attnbench.reports.selftest import closed_forms
 from attnbench.runner.worker import admission
-from attnbench.suites import Status
+from attnbench.suites import Case, Status
 from attnbench.variants import BoolArray, Shape, Spans
 from attnbench.variants._pattern import MOST_SPANS
 
@@ -59,6 +59,16 @@ def test_a_chunk_of_one_is_the_pattern_without_chunks() -> None:
     assert key_of("truncated", left=128, right=128) == "a1c0cda255fe"
     assert key_of("truncated", left=128, right=128, chunk=2) != key_of("truncated", left=128, right=128)
     assert (mask("truncated", 61, left=8, right=3, chunk=1) == mask("truncated", 61, left=8, right=3)).all()
+
+
+def test_an_older_revision_is_not_told_of_parameters_that_it_does_not_know() -> None:
+    chunk, without = (
+        case_of("truncated", {"left": 8, "right": 8, "chunk": chunk}, "blockwise", Shape(1, 2, 2, 64, 8))
+        for chunk in (4, 1)
+    )
+    assert without.request()["parameters"] == {"left": 8, "right": 8}
+    assert chunk.request()["parameters"] == {"left": 8, "right": 8, "chunk": 4}
+    assert Case.from_json(without.request()).key == without.key
 
 
 def test_only_patterns_without_chunks_have_a_closed_form() -> None:

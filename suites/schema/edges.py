@@ -1,13 +1,13 @@
 """Files of edges that a suite names. Each gets its SHA-256 when the suite is read, for the keys of its cases."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from attnbench import variants
+from attnbench.suites.case import files_of
 from attnbench.suites.problem import near
 from attnbench.suites.schema.expand import Entry
 from attnbench.variants import _edges
@@ -23,7 +23,7 @@ def with_digests(entries: tuple[Entry, ...], folder: Path) -> tuple[Entry, ...]:
     mistakes: list[InitErrorDetails] = []
     for index, entry in enumerate(entries):
         parts = [entry]
-        for name, digest in _files(entry.variant).items():
+        for name, digest in files_of(entry.variant).items():
             try:
                 parts = [new for part in parts for new in _split(part, name, digest, folder)]
             except ValueError as error:
@@ -38,16 +38,10 @@ def with_digests(entries: tuple[Entry, ...], folder: Path) -> tuple[Entry, ...]:
 
 def digests(entry: Entry) -> Iterator[tuple[str, str]]:
     """Yield the files of an entry, each with its SHA-256."""
-    for name, digest in _files(entry.variant).items():
+    for name, digest in files_of(entry.variant).items():
         for file, sha256 in zip(entry.parameters[name], entry.parameters[digest], strict=True):
             if file is not None:
                 yield file, sha256
-
-
-def _files(variant: str) -> Mapping[str, str]:
-    """Return the parameters of a variant that are files, each with the parameter that has its SHA-256."""
-    known = fields(variants.load(variant).parameters)
-    return {each.name: each.metadata["digest"] for each in known if each.metadata.get("digest")}
 
 
 def _split(entry: Entry, name: str, digest: str, folder: Path) -> Iterator[Entry]:
