@@ -29,9 +29,11 @@ class Case:
         """Hash of all fields. It joins rows within a run and between runs.
 
         Axes and parameters that were added later are left out if they have their default, so that old keys stay valid.
+        So are the names of files, which are known by their content.
         """
         told = {name: value for name, value in self.flat().items() if (name, value) not in DEFAULTS.items()}
-        told["parameters"] = _without_later(self.mechanism)
+        files = files_of(self.mechanism.name)
+        told["parameters"] = {name: each for name, each in self.first_parameters.items() if name not in files}
         # 48 bits are enough: the probability that any two of 10,000 cases collide is 2e-7.
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -39,6 +41,16 @@ class Case:
     def parameters(self) -> Parameters:
         """The mechanism's parameters, in the type of its variant."""
         return variants.load(self.mechanism.name).parameters(**self.mechanism.parameters)
+
+    @property
+    def first_parameters(self) -> dict[str, Any]:
+        """Parameters without those that were added later and have their default; all if the variant is not here."""
+        try:
+            known = fields(variants.load(self.mechanism.name).parameters)
+        except (KeyError, TypeError):
+            return dict(self.mechanism.parameters)
+        later = {each.name: each.default for each in known if each.metadata.get("later")}
+        return {name: value for name, value in self.mechanism.parameters.items() if (name, value) not in later.items()}
 
     @property
     def pattern(self) -> Pattern:
@@ -53,10 +65,11 @@ class Case:
 
     @property
     def label(self) -> str:
-        """The mechanism such as `local_window(window=257)`, without parameters at their defaults."""
+        """The mechanism such as `local_window(window=257)`, without parameters at their defaults and digests."""
         defaults = {each.name: each.default for each in fields(self.parameters)}
+        digests = files_of(self.mechanism.name).values()
         given = self.mechanism.parameters.items()
-        told = [f"{name}={written(value)}" for name, value in given if value != defaults[name]]
+        told = [f"{name}={written(value)}" for name, value in given if value != defaults[name] and name not in digests]
         return f"{self.mechanism.name}({', '.join(told)})" if told else self.mechanism.name
 
     @property
@@ -81,6 +94,10 @@ class Case:
         """Return the case as flat columns or JSON fields: the mechanism, the implementation, and every axis."""
         mechanism = {"variant": self.mechanism.name, "parameters": dict(self.mechanism.parameters)}
         return {**mechanism, "implementation": self.implementation, **self.setting.flat()}
+
+    def request(self) -> dict[str, Any]:
+        """Return the case as a worker gets it, whose variants may be of a revision without later parameters."""
+        return {**self.flat(), "parameters": self.first_parameters}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
@@ -147,11 +164,13 @@ def _paired(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in dict(parameters).items()}
 
 
-def _without_later(mechanism: Named) -> dict[str, Any]:
-    """Return parameters without those that were added later and have their default; all if the variant is not here."""
+def files_of(variant: str) -> dict[str, str]:
+    """Return the parameters of a variant that are files, each with the parameter that has the digest of its content.
+
+    There are none if the variant is not here.
+    """
     try:
-        known = fields(variants.load(mechanism.name).parameters)
+        known = fields(variants.load(variant).parameters)
     except (KeyError, TypeError):
-        return dict(mechanism.parameters)
-    later = {each.name: each.default for each in known if each.metadata.get("later")}
-    return {name: value for name, value in mechanism.parameters.items() if (name, value) not in later.items()}
+        return {}
+    return {each.name: each.metadata["digest"] for each in known if each.metadata.get("digest")}

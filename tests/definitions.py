@@ -1,5 +1,6 @@
 """Each variant's definition once more, pair by pair in plain Python from its source, and parameters to try it with."""
 
+import functools
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,25 +28,35 @@ def full(i: int, j: int, n: int, causal: bool = False) -> bool:
     return j <= i or not causal
 
 
-def truncated(i: int, j: int, n: int, left: int | None, right: int | None) -> bool:
-    del n
-    return (left is None or i - j <= left) and (right is None or j - i <= right)
+def truncated(i: int, j: int, n: int, left: int | None, right: int | None, chunk: int = 1) -> bool:
+    members = [key for key in range(n) if key // chunk == i // chunk]
+    return (left is None or members[0] - j <= left) and (right is None or j - members[-1] <= right)
 
 
 def local_window(
-    i: int, j: int, n: int, window: int, dilation: int = 1, edges: str = "clip", causal: bool = False
+    i: int,
+    j: int,
+    n: int,
+    window: int,
+    dilation: int = 1,
+    edges: str = "clip",
+    causal: bool = False,
+    sinks: int = 0,
 ) -> bool:
+    if causal and j <= i and j < sinks:
+        return True
     if i % dilation != j % dilation:
         return False
     apart = (j - i) // dilation
     if causal:
         return -window < apart <= 0
+    left, right = window // 2, window // 2 + window % 2 - 1
     if edges == "clip":
-        return abs(apart) <= window // 2
+        return -left <= apart <= right
     place, length = i // dilation, len(range(i % dilation, n, dilation))
-    first = max(place - window // 2, 0)
-    if place + window // 2 >= length:
-        first += length - window // 2 - place - 1
+    first = max(place - left, 0)
+    if place + right >= length:
+        first += length - right - place - 1
     return first <= j // dilation < first + window
 
 
@@ -57,12 +68,21 @@ def local_window_2d(
     grid: tuple[int, int] | None = None,
     dilation: tuple[int, int] = (1, 1),
     edges: str = "clip",
-    causal: bool = False,
+    causal: bool | str = False,
 ) -> bool:
     sides = sides_of(n, grid)
     queries, keys = divmod(i, sides[1]), divmod(j, sides[1])
-    axes = zip(queries, keys, sides, window, dilation, strict=True)
-    return all(local_window(*each, edges) for each in axes) and (j <= i or not causal)
+    axes = zip(queries, keys, sides, window, dilation, causal_axes(causal), strict=True)
+    seen = all(
+        local_window(at, key, side, size, apart, "clip" if ends else edges, ends)
+        for at, key, side, size, apart, ends in axes
+    )
+    return seen and (j <= i or causal is not True)
+
+
+def causal_axes(causal: bool | str) -> tuple[bool, bool]:
+    """Whether a window ends at the query down the grid, and across it."""
+    return causal in ("down", "both"), causal in ("across", "both")
 
 
 def sides_of(n: int, grid: tuple[int, int] | None) -> tuple[int, int]:
@@ -128,6 +148,49 @@ def fixed(i: int, j: int, n: int, block: int = 128, summary: int = 8, causal: bo
     return (i // block == j // block or j % block >= block - summary) and (j <= i or not causal)
 
 
+def graph(
+    i: int,
+    j: int,
+    n: int,
+    kind: str | None = None,
+    degree: int = 8,
+    grid: tuple[int, int] | None = None,
+    seed: int = 0,
+) -> bool:
+    if kind == "grid":
+        width = sides_of(n, grid)[1]
+        down, across = abs(i // width - j // width), abs(i % width - j % width)
+        return max(down, across) <= 1 if degree == 8 else down + across <= 1
+    if kind in (None, "ring"):
+        return min((i - j) % n, (j - i) % n) <= degree // 2
+    return i == j or frozenset((i, j)) in edges_of(str(kind), degree, seed, n)
+
+
+@functools.cache
+def edges_of(kind: str, degree: int, seed: int, n: int) -> frozenset[frozenset[int]]:
+    """The edges of a random graph, drawn one by one."""
+    every = frozenset(frozenset((i, j)) for i in range(n) for j in range(i))
+    if degree >= n - 1:
+        return every
+    if kind == "expander":
+        orders = [sorted(range(n), key=lambda token: _hash(seed, cycle, token)) for cycle in range(degree // 2)]
+        return frozenset(frozenset(edge) for each in orders for edge in zip(each, each[1:] + each[:1], strict=True))
+    many = n * degree // 2
+    if 2 * many > len(every):
+        return every - _drawn_edges(len(every) - many, seed, n)
+    return _drawn_edges(many, seed, n)
+
+
+def _drawn_edges(many: int, seed: int, n: int) -> frozenset[frozenset[int]]:
+    found: set[frozenset[int]] = set()
+    draw = 0
+    while len(found) < many:
+        i, other = _hash(seed, 0, draw) % n, _hash(seed, 1, draw) % (n - 1)
+        found.add(frozenset((i, [each for each in range(n) if each != i][other])))
+        draw += 1
+    return frozenset(found)
+
+
 DEFINITIONS = {
     "full": Definition(full, ({}, {"causal": True})),
     "truncated": Definition(
@@ -139,6 +202,9 @@ DEFINITIONS = {
             {"left": None, "right": 0},
             {"left": None, "right": 5},
             {"left": 70, "right": None},
+            {"left": 8, "right": 3, "chunk": 8},
+            {"left": 3, "right": 0, "chunk": 7},
+            {"left": None, "right": 2, "chunk": 20},
         ),
     ),
     "local_window": Definition(
@@ -152,6 +218,10 @@ DEFINITIONS = {
             {"window": 9, "dilation": 3, "causal": True},
             {"window": 17, "edges": "slide"},
             {"window": 5, "dilation": 4, "edges": "slide"},
+            {"window": 16},
+            {"window": 8, "dilation": 3, "edges": "slide"},
+            {"window": 12, "causal": True, "sinks": 4},
+            {"window": 5, "dilation": 3, "causal": True, "sinks": 7},
         ),
     ),
     "local_window_2d": Definition(
@@ -167,6 +237,11 @@ DEFINITIONS = {
             {"window": (3, 5), "grid": (13, 10), "dilation": (4, 2), "edges": "slide"},
             {"window": (3, 9), "grid": (7, 37)},
             {"window": (7, 7), "grid": (37, 7), "edges": "slide"},
+            {"window": (4, 2), "grid": (10, 13), "dilation": (1, 3), "edges": "slide"},
+            {"window": (3, 4), "grid": (10, 13), "causal": "down"},
+            {"window": (3, 4), "grid": (10, 13), "causal": "across", "dilation": (2, 2)},
+            {"window": (3, 4), "grid": (13, 10), "causal": "both"},
+            {"window": (12, 4), "grid": (10, 13), "causal": "down", "edges": "slide"},
         ),
     ),
     "block_local": Definition(block_local, ({"block": 1}, {"block": 16}, {"block": 48, "causal": True})),
@@ -201,6 +276,18 @@ DEFINITIONS = {
             {"block": 16, "summary": 2},
             {"block": 16, "summary": 3, "causal": False},
             {"block": 8, "summary": 8},
+        ),
+    ),
+    "graph": Definition(
+        graph,
+        (
+            {},
+            {"degree": 2},
+            {"kind": "grid"},
+            {"kind": "grid", "degree": 4, "grid": (10, 13)},
+            {"kind": "erdos_renyi", "degree": 5, "seed": 3},
+            {"kind": "erdos_renyi", "degree": 50},
+            {"kind": "expander", "degree": 4, "seed": 1},
         ),
     ),
 }
@@ -245,8 +332,14 @@ def defined(name: str, parameters: dict[str, Any], n: int) -> npt.NDArray[np.boo
 
 def exists(name: str, parameters: dict[str, Any], n: int) -> bool:
     """Whether there is such a pattern at this length: tokens fill the grid, a window that slides fits, both ways."""
-    slides = parameters.get("edges") == "slide"
-    if slides and parameters.get("causal"):
+    if name == "graph":
+        kind, degree = parameters.get("kind", "ring"), parameters.get("degree", 8)
+        if kind != "grid":
+            return kind == "erdos_renyi" or bool(degree % 2 == 0)
+        sides = sides_of(n, parameters.get("grid"))
+        return degree in (4, 8) and sides[0] * sides[1] == n
+    slides, causal = parameters.get("edges") == "slide", parameters.get("causal", False)
+    if (slides and causal in (True, "both")) or (parameters.get("sinks") and not causal):
         return False
     if name == "local_window":
         return not slides or parameters["window"] * parameters.get("dilation", 1) <= n
@@ -255,8 +348,9 @@ def exists(name: str, parameters: dict[str, Any], n: int) -> bool:
     if name != "local_window_2d":
         return True
     sides = sides_of(n, parameters.get("grid"))
-    axes = zip(parameters["window"], parameters.get("dilation", (1, 1)), sides, strict=True)
-    return sides[0] * sides[1] == n and (not slides or all(window * apart <= side for window, apart, side in axes))
+    axes = zip(parameters["window"], parameters.get("dilation", (1, 1)), sides, causal_axes(causal), strict=True)
+    fit = all(ends or not slides or window * apart <= side for window, apart, side, ends in axes)
+    return sides[0] * sides[1] == n and fit
 
 
 COMPILED = ("compiled", "flex")

@@ -21,7 +21,7 @@ def check_whole(
     """The verdict on every element of what a call gives."""
     leaves = [each.detach().requires_grad_(grads) for each in given[:3]]
     out = attend(*leaves)
-    problem = verdict.unfit(0, out, given.q, given.q.shape[2])
+    problem = verdict.unfit("output", out, given.q, given.n)
     if problem:
         return Verdict(float("inf"), problem)
     found = (out.detach(), *(torch.autograd.grad(out, leaves, given.dout) if grads else ()))

@@ -46,12 +46,13 @@ def outputs(made: Case) -> tuple[Tensor, Inputs]:
     """The case's outputs in float64, and its inputs with as many key heads as query heads."""
     given = calls.inputs(made.setting.shape, "float64", "cpu")
     found = calls.build(made.changed(dtype="float64")).call(*given[:3])
-    return found, given._replace(k=given.k.repeat_interleave(2, dim=1), v=given.v.repeat_interleave(2, dim=1))
+    k, v = (each.repeat_interleave(2, dim=1) for each in (given.k, given.v))
+    return found, Inputs(given.q, k, v, given.dout)
 
 
 def test_topk_with_all_keys_is_full_attention() -> None:
     found, given = outputs(case("topk", {"keys": 100}))
-    assert torch.allclose(found, attention(*given[:3], torch.ones(61, 61, dtype=torch.bool)))
+    assert torch.allclose(found, attention(given.q, given.k, given.v, torch.ones(61, 61, dtype=torch.bool)))
 
 
 def test_topk_with_one_key_answers_with_its_value() -> None:
@@ -84,7 +85,7 @@ def test_block_topk_with_blocks_of_one_key_is_topk() -> None:
 def test_block_topk_with_all_blocks_is_full_attention(causal: bool) -> None:
     found, given = outputs(case("block_topk", {"block": 8, "blocks": 9, "causal": causal}))
     seen = torch.ones(61, 61, dtype=torch.bool)
-    assert torch.allclose(found, attention(*given[:3], seen.tril() if causal else seen))
+    assert torch.allclose(found, attention(given.q, given.k, given.v, seen.tril() if causal else seen))
 
 
 def test_block_topk_sees_the_block_whose_mean_is_nearest() -> None:
@@ -180,6 +181,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "block_topk": {"block": 8, "blocks": 2, "causal": True},
     "routing": {"window": 8},
     "nsa": {"compressed": 8, "stride": 4, "block": 8, "blocks": 4, "window": 8},
+    "performer": {"features": 7, "kernel": "relu"},
 }
 PLACES, CHOSEN = "places = largest(scores.detach(), keys)", "return chosen(q, k)[1].view(*q.shape[:3], keys)"
 FAULTS = {
@@ -201,6 +203,14 @@ FAULTS = {
     "random": ("reformer", "argmax(dim=-1, keepdim=True)", "argmax(dim=-1, keepdim=True) * 0", "an option is left out"),
     "itself": ("reformer", "((seen != places[..., None]) | (n == 1))", "True", "output differs"),
     "kept": ("reformer", "share = total.gather(3, place).softmax(dim=2)", "share = 1 / parameters.rounds", "differs"),
+    "sides": ("performer", "dim=3) <= 0", "dim=3) > 0", "an option is left out"),
+    "queries": (
+        "performer",
+        "_projected(k, w).repeat_interleave(group, dim=1)",
+        "_projected(q, w)",
+        "an option is left out",
+    ),
+    "kink": ("performer", "w).relu()", "w).abs()", "output differs"),
     "forbidden": ("block_topk", "numbers >= own", "numbers > own", "an option is left out"),
     "means": ("block_topk", ".sum(dim=3)", ".amax(dim=3)", "an option is left out"),
     "farthest": ("routing", "near: Tensor = centroids", "near: Tensor = -centroids", "an option is left out"),
@@ -249,8 +259,8 @@ def test_a_choice_that_rounding_exchanged_is_allowed_and_no_other() -> None:
         def options(q: Tensor, *_: Any) -> tuple[Tensor, int]:
             return torch.tensor([[[scores]]], dtype=torch.float64).to(q.dtype), len(chosen)
 
-        like = Inputs(*(each.to(dtype) for each in given))
-        return choice.flaw(options, like, (), torch.tensor([[[chosen]]]), step)
+        wide, like = (Inputs(*(each.to(kind) for each in given)) for kind in (torch.float64, dtype))
+        return choice.flaw(options, wide, like, (), torch.tensor([[[chosen]]]), step)
 
     assert flaw([1.0, 1.001], [0], torch.bfloat16) is None
     assert flaw([1.0, 1.001], [0], torch.float32) is not None

@@ -1,5 +1,6 @@
 """Mechanisms that are no pattern: each is its formula, with its weights, and says what it costs."""
 
+import importlib
 import math
 import re
 from collections.abc import Iterator
@@ -33,7 +34,8 @@ def case(name: str, parameters: dict[str, Any], n: int, dtype: str = "float32", 
     """A case of two query heads that share a key head, at about a length."""
     near, n = variants.load(name).parameters(**parameters).near(n)
     told = {each: getattr(near, each) for each in parameters}
-    return case_of(name, told, "own", Shape(2, 2, 1, n, 8), dtype, "cpu", direction)
+    made = case_of(name, told, "own", Shape(2, 2, 1, n, 8), dtype, "cpu", direction)
+    return made.changed(level=variants.load(name).level)
 
 
 @pytest.fixture
@@ -66,29 +68,40 @@ def test_a_probe_fills_every_number_but_pairs(name: str, parameters: dict[str, A
     found = probe(case(name, parameters, 130), BUDGET, step)
     assert found.status is Status.PASSED, found.reason
     assert found.allowed_pairs is None
-    assert found.flops
+    assert found.flops is not None
     assert found.proved == 1
     assert found.max_abs_error is not None
 
 
+def of_system(matrix: torch.Size, sides: torch.Size, **_: Any) -> int:
+    """FLOPs of a triangular system, which torch does not count: a product and a sum for each pair of unknowns."""
+    return matrix[-1] * sides.numel()
+
+
 MASKED = ("topk", "block_topk", "nsa")
 """What computes more than its formula: gradients that are zero, tiles that are not full, scores that a mask hides."""
+MASKED_IF_CAUSAL = ("synthesizer", "dense_synthesizer", "routing")
+UNKNOWN = ("lstm", "gru", "ssm")
+"""What torch does not count: recurrent layers, products of complex numbers."""
+COUNTED = [
+    (name, given)
+    for name, given in MECHANISMS
+    if name not in (*UNKNOWN, *MASKED) and not (name in MASKED_IF_CAUSAL and given.get("causal"))
+]
+SYSTEMS = {torch.ops.aten.linalg_solve_triangular: of_system}
 
 
-def masked(name: str, parameters: dict[str, Any]) -> bool:
-    """Whether a mechanism computes more than its formula; `routing` does if it is causal."""
-    return name in MASKED or (name == "routing" and "causal" in parameters)
-
-
-@pytest.mark.parametrize(("name", "parameters"), [each for each in MECHANISMS if not masked(*each)], ids=label)
+@pytest.mark.parametrize(("name", "parameters"), COUNTED, ids=label)
 @pytest.mark.parametrize("direction", ["forward", "backward", "training"])
 def test_its_work_is_what_torch_counts(name: str, parameters: dict[str, Any], direction: str) -> None:
+    if parameters.get("depthwise"):
+        parameters = {**parameters, "depthwise": False}  # torch counts its backward pass as if it were not
     made = case(name, parameters, 128, direction=direction)
-    given = calls.inputs(made.setting.shape, "float32", "cpu")
+    given = calls.inputs_of(made.setting)
     # Of torch's fused kernels, the counter knows those on CUDA alone.
     with sdpa_kernel(SDPBackend.MATH):
         call = calls.call(calls.build(made), given, made.setting.direction)
-        with FlopCounterMode(display=False) as counter:
+        with FlopCounterMode(display=False, custom_mapping=SYSTEMS) as counter:
             call.run()
     assert admission.work(made, None)[1] == pytest.approx(counter.get_total_flops(), rel=0.02)
 
@@ -138,6 +151,147 @@ def test_linear_attention_reads_a_sum_over_the_keys() -> None:
     assert torch.allclose(calls.build(made).call(*given[:3]), right)
 
 
+CAUSAL = [(name, given) for name, given in MECHANISMS if given.get("causal") and name not in ("conv1d", "routing")]
+"""`routing` chooses the tokens of a cluster among all. `conv1d` takes tokens: see test_levels.py."""
+
+
+@pytest.mark.parametrize(("name", "parameters"), CAUSAL, ids=label)
+def test_causal_rows_do_not_depend_on_later_tokens(name: str, parameters: dict[str, Any]) -> None:
+    made, at = case(name, parameters, 150, "float64"), 70
+    q, k, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
+    call = calls.build(made).call
+    found = call(q, k, v)
+    other = call(*(torch.cat([each[:, :, :at], 2 * each[:, :, at:].flip(2)], dim=2) for each in (q, k, v)))
+    assert torch.allclose(found[:, :, :at], other[:, :, :at], atol=1e-12)
+    assert bool((found[:, :, at:] - other[:, :, at:]).abs().amax(dim=-1).min() > 1e-9)
+
+
+def test_sinkhorn_with_one_block_is_softmax_attention() -> None:
+    assert apart(*outputs(case("sinkhorn", {"block": 61}, 61, "float64"))) < 1e-12
+
+
+def test_sinkhorn_sees_its_own_block_and_the_one_that_its_queries_look_for() -> None:
+    made = case("sinkhorn", {"block": 4, "temperature": 0.02}, 16, "float64")
+    q, k, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
+    sought = torch.tensor([2, 3, 1, 0])
+    directions = 3 * torch.eye(8, dtype=torch.float64)
+    q, k = q / 9 + directions[sought.repeat_interleave(4)], k / 9 + directions[torch.arange(4).repeat_interleave(4)]
+    found = calls.build(made).call(q, k, v)
+    for block in range(4):
+        own, other = (slice(4 * at, 4 * at + 4) for at in (block, int(sought[block])))
+        keys, values = (torch.cat([each[:, :, own], each[:, :, other]], dim=2) for each in (k, v))
+        right = attention(q[:, :, own], keys.expand(2, 2, 8, 8), values.expand(2, 2, 8, 8))
+        assert torch.allclose(found[:, :, own], right, atol=1e-9)
+
+
+def test_sinkhorn_mixes_all_blocks_alike_where_all_look_for_the_same() -> None:
+    """Scores are zero. The last of four blocks has 13 tokens of 16."""
+    made = case("sinkhorn", {"block": 16}, 61, "float64")
+    q, k, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
+    found = calls.build(made).call(q * 0, k, v)
+    for block in range(4):
+        own = v[:, :, 16 * block : 16 * block + 16]
+        right = (v.sum(dim=2) / 4 + own.sum(dim=2)) / (16 + own.shape[2])
+        rows = found[:, :, 16 * block : 16 * block + 16]
+        assert torch.allclose(rows, right[:, :, None].expand_as(rows))
+
+
+def test_sinkhorn_when_causal_balances_what_is_known_so_far() -> None:
+    """Three blocks of one token, balanced once: block 1 sees block 0, and block 2 both, by hand."""
+    made = case("sinkhorn", {"block": 1, "iterations": 1, "temperature": 1.0, "causal": True}, 3, "float64")
+    q, k, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
+    found = calls.build(made).call(q, k, v)
+    k, v = k[:, 0], v[:, 0]
+    assert torch.allclose(found[:, :, 0], v[:, None, 0].expand(2, 2, 8))
+    assert torch.allclose(found[:, :, 1:2], attention(q[:, :, 1:2], k[:, None, :2], v[:, None, :2]))
+    for head in range(2):
+        logits = (q[:, head].mean(dim=1)[:, None] * k[:, :2]).sum(dim=-1) / 8**0.5
+        row = logits.softmax(dim=-1)
+        # Row 1 is [1, 0]: in the sums of columns up to row 2, only that of column 0 has more than row 2.
+        row = row / (row + torch.tensor([1.0, 0.0]))
+        mixed = [(row[:, :, None] * each[:, :2]).sum(dim=1) for each in (k, v)]
+        keys, values = (torch.stack([one, each[:, 2]], dim=1) for one, each in zip(mixed, (k, v), strict=True))
+        right = attention(q[:, head, 2:], keys, values)
+        assert torch.allclose(found[:, head, 2:], right)
+
+
+def test_synthesizer_averages_where_all_its_weights_are_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "weights", lambda *_: (torch.zeros(2, 61, 61, dtype=torch.float64),))
+    given = calls.inputs(case("synthesizer", {}, 61).setting.shape, "float64", "cpu")
+    found = calls.build(case("synthesizer", {"rank": None}, 61, "float64")).call(*given[:3])
+    assert torch.allclose(found, given.v.mean(dim=2, keepdim=True).expand_as(found))
+    found = calls.build(case("synthesizer", {"rank": None, "causal": True}, 61, "float64")).call(*given[:3])
+    assert torch.allclose(found, (given.v.cumsum(dim=2) / torch.arange(1, 62)[:, None]).expand_as(found))
+
+
+def test_synthesizer_with_a_rank_multiplies_two_factors(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = case("synthesizer", {"rank": 3}, 61, "float64")
+    first, second = calls.weights(made)
+    given = calls.inputs(made.setting.shape, "float64", "cpu")
+    found = calls.build(made).call(*given[:3])
+    monkeypatch.setattr(calls, "weights", lambda *_: (torch.einsum("hir,hjr->hij", first, second),))
+    assert torch.allclose(found, calls.build(case("synthesizer", {"rank": None}, 61, "float64")).call(*given[:3]))
+
+
+def test_dense_synthesizer_reads_where_its_weights_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layer and scores are the query itself: a query that points along axis j reads value j."""
+    identity = torch.eye(8, dtype=torch.float64).expand(2, 8, 8)
+    monkeypatch.setattr(calls, "weights", lambda *_: (identity, identity))
+    made = case("dense_synthesizer", {"hidden": 8}, 8, "float64")
+    _, k, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
+    order = torch.tensor([3, 1, 7, 0, 2, 6, 5, 4])
+    q = 50 * identity[0][order] - 50 * identity[0][order.flip(0)]
+    found = calls.build(made).call(q.expand(2, 2, 8, 8), k, v)
+    assert torch.allclose(found, v[:, :, order].expand_as(found))
+
+
+@pytest.mark.parametrize("name", ["synthesizer", "dense_synthesizer"])
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_weights_are_the_same_in_parts(name: str, causal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = case(name, {"causal": causal}, 61)
+    given = calls.inputs(made.setting.shape, "float32", "cpu")
+    whole = calls.build(made).call(*given[:3])
+    module = importlib.import_module(f"attnbench.variants.{name}")
+    monkeypatch.setattr(module, "_MOST_SCORES", {"cpu": 4 * 61 * 7})
+    assert torch.allclose(calls.build(made).call(*given[:3]), whole, atol=1e-6)
+
+
+def test_cosformer_weighs_pairs_by_the_cosine_of_their_distance() -> None:
+    made = case("cosformer", {}, 5, "float64")
+    _, _, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
+    ones = torch.ones(2, 2, 5, 8, dtype=torch.float64)
+    found = calls.build(made).call(ones, ones[:, :1], v)
+    for i in range(5):
+        near = torch.tensor([math.cos(math.pi / 2 * (i - j) / 5) for j in range(5)], dtype=torch.float64)
+        right = (near[:, None] * v).sum(dim=2) / near.sum()
+        assert torch.allclose(found[:, :, i], right.expand(2, 2, 8))
+
+
+def test_cosformer_when_causal_is_a_recurrence() -> None:
+    """A state of N = 150 tokens, over three chunks, step by step."""
+    made = case("cosformer", {"causal": True}, 150, "float64")
+    q, k, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
+    found = calls.build(made).call(q, k, v)
+    state, total = (torch.zeros(2, 1, 16, width, dtype=torch.float64) for width in (8, 1))
+    for i in range(150):
+        angle = torch.tensor(math.pi * i / 300, dtype=torch.float64)
+        turn = torch.stack([angle.cos(), angle.sin()]).repeat_interleave(8)
+        query, key = (each[:, :, i].relu().repeat(1, 1, 2) * turn for each in (q, k))
+        state, total = state + key[..., None] * v[:, :, i, None], total + key[..., None]
+        right = (query[:, :, None] @ state)[:, :, 0] / (query[:, :, None] @ total)[:, :, 0].clamp(min=1e-6)
+        assert torch.allclose(found[:, :, i], right.expand(2, 2, 8))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_cosformer_without_a_key_that_fits_gives_zeros_and_no_gradient(causal: bool) -> None:
+    made = case("cosformer", {"causal": causal}, 5)
+    q, k, v, dout = calls.inputs(made.setting.shape, "float32", "cpu")
+    leaves = tuple(each.requires_grad_() for each in (q.abs(), -k.abs(), v))
+    out = calls.build(made).call(*leaves)
+    for each in (out, *torch.autograd.grad(out, leaves, dout)):
+        assert not bool(each.any())
+
+
 def test_weights_belong_to_a_mechanism_and_its_sizes() -> None:
     made = case("performer", {"features": 8}, 61)
     (first,) = calls.weights(made)
@@ -150,6 +304,11 @@ def test_weights_belong_to_a_mechanism_and_its_sizes() -> None:
     for other in (case("performer", {"features": 9}, 61), case("performer", {"features": 8}, 97)):
         assert not torch.equal(first, calls.weights(other)[0][:8])
     assert torch.equal(first.bfloat16(), calls.weights(made.changed(dtype="bfloat16"))[0])
+
+
+def test_a_parameter_that_was_added_later_leaves_weights_as_they_were() -> None:
+    before, now = case("performer", {"features": 8}, 61), {"features": 8, "kernel": "softmax", "causal": False}
+    assert torch.equal(calls.weights(before)[0], calls.weights(case("performer", now, 61))[0])
 
 
 def test_learned_weights_have_another_second_content_and_fixed_ones_have_not() -> None:

@@ -52,7 +52,7 @@ def test_the_oracle_is_the_formula() -> None:
 def test_the_gradients_are_those_of_the_formula() -> None:
     q, k, v, dout = inputs(Shape(1, 2, 1, 4, 3), "float64", "cpu", 0)
     mask = torch.ones(4, 4, dtype=torch.bool).tril()
-    _, *found = oracle.gradients(q, k, v, mask, dout)
+    _, *found = oracle.gradients((q, k, v), mask, dout)
     step = 1e-6
     for tensor, gradient in zip((q, k, v), found, strict=True):
         for place in np.ndindex(*tensor.shape):
@@ -182,7 +182,7 @@ def test_the_streaming_oracle_is_the_dense_one(name: str, parameters: dict[str, 
     given = inputs(shape, dtype, "cpu", 5)
     (want,) = expected.of_pattern(spans, [given], grads=True, step=step)
     q, k, v, dout = (each.double() for each in given)
-    right = oracle.gradients(q, k, v, torch.from_numpy(spans.mask()), dout)
+    right = oracle.gradients((q, k, v), torch.from_numpy(spans.mask()), dout)
     bound = 1e-14 if dtype == "float64" else 3e-6
     for found, exact in zip(want.values, right, strict=True):
         assert float((found.double() - exact).abs().max()) <= bound * max(1.0, float(exact.abs().max()))

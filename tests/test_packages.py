@@ -1,22 +1,143 @@
-"""Mechanisms against packages of other projects, with equal inputs and weights, where these are installed.
+"""Mechanisms against the packages of others, where these are installed: equal inputs and weights give equal outputs."""
 
-Packages are no dependencies. `pip install --no-deps` and PYTHONPATH suffice for those named here.
-"""
-
+import warnings
 from typing import Any
 
 import pytest
 import torch
 from settings import case_of
 from torch import Tensor
+from torch.nn.functional import elu, logsigmoid, normalize, softplus
 
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.call.calls import Inputs
 from attnbench.suites import Case
-from attnbench.variants import Shape
+from attnbench.variants import Shape, performer
 
 
-def made(name: str, parameters: dict[str, Any], shape: Shape) -> tuple[Case, Inputs, Tensor]:
+def package(name: str) -> Any:
+    """A module of a package, or the test is skipped; what it warns of while it is imported is its own matter."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip(name)
+
+
+def case(name: str, parameters: dict[str, Any], n: int = 130) -> Case:
+    return case_of(name, parameters, "own", Shape(2, 3, 3, n, 8))
+
+
+def given(made: Case) -> tuple[Tensor, ...]:
+    """Queries, keys and values."""
+    return calls.inputs(made.setting.shape, "float32", "cpu")[:3]
+
+
+def output(made: Case, *inputs: Tensor) -> Tensor:
+    with torch.no_grad():
+        return calls.build(made).call(*inputs)
+
+
+def tokens_first(*tensors: Tensor) -> list[Tensor]:
+    """`B N H ...` of `B H N ...`, as flash-linear-attention has them."""
+    return [each.transpose(1, 2) for each in tensors]
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("kernel", ["softmax", "relu"])
+def test_performer_equals_performer_pytorch(kernel: str, causal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With equal random features. Its causal softmax takes the largest exponent of all keys, which cancels without eps.
+
+    Its causal normalisation adds 1e-6, which is set to 0.
+    """
+    theirs = package("performer_pytorch.performer_pytorch")
+    made = case("performer", {"features": 20, "kernel": kernel, "causal": causal})
+    q, k, v = given(made)
+    (w,) = calls.weights(made)
+    if kernel == "relu":
+        features = [theirs.generalized_kernel(each, projection_matrix=w) for each in (q, k)]
+    else:
+        eps = 0.0 if causal else 1e-4
+        monkeypatch.setitem(performer._EPS, "softmax", eps)
+        features = [
+            theirs.softmax_kernel(each, projection_matrix=w, is_query=is_query, eps=eps)
+            for each, is_query in ((q, True), (k, False))
+        ]
+    if causal:
+        right = theirs.causal_linear_attention_noncuda(*features, v, eps=0.0)
+    else:
+        right = theirs.linear_attention(*features, v)
+    assert torch.allclose(output(made, q, k, v), right, atol=1e-5)
+
+
+def test_causal_linear_attention_equals_linear_attention_transformer() -> None:
+    """Its features are exp(k) and softmax(q): below zero, elu + 1 is exp, and the sum of a query's features cancels.
+
+    Without `causal`, the package computes another mechanism: each feature has its own sum over the keys.
+    """
+    theirs = package("linear_attention_transformer.linear_attention_transformer")
+    made = case("linear", {"causal": True})
+    q, k, v = given(made)
+    q, k = -q.abs(), -k.abs()
+    right = theirs.causal_linear_attn(q, k, v, bucket_size=1)
+    assert torch.allclose(output(made, q, k, v), right, atol=1e-5)
+
+
+def test_causal_linear_attention_equals_flash_linear_attention() -> None:
+    """It takes features in place of queries and keys."""
+    theirs = package("fla.ops.linear_attn.naive")
+    made = case("linear", {"causal": True})
+    q, k, v = given(made)
+    right, _ = theirs.naive_recurrent_linear_attn(*tokens_first(elu(q) + 1, elu(k) + 1, v), normalize=True)
+    assert torch.allclose(output(made, q, k, v), right.transpose(1, 2), atol=1e-5)
+
+
+def test_retention_equals_flash_linear_attention() -> None:
+    theirs = package("fla.ops.retention.naive")
+    made = case("retention", {})
+    right = theirs.naive_retention(*given(made))
+    assert torch.allclose(output(made, *given(made)), right, atol=1e-4)
+
+
+def test_gated_linear_attention_equals_flash_linear_attention() -> None:
+    """It takes the logarithms of gates."""
+    theirs = package("fla.ops.gla.naive")
+    made = case("gated_linear", {})
+    q, k, v = given(made)
+    down, up, bias = (each.detach() for each in calls.weights(made))
+    gates = logsigmoid(k @ down @ up + bias[:, None]) / 16
+    right, _ = theirs.naive_recurrent_gla(*tokens_first(q, k, v, gates))
+    assert torch.allclose(output(made, q, k, v), right.transpose(1, 2), atol=1e-4)
+
+
+def test_gated_delta_equals_flash_linear_attention() -> None:
+    """It takes normalised queries and keys, beta, and the logarithm of alpha; its scale of outputs is set to 1."""
+    theirs = package("fla.ops.gated_delta_rule.naive")
+    made = case("gated_delta", {})
+    q, k, v = given(made)
+    w, a, b = (each.detach() for each in calls.weights(made))
+    fading, writing = (k @ w).unbind(dim=-1)
+    log_alpha = -a.exp()[:, None] * softplus(fading + b[:, None])
+    told = *tokens_first(normalize(q, dim=-1), normalize(k, dim=-1), v, writing.sigmoid(), log_alpha), 1.0
+    right, _ = theirs.naive_recurrent_gated_delta_rule(*told)
+    assert torch.allclose(output(made, q, k, v), right.transpose(1, 2), atol=1e-4)
+
+
+def test_sinkhorn_is_that_of_sinkhorn_transformer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its noise and its logarithm of R are taken out; R is positive here, so that its ReLU does nothing.
+
+    It puts mixed keys in the place of mixed values, so keys are also the values.
+    """
+    theirs = package("sinkhorn_transformer.sinkhorn_transformer")
+    monkeypatch.setattr(theirs, "sample_gumbel", lambda shape, *_: torch.zeros(shape))
+    monkeypatch.setattr(theirs, "log", lambda logits: logits)
+    given = {"bucket_size": 16, "sinkhorn_iter": 3, "temperature": 0.5}
+    attend = theirs.SinkhornAttention(**given, dim=16, dim_heads=8, heads=2, max_seq_len=64, non_permutative=False)
+    told = {"block": 16, "iterations": 3, "temperature": 0.5}
+    made = case_of("sinkhorn", told, "own", Shape(2, 2, 2, 64, 8), "float32", "cpu", "forward")
+    q, k, *_ = (each.abs() for each in calls.inputs(made.setting.shape, "float32", "cpu"))
+    assert torch.allclose(calls.build(made).call(q, k, k), attend(q, k, k), atol=1e-6)
+
+
+def computed(name: str, parameters: dict[str, Any], shape: Shape) -> tuple[Case, Inputs, Tensor]:
     """A case in float64, its inputs and its output."""
     case = case_of(name, parameters, "own", shape, "float64")
     given = calls.inputs(shape, "float64", "cpu")
@@ -29,20 +150,15 @@ def test_routing_is_that_of_routing_transformer() -> None:
 
     It shares no key heads, and divides by the number of clusters plus 1e-5.
     """
-    package = pytest.importorskip("routing_transformer.routing_transformer")
-    case, given, found = made("routing", {"window": 16}, Shape(2, 3, 3, 90, 8))
-    theirs = package.KmeansAttention(6, 16, 3, 8, shared_qk=False).double().eval()
-    theirs.kmeans.means.copy_(calls.weights(case)[0])
-    theirs.kmeans.initted.fill_(True)
+    theirs = package("routing_transformer.routing_transformer")
+    made, given, found = computed("routing", {"window": 16}, Shape(2, 3, 3, 90, 8))
+    layer = theirs.KmeansAttention(6, 16, 3, 8, shared_qk=False).double().eval()
+    layer.kmeans.means.copy_(calls.weights(made)[0])
+    layer.kmeans.initted.fill_(True)
     q, k = (torch.nn.functional.layer_norm(each, (8,)) for each in given[:2])
-    expected, _ = theirs(q, k, given.v)
+    expected, _ = layer(q, k, given.v)
     assert (expected.abs().sum(dim=-1) == 0).any()
     assert torch.allclose(found, expected, rtol=2e-5, atol=0)
-
-
-def heads_last(*tensors: Tensor) -> list[Tensor]:
-    """Tensors `B N H ...` of `B H N ...`."""
-    return [each.transpose(1, 2) for each in tensors]
 
 
 def test_branches_of_nsa_are_those_of_fla() -> None:
@@ -50,21 +166,21 @@ def test_branches_of_nsa_are_those_of_fla() -> None:
 
     Its window needs flash-attn, and here it is softmax attention over the last keys.
     """
-    package = pytest.importorskip("fla.ops.nsa.naive")
+    theirs = package("fla.ops.nsa.naive")
     parameters = {"compressed": 8, "stride": 8, "block": 8, "blocks": 4, "window": 16}
-    case, given, found = made("nsa", parameters, Shape(2, 4, 2, 96, 8))
-    q, k, v = heads_last(*given[:3])
+    made, given, found = computed("nsa", parameters, Shape(2, 4, 2, 96, 8))
+    q, k, v = tokens_first(*given[:3])
     short_k, short_v = (torch.unflatten(each, 1, (-1, 8)).mean(dim=2) for each in (k, v))
     scale = 8**-0.5
-    short, _ = package.naive_nsa_compression(q, short_k, short_v, 8, scale)
-    chosen = package.naive_nsa_topk(q, short_k, 4, 8, scale)
-    selected = package.naive_nsa_selection(q, k, v, chosen, 8, scale)
+    short, _ = theirs.naive_nsa_compression(q, short_k, short_v, 8, scale)
+    chosen = theirs.naive_nsa_topk(q, short_k, 4, 8, scale)
+    selected = theirs.naive_nsa_selection(q, k, v, chosen, 8, scale)
     apart = torch.arange(96)[:, None] - torch.arange(96)
     scores = given.q @ given.k.repeat_interleave(2, dim=1).mT * scale
     hidden = (apart < 0) | (apart >= 16)
     recent = scores.masked_fill(hidden, -torch.inf).softmax(dim=-1) @ given.v.repeat_interleave(2, dim=1)
-    gates = (given.q @ calls.weights(case)[0].detach()).sigmoid()
-    expected = torch.stack([*heads_last(short, selected), recent], dim=-1) * gates.unsqueeze(-2)
+    gates = (given.q @ calls.weights(made)[0].detach()).sigmoid()
+    expected = torch.stack([*tokens_first(short, selected), recent], dim=-1) * gates.unsqueeze(-2)
     # The package computes in float32.
     assert torch.allclose(found, expected.sum(dim=-1), rtol=1e-4, atol=1e-5)
 
@@ -90,25 +206,25 @@ def test_nsa_with_all_blocks_is_that_of_native_sparse_attention_pytorch() -> Non
     token after their last one on, where ours are seen from the last one on. It selects by mean scores and forces no
     block, so all blocks are selected. Its window has one key more.
     """
-    package = pytest.importorskip("native_sparse_attention_pytorch")
+    theirs = package("native_sparse_attention_pytorch")
     shape = Shape(2, 4, 2, 48, 8)
     parameters = {"compressed": 8, "stride": 8, "block": 8, "blocks": 6, "window": 13}
-    case = case_of("nsa", parameters, "own", shape, "float64")
+    made = case_of("nsa", parameters, "own", shape, "float64")
     given = calls.inputs(shape, "float64", "cpu")
     given.q[..., -1], given.k[..., -1] = 1.0, 0.0
     gates = torch.nn.Linear(64, 12, bias=False)
     torch.nn.init.zeros_(gates.weight)
-    theirs = package.SparseAttention(
+    layer = theirs.SparseAttention(
         64, 8, 4, 12, 8, 8, 8, 6, kv_heads=2, causal=True, norm=False, compress_mlp=Mean(), strategy_combine_mlp=gates
     ).double()
     with torch.no_grad():
-        theirs.to_qkv.weight.copy_(torch.eye(64))
-        theirs.compress_mem_kv[0, ..., -1] = -1e4
-        (w,) = calls.weights(case)
+        layer.to_qkv.weight.copy_(torch.eye(64))
+        layer.compress_mem_kv[0, ..., -1] = -1e4
+        (w,) = calls.weights(made)
         for head in range(4):
             gates.weight[3 * head : 3 * head + 3, 8 * head : 8 * head + 8] = w[head].T
-        theirs.rotary_emb, theirs.combine_heads = Unturned(), torch.nn.Identity()
+        layer.rotary_emb, layer.combine_heads = Unturned(), torch.nn.Identity()
         inp = torch.cat([each.transpose(1, 2).flatten(2) for each in given[:3]], dim=-1)
-        found, expected = calls.build(case).call(*given[:3]), theirs(inp).view(2, 48, 4, 8).transpose(1, 2)
+        found, expected = calls.build(made).call(*given[:3]), layer(inp).view(2, 48, 4, 8).transpose(1, 2)
     inside = torch.arange(48) % 8 != 7
     assert torch.allclose(found[:, :, inside], expected[:, :, inside])

@@ -26,6 +26,7 @@ SHAPES = [
 ]
 TAKEN: list[tuple[str, str, dict[str, Any]]] = [
     *(("local_attention", "local_window", {"window": w, "causal": c}) for w in (1, 3, 17, 65) for c in (False, True)),
+    *(("local_attention", "local_window", {"window": 16, "causal": c}) for c in (False, True)),
     *(
         ("local_attention", "truncated", {"left": left, "right": right})
         for left, right in [(12, 4), (5, 3), (0, 6), (6, 0), (0, 0), (8, 8)]
@@ -33,8 +34,11 @@ TAKEN: list[tuple[str, str, dict[str, Any]]] = [
     *(("hf_longformer", "local_window", {"window": window}) for window in (5, 17, 65)),
     *(("hf_longformer", "longformer", {"window": w, "globals": g}) for w in (5, 17, 65) for g in (0, 1, 7)),
 ]
-LOCAL = "local_attention takes local_window with dilation 1 and edges clip, or truncated with left and right"
-LONG = "hf_longformer takes longformer and local_window, not causal, dilation 1, edges clip, window >= 5"
+LOCAL = (
+    "local_attention takes local_window with dilation 1, edges clip and no sinks, "
+    "or truncated with left and right and no chunks"
+)
+LONG = "hf_longformer takes longformer and local_window, not causal, dilation 1, edges clip, odd window >= 5"
 REFUSED: list[tuple[str, str, dict[str, Any], str]] = [
     ("local_attention", "full", {}, LOCAL),
     ("local_attention", "longformer", {"window": 17, "globals": 0}, LOCAL),
@@ -42,11 +46,14 @@ REFUSED: list[tuple[str, str, dict[str, Any], str]] = [
     ("local_attention", "local_window", {"window": 17, "edges": "slide"}, LOCAL),
     ("local_attention", "truncated", {"left": None, "right": 0}, LOCAL),
     ("local_attention", "truncated", {"left": 4, "right": None}, LOCAL),
+    ("local_attention", "truncated", {"left": 4, "right": 4, "chunk": 2}, LOCAL),
+    ("local_attention", "local_window", {"window": 16, "causal": True, "sinks": 4}, LOCAL),
     ("hf_longformer", "full", {}, LONG),
     ("hf_longformer", "truncated", {"left": 8, "right": 8}, LONG),
     ("hf_longformer", "longformer", {"window": 17, "causal": True}, LONG),
     ("hf_longformer", "longformer", {"window": 3}, LONG),
     ("hf_longformer", "local_window", {"window": 3}, LONG),
+    ("hf_longformer", "local_window", {"window": 16}, LONG),
     ("hf_longformer", "local_window", {"window": 17, "causal": True}, LONG),
     ("hf_longformer", "local_window", {"window": 17, "dilation": 3}, LONG),
     ("hf_longformer", "local_window", {"window": 17, "edges": "slide"}, LONG),

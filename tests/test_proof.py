@@ -666,7 +666,7 @@ def test_no_fault_of_four_times_the_tolerance_passes_and_none_of_a_quarter_is_ca
         mask = torch.from_numpy(spans.mask())
         wide = (each.double() for each in (*given[:3], given.dout))
         q, k, v, dout = wide
-        right = tuple(each.to(given.q.dtype) for each in oracle.gradients(q, k, v, mask, dout))
+        right = tuple(each.to(given.q.dtype) for each in oracle.gradients((q, k, v), mask, dout))
         assert verdict.judge(right, want, given, spans, nothing).problem is None
         for _ in range(6):
             place = draw.randrange(4)

@@ -136,7 +136,8 @@ def test_words_are_what_a_suite_writes() -> None:
     given = ["window=9", "edges=slide", "causal=false", "implementation=[eager, blockwise]"]
     made = variant_cases("local_window", given, "--set", **check_variant.AXES)
     assert [each.implementation for each in made] == ["eager", "blockwise"]
-    assert made[0].mechanism.parameters == {"window": 9, "dilation": 1, "edges": "slide", "causal": False}
+    told = {"window": 9, "dilation": 1, "edges": "slide", "causal": False, "sinks": 0}
+    assert made[0].mechanism.parameters == told
     assert (
         variant_cases("truncated", ["left=null", "right=0"], "--set", **check_variant.AXES)[0].mechanism.parameters[
             "left"
@@ -157,10 +158,10 @@ def test_every_implementation_is_meant_where_none_is_named() -> None:
         ("local_window", ["window"], '--set: expected NAME=VALUE such as window=65, found "window"'),
         ("local_window", ["window="], '--set: expected NAME=VALUE such as window=65, found "window="'),
         ("local_window", ["=3"], '--set: expected NAME=VALUE such as window=65, found "=3"'),
-        ("local_window", ["window=64"], "--set: window: expected an odd integer from 1 to 2147483647, found 64"),
+        ("local_window", ["window=0"], "--set: window: expected an integer from 1 to 2147483647, found 0"),
         ("local_window", ["window=1e3"], "--set: window: expected a plain number, .* found 1e3, which"),
         ("local_window", ["window=[9, 17]"], "--set: expected one value for each parameter, found a list that makes"),
-        ("local_window", ["window=[9, 16]"], r"--set: window\[1\]: expected an odd integer"),
+        ("local_window", ["window=[9, 0]"], r"--set: window\[1\]: expected an integer"),
         ("local_window", ["window={"], "--set: window: expected YAML, found a mistake"),
         ("local_window", ["window=9", "egdes=clip"], '--set: expected one of .*, found "egdes"; did you mean "edges"?'),
         ("local_window", ["window=9", "implementation=eagre"], "--set: implementation: expected one of .*eagre"),
@@ -302,7 +303,10 @@ def test_it_shows_all_there_is(tmp_path: Path) -> None:
     done = show("local_window", "--set", "window=17", "--set", "causal=true", "--out", str(out))
     assert done.exit_code == 0
     assert variants.describe("local_window") in done.output
-    assert "  window (required): an odd integer from 1 to 2147483647\n      keys per query in all, odd\n" in done.output
+    assert (
+        "  window (required): an integer from 1 to 2147483647\n      keys per query in all, without sinks\n"
+        in done.output
+    )
     assert '  edges (default "clip"): one of clip, slide\n' in done.output
     assert f"file: {near(variants.file('local_window'))}\n" in done.output
     lines = done.output.splitlines()

@@ -39,7 +39,7 @@ variants:
   - fulll
   - truncated
   - full: {implementation: eagre}
-  - local_window: {window: [64, 65], egdes: clip}
+  - local_window: {window: [-1, 65], egdes: clip}
 baseline: full/sdp
 exclude:
   - {varant: full}
@@ -69,9 +69,9 @@ name: again
     assert found[8].startswith("s.yaml:9:28: variants[2].full.implementation: expected one of ")
     assert found[8].endswith('found "eagre"; did you mean "eager"?')
     assert found[9:] == [
-        "s.yaml:10:29: variants[3].local_window.window[0]: expected an odd integer from 1 to 2147483647, found 64",
-        "s.yaml:10:38: variants[3].local_window: expected one of window, dilation, edges, causal, implementation, "
-        'found "egdes"; did you mean "edges"?',
+        "s.yaml:10:29: variants[3].local_window.window[0]: expected an integer from 1 to 2147483647, found -1",
+        "s.yaml:10:38: variants[3].local_window: expected one of window, dilation, edges, causal, sinks, "
+        'implementation, found "egdes"; did you mean "edges"?',
         "s.yaml:11:11: baseline: expected variant/implementation such as full/sdpa or null, "
         'found "full/sdp"; did you mean "full/sdpa"?',
         found[12],
@@ -124,18 +124,18 @@ name: again
             "found a mapping",
         ),
         (
-            "shape: {seq_len: 64}\nvariants: [local_window_2d: {window: [7, 8]}]",
-            "4:38: variants[0].local_window_2d.window: expected a list of two odd integers from 1 to 2147483647, "
-            "found [7, 8]",
+            "shape: {seq_len: 64}\nvariants: [local_window_2d: {window: [7, 0]}]",
+            "4:38: variants[0].local_window_2d.window: expected a list of two integers from 1 to 2147483647, "
+            "found [7, 0]",
         ),
         (
             "shape: {seq_len: 64}\nvariants: [local_window_2d: {window: [[7, 7], 7]}]",
-            "4:47: variants[0].local_window_2d.window[1]: expected a list of two odd integers from 1 to 2147483647, "
+            "4:47: variants[0].local_window_2d.window[1]: expected a list of two integers from 1 to 2147483647, "
             "found 7",
         ),
         (
             "shape: {seq_len: 64}\nvariants: [local_window: {window: [[7, 7]]}]",
-            "4:36: variants[0].local_window.window[0]: expected an odd integer from 1 to 2147483647, found [7, 7]",
+            "4:36: variants[0].local_window.window[0]: expected an integer from 1 to 2147483647, found [7, 7]",
         ),
         (
             "shape: {seq_len: 64, layout: nbhd}\nvariants: [full]",

@@ -95,12 +95,12 @@ def test_the_order_of_cases() -> None:
 def test_a_grid_runs_its_last_parameter_fastest() -> None:
     grid = {"truncated": {"right": [0, 1], "left": [2, None], "implementation": ["eager", "sdpa"]}}
     told = [(*case.mechanism.parameters.values(), case.implementation) for case in suite(variants=[grid]).cases()]
-    assert told == [(left, right, how) for left in (2, None) for right in (0, 1) for how in ("eager", "sdpa")]
+    assert told == [(left, right, 1, how) for left in (2, None) for right in (0, 1) for how in ("eager", "sdpa")]
 
 
 def test_parameters_hold_every_default() -> None:
     (case,) = suite(variants=[{"local_window": {"window": 3}}]).cases()
-    assert case.mechanism.parameters == {"window": 3, "dilation": 1, "edges": "clip", "causal": False}
+    assert case.mechanism.parameters == {"window": 3, "dilation": 1, "edges": "clip", "causal": False, "sinks": 0}
 
 
 def test_powers_of_two() -> None:

@@ -5,6 +5,7 @@ only NumPy; the modules of `attnbench.variants.kernels` import torch.
 """
 
 from attnbench.variants._flaw import flaw as flaw
+from attnbench.variants._module import of_module as of_module
 from attnbench.variants._parameters import Parameters as Parameters
 from attnbench.variants._parameters import parameter as parameter
 from attnbench.variants._pattern import BoolArray as BoolArray
@@ -13,6 +14,7 @@ from attnbench.variants._pattern import Pattern as Pattern
 from attnbench.variants._pattern import Spans as Spans
 from attnbench.variants._pattern import TooManySpans as TooManySpans
 from attnbench.variants._pattern import forget as forget
+from attnbench.variants._setting import ATTENTION as ATTENTION
 from attnbench.variants._setting import AXES as AXES
 from attnbench.variants._setting import DEFAULTS as DEFAULTS
 from attnbench.variants._setting import DEVICES as DEVICES
@@ -24,7 +26,6 @@ from attnbench.variants._setting import Device as Device
 from attnbench.variants._setting import Direction as Direction
 from attnbench.variants._setting import Dtype as Dtype
 from attnbench.variants._setting import Layout as Layout
-from attnbench.variants._setting import Level as Level
 from attnbench.variants._setting import Named as Named
 from attnbench.variants._setting import Setting as Setting
 from attnbench.variants._setting import Shape as Shape
@@ -32,11 +33,14 @@ from attnbench.variants._setting import Threads as Threads
 from attnbench.variants._setting import Work as Work
 from attnbench.variants._setting import of_products as of_products
 from attnbench.variants._variant import OWN as OWN
+from attnbench.variants._variant import Family as Family
 from attnbench.variants._variant import Variant as Variant
 from attnbench.variants._variant import VariantError as VariantError
 from attnbench.variants._variant import Weights as Weights
+from attnbench.variants._variant import cost as cost
 from attnbench.variants._variant import describe as describe
 from attnbench.variants._variant import extend as extend
 from attnbench.variants._variant import file as file
+from attnbench.variants._variant import formula as formula
 from attnbench.variants._variant import load as load
 from attnbench.variants._variant import names as names

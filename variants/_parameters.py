@@ -6,14 +6,22 @@ from typing import Any, Literal, Self, Union, get_args, get_origin
 
 
 def parameter(
-    doc: str, *, default: Any = MISSING, minimum: int | None = None, odd: bool = False, later: bool = False
+    doc: str,
+    *,
+    default: Any = MISSING,
+    minimum: int | None = None,
+    odd: bool = False,
+    later: bool = False,
+    digest: str | None = None,
 ) -> Any:
     """Declare a field of a mechanism's parameters: what it means, and its permitted values.
 
     For a pair of integers, `minimum` and `odd` hold for each of the two. `later` marks a parameter that was added to
-    the variant later: cases in which it has its default keep their old keys.
+    the variant later: cases in which it has its default keep their old keys. `digest` marks the name of a file of
+    edges, and names the parameter with its SHA-256, which takes the place of the file in a case's key.
     """
-    return field(default=default, metadata={"doc": doc, "minimum": minimum, "odd": odd, "later": later})
+    told = {"doc": doc, "minimum": minimum, "odd": odd, "later": later, "digest": digest}
+    return field(default=default, metadata=told)
 
 
 def axis(doc: str, *, default: Any = MISSING, maximum: int | None = None, usual: Any = None) -> Any:
@@ -50,6 +58,10 @@ class Parameters:
         Override it if the parameters fix the length.
         """
         return self, n
+
+    def chooses(self) -> bool:
+        """Return whether a mechanism with `options` chooses by content with these parameters: by default it does."""
+        return True
 
 
 def _problem(value: object, kind: Any, metadata: Any) -> str | None:

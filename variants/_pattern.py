@@ -16,13 +16,13 @@ BoolArray = npt.NDArray[np.bool_]
 _BATCH = 2**22
 """Members of runs that a layout expands at once, which takes a few hundred megabytes."""
 MOST_SPANS = 2**21
-"""Most spans, with empty ones, of a pattern that defines only `allowed`: enough for any pattern up to N = 2048."""
+"""Most spans, with empty ones, that are made from pairs: enough for any pattern up to N = 2048."""
 _ASKED_AT_ONCE = 2**20
 """Pairs that are evaluated at once; the int64 arrays used for it take eight times as much as the booleans, or more."""
 
 
 class TooManySpans(ValueError):
-    """A query's keys lie in too many separate runs for a pattern that defines only `allowed`."""
+    """A query's keys lie in too many separate runs to hold each as a span."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,33 @@ class Spans:
                     f"from allowed(i, j, n) alone at most {MOST_SPANS // n} can be held; give the pattern spans(n)"
                 )
             found.append((row + first, start, stop))
-        row, start, stop = (np.concatenate(each) for each in zip(*found, strict=True))
+        return cls._of_runs(n, *(np.concatenate(each) for each in zip(*found, strict=True)))
+
+    @classmethod
+    def of_pairs(cls, n: int, i: IntArray, j: IntArray) -> Self:
+        """Return spans of length n from pairs of query and key in any order: one for every run of adjacent keys.
+
+        Raises:
+            TooManySpans: there would be more than `MOST_SPANS` spans.
+        """
+        pairs = _distinct(i * n + j)
+        row, key = np.divmod(pairs, n)
+        begins = np.ones(len(pairs), np.bool_)
+        begins[1:] = (pairs[1:] != pairs[:-1] + 1) | (key[1:] == 0)
+        pieces = np.bincount(row[begins], minlength=n)
+        if int(pieces.max()) * n > MOST_SPANS:
+            raise TooManySpans(
+                f"query {int(pieces.argmax())} at N={n} sees {int(pieces.max())} separate runs of keys; "
+                f"at most {MOST_SPANS // n} can be held"
+            )
+        return cls._of_runs(n, row[begins], key[begins], key[np.append(begins[1:], True)] + 1)
+
+    @classmethod
+    def _of_runs(cls, n: int, row: IntArray, start: IntArray, stop: IntArray) -> Self:
+        """Return spans from runs of keys, sorted by row."""
         pieces = np.bincount(row, minlength=n)
         place = row, _expand(np.zeros_like(pieces), pieces, np.ones_like(row))
-        bounds = np.zeros((2, n, most), np.int64)
+        bounds = np.zeros((2, n, int(pieces.max(initial=1))), np.int64)
         bounds[0][place], bounds[1][place] = start, stop
         return cls(bounds[0], bounds[1], np.ones_like(bounds[0]))
 

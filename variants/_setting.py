@@ -66,8 +66,8 @@ Device = Literal["cpu", "cuda"]
 Direction = Literal["forward", "backward", "training"]
 """`forward` without gradients; `backward` alone; `training` is forward and backward."""
 Threads = Literal["auto"] | int
-Level = Literal["attention"]
-"""What is measured: `attention` is the mechanism alone, from queries, keys and values to outputs."""
+ATTENTION = "attention"
+"""The level at which the mechanism is alone, from queries, keys and values to outputs."""
 
 MOST_THREADS = 4096
 
@@ -91,7 +91,7 @@ class Setting:
     so the cases of older runs keep their keys.
 
     Raises:
-        ValueError: the number of threads is out of range.
+        ValueError: the number of threads is out of range, or there is no such level.
     """
 
     device: Device = axis("Where to compute.", usual="cpu")
@@ -103,13 +103,18 @@ class Setting:
         maximum=MOST_THREADS,
         usual="auto",
     )
-    level: Level = axis(
-        "What is measured: attention alone, from queries, keys and values to outputs.", default="attention"
+    level: str = axis(
+        "What is measured: attention alone, or what stands around it, such as a layer with its projections.",
+        default=ATTENTION,
     )
 
     def __post_init__(self) -> None:
         if isinstance(self.threads, int) and not 1 <= self.threads <= MOST_THREADS:
             raise ValueError(f"threads: expected an integer from 1 to {MOST_THREADS}, found {self.threads}")
+        if self.level != ATTENTION:
+            from attnbench.variants import levels  # a level needs this module
+
+            levels.read(self.level)
 
     def at(self, seq_len: int) -> "Setting":
         """Return the same setting at another length."""

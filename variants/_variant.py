@@ -3,21 +3,25 @@
 import importlib.util
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attnbench.variants
 from attnbench.variants._parameters import Parameters
 from attnbench.variants._pattern import Pattern
-from attnbench.variants._setting import Setting, Work
+from attnbench.variants._setting import ATTENTION, Setting, Work
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from attnbench.variants.kernels import Program
 
+Family = Literal["pattern", "by content", "low rank", "kernel", "recurrent", "convolution", "other"]
+"""Kinds of mechanisms, in the order of a list: keys by place; keys by content; few keys or weights of low rank; feature
+maps instead of a softmax; a state that is carried along; neighbours without attention."""
 Weights: TypeAlias = "tuple[Tensor, ...]"
 """Weights of a mechanism, besides its inputs: an `nn.Parameter` is learned, other tensors are fixed."""
 OWN = "own"
@@ -56,7 +60,8 @@ class Variant:
     - `reference(parameters, q, k, v, rows, weights)`: as for a pattern, with the weights.
     - `options(parameters, q, k, v, rows, weights)`, if it chooses by content: the scores `B H R ... C` of the C options
       of the queries at `rows`, -inf for a forbidden one, and how many of the largest are chosen. The program then
-      returns what it chose, and `reference` takes that as its last argument.
+      returns what it chose, and `reference` takes that as its last argument. If only some
+      parameters make it choose, `Parameters.chooses` says which; with the others, the program has no choice.
     - `choosers(parameters, n)`, if others than the N queries of a head choose: how many of them a head has. `rows` of
       `options`, and the third dimension of the choice, then number these.
     - `work(parameters, setting)`: the FLOPs of one call in the setting's direction, from its formula.
@@ -74,11 +79,20 @@ class Variant:
     work: "Callable[..., Work] | None" = None
     options: "Callable[..., tuple[Tensor, int]] | None" = None
     choosers: "Callable[..., int] | None" = None
+    family: Family = "other"
+    """What kind of mechanism it is. Subclasses of `Pattern` are patterns, whatever stands here."""
+    level: str = ATTENTION
+    """The lowest level at which it exists. One that mixes tokens in another way than by attention begins at `layer`."""
 
     @property
     def is_pattern(self) -> bool:
         """Whether its parameters are a pattern."""
         return issubclass(self.parameters, Pattern)
+
+    @property
+    def kind(self) -> Family:
+        """The family to which it belongs."""
+        return "pattern" if self.is_pattern else self.family
 
     def program(self, parameters: Parameters, setting: Setting, weights: "Weights" = ()) -> "Program":
         """Return what `build` makes, also for a `build(pattern, shape, dtype, device)` of version 0.1.
@@ -138,6 +152,23 @@ def describe(name: str) -> str:
     """Return the docstring of the variant's file: formula, source, how its keys are counted, cost."""
     load(name)
     return (importlib.import_module(f"attnbench.variants.{name}").__doc__ or "").strip()
+
+
+def formula(name: str) -> list[str]:
+    """Return the lines of the formula in the docstring of the variant's file; none if there is none."""
+    lines = describe(name).splitlines()
+    found = [bool(re.match(" {4}", line)) for line in lines]
+    if True not in found:
+        return []
+    first = found.index(True)
+    last = found.index(False, first) if False in found[first:] else len(lines)
+    return [line.strip() for line in lines[first:last]]
+
+
+def cost(name: str) -> str | None:
+    """Return the sentence on cost in the docstring of the variant's file, or None."""
+    found = re.search(r"\bCost: (.+?)\.(?:\s|$)", " ".join(describe(name).split()))
+    return found and found[1]
 
 
 def file(name: str) -> Path:

@@ -12,6 +12,7 @@ Source: Zaheer et al. 2020, arXiv 2007.14062, section 2 and appendix D.
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -60,15 +61,18 @@ class BigBird(Pattern):
             seen = [*range(low, high)]
             for draw in range(min(self.random, unseen)):
                 # Draw a place among the unseen blocks, then skip the seen ones before it, so that no draw is rejected.
-                place = leading + _mix(self.seed, r, draw) % (unseen - draw)
+                place = leading + mix(self.seed, r, draw) % (unseen - draw)
                 before = bisect_right(range(len(seen)), place, key=lambda i: seen[i] - i)
                 drawn[r, draw] = place + before
                 seen.insert(before, place + before)
         return drawn
 
 
-def _mix(*words: int) -> int:
-    """Return a 64-bit hash of the words: SplitMix64 (Steele et al. 2014) applied to each in turn."""
+def mix(*words: Any) -> Any:
+    """Return a 64-bit hash of the words: SplitMix64 (Steele et al. 2014) applied to each in turn.
+
+    The last word may be an array of uint64, which gives an array of hashes.
+    """
     bits = 2**64 - 1
     state = 0
     for word in words:

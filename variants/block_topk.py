@@ -128,6 +128,7 @@ def build(parameters: BlockTopK, setting: Setting, weights: Weights) -> Program:
 VARIANT = Variant(
     BlockTopK,
     source="Lu et al. 2025, arXiv 2502.13189",
+    family="by content",
     build=build,
     reference=reference,
     work=work,

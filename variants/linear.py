@@ -1,16 +1,17 @@
 """Linear attention: feature maps replace the softmax, so keys and values are summed once for all queries.
 
-    o_i = sum_j phi(q_i) . phi(k_j) v_j / sum_j phi(q_i) . phi(k_j),   phi(x) = elu(x) + 1
+    o_i = sum_j phi(q_i) . phi(k_j) v_j / sum_j phi(q_i) . phi(k_j),   phi(x) = elu(x) + 1,   j <= i if causal
 
-Queries of a key head share one `D x D` matrix of sums. Cost: 4 N D^2 FLOPs forward for one head.
+Queries of a key head share one `D x D` matrix of sums, in causal attention one for each chunk of c = 64 tokens. Cost:
+4 N D^2 FLOPs forward for one head, and 4 N c D more when causal.
 
-Source: Katharopoulos et al. 2020, arXiv 2006.16236, section 3.2.
+Source: Katharopoulos et al. 2020, arXiv 2006.16236, sections 3.2 and 3.3.
 """
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attnbench.variants import Parameters, Setting, Variant, Weights, Work, of_products
+from attnbench.variants import Parameters, Setting, Variant, Weights, Work, _chunks, of_products, parameter
 from attnbench.variants.kernels import Program
 
 if TYPE_CHECKING:
@@ -19,30 +20,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Linear(Parameters):
-    """Linear attention has no parameters."""
+    """Every query reads sums over all keys, or over those up to itself."""
+
+    causal: bool = parameter("hide the keys after the query", default=False, later=True)
 
 
 def reference(parameters: Linear, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor", weights: Weights) -> "Tensor":
     """Compute the formula pair by pair; return the outputs `B H R D` of the queries at `rows`."""
-    del parameters, weights
+    del weights
+    import torch
     from torch.nn.functional import elu
 
     k, v = (each.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for each in (k, v))
     pairs = (elu(q[:, :, rows]) + 1) @ (elu(k) + 1).transpose(-2, -1)
+    if parameters.causal:
+        pairs = pairs.masked_fill(torch.arange(k.shape[2], device=k.device) > rows[:, None], 0.0)
     return pairs @ v / pairs.sum(dim=-1, keepdim=True)
 
 
 def work(parameters: Linear, setting: Setting) -> Work:
     """Count the sums of each key's `D x D` products, each query's product with them, and its normalisation."""
-    del parameters
     shape = setting.shape
+    if parameters.causal:
+        return of_products(_chunks.flops(shape, shape.head_dim), setting.direction)
     queries, keys = (shape.batch * heads * shape.seq_len for heads in (shape.heads, shape.kv_heads))
     return of_products(2 * shape.head_dim * (keys * shape.head_dim + queries * (shape.head_dim + 1)), setting.direction)
 
 
 def build(parameters: Linear, setting: Setting, weights: Weights) -> Program:
     """Prepare nothing."""
-    del parameters, weights
+    del weights
     from torch.nn.functional import elu
 
     if setting.dtype == "float16":
@@ -52,8 +59,11 @@ def build(parameters: Linear, setting: Setting, weights: Weights) -> Program:
 
     def attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
         """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
-        q, k = elu(q).reshape(shared) + 1, elu(k) + 1
+        q, k = elu(q) + 1, elu(k) + 1
+        if parameters.causal:
+            return _chunks.attend(q, k, v)
         summed, total = k.transpose(-2, -1) @ v, k.sum(dim=-2).unsqueeze(-1)
+        q = q.reshape(shared)
         return (q @ summed / (q @ total)).view(shape.batch, shape.heads, shape.seq_len, shape.head_dim)
 
     return Program(attend)
@@ -62,7 +72,9 @@ def build(parameters: Linear, setting: Setting, weights: Weights) -> Program:
 VARIANT = Variant(
     Linear,
     source="Katharopoulos et al. 2020, arXiv 2006.16236",
+    family="kernel",
     build=build,
     reference=reference,
     work=work,
+    examples=({}, {"causal": True}),
 )

@@ -70,6 +70,7 @@ def build(parameters: Linformer, setting: Setting, weights: Weights) -> Program:
 VARIANT = Variant(
     Linformer,
     source="Wang et al. 2020, arXiv 2006.04768",
+    family="low rank",
     build=build,
     weights=weights,
     reference=reference,

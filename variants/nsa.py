@@ -249,6 +249,7 @@ def _shares(parameters: NSA, q: "Tensor", short_k: "Tensor", rows: "Tensor") -> 
 VARIANT = Variant(
     NSA,
     source="Yuan et al. 2025, arXiv 2502.11089",
+    family="by content",
     build=build,
     weights=weights,
     reference=reference,

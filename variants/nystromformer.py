@@ -100,6 +100,7 @@ def _pseudoinverse(a: "Tensor", steps: int) -> "Tensor":
 VARIANT = Variant(
     Nystromformer,
     source="Xiong et al. 2021, arXiv 2102.03902",
+    family="low rank",
     build=build,
     reference=reference,
     work=work,

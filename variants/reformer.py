@@ -137,6 +137,7 @@ def with_previous(chunks: "Tensor", at: int) -> "Tensor":
 VARIANT = Variant(
     Reformer,
     source="Kitaev et al. 2020, arXiv 2001.04451",
+    family="by content",
     build=build,
     weights=weights,
     reference=reference,

@@ -171,6 +171,7 @@ def _normal(x: "Tensor") -> "Tensor":
 VARIANT = Variant(
     Routing,
     source="Roy et al. 2020, arXiv 2003.05997",
+    family="by content",
     build=build,
     weights=weights,
     reference=reference,

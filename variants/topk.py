@@ -142,6 +142,7 @@ def largest(scores: "Tensor", many: int) -> "Tensor":
 VARIANT = Variant(
     TopK,
     source="Gupta et al. 2021, arXiv 2106.06899",
+    family="by content",
     build=build,
     reference=reference,
     work=work,

@@ -6,14 +6,14 @@ from typing import NamedTuple, cast
 import pandas as pd
 
 from attnbench.reports.data.values import cell
-from attnbench.variants import AXES, DEFAULTS, Shape
+from attnbench.variants import ATTENTION, AXES, DEFAULTS, Shape
 
 SETTING = (*(name for name in AXES if name not in ("seq_len", "direction")), "direction")
 """The columns that define a setting: every axis except the length. Direction varies fastest."""
 SHAPE = tuple(each.name for each in fields(Shape) if each.name != "seq_len")
 SIZES = tuple(each.name for each in fields(Shape) if each.type is int)
 """The axes that are always numbers."""
-_NAMED = ("batch", "heads", "kv_heads", "head_dim", "layout", "dtype", "device", "threads", "direction")
+_NAMED = ("batch", "heads", "kv_heads", "head_dim", "layout", "dtype", "device", "threads", "direction", "level")
 """The axes that `told` and `shape` write in words of their own."""
 SERIES = ("label", "implementation")
 """The columns that name a series within a setting."""
@@ -56,6 +56,8 @@ def told(row: pd.Series, named: set[str]) -> list[str]:
     Axes that differ from their default are always included, and so is the shape if its layout does.
     """
     words = [str(row[name]) for name in ("direction", "dtype", "device") if name in named]
+    if "level" in named or row["level"] != ATTENTION:
+        words.append(row["level"])
     if "threads" in named:
         words.append(f"{row['threads']} thread{'s' if row['threads'] != '1' else ''}")
     if named & set(SHAPE) or row["layout"] != DEFAULTS["layout"]:

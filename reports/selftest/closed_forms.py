@@ -27,7 +27,10 @@ def _full(n: int, given: Mapping[str, Any]) -> int:
     return n * (n + 1) // 2 if given["causal"] else n * n
 
 
-def _truncated(n: int, given: Mapping[str, Any]) -> int:
+def _truncated(n: int, given: Mapping[str, Any]) -> int | None:
+    # Runs of older versions do not name `chunk`.
+    if given.get("chunk", 1) != 1:
+        return None
     # Every query has the whole band, minus the keys that it would have before the first or after the last one.
     left, right = (n - 1 if given[side] is None else min(given[side], n - 1) for side in ("left", "right"))
     return n * (left + right + 1) - left * (left + 1) // 2 - right * (right + 1) // 2
@@ -39,8 +42,8 @@ def _local_window(n: int, given: Mapping[str, Any]) -> int | None:
     # Sliding edges shift the window inside the sequence, so every query has all of its keys.
     if given["edges"] == "slide":
         return n * int(given["window"])
-    reach = given["window"] // 2
-    return _truncated(n, {"left": reach, "right": reach})
+    window = given["window"]
+    return _truncated(n, {"left": window // 2, "right": (window - 1) // 2})
 
 
 def _local_window_2d(n: int, given: Mapping[str, Any]) -> int | None:

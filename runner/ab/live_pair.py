@@ -237,7 +237,7 @@ def ready_request(cases: Sequence[Case], limits: Limits) -> dict[str, Any]:
     """Return the request to prepare the cases of a group. The reply has the failures."""
     return {
         "do": "ready",
-        "cases": [case.flat() for case in cases],
+        "cases": [case.request() for case in cases],
         "threads": threads(cases[0]),
         "value_ns": limits.value_ns,
         "origin": vars(limits.origin),

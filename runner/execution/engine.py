@@ -73,6 +73,7 @@ def run(
     }
     task = Task(suite, cases, suite.measure.processes, budget_bytes, profile)
     with journal.create(folder, meta) as book:
+        journal.keep_edges(folder, suite.edge_files())
         return _finished(Session(task, book, progress, folders, start_worker, now))
 
 
@@ -95,7 +96,7 @@ def resume(
     Cases, inputs and plans stay. `narrow` selects the cases to measure now; `processes` adds replicates. Existing
     probes are not repeated. An incomplete replicate is completed by another process. `suite` is the suite that the run
     should have. If the suite or the machine changed, the run continues only with `anyway`, and then with the cases of
-    `suite`. Its inputs may not change.
+    `suite`. Its inputs and files of edges may not change.
 
     Raises:
         FolderError: the folder is in use or cannot be written, or the suite, its inputs or the machine changed.
@@ -107,6 +108,7 @@ def resume(
         suite = stopped.suite if suite is None else suite.with_processes(stopped.suite.measure.processes)
         renewed = suite.to_json() != stopped.suite.to_json()
         every = suite.cases() if renewed else stopped.cases
+        resuming.refuse_edges(folder, stopped.suite, suite)
         input_file = resuming.input_file(folder, suite)
         cases = narrow(every)
         processes = _enough(folder, processes or stopped.processes, stopped)
@@ -123,6 +125,7 @@ def resume(
         profile = profile or bool(stopped.meta.get("profile"))
         resumed = [*stopped.meta.get("resumed", ()), part]
         news = {"finished": None, "profile": profile, "resumed": resumed}
+        journal.keep_edges(folder, suite.edge_files())
         book.tell(**{**stopped.meta, **(_renewed(suite, every, stopped) if renewed else {}), **news})
         budget_bytes = min(stopped.meta["budget_bytes"], suite.budget.bytes_of(memory.available_bytes()))
         task = Task(suite, cases, processes, budget_bytes, profile, stopped.kept, len(resumed))

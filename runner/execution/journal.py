@@ -3,7 +3,8 @@
 import fcntl
 import json
 import os
-from collections.abc import Collection
+import shutil
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from io import FileIO
 from pathlib import Path
@@ -13,7 +14,10 @@ from typing import Any, Literal, Self
 from attnbench.reports.data.reading import PROFILE, RUN, SAMPLES
 from attnbench.suites import Result
 from attnbench.suites.profile import Profile
+from attnbench.variants import _edges
 
+EDGES = "edges"
+"""Folder with copies of the suite's files of edges."""
 _DRAFT = RUN + ".tmp"
 _BEFORE_RUN = (SAMPLES, _DRAFT)
 """Files that a run leaves if it is killed before it has a `run.json`. The folder still counts as new."""
@@ -133,6 +137,26 @@ def make_folder(folder: Path, ignored: Collection[str] = ()) -> None:
         raise FolderError(f"{folder}: expected a folder that can be written, found: {error.strerror}") from error
     if found:
         raise _in_use(folder, found[0])
+
+
+def keep_edges(folder: Path, files: Mapping[str, str]) -> None:
+    """Copy files of edges into a run folder, where later parts of the run read them; `files` has their SHA-256 by path.
+
+    Raises:
+        FolderError: a file cannot be read any more, or the folder cannot be written.
+    """
+    for name, sha256 in files.items():
+        copy = folder / EDGES / name
+        if copy.exists():
+            continue
+        draft = copy.with_name(copy.name + ".tmp")
+        try:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(_edges.places()[sha256], draft)
+            draft.replace(copy)
+        except OSError as error:
+            raise _unwritable(copy, error) from error
+        _edges.remember({sha256: str(copy.absolute())})
 
 
 def append_profile(folder: Path, profile: Profile) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from attnbench.reports.data import reading
 from attnbench.reports.data.reading import RUN, Journal, RunError
-from attnbench.runner.execution.journal import FolderError
+from attnbench.runner.execution.journal import EDGES, FolderError
 from attnbench.suites import Case, Probe, Result, Sample, Status, SuiteError, fingerprint
 from attnbench.suites.problem import KeyPath, written
 from attnbench.suites.profile import Profile
@@ -113,6 +113,21 @@ def input_file(folder: Path, suite: Suite) -> Mapping[str, str] | None:
         raise FolderError(f"{folder}: {error}; {where}") from None
 
 
+def refuse_edges(folder: Path, before: Suite, now: Suite) -> None:
+    """Raise if a file of edges has other edges than when the run began.
+
+    Raises:
+        FolderError: one has.
+    """
+    began = before.edge_files()
+    for name, sha256 in now.edge_files().items():
+        if began.get(name, sha256) != sha256:
+            raise FolderError(
+                f"{folder}: expected {name} with the edges that the run began with (SHA-256 {began[name]}), "
+                f"found others ({sha256}); put them back, or begin a new run"
+            )
+
+
 def changes(
     stopped: Stopped, suite: Suite, inputs: Mapping[str, str] | None, environment: Mapping[str, Any]
 ) -> dict[str, tuple[Any, Any]]:
@@ -177,13 +192,15 @@ def _suite(path: Path, journal: Journal) -> Suite:
     broken = problems(meta["suite"].get("variants"))
     if broken:
         raise SuiteError(broken)
+    # A run of version 0.1 does not store its estimate, which differs from today's default.
+    measure = {"estimate": journal.estimate, **meta["suite"].get("measure", {})}
+    data = {**meta["suite"], "measure": measure, "seed": meta["seed"]}
     try:
-        # A run of version 0.1 does not store its estimate, which differs from today's default.
-        measure = {"estimate": journal.estimate, **meta["suite"].get("measure", {})}
-        return from_dict({**meta["suite"], "measure": measure, "seed": meta["seed"]}, source=meta["source"])
+        return from_dict(data, source=meta["source"], edges=path.parent / EDGES)
     except SuiteError as error:
         first = error.problems[0]
+        # A longer path leads to a value, such as the copy of a file of edges.
+        advice = "; variants outside the package need --variants again" if len(first.path) < 4 else ""
         raise RunError(
-            f"{path}: {written(('suite', *first.path))}: expected a suite that is valid here: {first.text}; "
-            "variants outside the package need --variants again"
+            f"{path}: {written(('suite', *first.path))}: expected a suite that is valid here: {first.text}{advice}"
         ) from None

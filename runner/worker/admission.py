@@ -10,7 +10,19 @@ from attnbench import variants
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.process import failure
 from attnbench.suites import Case, Status
-from attnbench.variants import FLOPS_PER_PAIR, OWN, Parameters, Pattern, Spans, TooManySpans, flaw, kernels
+from attnbench.variants import (
+    ATTENTION,
+    FLOPS_PER_PAIR,
+    OWN,
+    Parameters,
+    Pattern,
+    Setting,
+    Spans,
+    TooManySpans,
+    flaw,
+    kernels,
+    levels,
+)
 from attnbench.variants.kernels import Program
 
 _HELD, _HELD_16_BITS = 10, 18
@@ -55,12 +67,14 @@ def work(case: Case, spans: Spans | None) -> tuple[int | None, int | None]:
     Raises:
         Ended: the mechanism gives an invalid number of FLOPs.
     """
+    level = calls.around(case)
+    beside = level.flops(case.setting) if level else 0
     if spans is None:
-        return None, _own_flops(case)
+        return None, _own_flops(case) + beside
     if calls.reference(case):
         return None, None
     pairs = spans.pairs() * case.setting.shape.batch * case.setting.shape.heads
-    return pairs, FLOPS_PER_PAIR[case.setting.direction] * pairs * case.setting.shape.head_dim
+    return pairs, FLOPS_PER_PAIR[case.setting.direction] * pairs * case.setting.shape.head_dim + beside
 
 
 def admit(case: Case, budget_bytes: int) -> int | None:
@@ -76,10 +90,16 @@ def admit(case: Case, budget_bytes: int) -> int | None:
         return None
     implementation, setting = kernels.load(case.implementation), case.setting
     threads = torch.get_num_threads() if setting.device == "cpu" else 0
-    predicted = held = implementation.predict_bytes(case.pattern, setting, threads)
+    level = calls.around(case)
+
+    def predict(setting: Setting) -> int:
+        alone = implementation.predict_bytes(case.pattern, setting, threads)
+        return level.predict_bytes(setting, alone) if level else alone
+
+    predicted = held = predict(setting)
     if setting.direction == "backward":
         # What the forward pass saves is allocated before the call, but must fit too.
-        held = implementation.predict_bytes(case.pattern, replace(setting, direction="training"), threads)
+        held = predict(replace(setting, direction="training"))
     needed = max(predicted, held) + proof_bytes(case)
     if needed > budget_bytes:
         reason = f"predicted: needs {_gib(needed)} with its inputs and its proof, the budget is {_gib(budget_bytes)}"
@@ -90,7 +110,7 @@ def admit(case: Case, budget_bytes: int) -> int | None:
 def proof_bytes(case: Case) -> int:
     """Return the bytes that a proof of the case holds beside a call's own, including the inputs."""
     many = _HELD_16_BITS if getattr(torch, case.setting.dtype).itemsize == 2 else _HELD
-    return many * calls.input_bytes(case.setting.shape, case.setting.dtype)
+    return many * calls.input_bytes(case.setting)
 
 
 def sound(parameters: Parameters, n: int) -> Spans | None:
@@ -124,7 +144,7 @@ def _unsupported(case: Case) -> str | None:
     if case.setting.device == "cuda" and not torch.cuda.is_available():
         return "no CUDA device here"
     n = case.setting.shape.seq_len
-    reason = case.parameters.unsupported(n)
+    reason = _off_level(case) or case.parameters.unsupported(n)
     if reason:
         return reason
     try:
@@ -134,6 +154,19 @@ def _unsupported(case: Case) -> str | None:
     if case.implementation == OWN:
         return None
     return kernels.load(case.implementation).supports(case.pattern, case.setting)
+
+
+def _off_level(case: Case) -> str | None:
+    """Return why the case does not exist at its level, or None."""
+    setting, lowest = case.setting, variants.load(case.mechanism.name).level
+    level = levels.read(setting.level)
+    if level is None:
+        return None if lowest == ATTENTION else f"{case.mechanism.name} exists from level {lowest} on"
+    if setting.shape.layout != "bhnd":
+        return f"a layer's projections decide the layout; at level {setting.level} use layout: bhnd"
+    if lowest != ATTENTION and setting.level != lowest:
+        return f"{case.mechanism.name} is a whole {lowest}: use level: {lowest}, found {setting.level}"
+    return level.refusal(setting.shape)
 
 
 def _gib(size: int) -> str:

@@ -13,7 +13,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,12 +32,28 @@ Marks = Any
 
 
 def serve(
-    pipe: Connection, log: str, marks: Marks, budget_bytes: int | None, folders: list[str], link: Connection | None
+    pipe: Connection,
+    log: str,
+    marks: Marks,
+    budget_bytes: int | None,
+    folders: list[str],
+    link: Connection | None,
+    edges: Mapping[str, str] | None = None,
 ) -> None:
-    """Answer requests until the pipe closes. `link` is a connection to the worker that takes turns with this one."""
+    """Answer requests until the pipe closes.
+
+    `link` is a connection to the worker that takes turns with this one; `edges` are the files of edges that the parent
+    knows.
+    """
     _detach(log)
     for folder in folders:
         variants.extend(Path(folder))
+    if edges:
+        # The variants of an older revision know no such files, and no case that needs one.
+        with suppress(ImportError):
+            from attnbench.variants import _edges
+
+            _edges.remember(edges)
     import torch
 
     from attnbench.runner.machine import memory

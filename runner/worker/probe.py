@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
+from attnbench import variants
 from attnbench.runner.machine import memory
 from attnbench.runner.worker import admission
 from attnbench.runner.worker.admission import Ended
@@ -18,14 +19,14 @@ from attnbench.runner.worker.call.clocks import Stopwatch
 from attnbench.runner.worker.process import failure, leftovers, settings
 from attnbench.runner.worker.process.failure import Stage
 from attnbench.runner.worker.process.settings import Lasting, State
-from attnbench.runner.worker.proof import approximation, choice, contents, expected, recall, small
+from attnbench.runner.worker.proof import approximation, around, choice, contents, expected, recall, small
 from attnbench.runner.worker.proof.choice import NotAllowed
 from attnbench.runner.worker.proof.expected import Expected, Useless
 from attnbench.runner.worker.proof.stream import Step
 from attnbench.runner.worker.proof.whole import Proof, Wrong
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.origin import DEFAULT, Origin
-from attnbench.variants import OWN, Named, Parameters, Shape, Spans, forget, kernels
+from attnbench.variants import ATTENTION, OWN, Named, Parameters, Shape, Spans, forget, kernels
 from attnbench.variants.kernels import Program
 
 
@@ -79,8 +80,8 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, orig
         errors = [_verify_small(case, parameters, shape, a, stage) for parameters, shape in shapes]
         _unchanged(before)
         # All of this is made before the case's kernel is built at this length, so the kernel cannot change it.
-        both = contents.proved(setting.shape, setting.dtype, setting.device, origin)
-        weights = calls.weights(case, a), calls.weights(case, b)
+        both = contents.proved(setting, origin)
+        weights = calls.all_weights(case, a), calls.all_weights(case, b)
         wants = None if calls.options(case) else _expected(case, spans, both, a, stage, oracle)
 
     error_vs_full, error_of_mean = _approximation(case, spans, origin, stage)
@@ -97,7 +98,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, orig
     call, result, first = _begun(program, given, case)
 
     with watch, _wrong():
-        exact = None if calls.reference(case) else spans
+        exact = spans if calls.streams(case) else None
         going_on = partial(stage, "proving it", aside=True)
         expect = wants.__getitem__ if wants else partial(_chosen, case, call, both, a, going_on)
         proof = Proof(call, given, both, expect, exact, weights, going_on)
@@ -195,7 +196,7 @@ def _expected(
 
     try:
         with _ending("the oracle"):
-            make = partial(expected.of_case, case, spans, both, going_on, first)
+            make = partial(around.of_case, case, spans, both, going_on, first)
             return expected.shared(key, oracle, make, case.setting.device)
     except Useless as useless:
         _build(case, first)  # a kernel that refuses this dtype is unsupported, and not wrong
@@ -212,7 +213,12 @@ def _chosen(case: Case, call: Call, both: tuple[Inputs, Inputs], first: int, goi
 
 
 def _approximation(case: Case, spans: Spans | None, origin: Origin, stage: Stage) -> tuple[float | None, float | None]:
-    """Return the errors of the mechanism and of the mean of all values against full attention; None if not finite."""
+    """Return the errors of the mechanism and of the mean of all values against full attention; None if not finite.
+
+    Both are None if the mechanism mixes tokens without queries, keys and values.
+    """
+    if variants.load(case.mechanism.name).level != ATTENTION:
+        return None, None
     going_on = partial(stage, "comparing it with full attention", aside=True)
     going_on()
     with _ending("against full attention"):
@@ -317,6 +323,8 @@ def must_give(case: Case, program: Program, spans: Spans | None, given: Inputs, 
     grads, reference, step = case.setting.direction != "forward", calls.reference(case), _nothing
     if program.choice:
         return choice.expected_with(case, calls.chosen(program, given), given, content, step)
+    if calls.around(case):
+        return around.of_level(case, spans, given, content, step, reference)[0]
     if reference:
         return expected.of_reference(reference, 0, given, grads=grads, step=step, weights=calls.weights(case, content))
     assert spans  # a mechanism that is not a pattern has a reference

@@ -46,7 +46,7 @@ def _profile(case: Case, trace: Path, stage: Stage, content: int) -> Profile:
     program = calls.build(case, content)
     if calls.compiles(program):
         stage("compiling it", anew=True)
-    given = calls.inputs(case.setting.shape, case.setting.dtype, case.setting.device, content)
+    given = calls.inputs_of(case.setting, content)
     call = calls.ready(program, given, case.setting.direction).run
     stage("warming up")
     clock = clocks.for_warm_up(case.setting.device)

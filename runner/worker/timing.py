@@ -16,7 +16,7 @@ from attnbench.runner.worker.call.launches import EventClock, Value
 from attnbench.runner.worker.call.roof import Roofs
 from attnbench.runner.worker.call.sampling import Plan, WarmUp
 from attnbench.runner.worker.process import failure, leftovers, settings
-from attnbench.runner.worker.proof import choice, contents, expected, verdict, whole
+from attnbench.runner.worker.proof import around, choice, contents, verdict, whole
 from attnbench.runner.worker.proof.choice import NotAllowed
 from attnbench.runner.worker.proof.whole import Wrong
 from attnbench.suites import Case, Sample, Status
@@ -60,7 +60,7 @@ class Bench:
         self._content = content
         self._drawn = random.Random(f"{seed}:contents")
         setting = cases[0].setting
-        self._proved = calls.inputs(setting.shape, setting.dtype, setting.device, content)
+        self._proved = calls.inputs_of(setting, content)
         self._given = Inputs(*(each.clone() for each in self._proved))
         self._before = settings.state()
         for index, case in enumerate(cases):
@@ -102,8 +102,8 @@ class Bench:
             if call.choice:
                 want = choice.expected_with(case, call.choice(), self._proved, self._content, mark)
             else:
-                (want,) = expected.of_case(case, spans, [self._proved], mark, self._content)
-            exact = None if calls.reference(case) else spans
+                (want,) = around.of_case(case, spans, [self._proved], mark, self._content)
+            exact = spans if calls.streams(case) else None
             problem = verdict.judge(found, want, self._proved, exact, mark).problem
             if problem:
                 raise Wrong(f"after its values were taken: {problem}")
@@ -157,7 +157,7 @@ class Bench:
     def _ready(self, index: int, case: Case, value_ns: float) -> None:
         call = calls.ready(calls.build(case, self._content), self._given, case.setting.direction)
         self._calls[index] = call
-        self._weights[index] = calls.weights(case, self._content)
+        self._weights[index] = calls.all_weights(case, self._content)
         run = self._fresh(index, last=False)
         clock = clocks.for_warm_up(case.setting.device)
         if case.setting.device == "cuda":

@@ -99,7 +99,7 @@ def ask(
     budget_bytes = allowance(worker, case, budget, budget_bytes, live)
     # An unnamed file disappears with this process, however it ends. Workers open it through /proc.
     path = None if oracle is None else f"/proc/{os.getpid()}/fd/{oracle.fileno()}"
-    request = {"do": "probe", "case": case.flat(), "threads": threads(case), "budget_bytes": budget_bytes}
+    request = {"do": "probe", "case": case.request(), "threads": threads(case), "budget_bytes": budget_bytes}
     request |= {"oracle": path, "origin": vars(origin)}
     return understood(Probe.from_json, worker.ask(request, budget.case_s))
 

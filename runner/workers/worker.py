@@ -17,6 +17,7 @@ from attnbench.runner.worker.process import failure
 from attnbench.runner.workers import starting
 from attnbench.suites import Case, Status
 from attnbench.suites.result import NOT_STARTED
+from attnbench.variants import _edges
 
 START_S = 120.0
 """Time limit for a worker to become ready."""
@@ -133,7 +134,8 @@ class Worker:
             self._marks = context.Array("q", 2, lock=False)
             self._pipe, theirs = context.Pipe()
             starting.fail_slow_reads(self._pipe)
-            given = (root and str(root), theirs, self._log.name, self._marks, budget_bytes, paths, link)
+            edges = _edges.places()
+            given = (root and str(root), theirs, self._log.name, self._marks, budget_bytes, paths, link, edges)
             self._process = context.Process(target=entry.serve, args=given, daemon=True)
             with (
                 starting.interrupts_held(),

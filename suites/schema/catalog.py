@@ -10,7 +10,7 @@ from typing import Any
 from attnbench import variants
 from attnbench.suites.problem import Problem, near
 from attnbench.suites.schema.kinds import values
-from attnbench.variants import AXES, Parameters, Pattern, Variant, VariantError, kernels
+from attnbench.variants import ATTENTION, AXES, Parameters, Pattern, Variant, VariantError, kernels, levels
 
 NAMES = ("variant", "implementation", *AXES)
 """Names in exclusions that are not parameters. No parameter may have such a name."""
@@ -91,6 +91,9 @@ def _check(variant: Variant) -> None:
     for name in ("weights", "work", "options", "choosers"):
         if variant.is_pattern and getattr(variant, name) is not None:
             raise VariantError(f"expected no {name} beside a pattern, found one; remove it")
+    if variant.level not in (ATTENTION, *levels.names()):
+        expected = ", ".join((ATTENTION, *levels.names()))
+        raise VariantError(f"expected a level of {expected}, found {variant.level!r}")
     if variant.reference and not variant.build:
         raise VariantError("expected a build beside the reference, found none; nothing else computes such a variant")
     if not variant.build and variant.implementation not in kernels.names():

@@ -3,9 +3,11 @@
 All but the sizes depend on the variants and implementations that exist when a suite is read.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, asdict, fields
 from functools import lru_cache, partial
+from itertools import chain, product
 from types import GenericAlias
 from typing import Annotated, Any, Literal, NamedTuple, Required
 
@@ -13,6 +15,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    PlainSerializer,
     TypeAdapter,
     ValidationInfo,
     create_model,
@@ -22,8 +25,19 @@ from attnbench import variants
 from attnbench.suites.problem import found
 from attnbench.suites.schema.catalog import Catalog, catalog
 from attnbench.suites.schema.expand import MOST_CASES, Entry
-from attnbench.suites.schema.kinds import Compared, Model, axes, kinds, mapping, one_of, one_or_more, pair, values
-from attnbench.variants import AXES, OWN, Setting, Shape, Variant, kernels
+from attnbench.suites.schema.kinds import (
+    Compared,
+    Model,
+    axes,
+    kinds,
+    mapping,
+    one_of,
+    one_or_more,
+    pair,
+    union,
+    values,
+)
+from attnbench.variants import ATTENTION, AXES, OWN, Setting, Shape, Variant, kernels, levels
 
 LONGEST_POWER = 24
 """The longest sequence is 2 to this power."""
@@ -84,6 +98,64 @@ def _sizes() -> Any:
 
 
 Sizes: Any = _sizes()
+
+
+def _tuple(kind: Any) -> Any:
+    return GenericAlias(tuple, (kind, ...))
+
+
+def _levels() -> Any:
+    """Return the type of one or more levels: names, or mappings from one name to its parameters, with lists as grids.
+
+    They become a tuple of levels as a setting holds them.
+    """
+    alone = Field(description="The mechanism alone, from queries, keys and values to outputs.")
+    simple = AfterValidator(lambda _: (ATTENTION,))
+    known: dict[str, Any] = {ATTENTION: Annotated[mapping(ATTENTION, {}), simple, alone]}
+    known |= {name: _around(name) for name in levels.names()}
+    by_name = mapping("level", known, minProperties=1, maxProperties=1)
+
+    def spelled(value: Any) -> Any:
+        if isinstance(value, Mapping) and len(value) == 1:
+            return value
+        if not isinstance(value, str) or value not in known:
+            wanted = f"one of {', '.join(known)}, or a mapping from one of them to its parameters"
+            raise ValueError(f"expected {wanted}, {found(value, list(known))}")
+        return {value: {}}
+
+    spelling = BeforeValidator(spelled, json_schema_input_type=union(Literal[tuple(known)], by_name))
+    one: Any = Annotated[by_name, spelling, AfterValidator(lambda given: next(iter(given.values())))]
+    many: Any = Annotated[GenericAlias(list, (one,)), Field(min_length=1)]
+    listed = BeforeValidator(
+        lambda value: value if isinstance(value, list | tuple) else (value,), json_schema_input_type=union(one, many)
+    )
+    flat = AfterValidator(lambda given: tuple(dict.fromkeys(chain.from_iterable(given))))
+    return Annotated[_tuple(one), Field(min_length=1), listed, flat, PlainSerializer(_spelled)]
+
+
+def _spelled(held: Sequence[str]) -> list[Any]:
+    """Return levels as a suite writes them."""
+    parsed = ((each.partition("(")[0], levels.read(each)) for each in held)
+    return [{name: asdict(level)} if level and levels.written(name, level) != name else name for name, level in parsed]
+
+
+def _around(name: str) -> Any:
+    """Return the type of the mapping of a level's parameters, which is read as all levels of its grid."""
+    level = levels.load(name)
+    keys = {each.name: _key(one_or_more(*values(each)), each.metadata["doc"], each.default) for each in fields(level)}
+
+    def grid(given: Mapping[str, Any]) -> tuple[str, ...]:
+        points = product(*(given.get(each.name, (each.default,)) for each in fields(level)))
+        try:
+            return tuple(levels.written(name, level(*point)) for point in points)
+        except ValueError as error:
+            raise ValueError(f"expected parameters that fit together, found {error}") from None
+
+    line = (sys.modules[level.__module__].__doc__ or "").partition("\n")[0]
+    return Annotated[mapping(name, keys), AfterValidator(grid), Field(description=line)]
+
+
+Levels: Any = _levels()
 
 
 class Choices(NamedTuple):
@@ -192,7 +264,3 @@ def _implementation(names: Sequence[str]) -> Any:
     """Return the type of an implementation's name. `own` is one that a variant brings."""
     together = "implementation_or_own" if OWN in names else "implementation"
     return one_of(OWN if list(names) == [OWN] else together, *names)
-
-
-def _tuple(kind: Any) -> Any:
-    return GenericAlias(tuple, (kind, ...))

@@ -27,6 +27,14 @@ LARGEST = 2**31 - 1
 """The largest integer of a suite. The product of two fits into 64 bits."""
 COMPARISON = r"^(>|>=|<|<=|!=) ?(-?[0-9]{1,10}(\.[0-9]{1,10})?)$"
 """Comparison that an exclusion may have instead of a number: a sign and a number."""
+IN_FOLDER = "a file in the folder of the suite or below it, such as "
+_PART = r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*"
+"""Name of a folder or a file. It does not begin with a dot, and has no control characters."""
+
+
+def below(ending: str = "") -> str:
+    """Return the pattern of the paths of files in a folder or below it, whose names have this ending."""
+    return rf"^({_PART}/)*{_PART}{ending}$"
 
 
 class Model(BaseModel):
@@ -58,6 +66,9 @@ def _named(name: str, kind: Any) -> Any:
 
 Text = _named("text", StrictStr)
 Flag = _named("flag", StrictBool)
+File = _named(
+    "file", Annotated[StrictStr, pydantic.Field(pattern=below(), max_length=255, title=f'{IN_FOLDER}"data/edges.txt"')]
+)
 Compared = _named(
     "comparison", Annotated[StrictStr, pydantic.Field(pattern=COMPARISON, title='a comparison such as "> 4096"')]
 )
@@ -121,7 +132,7 @@ def values(each: "Field[Any]", *, bounded: bool = True) -> tuple[Any, ...]:
         tuple[int, int]: pair(*bounds, odd=odd),
         float: number(*bounds),
         bool: Flag,
-        str: Text,
+        str: File if each.metadata.get("digest") else Text,
         types.NoneType: types.NoneType,
     }
     for kind in kinds(each):

@@ -24,8 +24,8 @@ def load(path: Path | str) -> Suite:
     """Read the suite in a file.
 
     Raises:
-        SuiteError: the file cannot be read, is not a valid suite, or names a file of inputs that is not valid, or the
-            file of one of its variants is broken.
+        SuiteError: the file cannot be read, is not a valid suite, or names a file of inputs or edges that is not valid,
+            or the file of one of its variants is broken.
     """
     try:
         with open(path, "rb") as stream:
@@ -46,7 +46,7 @@ def load(path: Path | str) -> Suite:
 
 
 def parse(text: str, name: str = "<suite>", folder: Path = _HERE) -> Suite:
-    """Read the suite in a text. `name` is its name in errors, and its file of inputs is looked for in `folder`.
+    """Read the suite in a text. `name` is its name in errors, and its files are looked for in `folder`.
 
     Raises:
         SuiteError: the suite or its file of inputs is invalid, or the file of one of its variants is broken.
@@ -72,17 +72,17 @@ def parse(text: str, name: str = "<suite>", folder: Path = _HERE) -> Suite:
     return suite
 
 
-def from_dict(data: Any, name: str = "", source: str = "") -> Suite:
+def from_dict(data: Any, name: str = "", source: str = "", edges: Path = _HERE) -> Suite:
     """Read the suite in plain data: mappings, lists, text, numbers. `name` is its name in errors, `source` its text.
 
-    Its file of inputs is looked for in the current folder, when the suite runs.
+    Its file of inputs is looked for in the current folder, when the suite runs. Its files of edges are read in `edges`.
 
     Raises:
         SuiteError: the suite is invalid, or the file of one of its variants is broken. Errors have no lines.
     """
     _refuse_broken(data)
     try:
-        return Suite.model_validate(data, context={"source": source})
+        return Suite.model_validate(data, context={"source": source, "edges": edges})
     except ValidationError as error:
         raise SuiteError(explain(error, Document(name, data))) from None
 
@@ -111,7 +111,8 @@ def variant_cases(name: str, words: Sequence[str], option: str, **axes: Any) -> 
     Raises:
         SuiteError: the variant does not exist, a word is not a parameter of it, or a value is invalid.
     """
-    given: dict[str, Any] = {"implementation": named(name).implementations(kernels.names())}
+    variant = named(name)
+    given: dict[str, Any] = {"implementation": variant.implementations(kernels.names())}
     for word in words:
         key, _, text = word.partition("=")
         if not key or not text:
@@ -121,7 +122,8 @@ def variant_cases(name: str, words: Sequence[str], option: str, **axes: Any) -> 
             raise _error(option, value.problems[0].text, (key,))
         given[key] = value.data
     try:
-        made = from_dict({"name": "words", "question": "?", "variants": [{name: given}], **axes}, option).cases()
+        suite = {"name": "words", "question": "?", "level": variant.level, "variants": [{name: given}], **axes}
+        made = from_dict(suite, option).cases()
     except SuiteError as error:
         # Only the parameter was written by the user. Remove the path of the suite above it.
         raise SuiteError(replace(each, path=each.path[3:]) for each in error.problems) from None

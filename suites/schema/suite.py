@@ -24,16 +24,15 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from attnbench.suites.case import Case
 from attnbench.suites.origin import Origin, digest
 from attnbench.suites.problem import found
-from attnbench.suites.schema.choices import Sizes, choices
+from attnbench.suites.schema.choices import Levels, Sizes, choices
+from attnbench.suites.schema.edges import digests, with_digests
 from attnbench.suites.schema.expand import MOST_CASES, Entry, Exclusion, excluded, expand, size
-from attnbench.suites.schema.kinds import LARGEST, Model, axes
+from attnbench.suites.schema.kinds import IN_FOLDER, LARGEST, Model, axes, below
 from attnbench.suites.schema.limits import Budget, Check, Measure
 from attnbench.variants import Setting, kernels
 
-_PART = r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*"
-"""Name of a folder or a file. It does not begin with a dot, and has no control characters."""
-_BELOW = rf"^({_PART}/)*{_PART}\.safetensors$"
-_FILE = 'a file in the folder of the suite or below it, such as "data/model.safetensors"'
+_BELOW = below(r"\.safetensors")
+_FILE = f'{IN_FOLDER}"data/model.safetensors"'
 
 
 class _Late:
@@ -80,7 +79,10 @@ class _Head(Model):
 if TYPE_CHECKING:
     _Axes = _Head
 else:
-    _Axes = create_model("_Axes", __base__=_Head, shape=(Sizes, ...), **axes(Setting))
+    _known = axes(Setting)
+    _Axes = create_model(
+        "_Axes", __base__=_Head, shape=(Sizes, ...), **{**_known, "level": (Levels, _known["level"][1])}
+    )
 
 
 class Suite(_Axes):
@@ -120,6 +122,13 @@ class Suite(_Axes):
             else entry
             for entry in variants
         )
+
+    @field_validator("variants")
+    @classmethod
+    def _digested(cls, variants: tuple[Entry, ...], info: ValidationInfo) -> tuple[Entry, ...]:
+        """Add the SHA-256 of every file of edges."""
+        context = info.context or {}
+        return with_digests(variants, context.get("edges", context.get("folder", Path())))
 
     @field_validator("variants")
     @classmethod
@@ -217,6 +226,10 @@ class Suite(_Axes):
             return None
         shapes = dict.fromkeys(case.setting.shape for case in self.cases())
         return {"file": self.inputs, "sha256": digest(self._folder / self.inputs, shapes)}
+
+    def edge_files(self) -> dict[str, str]:
+        """Return the SHA-256 of each file of edges, by its path as the suite has it."""
+        return {file: sha256 for entry in self.variants for file, sha256 in digests(entry)}
 
     def with_processes(self, processes: int) -> Self:
         """Return the suite with another number of processes."""

@@ -33,7 +33,7 @@ def supports(pattern: Pattern, setting: Setting) -> str | None:
     if refused is None and setting.dtype == "float64":
         refused = "hf_longformer computes its softmax in float32, found float64"
     if refused is None and _sizes(pattern) is None:
-        refused = "hf_longformer takes longformer and local_window, not causal, dilation 1, edges clip, window >= 5"
+        refused = "hf_longformer takes longformer and local_window, not causal, dilation 1, edges clip, odd window >= 5"
     return refused
 
 
@@ -121,7 +121,7 @@ def _sizes(pattern: Pattern) -> tuple[int, int] | None:
     if isinstance(pattern, Longformer) and not pattern.causal and pattern.window >= _LEAST:
         return pattern.window // 2, pattern.globals
     if isinstance(pattern, LocalWindow) and (pattern.dilation, pattern.edges, pattern.causal) == (1, "clip", False):
-        return (pattern.window // 2, 0) if pattern.window >= _LEAST else None
+        return (pattern.window // 2, 0) if pattern.window >= _LEAST and pattern.window % 2 else None
     return None
 
 

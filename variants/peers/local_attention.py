@@ -27,7 +27,8 @@ def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Support windows without gaps that are clipped at the sequence's ends, and as many key heads as heads."""
     refused = refusal(pattern, setting) or peer_refusal("local_attention", "local-attention 1.11.2", setting.shape)
     if refused is None and _sides(pattern) is None:
-        refused = "local_attention takes local_window with dilation 1 and edges clip, or truncated with left and right"
+        refused = "local_attention takes local_window with dilation 1, edges clip and no sinks, "
+        refused += "or truncated with left and right and no chunks"
     return refused
 
 
@@ -89,10 +90,9 @@ def build(pattern: Pattern, setting: Setting) -> Program:
 
 def _sides(pattern: Pattern) -> tuple[int, int] | None:
     """Return how many keys before and after itself a query sees, or None if the package has no such pattern."""
-    if isinstance(pattern, LocalWindow) and pattern.dilation == 1 and pattern.edges == "clip":
-        reach = pattern.window // 2
-        return (2 * reach, 0) if pattern.causal else (reach, reach)
-    if isinstance(pattern, Truncated) and pattern.left is not None and pattern.right is not None:
+    if isinstance(pattern, LocalWindow) and (pattern.dilation, pattern.edges, pattern.sinks) == (1, "clip", 0):
+        return pattern.reach
+    if isinstance(pattern, Truncated) and pattern.chunk == 1 and pattern.left is not None and pattern.right is not None:
         return pattern.left, pattern.right
     return None
 

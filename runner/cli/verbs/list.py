@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -26,30 +26,37 @@ def verb(folders: tuple[Path, ...]) -> None:
 
 
 def _lines() -> Iterator[str]:
-    """Patterns, then mechanisms that are no pattern; implementations; suites."""
+    """Variants by family; implementations; suites."""
     from attnbench.suites import shipped
     from attnbench.suites.schema.catalog import catalog
-    from attnbench.variants import kernels
+    from attnbench.variants import Family, kernels
 
     found = catalog()
-    for head, patterns in (("patterns", True), ("mechanisms without a pattern", False)):
-        yield head
-        for name, variant in found:
-            if variant.is_pattern is patterns:
-                yield from _described(name, variant)
+    for family in get_args(Family):
+        held = [(name, variant) for name, variant in found if variant.kind == family]
+        if held:
+            yield family
+        for name, variant in held:
+            yield from _described(name, variant)
     yield from ("implementations of patterns", f"  {', '.join(kernels.names())}", "suites")
     yield from (f"  {name}: {path}" for name, path in sorted(shipped().items()))
 
 
 def _described(name: str, variant: "Variant") -> Iterator[str]:
-    """A variant in a line, and its parameters below."""
+    """A variant in a line; below, its formula, its cost, and its parameters."""
     from dataclasses import MISSING, fields
 
     from attnbench import variants
     from attnbench.suites.case import written
+    from attnbench.variants import ATTENTION
 
     summary = variants.describe(name).partition("\n")[0]
     yield f"  {name}: {summary}" if summary else f"  {name}"
+    yield from (f"      {line}" for line in variants.formula(name))
+    if cost := variants.cost(name):
+        yield f"      cost: {cost}"
+    if variant.level != ATTENTION:
+        yield f"      from level {variant.level} on"
     for each in fields(variant.parameters):
         default = "required" if each.default is MISSING else f"default {written(each.default)}"
         yield f"      {each.name} ({default}): {each.metadata['doc']}"

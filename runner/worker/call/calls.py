@@ -6,7 +6,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from math import prod
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -14,30 +15,75 @@ from torch import Tensor
 from attnbench import variants
 from attnbench.runner.machine import memory
 from attnbench.suites import Case
-from attnbench.variants import OWN, Direction, Shape, Weights, kernels
+from attnbench.variants import ATTENTION, OWN, Direction, Setting, Shape, Weights, kernels, levels
 from attnbench.variants.kernels import Program
+from attnbench.variants.levels import Level
 
 Oracle = Callable[..., Tensor]
 """Function that returns outputs for q, k, v, then a mask of allowed keys or the indices of queries, then weights."""
 
 
-class Inputs(NamedTuple):
-    """Queries `B H N D`, keys and values `B K N D`, and the gradient of the output `B H N D`, in the shape's layout."""
+class Inputs(tuple[Tensor, ...]):
+    """The inputs of a call, and then the gradient of its output. The last dimension but one is the sequence.
 
-    q: Tensor
-    k: Tensor
-    v: Tensor
-    dout: Tensor
+    At level `attention` these are queries `B H N D`, keys and values `B K N D`, and dO `B H N D`, in the shape's
+    layout. At level `layer`, tokens `B N C` and dY `B N C`.
+    """
+
+    def __new__(cls, *tensors: Tensor) -> Self:
+        """Put the tensors together."""
+        return super().__new__(cls, tensors)
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The inputs alone."""
+        return self[:-1]
+
+    @property
+    def dout(self) -> Tensor:
+        """The gradient of the output."""
+        return self[-1]
+
+    @property
+    def q(self) -> Tensor:
+        """The queries."""
+        return self[0]
+
+    @property
+    def k(self) -> Tensor:
+        """The keys."""
+        return self[1]
+
+    @property
+    def v(self) -> Tensor:
+        """The values."""
+        return self[2]
+
+    @property
+    def n(self) -> int:
+        """The sequence length."""
+        return self[0].shape[-2]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all."""
+        return ("q", "k", "v", "dout") if len(self) == len("qkvo") else ("x", "dout")
+
+    def result(self, place: int) -> str:
+        """Return the name of a result: the output, the gradients of the inputs, such as dQ, and dW1, dW2, ..."""
+        names = ("output", *(f"d{each.upper()}" for each in self.names[:-1]))
+        return names[place] if place < len(names) else f"dW{place - len(names) + 1}"
 
 
-def inputs(shape: Shape, dtype: str, device: str, content: int = 0) -> Inputs:
+def inputs(shape: Shape, dtype: str, device: str, content: int = 0, level: str = ATTENTION) -> Inputs:
     """Return standard normal tensors, drawn in float32 on the CPU and then converted.
 
     A content is the same in every process, on every device and in every layout. `Origin` says how contents are
     numbered.
     """
     # On the CPU no draw is cached: it would count against the case's memory, and might be the returned tensors.
-    drawn = _kept(shape, content) if device == "cuda" else _drawn(shape, content)
+    sizes = _sizes(shape, level)
+    drawn = _kept(sizes, content) if device == "cuda" else _drawn(sizes, content)
 
     def made(tensor: Tensor) -> Tensor:
         tensor = tensor.to(device=device, dtype=getattr(torch, dtype))
@@ -46,11 +92,25 @@ def inputs(shape: Shape, dtype: str, device: str, content: int = 0) -> Inputs:
     return Inputs(*map(made, drawn))
 
 
-def _drawn(shape: Shape, seed: int) -> tuple[Tensor, ...]:
-    """Draw standard normal float32 tensors on the CPU: `B H N D`, twice `B K N D`, and `B H N D` again."""
-    generator = torch.Generator().manual_seed(seed)
+def inputs_of(setting: Setting, content: int = 0) -> Inputs:
+    """Return the `inputs` of a call in a setting."""
+    return inputs(setting.shape, setting.dtype, setting.device, content, setting.level)
+
+
+def _sizes(shape: Shape, level: str) -> tuple[tuple[int, ...], ...]:
+    """Return the sizes of the inputs and of the output."""
+    around = levels.read(level)
+    if around:
+        sizes = around.inputs(shape)
+        return (*sizes, sizes[0])
     heads = (shape.heads, shape.kv_heads, shape.kv_heads, shape.heads)
-    return tuple(torch.randn(shape.batch, each, shape.seq_len, shape.head_dim, generator=generator) for each in heads)
+    return tuple((shape.batch, each, shape.seq_len, shape.head_dim) for each in heads)
+
+
+def _drawn(sizes: tuple[tuple[int, ...], ...], seed: int) -> tuple[Tensor, ...]:
+    """Draw standard normal float32 tensors on the CPU."""
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(torch.randn(*each, generator=generator) for each in sizes)
 
 
 _kept = lru_cache(maxsize=2)(_drawn)
@@ -69,24 +129,67 @@ def wait_for_stream(device: str) -> None:
         torch.cuda.current_stream().synchronize()
 
 
-def input_bytes(shape: Shape, dtype: str) -> int:
-    """Return the bytes of `inputs`."""
-    rows = 2 * (shape.heads + shape.kv_heads) * shape.batch * shape.seq_len
-    return rows * shape.head_dim * int(getattr(torch, dtype).itemsize)
+def input_bytes(setting: Setting) -> int:
+    """Return the bytes of the inputs in a setting."""
+    return sum(map(prod, _sizes(setting.shape, setting.level))) * int(getattr(torch, setting.dtype).itemsize)
 
 
 def build(case: Case, content: int = 0) -> Program:
     """Build the case's program with the weights of its mechanism, which differ between contents."""
-    if case.implementation == OWN:
-        given = weights(case, content)
-        variant = variants.load(case.mechanism.name)
-        program = variant.program(case.parameters, case.setting, given)
-        if (variant.options is None) != (program.choice is None):
-            raise TypeError(
-                "expected options in Variant(...) and choice in Program(...), or neither, found one of them"
-            )
-        return replace(program, weights=given) if given else program
-    return kernels.load(case.implementation).build(case.pattern, case.setting)
+    own, beside = weights(case, content), around_weights(case, content)
+    program = _mechanism(case, own)
+    level = around(case)
+    if level is None:
+        return program
+
+    def call(*inputs: Tensor) -> Tensor:
+        """Return the output of the level around the mechanism."""
+        return level.call(case.setting, program.call, beside, *inputs)
+
+    own_choice = program.choice
+    if own_choice is None:
+        return replace(program, call=call, weights=(*beside, *own))
+
+    def choice(*inputs: Tensor) -> Tensor:
+        """Return what the mechanism chooses within the level."""
+        chosen: list[Tensor] = []
+
+        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            chosen.append(own_choice(q, k, v))
+            return program.call(q, k, v)
+
+        level.call(case.setting, attend, beside, *inputs)
+        return chosen[0]
+
+    return replace(program, call=call, choice=choice, weights=(*beside, *own))
+
+
+def _mechanism(case: Case, own: Weights) -> Program:
+    """Build the program of the case's mechanism alone, with its weights."""
+    if case.implementation != OWN:
+        return kernels.load(case.implementation).build(case.pattern, case.setting)
+    variant = variants.load(case.mechanism.name)
+    program = variant.program(case.parameters, case.setting, own)
+    if (options(case) is None) != (program.choice is None):
+        raise TypeError("expected options in Variant(...) and choice in Program(...), or neither, found one of them")
+    return replace(program, weights=own) if own else program
+
+
+def around(case: Case) -> Level | None:
+    """Return the level around the case's mechanism, or None if its variant is the whole of it."""
+    level = levels.read(case.setting.level)
+    return level if variants.load(case.mechanism.name).level == ATTENTION else None
+
+
+def all_weights(case: Case, content: int = 0) -> Weights:
+    """Return the weights of the case's program: those of the level, then those of the mechanism."""
+    return (*around_weights(case, content), *weights(case, content))
+
+
+def around_weights(case: Case, content: int = 0) -> Weights:
+    """Return the weights of the level around the mechanism, which do not depend on it and else are as `weights`."""
+    level = around(case)
+    return _weights(level.weights, case.setting, [case.setting.level], content) if level else ()
 
 
 def weights(case: Case, content: int = 0) -> Weights:
@@ -97,17 +200,23 @@ def weights(case: Case, content: int = 0) -> Weights:
     Raises:
         TypeError: the mechanism's `weights` does not return a tuple of such tensors.
     """
-    draw, setting = variants.load(case.mechanism.name).weights, case.setting
+    draw = variants.load(case.mechanism.name).weights
     if draw is None:
         return ()
+    named = [case.mechanism.name, case.first_parameters]
+    return _weights(partial(draw, case.parameters), case.setting, named, content)
+
+
+def _weights(draw: Callable[..., Weights], setting: Setting, named: list[Any], content: int) -> Weights:
+    """Return the weights that `draw` draws from a setting and a generator, whose seed depends on the names of both."""
     sizes = {name: size for name, size in asdict(setting.shape).items() if isinstance(size, int)}
     run_seed, which = divmod(content, 2)
     # Runs of seed 0 keep the weights that they had before there were other seeds.
-    told = [case.mechanism.name, dict(case.mechanism.parameters), sizes, *([run_seed] if run_seed else [])]
+    told = [*named, sizes, *([run_seed] if run_seed else [])]
     hashed = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).digest()
     # 62 bits, so that adding 1 for content B still gives a valid seed.
     seed = int.from_bytes(hashed[:8], "little") >> 2
-    first, drawn = (draw(case.parameters, setting, torch.Generator().manual_seed(seed + each)) for each in (0, which))
+    first, drawn = (draw(setting, torch.Generator().manual_seed(seed + each)) for each in (0, which))
     if not isinstance(drawn, tuple) or not all(map(_is_weight, drawn)):
         expected = "a tuple of tensors in float32 with at least one dimension, finite and not empty"
         raise TypeError(f"weights: expected {expected}, found {drawn!r:.80}")
@@ -147,26 +256,35 @@ def reference(case: Case, choice: Tensor | None = None) -> Oracle | None:
     if own is None:
         return None
 
-    def outputs(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, *weights: Tensor) -> Tensor:
-        """Return outputs `B H R D` of the queries at `rows`."""
+    many = len(_sizes(case.setting.shape, variant.level)) - 1
+
+    def outputs(*given: Tensor) -> Tensor:
+        """Return outputs `B H R D` of the queries at rows, from inputs, rows and weights."""
+        inputs, rows, weights = given[:many], given[many], given[many + 1 :]
         beside = () if variant.is_pattern else (weights,) if choice is None else (weights, choice)
-        out = own(case.parameters, q, k, v, rows, *beside)
-        expected = torch.Size((*q.shape[:2], len(rows), q.shape[3]))
-        if out.shape != expected or out.dtype != q.dtype:
+        out = own(case.parameters, *inputs, rows, *beside)
+        like = inputs[0]
+        expected = torch.Size((*like.shape[:-2], len(rows), like.shape[-1]))
+        if out.shape != expected or out.dtype != like.dtype:
             found = f"{out.dtype} {list(out.shape)}"
-            raise TypeError(f"reference: expected {q.dtype} {list(expected)} for {len(rows)} rows, found {found}")
+            raise TypeError(f"reference: expected {like.dtype} {list(expected)} for {len(rows)} rows, found {found}")
         return out
 
     return outputs
 
 
+def streams(case: Case) -> bool:
+    """Check whether single elements of the case's results can be computed again: those of attention over a pattern."""
+    return around(case) is None and variants.load(case.mechanism.name).reference is None
+
+
 def options(case: Case) -> Callable[..., tuple[Tensor, int]] | None:
     """Return a function of q, k, v, rows and weights that scores the options of a mechanism that chooses by content.
 
-    Return None if the mechanism does not choose by content.
+    Return None if the mechanism does not choose by content with these parameters.
     """
     own = variants.load(case.mechanism.name).options
-    if own is None:
+    if own is None or not case.parameters.chooses():
         return None
 
     def scored(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, *weights: Tensor) -> tuple[Tensor, int]:
@@ -194,7 +312,7 @@ class Call:
     run: Callable[[], Any]
     """Runs the call. `forward` returns the output, `training` output and gradients, `backward` gradients only.
 
-    Gradients are dQ, dK, dV and those of learned weights. The gradient of an unused input is None.
+    Gradients are those of the inputs and of learned weights. The gradient of an unused input is None.
     """
     renew: Callable[[], None]
     """Must be called after the content of the inputs changed. `backward` then builds its graph again."""
@@ -219,7 +337,7 @@ class Call:
 def call(program: Program, given: Inputs, direction: Direction) -> Call:
     """Make a call in the given direction.
 
-    Gradients are `torch.autograd.grad(out, (q, k, v), dout)`, with learned weights after q, k, v. The graph of
+    Gradients are `torch.autograd.grad(out, inputs, dout)`, with learned weights after the inputs. The graph of
     `backward` is built here and kept.
     """
     attend = program.call
@@ -228,10 +346,10 @@ def call(program: Program, given: Inputs, direction: Direction) -> Call:
 
         def forward() -> object:
             with torch.no_grad():
-                return attend(given.q, given.k, given.v)
+                return attend(*given.tensors)
 
         return Call(forward, _nothing, gradients=False, weights=program.weights, choice=choice)
-    leaves = tuple(tensor.detach().requires_grad_() for tensor in (given.q, given.k, given.v))
+    leaves = tuple(tensor.detach().requires_grad_() for tensor in given.tensors)
     learned = tuple(each for each in program.weights if each.requires_grad)
     wanted = leaves + learned
     if direction == "training":
@@ -269,7 +387,7 @@ def chosen(program: Program, given: Inputs) -> Any:
     """Return what a program chooses on inputs."""
     assert program.choice
     with torch.no_grad():
-        return program.choice(*given[:3])
+        return program.choice(*given.tensors)
 
 
 def _nothing() -> None:

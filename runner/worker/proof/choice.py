@@ -15,7 +15,7 @@ from torch import Tensor
 
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.call.calls import Inputs
-from attnbench.runner.worker.proof import expected, tolerance
+from attnbench.runner.worker.proof import around, expected, tolerance
 from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.stream import Step
 from attnbench.runner.worker.proof.textbook import FEW, spread
@@ -40,11 +40,18 @@ def expected_with(case: Case, choice: Tensor, given: Inputs, content: int, step:
     options, weights = calls.options(case), calls.weights(case, content)
     if options is None:
         raise TypeError(f"{case.mechanism.name}: expected options to choose from, found none")
-    problem = flaw(options, given, weights, choice, step, calls.choosers(case))
-    if problem:
-        raise NotAllowed(problem)
     reference = calls.reference(case, choice)
     assert reference  # a variant with options has one
+    if calls.around(case):
+        expect, (wide,), (near,) = around.of_level(case, None, given, content, step, reference)
+        problem = flaw(options, wide, near, weights, choice, step, calls.choosers(case))
+        if problem:
+            raise NotAllowed(problem)
+        return expect
+    wide = Inputs(*(each.double() for each in given))
+    problem = flaw(options, wide, given, weights, choice, step, calls.choosers(case))
+    if problem:
+        raise NotAllowed(problem)
     pairs = given.q[..., 0].numel() * given.q.shape[2]
     return expected.of_reference(
         reference, pairs, given, grads=case.setting.direction != "forward", step=step, weights=weights
@@ -62,14 +69,21 @@ def best(options: Options, given: Inputs, weights: Weights, step: Step, many: in
 
 
 def flaw(
-    options: Options, given: Inputs, weights: Weights, choice: Tensor, step: Step, many: int | None = None
+    options: Options,
+    wide: Inputs,
+    given: Inputs,
+    weights: Weights,
+    choice: Tensor,
+    step: Step,
+    many: int | None = None,
 ) -> str | None:
     """Return what is wrong with a choice of N queries, or of `many` choosers, or None.
 
-    At a long length, only a few rows are checked.
+    At a long length, only a few rows are checked. Inputs are `wide` in float64, and `given` as a kernel has them in the
+    case's dtype.
     """
     weights = tuple(each.detach() for each in weights)
-    wide, wide_weights = Inputs(*(each.double() for each in given)), tuple(each.double() for each in weights)
+    wide_weights = tuple(each.double() for each in weights)
     error = scale = short = 0.0
     at: list[int] = []
     n = given.q.shape[2]

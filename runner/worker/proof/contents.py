@@ -10,13 +10,13 @@ from torch import Tensor
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.call.calls import Call, Inputs
 from attnbench.suites.origin import Origin
-from attnbench.variants import Shape, Weights
+from attnbench.variants import Setting, Weights
 
 
-def proved(shape: Shape, dtype: str, device: str, origin: Origin) -> tuple[Inputs, Inputs]:
+def proved(setting: Setting, origin: Origin) -> tuple[Inputs, Inputs]:
     """Return the contents A and B, which a probe checks. Values are taken on A, with its rows rotated."""
     a, b = origin.contents
-    return calls.inputs(shape, dtype, device, a), calls.inputs(shape, dtype, device, b)
+    return calls.inputs_of(setting, a), calls.inputs_of(setting, b)
 
 
 def rotate(call: Call, given: Inputs, content: Inputs, weights: Weights, by: int = 0) -> None:
@@ -24,7 +24,7 @@ def rotate(call: Call, given: Inputs, content: Inputs, weights: Weights, by: int
 
     Learned weights of the call get those of `weights`, rotated in the same way.
     """
-    writes = [partial(_rotate, *each, by, 2) for each in zip(given, content, strict=True)]
+    writes = [partial(_rotate, *each, by, -2) for each in zip(given, content, strict=True)]
     _put(call, writes, [partial(_rotate, *each, by, 0) for each in zip(call.weights, weights, strict=True)])
 
 
@@ -34,22 +34,22 @@ def mix(call: Call, given: Inputs, both: tuple[Inputs, Inputs], weights: tuple[W
     The squares of their shares sum to 1, so the values are as large as before. Learned weights are mixed in the same
     way.
     """
-    writes = [partial(_mix, *each, number, 2) for each in zip(given, *both, strict=True)]
+    writes = [partial(_mix, *each, number, -2) for each in zip(given, *both, strict=True)]
     _put(call, writes, [partial(_mix, *each, number, 0) for each in zip(call.weights, *weights, strict=True)])
 
 
 def _put(call: Call, inputs: Sequence[Callable[[], None]], weights: Sequence[Callable[[], None]]) -> None:
-    """Write learned weights, q, k and v, let the call renew its graph, and then write dout.
+    """Write learned weights and inputs, let the call renew its graph, and then write dout.
 
     In this order, a forward pass cannot use dout.
     """
     with torch.no_grad():
         learned = [write for write, each in zip(weights, call.weights, strict=True) if each.requires_grad]
-        for write in (*learned, *inputs[:3]):
+        for write in (*learned, *inputs[:-1]):
             write()
     call.renew()
     with torch.no_grad():
-        inputs[3]()
+        inputs[-1]()
 
 
 def _rotate(to: Tensor, content: Tensor, by: int, dim: int) -> None:
@@ -68,5 +68,5 @@ def _mix(to: Tensor, a: Tensor, b: Tensor, number: int, dim: int) -> None:
 
 def changed(given: Inputs, content: Inputs) -> str | None:
     """Return the name of the first input that is not bit for bit equal to the content, or None."""
-    names = ("q", "k", "v", "dout")
-    return next((name for name, to, each in zip(names, given, content, strict=True) if not torch.equal(to, each)), None)
+    pairs = zip(given.names, given, content, strict=True)
+    return next((name for name, to, each in pairs if not torch.equal(to, each)), None)

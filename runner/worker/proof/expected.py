@@ -72,17 +72,17 @@ def of_pattern(spans: Spans, contents: Sequence[Inputs], *, grads: bool, step: S
     looks = textbook.look(spans, contents[0], grads=grads, step=step)
     errors = [max((each.error for each in looks if each.place == place), default=0.0) for place in range(1 + 3 * grads)]
 
-    def streamed(wide: torch.dtype) -> list[Expected]:
-        found = _streamed(spans, contents, wide, grads, step)
+    def in_dtype(wide: torch.dtype) -> list[Expected]:
+        found = streamed(spans, contents, wide, grads, step)
         allowed = (tolerance.allowed(errors, [_largest(each) for each in values], dtype) for values in found)
-        return [Expected(values, most, _known(values)) for values, most in zip(found, allowed, strict=True)]
+        return [Expected(values, most, known(values)) for values, most in zip(found, allowed, strict=True)]
 
     # Float32 is faster than float64. A few elements in float64 show whether it is exact enough.
     narrow = torch.promote_types(dtype, torch.float32)
-    found = streamed(narrow)
+    found = in_dtype(narrow)
     first = found[0]
     apart = (_largest(first.values[each.place][each.where] - each.exact) / first.allowed[each.place] for each in looks)
-    return found if max(apart) <= _PRECISE or narrow == torch.float64 else streamed(torch.float64)
+    return found if max(apart) <= _PRECISE or narrow == torch.float64 else in_dtype(torch.float64)
 
 
 def of_reference(
@@ -95,7 +95,7 @@ def of_reference(
     Raises:
         Useless: the reference is too inexact in the case's dtype.
     """
-    n, dtype = given.q.shape[2], given.q.dtype
+    n, dtype = given.n, given[0].dtype
     whole = pairs <= MOST_PAIRS
     rows = np.arange(n) if whole else spread(n, FEW)
     wide = tuple(each.detach().double().requires_grad_(each.requires_grad) for each in weights)
@@ -103,21 +103,21 @@ def of_reference(
     plain = asked(reference, given, weights, rows, grads and whole, step)
     errors = [float((near.double() - want).abs().max()) for near, want in zip(plain, exact, strict=True)]
     scales = [float(want.abs().max()) for want in exact]
-    floors = tolerance.floors(scales, dtype)
+    floors = tolerance.floors(scales, dtype, inputs=len(given.tensors))
     for place, (error, scale, floor) in enumerate(zip(errors, scales, floors, strict=True)):
         if not error <= _USELESS * scale + floor:
-            called, name = str(dtype).removeprefix("torch."), tolerance.name(place)
+            called, name = str(dtype).removeprefix("torch."), given.result(place)
             raise Useless(
                 f"the variant's reference in {called} is off by {error:.1e} in the {name} at N={n}: it proves nothing"
             )
-    allowed = tolerance.allowed(errors, scales, dtype, alike=False)
+    allowed = tolerance.allowed(errors, scales, dtype, alike=False, inputs=len(given.tensors))
     if whole:
         return Expected(exact, allowed, 1.0)
     learned = [each for each in weights if each.requires_grad]
-    like = [given.q, *given[:3], *learned] if grads else [given.q]
+    like = [given[0], *given.tensors, *learned] if grads else [given[0]]
     values = tuple(torch.full_like(each, torch.nan, dtype=torch.float64) for each in like)
-    values[0][:, :, torch.from_numpy(rows).to(given.q.device)] = exact[0]
-    return Expected(values, allowed + (torch.inf,) * (len(values) - 1), _known(values))
+    values[0][..., torch.from_numpy(rows).to(given[0].device), :] = exact[0]
+    return Expected(values, allowed + (torch.inf,) * (len(values) - 1), known(values))
 
 
 def shared(key: str, path: str | None, make: Callable[[], Sequence[Expected]], device: str) -> list[Expected]:
@@ -141,7 +141,7 @@ def shared(key: str, path: str | None, make: Callable[[], Sequence[Expected]], d
     return made
 
 
-def _streamed(
+def streamed(
     spans: Spans, contents: Sequence[Inputs], dtype: torch.dtype, grads: bool, step: Step
 ) -> list[tuple[Tensor, ...]]:
     """Return the output of each content, and its gradients, in a dtype, up to the limit of pairs."""
@@ -187,28 +187,28 @@ def _partly(spans: Spans, few: IntArray, given: Units, into: tuple[Tensor, ...],
 def asked(
     reference: Oracle, given: Inputs, weights: Weights, rows: IntArray, grads: bool, step: Step
 ) -> tuple[Tensor, ...]:
-    """Return the outputs of some rows, and the gradients of q, k, v and learned weights, a few rows at a time."""
+    """Return the outputs of some rows, and the gradients of inputs and learned weights, a few rows at a time."""
     outs: list[Tensor] = []
     learned = [each.detach() for each in weights if each.requires_grad]
-    sums = [torch.zeros_like(each) for each in (*given[:3], *learned)] if grads else []
+    sums = [torch.zeros_like(each) for each in (*given.tensors, *learned)] if grads else []
     for where in some_rows(given, rows):
         if grads:
-            out, *found = oracle.gradients(*given[:3], where, given.dout[:, :, where], reference, weights)
+            out, *found = oracle.gradients(given.tensors, where, given.dout[..., where, :], reference, weights)
             for total, part in zip(sums, found, strict=True):
                 total += part
         else:
             with torch.no_grad():
-                out = reference(*given[:3], where, *weights)
+                out = reference(*given.tensors, where, *weights)
         outs.append(out)
         step()
-    return (torch.cat(outs, dim=2), *sums)
+    return (torch.cat(outs, dim=-2), *sums)
 
 
 def some_rows(given: Inputs, rows: IntArray) -> Iterator[Tensor]:
     """Yield the indices of queries on their device, as many at a time as a reference may compute at once."""
-    height = max(1, _SCORES[given.q.device.type] // given.q[..., 0].numel())
+    height = max(1, _SCORES[given[0].device.type] // given[0][..., 0].numel())
     for at in range(0, len(rows), height):
-        yield torch.from_numpy(rows[at : at + height]).to(given.q.device)
+        yield torch.from_numpy(rows[at : at + height]).to(given[0].device)
 
 
 def _largest(tensor: Tensor) -> float:
@@ -216,7 +216,7 @@ def _largest(tensor: Tensor) -> float:
     return float(tensor.abs().nan_to_num(nan=0.0, posinf=torch.inf).max())
 
 
-def _known(values: Iterable[Tensor]) -> float:
+def known(values: Iterable[Tensor]) -> float:
     """Return the share of the elements that are known."""
     known, every = zip(*((int((~each.isnan()).sum()), each.numel()) for each in values), strict=True)
     return float(sum(known) / sum(every))

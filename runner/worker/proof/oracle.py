@@ -29,20 +29,18 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
 
 
 def gradients(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
+    inputs: Sequence[Tensor],
     mask: Tensor,
     dout: Tensor,
     oracle: Oracle = attention,
     weights: Sequence[Tensor] = (),
 ) -> tuple[Tensor, ...]:
-    """Return the output, and its gradients dQ, dK, dV for the gradient `dout` of the output.
+    """Return the output, and the gradients of the inputs (dQ, dK, dV) for the gradient `dout` of the output.
 
     The gradients of weights that require one follow. The gradient of an unused input is zero.
     """
-    q, k, v = (each.detach().requires_grad_() for each in (q, k, v))
+    inputs = [each.detach().requires_grad_() for each in inputs]
     weights = [each.detach().requires_grad_(each.requires_grad) for each in weights]
-    out = oracle(q, k, v, mask, *weights)
-    wanted = q, k, v, *(each for each in weights if each.requires_grad)
+    out = oracle(*inputs, mask, *weights)
+    wanted = [*inputs, *(each for each in weights if each.requires_grad)]
     return (out.detach(), *torch.autograd.grad(out, wanted, dout, allow_unused=True, materialize_grads=True))

@@ -9,7 +9,7 @@ from math import inf
 
 import torch
 
-from attnbench.runner.worker.call.calls import Inputs, inputs, wait
+from attnbench.runner.worker.call.calls import Inputs, inputs_of, wait
 from attnbench.runner.worker.proof import oracle, tolerance
 from attnbench.runner.worker.proof.choice import NotAllowed
 from attnbench.runner.worker.proof.expected import Expected, Useless
@@ -95,11 +95,11 @@ def check(program: Program, setting: Setting, expect: Callable[[Inputs], Expecte
     In the directions `backward` and `training`, gradients are compared too.
     """
     gradients = setting.direction != "forward"
-    given = inputs(setting.shape, setting.dtype, setting.device, content)
-    leaves = [each.clone().requires_grad_(gradients) for each in given[:3]]
+    given = inputs_of(setting, content)
+    leaves = [each.clone().requires_grad_(gradients) for each in given.tensors]
     with torch.set_grad_enabled(gradients):
         out = program.call(*leaves)
-    problem = unfit(0, out, given.q, setting.shape.seq_len)
+    problem = unfit(given.result(0), out, given[0], setting.shape.seq_len)
     if problem:
         return Verdict(inf, problem)
     found = [out.detach()]
@@ -119,7 +119,7 @@ def dense(spans: Spans, given: Inputs, *, gradients: bool) -> Expected:
     """Return the result of dense masked attention over a pattern's keys in float64."""
     mask = torch.from_numpy(spans.mask()).to(given.q.device)
     exact, plain = (
-        oracle.gradients(q, k, v, mask, dout) if gradients else (oracle.attention(q, k, v, mask),)
+        oracle.gradients((q, k, v), mask, dout) if gradients else (oracle.attention(q, k, v, mask),)
         for q, k, v, dout in (Inputs(*(each.double() for each in given)), given)
     )
     errors = [float((near.double() - want).abs().max()) for near, want in zip(plain, exact, strict=True)]

@@ -76,7 +76,7 @@ def _rows(spans: Spans, rows: IntArray, given: Inputs, dtype: torch.dtype, grads
     q, k, v, dout = (each.to(dtype) for each in given)
     if not grads:
         return (oracle.attention(q[:, :, where], k, v, mask),)
-    return oracle.gradients(q[:, :, where], k, v, mask, dout[:, :, where])
+    return oracle.gradients((q[:, :, where], k, v), mask, dout[:, :, where])
 
 
 def _sums(

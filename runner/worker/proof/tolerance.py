@@ -13,32 +13,27 @@ from collections.abc import Sequence
 
 import torch
 
-_NAMES = ("output", "dQ", "dK", "dV")
 FLOORS = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 _GRADIENT_FLOOR = 4
 _VANISHING = 1 / 8
 """Share of the largest gradient that a small one counts as, if they differ in size."""
 
 
-def name(place: int) -> str:
-    """Return the name of a result: the output, dQ, dK, dV, then the gradients of learned weights, dW1 first."""
-    return _NAMES[place] if place < len(_NAMES) else f"dW{place - len(_NAMES) + 1}"
-
-
 def allowed(
-    errors: Sequence[float], scales: Sequence[float], dtype: torch.dtype, *, alike: bool = True
+    errors: Sequence[float], scales: Sequence[float], dtype: torch.dtype, *, alike: bool = True, inputs: int = 3
 ) -> tuple[float, ...]:
     """Return the largest allowed error of each tensor, from the textbook's errors and the oracle's largest values.
 
-    dQ, dK and dV of softmax attention are `alike` in size. Those of other mechanisms may not be.
+    dQ, dK and dV of softmax attention are `alike` in size. Those of other mechanisms may not be. `inputs` is the number
+    of inputs.
     """
-    beside = floors(scales, dtype, alike=alike)
+    beside = floors(scales, dtype, alike=alike, inputs=inputs)
     return tuple(2 * error + floor for error, floor in zip(errors, beside, strict=True))
 
 
-def floors(scales: Sequence[float], dtype: torch.dtype, *, alike: bool = True) -> list[float]:
+def floors(scales: Sequence[float], dtype: torch.dtype, *, alike: bool = True, inputs: int = 3) -> list[float]:
     """Return the allowed error of each tensor without the textbook's."""
-    of_inputs, of_weights = scales[1 : len(_NAMES)], scales[len(_NAMES) :]
+    of_inputs, of_weights = scales[1 : 1 + inputs], scales[1 + inputs :]
     share = 1.0 if alike else _VANISHING
     gradients = [max(each, share * max(of_inputs)) for each in of_inputs]
     gradients += [max(each, _VANISHING * max(of_weights)) for each in of_weights]

@@ -12,7 +12,6 @@ from attnbench.runner.worker.call.calls import Inputs
 from attnbench.runner.worker.proof import stream
 from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.stream import Step
-from attnbench.runner.worker.proof.tolerance import name
 from attnbench.variants import IntArray, Spans
 
 _NEAR = 3 / 4
@@ -43,7 +42,7 @@ def judge(found: tuple[Tensor, ...], want: Expected, given: Inputs, spans: Spans
     for place, got in enumerate(found):
         allowed = want.allowed[place]
         rows = _row_errors(got, want.values[place], whole=want.proved == 1)
-        problem = None if want.proved == 1 and bool(rows.isfinite().all()) else not_finite(place, got)
+        problem = None if want.proved == 1 and bool(rows.isfinite().all()) else not_finite(given.result(place), got)
         if problem:
             return Verdict(error, problem)
         # The oracle's own error in float32 could decide about errors near the tolerance, so these are computed again.
@@ -62,14 +61,15 @@ def judge(found: tuple[Tensor, ...], want: Expected, given: Inputs, spans: Spans
             if max(exact) > allowed:
                 at = where[int(np.argmax(exact))]
                 off = f"differs from the oracle by {max(exact):.1e}"
-                return Verdict(error, f"{name(place)} {off} {_at(at.tolist(), got)}, allowed {allowed:.1e}")
+                return Verdict(error, f"{given.result(place)} {off} {_at(at.tolist(), got)}, allowed {allowed:.1e}")
     return Verdict(error, None)
 
 
-def differs(first: tuple[Tensor, ...], again: tuple[Tensor, ...], want: Expected) -> str | None:
+def differs(first: tuple[Tensor, ...], again: tuple[Tensor, ...], want: Expected, given: Inputs) -> str | None:
     """Return how a repeated call differs from the first by more than rounding, or None."""
     for place, (one, other) in enumerate(zip(first, again, strict=True)):
-        problem = not_finite(place, other)
+        name = given.result(place)
+        problem = not_finite(name, other)
         if problem:
             return f"called again, its {problem}"
         rows = (other - one).abs().amax(dim=-1)
@@ -80,15 +80,15 @@ def differs(first: tuple[Tensor, ...], again: tuple[Tensor, ...], want: Expected
         if bool(beyond.any()):
             at = [int(each) for each in np.unravel_index(int(beyond.argmax()), rows.shape)]
             return (
-                f"called again on the same inputs, its {name(place)} differs by {float(beyond.max()):.1e} "
+                f"called again on the same inputs, its {name} differs by {float(beyond.max()):.1e} "
                 f"{_at(at, one)}, allowed {allowed:.1e}"
             )
     return None
 
 
-def unfit(place: int, got: object, like: Tensor, n: int) -> str | None:
+def unfit(name: str, got: object, like: Tensor, n: int) -> str | None:
     """Return why a result at length n is not a plain, finished tensor with the shape and dtype of `like`, or None."""
-    expected = f"{name(place)}: expected a torch.Tensor {like.dtype} {list(like.shape)} on {like.device.type}"
+    expected = f"{name}: expected a torch.Tensor {like.dtype} {list(like.shape)} on {like.device.type}"
     if type(got) is not torch.Tensor:
         kind = type(got)
         return f"{expected}, found {kind.__module__}.{kind.__qualname__} at N={n}"
@@ -99,12 +99,12 @@ def unfit(place: int, got: object, like: Tensor, n: int) -> str | None:
     return None
 
 
-def not_finite(place: int, got: Tensor) -> str | None:
+def not_finite(name: str, got: Tensor) -> str | None:
     """Return where a tensor is not finite, or None."""
     finite = got.isfinite()
     if bool(finite.all()):
         return None
-    return f"{name(place)} is not finite {_at((~finite.all(dim=-1)).nonzero()[0].tolist(), got)}"
+    return f"{name} is not finite {_at((~finite.all(dim=-1)).nonzero()[0].tolist(), got)}"
 
 
 def _at(where: Sequence[int], got: Tensor) -> str:

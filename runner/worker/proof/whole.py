@@ -67,7 +67,7 @@ class Proof:
         # Copy before waiting: a result that is not finished here would not be finished for its user either.
         copy = tuple(each.clone() for each in found)
         self._step()
-        calls.wait(self._given.q.device.type)
+        calls.wait(self._given[0].device.type)
         if which not in self._wants:
             self._wants[which] = self._expect(which)
             self.proved = min(self.proved, self._wants[which].proved)
@@ -82,7 +82,7 @@ class Proof:
             self._firsts[which] = tuple(owned), copy
         else:
             first = self._firsts[which][1]
-            problem = verdict.differs(first, copy, self._wants[which])
+            problem = verdict.differs(first, copy, self._wants[which], self._given)
             self.repeats_exactly &= all(map(torch.equal, first, copy))
         if problem:
             raise Wrong(problem)
@@ -132,11 +132,11 @@ def plain(call: Call, result: Any, given: Inputs) -> tuple[Tensor, ...]:
         Wrong: a result is not a plain, finished tensor, or has another shape, dtype or device.
     """
     found = []
-    likes = (given.q, *given[:3], *call.learned) if call.gradients else (given.q,)
+    likes = (given[0], *given.tensors, *call.learned) if call.gradients else given[:1]
     for place, (each, like) in enumerate(zip(call.found(result), likes, strict=True)):
         if each is None and place:
             each = torch.zeros_like(like)
-        problem = verdict.unfit(place, each, like, given.q.shape[2])
+        problem = verdict.unfit(given.result(place), each, like, given.n)
         if problem:
             raise Wrong(problem)
         found.append(each.detach())
