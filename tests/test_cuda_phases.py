@@ -193,7 +193,7 @@ def test_a_case_that_ends_has_no_fields() -> None:
 def test_a_group_gives_a_sample_of_every_case(monkeypatch: pytest.MonkeyPatch) -> None:
     """All of the path but the device: tensors are on the CPU, and each launch takes 2 us to queue and 5 us to run."""
     inputs, build = calls.inputs, calls.build
-    monkeypatch.setattr(calls, "inputs", lambda shape, dtype, device, content: inputs(shape, dtype, "cpu", content))
+    monkeypatch.setattr(calls, "inputs", lambda shape, dtype, device, *rest: inputs(shape, dtype, "cpu", *rest))
     monkeypatch.setattr(calls, "build", lambda case, content: build(case.changed(device="cpu"), content))
     monkeypatch.setattr(calls, "wait", lambda device: None)
     monkeypatch.setattr(clocks, "cuda_wall", lambda call, many: (call(), 2e8)[1])

@@ -15,6 +15,7 @@ from attnbench import variants
 from attnbench.runner.worker import admission
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.probe import probe
+from attnbench.runner.worker.proof import recall
 from attnbench.suites import Case, Status, SuiteError
 from attnbench.suites.schema.load import from_dict, parse
 from attnbench.variants import Parameters, Shape, kernels, levels, of_module
@@ -47,7 +48,12 @@ def case(
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("name", "parameters"), [*CASES[::4], *MECHANISMS], ids=label)
-def test_a_probe_proves_every_element_of_a_layer(name: str, parameters: dict[str, Any], dtype: str) -> None:
+def test_a_probe_proves_every_element_of_a_layer(
+    name: str, parameters: dict[str, Any], dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "performer" and dtype == "bfloat16" and parameters["features"] < 16:
+        pytest.skip("quotients of so few features have errors in bfloat16 that know no bound")
+    monkeypatch.setattr(recall, "look", lambda *_: None)  # it measures times, which other tests disturb
     how = kernels.PORTABLE if variants.load(name).is_pattern else "own"
     made = case(name, parameters, how, 130, dtype=dtype)
     # With 8 numbers, features of cosformer may be so small that their quotients are no test of anything.

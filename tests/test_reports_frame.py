@@ -48,7 +48,13 @@ def test_numbers_without_noise(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, EXACT))
     row = one(run, "local_window", 2048)
     assert row["label"] == "local_window(window=129)"
-    assert json.loads(row["parameters"]) == {"window": 129, "dilation": 1, "edges": "clip", "causal": False}
+    assert json.loads(row["parameters"]) == {
+        "window": 129,
+        "dilation": 1,
+        "edges": "clip",
+        "causal": False,
+        "sinks": 0,
+    }
     assert row["time_ns"] == pytest.approx(1.6e6)
     assert row["time_low_ns"] == pytest.approx(row["time_high_ns"]) == pytest.approx(1.6e6)
     assert row["speedup"] == pytest.approx(8e6 / 1.6e6)

@@ -3,6 +3,8 @@
     y_i = x_i
 
 Cost: no FLOPs; N C numbers are read and written.
+
+Source: the floor of any layer.
 """
 
 from dataclasses import dataclass

@@ -3,7 +3,6 @@
 All but the sizes depend on the variants and implementations that exist when a suite is read.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from functools import lru_cache, partial
@@ -151,8 +150,7 @@ def _around(name: str) -> Any:
         except ValueError as error:
             raise ValueError(f"expected parameters that fit together, found {error}") from None
 
-    line = (sys.modules[level.__module__].__doc__ or "").partition("\n")[0]
-    return Annotated[mapping(name, keys), AfterValidator(grid), Field(description=line)]
+    return Annotated[mapping(name, keys), AfterValidator(grid), Field(description=levels.describe(name))]
 
 
 Levels: Any = _levels()

@@ -10,6 +10,7 @@ from attnbench.suites import shipped
 from attnbench.suites.schema.catalog import NAMES
 from attnbench.suites.schema.load import load
 from attnbench.suites.schema.schema import schema
+from attnbench.variants import levels
 
 _MOST_NAMES = 8
 """A longer list of names is replaced by an example."""
@@ -106,6 +107,12 @@ value may be a list, or for numbers a quoted comparison with `>`, `>=`, `<`, `<=
 `{{variant: full, seq_len: "> 4096"}}`. An entry that matches no case is an error, and so is excluding every case.
 """
 
+_LEVELS = """\
+A name, such as `layer`, or a name with parameters: `{layer: {positions: [none, rotary]}}`. A list of values makes
+several levels, and so does a list of levels. With `attention`, the mechanism stands alone. Reports and `exclude` write
+levels as `layer` and `layer(positions=rotary)`.
+"""
+
 _REFUSED = """\
 ## Restrictions
 
@@ -119,7 +126,7 @@ def text() -> str:
     """The page."""
     rules = schema()
     known = rules["$defs"]
-    parts = [_HEAD, _SHIPPED, _suites(), _KEYS, _keys(rules, known)]
+    parts = [_HEAD, _SHIPPED, _suites(), _KEYS, _keys(rules, known), _levels(known)]
     for name in ("shape", "measure", "budget"):
         part = _followed(rules["properties"][name], known)
         parts += [f"### `{name}`\n", _keys(part, known)]
@@ -127,6 +134,14 @@ def text() -> str:
     parts += [_CHECK, _check(_followed(rules["properties"]["check"], known), known)]
     parts += [_VARIANTS.format(implementations=_implementations(known))]
     parts += [_EXCLUDE.format(axes=", ".join(f"`{name}`" for name in NAMES)), _REFUSED]
+    return "\n".join(parts)
+
+
+def _levels(known: Mapping[str, Any]) -> str:
+    """The levels around attention, with their parameters."""
+    parts = ["### `level`\n", _LEVELS]
+    for name in levels.names():
+        parts += [f"`{name}`: {_sentence(levels.describe(name))}\n", _keys(known[name], known)]
     return "\n".join(parts)
 
 

@@ -72,6 +72,12 @@ def load(name: str) -> type[Level]:
     return found
 
 
+def describe(name: str) -> str:
+    """Return the first line of the docstring of the level's module."""
+    load(name)
+    return (importlib.import_module(f"{__name__}.{name}").__doc__ or "").partition("\n")[0]
+
+
 def written(name: str, parameters: Level) -> str:
     """Return a level as a setting holds it: `layer`, or `layer(positions=rotary)`, without parameters at defaults."""
     given = {each: getattr(parameters, each.name) for each in fields(parameters)}

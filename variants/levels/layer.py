@@ -1,4 +1,4 @@
-"""`layer`: one attention layer, from tokens to tokens, with its projections.
+"""One attention layer, from tokens to tokens, with its projections.
 
     y = W_o merge(attend(split(W_q x + b_q), split(W_k x + b_k), split(W_v x + b_v))) + b_o
 
