@@ -4,12 +4,13 @@ from attnbench.reports.text import units
 from attnbench.reports.text.units import clock
 from attnbench.runner.execution.progress import event
 from attnbench.runner.plan.dry_run import DryRun, PlannedCase
+from attnbench.suites.case import names
 
 
 def text(plan: DryRun) -> str:
     """One line per case, and the totals."""
     rows: list[tuple[str, ...]] = [("case", "peak memory", "allowed pairs", "a call, at least")]
-    rows += [(each.case.title, *_cells(each)) for each in plan.cases]
+    rows += [(title, *_cells(each)) for title, each in zip(_titles(plan), plan.cases, strict=True)]
     longest = max(len(title) for title, *_ in rows)
     widths = [max(map(len, column)) for column in zip(*(cells for _, *cells in rows if len(cells) > 1), strict=True)]
     lines = []
@@ -27,10 +28,15 @@ def text(plan: DryRun) -> str:
 
 def tell(plan: DryRun) -> None:
     """The same as JSON lines: an event `case` for each case, then `estimate`."""
-    for each in plan.cases:
-        event("case", title=each.case.title, **{**vars(each), "case": each.case.key})
+    for title, each in zip(_titles(plan), plan.cases, strict=True):
+        event("case", title=title, **{**vars(each), "case": each.case.key})
     estimate = {"processes": plan.processes, "least_s": plan.least_s, "suite_s": plan.suite_s}
     event("estimate", cases=len(plan.cases), **estimate)
+
+
+def _titles(plan: DryRun) -> list[str]:
+    """A name for each case, with every axis in which cases differ."""
+    return names([{**each.case.flat(), "label": each.case.label} for each in plan.cases])
 
 
 def _cells(each: PlannedCase) -> tuple[str, ...]:
