@@ -244,6 +244,10 @@ def test_a_wrong_level_is_one_error(level: str, words: str) -> None:
         (case("lstm", {}, level="layer(positions=rotary)"), "level: layer"),
         (case_of("full", {}, "eager", Shape(1, 2, 2, 8, 5)).changed(level="layer(positions=rotary)"), "even head_dim"),
         (case_of("full", {}, "eager", Shape(1, 2, 2, 8, 4, "bnhd")).changed(level="layer"), "layout: bhnd"),
+        (
+            case_of("full", {}, "sdpa", Shape(1, 2, 2, 2**15 + 1, 2), direction="training").changed(level="layer"),
+            "2,147,483,648 pairs",
+        ),
     ],
 )
 def test_what_does_not_exist_at_a_level_is_unsupported(made: Case, words: str) -> None:

@@ -9,6 +9,7 @@ import torch
 from attnbench import variants
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.process import failure
+from attnbench.runner.worker.proof.expected import MOST_PAIRS
 from attnbench.suites import Case, Status
 from attnbench.variants import (
     ATTENTION,
@@ -148,9 +149,12 @@ def _unsupported(case: Case) -> str | None:
     if reason:
         return reason
     try:
-        sound(case.parameters, n)
+        spans = sound(case.parameters, n)
     except TooManySpans as error:
         return str(error)
+    pairs = (spans.pairs() if spans else n**2) * case.setting.shape.batch * case.setting.shape.heads
+    if calls.around(case) and case.setting.direction != "forward" and pairs > MOST_PAIRS:
+        return f"gradients at level {case.setting.level} are proved for up to {MOST_PAIRS:,} pairs, found {pairs:,}"
     if case.implementation == OWN:
         return None
     return kernels.load(case.implementation).supports(case.pattern, case.setting)
