@@ -1,9 +1,8 @@
 """Levels: what stands around a mechanism is measured and proved with it, and means what it means elsewhere."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -22,7 +21,7 @@ from attnbench.variants import Parameters, Shape, kernels, levels, of_module
 from attnbench.variants.levels.layer import Layer
 
 BUDGET = 2**32
-POSITIONS = ("none", "sinusoidal", "learned", "rotary")
+POSITIONS: tuple[Literal["none", "sinusoidal", "learned", "rotary"], ...] = ("none", "sinusoidal", "learned", "rotary")
 TOKENS = [each for each in MECHANISMS if variants.load(each[0]).level != "attention"]
 """Every mechanism that is a layer of its own."""
 
@@ -49,15 +48,17 @@ def case(
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("name", "parameters"), [*CASES[::4], *MECHANISMS], ids=label)
 def test_a_probe_proves_every_element_of_a_layer(
-    name: str, parameters: dict[str, Any], dtype: str, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    parameters: dict[str, Any],
+    dtype: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if name == "performer" and dtype == "bfloat16" and parameters["features"] < 16:
-        pytest.skip("quotients of so few features have errors in bfloat16 that know no bound")
-    monkeypatch.setattr(recall, "look", lambda *_: None)  # it measures times, which other tests disturb
+    # An honest copy was called `wrong` here while a second process ran tests: 1.26 times, 12 us. So no test holds a
+    # layer that remembers earlier calls.
+    monkeypatch.setattr(recall, "look", lambda *_: None)
     how = kernels.PORTABLE if variants.load(name).is_pattern else "own"
     made = case(name, parameters, how, 130, dtype=dtype)
-    # With 8 numbers, features of cosformer may be so small that their quotients are no test of anything.
-    found = probe(made.changed(shape=replace(made.setting.shape, head_dim=16)), BUDGET, step)
+    found = probe(made, BUDGET, step)
     assert found.status is Status.PASSED, found.reason
     assert found.proved == 1
     assert found.flops is not None
@@ -145,7 +146,8 @@ def test_a_wrong_gradient_of_any_weight_is_found(monkeypatch: pytest.MonkeyPatch
         def call(self, setting: Any, attend: Any, weights: Any, *inputs: Tensor) -> Tensor:
             if not spoil:
                 return super().call(setting, attend, weights, *inputs)
-            x, *spoiled = Wrong.apply(*inputs, *weights)  # type: ignore[no-untyped-call]  # so in torch
+            apply: Any = Wrong.apply
+            x, *spoiled = apply(*inputs, *weights)
             return super().call(setting, attend, tuple(spoiled), x)
 
     spoil = False
@@ -318,7 +320,7 @@ def test_a_module_is_a_variant(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_levels_are_written_and_read(tmp_path: Path) -> None:
     del tmp_path
     for each in POSITIONS:
-        level = Layer(each)  # type: ignore[arg-type]  # one of the four
+        level = Layer(each)
         assert levels.read(levels.written("layer", level)) == level
     for wrong in ("layer(", "layer()", "layer(positions=7)", "layer(x=1)", "nothing"):
         with pytest.raises(ValueError, match=r"level|positions"):

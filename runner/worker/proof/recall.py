@@ -5,8 +5,8 @@ calls are faster by a factor of 1.2 and by 2 us in the medians, and the middle h
 call takes more than 100 ms, it is 3 pairs and a factor of 2. The check ends early if the first few pairs show no
 difference; the longer a call takes, the fewer pairs.
 
-Up to 0.1 ms, it matters in which core's cache the inputs are: a call that only copies 16 KiB took 1.2 times as long on
-new content. So there the factor is 1.5.
+Up to 0.1 ms, the factor is 1.5. Beside another busy process, an honest copy of 16 KiB took 1.20 and 1.26 times as long
+on new content. The cause is not known: on an idle machine it was 0.96 to 1.03.
 
 In `backward`, a call on new content is the first on a new graph, and cold. For honest kernels it takes up to 1.5 times
 as long if that is below a millisecond. So there the factor is 2 for calls up to 2 ms.
