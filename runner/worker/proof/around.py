@@ -21,7 +21,7 @@ from attnbench.suites import Case
 from attnbench.variants import Spans, Weights
 
 _MORE = 2
-"""Factor for the error in the case's dtype. It should go: it hides that the floor is too low where a gradient vanishes."""
+"""Factor for the error in the dtype. It should go: it hides that the floor is too low where a gradient vanishes."""
 Attended = list[Inputs]
 """The queries, keys and values of each call of attention within a level, and zeros for dO."""
 
