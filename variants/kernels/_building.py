@@ -21,7 +21,9 @@ from functools import cache
 from pathlib import Path
 
 _SOURCES = Path(__file__).parent / "native" / "source"
-_FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-fPIC", "-shared", "-Wall", "-Wextra")
+# Vectors are passed between functions of one file only, so their calling convention does not matter.
+_WARNINGS = ("-Wall", "-Wextra", "-Wno-psabi")
+_FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-fPIC", "-shared", *_WARNINGS)
 _MACHINES = ("x86_64", "AMD64")
 
 

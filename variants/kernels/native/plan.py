@@ -33,6 +33,10 @@ _LANES = 16
 """Queries that are computed together."""
 _SIDE = 8
 """Columns of a tile of queries on a grid."""
+_SHORT = 2048
+"""The longest sequence for which one pass over all steps together is tried."""
+_COST_OF_TILE = 500
+"""Pairs that take as long as what a tile costs besides its pairs."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,24 @@ class Pass:
 
 def plan(spans: Spans) -> list[Pass]:
     """Return passes that together cover each allowed pair once."""
+    parts = by_step(spans)
+    passes = _passes(parts)
+    if len(parts) == 1 or spans.n > _SHORT:
+        return passes
+    # The classes of a step are so short here that a pass of many nearly empty tiles may take longer than all pairs.
+    return min(passes, _passes([Spans.where(spans.n, spans.allowed)]), key=_cost)
+
+
+def _cost(passes: list[Pass]) -> int:
+    """Return the time of passes for one head, in pairs."""
+    return sum(each.pairs + _COST_OF_TILE * (len(each.tile_rows) - 1) for each in passes)
+
+
+def _passes(parts: list[Spans]) -> list[Pass]:
+    """Return the passes of parts that each have one step."""
     passes: list[Pass] = []
-    seen = np.zeros(spans.n, np.bool_)
-    for part in by_step(spans):
+    seen = np.zeros(parts[0].n, np.bool_)
+    for part in parts:
         dense = part.counts() == part.n
         for chosen in (dense, ~dense & (part.counts() > 0)):
             if chosen.any():

@@ -37,8 +37,22 @@ inline void store(void* to, Vector x) {
   std::memcpy(to, &x, sizeof x);
 }
 
+// In each lane: x < y ? yes : no. Where a vector is two of the machine's, the compiler would compare lane by lane.
+inline Floats if_less(Floats x, Floats y, Floats yes, Floats no) {
+#ifdef __AVX512F__
+  return x < y ? yes : no;
+#else
+  typedef float Eight __attribute__((vector_size(32)));
+  Eight parts[4][2];
+  store(parts[0], x), store(parts[1], y), store(parts[2], yes), store(parts[3], no);
+  for (int half = 0; half < 2; ++half)
+    parts[0][half] = parts[0][half] < parts[1][half] ? parts[2][half] : parts[3][half];
+  return load<Floats>(parts[0]);
+#endif
+}
+
 inline Floats larger(Floats x, Floats y) {
-  return x < y ? y : x;
+  return if_less(x, y, y, x);
 }  // keeps a NaN in x
 
 inline Words words(Halves x) {
@@ -96,7 +110,7 @@ inline void store_floats(Half* to, Floats x, int64_t count) {
 // 2^x to 2e-7; 0 below 2^-126. A NaN stays one.
 inline Floats exp2(Floats x) {
   const Floats magic = splat(12582912.f);  // 1.5 * 2^23: adding it rounds to an integer
-  Floats low = splat(-126.f), y = x < low ? low : x;
+  Floats low = splat(-126.f), y = larger(x, low);
   Floats shifted = y + magic;
   Ints n = (Ints)shifted - (Ints)magic;
   Floats f = y - (shifted - magic);
@@ -107,14 +121,20 @@ inline Floats exp2(Floats x) {
   p = p * f + 6.93147207e-1f;
   p = p * f + 1.00000008f;
   Floats found = (Floats)((Words)p + ((Words)n << 23));
-  return x < low ? Floats{} : found;
+  return if_less(x, low, Floats{}, found);
 }
 
 // x where the lane's bit is set, else y.
 inline Floats select(uint16_t bits, Floats x, Floats y) {
+#ifdef __AVX512F__
   const Ints lane = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
   Ints set = (Ints{} + (int32_t)bits) & lane;
   return set != 0 ? x : y;
+#else
+  const Ints lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  Words set = (Words)(-((Ints{} + (int32_t)bits) >> lane & 1));
+  return (Floats)(((Words)x & set) | ((Words)y & ~set));
+#endif
 }
 
 // Transposes 16 rows of 16 words.
