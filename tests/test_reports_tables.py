@@ -258,3 +258,38 @@ def test_an_answer_says_what_did_not_pass_and_why(tmp_path: Path) -> None:
         f"timed_out ({rows.TIMED_OUT[1]}): full at N = 2048 {where}.",
         f"skipped ({rows.SKIPPED[1]}): local_window(window=129)/sdpa_masked at N = 2048 {where}.",
     ]
+
+
+FLOOR = rows.Series("identity", "own", at_1024_ns=1e4, exponent=0.5, bytes_at_1024=2**19)
+LAYERS = replace(EXACT, series=(rows.FULL, FAST, FLOOR), level="layer")
+
+
+def test_the_floor_is_named_as_the_floor_and_wins_nothing(tmp_path: Path) -> None:
+    told = answer(load(rows.write(tmp_path, LAYERS)))
+    head = "forward, float32, cpu, layer:"
+    assert told[:4] == [
+        f"{head} faster than full: local_window(window=129) from N = 409.6 [409.6, 409.6].",
+        f"{head} fastest from N = 512 on is local_window(window=129), 1.600 ms a call at N = 2048, "
+        "5.000x [5.000, 5.000] the speed of full.",
+        f"{head} the floor, a layer without mixing (identity), takes 0.2% [0.2%, 0.2%] of the time of full at N = 2048 "
+        "and 12% of its peak memory.",
+        f"{head} time grows as N^2.00 [2.00, 2.00] for full and N^1.00 [1.00, 1.00] for local_window(window=129).",
+    ]
+    assert told[4].startswith(f"{head} peak memory at N = 2048 is 8.00 MiB for full; more for local_window")
+    assert "identity" not in " ".join(told[3:])
+
+
+def test_the_floor_is_in_no_ranking(tmp_path: Path) -> None:
+    at_one = load(rows.write(tmp_path / "one", replace(LAYERS, lengths=(1024,), directions=("forward", "training"))))
+    told = [each for each in answer(at_one) if "identity" in each]
+    assert len(told) == 2, told
+    assert all("the floor, a layer without mixing (identity)" in each for each in told)
+    markdown = tables.markdown(load(rows.write(tmp_path / "many", LAYERS)))
+    speed = cells(markdown, "forward, float32, cpu, layer: calls per second (times full/sdpa)")
+    assert speed["identity/own"][-1] == "70,710 (566x)", "it has its numbers"
+    assert cells(markdown, "forward, float32, cpu, layer: growth")["identity/own"][3] == "-"
+
+
+def test_a_run_of_the_floor_alone_has_no_winner(tmp_path: Path) -> None:
+    run = load(rows.write(tmp_path, replace(LAYERS, series=(FLOOR,), baseline=None)))
+    assert answer(run) == ["4 of 4 cases passed; brackets hold 95 % intervals over 5 processes."]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from attnbench import variants
 from attnbench.reports.data import against, derived
 from attnbench.reports.data.reading import Journal
 from attnbench.reports.data.settings import SIZES, names
@@ -16,7 +17,7 @@ from attnbench.suites import Case, Probe, Sample, Status
 from attnbench.suites.schema.limits import QUANTILES, Estimate
 from attnbench.variants import AXES
 
-_WORDS = ("case", "variant", "parameters", "implementation", "status", "reason", "baseline", "label")
+_WORDS = ("case", "variant", "parameters", "implementation", "status", "reason", "baseline", "label", "family")
 _COUNTS = ("peak_bytes", "allowed_pairs", "computed_pairs", "flops")
 _APPROXIMATION = ("error_vs_full", "error_of_mean")
 _EXTRA_COUNTS = ("prepare_ns", "first_call_ns", "prepared_bytes", "resident_bytes", "predicted_bytes")
@@ -34,6 +35,7 @@ COLUMNS = (
     "peak_fraction",
     *(*derived.QUALITY, *derived.MEMORY, *derived.CONDITIONS, "reserved_bytes", *derived.ROOF),
     *("compile_ns", "compile_cached", *derived.PROOF, *(name for name in AXES if name not in _FIRST), *_APPROXIMATION),
+    "family",
 )
 """The columns of a frame, described in `docs/columns.md`. Only cases that passed have numbers."""
 
@@ -110,15 +112,18 @@ def _log_ns(timed: list[tuple[int, Sample]], cases: int, estimate: Estimate) -> 
 def _told(journal: Journal, endings: list[tuple[Status, str]]) -> pd.DataFrame:
     """Return the columns that come unchanged from the plan and the probes."""
     labels: dict[tuple[str, str], str] = {}
+    families: dict[str, str] = {}
     told = []
     for each, (status, reason) in zip(journal.planned, endings, strict=True):
         case = each.case
         parameters = json.dumps(dict(case.mechanism.parameters), sort_keys=True, separators=(",", ":"))
         if (case.mechanism.name, parameters) not in labels:
             labels[case.mechanism.name, parameters] = each.label or _label(case)
+        if case.mechanism.name not in families:
+            families[case.mechanism.name] = each.family or _family(case.mechanism.name)
         probe = journal.probes[each.key] if status is Status.PASSED else None
         row = {name: value if name in SIZES else cell(value) for name, value in case.flat().items()}
-        row |= {"parameters": parameters}
+        row |= {"parameters": parameters, "family": families[case.mechanism.name]}
         row |= {"label": labels[case.mechanism.name, parameters], "baseline": ""}
         row |= {"case": each.key, "status": status.value, "reason": reason}
         told.append(row | _numbers(probe))
@@ -136,6 +141,14 @@ def _label(case: Case) -> str:
     except (KeyError, TypeError, ValueError, ImportError):
         told = ", ".join(f"{name}={json.dumps(value)}" for name, value in case.mechanism.parameters.items())
         return plain(f"{case.mechanism.name}({told})" if told else case.mechanism.name)
+
+
+def _family(variant: str) -> str:
+    """Return the family of a variant if the run does not store it; `other` if the variant is not here."""
+    try:
+        return variants.load(variant).kind
+    except (KeyError, TypeError, ImportError):
+        return "other"
 
 
 def _numbers(probe: Probe | None) -> dict[str, Any]:

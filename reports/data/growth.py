@@ -9,6 +9,7 @@ from attnbench.reports.data.settings import SERIES, SETTING
 from attnbench.reports.data.values import floats
 from attnbench.reports.stats.crossover import crossover
 from attnbench.reports.stats.statistics import FloatArray, IntArray, interval, longest_octaves, slopes
+from attnbench.variants import FLOOR
 
 _TIME = ("time_exponent", "time_exponent_low", "time_exponent_high")
 _CROSSOVER = ("crossover", "crossover_seq_len", "crossover_low", "crossover_high")
@@ -16,6 +17,7 @@ _PROCESSES = ("processes", "crossing_processes", "always_processes")
 COLUMNS = (
     *(*SERIES, *SETTING, *_TIME, "memory_exponent", "fitted_from", "fitted_to"),
     *("baseline", *_CROSSOVER, *_PROCESSES),
+    "family",
 )
 
 
@@ -27,16 +29,18 @@ def scaling(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) ->
     """
     n = frame["seq_len"].to_numpy(np.int64)
     peak_bytes = floats(frame["peak_bytes"])
-    names = frame["baseline"].to_numpy()
+    names, families = frame["baseline"].to_numpy(), frame["family"].to_numpy()
     found = []
     for key, indices in frame.groupby([*SERIES, *SETTING], sort=False).indices.items():
         rows = np.asarray(indices)[np.argsort(n[indices], kind="stable")]
+        rival = families[rows[0]] != FLOOR
         found.append(
             {
                 **dict(zip((*SERIES, *SETTING), cast(tuple[object, ...], key), strict=True)),
                 **_growth(n[rows], log_ns[rows], peak_bytes[rows]),
                 "baseline": next(filter(None, names[rows]), ""),
-                **_crossover(n[rows], rows, log_ns, baseline_rows[rows]),
+                **(_crossover(n[rows], rows, log_ns, baseline_rows[rows]) if rival else {"crossover": ""}),
+                "family": families[rows[0]],
             }
         )
     counts = dict.fromkeys(("fitted_from", "fitted_to", *_PROCESSES), "Int64")

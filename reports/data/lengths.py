@@ -1,4 +1,7 @@
-"""Results of a setting by length: the fastest series, comparisons with the baseline, memory peaks, realised work."""
+"""Results of a setting by length: the fastest series, the floor, comparisons with the baseline, memory, realised work.
+
+A floor does not mix tokens. It is compared with the baseline, and left out of everything else.
+"""
 
 from typing import NamedTuple
 
@@ -6,7 +9,8 @@ import pandas as pd
 
 from attnbench.reports.data.settings import SERIES, names
 from attnbench.reports.data.values import FEWEST_PROCESSES, FloatArray
-from attnbench.reports.stats.statistics import interval
+from attnbench.reports.stats.statistics import IntArray, Interval, interval
+from attnbench.variants import FLOOR
 
 _SAME = 0.005
 """Peaks that differ by less than this share of the baseline's count as equal."""
@@ -22,6 +26,17 @@ class Fastest(NamedTuple):
     """The length from which it stays the fastest."""
     close: list[str]
     """Series that are not shown to be slower at the longest length; empty if there are too few processes to say."""
+
+
+class Floor(NamedTuple):
+    """What a layer takes that does not mix tokens, as shares of what the baseline takes at one length."""
+
+    name: str
+    against: str
+    time: Interval
+    """On the log scale."""
+    peak: float
+    """The share of the memory peak; NaN if either is missing."""
 
 
 class Standing(NamedTuple):
@@ -59,6 +74,14 @@ def fastest(frame: pd.DataFrame, log_ns: FloatArray) -> Fastest | None:
     enough = best["processes"] >= FEWEST_PROCESSES
     close = [rival for rival, low in zip(names(rivals), apart.low, strict=True) if enough and not low > 0]
     return Fastest(name, best, since, close)
+
+
+def floors(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray, n: int) -> list[Floor]:
+    """Compare each floor of a setting with its baseline at a length; `log_ns` and `baseline_rows` are those of the run."""
+    at = frame[(frame["family"] == FLOOR) & (frame["seq_len"] == n) & frame["speedup"].notna()]
+    times = interval(log_ns[at.index] - log_ns[baseline_rows[at.index]])
+    told = zip(names(at), at["baseline"], *times, at["peak_fraction"], strict=True)
+    return [Floor(name, against, Interval(*time), float(peak)) for name, against, *time, peak in told]
 
 
 def standing(frame: pd.DataFrame, n: int) -> Standing:

@@ -15,7 +15,7 @@ from attnbench.reports.data.frame import table
 from attnbench.reports.data.growth import scaling
 from attnbench.reports.data.outcomes import Outcomes, outcomes
 from attnbench.reports.data.profiles import Profiled, profiled
-from attnbench.reports.data.settings import Setting, comparison_length, scaled, settings
+from attnbench.reports.data.settings import Setting, comparison_length, scaled, settings, without_floor
 from attnbench.reports.data.sweeps import Sweep, common_density, sweeps
 from attnbench.reports.data.values import FloatArray
 from attnbench.reports.stats.statistics import IntArray
@@ -41,6 +41,7 @@ class Results:
     standing: lengths.Standing
     peaks: lengths.Peaks | None
     realised: pd.DataFrame
+    floors: list[lengths.Floor]
     sweeps: tuple[Sweep, ...]
     """The sweeps over keys per query."""
     density: float | None
@@ -125,9 +126,9 @@ class Run:
         return named if isinstance(named, list) else []
 
     def _results(self, setting: Setting) -> Results:
-        frame = setting.frame
-        n = comparison_length(frame) if (frame["status"] == "passed").any() else 0
-        found = sweeps(frame, self.log_ns)
+        frame, rivals = setting.frame, without_floor(setting.frame)
+        n = comparison_length(rivals) if (rivals["status"] == "passed").any() else 0
+        found = sweeps(rivals, self.log_ns)
         return Results(
             setting,
             baseline=next(filter(None, frame["baseline"]), ""),
@@ -135,10 +136,11 @@ class Run:
             several_lengths=bool(frame["seq_len"].nunique() > 1),
             compared_at=n,
             growth=scaled(self.scaling, setting),
-            fastest=lengths.fastest(frame, self.log_ns),
-            standing=lengths.standing(frame, n),
-            peaks=lengths.peaks(frame, n),
-            realised=lengths.realised(frame, n),
+            fastest=lengths.fastest(rivals, self.log_ns),
+            standing=lengths.standing(rivals, n),
+            peaks=lengths.peaks(rivals, n),
+            realised=lengths.realised(rivals, n),
+            floors=lengths.floors(frame, self.log_ns, self.baseline_rows, n),
             sweeps=found,
             density=common_density(found) if found else None,
         )

@@ -6,7 +6,7 @@ from typing import NamedTuple, cast
 import pandas as pd
 
 from attnbench.reports.data.values import cell
-from attnbench.variants import ATTENTION, AXES, DEFAULTS, Shape
+from attnbench.variants import ATTENTION, AXES, DEFAULTS, FLOOR, Shape
 
 SETTING = (*(name for name in AXES if name not in ("seq_len", "direction")), "direction")
 """The columns that define a setting: every axis except the length. Direction varies fastest."""
@@ -43,6 +43,11 @@ def settings(frame: pd.DataFrame) -> list[Setting]:
         row, column = int(rest.loc[part.index[0]]), directions.index(first["direction"])
         found.append(Setting(", ".join(told(first, named)), row, column, part))
     return sorted(found, key=lambda each: (each.row, each.column))
+
+
+def without_floor(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the cases that mix tokens: a floor is no rival of theirs."""
+    return frame[frame["family"] != FLOOR]
 
 
 def varied(frame: pd.DataFrame) -> set[str]:

@@ -13,12 +13,13 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
 
 from attnbench.reports.data.run import Run
-from attnbench.reports.data.settings import SHAPE, Setting, attempted, shape
+from attnbench.reports.data.settings import SHAPE, Setting, attempted, shape, without_floor
 from attnbench.reports.data.values import FloatArray, floats
 from attnbench.reports.drawing.log_ticks import Places, Ticks
 from attnbench.reports.drawing.log_ticks import lengths as ticks_of_length
 from attnbench.reports.drawing.style import NOTE_COLOUR, Look, looks
 from attnbench.reports.text import cells
+from attnbench.variants import FLOOR
 
 WIDTH, HEIGHT = 3.9, 3.0
 """Inches of a panel, without the strip of cases that did not pass."""
@@ -105,10 +106,14 @@ def sheet(run: Run, title: str, note: str, across: Across = LENGTH, shown: Seque
 
 
 def fitting(found: Sequence[Setting]) -> tuple[list[Setting], str]:
-    """Return as many settings as a figure holds, and a sentence on those left out."""
+    """Return as many settings as a figure holds, without floors, and a sentence on what is left out."""
+    floors = sorted({label for each in found for label in each.frame["label"][each.frame["family"] == FLOOR]})
+    found = [each._replace(frame=without_floor(each.frame)) for each in found]
+    found = [each for each in found if len(each.frame)]
     rows = list(dict.fromkeys(each.row for each in found))
     kept = set(rows[:MOST_ROWS])
     more = f" {len(rows) - MOST_ROWS} more settings are left out; table.csv has them." if len(rows) > MOST_ROWS else ""
+    more += f" Not drawn: the floor, {', '.join(floors)}." if floors else ""
     return [each for each in found if each.row in kept], more
 
 

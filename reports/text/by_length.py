@@ -1,14 +1,16 @@
-"""Sentences on lengths: from which length a series beats the baseline, which is fastest, how time and memory grow."""
+"""Sentences on lengths: where a series beats the baseline, which is fastest, the floor, how time and memory grow."""
 
 import math
 
 import pandas as pd
 
+from attnbench.reports.data.lengths import Floor
 from attnbench.reports.data.run import Results
 from attnbench.reports.data.settings import names
 from attnbench.reports.data.values import FEWEST_PROCESSES
 from attnbench.reports.text import cells, units
 from attnbench.reports.text.phrases import Where, brackets, ends, listed, summed, where
+from attnbench.variants import FLOOR
 
 _SPEEDUP = ("speedup", "speedup_low", "speedup_high")
 
@@ -16,6 +18,7 @@ _SPEEDUP = ("speedup", "speedup_low", "speedup_high")
 def sentences(results: Results, *, detailed: bool) -> list[str]:
     """Return which series beat the baseline and which is fastest; in detail also growth, memory and realised work."""
     told = [_crossings(results) if results.several_lengths else _faster(results), _fastest(results)]
+    told += [_floor(each, results.compared_at) for each in results.floors]
     if detailed:
         told += [_growth(results), _memory(results), _realised(results)]
     return [each for each in told if each]
@@ -37,6 +40,13 @@ def _fastest(results: Results) -> str:
     if best["processes"] < FEWEST_PROCESSES:
         return f"{told}; too few processes ({best['processes']}) to say what differs."
     return f"{told}; not distinguishable from it: {listed(found.close)}." if found.close else f"{told}."
+
+
+def _floor(found: Floor, n: int) -> str:
+    """Return what a layer takes that does not mix tokens."""
+    told = f"the floor, a layer without mixing ({found.name}), takes {cells.share(found.time)} of the time of "
+    told += f"{found.against} at N = {n}"
+    return told + (f" and {units.percent(found.peak)} of its peak memory." if found.peak >= 0 else ".")
 
 
 def _crossings(results: Results) -> str:
@@ -67,7 +77,7 @@ def _with_times(frame: pd.DataFrame) -> list[str]:
 
 def _growth(results: Results) -> str:
     """Return how time grows: the baseline's exponent, and the smallest and largest of the others."""
-    rows = [(name, row) for name, row in results.growth if not math.isnan(row["time_exponent"])]
+    rows = [(name, row) for name, row in results.growth if row["family"] != FLOOR and not math.isnan(row["time_exponent"])]
     rows.sort(key=lambda each: float(each[1]["time_exponent"]))
     told = [f"{cells.time_exponent(row)} for {name}" for name, row in rows if name == row["baseline"]]
     others = [f"{cells.time_exponent(row)} for {name}" for name, row in rows if name != row["baseline"]]
@@ -78,7 +88,8 @@ def _growth(results: Results) -> str:
 
 def _memory(results: Results) -> str:
     """Return which series need less memory than the baseline, and how memory grows."""
-    grown = [row["memory_exponent"] for _, row in results.growth if row["memory_exponent"] >= 0]
+    rivals = [row for _, row in results.growth if row["family"] != FLOOR]
+    grown = [row["memory_exponent"] for row in rivals if row["memory_exponent"] >= 0]
     grows = f"memory grows as {ends([f'N^{value:.2f}' for value in (min(grown), max(grown))])}" if grown else ""
     found = results.peaks
     if found is None:
