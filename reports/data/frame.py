@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from attnbench import variants
-from attnbench.reports.data import against, derived
+from attnbench.reports.data import against, capacity, derived
 from attnbench.reports.data.reading import Journal
 from attnbench.reports.data.settings import SIZES, names
 from attnbench.reports.data.values import cell, floats, plain, positive
@@ -35,7 +35,7 @@ COLUMNS = (
     "peak_fraction",
     *(*derived.QUALITY, *derived.MEMORY, *derived.CONDITIONS, "reserved_bytes", *derived.ROOF),
     *("compile_ns", "compile_cached", *derived.PROOF, *(name for name in AXES if name not in _FIRST), *_APPROXIMATION),
-    "family",
+    *("family", *capacity.COLUMNS),
 )
 """The columns of a frame, described in `docs/columns.md`. Only cases that passed have numbers."""
 
@@ -64,6 +64,7 @@ def table(journal: Journal, estimate: Estimate) -> Table:
     _add_times(frame, log_ns)
     _add_speedups(frame, log_ns, baseline_rows)
     derived.add(frame, log_ns, timed)
+    capacity.add(frame, journal)
     frame["waste"] = _ratio(floats(frame["computed_pairs"]), floats(frame["allowed_pairs"]))
     return Table(frame[list(COLUMNS)], log_ns, baseline_rows)
 

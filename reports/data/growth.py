@@ -17,7 +17,7 @@ _PROCESSES = ("processes", "crossing_processes", "always_processes")
 COLUMNS = (
     *(*SERIES, *SETTING, *_TIME, "memory_exponent", "fitted_from", "fitted_to"),
     *("baseline", *_CROSSOVER, *_PROCESSES),
-    "family",
+    *("family", "fits_up_to"),
 )
 
 
@@ -30,6 +30,7 @@ def scaling(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) ->
     n = frame["seq_len"].to_numpy(np.int64)
     peak_bytes = floats(frame["peak_bytes"])
     names, families = frame["baseline"].to_numpy(), frame["family"].to_numpy()
+    fits = floats(frame["fits_up_to"])
     found = []
     for key, indices in frame.groupby([*SERIES, *SETTING], sort=False).indices.items():
         rows = np.asarray(indices)[np.argsort(n[indices], kind="stable")]
@@ -41,9 +42,10 @@ def scaling(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) ->
                 "baseline": next(filter(None, names[rows]), ""),
                 **(_crossover(n[rows], rows, log_ns, baseline_rows[rows]) if rival else {"crossover": ""}),
                 "family": families[rows[0]],
+                "fits_up_to": max(fits[rows][fits[rows] > 0], default=np.nan),
             }
         )
-    counts = dict.fromkeys(("fitted_from", "fitted_to", *_PROCESSES), "Int64")
+    counts = dict.fromkeys(("fitted_from", "fitted_to", *_PROCESSES, "fits_up_to"), "Int64")
     return pd.DataFrame(found, columns=list(COLUMNS)).astype(counts)
 
 

@@ -103,6 +103,11 @@ def peaks(frame: pd.DataFrame, n: int) -> Peaks | None:
     return Peaks(str(own["baseline"].iloc[0]), int(own["peak_bytes"].iloc[0]), less, same, more)
 
 
+def fits(frame: pd.DataFrame, n: int) -> pd.DataFrame:
+    """Return the cases of a setting at a length of which it is known how long they may get, the shortest first."""
+    return frame[(frame["seq_len"] == n) & frame["fits_up_to"].notna()].sort_values("fits_up_to", kind="stable")
+
+
 def realised(frame: pd.DataFrame, n: int) -> pd.DataFrame:
     """Return the cases of a setting at a length that save work, the smallest realised share first."""
     at = frame[(frame["seq_len"] == n) & (frame["bound_speedup"] > 1)].dropna(subset=["realised"])

@@ -41,6 +41,7 @@ class Results:
     standing: lengths.Standing
     peaks: lengths.Peaks | None
     realised: pd.DataFrame
+    fits: pd.DataFrame
     floors: list[lengths.Floor]
     sweeps: tuple[Sweep, ...]
     """The sweeps over keys per query."""
@@ -140,6 +141,7 @@ class Run:
             standing=lengths.standing(rivals, n),
             peaks=lengths.peaks(rivals, n),
             realised=lengths.realised(rivals, n),
+            fits=lengths.fits(rivals, n),
             floors=lengths.floors(frame, self.log_ns, self.baseline_rows, n),
             sweeps=found,
             density=common_density(found) if found else None,

@@ -21,6 +21,8 @@ _HOW_TO_READ = """\
   process.
 - **Peak memory**: the most that the allocator held during one call, inputs apart.
 - **Growth**: the exponent k of N^k, fitted over the longest three octaves measured.
+- **Fits up to N**: the longest sequence for which inputs, weights, masks and the peak of a call fit the memory budget, by
+  the predictions of the implementation or else the growth of what was measured. It is an estimate of two digits.
 - **Keys per query**: allowed pairs over queries, a mean. **Density**: its share of the length. What is said of them is
   interpolated between the numbers of keys measured, on the log scale.
 - **Faster than the baseline from N on**: interpolated between the lengths measured; it stays faster up to the longest

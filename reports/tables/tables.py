@@ -74,11 +74,17 @@ def lengths(results: Results) -> str:
 
 
 def growth(results: Results) -> str:
-    """Return growth exponents with their intervals, and the length from which each series is faster."""
+    """Return growth exponents with their intervals, the length from which each series is faster, and that which fits."""
     shown = {name for name, _ in attempted(results.setting.frame)}
     header = ["", "time grows as", "memory grows as", "fitted over N"]
-    header += [f"faster than {escape.text(results.baseline) or 'the baseline'}"]
-    written = (cells.time_exponent, cells.memory_exponent, cells.fitted, lambda row: cells.crossover(row) or cells.NONE)
+    header += [f"faster than {escape.text(results.baseline) or 'the baseline'}", "fits up to N"]
+    written = (
+        cells.time_exponent,
+        cells.memory_exponent,
+        cells.fitted,
+        lambda row: cells.crossover(row) or cells.NONE,
+        cells.fits,
+    )
     rows = [[escape.text(name), *(cell(row) for cell in written)] for name, row in results.growth if name in shown]
     return _titled(results, "growth", escape.table(header, rows))
 

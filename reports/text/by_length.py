@@ -20,7 +20,7 @@ def sentences(results: Results, *, detailed: bool) -> list[str]:
     told = [_crossings(results) if results.several_lengths else _faster(results), _fastest(results)]
     told += [_floor(each, results.compared_at) for each in results.floors]
     if detailed:
-        told += [_growth(results), _memory(results), _realised(results)]
+        told += [_growth(results), _memory(results), _fits(results), _realised(results)]
     return [each for each in told if each]
 
 
@@ -99,6 +99,20 @@ def _memory(results: Results) -> str:
         named = [name if shares is found.same else f"{name} ({units.number(share, 2)} times)" for name, share in shares]
         told += [f"{words} {summed(named)}"] if named else []
     return "; ".join([*told, *filter(None, [grows])]) + "."
+
+
+def _fits(results: Results) -> str:
+    """Return up to which length a call fits the memory budget: the baseline, and the shortest and the longest."""
+    at = results.fits
+    if not len(at):
+        return ""
+    told = list(zip(names(at), map(cells.fits, at.to_dict("records")), strict=True))
+    found = [f"N = {fits} for {name}" for name, fits in told if name == results.baseline]
+    others = [f"{fits} for {name}" for name, fits in told if name != results.baseline]
+    if len(others) > 2:
+        others = [f"{others[0]} (least of {'the others' if found else 'all'})", f"{others[-1]} (most)"]
+    budget = units.size(at["budget_bytes"].iloc[0])
+    return f"a call fits the memory budget of {budget} up to {listed([*found, *others])}."
 
 
 def _realised(results: Results) -> str:

@@ -1,11 +1,12 @@
 """Table cells for one case, series or sweep."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
 
+from attnbench.reports.data.capacity import MOST
 from attnbench.reports.data.sweeps import Line, Sweep
 from attnbench.reports.data.values import ALWAYS, CROSSES, NEVER, UNCLEAR, Crossover, Interval
 from attnbench.reports.text import units
@@ -174,6 +175,14 @@ def ratio(found: Interval) -> str:
 def multiple(value: float) -> str:
     """Write a ratio without an interval: `2.0x`."""
     return NONE if math.isnan(value) else f"{units.number(value, 2)}x"
+
+
+def fits(row: "pd.Series | Mapping[str, Any]") -> str:
+    """Write the longest sequence that the memory budget holds: `2,600,000`."""
+    longest = row["fits_up_to"]
+    if pd.isna(longest):
+        return NONE
+    return f"{longest:,} or more" if longest == MOST else units.number(longest, 2)
 
 
 def work(row: pd.Series) -> list[str]:

@@ -84,11 +84,21 @@ def admit(case: Case, budget_bytes: int) -> int | None:
     Raises:
         Ended: the case does not exist here or should not fit in memory.
     """
-    reason = _unsupported(case)
+    reason = unsupported(case)
     if reason:
         raise Ended(Status.UNSUPPORTED, reason)
     if case.implementation == OWN:
         return None
+    peak, most = predicted(case)
+    needed = most + proof_bytes(case)
+    if needed > budget_bytes:
+        reason = f"predicted: needs {_gib(needed)} with its inputs and its proof, the budget is {_gib(budget_bytes)}"
+        raise Ended(Status.OUT_OF_MEMORY, reason, predicted=True)
+    return peak
+
+
+def predicted(case: Case) -> tuple[int, int]:
+    """Return the peak bytes that the case's implementation predicts: of a call, and of a call with its forward pass."""
     implementation, setting = kernels.load(case.implementation), case.setting
     threads = torch.get_num_threads() if setting.device == "cpu" else 0
     level = calls.around(case)
@@ -97,15 +107,11 @@ def admit(case: Case, budget_bytes: int) -> int | None:
         alone = implementation.predict_bytes(case.pattern, setting, threads)
         return level.predict_bytes(setting, alone) if level else alone
 
-    predicted = held = predict(setting)
+    peak = held = predict(setting)
     if setting.direction == "backward":
         # What the forward pass saves is allocated before the call, but must fit too.
         held = predict(replace(setting, direction="training"))
-    needed = max(predicted, held) + proof_bytes(case)
-    if needed > budget_bytes:
-        reason = f"predicted: needs {_gib(needed)} with its inputs and its proof, the budget is {_gib(budget_bytes)}"
-        raise Ended(Status.OUT_OF_MEMORY, reason, predicted=True)
-    return predicted
+    return peak, max(peak, held)
 
 
 def proof_bytes(case: Case) -> int:
@@ -140,7 +146,7 @@ def _own_flops(case: Case) -> int:
         raise Ended(Status.FAILED, str(error)) from None
 
 
-def _unsupported(case: Case) -> str | None:
+def unsupported(case: Case) -> str | None:
     """Return why the case does not exist here, or None. Raise if its pattern exists but is invalid."""
     if case.setting.device == "cuda" and not torch.cuda.is_available():
         return "no CUDA device here"

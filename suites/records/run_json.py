@@ -119,6 +119,7 @@ class RunFile:
     started: Name | None = None
     finished: Name | None = None
     seed: Count = 0
+    budget_bytes: Bytes | None = None
     inputs: InputFile | None = None
     resumed: tuple[Part, ...] = ()
 
