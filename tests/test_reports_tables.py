@@ -10,6 +10,7 @@ import pytest
 import rows
 from rich.console import Console
 
+from attnbench.reports.data.frame import call_tokens
 from attnbench.reports.data.run import load
 from attnbench.reports.tables import tables
 from attnbench.reports.text import escape, units
@@ -293,3 +294,51 @@ def test_the_floor_is_in_no_ranking(tmp_path: Path) -> None:
 def test_a_run_of_the_floor_alone_has_no_winner(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, replace(LAYERS, series=(FLOOR,), baseline=None)))
     assert answer(run) == ["4 of 4 cases passed; brackets hold 95 % intervals over 5 processes."]
+
+
+def test_tokens_of_a_call_over_its_time(tmp_path: Path) -> None:
+    run = load(rows.write(tmp_path, replace(EXACT, directions=("forward", "training"))))
+    at = run.frame[(run.frame["seq_len"] == 2048) & (run.frame["label"] == "full")].set_index("direction")
+    assert at.at["forward", "tokens_per_s"] == pytest.approx(2048 / 8e-3)
+    assert at.at["training", "tokens_per_s"] == pytest.approx(2048 / 24e-3)
+    work = cells(tables.markdown(run), "forward, float32, cpu: work at N = 2048")
+    assert (work[""][-1], work["full/sdpa"][-1]) == ("tokens/s", "260,000")
+
+
+def test_a_call_that_decodes_has_one_token_for_each_entry_of_the_batch() -> None:
+    frame = pd.DataFrame({"direction": ["forward", "decode"], "batch": [4, 4], "seq_len": [512, 512]})
+    assert call_tokens(frame).tolist() == [2048, 4]
+
+
+def test_what_does_not_grow_as_its_stated_cost_is_named(tmp_path: Path) -> None:
+    """The FLOPs of `linear` grow as N. One series is dominated by fixed costs, another one by something quadratic."""
+    quick, heavy, true = (
+        rows.Series("linear", "own", {"causal": causal}, exponent=exponent)
+        for causal, exponent in ((False, 0.7), (True, 1.6), (False, 1.1))
+    )
+    run = load(rows.write(tmp_path, replace(EXACT, series=(rows.FULL, quick, heavy))))
+    assert (
+        "forward, float32, cpu: over the longest two octaves, time grows as the stated cost (within 0.15) for 1 of 3; "
+        "more slowly, as GFLOP/s still rise, for linear (N^0.70, cost N^1.00); faster, as GFLOP/s fall, for "
+        "linear(causal=true) (N^1.60, cost N^1.00)."
+    ) in answer(run)
+    grown = cells(tables.markdown(run), "forward, float32, cpu: growth")
+    assert grown[""][-3:] == ["time, last two octaves", "stated cost there", "GFLOP/s there"]
+    assert grown["full/sdpa"][-3:] == ["N^2.00", "N^2.00", "270 to 270"]
+    assert grown["linear/own"][-3:-1] == ["N^0.70", "N^1.00"]
+    rate = run.frame[(run.frame["label"] == "linear") & (run.frame["seq_len"] >= 512)]["flops_per_s"] / 1e9
+    row = next(row for name, row in run.results[0].growth if name == "linear/own")
+    assert (row["cost_from"], row["cost_to"]) == (512, 2048)
+    assert [row["rate_from"], row["rate_to"]] == pytest.approx([rate.iloc[0], rate.iloc[-1]])
+    agreeing = load(rows.write(tmp_path / "agreeing", replace(EXACT, series=(rows.FULL, true))))
+    assert "stated cost" not in " ".join(answer(agreeing))
+
+
+def test_errors_against_full_attention_are_told(tmp_path: Path) -> None:
+    near = rows.Series("linear", "own", error_vs_full=0.25)
+    exact, far = replace(rows.FULL, error_vs_full=0.0), replace(FAST, error_vs_full=0.88)
+    told = answer(load(rows.write(tmp_path, replace(EXACT, series=(exact, far, near)))))
+    assert (
+        "forward, float32, cpu: error against full attention at N = 2048 is 0.25 for linear and 0.88 for "
+        "local_window(window=129); hardly better than the mean of all values: local_window(window=129)."
+    ) in told

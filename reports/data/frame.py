@@ -35,7 +35,7 @@ COLUMNS = (
     "peak_fraction",
     *(*derived.QUALITY, *derived.MEMORY, *derived.CONDITIONS, "reserved_bytes", *derived.ROOF),
     *("compile_ns", "compile_cached", *derived.PROOF, *(name for name in AXES if name not in _FIRST), *_APPROXIMATION),
-    *("family", *capacity.COLUMNS),
+    *("family", *capacity.COLUMNS, "tokens_per_s"),
 )
 """The columns of a frame, described in `docs/columns.md`. Only cases that passed have numbers."""
 
@@ -158,11 +158,18 @@ def _numbers(probe: Probe | None) -> dict[str, Any]:
 
 
 def _add_times(frame: pd.DataFrame, log_ns: FloatArray) -> None:
-    """Add times with their intervals, and FLOPs per second."""
+    """Add times with their intervals, and FLOPs and tokens per second."""
     time = interval(log_ns)
     frame["time_ns"], frame["time_low_ns"], frame["time_high_ns"] = (np.exp(each) for each in time[:3])
     frame["processes"] = time.processes
     frame["flops_per_s"] = floats(frame["flops"]) / frame["time_ns"] * 1e9
+    frame["tokens_per_s"] = call_tokens(frame) / frame["time_ns"] * 1e9
+
+
+def call_tokens(frame: pd.DataFrame) -> IntArray:
+    """Return the tokens that one call of each case processes: all of its batch, or the last of each entry at `decode`."""
+    each = np.where(frame["direction"] == "decode", 1, frame["seq_len"])
+    return np.asarray(frame["batch"] * each, np.int64)
 
 
 def _add_speedups(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) -> None:

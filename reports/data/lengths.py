@@ -3,6 +3,7 @@
 A floor does not mix tokens. It is compared with the baseline, and left out of everything else.
 """
 
+import math
 from typing import NamedTuple
 
 import pandas as pd
@@ -14,6 +15,10 @@ from attnbench.variants import FLOOR
 
 _SAME = 0.005
 """Peaks that differ by less than this share of the baseline's count as equal."""
+COST_AGREES = 0.15
+"""Time grows as the stated cost if their exponents differ by at most this."""
+_LIKE_MEAN = 0.95
+"""An error of at least this share of that of the mean of all values is hardly smaller."""
 
 
 class Fastest(NamedTuple):
@@ -37,6 +42,15 @@ class Floor(NamedTuple):
     """On the log scale."""
     peak: float
     """The share of the memory peak; NaN if either is missing."""
+
+
+class AgainstCost(NamedTuple):
+    """Series with their rows of `scaling`, sorted by whether time grows as their stated cost over the longest octaves."""
+
+    agreeing: list[tuple[str, pd.Series]]
+    slower: list[tuple[str, pd.Series]]
+    """Time grows more slowly, the largest difference first."""
+    faster: list[tuple[str, pd.Series]]
 
 
 class Standing(NamedTuple):
@@ -106,6 +120,33 @@ def peaks(frame: pd.DataFrame, n: int) -> Peaks | None:
 def fits(frame: pd.DataFrame, n: int) -> pd.DataFrame:
     """Return the cases of a setting at a length of which it is known how long they may get, the shortest first."""
     return frame[(frame["seq_len"] == n) & frame["fits_up_to"].notna()].sort_values("fits_up_to", kind="stable")
+
+
+def against_cost(growth: list[tuple[str, pd.Series]]) -> AgainstCost:
+    """Compare how time and stated cost grow, for series that mix tokens and state FLOPs."""
+    known = [each for each in growth if each[1]["family"] != FLOOR and not math.isnan(_excess(each[1]))]
+    known.sort(key=lambda each: -abs(_excess(each[1])))
+    off = [each for each in known if abs(_excess(each[1])) > COST_AGREES]
+    slower = [each for each in off if _excess(each[1]) < 0]
+    return AgainstCost(
+        [each for each in known if abs(_excess(each[1])) <= COST_AGREES],
+        slower,
+        [each for each in off if _excess(each[1]) > 0],
+    )
+
+
+def _excess(row: pd.Series) -> float:
+    """Return by how much the exponent of time is above that of the stated cost."""
+    return float(row["last_time_exponent"] - row["cost_exponent"])
+
+
+def errors(frame: pd.DataFrame, n: int) -> pd.DataFrame:
+    """Return the cases of a setting at a length that are not full attention, the smallest error against it first.
+
+    `like_mean` is true if a case is hardly closer to full attention than the mean of all values.
+    """
+    at = frame[(frame["seq_len"] == n) & (frame["error_vs_full"] > 0)].sort_values("error_vs_full", kind="stable")
+    return at.assign(like_mean=at["error_vs_full"] >= _LIKE_MEAN * at["error_of_mean"])
 
 
 def realised(frame: pd.DataFrame, n: int) -> pd.DataFrame:

@@ -42,6 +42,8 @@ class Results:
     peaks: lengths.Peaks | None
     realised: pd.DataFrame
     fits: pd.DataFrame
+    errors: pd.DataFrame
+    against_cost: lengths.AgainstCost
     floors: list[lengths.Floor]
     sweeps: tuple[Sweep, ...]
     """The sweeps over keys per query."""
@@ -130,18 +132,21 @@ class Run:
         frame, rivals = setting.frame, without_floor(setting.frame)
         n = comparison_length(rivals) if (rivals["status"] == "passed").any() else 0
         found = sweeps(rivals, self.log_ns)
+        growth = scaled(self.scaling, setting)
         return Results(
             setting,
             baseline=next(filter(None, frame["baseline"]), ""),
             other_baselines=against.others(frame, self._baselines),
             several_lengths=bool(frame["seq_len"].nunique() > 1),
             compared_at=n,
-            growth=scaled(self.scaling, setting),
+            growth=growth,
             fastest=lengths.fastest(rivals, self.log_ns),
             standing=lengths.standing(rivals, n),
             peaks=lengths.peaks(rivals, n),
             realised=lengths.realised(rivals, n),
             fits=lengths.fits(rivals, n),
+            errors=lengths.errors(rivals, n),
+            against_cost=lengths.against_cost(growth),
             floors=lengths.floors(frame, self.log_ns, self.baseline_rows, n),
             sweeps=found,
             density=common_density(found) if found else None,

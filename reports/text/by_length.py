@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from attnbench.reports.data.lengths import Floor
+from attnbench.reports.data.lengths import COST_AGREES, Floor
 from attnbench.reports.data.run import Results
 from attnbench.reports.data.settings import names
 from attnbench.reports.data.values import FEWEST_PROCESSES
@@ -20,7 +20,7 @@ def sentences(results: Results, *, detailed: bool) -> list[str]:
     told = [_crossings(results) if results.several_lengths else _faster(results), _fastest(results)]
     told += [_floor(each, results.compared_at) for each in results.floors]
     if detailed:
-        told += [_growth(results), _memory(results), _fits(results), _realised(results)]
+        told += [_growth(results), _cost(results), _memory(results), _fits(results), _realised(results), _errors(results)]
     return [each for each in told if each]
 
 
@@ -86,6 +86,23 @@ def _growth(results: Results) -> str:
     return f"time grows as {listed([*told, *others])}." if rows else ""
 
 
+def _cost(results: Results) -> str:
+    """Return where time does not grow as the stated cost, and how the rate of work changes there; empty if nowhere."""
+    found = results.against_cost
+    if not found.slower and not found.faster:
+        return ""
+    many = sum(map(len, found))
+    told = [f"time grows as the stated cost (within {COST_AGREES}) for {len(found.agreeing)} of {many}"]
+    told += [f"more slowly, as GFLOP/s still rise, for {_exponents(found.slower)}"] if found.slower else []
+    told += [f"faster, as GFLOP/s fall, for {_exponents(found.faster)}"] if found.faster else []
+    return f"over the longest two octaves, {'; '.join(told)}."
+
+
+def _exponents(found: list[tuple[str, pd.Series]]) -> str:
+    """Write the exponents of time and of the stated cost of some series: `ssm (N^0.67, cost N^1.00)`."""
+    return summed([f"{name} ({cells.last_exponent(row)}, cost {cells.cost_exponent(row)})" for name, row in found])
+
+
 def _memory(results: Results) -> str:
     """Return which series need less memory than the baseline, and how memory grows."""
     rivals = [row for _, row in results.growth if row["family"] != FLOOR]
@@ -126,3 +143,16 @@ def _realised(results: Results) -> str:
     is_slow = both["realised"].max() > 1
     more = " More than all means that the baseline is slower than this machine allows." if is_slow else ""
     return f"of the speed-up that the saved work allows at N = {results.compared_at}, {told} was realised.{more}"
+
+
+def _errors(results: Results) -> str:
+    """Return the errors against full attention, the least and the most, and what is no better than a mean."""
+    at = results.errors
+    if not len(at):
+        return ""
+    told = [f"{error:.2g} for {name}" for name, error in zip(names(at), at["error_vs_full"], strict=True)]
+    if len(told) > 2:
+        told = [f"{told[0]} (least)", f"{told[-1]} (most)"]
+    means = list(names(at[at["like_mean"]]))
+    more = f"; hardly better than the mean of all values: {summed(means)}" if means else ""
+    return f"error against full attention at N = {results.compared_at} is {listed(told)}{more}."

@@ -71,6 +71,23 @@ def time_exponent(row: pd.Series) -> str:
     return f"N^{value:.2f}" if math.isnan(low) else f"N^{value:.2f} [{low:.2f}, {high:.2f}]"
 
 
+def last_exponent(row: pd.Series) -> str:
+    """Write the growth exponent of time over the longest two octaves: `N^1.98`."""
+    return NONE if math.isnan(row["last_time_exponent"]) else f"N^{row['last_time_exponent']:.2f}"
+
+
+def cost_exponent(row: pd.Series) -> str:
+    """Write the growth exponent of the stated cost there: `N^2.00`."""
+    return NONE if math.isnan(row["cost_exponent"]) else f"N^{row['cost_exponent']:.2f}"
+
+
+def rates(row: pd.Series) -> str:
+    """Write GFLOP/s at the first and the last of these lengths: `2.6 to 4.1`."""
+    if math.isnan(row["rate_from"]):
+        return NONE
+    return " to ".join(units.number(row[name], 2) for name in ("rate_from", "rate_to"))
+
+
 def memory_exponent(row: pd.Series) -> str:
     """Write the growth exponent of memory: `N^1.00`."""
     return NONE if math.isnan(row["memory_exponent"]) else f"N^{row['memory_exponent']:.2f}"
@@ -186,9 +203,9 @@ def fits(row: "pd.Series | Mapping[str, Any]") -> str:
 
 
 def work(row: pd.Series) -> list[str]:
-    """Return the cells of work: pairs, waste, GFLOP/s, share of the roof, bound, speed-up, realised share, errors."""
+    """Return the cells of work: pairs, waste, GFLOP/s, share of the roof, bound, speed-up, realised, errors, tokens/s."""
     if row["status"] != "passed":
-        return [SHORT[row["status"]], *[""] * 9]
+        return [SHORT[row["status"]], *[""] * 10]
     return [
         *(NONE if pd.isna(row[name]) else f"{row[name]:,}" for name in ("allowed_pairs", "computed_pairs")),
         _or_none(row["waste"], "{:.2f}"),
@@ -199,6 +216,7 @@ def work(row: pd.Series) -> list[str]:
         _percent(row["realised"]),
         _or_none(row["max_abs_error"], "{:.1e}"),
         _vs_full(row),
+        units.number(row["tokens_per_s"], 2),
     ]
 
 
