@@ -324,7 +324,7 @@ def test_what_does_not_grow_as_its_stated_cost_is_named(tmp_path: Path) -> None:
     ) in answer(run)
     grown = cells(tables.markdown(run), "forward, float32, cpu: growth")
     assert grown[""][-3:] == ["time, last two octaves", "stated cost there", "GFLOP/s there"]
-    assert grown["full/sdpa"][-3:] == ["N^2.00", "N^2.00", "270 to 270"]
+    assert grown["full/sdpa"][-3:] == ["N^2.00", "N^2.00", "1,100 to 1,100"]
     assert grown["linear/own"][-3:-1] == ["N^0.70", "N^1.00"]
     rate = run.frame[(run.frame["label"] == "linear") & (run.frame["seq_len"] >= 512)]["flops_per_s"] / 1e9
     row = next(row for name, row in run.results[0].growth if name == "linear/own")

@@ -167,7 +167,7 @@ def _add_times(frame: pd.DataFrame, log_ns: FloatArray) -> None:
 
 
 def call_tokens(frame: pd.DataFrame) -> IntArray:
-    """Return the tokens that one call of each case processes: all of its batch, or the last of each entry at `decode`."""
+    """Return the tokens of one call of each case: all of its batch, or one of each entry at `decode`."""
     each = np.where(frame["direction"] == "decode", 1, frame["seq_len"])
     return np.asarray(frame["batch"] * each, np.int64)
 

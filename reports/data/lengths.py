@@ -45,7 +45,7 @@ class Floor(NamedTuple):
 
 
 class AgainstCost(NamedTuple):
-    """Series with their rows of `scaling`, sorted by whether time grows as their stated cost over the longest octaves."""
+    """Series with their rows of `scaling`, sorted by whether time grows as their stated cost."""
 
     agreeing: list[tuple[str, pd.Series]]
     slower: list[tuple[str, pd.Series]]
@@ -91,7 +91,7 @@ def fastest(frame: pd.DataFrame, log_ns: FloatArray) -> Fastest | None:
 
 
 def floors(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray, n: int) -> list[Floor]:
-    """Compare each floor of a setting with its baseline at a length; `log_ns` and `baseline_rows` are those of the run."""
+    """Compare each floor of a setting with its baseline at a length; the arrays are those of the run."""
     at = frame[(frame["family"] == FLOOR) & (frame["seq_len"] == n) & frame["speedup"].notna()]
     times = interval(log_ns[at.index] - log_ns[baseline_rows[at.index]])
     told = zip(names(at), at["baseline"], *times, at["peak_fraction"], strict=True)

@@ -21,12 +21,12 @@ _HOW_TO_READ = """\
   process.
 - **Peak memory**: the most that the allocator held during one call, inputs apart.
 - **Growth**: the exponent k of N^k, fitted over the longest three octaves measured.
-- **Stated cost**: the exponent of the FLOPs, to compare with that of time over the same lengths, the longest two octaves.
-  Where time grows more slowly, the fixed costs of a call still count at the shorter lengths; where it grows faster, work
-  that is no product takes more of the time, such as softmax or sorting, or data leaves the caches.
+- **Stated cost**: the exponent of the FLOPs, beside that of time over the same lengths, the longest two octaves. Where
+  time grows more slowly, the fixed costs of a call still count at the shorter lengths. Where it grows faster, work that
+  is no product takes more of the time, such as softmax or sorting, or data leaves the caches.
 - **Tokens/s**: tokens of a call (the whole batch) over its time.
-- **Fits up to N**: the longest sequence for which inputs, weights, masks and the peak of a call fit the memory budget, by
-  the predictions of the implementation or else the growth of what was measured. It is an estimate of two digits.
+- **Fits up to N**: the longest sequence for which inputs, weights, masks and the peak of a call fit the memory budget,
+  by the predictions of the implementation or else the growth of what was measured. It is an estimate of two digits.
 - **Keys per query**: allowed pairs over queries, a mean. **Density**: its share of the length. What is said of them is
   interpolated between the numbers of keys measured, on the log scale.
 - **Faster than the baseline from N on**: interpolated between the lengths measured; it stays faster up to the longest

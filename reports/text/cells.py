@@ -203,7 +203,7 @@ def fits(row: "pd.Series | Mapping[str, Any]") -> str:
 
 
 def work(row: pd.Series) -> list[str]:
-    """Return the cells of work: pairs, waste, GFLOP/s, share of the roof, bound, speed-up, realised, errors, tokens/s."""
+    """Return the cells of work: pairs, waste, rate, share of the roof, bound, speed-up, realised, errors, tokens/s."""
     if row["status"] != "passed":
         return [SHORT[row["status"]], *[""] * 10]
     return [
