@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from attnbench.reports.data import against, lengths, paired, reading
+from attnbench.reports.data import against, lengths, lra, paired, reading
 from attnbench.reports.data.frame import table
 from attnbench.reports.data.growth import scaling
 from attnbench.reports.data.outcomes import Outcomes, outcomes

@@ -74,6 +74,8 @@ class Sheet(NamedTuple):
     looks: dict[str, Look]
     strip: float
     """The share of a panel's height, at its top, for cases that did not pass."""
+    beside: tuple[pd.DataFrame, ...] = ()
+    """For each panel the series that other panels of its setting have; empty if a panel has all series."""
 
 
 def sheet(run: Run, title: str, note: str, across: Across = LENGTH, shown: Sequence[Setting] | None = None) -> Sheet:
@@ -82,7 +84,7 @@ def sheet(run: Run, title: str, note: str, across: Across = LENGTH, shown: Seque
     if not found:
         return Sheet(blank(title, context(run), "Nothing to draw: no case is supported here."), [], {}, 0.0)
     failures = max(len(failing(each)) for each in found)
-    strip = failures * _STRIP_ROW + 0.05 if failures else 0.0
+    strip = strip_height(failures)
     rows = 1 + max(each.row for each in found)
     columns = 1 + max(each.column for each in found)
     height = HEIGHT + strip
@@ -99,7 +101,7 @@ def sheet(run: Run, title: str, note: str, across: Across = LENGTH, shown: Seque
         box = (left / width_all, bottom / height_all, WIDTH / width_all, height / height_all)
         axes = figure.add_axes(box)
         axes.set_title(each.title if rows > 1 else str(each.frame["direction"].iloc[0]), loc="left")
-        _axis(axes, across, np.unique(frame[across.column].to_numpy(np.float64)).tolist())
+        x_axis(axes, across, np.unique(frame[across.column].to_numpy(np.float64)).tolist())
         panels.append(Panel(each, axes))
     header(figure, title, note)
     return Sheet(figure, panels, looks(frame), strip / height)
@@ -151,6 +153,11 @@ def failing(setting: Setting) -> list[tuple[str, pd.DataFrame]]:
     """Return the series of a setting with cases that did not pass, and these cases."""
     found = [(name, part[part["status"] != "passed"]) for name, part in attempted(setting.frame)]
     return [(name, part) for name, part in found if len(part)]
+
+
+def strip_height(failures: int) -> float:
+    """Return the inches of a strip for this many series with cases that did not pass."""
+    return failures * _STRIP_ROW + 0.05 if failures else 0.0
 
 
 def mark_failures(drawn: Sheet) -> None:
@@ -252,7 +259,7 @@ def _wrapped(note: str, width: float) -> str:
     return "\n".join(textwrap.wrap(note, int((width - 0.2) / 0.075)))
 
 
-def _axis(axes: Axes, across: Across, values: list[float]) -> None:
+def x_axis(axes: Axes, across: Across, values: list[float]) -> None:
     """Set up the x axis in octaves, with room for text at both ends."""
     octaves = max(float(np.log2(values[-1] / values[0])), 1.0)
     middle = np.sqrt(values[0] * values[-1])

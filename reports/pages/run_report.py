@@ -9,7 +9,7 @@ from attnbench.reports import figures
 from attnbench.reports.data.files import put
 from attnbench.reports.data.run import Run
 from attnbench.reports.pages import profile
-from attnbench.reports.tables import tables
+from attnbench.reports.tables import lra, tables
 from attnbench.reports.text import escape, outcomes, units
 from attnbench.reports.text.answer import answer
 
@@ -50,7 +50,8 @@ _HOW_TO_READ = """\
 def write(run: Run) -> Path:
     """Write `table.csv`, `table.md`, `figures/` and `report.md` into the run's folder, and return the report's path.
 
-    If the run was profiled, write `operators.csv` and `operators.md` too.
+    If the run trains encoders at lengths of Long Range Arena, write `table_lra.md` too, and if it was profiled
+    `operators.csv` and `operators.md`.
 
     Raises:
         RunError: its profiles cannot be read.
@@ -60,6 +61,8 @@ def write(run: Run) -> Path:
     put(folder / "table.csv", tables.csv(run.frame))
     put(folder / "table.md", markdown)
     figures.write(run, folder)
+    if run.arenas:
+        put(folder / "table_lra.md", lra.markdown(run) + "\n")
     if run.profiles:
         profile.write_tables(run.profiles, folder)
     return put(folder / "report.md", report(run, markdown))
@@ -77,6 +80,7 @@ def report(run: Run, markdown: str) -> str:
         *(f"![{name}](figures/{name}.svg)\n\n{each.READING}" for name, each in figures.of(run).items() if each.READING),
         "## Tables",
         markdown.rstrip("\n"),
+        *(["## Long Range Arena", lra.markdown(run)] if run.arenas else []),
         *([profile.section(run)] if run.profiles else []),
         "## How to read this",
         _HOW_TO_READ.format(estimate=run.estimate.replace("quartile", "lower quartile"), inputs=_inputs(run)),
