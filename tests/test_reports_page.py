@@ -254,7 +254,7 @@ def test_many_series_have_a_panel_for_each_family(tmp_path: Path) -> None:
     figures.write(run, folder)
     for name in ("time", "memory", "speedup"):
         told = words(folder / "figures" / f"{name}.svg")
-        for text in ("pattern", "by content", "low rank, kernel", "recurrent", "full/native", "full/sdpa", "(window=65"):
+        for text in ("pattern", "by content, low rank", "kernel, recurrent", "full/native", "full/sdpa", "(window=65"):
             assert text in told, (name, text)
         assert "window=129" in told, "parameters tell both apart"
         assert "bigbird/" not in told, "an implementation is told only where a mechanism has several"

@@ -10,8 +10,8 @@ import pytest
 import rows
 from rich.console import Console
 
-from attnbench.reports.data.frame import call_tokens
 from attnbench.reports.data.run import load
+from attnbench.reports.data.settings import call_tokens
 from attnbench.reports.tables import tables
 from attnbench.reports.text import escape, units
 from attnbench.reports.text.answer import answer
@@ -305,9 +305,9 @@ def test_tokens_of_a_call_over_its_time(tmp_path: Path) -> None:
     assert (work[""][-1], work["full/sdpa"][-1]) == ("tokens/s", "260,000")
 
 
-def test_a_call_that_decodes_has_one_token_for_each_entry_of_the_batch() -> None:
+def test_a_call_that_decodes_has_one_token_for_each_sequence() -> None:
     frame = pd.DataFrame({"direction": ["forward", "decode"], "batch": [4, 4], "seq_len": [512, 512]})
-    assert call_tokens(frame).tolist() == [2048, 4]
+    assert call_tokens(frame).tolist() == [512, 1]
 
 
 def test_what_does_not_grow_as_its_stated_cost_is_named(tmp_path: Path) -> None:

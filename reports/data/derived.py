@@ -11,7 +11,6 @@ from attnbench.reports.data.values import FloatArray, floats, positive
 from attnbench.reports.stats import spread
 from attnbench.reports.stats.statistics import IntArray, interval, log_quantiles
 from attnbench.suites import Sample
-from attnbench.variants import ATTENTION
 
 MEMORY = ("gross_bytes", "net_bytes")
 """Gross is the peak plus the memory held outside it: q, k, v, what was prepared and, with gradients, dout. Net is the
@@ -52,10 +51,8 @@ def add(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed) -> None:
 
 def _add_memory(frame: pd.DataFrame) -> None:
     # The output and dq have the shape of q, and dk and dv that of k. `queries` and `keys` are the bytes of one tensor.
-    # Around attention, a call takes and returns tokens, which have the size of q, and there are no keys.
     backward = frame["direction"].to_numpy() != "forward"
     queries, keys = _tensor_bytes(frame, "heads"), _tensor_bytes(frame, "kv_heads")
-    keys = np.where(frame["level"] == ATTENTION, keys, 0)
     given = queries + 2 * keys + np.where(backward, queries, 0)
     frame["gross_bytes"] = frame["peak_bytes"] + frame["prepared_bytes"] + given
     frame["net_bytes"] = frame["peak_bytes"] - (queries + np.where(backward, 2 * keys, 0))

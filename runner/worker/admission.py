@@ -84,21 +84,11 @@ def admit(case: Case, budget_bytes: int) -> int | None:
     Raises:
         Ended: the case does not exist here or should not fit in memory.
     """
-    reason = unsupported(case)
+    reason = _unsupported(case)
     if reason:
         raise Ended(Status.UNSUPPORTED, reason)
     if case.implementation == OWN:
         return None
-    peak, most = predicted(case)
-    needed = most + proof_bytes(case)
-    if needed > budget_bytes:
-        reason = f"predicted: needs {_gib(needed)} with its inputs and its proof, the budget is {_gib(budget_bytes)}"
-        raise Ended(Status.OUT_OF_MEMORY, reason, predicted=True)
-    return peak
-
-
-def predicted(case: Case) -> tuple[int, int]:
-    """Return the peak bytes that the case's implementation predicts: of a call, and of a call with its forward pass."""
     implementation, setting = kernels.load(case.implementation), case.setting
     threads = torch.get_num_threads() if setting.device == "cpu" else 0
     level = calls.around(case)
@@ -107,11 +97,15 @@ def predicted(case: Case) -> tuple[int, int]:
         alone = implementation.predict_bytes(case.pattern, setting, threads)
         return level.predict_bytes(setting, alone) if level else alone
 
-    peak = held = predict(setting)
+    predicted = held = predict(setting)
     if setting.direction == "backward":
         # What the forward pass saves is allocated before the call, but must fit too.
         held = predict(replace(setting, direction="training"))
-    return peak, max(peak, held)
+    needed = max(predicted, held) + proof_bytes(case)
+    if needed > budget_bytes:
+        reason = f"predicted: needs {_gib(needed)} with its inputs and its proof, the budget is {_gib(budget_bytes)}"
+        raise Ended(Status.OUT_OF_MEMORY, reason, predicted=True)
+    return predicted
 
 
 def proof_bytes(case: Case) -> int:
@@ -146,7 +140,7 @@ def _own_flops(case: Case) -> int:
         raise Ended(Status.FAILED, str(error)) from None
 
 
-def unsupported(case: Case) -> str | None:
+def _unsupported(case: Case) -> str | None:
     """Return why the case does not exist here, or None. Raise if its pattern exists but is invalid."""
     if case.setting.device == "cuda" and not torch.cuda.is_available():
         return "no CUDA device here"

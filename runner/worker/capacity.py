@@ -1,5 +1,6 @@
 """The memory that a call needs in all, at several lengths. Reports find in it the longest sequence that fits."""
 
+import sys
 from contextlib import suppress
 
 from attnbench.runner.worker import admission
@@ -16,21 +17,23 @@ def needed_bytes(case: Case, program: Program, peak_bytes: int) -> tuple[tuple[i
     """Return lengths, each with the bytes that a call needs there: inputs, weights, masks and layouts, and its peak.
 
     If the implementation predicts its peak, these are a quarter, half and all of the case's length, as far as the
-    mechanism exists there. Otherwise it is only the case's own length, with the measured `peak_bytes`. There is none if
-    that peak leaves out what the forward pass keeps.
+    mechanism exists there; `backward` includes what its forward pass keeps. Otherwise it is only the case's own length,
+    with the measured `peak_bytes`, and none for `backward`, whose peak leaves that out.
     """
     setting = case.setting
+    backward = setting.direction == "backward"
     if case.implementation == OWN:
-        known = setting.direction != "backward"
-        return ((setting.shape.seq_len, peak_bytes + _held_bytes(program, setting)),) if known else ()
+        return () if backward else ((setting.shape.seq_len, peak_bytes + _held_bytes(program, setting)),)
     found = []
-    # A pattern may raise anything at another length, and a case that just fits leaves no room for other masks.
-    with suppress(Exception):
-        for part in _PARTS:
-            n = setting.shape.seq_len // part
-            like = case.changed(shape=setting.shape.at(max(n, 1)))
-            if n and admission.unsupported(like) is None:
-                found.append((n, admission.predicted(like)[1] + _held_bytes(calls.build(like), like.setting)))
+    for part in _PARTS:
+        n = setting.shape.seq_len // part
+        # A mechanism may not exist at another length, a pattern may raise anything there, and a case that just fits
+        # leaves no room for other masks.
+        with suppress(Exception):
+            like = case.changed(shape=setting.shape.at(n), direction="training" if backward else setting.direction)
+            peak = admission.admit(like, sys.maxsize)
+            if peak is not None:
+                found.append((n, peak + _held_bytes(calls.build(like), like.setting)))
     return tuple(found)
 
 
