@@ -1,5 +1,7 @@
 """Names in figures do not overlap, and stay where they are wanted if there is room."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ def test_names_at_line_ends_keep_their_order_and_do_not_overlap(places: list[tup
     wanted, tall = sorted(middle for middle, _ in places), [height for _, height in places]
     found = labels.apart(wanted, tall)
     edges = [(middle - height / 2, middle + height / 2) for middle, height in zip(found, tall, strict=True)]
-    assert all(above[1] <= below[0] + 1e-9 for above, below in zip(edges, edges[1:], strict=False))
+    assert all(above[1] <= below[0] + 1e-9 for above, below in pairwise(edges))
 
 
 def test_names_with_room_stay() -> None:

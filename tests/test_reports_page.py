@@ -235,7 +235,17 @@ FIELD = rows.Plan(
         *(
             rows.Series(name, "own", at_1024_ns=2e5 * (1 + i), error_vs_full=0.1 * (1 + i))
             for i, name in enumerate(
-                ("linear", "cosformer", "performer", "linformer", "nystromformer", "topk", "routing", "retention", "nsa")
+                (
+                    "linear",
+                    "cosformer",
+                    "performer",
+                    "linformer",
+                    "nystromformer",
+                    "topk",
+                    "routing",
+                    "retention",
+                    "nsa",
+                )
             )
         ),
         rows.Series("lstm", "own", at_1024_ns=5e6),

@@ -1,7 +1,7 @@
-"""Long Range Arena's published tables, and the rows of a run in the same layout: an encoder's training steps by length.
+"""Long Range Arena's published tables, and the rows of a run in their layout: training steps of an encoder by length.
 
-The files `lra_efficiency.csv` and `lra_accuracy.csv` hold tables 2 and 1 of Tay et al. 2020, arXiv 2011.04006. A step is
-the call of an encoder at direction `training`.
+The files `lra_efficiency.csv` and `lra_accuracy.csv` hold tables 2 and 1 of Tay et al. 2020, arXiv 2011.04006. A step
+is the call of an encoder at direction `training`.
 """
 
 import csv
@@ -25,7 +25,10 @@ _MODELS = {
     "block_local": "local",
     "linear": "linear_transformer",
     "fixed": "sparse_transformer",
-    **{name: name for name in ("linformer", "reformer", "sinkhorn", "synthesizer", "bigbird", "performer", "longformer")},
+    **{
+        name: name
+        for name in ("linformer", "reformer", "sinkhorn", "synthesizer", "bigbird", "performer", "longformer")
+    },
 }
 """The published model of each variant."""
 

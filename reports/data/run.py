@@ -109,6 +109,11 @@ class Run:
         return outcomes(self.frame, self.meta)
 
     @cached_property
+    def arenas(self) -> tuple[lra.Arena, ...]:
+        """The settings in the layout of Long Range Arena; none unless the run trains encoders at its lengths."""
+        return tuple(lra.arenas(self.settings))
+
+    @cached_property
     def profiles(self) -> Mapping[str, Profile]:
         """The profiles of the cases, by key.
 

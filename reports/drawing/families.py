@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from attnbench.reports.data.run import Run
-from attnbench.reports.data.settings import Setting, attempted, names, without_floor
+from attnbench.reports.data.settings import attempted, names, without_floor
 from attnbench.reports.data.values import floats, positive
 from attnbench.reports.drawing import labels, panels
 from attnbench.reports.drawing.style import looks

@@ -1,4 +1,4 @@
-"""Figure of many mechanisms in the form of Long Range Arena: speed across, closeness up, memory as the size of a bubble."""
+"""Figure of many mechanisms as Long Range Arena draws them: speed across, closeness up, memory as bubbles."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple, get_args

@@ -75,7 +75,7 @@ def lengths(results: Results) -> str:
 
 
 def growth(results: Results) -> str:
-    """Return growth exponents, the lengths from which a series is faster and up to which it fits, and its stated cost."""
+    """Return growth exponents, from which length a series is faster, up to which it fits, and its stated cost."""
     shown = {name for name, _ in attempted(results.setting.frame)}
     header = ["", "time grows as", "memory grows as", "fitted over N"]
     header += [f"faster than {escape.text(results.baseline) or 'the baseline'}", "fits up to N"]

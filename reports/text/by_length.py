@@ -20,7 +20,14 @@ def sentences(results: Results, *, detailed: bool) -> list[str]:
     told = [_crossings(results) if results.several_lengths else _faster(results), _fastest(results)]
     told += [_floor(each, results.compared_at) for each in results.floors]
     if detailed:
-        told += [_growth(results), _cost(results), _memory(results), _fits(results), _realised(results), _errors(results)]
+        told += [
+            _growth(results),
+            _cost(results),
+            _memory(results),
+            _fits(results),
+            _realised(results),
+            _errors(results),
+        ]
     return [each for each in told if each]
 
 
@@ -77,7 +84,9 @@ def _with_times(frame: pd.DataFrame) -> list[str]:
 
 def _growth(results: Results) -> str:
     """Return how time grows: the baseline's exponent, and the smallest and largest of the others."""
-    rows = [(name, row) for name, row in results.growth if row["family"] != FLOOR and not math.isnan(row["time_exponent"])]
+    rows = [
+        (name, row) for name, row in results.growth if row["family"] != FLOOR and not math.isnan(row["time_exponent"])
+    ]
     rows.sort(key=lambda each: float(each[1]["time_exponent"]))
     told = [f"{cells.time_exponent(row)} for {name}" for name, row in rows if name == row["baseline"]]
     others = [f"{cells.time_exponent(row)} for {name}" for name, row in rows if name != row["baseline"]]
