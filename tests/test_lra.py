@@ -77,7 +77,7 @@ def test_the_table_has_its_layout(tmp_path: Path) -> None:
 
 def test_lengths_of_thousands_count_too(tmp_path: Path) -> None:
     (arena,) = encoder(tmp_path, replace(PLAN, lengths=(1000, 2000, 3000, 4000))).arenas
-    assert [each.value for each in arena.rows[0].steps_per_s] == pytest.approx([175.0, 43.7, 19.4, 10.9], abs=0.1)
+    assert [each.value for each in arena.rows[0].steps_per_s] == pytest.approx([174.8, 43.7, 19.4, 10.9], abs=0.1)
 
 
 def test_without_full_attention_there_are_no_ratios(tmp_path: Path) -> None:

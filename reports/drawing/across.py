@@ -73,8 +73,10 @@ def over_lengths(drawn: panels.Sheet, column: str, extra: Iterable[Line2D] = ())
 
 
 def slopes(drawn: panels.Sheet) -> None:
-    """Draw thin lines of slope N and N^2 in each panel that has several lengths."""
+    """Draw thin lines of slope N and N^2 in panels with several lengths, of panels of families in the first column."""
     for setting, axes in drawn.panels:
+        if drawn.beside and setting.column:
+            continue
         if setting.frame["seq_len"].nunique() > 1 and (setting.frame["status"] == "passed").any():
             _slopes(axes, 1 - drawn.strip)
 

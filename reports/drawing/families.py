@@ -25,7 +25,7 @@ _MOST, _SMALL = 8, 3
 _COLUMNS = 3
 _WIDTH, _HEIGHT, _NAMES = 2.9, 2.4, 1.75
 """Inches of a panel, and of the names beside it."""
-_LEFT, _BOTTOM, _GAP, _HEADING = 0.8, 0.5, 0.62, 0.45
+_LEFT, _BOTTOM, _GAP, _HEADING = 0.8, 0.55, 0.55, 0.5
 _GREY = "#d4d4d4"
 _LETTERS = 24
 """A longer name is broken into lines."""
@@ -48,8 +48,8 @@ def sheet(run: Run, title: str, note: str) -> panels.Sheet:
     width_all = _LEFT + columns * (_WIDTH + _NAMES)
     note = f"{panels.context(run)}. {note} Grey: the series of the other panels.{more}"
     above = panels.header_height(note, width_all)
-    tall = _HEADING + rows * (height + _GAP)
-    height_all = above + len(found) * tall + _BOTTOM - _GAP
+    tall = _HEADING + rows * (height + _GAP) + _BOTTOM
+    height_all = above + len(found) * tall - _GAP
     figure = Figure(figsize=(width_all, height_all))
     drawn, beside, look = [], [], {}
     for place, setting in enumerate(found):
@@ -65,6 +65,8 @@ def sheet(run: Run, title: str, note: str) -> panels.Sheet:
             axes = figure.add_axes((left / width_all, bottom / height_all, _WIDTH / width_all, height / height_all))
             axes.set_title(words, loc="left", fontsize=8.5, fontweight="normal")
             panels.x_axis(axes, panels.LENGTH, np.unique(frame["seq_len"].to_numpy(np.float64)).tolist())
+            if number + _COLUMNS < len(groups):
+                axes.set_xlabel("")
             shown = is_own | (names(setting.frame) == setting.frame["baseline"])
             drawn.append(panels.Panel(setting._replace(frame=setting.frame[shown], column=column), axes))
             beside.append(setting.frame[~shown])

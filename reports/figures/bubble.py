@@ -21,7 +21,7 @@ from attnbench.variants import FLOOR, Family
 PLACE = 35
 READING = (
     "Right is faster, up is closer to full attention, and a smaller bubble needs less memory. At an error of 1 a "
-    "mechanism gives nothing of full attention; what is no attention stands below the line."
+    "mechanism gives nothing of full attention. Larger errors are drawn a little below, and what has none at the bottom."
 )
 _FEWEST = 9
 """The fewest mechanisms with an error against full attention; the table serves fewer."""
@@ -148,8 +148,10 @@ def _legend(axes: Axes, most: float, families: Iterable[str]) -> None:
         for family, colour in _COLOURS.items()
         if family in shown
     ]
-    handles += [
+    axes.add_artist(axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.06, 1.0)))
+    handles = [
         Line2D([], [], color="#bbbbbb", label=units.size(count), markersize=_diameter(count, most), **dots)
         for count in (most, most / 4, most / 16)
     ]
-    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.04, 1.0), labelspacing=1.1)
+    sizes: dict[str, Any] = {"title": "peak memory", "labelspacing": 1.6, "handletextpad": 1.6, "borderpad": 1.2}
+    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(1.04, 0.0), alignment="left", **sizes)

@@ -159,7 +159,7 @@ def _errors(results: Results) -> str:
     at = results.errors
     if not len(at):
         return ""
-    told = [f"{error:.2g} for {name}" for name, error in zip(names(at), at["error_vs_full"], strict=True)]
+    told = [f"{cells.error(each)} for {name}" for name, each in zip(names(at), at["error_vs_full"], strict=True)]
     if len(told) > 2:
         told = [f"{told[0]} (least)", f"{told[-1]} (most)"]
     means = list(names(at[at["like_mean"]]))

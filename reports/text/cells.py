@@ -224,7 +224,12 @@ def _vs_full(row: pd.Series) -> str:
     """Write the error against full attention, and that of the mean of all values: `0.24 (0.95)`."""
     if pd.isna(row["error_vs_full"]):
         return NONE
-    return f"{row['error_vs_full']:.2g} ({row['error_of_mean']:.2g})"
+    return f"{error(row['error_vs_full'])} ({error(row['error_of_mean'])})"
+
+
+def error(value: float) -> str:
+    """Write an error against full attention: `0.24`, `260`."""
+    return f"{value:.2g}" if value < 99.5 else units.number(value, 2)  # from here on `g` has exponents
 
 
 def _rate(row: pd.Series) -> str:
