@@ -4,7 +4,7 @@ A panel also has the baseline, and thin grey lines for the series of all other p
 """
 
 from collections.abc import Iterator, Sequence
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import attempted, names, without_floor
 from attnbench.reports.data.values import floats, positive
 from attnbench.reports.drawing import labels, panels
-from attnbench.reports.drawing.style import looks
+from attnbench.reports.drawing.style import Look, looks
 from attnbench.variants import Family
 
 MOST_SERIES = 12
@@ -51,7 +51,8 @@ def sheet(run: Run, title: str, note: str) -> panels.Sheet:
     tall = _HEADING + rows * (height + _GAP) + _BOTTOM
     height_all = above + len(found) * tall - _GAP
     figure = Figure(figsize=(width_all, height_all))
-    drawn, beside, look = [], [], {}
+    drawn, beside = [], []
+    look: dict[str, Look] = {}
     for place, setting in enumerate(found):
         top = height_all - above - place * tall
         figure.text(0.1 / width_all, top / height_all, setting.title, va="top", fontsize=10, fontweight="bold")
@@ -101,7 +102,7 @@ def _write(axes: Axes, ends: Sequence[tuple[float, float, str]], short: dict[str
     height = axes.get_position().height * drawn.figure.get_figheight()
     tall = [labels.LINE * (1 + short[name].count("\n")) / height for *_, name in ends]
     for (y, x, name), middle in zip(ends, labels.apart([y for y, *_ in ends], tall), strict=True):
-        options = {"color": drawn.looks[name].colour, "transform": axes.transAxes, "clip_on": False}
+        options: dict[str, Any] = {"color": drawn.looks[name].colour, "transform": axes.transAxes, "clip_on": False}
         axes.plot([x, 1.0, 1.03], [y, middle, middle], linewidth=0.5, alpha=0.6, zorder=1, **options)
         axes.text(1.04, middle, short[name], va="center", fontsize=labels.SIZE, linespacing=1.0, **options)
 

@@ -21,7 +21,7 @@ from attnbench.variants import FLOOR, Family
 PLACE = 35
 READING = (
     "Right is faster, up is closer to full attention, and a smaller bubble needs less memory. At an error of 1 a "
-    "mechanism gives nothing of full attention. Larger errors are drawn a little below, and what has none at the bottom."
+    "mechanism gives nothing of full attention. Larger errors are drawn a little below, mechanisms without one at none."
 )
 _FEWEST = 9
 """The fewest mechanisms with an error against full attention; the table serves fewer."""

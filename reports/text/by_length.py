@@ -132,7 +132,7 @@ def _fits(results: Results) -> str:
     at = results.fits
     if not len(at):
         return ""
-    told = list(zip(names(at), map(cells.fits, at.to_dict("records")), strict=True))
+    told = [(name, cells.fits(row)) for name, (_, row) in zip(names(at), at.iterrows(), strict=True)]
     found = [f"N = {fits} for {name}" for name, fits in told if name == results.baseline]
     others = [f"{fits} for {name}" for name, fits in told if name != results.baseline]
     if len(others) > 2:

@@ -1,7 +1,7 @@
 """Table cells for one case, series or sweep."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -194,7 +194,7 @@ def multiple(value: float) -> str:
     return NONE if math.isnan(value) else f"{units.number(value, 2)}x"
 
 
-def fits(row: "pd.Series | Mapping[str, Any]") -> str:
+def fits(row: pd.Series) -> str:
     """Write the longest sequence that the memory budget holds: `2,600,000`."""
     longest = row["fits_up_to"]
     if pd.isna(longest):
