@@ -133,6 +133,8 @@ class Probe(Result):
     """Share of the elements of output and gradients, at the case's own length, that were checked."""
     repeats_exactly: bool | None = None
     """Whether calls on the same inputs gave the same bits."""
+    ties: Count | None = None
+    """Rows whose choice by content is not unique in the case's dtype, of those checked; None if nothing is chosen."""
     output_digest: str | None = None
     """Digest of the first result; None if calls on the same inputs differ in their bits."""
     proof_s: Seconds | None = None

@@ -15,7 +15,7 @@ from attnbench.reports.data.settings import call_tokens
 from attnbench.reports.tables import tables
 from attnbench.reports.text import escape, units
 from attnbench.reports.text.answer import answer
-from attnbench.suites import Status
+from attnbench.suites import Probe, Status
 
 FAST = replace(rows.LOCAL, at_1024_ns=0.8e6)
 EXACT = rows.Plan((rows.FULL, FAST), (256, 512, 1024, 2048), process_sd=0, value_sd=0)
@@ -302,7 +302,7 @@ def test_tokens_of_a_call_over_its_time(tmp_path: Path) -> None:
     assert at.at["forward", "tokens_per_s"] == pytest.approx(2048 / 8e-3)
     assert at.at["training", "tokens_per_s"] == pytest.approx(2048 / 24e-3)
     work = cells(tables.markdown(run), "forward, float32, cpu: work at N = 2048")
-    assert (work[""][-1], work["full/sdpa"][-1]) == ("tokens/s", "260,000")
+    assert (work[""][-2:], work["full/sdpa"][-2:]) == (["tokens/s", "ties"], ["260,000", "-"])
 
 
 def test_a_call_that_decodes_has_one_token_for_each_sequence() -> None:
@@ -342,3 +342,17 @@ def test_errors_against_full_attention_are_told(tmp_path: Path) -> None:
         "forward, float32, cpu: error against full attention at N = 2048 is 0.25 for linear and 0.88 for "
         "local_window(window=129); hardly better than the mean of all values: local_window(window=129)."
     ) in told
+
+
+def test_ties_are_in_the_table_and_in_the_answer(tmp_path: Path) -> None:
+    chosen = rows.Series("topk", "own", error_vs_full=0.18)
+    plan = replace(EXACT, series=(rows.FULL, chosen))
+    keys = {each.key for series, each in rows.cases(plan) if series is chosen}
+    told = [replace(row, ties=1234) if isinstance(row, Probe) and row.case in keys else row for row in rows.rows(plan)]
+    run = load(rows.write_rows(tmp_path, rows.meta(plan), told))
+    work = cells(tables.markdown(run), "forward, float32, cpu: work at N = 2048")
+    assert (work["topk/own"][-1], work["full/sdpa"][-1]) == ("1,234", "-")
+    assert (
+        "forward, float32, cpu: error against full attention at N = 2048 is 0.18 for topk; the choice is not unique in "
+        "1,234 rows of topk."
+    ) in answer(run)

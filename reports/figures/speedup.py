@@ -10,8 +10,8 @@ from attnbench.reports.drawing.style import NOTE_COLOUR
 
 PLACE = 30
 READING = (
-    "Above 1 is faster than the baseline. The room between a solid line and the dashed one of its colour, which is drawn "
-    "if there are few series, is work that was saved and time that was not."
+    "Above 1 is faster than the baseline. The room between a solid line and the dashed one of its colour, drawn if "
+    "there are few series, is work that was saved and time that was not."
 )
 
 

@@ -25,6 +25,8 @@ _HOW_TO_READ = """\
   time grows more slowly, the fixed costs of a call still count at the shorter lengths. Where it grows faster, work that
   is no product takes more of the time, such as softmax or sorting, or data leaves the caches.
 - **Tokens/s**: tokens of a call (the whole batch) over its time.
+- **Ties**: rows in which a mechanism that chooses by content could as well have chosen another key or block, because
+  their scores differ by less than rounding does.
 - **Fits up to N**: the longest sequence for which inputs, weights, masks and the peak of a call fit the memory budget,
   by the predictions of the implementation or else the growth of what was measured. It is an estimate of two digits.
 - **Keys per query**: allowed pairs over queries, a mean. **Density**: its share of the length. What is said of them is

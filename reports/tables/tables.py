@@ -30,6 +30,7 @@ _WORK = (
     "error",
     "error vs full (of mean)",
     "tokens/s",
+    "ties",
 )
 _BEFORE = ("", "preparation", "held", "compilation", "first call")
 

@@ -155,7 +155,7 @@ def _realised(results: Results) -> str:
 
 
 def _errors(results: Results) -> str:
-    """Return the errors against full attention, the least and the most, and what is no better than a mean."""
+    """Return the errors against full attention, the least and the most, what is no better than a mean, and ties."""
     at = results.errors
     if not len(at):
         return ""
@@ -164,4 +164,10 @@ def _errors(results: Results) -> str:
         told = [f"{told[0]} (least)", f"{told[-1]} (most)"]
     means = list(names(at[at["like_mean"]]))
     more = f"; hardly better than the mean of all values: {summed(means)}" if means else ""
+    tied = [
+        f"{row['ties']:,} rows of {name}"
+        for name, (_, row) in zip(names(at), at.iterrows(), strict=True)
+        if pd.notna(row["ties"]) and row["ties"]
+    ]
+    more += f"; the choice is not unique in {listed(tied)}" if tied else ""
     return f"error against full attention at N = {results.compared_at} is {listed(told)}{more}."

@@ -203,9 +203,9 @@ def fits(row: pd.Series) -> str:
 
 
 def work(row: pd.Series) -> list[str]:
-    """Return the cells of work: pairs, waste, rate, share of the roof, bound, speed-up, realised, errors, tokens/s."""
+    """Return the cells of work: pairs, waste, rate, share of the roof, bound, speed-ups, errors, tokens/s, ties."""
     if row["status"] != "passed":
-        return [SHORT[row["status"]], *[""] * 10]
+        return [SHORT[row["status"]], *[""] * 11]
     return [
         *(NONE if pd.isna(row[name]) else f"{row[name]:,}" for name in ("allowed_pairs", "computed_pairs")),
         _or_none(row["waste"], "{:.2f}"),
@@ -217,6 +217,7 @@ def work(row: pd.Series) -> list[str]:
         _or_none(row["max_abs_error"], "{:.1e}"),
         _vs_full(row),
         units.number(row["tokens_per_s"], 2),
+        NONE if pd.isna(row["ties"]) else f"{row['ties']:,}",
     ]
 
 

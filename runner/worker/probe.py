@@ -184,6 +184,7 @@ def _proved(
         "reserved_bytes": peaks.reserved_bytes,
         "proved": proof.proved,
         "repeats_exactly": proof.repeats_exactly,
+        "ties": proof.ties,
         "output_digest": proof.digest,
     }
     return fields, new_ns, repeated[0][1]
