@@ -145,6 +145,11 @@ def names(points: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def names_of(cases: Sequence[Case]) -> list[str]:
+    """Return a unique name for each case, as `names` does."""
+    return names([{**case.flat(), "label": case.label} for case in cases])
+
+
 def settings(points: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the setting of each point in words: `N=512 float32 cpu forward`."""
     varied = [name for name in _MORE if len({point[name] for point in points}) > 1]

@@ -112,6 +112,11 @@ class Probe(Result):
     """Growth of the process's resident peak during one call (CPU)."""
     predicted_bytes: Bytes | None = None
     """The implementation's prediction of `peak_bytes`."""
+    budget_bytes: Bytes | None = None
+    """Bytes that the case may allocate."""
+    needed_bytes: tuple[tuple[Count, Bytes], ...] = ()
+    """Lengths, each with the bytes that a call needs there, with inputs, weights, masks and layouts: predicted, or
+    measured at the case's own length; empty if unknown."""
     allowed_pairs: Count | None = None
     """None, like `flops`, if the variant has its own reference, because its work is not that of a pattern."""
     computed_pairs: Count | None = None
@@ -128,6 +133,8 @@ class Probe(Result):
     """Share of the elements of output and gradients, at the case's own length, that were checked."""
     repeats_exactly: bool | None = None
     """Whether calls on the same inputs gave the same bits."""
+    ties: Count | None = None
+    """Rows whose choice by content is not unique in the case's dtype, of those checked; None if nothing is chosen."""
     output_digest: str | None = None
     """Digest of the first result; None if calls on the same inputs differ in their bits."""
     proof_s: Seconds | None = None

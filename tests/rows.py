@@ -12,7 +12,7 @@ from settings import case_of
 
 from attnbench import variants
 from attnbench.suites import Case, Probe, Sample, Status
-from attnbench.variants import Direction, Shape
+from attnbench.variants import FLOPS_PER_PAIR, Direction, Pattern, Shape
 
 OOM = (Status.OUT_OF_MEMORY, "needs 16.0 GiB, the budget is 12.0 GiB")
 TIMED_OUT = (Status.TIMED_OUT, "no answer within 60 s")
@@ -44,6 +44,7 @@ class Series:
     """How it ends at some lengths, where it does not pass."""
     compile_ns: int | None = None
     """What compiling takes, torch having it on disk; None: nothing is compiled."""
+    error_vs_full: float | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Plan:
     devices: tuple[str, ...] = ("cpu",)
     dtype: str = "float32"
     threads: tuple[Threads, ...] = ("auto",)
+    level: str = "attention"
     processes: int = 5
     values: int = 5
     process_sd: float = 0.02
@@ -100,7 +102,7 @@ def cases(plan: Plan) -> list[tuple[Series, Case]]:
     """All cases of a run, in order."""
     points = product(plan.devices, plan.threads, plan.directions, plan.lengths, plan.series)
     return [
-        (series, case(series, n, plan.dtype, device, threads, direction))
+        (series, case(series, n, plan.dtype, device, threads, direction).changed(level=plan.level))
         for device, threads, direction, n, series in points
     ]
 
@@ -140,12 +142,15 @@ def rows(plan: Plan) -> Iterable[Probe | Sample]:
 
 
 def probe(each: Case, series: Series, status: Status, reason: str) -> Probe:
-    """What a probe would find; the pairs are those of the pattern."""
+    """What a probe would find; the pairs are those of the pattern, the FLOPs without a pattern those of its `work`."""
     if status is not Status.PASSED:
         return Probe(each.key, status, reason)
     n = each.setting.shape.seq_len
-    pairs = each.pattern.spans(n).pairs() * each.setting.shape.heads
-    times = {"forward": 4, "backward": 8, "training": 12}[each.setting.direction]
+    if isinstance(each.parameters, Pattern):
+        pairs = each.pattern.spans(n).pairs() * each.setting.shape.heads
+        flops = FLOPS_PER_PAIR[each.setting.direction] * pairs * each.setting.shape.head_dim
+    else:
+        pairs, flops = None, variants.load(series.variant).flops(each.parameters, each.setting)
     peak = int(series.bytes_at_1024 * (n / 1024) ** series.memory_exponent)
     return Probe(
         each.key,
@@ -160,9 +165,11 @@ def probe(each: Case, series: Series, status: Status, reason: str) -> Probe:
         resident_bytes=peak + 4096,
         predicted_bytes=int(peak * series.predicted),
         allowed_pairs=pairs,
-        computed_pairs=None if series.waste is None else int(pairs * series.waste),
-        flops=times * pairs * each.setting.shape.head_dim,
+        computed_pairs=None if series.waste is None or pairs is None else int(pairs * series.waste),
+        flops=flops,
         max_abs_error=2.5e-7,
+        error_vs_full=series.error_vs_full,
+        error_of_mean=None if series.error_vs_full is None else 0.9,
     )
 
 
@@ -209,7 +216,8 @@ def meta(plan: Plan) -> dict[str, Any]:
 
 def patterns(every: list[Case], n: int = 256) -> list[dict[str, Any]]:
     """A thumbnail of each label's pattern."""
-    by_label = {each.label: each for each in every if each.pattern.unsupported(n) is None}
+    drawn = [each for each in every if isinstance(each.parameters, Pattern)]
+    by_label = {each.label: each for each in drawn if each.pattern.unsupported(n) is None}
     return [
         {
             "label": label,

@@ -254,13 +254,16 @@ def test_options_and_choice_go_together(missing: str, folder: Path) -> None:
 
 def test_a_choice_that_rounding_exchanged_is_allowed_and_no_other() -> None:
     given = Inputs(*(torch.zeros(1, 1, 1, 1) for _ in range(4)))
+    counted: list[int] = []
 
     def flaw(scores: list[float], chosen: list[int], dtype: torch.dtype) -> str | None:
         def options(q: Tensor, *_: Any) -> tuple[Tensor, int]:
             return torch.tensor([[[scores]]], dtype=torch.float64).to(q.dtype), len(chosen)
 
         wide, like = (Inputs(*(each.to(kind) for each in given)) for kind in (torch.float64, dtype))
-        return choice.flaw(options, wide, like, (), torch.tensor([[[chosen]]]), step)
+        problem, ties = choice.judge(options, wide, like, (), torch.tensor([[[chosen]]]), step)
+        counted.append(ties)
+        return problem
 
     assert flaw([1.0, 1.001], [0], torch.bfloat16) is None
     assert flaw([1.0, 1.001], [0], torch.float32) is not None
@@ -273,6 +276,14 @@ def test_a_choice_that_rounding_exchanged_is_allowed_and_no_other() -> None:
     # What is forced is chosen.
     assert flaw([torch.inf, 1.0, 0.5], [0, 1], torch.float32) is None
     assert flaw([torch.inf, 1.0, 0.5], [1, 2], torch.float32) is not None
+    counted.clear()
+    # A choice is unique if what is left out has a score that is surely smaller.
+    for scores, chosen in (([1.0, 1.0], [0]), ([1.0, 2.0], [1]), ([1.0, -torch.inf, -torch.inf], [0, 1])):
+        assert flaw(scores, chosen, torch.float32) is None
+    assert flaw([1.0, 1.001], [1], torch.bfloat16) is None
+    assert flaw([1.0, 1.001], [1], torch.float32) is None
+    assert flaw([1.0, 2.0], [0, 1], torch.float32) is None
+    assert counted == [1, 0, 0, 1, 0, 0]
 
 
 def test_an_input_that_is_ignored_has_no_gradient() -> None:
@@ -282,3 +293,9 @@ def test_an_input_that_is_ignored_has_no_gradient() -> None:
     _, _, dk, _ = calls.call(program, given, "training").found(calls.call(program, given, "training").run())
     assert dk is None
     assert small.check(program, made.setting, partial(must_give, made, program, None)).problem is None
+
+
+def test_a_probe_counts_rows_whose_choice_is_not_unique() -> None:
+    assert probe(case("topk", {"keys": 5}), BUDGET, step).ties == 0
+    assert probe(case("topk", {"keys": 5}).changed(dtype="bfloat16"), BUDGET, step).ties > 0  # type: ignore[operator]  # it passed
+    assert probe(case("linformer", {"projected": 4}), BUDGET, step).ties is None

@@ -14,7 +14,7 @@ from attnbench.runner.cli import exit_code
 from attnbench.runner.execution import engine
 from attnbench.runner.execution.engine import Finished
 from attnbench.runner.execution.journal import FolderError
-from attnbench.runner.execution.progress import Progress, Quiet
+from attnbench.runner.execution.progress import Plain, Progress, Quiet
 from attnbench.runner.machine.doctor.machine import here
 from attnbench.runner.workers.prober import Prober
 from attnbench.runner.workers.worker import NotStarted, WorkerEnded
@@ -400,3 +400,12 @@ def test_threads_are_resolved_for_the_worker_and_kept_as_written(tmp_path: Path)
 
     run(Machine(answer), tmp_path / "run")
     assert set(seen) == {"auto"}
+
+
+def test_progress_names_every_axis_in_which_cases_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = SUITE.replace("heads: 1", "heads: [2, 4]").replace("[16, 32, 64]", "16") + "threads: [1, 2]\n"
+    run(Machine(), tmp_path / "run", parse(text, "tiny.yaml"), Plain())
+    told = [line.partition("passed ")[2].partition(" (")[0] for line in capsys.readouterr().err.splitlines()]
+    probes = [line for line in told if line]
+    assert len(set(probes)) == len(probes) == 3 * 2 * 2
+    assert "full/sdpa N=16 float32 cpu forward heads=4 kv_heads=4 threads=2" in probes

@@ -223,3 +223,68 @@ def test_reports_need_no_torch() -> None:
     code = "import sys, attnbench.reports.pages.run_report; print({'torch', 'attnbench.runner'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+FIELD = rows.Plan(
+    (
+        rows.FULL,
+        replace(rows.FULL, implementation="native", at_1024_ns=1.5e6),
+        rows.LOCAL,
+        replace(rows.LOCAL, parameters={"window": 65, "causal": True}),
+        *(rows.Series(name, "blockwise", at_1024_ns=1e6 * (2 + i)) for i, name in enumerate(("bigbird", "strided"))),
+        *(
+            rows.Series(name, "own", at_1024_ns=2e5 * (1 + i), error_vs_full=0.1 * (1 + i))
+            for i, name in enumerate(
+                (
+                    "linear",
+                    "cosformer",
+                    "performer",
+                    "linformer",
+                    "nystromformer",
+                    "topk",
+                    "routing",
+                    "retention",
+                    "nsa",
+                )
+            )
+        ),
+        rows.Series("lstm", "own", at_1024_ns=5e6),
+        rows.Series("identity", "own", at_1024_ns=1e3),
+    ),
+    (512, 1024, 2048),
+    level="layer",
+    baseline="full/native",
+)
+
+
+def test_many_series_have_a_panel_for_each_family(tmp_path: Path) -> None:
+    folder = rows.write(tmp_path, FIELD)
+    run = load(folder)
+    assert [*figures.of(run)] == ["time", "memory", "speedup", "bubble", "patterns"]
+    figures.write(run, folder)
+    for name in ("time", "memory", "speedup"):
+        told = words(folder / "figures" / f"{name}.svg")
+        for text in ("pattern", "by content, low rank", "kernel, recurrent", "full/native", "full/sdpa", "(window=65"):
+            assert text in told, (name, text)
+        assert "window=129" in told, "parameters tell both apart"
+        assert "bigbird/" not in told, "an implementation is told only where a mechanism has several"
+        assert "Not drawn: the floor, identity." in told
+        assert "other" not in told.replace("the other panels", "")
+    assert "bound by work" not in words(folder / "figures" / "speedup.svg")
+
+
+def test_the_bubble_figure_has_every_mechanism_with_a_speed(tmp_path: Path) -> None:
+    folder = rows.write(tmp_path, FIELD)
+    figures.write(load(folder), folder)
+    told = words(folder / "figures" / "bubble.svg")
+    for text in ("tokens per second", "error against full attention", "linear", "lstm", "none", "recurrent", "MiB"):
+        assert text in told, text
+    assert "identity" not in told
+
+
+def test_few_series_have_one_panel_and_a_legend(tmp_path: Path) -> None:
+    folder = rows.write(tmp_path, replace(FIELD, series=FIELD.series[:12]))
+    run = load(folder)
+    assert "bubble" not in figures.of(run)
+    figures.write(run, folder)
+    assert "linear/own" in words(folder / "figures" / "time.svg")

@@ -11,10 +11,11 @@ import rows
 from rich.console import Console
 
 from attnbench.reports.data.run import load
+from attnbench.reports.data.settings import call_tokens
 from attnbench.reports.tables import tables
 from attnbench.reports.text import escape, units
 from attnbench.reports.text.answer import answer
-from attnbench.suites import Status
+from attnbench.suites import Probe, Status
 
 FAST = replace(rows.LOCAL, at_1024_ns=0.8e6)
 EXACT = rows.Plan((rows.FULL, FAST), (256, 512, 1024, 2048), process_sd=0, value_sd=0)
@@ -258,3 +259,100 @@ def test_an_answer_says_what_did_not_pass_and_why(tmp_path: Path) -> None:
         f"timed_out ({rows.TIMED_OUT[1]}): full at N = 2048 {where}.",
         f"skipped ({rows.SKIPPED[1]}): local_window(window=129)/sdpa_masked at N = 2048 {where}.",
     ]
+
+
+FLOOR = rows.Series("identity", "own", at_1024_ns=1e4, exponent=0.5, bytes_at_1024=2**19)
+LAYERS = replace(EXACT, series=(rows.FULL, FAST, FLOOR), level="layer")
+
+
+def test_the_floor_is_named_as_the_floor_and_wins_nothing(tmp_path: Path) -> None:
+    told = answer(load(rows.write(tmp_path, LAYERS)))
+    head = "forward, float32, cpu, layer:"
+    assert told[:4] == [
+        f"{head} faster than full: local_window(window=129) from N = 409.6 [409.6, 409.6].",
+        f"{head} fastest from N = 512 on is local_window(window=129), 1.600 ms a call at N = 2048, "
+        "5.000x [5.000, 5.000] the speed of full.",
+        f"{head} the floor, a layer without mixing (identity), takes 0.2% [0.2%, 0.2%] of the time of full at N = 2048 "
+        "and 12% of its peak memory.",
+        f"{head} time grows as N^2.00 [2.00, 2.00] for full and N^1.00 [1.00, 1.00] for local_window(window=129).",
+    ]
+    assert told[4].startswith(f"{head} peak memory at N = 2048 is 8.00 MiB for full; more for local_window")
+    assert "identity" not in " ".join(told[3:])
+
+
+def test_the_floor_is_in_no_ranking(tmp_path: Path) -> None:
+    at_one = load(rows.write(tmp_path / "one", replace(LAYERS, lengths=(1024,), directions=("forward", "training"))))
+    told = [each for each in answer(at_one) if "identity" in each]
+    assert len(told) == 2, told
+    assert all("the floor, a layer without mixing (identity)" in each for each in told)
+    markdown = tables.markdown(load(rows.write(tmp_path / "many", LAYERS)))
+    speed = cells(markdown, "forward, float32, cpu, layer: calls per second (times full/sdpa)")
+    assert speed["identity/own"][-1] == "70,710 (566x)", "it has its numbers"
+    assert cells(markdown, "forward, float32, cpu, layer: growth")["identity/own"][3] == "-"
+
+
+def test_a_run_of_the_floor_alone_has_no_winner(tmp_path: Path) -> None:
+    run = load(rows.write(tmp_path, replace(LAYERS, series=(FLOOR,), baseline=None)))
+    assert answer(run) == ["4 of 4 cases passed; brackets hold 95 % intervals over 5 processes."]
+
+
+def test_tokens_of_a_call_over_its_time(tmp_path: Path) -> None:
+    run = load(rows.write(tmp_path, replace(EXACT, directions=("forward", "training"))))
+    at = run.frame[(run.frame["seq_len"] == 2048) & (run.frame["label"] == "full")].set_index("direction")
+    assert at.at["forward", "tokens_per_s"] == pytest.approx(2048 / 8e-3)
+    assert at.at["training", "tokens_per_s"] == pytest.approx(2048 / 24e-3)
+    work = cells(tables.markdown(run), "forward, float32, cpu: work at N = 2048")
+    assert (work[""][-2:], work["full/sdpa"][-2:]) == (["tokens/s", "ties"], ["260,000", "-"])
+
+
+def test_a_call_that_decodes_has_one_token_for_each_sequence() -> None:
+    frame = pd.DataFrame({"direction": ["forward", "decode"], "batch": [4, 4], "seq_len": [512, 512]})
+    assert call_tokens(frame).tolist() == [512, 1]
+
+
+def test_what_does_not_grow_as_its_stated_cost_is_named(tmp_path: Path) -> None:
+    """The FLOPs of `linear` grow as N. One series is dominated by fixed costs, another one by something quadratic."""
+    quick, heavy, true = (
+        rows.Series("linear", "own", {"causal": causal}, exponent=exponent)
+        for causal, exponent in ((False, 0.7), (True, 1.6), (False, 1.1))
+    )
+    run = load(rows.write(tmp_path, replace(EXACT, series=(rows.FULL, quick, heavy))))
+    assert (
+        "forward, float32, cpu: over the longest two octaves, time grows as the stated cost (within 0.15) for 1 of 3; "
+        "more slowly, as GFLOP/s still rise, for linear (N^0.70, cost N^1.00); faster, as GFLOP/s fall, for "
+        "linear(causal=true) (N^1.60, cost N^1.00)."
+    ) in answer(run)
+    grown = cells(tables.markdown(run), "forward, float32, cpu: growth")
+    assert grown[""][-3:] == ["time, last two octaves", "stated cost there", "GFLOP/s there"]
+    assert grown["full/sdpa"][-3:] == ["N^2.00", "N^2.00", "1,100 to 1,100"]
+    assert grown["linear/own"][-3:-1] == ["N^0.70", "N^1.00"]
+    rate = run.frame[(run.frame["label"] == "linear") & (run.frame["seq_len"] >= 512)]["flops_per_s"] / 1e9
+    row = next(row for name, row in run.results[0].growth if name == "linear/own")
+    assert (row["cost_from"], row["cost_to"]) == (512, 2048)
+    assert [row["rate_from"], row["rate_to"]] == pytest.approx([rate.iloc[0], rate.iloc[-1]])
+    agreeing = load(rows.write(tmp_path / "agreeing", replace(EXACT, series=(rows.FULL, true))))
+    assert "stated cost" not in " ".join(answer(agreeing))
+
+
+def test_errors_against_full_attention_are_told(tmp_path: Path) -> None:
+    near = rows.Series("linear", "own", error_vs_full=0.25)
+    exact, far = replace(rows.FULL, error_vs_full=0.0), replace(FAST, error_vs_full=0.88)
+    told = answer(load(rows.write(tmp_path, replace(EXACT, series=(exact, far, near)))))
+    assert (
+        "forward, float32, cpu: error against full attention at N = 2048 is 0.25 for linear and 0.88 for "
+        "local_window(window=129); hardly better than the mean of all values: local_window(window=129)."
+    ) in told
+
+
+def test_ties_are_in_the_table_and_in_the_answer(tmp_path: Path) -> None:
+    chosen = rows.Series("topk", "own", error_vs_full=0.18)
+    plan = replace(EXACT, series=(rows.FULL, chosen))
+    keys = {each.key for series, each in rows.cases(plan) if series is chosen}
+    told = [replace(row, ties=1234) if isinstance(row, Probe) and row.case in keys else row for row in rows.rows(plan)]
+    run = load(rows.write_rows(tmp_path, rows.meta(plan), told))
+    work = cells(tables.markdown(run), "forward, float32, cpu: work at N = 2048")
+    assert (work["topk/own"][-1], work["full/sdpa"][-1]) == ("1,234", "-")
+    assert (
+        "forward, float32, cpu: error against full attention at N = 2048 is 0.18 for topk; the choice is not unique in "
+        "1,234 rows of topk."
+    ) in answer(run)

@@ -32,6 +32,7 @@ from attnbench.variants._setting import Shape as Shape
 from attnbench.variants._setting import Threads as Threads
 from attnbench.variants._setting import Work as Work
 from attnbench.variants._setting import of_products as of_products
+from attnbench.variants._variant import FLOOR as FLOOR
 from attnbench.variants._variant import OWN as OWN
 from attnbench.variants._variant import Family as Family
 from attnbench.variants._variant import Variant as Variant

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import attnbench.variants
 from attnbench.variants._parameters import Parameters
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
     from attnbench.variants.kernels import Program
 
-Family = Literal["pattern", "by content", "low rank", "kernel", "recurrent", "convolution", "other"]
+Family = Literal["pattern", "by content", "low rank", "kernel", "recurrent", "convolution", "other", "floor"]
 """Kinds of mechanisms, in the order of a list: keys by place; keys by content; few keys or weights of low rank; feature
-maps instead of a softmax; a state that is carried along; neighbours without attention."""
+maps instead of a softmax; a state that is carried along; neighbours without attention; any other; no mixing at all."""
+FLOOR: Final = "floor"
+"""The family of what does not mix tokens. Reports compare it with the baseline, and rank it with nothing."""
 Weights: TypeAlias = "tuple[Tensor, ...]"
 """Weights of a mechanism, besides its inputs: an `nn.Parameter` is learned, other tensors are fixed."""
 OWN = "own"

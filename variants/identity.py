@@ -48,6 +48,7 @@ def build(parameters: Identity, setting: Setting, weights: Weights) -> Program:
 VARIANT = Variant(
     Identity,
     source="the floor of any layer",
+    family="floor",
     build=build,
     reference=reference,
     work=work,

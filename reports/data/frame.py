@@ -7,20 +7,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from attnbench.reports.data import against, derived
+from attnbench import variants
+from attnbench.reports.data import against, capacity, derived
 from attnbench.reports.data.reading import Journal
-from attnbench.reports.data.settings import SIZES, names
+from attnbench.reports.data.settings import SIZES, call_tokens, names
 from attnbench.reports.data.values import cell, floats, plain, positive
 from attnbench.reports.stats.statistics import FloatArray, IntArray, interval, log_quantiles
 from attnbench.suites import Case, Probe, Sample, Status
 from attnbench.suites.schema.limits import QUANTILES, Estimate
 from attnbench.variants import AXES
 
-_WORDS = ("case", "variant", "parameters", "implementation", "status", "reason", "baseline", "label")
+_WORDS = ("case", "variant", "parameters", "implementation", "status", "reason", "baseline", "label", "family")
 _COUNTS = ("peak_bytes", "allowed_pairs", "computed_pairs", "flops")
 _APPROXIMATION = ("error_vs_full", "error_of_mean")
 _EXTRA_COUNTS = ("prepare_ns", "first_call_ns", "prepared_bytes", "resident_bytes", "predicted_bytes")
-_PROBED = (*_COUNTS, *_EXTRA_COUNTS, "reserved_bytes", "compile_ns")
+_PROBED = (*_COUNTS, *_EXTRA_COUNTS, "reserved_bytes", "compile_ns", "ties")
 _OTHERS = dict.fromkeys(("max_abs_error", "proved", "proof_s", *_APPROXIMATION), "float64") | dict.fromkeys(
     ("compile_cached", "repeats_exactly"), "boolean"
 )
@@ -34,6 +35,7 @@ COLUMNS = (
     "peak_fraction",
     *(*derived.QUALITY, *derived.MEMORY, *derived.CONDITIONS, "reserved_bytes", *derived.ROOF),
     *("compile_ns", "compile_cached", *derived.PROOF, *(name for name in AXES if name not in _FIRST), *_APPROXIMATION),
+    *("family", *capacity.COLUMNS, "tokens_per_s", "ties"),
 )
 """The columns of a frame, described in `docs/columns.md`. Only cases that passed have numbers."""
 
@@ -62,6 +64,7 @@ def table(journal: Journal, estimate: Estimate) -> Table:
     _add_times(frame, log_ns)
     _add_speedups(frame, log_ns, baseline_rows)
     derived.add(frame, log_ns, timed)
+    capacity.add(frame, journal)
     frame["waste"] = _ratio(floats(frame["computed_pairs"]), floats(frame["allowed_pairs"]))
     return Table(frame[list(COLUMNS)], log_ns, baseline_rows)
 
@@ -110,15 +113,18 @@ def _log_ns(timed: list[tuple[int, Sample]], cases: int, estimate: Estimate) -> 
 def _told(journal: Journal, endings: list[tuple[Status, str]]) -> pd.DataFrame:
     """Return the columns that come unchanged from the plan and the probes."""
     labels: dict[tuple[str, str], str] = {}
+    families: dict[str, str] = {}
     told = []
     for each, (status, reason) in zip(journal.planned, endings, strict=True):
         case = each.case
         parameters = json.dumps(dict(case.mechanism.parameters), sort_keys=True, separators=(",", ":"))
         if (case.mechanism.name, parameters) not in labels:
             labels[case.mechanism.name, parameters] = each.label or _label(case)
+        if case.mechanism.name not in families:
+            families[case.mechanism.name] = each.family or _family(case.mechanism.name)
         probe = journal.probes[each.key] if status is Status.PASSED else None
         row = {name: value if name in SIZES else cell(value) for name, value in case.flat().items()}
-        row |= {"parameters": parameters}
+        row |= {"parameters": parameters, "family": families[case.mechanism.name]}
         row |= {"label": labels[case.mechanism.name, parameters], "baseline": ""}
         row |= {"case": each.key, "status": status.value, "reason": reason}
         told.append(row | _numbers(probe))
@@ -138,17 +144,26 @@ def _label(case: Case) -> str:
         return plain(f"{case.mechanism.name}({told})" if told else case.mechanism.name)
 
 
+def _family(variant: str) -> str:
+    """Return the family of a variant if the run does not store it; `other` if the variant is not here."""
+    try:
+        return variants.load(variant).kind
+    except (KeyError, TypeError, ImportError):
+        return "other"
+
+
 def _numbers(probe: Probe | None) -> dict[str, Any]:
     """Return the probe's numbers; none if the case did not pass."""
     return {name: getattr(probe, name) for name in (*_PROBED, *_OTHERS)} if probe else {}
 
 
 def _add_times(frame: pd.DataFrame, log_ns: FloatArray) -> None:
-    """Add times with their intervals, and FLOPs per second."""
+    """Add times with their intervals, and FLOPs and tokens per second."""
     time = interval(log_ns)
     frame["time_ns"], frame["time_low_ns"], frame["time_high_ns"] = (np.exp(each) for each in time[:3])
     frame["processes"] = time.processes
     frame["flops_per_s"] = floats(frame["flops"]) / frame["time_ns"] * 1e9
+    frame["tokens_per_s"] = frame["batch"] * call_tokens(frame) / frame["time_ns"] * 1e9
 
 
 def _add_speedups(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) -> None:

@@ -1,4 +1,4 @@
-"""Growth of time and memory with the length, and the length from which a series beats its baseline."""
+"""Growth of time, memory and work with the length, and the length from which a series beats its baseline."""
 
 from typing import Any, cast
 
@@ -9,13 +9,20 @@ from attnbench.reports.data.settings import SERIES, SETTING
 from attnbench.reports.data.values import floats
 from attnbench.reports.stats.crossover import crossover
 from attnbench.reports.stats.statistics import FloatArray, IntArray, interval, longest_octaves, slopes
+from attnbench.variants import FLOOR
 
 _TIME = ("time_exponent", "time_exponent_low", "time_exponent_high")
+_LAST = ("last_time_exponent", "last_time_exponent_low", "last_time_exponent_high")
+"""The exponent of time over the longest two octaves, to compare with `cost_exponent`, that of the FLOPs there."""
+_COST = (*_LAST, "cost_exponent", "cost_from", "cost_to", "rate_from", "rate_to")
+"""`rate_from` and `rate_to` are GFLOP/s at the first and the last of these lengths, `cost_from` and `cost_to`."""
+_COST_OCTAVES = 2
 _CROSSOVER = ("crossover", "crossover_seq_len", "crossover_low", "crossover_high")
 _PROCESSES = ("processes", "crossing_processes", "always_processes")
 COLUMNS = (
     *(*SERIES, *SETTING, *_TIME, "memory_exponent", "fitted_from", "fitted_to"),
     *("baseline", *_CROSSOVER, *_PROCESSES),
+    *("family", "fits_up_to", *_COST),
 )
 
 
@@ -27,19 +34,25 @@ def scaling(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) ->
     """
     n = frame["seq_len"].to_numpy(np.int64)
     peak_bytes = floats(frame["peak_bytes"])
-    names = frame["baseline"].to_numpy()
+    names, families = frame["baseline"].to_numpy(), frame["family"].to_numpy()
+    fits, flops = floats(frame["fits_up_to"]), floats(frame["flops"])
     found = []
     for key, indices in frame.groupby([*SERIES, *SETTING], sort=False).indices.items():
         rows = np.asarray(indices)[np.argsort(n[indices], kind="stable")]
+        rival = families[rows[0]] != FLOOR
         found.append(
             {
                 **dict(zip((*SERIES, *SETTING), cast(tuple[object, ...], key), strict=True)),
                 **_growth(n[rows], log_ns[rows], peak_bytes[rows]),
                 "baseline": next(filter(None, names[rows]), ""),
-                **_crossover(n[rows], rows, log_ns, baseline_rows[rows]),
+                **(_crossover(n[rows], rows, log_ns, baseline_rows[rows]) if rival else {"crossover": ""}),
+                "family": families[rows[0]],
+                "fits_up_to": max(fits[rows][fits[rows] > 0], default=np.nan),
+                **_against_cost(n[rows], log_ns[rows], flops[rows]),
             }
         )
-    counts = dict.fromkeys(("fitted_from", "fitted_to", *_PROCESSES), "Int64")
+    whole = ("fitted_from", "fitted_to", *_PROCESSES, "fits_up_to", "cost_from", "cost_to")
+    counts = dict.fromkeys(whole, "Int64")
     return pd.DataFrame(found, columns=list(COLUMNS)).astype(counts)
 
 
@@ -62,6 +75,20 @@ def _growth(n: IntArray, log_ns: FloatArray, peak_bytes: FloatArray) -> dict[str
         "fitted_from": int(n[fitted][0]),
         "fitted_to": int(n[-1]),
     }
+
+
+def _against_cost(n: IntArray, log_ns: FloatArray, flops: FloatArray) -> dict[str, Any]:
+    """Fit the exponents of time and of FLOPs over the same lengths. A series without FLOPs has none."""
+    known = np.isfinite(log_ns).any(axis=1) & (flops > 0)
+    n, log_ns, flops = n[known], log_ns[known], flops[known]
+    fitted = longest_octaves(n, _COST_OCTAVES)
+    if not fitted.any():
+        return {}
+    n, log_ns, flops = n[fitted], log_ns[fitted], flops[fitted]
+    time = interval(slopes(np.log(n), log_ns))
+    cost = float(slopes(np.log(n), np.log(flops)[:, None])[0])
+    rates = flops / np.exp(interval(log_ns).mean)
+    return dict(zip(_COST, (*map(float, time[:3]), cost, n[0], n[-1], rates[0], rates[-1]), strict=True))
 
 
 def _crossover(n: IntArray, rows: IntArray, log_ns: FloatArray, baseline_rows: IntArray) -> dict[str, Any]:

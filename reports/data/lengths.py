@@ -1,15 +1,24 @@
-"""Results of a setting by length: the fastest series, comparisons with the baseline, memory peaks, realised work."""
+"""Results of a setting by length: the fastest series, the floor, comparisons with the baseline, memory, realised work.
 
+A floor does not mix tokens. It is compared with the baseline, and left out of everything else.
+"""
+
+import math
 from typing import NamedTuple
 
 import pandas as pd
 
 from attnbench.reports.data.settings import SERIES, names
 from attnbench.reports.data.values import FEWEST_PROCESSES, FloatArray
-from attnbench.reports.stats.statistics import interval
+from attnbench.reports.stats.statistics import IntArray, Interval, interval
+from attnbench.variants import FLOOR
 
 _SAME = 0.005
 """Peaks that differ by less than this share of the baseline's count as equal."""
+COST_AGREES = 0.15
+"""Time grows as the stated cost if their exponents differ by at most this."""
+_LIKE_MEAN = 0.95
+"""An error of at least this share of that of the mean of all values is hardly smaller."""
 
 
 class Fastest(NamedTuple):
@@ -22,6 +31,26 @@ class Fastest(NamedTuple):
     """The length from which it stays the fastest."""
     close: list[str]
     """Series that are not shown to be slower at the longest length; empty if there are too few processes to say."""
+
+
+class Floor(NamedTuple):
+    """What a layer takes that does not mix tokens, as shares of what the baseline takes at one length."""
+
+    name: str
+    against: str
+    time: Interval
+    """On the log scale."""
+    peak: float
+    """The share of the memory peak; NaN if either is missing."""
+
+
+class AgainstCost(NamedTuple):
+    """Series with their rows of `scaling`, sorted by whether time grows as their stated cost."""
+
+    agreeing: list[tuple[str, pd.Series]]
+    slower: list[tuple[str, pd.Series]]
+    """Time grows more slowly, the largest difference first."""
+    faster: list[tuple[str, pd.Series]]
 
 
 class Standing(NamedTuple):
@@ -61,6 +90,14 @@ def fastest(frame: pd.DataFrame, log_ns: FloatArray) -> Fastest | None:
     return Fastest(name, best, since, close)
 
 
+def floors(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray, n: int) -> list[Floor]:
+    """Compare each floor of a setting with its baseline at a length; the arrays are those of the run."""
+    at = frame[(frame["family"] == FLOOR) & (frame["seq_len"] == n) & frame["speedup"].notna()]
+    times = interval(log_ns[at.index] - log_ns[baseline_rows[at.index]])
+    told = zip(names(at), at["baseline"], *times, at["peak_fraction"], strict=True)
+    return [Floor(name, against, Interval(*time), float(peak)) for name, against, *time, peak in told]
+
+
 def standing(frame: pd.DataFrame, n: int) -> Standing:
     """Sort the cases of a setting at a length by how they compare with their baseline."""
     at = frame[(frame["seq_len"] == n) & frame["speedup_low"].notna() & (names(frame) != frame["baseline"])]
@@ -78,6 +115,38 @@ def peaks(frame: pd.DataFrame, n: int) -> Peaks | None:
     same = [each for each in shares if abs(each[1] - 1) < _SAME]
     less, more = ([each for each in shares if each not in same and (each[1] < 1) is below] for below in (True, False))
     return Peaks(str(own["baseline"].iloc[0]), int(own["peak_bytes"].iloc[0]), less, same, more)
+
+
+def fits(frame: pd.DataFrame, n: int) -> pd.DataFrame:
+    """Return the cases of a setting at a length of which it is known how long they may get, the shortest first."""
+    return frame[(frame["seq_len"] == n) & frame["fits_up_to"].notna()].sort_values("fits_up_to", kind="stable")
+
+
+def against_cost(growth: list[tuple[str, pd.Series]]) -> AgainstCost:
+    """Compare how time and stated cost grow, for series that mix tokens and state FLOPs."""
+    known = [each for each in growth if each[1]["family"] != FLOOR and not math.isnan(_excess(each[1]))]
+    known.sort(key=lambda each: -abs(_excess(each[1])))
+    off = [each for each in known if abs(_excess(each[1])) > COST_AGREES]
+    slower = [each for each in off if _excess(each[1]) < 0]
+    return AgainstCost(
+        [each for each in known if abs(_excess(each[1])) <= COST_AGREES],
+        slower,
+        [each for each in off if _excess(each[1]) > 0],
+    )
+
+
+def _excess(row: pd.Series) -> float:
+    """Return by how much the exponent of time is above that of the stated cost."""
+    return float(row["last_time_exponent"] - row["cost_exponent"])
+
+
+def errors(frame: pd.DataFrame, n: int) -> pd.DataFrame:
+    """Return the cases of a setting at a length that are not full attention, the smallest error against it first.
+
+    `like_mean` is true if a case is hardly closer to full attention than the mean of all values.
+    """
+    at = frame[(frame["seq_len"] == n) & (frame["error_vs_full"] > 0)].sort_values("error_vs_full", kind="stable")
+    return at.assign(like_mean=at["error_vs_full"] >= _LIKE_MEAN * at["error_of_mean"])
 
 
 def realised(frame: pd.DataFrame, n: int) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from attnbench.reports.data.settings import SERIES, SETTING, comparison_length, told, varied
+from attnbench.reports.data.settings import SERIES, SETTING, comparison_length, told, varied, without_floor
 from attnbench.reports.data.values import FloatArray, floats
 from attnbench.reports.stats.statistics import Interval, interval
 
@@ -33,7 +33,7 @@ def gradients(frame: pd.DataFrame, log_ns: FloatArray) -> list[Gradient]:
 
     The result is ordered by setting, then by direction, as in the frame. `log_ns [cases, P]` holds log times.
     """
-    passed = frame[frame["status"] == "passed"]
+    passed = without_floor(frame[frame["status"] == "passed"])
     rest = [name for name in SETTING if name != "direction"]
     named = {"dtype", "device", *varied(frame)} - {"direction"}
     peak, flops = floats(frame["peak_bytes"]), floats(frame["flops"])
@@ -105,7 +105,7 @@ def by_threads(frame: pd.DataFrame, log_ns: FloatArray, environment: Mapping[str
     named = {"direction", "dtype", "device", *varied(frame)} - {"threads"}
     count = [int(each) if each.isdigit() else auto for each in frame["threads"]]
     frame = frame.assign(count=pd.Series(count, frame.index, "int64"))
-    frame = frame[(frame["status"] == "passed") & (frame["device"] == "cpu") & (frame["count"] > 0)]
+    frame = without_floor(frame[(frame["status"] == "passed") & (frame["device"] == "cpu") & (frame["count"] > 0)])
     # If a case passed both with `auto` and with the number that `auto` stands for, keep the number.
     twice = frame.duplicated([*rest, "seq_len", *SERIES, "count"], keep=False)
     frame = frame[~(twice & (frame["threads"] == "auto"))]

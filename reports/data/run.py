@@ -10,12 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from attnbench.reports.data import against, lengths, paired, reading
+from attnbench.reports.data import against, lengths, lra, paired, reading
 from attnbench.reports.data.frame import table
 from attnbench.reports.data.growth import scaling
 from attnbench.reports.data.outcomes import Outcomes, outcomes
 from attnbench.reports.data.profiles import Profiled, profiled
-from attnbench.reports.data.settings import Setting, comparison_length, scaled, settings
+from attnbench.reports.data.settings import Setting, comparison_length, scaled, settings, without_floor
 from attnbench.reports.data.sweeps import Sweep, common_density, sweeps
 from attnbench.reports.data.values import FloatArray
 from attnbench.reports.stats.statistics import IntArray
@@ -41,6 +41,10 @@ class Results:
     standing: lengths.Standing
     peaks: lengths.Peaks | None
     realised: pd.DataFrame
+    fits: pd.DataFrame
+    errors: pd.DataFrame
+    against_cost: lengths.AgainstCost
+    floors: list[lengths.Floor]
     sweeps: tuple[Sweep, ...]
     """The sweeps over keys per query."""
     density: float | None
@@ -105,6 +109,11 @@ class Run:
         return outcomes(self.frame, self.meta)
 
     @cached_property
+    def arenas(self) -> tuple[lra.Arena, ...]:
+        """The settings in the layout of Long Range Arena; none unless the run trains encoders at its lengths."""
+        return tuple(lra.arenas(self.settings))
+
+    @cached_property
     def profiles(self) -> Mapping[str, Profile]:
         """The profiles of the cases, by key.
 
@@ -125,20 +134,25 @@ class Run:
         return named if isinstance(named, list) else []
 
     def _results(self, setting: Setting) -> Results:
-        frame = setting.frame
-        n = comparison_length(frame) if (frame["status"] == "passed").any() else 0
-        found = sweeps(frame, self.log_ns)
+        frame, rivals = setting.frame, without_floor(setting.frame)
+        n = comparison_length(rivals) if (rivals["status"] == "passed").any() else 0
+        found = sweeps(rivals, self.log_ns)
+        growth = scaled(self.scaling, setting)
         return Results(
             setting,
             baseline=next(filter(None, frame["baseline"]), ""),
             other_baselines=against.others(frame, self._baselines),
             several_lengths=bool(frame["seq_len"].nunique() > 1),
             compared_at=n,
-            growth=scaled(self.scaling, setting),
-            fastest=lengths.fastest(frame, self.log_ns),
-            standing=lengths.standing(frame, n),
-            peaks=lengths.peaks(frame, n),
-            realised=lengths.realised(frame, n),
+            growth=growth,
+            fastest=lengths.fastest(rivals, self.log_ns),
+            standing=lengths.standing(rivals, n),
+            peaks=lengths.peaks(rivals, n),
+            realised=lengths.realised(rivals, n),
+            fits=lengths.fits(rivals, n),
+            errors=lengths.errors(rivals, n),
+            against_cost=lengths.against_cost(growth),
+            floors=lengths.floors(frame, self.log_ns, self.baseline_rows, n),
             sweeps=found,
             density=common_density(found) if found else None,
         )

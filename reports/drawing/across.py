@@ -1,17 +1,18 @@
 """X axes of panels: the sequence length with guides for N and N^2, or keys per query with the density."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import Setting, attempted
 from attnbench.reports.data.sweeps import Sweep
-from attnbench.reports.drawing import log_ticks, panels
+from attnbench.reports.drawing import families, log_ticks, panels
 from attnbench.reports.drawing.style import GUIDE_COLOUR, NOTE_COLOUR
 
 KEYS = panels.Across("keys", "keys per query", log_ticks.counts)
@@ -55,14 +56,29 @@ def densities(drawn: panels.Sheet) -> None:
         above.tick_params(axis="x", labelsize=6.5, colors=NOTE_COLOUR, pad=1)
 
 
-def over_lengths(drawn: panels.Sheet) -> Figure:
-    """Add slopes, failures and legend, and return the figure."""
+def lengths(run: Run, title: str, note: str) -> panels.Sheet:
+    """Create panels over the length: one for each setting, or for each family of its series if these are many."""
+    return families.sheet(run, title, note) if families.many(run) else panels.sheet(run, title, note)
+
+
+def over_lengths(drawn: panels.Sheet, column: str, extra: Iterable[Line2D] = ()) -> Figure:
+    """Add failures and the names of the series, and return the figure. Its lines show the column."""
+    panels.mark_failures(drawn)
+    if drawn.beside:
+        families.grey(drawn, column)
+        families.name_ends(drawn, column)
+    else:
+        panels.legend(drawn, extra)
+    return drawn.figure
+
+
+def slopes(drawn: panels.Sheet) -> None:
+    """Draw thin lines of slope N and N^2 in panels with several lengths, of panels of families in the first column."""
     for setting, axes in drawn.panels:
+        if drawn.beside and setting.column:
+            continue
         if setting.frame["seq_len"].nunique() > 1 and (setting.frame["status"] == "passed").any():
             _slopes(axes, 1 - drawn.strip)
-    panels.mark_failures(drawn)
-    panels.legend(drawn)
-    return drawn.figure
 
 
 def _slopes(axes: Axes, top: float) -> None:

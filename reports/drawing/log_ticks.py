@@ -16,12 +16,21 @@ _MOST = 7
 
 def times(low: float, high: float) -> list[tuple[float, str]]:
     """Return decades of nanoseconds, with twos and fives if there are few decades."""
+    return [(place, round_time(place)) for place in _decades(low, high)]
+
+
+def rates(low: float, high: float) -> list[tuple[float, str]]:
+    """Return decades of a count per second, with twos and fives if there are few decades."""
+    return [(place, round_count(place)) for place in _decades(low, high)]
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """Return powers of ten between two numbers, with twos and fives if there are few."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     every = [lead * 10.0**decade for decade in decades for lead in (1, 2, 5)]
     inside = [place for place in every if low <= place <= high] or [_between(low, high)]
     tens = [place for place in inside if math.isclose(math.log10(place), round(math.log10(place)))]
-    places = inside if len(inside) <= _MOST else tens if len(tens) > 2 else inside[:: len(inside) // _MOST + 1]
-    return [(place, round_time(place)) for place in places]
+    return inside if len(inside) <= _MOST else tens if len(tens) > 2 else inside[:: len(inside) // _MOST + 1]
 
 
 def sizes(low: float, high: float) -> list[tuple[float, str]]:
@@ -78,6 +87,14 @@ def round_time(ns: float) -> str:
         if ns >= scale * 0.999:
             return f"{ns / scale:g} {unit}"
     return f"{ns:g} ns"
+
+
+def round_count(count: float) -> str:
+    """Write a round number: `50K`."""
+    for scale, unit in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
+        if count >= scale * 0.999:
+            return f"{count / scale:g}{unit}"
+    return f"{count:g}"
 
 
 def round_size(count: float) -> str:

@@ -13,12 +13,13 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
 
 from attnbench.reports.data.run import Run
-from attnbench.reports.data.settings import SHAPE, Setting, attempted, shape
+from attnbench.reports.data.settings import SHAPE, Setting, attempted, shape, without_floor
 from attnbench.reports.data.values import FloatArray, floats
 from attnbench.reports.drawing.log_ticks import Places, Ticks
 from attnbench.reports.drawing.log_ticks import lengths as ticks_of_length
 from attnbench.reports.drawing.style import NOTE_COLOUR, Look, looks
 from attnbench.reports.text import cells
+from attnbench.variants import FLOOR
 
 WIDTH, HEIGHT = 3.9, 3.0
 """Inches of a panel, without the strip of cases that did not pass."""
@@ -73,6 +74,8 @@ class Sheet(NamedTuple):
     looks: dict[str, Look]
     strip: float
     """The share of a panel's height, at its top, for cases that did not pass."""
+    beside: tuple[pd.DataFrame, ...] = ()
+    """For each panel the series that other panels of its setting have; empty if a panel has all series."""
 
 
 def sheet(run: Run, title: str, note: str, across: Across = LENGTH, shown: Sequence[Setting] | None = None) -> Sheet:
@@ -81,7 +84,7 @@ def sheet(run: Run, title: str, note: str, across: Across = LENGTH, shown: Seque
     if not found:
         return Sheet(blank(title, context(run), "Nothing to draw: no case is supported here."), [], {}, 0.0)
     failures = max(len(failing(each)) for each in found)
-    strip = failures * _STRIP_ROW + 0.05 if failures else 0.0
+    strip = strip_height(failures)
     rows = 1 + max(each.row for each in found)
     columns = 1 + max(each.column for each in found)
     height = HEIGHT + strip
@@ -98,17 +101,21 @@ def sheet(run: Run, title: str, note: str, across: Across = LENGTH, shown: Seque
         box = (left / width_all, bottom / height_all, WIDTH / width_all, height / height_all)
         axes = figure.add_axes(box)
         axes.set_title(each.title if rows > 1 else str(each.frame["direction"].iloc[0]), loc="left")
-        _axis(axes, across, np.unique(frame[across.column].to_numpy(np.float64)).tolist())
+        x_axis(axes, across, np.unique(frame[across.column].to_numpy(np.float64)).tolist())
         panels.append(Panel(each, axes))
     header(figure, title, note)
     return Sheet(figure, panels, looks(frame), strip / height)
 
 
 def fitting(found: Sequence[Setting]) -> tuple[list[Setting], str]:
-    """Return as many settings as a figure holds, and a sentence on those left out."""
+    """Return as many settings as a figure holds, without floors, and a sentence on what is left out."""
+    floors = sorted({label for each in found for label in each.frame["label"][each.frame["family"] == FLOOR]})
+    found = [each._replace(frame=without_floor(each.frame)) for each in found]
+    found = [each for each in found if len(each.frame)]
     rows = list(dict.fromkeys(each.row for each in found))
     kept = set(rows[:MOST_ROWS])
     more = f" {len(rows) - MOST_ROWS} more settings are left out; table.csv has them." if len(rows) > MOST_ROWS else ""
+    more += f" Not drawn: the floor, {', '.join(floors)}." if floors else ""
     return [each for each in found if each.row in kept], more
 
 
@@ -146,6 +153,11 @@ def failing(setting: Setting) -> list[tuple[str, pd.DataFrame]]:
     """Return the series of a setting with cases that did not pass, and these cases."""
     found = [(name, part[part["status"] != "passed"]) for name, part in attempted(setting.frame)]
     return [(name, part) for name, part in found if len(part)]
+
+
+def strip_height(failures: int) -> float:
+    """Return the inches of a strip for this many series with cases that did not pass."""
+    return failures * _STRIP_ROW + 0.05 if failures else 0.0
 
 
 def mark_failures(drawn: Sheet) -> None:
@@ -247,7 +259,7 @@ def _wrapped(note: str, width: float) -> str:
     return "\n".join(textwrap.wrap(note, int((width - 0.2) / 0.075)))
 
 
-def _axis(axes: Axes, across: Across, values: list[float]) -> None:
+def x_axis(axes: Axes, across: Across, values: list[float]) -> None:
     """Set up the x axis in octaves, with room for text at both ends."""
     octaves = max(float(np.log2(values[-1] / values[0])), 1.0)
     middle = np.sqrt(values[0] * values[-1])

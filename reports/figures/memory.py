@@ -18,10 +18,11 @@ def applies(run: Run) -> bool:
 
 def draw(run: Run) -> Figure:
     """Draw peak memory of one call."""
-    drawn = panels.sheet(run, "Peak memory of one call", "Peak of the allocator, inputs apart.")
+    drawn = across.lengths(run, "Peak memory of one call", "Peak of the allocator, inputs apart.")
     for setting, axes in drawn.panels:
         for name, part in attempted(setting.frame):
             axes.plot(part["seq_len"], positive(floats(part["peak_bytes"])), **drawn.looks[name].options())
     panels.share_y(drawn, log_ticks.sizes, "peak_bytes", missing="no peak above 0")
     panels.label_y(drawn, "peak memory of one call")
-    return across.over_lengths(drawn)
+    across.slopes(drawn)
+    return across.over_lengths(drawn, "peak_bytes")

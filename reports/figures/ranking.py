@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from attnbench.reports.data.run import Run
-from attnbench.reports.data.settings import Setting, attempted, names
+from attnbench.reports.data.settings import Setting, attempted, names, without_floor
 from attnbench.reports.data.values import floats, positive
 from attnbench.reports.drawing import log_ticks, panels
 from attnbench.reports.drawing.log_ticks import Ticks
@@ -58,7 +58,8 @@ _QUANTITIES = (
 def draw(run: Run) -> Figure:
     """Draw one row per series and one column per quantity; series without a number show their status."""
     found, more = panels.fitting(run.settings)
-    shown = [each for each in _QUANTITIES if (floats(run.frame[each.columns.middle]) > 0).any()]
+    frame = without_floor(run.frame)
+    shown = [each for each in _QUANTITIES if (floats(frame[each.columns.middle]) > 0).any()]
     title = " at N = ".join(["Time, speed-up and memory", *map(str, run.frame["seq_len"].unique())])
     if not shown:
         return panels.blank(title, panels.context(run), "Nothing to draw: no case passed.")
@@ -79,7 +80,7 @@ def draw(run: Run) -> Figure:
             x = left + column * (_WIDTH + _GAP_X)
             axes = figure.add_axes((x / width, (top - tall) / height, _WIDTH / width, tall / height))
             _draw(axes, rows, quantity, looked)
-            _across(axes, run.frame, quantity)
+            _across(axes, frame, quantity)
             axes.set_yticks(range(len(rows)), [] if column else list(names(rows)), fontsize=7)
             axes.set_ylim(len(rows) - 0.2, -0.8)
             if not column:

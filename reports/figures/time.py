@@ -20,10 +20,11 @@ def applies(run: Run) -> bool:
 
 def draw(run: Run) -> Figure:
     """Draw the time of one call."""
-    drawn = panels.sheet(run, "Time of one call", panels.intervals(run, "Bands"))
+    drawn = across.lengths(run, "Time of one call", panels.intervals(run, "Bands"))
     for setting, axes in drawn.panels:
         for name, part in attempted(setting.frame):
             panels.line(axes, part, panels.LENGTH, panels.TIME, drawn.looks[name])
     panels.share_y(drawn, log_ticks.times, *panels.TIME)
     panels.label_y(drawn, "time of one call")
-    return across.over_lengths(drawn)
+    across.slopes(drawn)
+    return across.over_lengths(drawn, "time_ns")

@@ -9,7 +9,7 @@ from attnbench.reports import figures
 from attnbench.reports.data.files import put
 from attnbench.reports.data.run import Run
 from attnbench.reports.pages import profile
-from attnbench.reports.tables import tables
+from attnbench.reports.tables import lra, tables
 from attnbench.reports.text import escape, outcomes, units
 from attnbench.reports.text.answer import answer
 
@@ -21,6 +21,14 @@ _HOW_TO_READ = """\
   process.
 - **Peak memory**: the most that the allocator held during one call, inputs apart.
 - **Growth**: the exponent k of N^k, fitted over the longest three octaves measured.
+- **Stated cost**: the exponent of the FLOPs, beside that of time over the same lengths, the longest two octaves. Where
+  time grows more slowly, the fixed costs of a call still count at the shorter lengths. Where it grows faster, work that
+  is no product takes more of the time, such as softmax or sorting, or data leaves the caches.
+- **Tokens/s**: tokens of a call (the whole batch) over its time.
+- **Ties**: rows in which a mechanism that chooses by content could as well have chosen another key or block, because
+  their scores differ by less than rounding does.
+- **Fits up to N**: the longest sequence for which inputs, weights, masks and the peak of a call fit the memory budget,
+  by the predictions of the implementation or else the growth of what was measured. It is an estimate of two digits.
 - **Keys per query**: allowed pairs over queries, a mean. **Density**: its share of the length. What is said of them is
   interpolated between the numbers of keys measured, on the log scale.
 - **Faster than the baseline from N on**: interpolated between the lengths measured; it stays faster up to the longest
@@ -44,7 +52,8 @@ _HOW_TO_READ = """\
 def write(run: Run) -> Path:
     """Write `table.csv`, `table.md`, `figures/` and `report.md` into the run's folder, and return the report's path.
 
-    If the run was profiled, write `operators.csv` and `operators.md` too.
+    If the run trains encoders at lengths of Long Range Arena, write `table_lra.md` too, and if it was profiled
+    `operators.csv` and `operators.md`.
 
     Raises:
         RunError: its profiles cannot be read.
@@ -54,6 +63,8 @@ def write(run: Run) -> Path:
     put(folder / "table.csv", tables.csv(run.frame))
     put(folder / "table.md", markdown)
     figures.write(run, folder)
+    if run.arenas:
+        put(folder / "table_lra.md", lra.markdown(run) + "\n")
     if run.profiles:
         profile.write_tables(run.profiles, folder)
     return put(folder / "report.md", report(run, markdown))
@@ -71,6 +82,7 @@ def report(run: Run, markdown: str) -> str:
         *(f"![{name}](figures/{name}.svg)\n\n{each.READING}" for name, each in figures.of(run).items() if each.READING),
         "## Tables",
         markdown.rstrip("\n"),
+        *(["## Long Range Arena", lra.markdown(run)] if run.arenas else []),
         *([profile.section(run)] if run.profiles else []),
         "## How to read this",
         _HOW_TO_READ.format(estimate=run.estimate.replace("quartile", "lower quartile"), inputs=_inputs(run)),

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy import special
+from scipy.optimize import nnls
 from scipy.special import stdtrit
 
 BoolArray = npt.NDArray[np.bool_]
@@ -70,12 +71,12 @@ def interval(y: FloatArray) -> Interval:
     return Interval(mean, mean - half, mean + half, count)
 
 
-def longest_octaves(n: IntArray) -> npt.NDArray[np.bool_]:
-    """Return which of the lengths `n [K]` a growth exponent is fitted over; none if there are too few.
+def longest_octaves(n: IntArray, octaves: int = OCTAVES) -> npt.NDArray[np.bool_]:
+    """Return which of the lengths `n [K]` lie in the longest octaves, over which growth is fitted; none if too few do.
 
     Short lengths are left out, because fixed costs of a call flatten their slope.
     """
-    chosen = n * 2**OCTAVES >= n.max(initial=0)
+    chosen = n * 2**octaves >= n.max(initial=0)
     return np.asarray(chosen & (np.unique(n[chosen]).size >= FEWEST_LENGTHS))
 
 
@@ -83,6 +84,16 @@ def slopes(log_n: FloatArray, y: FloatArray) -> FloatArray:
     """Return the least-squares slope of each column of `y [K, P]` against `log_n [K]`; NaN if a value is missing."""
     centred = log_n - log_n.mean()
     return np.asarray((centred[:, None] * y).sum(axis=0) / (centred**2).sum())
+
+
+def parabola(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return the coefficients of `y [K]` as `a + b x + c x^2`, none below 0, with the least squares of relative errors.
+
+    Both are positive.
+    """
+    scale = float(x.max())
+    relative = np.stack([np.ones_like(x), x / scale, (x / scale) ** 2], axis=1) / y[:, None]
+    return np.asarray(nnls(relative, np.ones_like(y))[0] / scale ** np.arange(3.0))
 
 
 def crossings(log_n: FloatArray, difference: FloatArray) -> FloatArray:

@@ -29,6 +29,8 @@ _WORK = (
     "realised",
     "error",
     "error vs full (of mean)",
+    "tokens/s",
+    "ties",
 )
 _BEFORE = ("", "preparation", "held", "compilation", "first call")
 
@@ -74,11 +76,21 @@ def lengths(results: Results) -> str:
 
 
 def growth(results: Results) -> str:
-    """Return growth exponents with their intervals, and the length from which each series is faster."""
+    """Return growth exponents, from which length a series is faster, up to which it fits, and its stated cost."""
     shown = {name for name, _ in attempted(results.setting.frame)}
     header = ["", "time grows as", "memory grows as", "fitted over N"]
-    header += [f"faster than {escape.text(results.baseline) or 'the baseline'}"]
-    written = (cells.time_exponent, cells.memory_exponent, cells.fitted, lambda row: cells.crossover(row) or cells.NONE)
+    header += [f"faster than {escape.text(results.baseline) or 'the baseline'}", "fits up to N"]
+    header += ["time, last two octaves", "stated cost there", "GFLOP/s there"]
+    written = (
+        cells.time_exponent,
+        cells.memory_exponent,
+        cells.fitted,
+        lambda row: cells.crossover(row) or cells.NONE,
+        cells.fits,
+        cells.last_exponent,
+        cells.cost_exponent,
+        cells.rates,
+    )
     rows = [[escape.text(name), *(cell(row) for cell in written)] for name, row in results.growth if name in shown]
     return _titled(results, "growth", escape.table(header, rows))
 

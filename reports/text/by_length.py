@@ -1,14 +1,16 @@
-"""Sentences on lengths: from which length a series beats the baseline, which is fastest, how time and memory grow."""
+"""Sentences on lengths: where a series beats the baseline, which is fastest, the floor, how time and memory grow."""
 
 import math
 
 import pandas as pd
 
+from attnbench.reports.data.lengths import COST_AGREES, Floor
 from attnbench.reports.data.run import Results
 from attnbench.reports.data.settings import names
 from attnbench.reports.data.values import FEWEST_PROCESSES
 from attnbench.reports.text import cells, units
 from attnbench.reports.text.phrases import Where, brackets, ends, listed, summed, where
+from attnbench.variants import FLOOR
 
 _SPEEDUP = ("speedup", "speedup_low", "speedup_high")
 
@@ -16,8 +18,16 @@ _SPEEDUP = ("speedup", "speedup_low", "speedup_high")
 def sentences(results: Results, *, detailed: bool) -> list[str]:
     """Return which series beat the baseline and which is fastest; in detail also growth, memory and realised work."""
     told = [_crossings(results) if results.several_lengths else _faster(results), _fastest(results)]
+    told += [_floor(each, results.compared_at) for each in results.floors]
     if detailed:
-        told += [_growth(results), _memory(results), _realised(results)]
+        told += [
+            _growth(results),
+            _cost(results),
+            _memory(results),
+            _fits(results),
+            _realised(results),
+            _errors(results),
+        ]
     return [each for each in told if each]
 
 
@@ -37,6 +47,13 @@ def _fastest(results: Results) -> str:
     if best["processes"] < FEWEST_PROCESSES:
         return f"{told}; too few processes ({best['processes']}) to say what differs."
     return f"{told}; not distinguishable from it: {listed(found.close)}." if found.close else f"{told}."
+
+
+def _floor(found: Floor, n: int) -> str:
+    """Return what a layer takes that does not mix tokens."""
+    told = f"the floor, a layer without mixing ({found.name}), takes {cells.share(found.time)} of the time of "
+    told += f"{found.against} at N = {n}"
+    return told + (f" and {units.percent(found.peak)} of its peak memory." if found.peak >= 0 else ".")
 
 
 def _crossings(results: Results) -> str:
@@ -67,7 +84,9 @@ def _with_times(frame: pd.DataFrame) -> list[str]:
 
 def _growth(results: Results) -> str:
     """Return how time grows: the baseline's exponent, and the smallest and largest of the others."""
-    rows = [(name, row) for name, row in results.growth if not math.isnan(row["time_exponent"])]
+    rows = [
+        (name, row) for name, row in results.growth if row["family"] != FLOOR and not math.isnan(row["time_exponent"])
+    ]
     rows.sort(key=lambda each: float(each[1]["time_exponent"]))
     told = [f"{cells.time_exponent(row)} for {name}" for name, row in rows if name == row["baseline"]]
     others = [f"{cells.time_exponent(row)} for {name}" for name, row in rows if name != row["baseline"]]
@@ -76,9 +95,27 @@ def _growth(results: Results) -> str:
     return f"time grows as {listed([*told, *others])}." if rows else ""
 
 
+def _cost(results: Results) -> str:
+    """Return where time does not grow as the stated cost, and how the rate of work changes there; empty if nowhere."""
+    found = results.against_cost
+    if not found.slower and not found.faster:
+        return ""
+    many = sum(map(len, found))
+    told = [f"time grows as the stated cost (within {COST_AGREES}) for {len(found.agreeing)} of {many}"]
+    told += [f"more slowly, as GFLOP/s still rise, for {_exponents(found.slower)}"] if found.slower else []
+    told += [f"faster, as GFLOP/s fall, for {_exponents(found.faster)}"] if found.faster else []
+    return f"over the longest two octaves, {'; '.join(told)}."
+
+
+def _exponents(found: list[tuple[str, pd.Series]]) -> str:
+    """Write the exponents of time and of the stated cost of some series: `ssm (N^0.67, cost N^1.00)`."""
+    return summed([f"{name} ({cells.last_exponent(row)}, cost {cells.cost_exponent(row)})" for name, row in found])
+
+
 def _memory(results: Results) -> str:
     """Return which series need less memory than the baseline, and how memory grows."""
-    grown = [row["memory_exponent"] for _, row in results.growth if row["memory_exponent"] >= 0]
+    rivals = [row for _, row in results.growth if row["family"] != FLOOR]
+    grown = [row["memory_exponent"] for row in rivals if row["memory_exponent"] >= 0]
     grows = f"memory grows as {ends([f'N^{value:.2f}' for value in (min(grown), max(grown))])}" if grown else ""
     found = results.peaks
     if found is None:
@@ -88,6 +125,20 @@ def _memory(results: Results) -> str:
         named = [name if shares is found.same else f"{name} ({units.number(share, 2)} times)" for name, share in shares]
         told += [f"{words} {summed(named)}"] if named else []
     return "; ".join([*told, *filter(None, [grows])]) + "."
+
+
+def _fits(results: Results) -> str:
+    """Return up to which length a call fits the memory budget: the baseline, and the shortest and the longest."""
+    at = results.fits
+    if not len(at):
+        return ""
+    told = [(name, cells.fits(row)) for name, (_, row) in zip(names(at), at.iterrows(), strict=True)]
+    found = [f"N = {fits} for {name}" for name, fits in told if name == results.baseline]
+    others = [f"{fits} for {name}" for name, fits in told if name != results.baseline]
+    if len(others) > 2:
+        others = [f"{others[0]} (least of {'the others' if found else 'all'})", f"{others[-1]} (most)"]
+    budget = units.size(at["budget_bytes"].iloc[0])
+    return f"a call fits the memory budget of {budget} up to {listed([*found, *others])}."
 
 
 def _realised(results: Results) -> str:
@@ -101,3 +152,22 @@ def _realised(results: Results) -> str:
     is_slow = both["realised"].max() > 1
     more = " More than all means that the baseline is slower than this machine allows." if is_slow else ""
     return f"of the speed-up that the saved work allows at N = {results.compared_at}, {told} was realised.{more}"
+
+
+def _errors(results: Results) -> str:
+    """Return the errors against full attention, the least and the most, what is no better than a mean, and ties."""
+    at = results.errors
+    if not len(at):
+        return ""
+    told = [f"{cells.error(each)} for {name}" for name, each in zip(names(at), at["error_vs_full"], strict=True)]
+    if len(told) > 2:
+        told = [f"{told[0]} (least)", f"{told[-1]} (most)"]
+    means = list(names(at[at["like_mean"]]))
+    more = f"; hardly better than the mean of all values: {summed(means)}" if means else ""
+    tied = [
+        f"{row['ties']:,} rows of {name}"
+        for name, (_, row) in zip(names(at), at.iterrows(), strict=True)
+        if pd.notna(row["ties"]) and row["ties"]
+    ]
+    more += f"; the choice is not unique in {listed(tied)}" if tied else ""
+    return f"error against full attention at N = {results.compared_at} is {listed(told)}{more}."

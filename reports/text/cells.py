@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from attnbench.reports.data.capacity import MOST
 from attnbench.reports.data.sweeps import Line, Sweep
 from attnbench.reports.data.values import ALWAYS, CROSSES, NEVER, UNCLEAR, Crossover, Interval
 from attnbench.reports.text import units
@@ -68,6 +69,23 @@ def time_exponent(row: pd.Series) -> str:
     if math.isnan(value):
         return NONE
     return f"N^{value:.2f}" if math.isnan(low) else f"N^{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def last_exponent(row: pd.Series) -> str:
+    """Write the growth exponent of time over the longest two octaves: `N^1.98`."""
+    return NONE if math.isnan(row["last_time_exponent"]) else f"N^{row['last_time_exponent']:.2f}"
+
+
+def cost_exponent(row: pd.Series) -> str:
+    """Write the growth exponent of the stated cost there: `N^2.00`."""
+    return NONE if math.isnan(row["cost_exponent"]) else f"N^{row['cost_exponent']:.2f}"
+
+
+def rates(row: pd.Series) -> str:
+    """Write GFLOP/s at the first and the last of these lengths: `2.6 to 4.1`."""
+    if math.isnan(row["rate_from"]):
+        return NONE
+    return " to ".join(units.number(row[name], 2) for name in ("rate_from", "rate_to"))
 
 
 def memory_exponent(row: pd.Series) -> str:
@@ -176,10 +194,18 @@ def multiple(value: float) -> str:
     return NONE if math.isnan(value) else f"{units.number(value, 2)}x"
 
 
+def fits(row: pd.Series) -> str:
+    """Write the longest sequence that the memory budget holds: `2,600,000`."""
+    longest = row["fits_up_to"]
+    if pd.isna(longest):
+        return NONE
+    return f"{longest:,} or more" if longest == MOST else units.number(longest, 2)
+
+
 def work(row: pd.Series) -> list[str]:
-    """Return the cells of work: pairs, waste, GFLOP/s, share of the roof, bound, speed-up, realised share, errors."""
+    """Return the cells of work: pairs, waste, rate, share of the roof, bound, speed-ups, errors, tokens/s, ties."""
     if row["status"] != "passed":
-        return [SHORT[row["status"]], *[""] * 9]
+        return [SHORT[row["status"]], *[""] * 11]
     return [
         *(NONE if pd.isna(row[name]) else f"{row[name]:,}" for name in ("allowed_pairs", "computed_pairs")),
         _or_none(row["waste"], "{:.2f}"),
@@ -190,6 +216,8 @@ def work(row: pd.Series) -> list[str]:
         _percent(row["realised"]),
         _or_none(row["max_abs_error"], "{:.1e}"),
         _vs_full(row),
+        units.number(row["tokens_per_s"], 2),
+        NONE if pd.isna(row["ties"]) else f"{row['ties']:,}",
     ]
 
 
@@ -197,7 +225,12 @@ def _vs_full(row: pd.Series) -> str:
     """Write the error against full attention, and that of the mean of all values: `0.24 (0.95)`."""
     if pd.isna(row["error_vs_full"]):
         return NONE
-    return f"{row['error_vs_full']:.2g} ({row['error_of_mean']:.2g})"
+    return f"{error(row['error_vs_full'])} ({error(row['error_of_mean'])})"
+
+
+def error(value: float) -> str:
+    """Write an error against full attention: `0.24`, `260`."""
+    return f"{value:.2g}" if value < 99.5 else units.number(value, 2)  # from here on `g` has exponents
 
 
 def _rate(row: pd.Series) -> str:

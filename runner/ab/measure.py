@@ -21,6 +21,7 @@ from attnbench.runner.execution.progress import told
 from attnbench.runner.workers import prober
 from attnbench.runner.workers.worker import Worker, WorkerEnded, kind_for, limit_for, started, understood
 from attnbench.suites import Case, Probe, Status
+from attnbench.suites.case import names_of
 from attnbench.suites.origin import DEFAULT, Origin
 from attnbench.suites.schema.limits import Budget, Check
 from attnbench.suites.schema.suite import Suite
@@ -173,13 +174,14 @@ def _probe_all(
     timed: dict[str, float] = {}
     digests: dict[str, dict[str, str | None]] = {side.name: {} for side in sides}
     passed = reached = False
-    for case in suite.cases():
+    cases = suite.cases()
+    for case, title in zip(cases, names_of(cases), strict=True):
         probes, imports = [], []
         for side in sides:
             in_time()
             probe, imported = _probe(side, case, suite.budget, budget_bytes, folders, suite.origin)
             book.write("probe", arm=side.name, probe=probe.to_json(), imports=imported)
-            say(f"{side.name} {told(case, probe)}")
+            say(f"{side.name} {told(title, probe)}")
             probes.append(probe)
             digests[side.name][case.key] = probe.output_digest
             imports.append(imported)

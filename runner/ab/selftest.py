@@ -21,6 +21,7 @@ from attnbench.runner.workers import prober
 from attnbench.runner.workers.prober import Prober
 from attnbench.runner.workers.worker import Worker, limit_for
 from attnbench.suites import Case, Status, grouped
+from attnbench.suites.case import names_of
 from attnbench.suites.schema.suite import Suite
 
 SLOWDOWNS = (0.0, 0.03, 0.05, 0.10)
@@ -76,9 +77,11 @@ def _calls_ns(suite: Suite, book: Book, budget_bytes: int, say: Say) -> dict[str
     if foreign:
         raise FolderError(f"{book.path}: expected a self-test of this suite, found one of another; name another folder")
     try:
-        for case in (each for each in wanted if each.key not in known):
+        for case, title in zip(wanted, names_of(wanted), strict=True):
+            if case.key in known:
+                continue
             found = probes.probe(case)
-            say(told(case, found))
+            say(told(title, found))
             book.write("case", key=case.key, case=case.flat(), probe=found.to_json())
     finally:
         probes.close()

@@ -4,7 +4,7 @@ from attnbench.reports.text import units
 from attnbench.reports.text.units import clock
 from attnbench.runner.execution.progress import event
 from attnbench.runner.plan.dry_run import DryRun, PlannedCase
-from attnbench.suites.case import names
+from attnbench.suites.case import names_of
 
 
 def text(plan: DryRun) -> str:
@@ -36,7 +36,7 @@ def tell(plan: DryRun) -> None:
 
 def _titles(plan: DryRun) -> list[str]:
     """A name for each case, with every axis in which cases differ."""
-    return names([{**each.case.flat(), "label": each.case.label} for each in plan.cases])
+    return names_of([each.case for each in plan.cases])
 
 
 def _cells(each: PlannedCase) -> tuple[str, ...]:

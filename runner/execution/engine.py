@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from attnbench import variants
 from attnbench.runner.execution import journal, pattern_images, resuming
 from attnbench.runner.execution.journal import FolderError
 from attnbench.runner.execution.progress import Progress
@@ -163,7 +164,8 @@ def _measured(suite: Suite, cases: Sequence[Case]) -> dict[str, Any]:
     def planned(case: Case) -> dict[str, Any]:
         against = [each.key for each in suite.baselines_of(case)]
         several = {"baselines": against} if len(against) > 1 else {}
-        return {"key": case.key, "label": case.label, "baseline": next(iter(against), None), **several, **case.flat()}
+        named = {"label": case.label, "family": variants.load(case.mechanism.name).kind}
+        return {"key": case.key, **named, "baseline": next(iter(against), None), **several, **case.flat()}
 
     return {
         "name": suite.name,

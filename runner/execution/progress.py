@@ -5,14 +5,17 @@ import sys
 from typing import Any, Protocol
 
 from attnbench.reports.text.units import clock
-from attnbench.suites import Case, Probe, Sample, Status
+from attnbench.suites import Probe, Sample, Status
 from attnbench.suites.profile import Profile
 
 _BUILDING = "compiling native for this CPU, once, which takes about 10 seconds"
 
 
 class Progress(Protocol):
-    """Events of a run, which the engine reports as it works. `left_s` estimates the seconds left, if known."""
+    """Events of a run, which the engine reports as it works.
+
+    `title` names a case with every axis in which cases differ. `left_s` estimates the seconds left, if known.
+    """
 
     def resumed(self, probes: int, samples: int) -> None:
         """Report what a resumed run already holds."""
@@ -23,16 +26,16 @@ class Progress(Protocol):
     def working(self, phase: str, doing: str, done: int, total: int, left_s: float | None) -> None:
         """Report what begins now."""
 
-    def probed(self, case: Case, probe: Probe, done: int, total: int, left_s: float | None) -> None:
+    def probed(self, title: str, probe: Probe, done: int, total: int, left_s: float | None) -> None:
         """Report the probe of a case."""
 
-    def sampled(self, case: Case, sample: Sample) -> None:
+    def sampled(self, title: str, sample: Sample) -> None:
         """Report the sample of a case in a replicate."""
 
     def replicated(self, done: int, total: int, left_s: float | None) -> None:
         """Report that a replicate has finished."""
 
-    def profiled(self, profile: Profile, done: int, total: int) -> None:
+    def profiled(self, title: str, profile: Profile, done: int, total: int) -> None:
         """Report the profile of a case."""
 
     def close(self) -> None:
@@ -51,16 +54,16 @@ class Quiet:
     def working(self, phase: str, doing: str, done: int, total: int, left_s: float | None) -> None:
         """Say nothing."""
 
-    def probed(self, case: Case, probe: Probe, done: int, total: int, left_s: float | None) -> None:
+    def probed(self, title: str, probe: Probe, done: int, total: int, left_s: float | None) -> None:
         """Say nothing."""
 
-    def sampled(self, case: Case, sample: Sample) -> None:
+    def sampled(self, title: str, sample: Sample) -> None:
         """Say nothing."""
 
     def replicated(self, done: int, total: int, left_s: float | None) -> None:
         """Say nothing."""
 
-    def profiled(self, profile: Profile, done: int, total: int) -> None:
+    def profiled(self, title: str, profile: Profile, done: int, total: int) -> None:
         """Say nothing."""
 
     def close(self) -> None:
@@ -78,17 +81,17 @@ class Plain(Quiet):
         """Print what is compiled."""
         _line(_BUILDING, None)
 
-    def probed(self, case: Case, probe: Probe, done: int, total: int, left_s: float | None) -> None:
+    def probed(self, title: str, probe: Probe, done: int, total: int, left_s: float | None) -> None:
         """Print `[12/46] passed local_window(window=129)/blockwise N=512 ... (0:44 left)`."""
-        _line(f"[{done}/{total}] {told(case, probe)}", left_s)
+        _line(f"[{done}/{total}] {told(title, probe)}", left_s)
 
     def replicated(self, done: int, total: int, left_s: float | None) -> None:
         """Print `timed in process 2 of 5 (0:21 left)`."""
         _line(f"timed in process {done} of {total}", left_s)
 
-    def profiled(self, profile: Profile, done: int, total: int) -> None:
+    def profiled(self, title: str, profile: Profile, done: int, total: int) -> None:
         """Print `[3/16] profiled local_window(window=129)/blockwise N=512 ...`."""
-        _line(f"[{done}/{total}] {_profiled(profile)}", None)
+        _line(f"[{done}/{total}] {_profiled(title, profile)}", None)
 
 
 class Live(Quiet):
@@ -129,21 +132,21 @@ class Live(Quiet):
             self._task, description=escape(doing), completed=done, total=total, phase=phase, left=left, refresh=True
         )
 
-    def probed(self, case: Case, probe: Probe, done: int, total: int, left_s: float | None) -> None:
+    def probed(self, title: str, probe: Probe, done: int, total: int, left_s: float | None) -> None:
         """Print a case that did not pass above the bar."""
         del done, total, left_s
         from rich.markup import escape
 
         if probe.status is not Status.PASSED:
-            self._bar.console.print(escape(told(case, probe)), style="yellow", highlight=False)
+            self._bar.console.print(escape(told(title, probe)), style="yellow", highlight=False)
 
-    def profiled(self, profile: Profile, done: int, total: int) -> None:
+    def profiled(self, title: str, profile: Profile, done: int, total: int) -> None:
         """Print a case that could not be profiled above the bar."""
         del done, total
         from rich.markup import escape
 
         if profile.status is not Status.PASSED:
-            self._bar.console.print(escape(_profiled(profile)), style="yellow", highlight=False)
+            self._bar.console.print(escape(_profiled(title, profile)), style="yellow", highlight=False)
 
     def close(self) -> None:
         """Remove the bar."""
@@ -165,22 +168,22 @@ class Lines:
         """Print a `progress` event."""
         event("progress", phase=phase, doing=doing, done=done, total=total, left_s=_rounded(left_s))
 
-    def probed(self, case: Case, probe: Probe, done: int, total: int, left_s: float | None) -> None:
+    def probed(self, title: str, probe: Probe, done: int, total: int, left_s: float | None) -> None:
         """Print a `probe` event with the row of `samples.jsonl`."""
-        event("probe", title=case.title, done=done, total=total, left_s=_rounded(left_s), row=probe.to_json())
+        event("probe", title=title, done=done, total=total, left_s=_rounded(left_s), row=probe.to_json())
 
-    def sampled(self, case: Case, sample: Sample) -> None:
+    def sampled(self, title: str, sample: Sample) -> None:
         """Print a `sample` event with the row of `samples.jsonl`."""
-        event("sample", title=case.title, row=sample.to_json())
+        event("sample", title=title, row=sample.to_json())
 
     def replicated(self, done: int, total: int, left_s: float | None) -> None:
         """Print a `replicate` event."""
         event("replicate", done=done, total=total, left_s=_rounded(left_s))
 
-    def profiled(self, profile: Profile, done: int, total: int) -> None:
+    def profiled(self, title: str, profile: Profile, done: int, total: int) -> None:
         """Print a `profile` event; the results are in `profile.jsonl`."""
         ended = {"case": profile.case, "status": profile.status, "reason": profile.reason}
-        event("profile", title=profile.title, done=done, total=total, **ended)
+        event("profile", title=title, done=done, total=total, **ended)
 
     def close(self) -> None:
         """Do nothing: the caller reports how the run ended."""
@@ -205,9 +208,9 @@ def choose(*, quiet: bool, as_json: bool = False) -> Progress:
     return Live() if sys.stderr.isatty() else Plain()
 
 
-def told(case: Case, probe: Probe) -> str:
+def told(title: str, probe: Probe) -> str:
     """Return status, title and reason of a case in one line."""
-    return f"{probe.status} {case.title}" + (f": {probe.reason}" if probe.reason else "")
+    return f"{probe.status} {title}" + (f": {probe.reason}" if probe.reason else "")
 
 
 def _there(probes: int, samples: int) -> str:
@@ -215,10 +218,10 @@ def _there(probes: int, samples: int) -> str:
     return f"resumes: {probes} probes and {samples} samples exist"
 
 
-def _profiled(profile: Profile) -> str:
+def _profiled(title: str, profile: Profile) -> str:
     """Return status, title and reason of a profile in one line."""
     passed = profile.status is Status.PASSED
-    return f"profiled {profile.title}" if passed else f"profile {profile.status} {profile.title}: {profile.reason}"
+    return f"profiled {title}" if passed else f"profile {profile.status} {title}: {profile.reason}"
 
 
 def _line(text: str, left_s: float | None) -> None:

@@ -18,6 +18,7 @@ from attnbench.runner.workers import prober
 from attnbench.runner.workers.prober import Prober
 from attnbench.runner.workers.worker import Asked, NotStarted, StartWorker, WorkerEnded, limit_for, started, understood
 from attnbench.suites import Case, Probe, Result, Sample, Status, grouped
+from attnbench.suites.case import names_of
 from attnbench.suites.profile import Profile
 from attnbench.suites.result import SPENT
 from attnbench.suites.schema.suite import Suite
@@ -59,6 +60,7 @@ class Session:
         self.suite = task.suite
         self.kept = task.kept
         self.cases = _in_order(task.cases)
+        self.titles = dict(zip((case.key for case in self.cases), names_of(self.cases), strict=True))
         self.journal = book
         self.progress = progress
         self.folders = folders
@@ -94,7 +96,7 @@ class Session:
             compiled = probe.compile_ns is not None
             self.remaining.probed(case, took_s, self.plans.get(case.key), probe.call_ns, compiled=compiled)
             if not kept:
-                self.progress.probed(case, probe, done + 1, len(self.cases), self.remaining.left_s())
+                self.progress.probed(self.titles[case.key], probe, done + 1, len(self.cases), self.remaining.left_s())
         # The probing worker holds device memory that the timing workers need.
         self.prober.close()
 
@@ -115,7 +117,7 @@ class Session:
         Raises:
             NotStarted: no worker could be started, and nothing was measured yet.
         """
-        self.progress.working("probe", case.title, done, len(self.cases), self.remaining.left_s())
+        self.progress.working("probe", self.titles[case.key], done, len(self.cases), self.remaining.left_s())
         reason = self._out_of_time() or too_long
         try:
             probe = Probe(case.key, Status.SKIPPED, reason) if reason else self.prober.probe(case)
@@ -222,7 +224,7 @@ class Session:
         self._order += len(placed)
         self._write(*(sample for _, sample in placed))
         for case, sample in placed:
-            self.progress.sampled(case, sample)
+            self.progress.sampled(self.titles[case.key], sample)
             if sample.status is not Status.PASSED:
                 del self.plans[case.key]
 
@@ -238,12 +240,12 @@ class Session:
         for done, case in enumerate(passed):
             if case.key in self.kept.profiles:
                 continue
-            self.progress.working("profile", case.title, done, len(passed), None)
+            self.progress.working("profile", self.titles[case.key], done, len(passed), None)
             reason = self._out_of_time()
             profile = Profile(case.key, Status.SKIPPED, reason, case.title) if reason else profiler.profile(case)
             append_profile(self.journal.folder, profile)
             self.profiles.append(profile)
-            self.progress.profiled(profile, done + 1, len(passed))
+            self.progress.profiled(self.titles[case.key], profile, done + 1, len(passed))
 
     # All
 

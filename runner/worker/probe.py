@@ -11,7 +11,7 @@ from typing import Any
 
 from attnbench import variants
 from attnbench.runner.machine import memory
-from attnbench.runner.worker import admission
+from attnbench.runner.worker import admission, capacity
 from attnbench.runner.worker.admission import Ended
 from attnbench.runner.worker.call import calls, clocks, sampling
 from attnbench.runner.worker.call.calls import Call, Inputs
@@ -120,6 +120,8 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, orig
     if remembers:
         raise Ended(Status.WRONG, remembers)
     _unchanged(before)
+    stage("predicting its memory at other lengths", aside=True)
+    needed_bytes = capacity.needed_bytes(case, program, seen["peak_bytes"])
     return Probe(
         case.key,
         Status.PASSED,
@@ -129,6 +131,8 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, orig
         compile_ns=max(0, round(first.made_ns - settled_ns)) if compiles else None,
         compile_cached=first.cached,
         predicted_bytes=predicted_bytes,
+        budget_bytes=budget_bytes,
+        needed_bytes=needed_bytes,
         allowed_pairs=allowed_pairs,
         flops=flops,
         error_vs_full=error_vs_full,
@@ -180,6 +184,7 @@ def _proved(
         "reserved_bytes": peaks.reserved_bytes,
         "proved": proof.proved,
         "repeats_exactly": proof.repeats_exactly,
+        "ties": proof.ties,
         "output_digest": proof.digest,
     }
     return fields, new_ns, repeated[0][1]

@@ -27,7 +27,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class Planned:
-    """A case of the run, its key, the keys of its baselines, and its label when it ran.
+    """A case of the run, its key, the keys of its baselines, and the label and family of its mechanism when it ran.
 
     `baselines` is empty if the suite names one baseline at most.
     """
@@ -37,6 +37,7 @@ class Planned:
     baseline: Name | None
     label: Name | None = None
     baselines: tuple[Name, ...] = ()
+    family: Name | None = None
 
     @classmethod
     def read(cls, row: Any) -> Self:
@@ -118,6 +119,7 @@ class RunFile:
     started: Name | None = None
     finished: Name | None = None
     seed: Count = 0
+    budget_bytes: Bytes | None = None
     inputs: InputFile | None = None
     resumed: tuple[Part, ...] = ()
 

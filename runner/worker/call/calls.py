@@ -129,9 +129,10 @@ def wait_for_stream(device: str) -> None:
         torch.cuda.current_stream().synchronize()
 
 
-def input_bytes(setting: Setting) -> int:
-    """Return the bytes of the inputs in a setting."""
-    return sum(map(prod, _sizes(setting.shape, setting.level))) * int(getattr(torch, setting.dtype).itemsize)
+def input_bytes(setting: Setting, *, dout: bool = True) -> int:
+    """Return the bytes of the inputs in a setting, with or without the gradient of the output."""
+    sizes = _sizes(setting.shape, setting.level)
+    return sum(map(prod, sizes if dout else sizes[:-1])) * int(getattr(torch, setting.dtype).itemsize)
 
 
 def build(case: Case, content: int = 0) -> Program:

@@ -8,6 +8,7 @@ is judged like the error of an output (see `tolerance`).
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -44,18 +45,19 @@ def expected_with(case: Case, choice: Tensor, given: Inputs, content: int, step:
     assert reference  # a variant with options has one
     if calls.around(case):
         expect, (wide,), (near,) = around.of_level(case, None, given, content, step, reference)
-        problem = flaw(options, wide, near, weights, choice, step, calls.choosers(case))
+        problem, ties = judge(options, wide, near, weights, choice, step, calls.choosers(case))
         if problem:
             raise NotAllowed(problem)
-        return expect
+        return replace(expect, ties=ties)
     wide = Inputs(*(each.double() for each in given))
-    problem = flaw(options, wide, given, weights, choice, step, calls.choosers(case))
+    problem, ties = judge(options, wide, given, weights, choice, step, calls.choosers(case))
     if problem:
         raise NotAllowed(problem)
     pairs = given.q[..., 0].numel() * given.q.shape[2]
-    return expected.of_reference(
+    expect = expected.of_reference(
         reference, pairs, given, grads=case.setting.direction != "forward", step=step, weights=weights
     )
+    return replace(expect, ties=ties)
 
 
 def best(options: Options, given: Inputs, weights: Weights, step: Step, many: int | None = None) -> Tensor:
@@ -68,7 +70,7 @@ def best(options: Options, given: Inputs, weights: Weights, step: Step, many: in
     return torch.cat(found, dim=2)
 
 
-def flaw(
+def judge(
     options: Options,
     wide: Inputs,
     given: Inputs,
@@ -76,16 +78,17 @@ def flaw(
     choice: Tensor,
     step: Step,
     many: int | None = None,
-) -> str | None:
-    """Return what is wrong with a choice of N queries, or of `many` choosers, or None.
+) -> tuple[str | None, int]:
+    """Return what is wrong with a choice of N queries, or of `many` choosers, or None; and how many rows have ties.
 
-    At a long length, only a few rows are checked. Inputs are `wide` in float64, and `given` as a kernel has them in the
-    case's dtype.
+    A row has a tie if rounding may exchange an option that it chose for one that it left out. At a long length, only a
+    few rows are checked. Inputs are `wide` in float64, and `given` as a kernel has them in the case's dtype.
     """
     weights = tuple(each.detach() for each in weights)
     wide_weights = tuple(each.double() for each in weights)
     error = scale = short = 0.0
     at: list[int] = []
+    gaps: list[Tensor] = []
     n = given.q.shape[2]
     many = many or n
     whole = given.q[..., 0].numel() * n <= expected.MOST_PAIRS
@@ -93,7 +96,7 @@ def flaw(
         scores, count = options(*wide[:3], rows, *wide_weights)
         problem = _unfit(choice, rows, scores, count, many)
         if problem:
-            return f"{problem} at N={n}"
+            return f"{problem} at N={n}", 0
         some = choice[:, :, rows]
         # A kernel may round as much as the same formula in the case's dtype. Scores that forbid or force are infinite.
         apart = options(*given[:3], rows, *weights)[0].double() - scores
@@ -103,6 +106,8 @@ def flaw(
         left = scores.scatter(-1, some, -torch.inf).amax(dim=-1)
         # If every allowed option is chosen, both are -inf.
         missed = (left - scores.gather(-1, some).amin(dim=-1)).nan_to_num(nan=0.0, posinf=torch.inf)
+        # A choice among forbidden options is no tie.
+        gaps.append(missed.masked_fill(~left.isfinite(), -torch.inf).flatten())
         if float(missed.max()) > short:
             short = float(missed.max())
             where = [int(each) for each in np.unravel_index(int(missed.argmax()), missed.shape)]
@@ -110,11 +115,12 @@ def flaw(
         step()
     allowed = 2 * tolerance.allowed([error], [scale], given.q.dtype)[0]
     if short <= allowed:
-        return None
-    return (
+        return None, int((torch.cat(gaps) >= -allowed).sum())
+    problem = (
         f"choice: an option is left out whose score is larger by {short:.1e} than that of one that is chosen, allowed "
         f"{allowed:.1e}, at N={n}, batch {at[0]}, head {at[1]}, row {at[2]}"
     )
+    return problem, 0
 
 
 def _unfit(choice: Tensor, rows: Tensor, scores: Tensor, count: int, many: int) -> str | None:

@@ -46,6 +46,8 @@ class Expected:
     """The largest allowed error of each."""
     proved: float
     """Share of the elements that are known."""
+    ties: int | None = None
+    """Rows whose choice by content is not unique; None if nothing is chosen."""
 
 
 def of_case(case: Case, spans: Spans | None, contents: Sequence[Inputs], step: Step, first: int = 0) -> list[Expected]:

@@ -42,6 +42,8 @@ class Proof:
         self.proved = 1.0
         """Share of the elements that are compared."""
         self.repeats_exactly = True
+        self.ties: int | None = None
+        """Rows whose choice by content is not unique, on the first content."""
         self._call = call
         self._given = given
         self._both = both
@@ -71,6 +73,7 @@ class Proof:
         if which not in self._wants:
             self._wants[which] = self._expect(which)
             self.proved = min(self.proved, self._wants[which].proved)
+            self.ties = self._wants[0].ties
         unchanged(self._given, self._both[which])
         unchanged_weights(self._call, self._weights[which])
         if which not in self._firsts:

@@ -1,0 +1,136 @@
+"""The longest sequence that a memory budget holds: what calls need at other lengths, and what follows from it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import rows
+from settings import case_of
+from stages import unheard
+
+from attnbench.reports.data import capacity
+from attnbench.reports.data.run import load
+from attnbench.reports.stats.statistics import parabola
+from attnbench.reports.tables import tables
+from attnbench.reports.text.answer import answer
+from attnbench.runner.worker import admission, probe
+from attnbench.runner.worker import capacity as needs
+from attnbench.runner.worker.call import calls
+from attnbench.suites import Probe, Sample, Status
+from attnbench.variants import Shape
+
+BUDGET = 2**34
+LENGTHS = (512, 1024, 2048, 4096)
+PLAN = rows.Plan((rows.FULL, rows.LOCAL), LENGTHS, process_sd=0, value_sd=0)
+
+
+def table(tmp_path: Path, plan: rows.Plan, *extra: Probe | Sample, budget: int | None = BUDGET) -> pd.DataFrame:
+    meta = rows.meta(plan) | {"budget_bytes": budget}
+    return load(rows.write_rows(tmp_path, meta, [*rows.rows(plan), *extra])).frame
+
+
+def test_a_parabola_is_found_and_no_part_is_below_0() -> None:
+    x = np.array([256.0, 512.0, 1024.0, 2048.0])
+    assert parabola(x, 7e5 + 3e3 * x + 2 * x**2) == pytest.approx([7e5, 3e3, 2])
+    assert parabola(x, 5e3 * x) == pytest.approx([0, 5e3, 0], abs=1e-6)
+    assert (parabola(x, 1e6 * np.sqrt(x)) >= 0).all()
+
+
+@pytest.mark.parametrize("exponent", [1.0, 2.0])
+def test_what_was_measured_grows_on(tmp_path: Path, exponent: float) -> None:
+    """Inputs are 3 tensors of 8 heads of 64 float32; the rest of what a call needs grows as N or N^2."""
+    series = replace(rows.LOCAL, memory_exponent=exponent, bytes_at_1024=2**22)
+    frame = table(tmp_path, replace(PLAN, series=(rows.FULL, series)))
+    (found,) = frame[frame["label"] != "full"]["fits_up_to"].unique()
+
+    def needed(n: float) -> float:
+        return float(2**22 * (n / 1024) ** exponent + 4096 + 3 * 8 * 64 * 4 * n)
+
+    assert needed(found - 2) <= BUDGET < needed(found * 1.001)
+    assert set(frame["budget_bytes"]) == {BUDGET}
+
+
+def test_predictions_are_taken_if_there_are_any(tmp_path: Path) -> None:
+    told: list[Probe | Sample] = []
+    for series, each in rows.cases(PLAN):
+        n = each.setting.shape.seq_len
+        needed = tuple((m, 1000 * m + m**2) for m in (n // 4, n // 2, n))
+        told.append(replace(rows.probe(each, series, Status.PASSED, ""), needed_bytes=needed, budget_bytes=10**9))
+    frame = table(tmp_path, PLAN, *told)
+    longest = frame["fits_up_to"].iloc[0]
+    assert 1000 * longest + longest**2 <= 1e9 < 1000 * (longest + 2) + (longest + 2) ** 2
+    assert set(frame["fits_source"]) == {capacity.PREDICTION}
+    assert set(frame["budget_bytes"]) == {10**9}
+
+
+@pytest.mark.parametrize(
+    ("plan", "budget", "why"),
+    [
+        (PLAN, None, capacity.NO_BUDGET),
+        (replace(PLAN, devices=("cuda",)), BUDGET, capacity.NO_BUDGET),
+        (replace(PLAN, lengths=(512, 1024)), BUDGET, capacity.TOO_FEW),
+        (replace(PLAN, directions=("backward",)), BUDGET, capacity.NO_FORWARD),
+    ],
+)
+def test_why_it_is_unknown(tmp_path: Path, plan: rows.Plan, budget: int | None, why: str) -> None:
+    frame = table(tmp_path, plan, budget=budget)
+    assert frame["fits_up_to"].isna().all()
+    assert set(frame["fits_source"]) == {why}
+
+
+def test_what_did_not_pass_has_none(tmp_path: Path) -> None:
+    plan = replace(PLAN, series=(replace(rows.FULL, endings={4096: rows.OOM}), rows.LOCAL))
+    frame = table(tmp_path, plan)
+    failed = frame[frame["status"] != "passed"]
+    assert len(failed) == 1
+    assert failed["fits_up_to"].isna().all()
+    assert (failed["fits_source"] == "").all()
+    assert frame[frame["status"] == "passed"]["fits_up_to"].notna().all()
+
+
+def test_a_length_that_passed_fits_and_none_is_longer_than_a_suite_may_have(tmp_path: Path) -> None:
+    assert set(table(tmp_path, PLAN, budget=1)["fits_up_to"]) == {4096}
+    assert set(table(tmp_path, PLAN, budget=2**50)["fits_up_to"]) == {2**24}
+
+
+def test_it_is_in_the_table_and_in_the_answer(tmp_path: Path) -> None:
+    meta = rows.meta(PLAN) | {"budget_bytes": BUDGET}
+    run = load(rows.write_rows(tmp_path, meta, rows.rows(PLAN)))
+    assert run.scaling["fits_up_to"].tolist() == pytest.approx([1677721, 1198372], abs=2)
+    assert (
+        "forward, float32, cpu: a call fits the memory budget of 16.0 GiB up to N = 1,700,000 for full and 1,200,000 "
+        "for local_window(window=129)."
+    ) in answer(run)
+    assert "| fits up to N |" in tables.markdown(run)
+
+
+@pytest.mark.parametrize("level", ["attention", "layer"])
+@pytest.mark.parametrize("implementation", ["blockwise", "sdpa_masked"])
+def test_a_probe_says_what_a_call_needs_at_shorter_lengths(implementation: str, level: str) -> None:
+    window = {"window": 17, "dilation": 1, "edges": "clip", "causal": False, "sinks": 0}
+    made = case_of("local_window", window, implementation, Shape(1, 2, 2, 256, 16)).changed(level=level)
+    found = probe.probe(made, 2**32, unheard)
+    assert found.status is Status.PASSED, found.reason
+    assert [n for n, _ in found.needed_bytes] == [64, 128, 256]
+    assert found.budget_bytes == 2**32
+    for n, needed in found.needed_bytes:
+        like = made.changed(shape=made.setting.shape.at(n))
+        program = calls.build(like)
+        weights = sum(each.nbytes for each in program.weights)
+        assert (weights > 0) is (level == "layer")
+        held = calls.input_bytes(like.setting, dout=False) + weights + program.prepared_bytes
+        peak = admission.admit(like, 2**32)
+        assert peak is not None
+        assert needed == peak + held
+    assert (found.prepared_bytes or 0) >= (256**2 if implementation == "sdpa_masked" else 1)
+
+
+def test_without_a_prediction_a_probe_says_what_the_call_needed() -> None:
+    made = case_of("linformer", {"projected": 16}, "own", Shape(1, 2, 2, 256, 16))
+    found = probe.probe(made, 2**32, unheard)
+    weights = 2 * 16 * 256 * 4
+    assert found.peak_bytes is not None
+    assert found.needed_bytes == ((256, found.peak_bytes + 3 * 2 * 256 * 16 * 4 + weights),)
+    assert needs.needed_bytes(made.changed(direction="backward"), calls.build(made), 1) == ()
