@@ -88,12 +88,15 @@ def name_ends(drawn: panels.Sheet, column: str) -> None:
     every = pd.concat([each.setting.frame for each in drawn.panels])
     short = short_names(every)
     for setting, axes in drawn.panels:
+        failing = [name for name, _ in panels.failing(setting)]
         ends = []
         for name, part in attempted(setting.frame):
             known = part[positive(floats(part[column])) > 0]
             if len(known):
                 x, y = _place(axes, *floats(known[["seq_len", column]].iloc[-1:])[0])
                 ends.append((y, x, name))
+            elif name in failing:
+                ends.append((panels.strip_row(drawn, failing.index(name)), 1.0, name))
         _write(axes, sorted(ends), short, drawn)
 
 

@@ -160,15 +160,20 @@ def strip_height(failures: int) -> float:
     return failures * _STRIP_ROW + 0.05 if failures else 0.0
 
 
+def strip_row(drawn: Sheet, row: int) -> float:
+    """Return the place of a row of the strip, as a share of the height of a panel."""
+    most = max((len(failing(each.setting)) for each in drawn.panels), default=0)
+    return 1 - drawn.strip * (row + 0.6) / (most + 0.2)
+
+
 def mark_failures(drawn: Sheet) -> None:
     """Write the status of cases that did not pass above each panel, a row per series and a column per length."""
-    most = max((len(failing(each.setting)) for each in drawn.panels), default=0)
     for setting, axes in drawn.panels:
-        if most:
+        if drawn.strip:
             strip = Rectangle((0, 1 - drawn.strip), 1, drawn.strip, transform=axes.transAxes, color="#f2f2f2", zorder=0)
             axes.add_patch(strip)
         for row, (name, part) in enumerate(failing(setting)):
-            y = 1 - drawn.strip * (row + 0.6) / (most + 0.2)
+            y = strip_row(drawn, row)
             look = drawn.looks[name]
             options = {**look.options(), "linestyle": "none", "markersize": 3.5, "transform": axes.transAxes}
             axes.plot([0.02], [y], clip_on=False, **options)
