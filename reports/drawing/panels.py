@@ -74,6 +74,8 @@ class Sheet(NamedTuple):
     looks: dict[str, Look]
     strip: float
     """The share of a panel's height, at its top, for cases that did not pass."""
+    strip_rows: int = 0
+    """The most series of a panel with such cases."""
     beside: tuple[pd.DataFrame, ...] = ()
     """For each panel the series that other panels of its setting have; empty if a panel has all series."""
 
@@ -104,7 +106,7 @@ def sheet(run: Run, title: str, note: str, across: Across = LENGTH, shown: Seque
         x_axis(axes, across, np.unique(frame[across.column].to_numpy(np.float64)).tolist())
         panels.append(Panel(each, axes))
     header(figure, title, note)
-    return Sheet(figure, panels, looks(frame), strip / height)
+    return Sheet(figure, panels, looks(frame), strip / height, failures)
 
 
 def fitting(found: Sequence[Setting]) -> tuple[list[Setting], str]:
@@ -162,8 +164,7 @@ def strip_height(failures: int) -> float:
 
 def strip_row(drawn: Sheet, row: int) -> float:
     """Return the place of a row of the strip, as a share of the height of a panel."""
-    most = max((len(failing(each.setting)) for each in drawn.panels), default=0)
-    return 1 - drawn.strip * (row + 0.6) / (most + 0.2)
+    return 1 - drawn.strip * (row + 0.6) / (drawn.strip_rows + 0.2)
 
 
 def mark_failures(drawn: Sheet) -> None:
