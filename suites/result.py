@@ -114,9 +114,9 @@ class Probe(Result):
     """The implementation's prediction of `peak_bytes`."""
     budget_bytes: Bytes | None = None
     """Bytes that the case may allocate."""
-    needed_bytes: tuple[tuple[Count, Bytes], ...] = ()
-    """Lengths, each with the bytes that a call needs there, with inputs, weights, masks and layouts: predicted, or
-    measured at the case's own length; empty if unknown."""
+    needed_bytes: tuple[tuple[Count, Bytes, Bytes | None], ...] = ()
+    """Lengths, each with the bytes of a call there with its inputs, and those of weights, masks and layouts, if known.
+    The call's are predicted, or measured at the case's own length; empty if unknown."""
     allowed_pairs: Count | None = None
     """None, like `flops`, if the variant has its own reference, because its work is not that of a pattern."""
     computed_pairs: Count | None = None

@@ -288,3 +288,13 @@ def test_few_series_have_one_panel_and_a_legend(tmp_path: Path) -> None:
     assert "bubble" not in figures.of(run)
     figures.write(run, folder)
     assert "linear/own" in words(folder / "figures" / "time.svg")
+
+
+def test_a_series_that_never_passed_has_its_name_beside_its_status(tmp_path: Path) -> None:
+    gone = replace(FIELD.series[6], endings=dict.fromkeys(FIELD.lengths, rows.OOM))
+    folder = rows.write(tmp_path, replace(FIELD, series=(*FIELD.series[:6], gone, *FIELD.series[7:])))
+    figures.write(load(folder), folder)
+    assert gone.variant == "linear"
+    told = words(folder / "figures" / "time.svg")
+    assert "OOM" in told
+    assert " linear " in f" {told} "

@@ -13,7 +13,7 @@ import pandas as pd
 
 from attnbench.reports.data.reading import Journal
 from attnbench.reports.data.settings import SERIES, SETTING
-from attnbench.reports.data.values import floats
+from attnbench.reports.data.values import FloatArray, floats
 from attnbench.reports.stats.statistics import longest_octaves, parabola
 from attnbench.variants import Shape
 
@@ -40,15 +40,17 @@ def add(frame: pd.DataFrame, journal: Journal) -> None:
         probes = [journal.probes[cases[row]] for row in rows]
         # Runs that do not say what a call needs have only what was measured.
         backward = directions[rows[0]] == "backward"
-        needed = {} if backward else {int(n[row]): float(gross[row]) for row in rows if gross[row] > 0}
-        needed |= {length: float(count) for each in probes for length, count in each.needed_bytes}
+        calls = {} if backward else {int(n[row]): float(gross[row]) for row in rows if gross[row] > 0}
+        told = [each for probe in probes for each in probe.needed_bytes]
+        calls |= {length: float(count) for length, count, _ in told}
+        held = {length: float(count) for length, _, count in told if count is not None}
         # Only the CPU has the run's own budget.
         own = journal.meta.get("budget_bytes") if devices[rows[0]] == "cpu" else None
         budget = probes[-1].budget_bytes or own
-        longest = _longest(needed, budget, int(n[rows[-1]])) if budget else None
+        longest = _longest(calls, held, budget, int(n[rows[-1]])) if budget else None
         source = PREDICTION if predicted[rows].all() else GROWTH
         if longest is None:
-            source = NO_BUDGET if not budget else TOO_FEW if needed else NO_FORWARD
+            source = NO_BUDGET if not budget else TOO_FEW if calls else NO_FORWARD
         for row in rows:
             for name, value in zip(COLUMNS, (budget, longest, source), strict=True):
                 found[name][row] = value
@@ -57,18 +59,28 @@ def add(frame: pd.DataFrame, journal: Journal) -> None:
     frame[COLUMNS[2]] = pd.Series([each or "" for each in found[COLUMNS[2]]], frame.index, "str")
 
 
-def _longest(needed: Mapping[int, float], budget: int, passed: int) -> int | None:
-    """Return the longest sequence for which a call needs at most the budget, given the bytes needed at some lengths.
+def _longest(calls: Mapping[int, float], held: Mapping[int, float], budget: int, passed: int) -> int | None:
+    """Return the longest sequence for which a call needs at most the budget.
 
-    It is at least the length that `passed`. Return None if there are too few lengths for a fit.
+    Given are the bytes of calls at some lengths, and those that are held beside them. The result is at least the length
+    that `passed`. Return None if there are too few lengths for a fit.
     """
-    n = np.array(sorted(needed), np.int64)
-    chosen = longest_octaves(n, _OCTAVES)
-    if not chosen.any():
+    fitted = [_fit(each) for each in (calls, held) if any(each.values())]
+    if not fitted or any(each is None for each in fitted):
         return None
-    constant, linear, quadratic = parabola(n[chosen].astype(np.float64), np.array([needed[each] for each in n[chosen]]))
+    constant, linear, quadratic = np.sum([each for each in fitted if each is not None], axis=0)
     room = max(budget - constant, 0.0)
     # The root of the parabola, in the form that is exact if its quadratic part is 0.
     below = linear + math.sqrt(linear**2 + 4 * quadratic * room)
     longest = 2 * room / below if below > 0 else math.inf
     return int(min(max(longest, passed), MOST))
+
+
+def _fit(needed: Mapping[int, float]) -> FloatArray | None:
+    """Return the constant, linear and quadratic part of the bytes over the longest two octaves."""
+    n = np.array(sorted(needed), np.int64)
+    chosen = longest_octaves(n, _OCTAVES)
+    if not chosen.any():
+        return None
+    # A byte more, so that a length at which nothing is held has a relative error.
+    return parabola(n[chosen].astype(np.float64), np.array([needed[each] + 1 for each in n[chosen]]))

@@ -38,6 +38,8 @@ class Number(NamedTuple):
 
     value: float
     ratio: float
+    status: str = "passed"
+    """How its case ended."""
 
 
 class Row(NamedTuple):
@@ -95,7 +97,7 @@ def _rows(frame: pd.DataFrame) -> Iterator[Row]:
 def _number(row: "pd.Series | None", column: str, ratio: str, is_full: set[str]) -> Number:
     """Return a number of a case, and its ratio to the baseline if that is full attention."""
     if row is None or row["status"] != "passed":
-        return Number(math.nan, math.nan)
+        return Number(math.nan, math.nan, "passed" if row is None else str(row["status"]))
     value = 1e9 / row["time_ns"] if column == "steps_per_s" else row[column]
     value = math.nan if pd.isna(value) else float(value)
     return Number(value, float(row[ratio]) if row["baseline"] in is_full else math.nan)

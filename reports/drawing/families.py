@@ -41,8 +41,8 @@ def sheet(run: Run, title: str, note: str) -> panels.Sheet:
     found, more = panels.fitting(run.settings)
     frame = pd.concat([each.frame for each in found])
     groups = _groups(frame)
-    failures = max(len(panels.failing(each)) for each in found)
-    strip = panels.strip_height(min(failures, _MOST + 1))
+    failures = min(max(len(panels.failing(each)) for each in found), _MOST + 1)
+    strip = panels.strip_height(failures)
     height = _HEIGHT + strip
     columns, rows = min(_COLUMNS, len(groups)), -(-len(groups) // _COLUMNS)
     width_all = _LEFT + columns * (_WIDTH + _NAMES)
@@ -73,7 +73,7 @@ def sheet(run: Run, title: str, note: str) -> panels.Sheet:
             beside.append(setting.frame[~shown])
             look |= looks(setting.frame[shown])
     panels.header(figure, title, note)
-    return panels.Sheet(figure, drawn, look, strip / height, tuple(beside))
+    return panels.Sheet(figure, drawn, look, strip / height, failures, tuple(beside))
 
 
 def grey(drawn: panels.Sheet, column: str) -> None:
@@ -88,12 +88,15 @@ def name_ends(drawn: panels.Sheet, column: str) -> None:
     every = pd.concat([each.setting.frame for each in drawn.panels])
     short = short_names(every)
     for setting, axes in drawn.panels:
+        failing = [name for name, _ in panels.failing(setting)]
         ends = []
         for name, part in attempted(setting.frame):
             known = part[positive(floats(part[column])) > 0]
             if len(known):
                 x, y = _place(axes, *floats(known[["seq_len", column]].iloc[-1:])[0])
                 ends.append((y, x, name))
+            elif name in failing:
+                ends.append((panels.strip_row(drawn, failing.index(name)), 1.0, name))
         _write(axes, sorted(ends), short, drawn)
 
 

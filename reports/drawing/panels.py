@@ -74,6 +74,8 @@ class Sheet(NamedTuple):
     looks: dict[str, Look]
     strip: float
     """The share of a panel's height, at its top, for cases that did not pass."""
+    strip_rows: int = 0
+    """The most series of a panel with such cases."""
     beside: tuple[pd.DataFrame, ...] = ()
     """For each panel the series that other panels of its setting have; empty if a panel has all series."""
 
@@ -104,7 +106,7 @@ def sheet(run: Run, title: str, note: str, across: Across = LENGTH, shown: Seque
         x_axis(axes, across, np.unique(frame[across.column].to_numpy(np.float64)).tolist())
         panels.append(Panel(each, axes))
     header(figure, title, note)
-    return Sheet(figure, panels, looks(frame), strip / height)
+    return Sheet(figure, panels, looks(frame), strip / height, failures)
 
 
 def fitting(found: Sequence[Setting]) -> tuple[list[Setting], str]:
@@ -160,15 +162,19 @@ def strip_height(failures: int) -> float:
     return failures * _STRIP_ROW + 0.05 if failures else 0.0
 
 
+def strip_row(drawn: Sheet, row: int) -> float:
+    """Return the place of a row of the strip, as a share of the height of a panel."""
+    return 1 - drawn.strip * (row + 0.6) / (drawn.strip_rows + 0.2)
+
+
 def mark_failures(drawn: Sheet) -> None:
     """Write the status of cases that did not pass above each panel, a row per series and a column per length."""
-    most = max((len(failing(each.setting)) for each in drawn.panels), default=0)
     for setting, axes in drawn.panels:
-        if most:
+        if drawn.strip:
             strip = Rectangle((0, 1 - drawn.strip), 1, drawn.strip, transform=axes.transAxes, color="#f2f2f2", zorder=0)
             axes.add_patch(strip)
         for row, (name, part) in enumerate(failing(setting)):
-            y = 1 - drawn.strip * (row + 0.6) / (most + 0.2)
+            y = strip_row(drawn, row)
             look = drawn.looks[name]
             options = {**look.options(), "linestyle": "none", "markersize": 3.5, "transform": axes.transAxes}
             axes.plot([0.02], [y], clip_on=False, **options)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from attnbench.reports.data.lra import THOUSANDS, Arena, Number, Row
 from attnbench.reports.data.run import Run
 from attnbench.reports.text import escape, units
-from attnbench.reports.text.cells import NONE
+from attnbench.reports.text.cells import NONE, SHORT
 
 HEAD = """\
 Training steps per second and peak memory; in brackets the ratio to full attention, in rows of Long Range Arena to its
@@ -37,9 +37,9 @@ def _cells(row: Row) -> list[str]:
 
 
 def _cell(number: Number, written: Callable[[float], str], unit: str) -> str:
-    """Write a number and its ratio: `8.1 (1.0x)`."""
+    """Write a number and its ratio, `8.1 (1.0x)`, or how its case ended."""
     if math.isnan(number.value):
-        return NONE
+        return SHORT.get(number.status, NONE)
     told = written(number.value)
     return told if math.isnan(number.ratio) else f"{told} ({units.number(number.ratio, 2)}{unit})"
 

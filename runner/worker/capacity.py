@@ -1,7 +1,9 @@
 """The memory that a call needs in all, at several lengths. Reports find in it the longest sequence that fits."""
 
 import sys
+import time
 from contextlib import suppress
+from itertools import count
 
 from attnbench.runner.worker import admission
 from attnbench.runner.worker.call import calls
@@ -9,35 +11,62 @@ from attnbench.suites import Case
 from attnbench.variants import OWN, Setting
 from attnbench.variants.kernels import Program
 
+Needed = tuple[int, int, int | None]
+"""A length, the bytes of a call there with its inputs, and those of weights, masks and layouts, None if unknown."""
 _PARTS = (4, 2, 1)
 """Three lengths tell a constant, a linear and a quadratic part. Shorter ones than the case's cost less than it does."""
+_PATIENCE_S = 0.25
+"""Longer lengths are asked for until this time is spent: most patterns reach 16,384 to 65,536."""
 
 
-def needed_bytes(case: Case, program: Program, peak_bytes: int) -> tuple[tuple[int, int], ...]:
-    """Return lengths, each with the bytes that a call needs there: inputs, weights, masks and layouts, and its peak.
+def needed_bytes(case: Case, program: Program, peak_bytes: int, budget_bytes: int) -> tuple[Needed, ...]:
+    """Return what a call needs at several lengths.
 
-    If the implementation predicts its peak, these are a quarter, half and all of the case's length, as far as the
-    mechanism exists there; `backward` includes what its forward pass keeps. Otherwise it is only the case's own length,
-    with the measured `peak_bytes`, and none for `backward`, whose peak leaves that out.
+    If the implementation predicts its peak, these are a quarter, half and all of the case's length, then twice the
+    length before, while it takes little time and fits the budget. `backward` includes what its forward pass keeps.
+    Otherwise it is only the case's own length, with the measured `peak_bytes`, and none for `backward`, whose peak
+    leaves that out.
     """
     setting = case.setting
     backward = setting.direction == "backward"
     if case.implementation == OWN:
-        return () if backward else ((setting.shape.seq_len, peak_bytes + _held_bytes(program, setting)),)
-    found = []
-    for part in _PARTS:
-        n = setting.shape.seq_len // part
+        known = (setting.shape.seq_len, peak_bytes + _input_bytes(setting), _held_bytes(program))
+        return () if backward else (known,)
+    case = case.changed(direction="training" if backward else setting.direction)
+    found: list[Needed] = []
+    start = time.perf_counter()
+    for n in (setting.shape.seq_len // part for part in _PARTS):
         # A mechanism may not exist at another length, a pattern may raise anything there, and a case that just fits
         # leaves no room for other masks.
         with suppress(Exception):
-            like = case.changed(shape=setting.shape.at(n), direction="training" if backward else setting.direction)
-            peak = admission.admit(like, sys.maxsize)
-            if peak is not None:
-                found.append((n, peak + _held_bytes(calls.build(like), like.setting)))
+            like = case.changed(shape=setting.shape.at(n))
+            found.append((n, _call_bytes(like), _held_bytes(calls.build(like))))
+    for doublings in count(1):
+        if not found or found[-1][1] > budget_bytes or time.perf_counter() - start > _PATIENCE_S:
+            break
+        try:
+            like = case.changed(shape=setting.shape.at(setting.shape.seq_len * 2**doublings))
+            found.append((like.setting.shape.seq_len, _call_bytes(like), None))
+        except Exception:  # as above
+            break
     return tuple(found)
 
 
-def _held_bytes(program: Program, setting: Setting) -> int:
-    """Return the bytes that are held outside a call: inputs, weights, masks and layouts."""
-    given = calls.input_bytes(setting, dout=setting.direction != "forward")
-    return given + program.prepared_bytes + sum(each.nbytes for each in program.weights)
+def _call_bytes(case: Case) -> int:
+    """Return the predicted bytes of a call with its inputs.
+
+    Raises:
+        Ended: the case does not exist.
+    """
+    peak = admission.admit(case, sys.maxsize)
+    assert peak is not None  # only a variant's own kernel predicts nothing
+    return peak + _input_bytes(case.setting)
+
+
+def _input_bytes(setting: Setting) -> int:
+    return calls.input_bytes(setting, dout=setting.direction != "forward")
+
+
+def _held_bytes(program: Program) -> int:
+    """Return the bytes of weights, masks and layouts."""
+    return program.prepared_bytes + sum(each.nbytes for each in program.weights)

@@ -121,7 +121,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, orig
         raise Ended(Status.WRONG, remembers)
     _unchanged(before)
     stage("predicting its memory at other lengths", aside=True)
-    needed_bytes = capacity.needed_bytes(case, program, seen["peak_bytes"])
+    needed_bytes = capacity.needed_bytes(case, program, seen["peak_bytes"], budget_bytes)
     return Probe(
         case.key,
         Status.PASSED,
