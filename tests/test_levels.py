@@ -14,7 +14,6 @@ from attnbench import variants
 from attnbench.runner.worker import admission
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.probe import probe
-from attnbench.runner.worker.proof import recall
 from attnbench.suites import Case, Status, SuiteError
 from attnbench.suites.schema.load import from_dict, parse
 from attnbench.variants import Parameters, Shape, kernels, levels, of_module
@@ -51,11 +50,7 @@ def test_a_probe_proves_every_element_of_a_layer(
     name: str,
     parameters: dict[str, Any],
     dtype: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # An honest copy was called `wrong` here while a second process ran tests: 1.26 times, 12 us. So no test holds a
-    # layer that remembers earlier calls.
-    monkeypatch.setattr(recall, "look", lambda *_: None)
     how = kernels.PORTABLE if variants.load(name).is_pattern else "own"
     made = case(name, parameters, how, 130, dtype=dtype)
     found = probe(made, BUDGET, step)

@@ -36,6 +36,27 @@ def output(made: Case, *inputs: Tensor) -> Tensor:
         return calls.build(made).call(*inputs)
 
 
+class Part(torch.nn.Module):
+    """One of the parts of tokens that hold queries, keys and values: a projection that is the identity."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__()
+        self.place = place
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.chunk(3, dim=-1)[self.place]
+
+
+def together(*tensors: Tensor) -> Tensor:
+    """Tokens `B N 3HD` that hold queries, keys and values."""
+    return torch.cat([each.transpose(1, 2).flatten(2) for each in tensors], dim=-1)
+
+
+def heads(tokens: Tensor) -> Tensor:
+    """`B H N D` of tokens `B N HD` with heads of 8."""
+    return torch.unflatten(tokens, 2, (-1, 8)).transpose(1, 2)
+
+
 def tokens_first(*tensors: Tensor) -> list[Tensor]:
     """`B N H ...` of `B H N ...`, as flash-linear-attention has them."""
     return [each.transpose(1, 2) for each in tensors]
@@ -228,3 +249,83 @@ def test_nsa_with_all_blocks_is_that_of_native_sparse_attention_pytorch() -> Non
         found, expected = calls.build(made).call(*given[:3]), layer(inp).view(2, 48, 4, 8).transpose(1, 2)
     inside = torch.arange(48) % 8 != 7
     assert torch.allclose(found[:, :, inside], expected[:, :, inside])
+
+
+def test_linformer_equals_linformer() -> None:
+    """Its layer gets tokens that hold queries, keys and values. Its E and F are ours, transposed."""
+    theirs = package("linformer")
+    made = case("linformer", {"projected": 20})
+    layer = theirs.LinformerSelfAttention(72, 130, k=20, heads=3, dim_head=8)
+    layer.to_q, layer.to_k, layer.to_v, layer.to_out = Part(0), Part(1), Part(2), torch.nn.Identity()
+    with torch.no_grad():
+        for mine, weight in zip((layer.proj_k, layer.proj_v), calls.weights(made), strict=True):
+            mine.copy_(weight.T)
+        right = heads(layer(together(*given(made))))
+    assert torch.allclose(output(made, *given(made)), right, atol=1e-5)
+
+
+def test_nystromformer_equals_nystrom_attention() -> None:
+    """One batch entry and one head, because its pseudoinverse begins with the largest norms of all of them."""
+    theirs = package("nystrom_attention")
+    made = case_of("nystromformer", {"landmarks": 13, "steps": 4}, "own", Shape(1, 1, 1, 130, 8))
+    layer = theirs.NystromAttention(24, dim_head=8, heads=1, num_landmarks=13, pinv_iterations=4, residual=False)
+    layer.to_qkv, layer.to_out = torch.nn.Identity(), torch.nn.Identity()
+    right = heads(layer(together(*given(made))))
+    assert torch.allclose(output(made, *given(made)), right, atol=1e-5)
+
+
+def test_nystromformer_equals_hugging_faces() -> None:
+    """Without its convolution. Its first pseudoinverse takes the norm of each head with another option than default."""
+    theirs = package("transformers.models.nystromformer.modeling_nystromformer")
+    made = case("nystromformer", {"landmarks": 13})
+    told = {"num_landmarks": 13, "segment_means_seq_len": 130}
+    config = theirs.NystromformerConfig(hidden_size=24, num_attention_heads=3, **told)
+    layer = theirs.NystromformerSelfAttention(config).eval()
+    layer.query, layer.key, layer.value, layer.init_option = Part(0), Part(1), Part(2), "of each head"
+    torch.nn.init.zeros_(layer.conv.weight)
+    right = heads(layer(together(*given(made)))[0])
+    assert torch.allclose(output(made, *given(made)), right, atol=1e-5)
+
+
+def reformer(monkeypatch: pytest.MonkeyPatch) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+    """Inputs, outputs of two rounds, and the queries `B H N` whose keys are those of the packages, which hash as we do.
+
+    There, chunks of all rounds follow each other: the first one of a round sees the last one of the round before. Ours
+    sees the last one of its own round. All chunks are full.
+    """
+    made = case("reformer", {"rounds": 2, "rotations": 4, "chunk": 16}, 128)
+    inputs, program, (rotations,) = given(made), calls.build(made), calls.weights(made)
+    assert program.choice
+    order = program.choice(*inputs)[..., 0].transpose(2, 3).argsort(dim=-1, stable=True)
+    alike = (order.argsort(dim=-1) >= 16).all(dim=2)
+    assert alike.float().mean() > 0.5
+    monkeypatch.setattr(torch, "randn", lambda shape, **_: rotations.transpose(0, 1).expand(shape))
+    return inputs, program.call(*inputs), alike
+
+
+def test_reformer_equals_reformer_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = package("reformer_pytorch.reformer_pytorch")
+    layer = theirs.LSHAttention(bucket_size=16, n_hashes=2).eval()
+    (q, _, v), found, alike = reformer(monkeypatch)
+    right = layer(q.flatten(0, 1), v.flatten(0, 1))[0].view_as(found)
+    assert torch.allclose(found[alike], right[alike], atol=1e-5)
+
+
+def test_reformer_equals_hugging_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not divide scores by sqrt(D), so its queries are divided; its keys and buckets do not change by that."""
+    theirs = package("transformers.models.reformer.modeling_reformer")
+    told = {"num_hashes": 2, "num_buckets": 8, "lsh_attn_chunk_length": 16}
+    config = theirs.ReformerConfig(hidden_size=24, num_attention_heads=3, attention_head_size=8, **told)
+    layer = theirs.LSHSelfAttention(config, 0).eval()
+    layer.query_key, layer.value = Part(0), Part(2)
+    (q, k, v), found, alike = reformer(monkeypatch)
+    right = heads(layer(together(q / 8**0.5, k, v)).hidden_states)
+    assert torch.allclose(found[alike], right[alike], atol=1e-5)
+
+
+@pytest.mark.parametrize("implementation", ["sdpa_masked", "blockwise"])
+def test_a_causal_window_equals_flash_linear_attention(implementation: str) -> None:
+    theirs = package("fla.ops.attn.naive")
+    made = case_of("truncated", {"left": 16, "right": 0}, implementation, Shape(2, 4, 2, 130, 8))
+    right, _ = theirs.naive_parallel_attn(*tokens_first(*given(made)), window_size=17)
+    assert torch.allclose(output(made, *given(made)), right.transpose(1, 2), atol=1e-5)

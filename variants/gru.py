@@ -1,10 +1,11 @@
-"""GRU: a recurrent network whose gates mix its last state with a new one.
+"""GRU: a recurrent network whose state is a mean of its last state and of a new one, weighted by a gate.
 
-    r, z, n = split(W_x x_t + b_x),   r', z', n' = split(W_h h_(t - 1) + b_h)
-    y_t = h_t = (1 - s) * tanh(n + sigmoid(r + r') * n') + s * h_(t - 1),   s = sigmoid(z + z')
+    r, z = sigmoid(W x_t + b + U h_(t - 1) + b')      two gates, each with its own W, U, b and b'
+    n = tanh(W x_t + b + r * (U h_(t - 1) + b'))      the new state, also with its own
+    y_t = h_t = (1 - z) * n + z * h_(t - 1)
 
-h has C numbers, with `bidirectional` C / 2 for each direction. Tokens follow each other, so a call takes N steps.
-Cost: 12 N C^2 FLOPs forward, 9 N C^2 with `bidirectional`.
+h has C numbers, with `bidirectional` C / 2 for each direction. The three W are one matrix W_x, the three U one matrix
+W_h. Tokens follow each other, so a call takes N steps. Cost: 12 N C^2 FLOPs forward, 9 N C^2 with `bidirectional`.
 
 Source: Cho et al. 2014, arXiv 1406.1078, section 2.3, with the reset gate after the product, as in torch.
 """

@@ -1,10 +1,13 @@
-"""LSTM: a recurrent network with a cell that gates write, keep and read.
+"""LSTM: a recurrent network that carries a cell c along the sequence; gates say what is added, kept and shown.
 
-    i, f, g, o = split(W_x x_t + b_x + W_h h_(t - 1) + b_h),   y_t = h_t = sigmoid(o) * tanh(c_t)
-    c_t = sigmoid(f) * c_(t - 1) + sigmoid(i) * tanh(g)
+    i, f, o = sigmoid(W x_t + U h_(t - 1) + b)      three gates, each with its own W, U and b
+    g = tanh(W x_t + U h_(t - 1) + b)               what may be added, also with its own
+    c_t = f * c_(t - 1) + i * g
+    y_t = h_t = o * tanh(c_t)
 
-h has C numbers, with `bidirectional` C / 2 for each direction. Tokens follow each other, so a call takes N steps.
-Cost: 16 N C^2 FLOPs forward, 12 N C^2 with `bidirectional`.
+h has C numbers, with `bidirectional` C / 2 for each direction. The four W are one matrix W_x, and the four U one matrix
+W_h; b is a sum b_x + b_h, as in torch. Tokens follow each other, so a call takes N steps. Cost: 16 N C^2 FLOPs forward,
+12 N C^2 with `bidirectional`.
 
 Source: Hochreiter and Schmidhuber 1997, "Long short-term memory"; Graves and Schmidhuber 2005 for two directions.
 """

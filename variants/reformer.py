@@ -5,8 +5,12 @@
 
 In round r, positions are sorted by bucket h_r(q), then by position, and cut into chunks. A query sees its own chunk and
 the one before (for the first chunk, the last), and itself only if there is no other key. Keys of several rounds count
-several times. R_r `[D, rotations]` is random and not learned. The input K is ignored. Cost: 8 N c D FLOPs forward for
-one head and round, c the `chunk`, and 2 N D r for its hashes, r the `rotations`.
+several times. R_r `[D, rotations]` is random and not learned. The input K is ignored.
+
+In reformer-pytorch and Hugging Face's code, the first chunk of a round sees the last one of the round before. Hugging
+Face does not divide scores by sqrt(D).
+
+Cost: 8 N c D FLOPs forward for one head and round, c the `chunk`, and 2 N D r for its hashes, r the `rotations`.
 
 Source: Kitaev et al. 2020, arXiv 2001.04451, section 2.
 """

@@ -1,11 +1,14 @@
-"""Diagonal state space: every channel is a convolution with a sum of decaying waves, computed by FFT.
+"""Diagonal state space: every channel carries a state of decaying waves, computed as a convolution by FFT.
 
-    y_t = D x_t + sum_(s <= t) K_(t - s) x_s,   K_t = 2 Re sum_n C_n (exp(dt A_n) - 1) / A_n exp(dt A_n t)
+    h_t = a * h_(t - 1) + (a - 1) / A * x_t,   a = exp(dt A)
+    y_t = D x_t + 2 Re sum(C * h_t)
 
-Each channel has its own dt, D, and `state` / 2 complex C_n and A_n, with Re A < 0. All are learned. K is the impulse
-response of the recurrence h_t = exp(dt A) h_(t - 1) + (exp(dt A) - 1) / A x_t, whose state a decoder would keep. Cost:
-4 N state C FLOPs forward for K, in products of its powers, and 3 FFTs of 2 N numbers for each channel, which are not
-counted as FLOPs of products.
+Each channel has its own x, y, dt and D, and vectors h, A and C of `state` / 2 complex numbers, with Re A < 0. dt, A, C
+and D are learned. A call does not follow the recurrence: y is D x plus the convolution of x with what the recurrence
+makes of one 1 and then zeros, which is K_t = 2 Re sum(C * (a - 1) / A * a^t).
+
+Cost: 4 N state C FLOPs forward for K, in products of its powers, and 3 FFTs of 2 N numbers for each channel, which are
+not counted as FLOPs of products.
 
 Source: Gu et al. 2022 (S4D), arXiv 2206.11893, sections 3 and 4, with the start S4D-Lin.
 """

@@ -20,8 +20,6 @@ from attnbench.runner.worker.proof.textbook import FEW, spread
 from attnbench.suites import Case
 from attnbench.variants import Spans, Weights
 
-_MORE = 2
-"""Factor for the error in the dtype. It should go: it hides that the floor is too low where a gradient vanishes."""
 Attended = list[Inputs]
 """The queries, keys and values of each call of attention within a level, and zeros for dO."""
 
@@ -52,9 +50,7 @@ def of_level(
         [float(each.masked_fill(~where, 0.0).abs().max()) for each, where in zip(values, known, strict=True)]
         for values in (off, exact)
     )
-    allowed = tolerance.allowed(
-        [_MORE * each for each in errors], scales, dtype, alike=False, inputs=len(given.tensors)
-    )
+    allowed = tolerance.allowed(errors, scales, dtype, share=tolerance.vanishing(given.n), inputs=len(given.tensors))
     return Expected(exact, allowed, expected.known(exact)), exactly, nearly
 
 

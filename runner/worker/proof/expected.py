@@ -112,7 +112,7 @@ def of_reference(
             raise Useless(
                 f"the variant's reference in {called} is off by {error:.1e} in the {name} at N={n}: it proves nothing"
             )
-    allowed = tolerance.allowed(errors, scales, dtype, alike=False, inputs=len(given.tensors))
+    allowed = tolerance.allowed(errors, scales, dtype, share=tolerance.vanishing(n), inputs=len(given.tensors))
     if whole:
         return Expected(exact, allowed, 1.0)
     learned = [each for each in weights if each.requires_grad]

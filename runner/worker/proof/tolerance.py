@@ -5,10 +5,12 @@ oracle's largest value: 1e-12 (float64), 1e-5 (float32), 1e-3 (float16), 8e-3 (b
 four times this share of the largest value of dQ, dK and dV together, because one of them may vanish (at N = 1, dQ
 and dK) while the terms that cancel in it do not.
 
-If a variant has its own reference, dQ, dK and dV may differ in size. Then each counts with its own largest value, or an
-eighth of the largest of all three. Gradients of learned weights are treated like this among themselves.
+If a variant has its own reference, dQ, dK and dV may differ in size. Then each counts with its own largest value, or
+with a share of the largest of all three. The share is 1 / sqrt(N), because what cancels is a mean over the keys, and at
+least an eighth. Gradients of learned weights are treated like this among themselves, and so are all at a level.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -16,25 +18,28 @@ import torch
 FLOORS = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 _GRADIENT_FLOOR = 4
 _VANISHING = 1 / 8
-"""Share of the largest gradient that a small one counts as, if they differ in size."""
+"""The least share of the largest gradient that a small one counts as."""
 
 
 def allowed(
-    errors: Sequence[float], scales: Sequence[float], dtype: torch.dtype, *, alike: bool = True, inputs: int = 3
+    errors: Sequence[float], scales: Sequence[float], dtype: torch.dtype, *, share: float = 1.0, inputs: int = 3
 ) -> tuple[float, ...]:
     """Return the largest allowed error of each tensor, from the textbook's errors and the oracle's largest values.
 
-    dQ, dK and dV of softmax attention are `alike` in size. Those of other mechanisms may not be. `inputs` is the number
-    of inputs.
+    A gradient counts at least as this share of the largest one, of inputs or of weights. There are so many `inputs`.
     """
-    beside = floors(scales, dtype, alike=alike, inputs=inputs)
+    beside = floors(scales, dtype, share=share, inputs=inputs)
     return tuple(2 * error + floor for error, floor in zip(errors, beside, strict=True))
 
 
-def floors(scales: Sequence[float], dtype: torch.dtype, *, alike: bool = True, inputs: int = 3) -> list[float]:
+def floors(scales: Sequence[float], dtype: torch.dtype, *, share: float = 1.0, inputs: int = 3) -> list[float]:
     """Return the allowed error of each tensor without the textbook's."""
     of_inputs, of_weights = scales[1 : 1 + inputs], scales[1 + inputs :]
-    share = 1.0 if alike else _VANISHING
     gradients = [max(each, share * max(of_inputs)) for each in of_inputs]
-    gradients += [max(each, _VANISHING * max(of_weights)) for each in of_weights]
+    gradients += [max(each, share * max(of_weights)) for each in of_weights]
     return [FLOORS[dtype] * each for each in (scales[0], *(_GRADIENT_FLOOR * each for each in gradients))]
+
+
+def vanishing(n: int) -> float:
+    """Return the share of the largest gradient that a small one counts as, if they may differ in size, for n tokens."""
+    return max(_VANISHING, 1 / math.sqrt(n))
