@@ -29,6 +29,12 @@ def test_every_variant_is_described(name: str) -> None:
     assert all(each.metadata["doc"] for each in fields(variants.load(name).parameters))
 
 
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_name_alone_is_a_variant(name: str) -> None:
+    made = variants.load(name).parameters()
+    assert made.unsupported(made.near(1024)[1]) is None
+
+
 POINTS = [(name, parameters, n) for name, parameters in CASES for n in LENGTHS]
 
 
