@@ -191,6 +191,20 @@ def _drawn_edges(many: int, seed: int, n: int) -> frozenset[frozenset[int]]:
     return frozenset(found)
 
 
+def document(i: int, j: int, n: int, lengths: tuple[int, ...] = (512, 256, 256), causal: bool = False) -> bool:
+    del n
+
+    def number(token: int) -> int:
+        """Which document it is in, counted along the sequence."""
+        found, end = 0, lengths[0]
+        while token >= end:
+            found += 1
+            end += lengths[found % len(lengths)]
+        return found
+
+    return number(i) == number(j) and (j <= i or not causal)
+
+
 DEFINITIONS = {
     "full": Definition(full, ({}, {"causal": True})),
     "truncated": Definition(
@@ -245,6 +259,9 @@ DEFINITIONS = {
         ),
     ),
     "block_local": Definition(block_local, ({"block": 1}, {"block": 16}, {"block": 48, "causal": True})),
+    "document": Definition(
+        document, ({"lengths": (16,)}, {"lengths": (40, 5, 1)}, {"lengths": (30, 7), "causal": True}, {})
+    ),
     "longformer": Definition(
         longformer,
         (

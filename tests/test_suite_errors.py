@@ -137,6 +137,18 @@ name: again
             "found 7",
         ),
         (
+            "shape: {seq_len: 64}\nvariants: [document: {lengths: [512, 0]}]",
+            "4:32: variants[0].document.lengths: expected a list of integers from 1 to 2147483647, found [512, 0]",
+        ),
+        (
+            "shape: {seq_len: 64}\nvariants: [document: {lengths: [[512, 0]]}]",
+            "4:33: variants[0].document.lengths[0]: expected a list of integers from 1 to 2147483647, found [512, 0]",
+        ),
+        (
+            "shape: {seq_len: 64}\nvariants: [document: {lengths: [[512], 256]}]",
+            "4:40: variants[0].document.lengths[1]: expected a list of integers from 1 to 2147483647, found 256",
+        ),
+        (
             "shape: {seq_len: 64}\nvariants: [local_window: {window: [[7, 7]]}]",
             "4:36: variants[0].local_window.window[0]: expected an integer from 1 to 2147483647, found [7, 7]",
         ),

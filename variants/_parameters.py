@@ -16,7 +16,7 @@ def parameter(
 ) -> Any:
     """Declare a field of a mechanism's parameters: what it means, and its permitted values.
 
-    For a pair of integers, `minimum` and `odd` hold for each of the two. `later` marks a parameter that was added to
+    For several integers, `minimum` and `odd` hold for each of them. `later` marks a parameter that was added to
     the variant later: cases in which it has its default keep their old keys. `digest` marks the name of a file of
     edges, and names the parameter with its SHA-256, which takes the place of the file in a case's key.
     """
@@ -76,7 +76,8 @@ def _problem(value: object, kind: Any, metadata: Any) -> str | None:
     if choices and type(value) not in others:
         expected = [*map(str, choices), *(_name(each) for each in others if each is not type(None))]
         return f"expected one of {', '.join(expected)}, found {value!r}"
-    if type(value) is tuple and len(value) == 2 and tuple[int, int] in kinds:
+    is_list = type(value) is tuple and (tuple[int, ...] in kinds or (tuple[int, int] in kinds and len(value) == 2))
+    if is_list and value:
         return next(filter(None, (_problem(each, int, metadata) for each in value)), None)
     if type(value) not in kinds:
         return f"expected {' or '.join(map(_name, kinds))}, found {value!r}"
@@ -92,4 +93,6 @@ def _name(kind: Any) -> str:
     """Return the name of a parameter's type in words."""
     if kind == tuple[int, int]:
         return "a tuple of two integers"
+    if kind == tuple[int, ...]:
+        return "a tuple of integers"
     return "null" if kind is type(None) else str(kind.__name__)
