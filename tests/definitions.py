@@ -12,7 +12,7 @@ import numpy.typing as npt
 from settings import pattern_of
 
 from attnbench import variants
-from attnbench.variants import peers
+from attnbench.variants import Scored, peers
 
 
 @dataclass(frozen=True)
@@ -323,8 +323,10 @@ def tried(name: str) -> Sequence[Mapping[str, Any]]:
 
 
 _TRIED = [(name, dict(parameters)) for name in shipped() for parameters in tried(name)]
-CASES = [each for each in _TRIED if variants.load(each[0]).is_pattern]
-"""Every pattern with every one of its parameters."""
+SCORED = [each for each in _TRIED if issubclass(variants.load(each[0]).parameters, Scored)]
+"""Every pattern that modifies scores, with every one of its parameters."""
+CASES = [each for each in _TRIED if variants.load(each[0]).is_pattern and each not in SCORED]
+"""The same of every pattern of plain softmax attention."""
 MECHANISMS = [each for each in _TRIED if not variants.load(each[0]).is_pattern]
 """The same of every mechanism that is no pattern."""
 

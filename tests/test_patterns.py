@@ -1,4 +1,4 @@
-"""Patterns by hand: documents, chunks of streaming speech, attention sinks, windows of neighbourhood attention, graphs."""
+"""Patterns by hand: documents, chunks of streaming speech, attention sinks, neighbourhood attention, graphs."""
 
 from typing import Any
 

@@ -159,8 +159,8 @@ def values(each: "Field[Any]", *, bounded: bool = True) -> tuple[Any, ...]:
 def one_or_more(*kinds: Any) -> Any:
     """Return the type of a value or a list of values. Both become a tuple.
 
-    If all types are lists of integers or null, a list that begins with a number is one value. Otherwise a list is always
-    a list of values, and one that is a value must be inside it.
+    If all types are lists of integers or null, a list that begins with a number is one value. Otherwise a list is
+    several values, and one that is a value must be inside it.
     """
     others = [kind for kind in kinds if not kind.__name__.startswith(("pair_of", "list_of"))]
     only_lists = all(kind is types.NoneType for kind in others)

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from attnbench.variants._pattern import BoolArray, IntArray, Pattern, Spans
+from attnbench.variants._scored import Scored
 from attnbench.variants._setting import Setting, Shape
 from attnbench.variants.kernels import Program, _compilation
 from attnbench.variants.kernels._memory import fused_bytes, key_bytes, query_bytes
@@ -55,7 +56,7 @@ class Tiles:
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Support every pattern; on a CPU only the forward direction, and only if torch has the kernel for it."""
-    refused = refusal(pattern, setting)
+    refused = refusal(pattern, setting, scored=True)
     if refused is None and setting.dtype == "float64":
         refused = "flex computes in float32, float16 or bfloat16, found float64"
     if refused is None:
@@ -86,13 +87,16 @@ def build(pattern: Pattern, setting: Setting) -> Program:
     found = tiles(spans, _SIDE)
     bounds = _bounds(spans, device)
     mask = _block_mask(found, bounds, device)
+    score_mod = _score_mod(pattern, shape.heads)
     enable_gqa = shape.kv_heads != shape.heads
     # For fewer than 128 queries torch would choose another kernel, and a check at such a length would check that one.
     options: Any = {"FORCE_USE_FLEX_ATTENTION": True} if device == "cuda" else {}
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
-        return flex_attention(q, k, v, block_mask=mask, enable_gqa=enable_gqa, kernel_options=options)
+        return flex_attention(
+            q, k, v, score_mod=score_mod, block_mask=mask, enable_gqa=enable_gqa, kernel_options=options
+        )
 
     pairs = shape.batch * shape.heads * int(found.areas().sum())
     held = [each for each in vars(mask).values() if isinstance(each, Tensor)]
@@ -166,6 +170,18 @@ def _seen(bounds: list[Bound]) -> Callable[[Tensor, Tensor, Tensor, Tensor], Ten
         return seen
 
     return sees
+
+
+def _score_mod(pattern: Pattern, heads: int) -> Callable[..., Tensor] | None:
+    """Return the function of tensors that modifies scores, if the pattern does; torch compiles it into its kernel."""
+    if not isinstance(pattern, Scored):
+        return None
+
+    def modified(score: Tensor, b: Tensor, h: Tensor, q: Tensor, kv: Tensor) -> Tensor:
+        del b
+        return pattern.modified(score, h, q, kv, heads)
+
+    return modified
 
 
 def _within(bound: Bound, q: Tensor, kv: Tensor) -> Tensor:
