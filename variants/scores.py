@@ -7,7 +7,7 @@
 
 W, A and B are `D x D`; B and b belong to a key head, the other learned weights to a head. They are drawn so that scores
 have a variance of about 1. concat is linear, so a softmax gives all queries the same weights; what Luong et al. call
-concat is additive. Without a bias, the weights of a sigmoid would sum to about N / 2, and not to about 1. The derivative of
+concat is additive. Without a bias, the weights of a sigmoid would sum to about N / 2 instead of 1. The derivative of
 relu_n jumps, so the side that it takes is a choice.
 
 Keys per query: N, or i + 1 when causal. Cost: 4 N^2 D FLOPs forward for one head, half when causal; concat 2 N^2 D.
