@@ -20,8 +20,8 @@ def parameter(
     the variant later: cases in which it has its default keep their old keys. `digest` marks the name of a file of
     edges, and names the parameter with its SHA-256, which takes the place of the file in a case's key.
     """
-    told = {"doc": doc, "minimum": minimum, "odd": odd, "later": later, "digest": digest}
-    return field(default=default, metadata=told)
+    metadata = {"doc": doc, "minimum": minimum, "odd": odd, "later": later, "digest": digest}
+    return field(default=default, metadata=metadata)
 
 
 def axis(doc: str, *, default: Any = MISSING, maximum: int | None = None, usual: Any = None) -> Any:
@@ -29,8 +29,8 @@ def axis(doc: str, *, default: Any = MISSING, maximum: int | None = None, usual:
 
     Numbers are at least 1. A `default` marks an axis that was added later, as `later` does in `parameter`.
     """
-    told = {"doc": doc, "minimum": 1, "maximum": maximum, "usual": usual if default is MISSING else default}
-    return field(default=default, metadata=told)
+    metadata = {"doc": doc, "minimum": 1, "maximum": maximum, "usual": usual if default is MISSING else default}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
