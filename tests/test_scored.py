@@ -97,7 +97,12 @@ def test_it_equals_the_oracle_with_all_gradients(how: str, name: str, parameters
         assert problem(case(name, parameters, how, n, dtype)) is None
 
 
-@pytest.mark.parametrize(("name", "parameters"), SCORED[::2], ids=label)
+@pytest.mark.filterwarnings(  # torch's own compiler uses it, while it is imported
+    "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"
+)
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("softcap", {"cap": 1.5}), pytest.param("alibi", {}, marks=pytest.mark.slow)], ids=label
+)
 def test_flex_equals_the_oracle(name: str, parameters: dict[str, Any]) -> None:
     assert problem(case(name, parameters, "flex", 149, direction="forward")) is None
 

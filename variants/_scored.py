@@ -1,6 +1,6 @@
 """Patterns whose scores are modified before the softmax.
 
-    o_i = sum_j softmax_j(f(s_ij)) v_j,   s_ij = q_i . k_j / sqrt(D)   over the keys j that query i may see
+o_i = sum_j softmax_j(f(s_ij)) v_j,   s_ij = q_i . k_j / sqrt(D)   over the keys j that query i may see
 """
 
 import math

@@ -10,9 +10,9 @@ have a variance of about 1. concat is linear, so a softmax gives all queries the
 concat is additive. Without a bias, the weights of a sigmoid would sum to about N / 2 instead of 1. The derivative of
 relu_n jumps, so the side that it takes is a choice.
 
-Keys per query: N, or i + 1 when causal. Cost: 4 N^2 D FLOPs forward for one head, half when causal; concat 2 N^2 D.
-general has 2 N D^2 more, additive 4 N D^2. The N^2 D tanh of additive take longer than its products, and are computed
-again for gradients.
+Keys per query: N, or i + 1 when causal. Cost: 4 N^2 D FLOPs forward for one head, half when causal; 2 N^2 D
+for concat, 2 N D^2 more for general, 4 N D^2 more for additive. The N^2 D tanh of additive take longer than its
+products, and are computed again for gradients.
 
 Source: Luong et al. 2015, arXiv 1508.04025, section 3.1; additive: Bahdanau et al. 2015, arXiv 1409.0473, appendix
 A.1.2; relu_n: Wortsman et al. 2023, arXiv 2309.08586, section 3; sigmoid: Ramapuram et al. 2024, arXiv 2409.04431,
@@ -218,7 +218,8 @@ def build(parameters: Scores, setting: Setting, weights: Weights) -> Program:
         is_causal = parameters.causal
         return scaled_dot_product_attention(q, k, v, is_causal=is_causal, scale=scale, enable_gqa=group > 1)
 
-    if parameters.normalizer == "softmax" and score not in ("additive", "concat"):
+    # The weight of a single key is 1. So W has no gradient, but for the rounding of a fused kernel.
+    if parameters.normalizer == "softmax" and score not in ("additive", "concat") and n > 1:
         return Program(fused)
     prepared_bytes = 0 if later is None else later.nbytes
     return Program(attend, prepared_bytes=prepared_bytes, choice=choose if parameters.chooses() else None)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Softcap(Scored):
     """Query i sees all keys, or those up to i when causal, with capped scores."""
 
-    cap: float = parameter("bound of the scores, at least 1", default=50.0, minimum=1)
+    cap: float = parameter("bound of scores, at least 1", default=50.0, minimum=1)
     causal: bool = parameter("hide the keys after the query", default=False)
 
     def spans(self, n: int) -> Spans:
