@@ -153,7 +153,7 @@ def test_every_implementation_is_meant_where_none_is_named() -> None:
 @pytest.mark.parametrize(
     ("name", "given", "expected"),
     [
-        ("local_windw", [], 'expected a variant of bigbird, .*, found "local_windw"; did you mean "local_window"?'),
+        ("local_windw", [], 'expected a variant of alibi, .*, found "local_windw"; did you mean "local_window"?'),
         ("local_window", ["window"], '--set: expected NAME=VALUE such as window=65, found "window"'),
         ("local_window", ["window="], '--set: expected NAME=VALUE such as window=65, found "window="'),
         ("local_window", ["=3"], '--set: expected NAME=VALUE such as window=65, found "=3"'),
