@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from attnbench.variants import Scored, Spans, Variant, parameter
+from attnbench.variants.full import Full
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,8 +28,7 @@ class Alibi(Scored):
 
     def spans(self, n: int) -> Spans:
         """Return one span for each query."""
-        spans = Spans.of(n, (0, n))
-        return spans.causal() if self.causal else spans
+        return Full(self.causal).spans(n)
 
     def modified(self, scores: "Tensor", head: "Tensor", i: "Tensor", j: "Tensor", heads: int) -> "Tensor":
         """Subtract the slope of the head times the distance, in float32 or wider."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from attnbench.variants import Scored, Spans, Variant, parameter
+from attnbench.variants.full import Full
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,8 +27,7 @@ class Softcap(Scored):
 
     def spans(self, n: int) -> Spans:
         """Return one span for each query."""
-        spans = Spans.of(n, (0, n))
-        return spans.causal() if self.causal else spans
+        return Full(self.causal).spans(n)
 
     def modified(self, scores: "Tensor", head: "Tensor", i: "Tensor", j: "Tensor", heads: int) -> "Tensor":
         """Cap the scores."""
