@@ -26,6 +26,7 @@ from attnbench.runner.worker.probe import must_give, probe
 from attnbench.runner.worker.proof import oracle, small
 from attnbench.suites import Case, Status
 from attnbench.variants import Shape
+from attnbench.variants.scores import Scores
 
 LENGTHS = (1, 5, 61, 97)
 BUDGET = 2**32
@@ -346,7 +347,7 @@ def test_a_sigmoid_needs_its_bias() -> None:
         q, k, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
         found = calls.build(made).call(q * 0, k, v * 0 + 1)
         assert torch.allclose(found, torch.full_like(found, right))
-    told = variants.load("scores").parameters(bias=0.0).unsupported(61)
+    told = Scores(bias=0.0).unsupported(61)
     assert told == "only a sigmoid has a bias, found bias: 0.0 and normalizer: softmax"
 
 

@@ -76,8 +76,7 @@ def _problem(value: object, kind: Any, metadata: Any) -> str | None:
     if choices and type(value) not in others:
         expected = [*map(str, choices), *(_name(each) for each in others if each is not type(None))]
         return f"expected one of {', '.join(expected)}, found {value!r}"
-    is_list = type(value) is tuple and (tuple[int, ...] in kinds or (tuple[int, int] in kinds and len(value) == 2))
-    if is_list and value:
+    if type(value) is tuple and value and (tuple[int, ...] in kinds or (tuple[int, int] in kinds and len(value) == 2)):
         return next(filter(None, (_problem(each, int, metadata) for each in value)), None)
     if type(value) not in kinds:
         return f"expected {' or '.join(map(_name, kinds))}, found {value!r}"

@@ -181,12 +181,12 @@ def build(parameters: Scores, setting: Setting, weights: Weights) -> Program:
             return found
         if score == "concat":
             return q + k[:, :, None].mT
-        return (q.flatten(2, 3) @ k.mT).unflatten(2, q.shape[2:4])
+        return torch.unflatten(q.flatten(2, 3) @ k.mT, 2, q.shape[2:4])
 
     def parts(q: "Tensor", k: "Tensor") -> "Iterator[tuple[int, Tensor]]":
         """Return the scores of some queries at a time, with the first of them."""
         q, k = prepared(q, k)
-        q = (q * scale if scale != 1 else q).unflatten(1, (kv_heads, group))
+        q = torch.unflatten(q * scale if scale != 1 else q, 1, (kv_heads, group))
         return ((first, scored(q[:, :, :, first : first + height], k)) for first in range(0, n, height))
 
     def choose(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
@@ -207,8 +207,7 @@ def build(parameters: Scores, setting: Setting, weights: Weights) -> Program:
         for first, scores in parts(q, k):
             if later is not None:
                 scores = scores.masked_fill(later[first : first + height], -torch.inf)
-            out = weighted(scores).flatten(2, 3) @ v
-            outs.append(out.unflatten(2, (group, -1)))
+            outs.append(torch.unflatten(weighted(scores).flatten(2, 3) @ v, 2, (group, -1)))
         out = torch.cat(outs, dim=3).flatten(1, 2)
         return out / n if parameters.normalizer == "relu_n" else out
 
