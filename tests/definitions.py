@@ -12,7 +12,7 @@ import numpy.typing as npt
 from settings import pattern_of
 
 from attnbench import variants
-from attnbench.variants import peers
+from attnbench.variants import Scored, peers
 
 
 @dataclass(frozen=True)
@@ -191,6 +191,20 @@ def _drawn_edges(many: int, seed: int, n: int) -> frozenset[frozenset[int]]:
     return frozenset(found)
 
 
+def document(i: int, j: int, n: int, lengths: tuple[int, ...] = (512, 256, 256), causal: bool = False) -> bool:
+    del n
+
+    def number(token: int) -> int:
+        """Which document it is in, counted along the sequence."""
+        found, end = 0, lengths[0]
+        while token >= end:
+            found += 1
+            end += lengths[found % len(lengths)]
+        return found
+
+    return number(i) == number(j) and (j <= i or not causal)
+
+
 DEFINITIONS = {
     "full": Definition(full, ({}, {"causal": True})),
     "truncated": Definition(
@@ -245,6 +259,9 @@ DEFINITIONS = {
         ),
     ),
     "block_local": Definition(block_local, ({"block": 1}, {"block": 16}, {"block": 48, "causal": True})),
+    "document": Definition(
+        document, ({"lengths": (16,)}, {"lengths": (40, 5, 1)}, {"lengths": (30, 7), "causal": True}, {})
+    ),
     "longformer": Definition(
         longformer,
         (
@@ -306,8 +323,10 @@ def tried(name: str) -> Sequence[Mapping[str, Any]]:
 
 
 _TRIED = [(name, dict(parameters)) for name in shipped() for parameters in tried(name)]
-CASES = [each for each in _TRIED if variants.load(each[0]).is_pattern]
-"""Every pattern with every one of its parameters."""
+SCORED = [each for each in _TRIED if issubclass(variants.load(each[0]).parameters, Scored)]
+"""Every pattern that modifies scores, with every one of its parameters."""
+CASES = [each for each in _TRIED if variants.load(each[0]).is_pattern and each not in SCORED]
+"""The same of every pattern of plain softmax attention."""
 MECHANISMS = [each for each in _TRIED if not variants.load(each[0]).is_pattern]
 """The same of every mechanism that is no pattern."""
 

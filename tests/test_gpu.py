@@ -12,15 +12,17 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from definitions import CASES, COMPILED, FORCED, PEERS, label, takers
-from settings import check, pattern_of, problems, setting
+from definitions import CASES, COMPILED, FORCED, PEERS, SCORED, label, takers
+from settings import case_of, check, pattern_of, problems, setting
 
 from attnbench.runner.ab import paired_timing
 from attnbench.runner.ab.live_pair import Arm, Limits
 from attnbench.runner.machine import environment, memory
-from attnbench.runner.worker.call import clocks, launches
+from attnbench.runner.worker.call import calls, clocks, launches
 from attnbench.runner.worker.call.sampling import Plan
+from attnbench.runner.worker.probe import must_give
 from attnbench.runner.worker.process import failure
+from attnbench.runner.worker.proof import small
 from attnbench.suites import Status
 from attnbench.suites.schema.load import parse
 from attnbench.variants import Shape, kernels
@@ -184,6 +186,15 @@ def test_what_a_compiler_makes_equals_the_oracle(implementation: str) -> None:
     assert kernels.load(implementation).supports(pattern, setting(shape, "bfloat16", "cuda", "training")) is None
     kernel = kernels.load(implementation).build(pattern, setting(shape, "bfloat16", "cuda"))
     assert check(kernel.call, pattern.spans(259), shape, "bfloat16", "cuda", gradients=True).problem is None
+
+
+@pytest.mark.parametrize(("name", "parameters"), SCORED, ids=label)
+def test_modified_scores_equal_the_oracle(name: str, parameters: dict[str, Any]) -> None:
+    for how in ("eager", "flex", *(["sdpa_masked"] if name == "alibi" else [])):
+        made = case_of(name, parameters, how, Shape(1, 4, 2, 259, 64), "bfloat16", "cuda", "training")
+        program = calls.build(made)
+        expect = partial(must_give, made, program, made.pattern.spans(259))
+        assert small.check(program, made.setting, expect).problem is None
 
 
 # Last, for they take long: what is cut off for lack of time has said the rest.

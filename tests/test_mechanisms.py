@@ -1,6 +1,7 @@
 """Mechanisms that are no pattern: each is its formula, with its weights, and says what it costs."""
 
 import importlib
+import itertools
 import math
 import re
 from collections.abc import Iterator
@@ -22,9 +23,10 @@ from attnbench import variants
 from attnbench.runner.worker import admission
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.probe import must_give, probe
-from attnbench.runner.worker.proof import small
+from attnbench.runner.worker.proof import oracle, small
 from attnbench.suites import Case, Status
 from attnbench.variants import Shape
+from attnbench.variants.scores import Scores
 
 LENGTHS = (1, 5, 61, 97)
 BUDGET = 2**32
@@ -80,13 +82,15 @@ def of_system(matrix: torch.Size, sides: torch.Size, **_: Any) -> int:
 
 MASKED = ("topk", "block_topk", "nsa")
 """What computes more than its formula: gradients that are zero, tiles that are not full, scores that a mask hides."""
-MASKED_IF_CAUSAL = ("synthesizer", "dense_synthesizer", "routing")
+MASKED_IF_CAUSAL = ("synthesizer", "dense_synthesizer", "routing", "scores")
 UNKNOWN = ("lstm", "gru", "ssm")
 """What torch does not count: recurrent layers, products of complex numbers."""
 COUNTED = [
     (name, given)
     for name, given in MECHANISMS
-    if name not in (*UNKNOWN, *MASKED) and not (name in MASKED_IF_CAUSAL and given.get("causal"))
+    if name not in (*UNKNOWN, *MASKED)
+    and not (name in MASKED_IF_CAUSAL and given.get("causal"))
+    and given.get("score") != "additive"  # computes its scores again for gradients
 ]
 SYSTEMS = {torch.ops.aten.linalg_solve_triangular: of_system}
 
@@ -97,13 +101,23 @@ def test_its_work_is_what_torch_counts(name: str, parameters: dict[str, Any], di
     if parameters.get("depthwise"):
         parameters = {**parameters, "depthwise": False}  # torch counts its backward pass as if it were not
     made = case(name, parameters, 128, direction=direction)
+    assert admission.work(made, None)[1] == pytest.approx(counted(made), rel=0.02)
+
+
+def test_the_work_of_additive_scores_is_what_torch_counts_forward() -> None:
+    made = case("scores", {"score": "additive"}, 128, direction="forward")
+    assert admission.work(made, None)[1] == pytest.approx(counted(made), rel=0.02)
+
+
+def counted(made: Case) -> int:
+    """The FLOPs that torch counts."""
     given = calls.inputs_of(made.setting)
     # Of torch's fused kernels, the counter knows those on CUDA alone.
     with sdpa_kernel(SDPBackend.MATH):
         call = calls.call(calls.build(made), given, made.setting.direction)
         with FlopCounterMode(display=False, custom_mapping=SYSTEMS) as counter:
             call.run()
-    assert admission.work(made, None)[1] == pytest.approx(counter.get_total_flops(), rel=0.02)
+    return int(counter.get_total_flops())
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -290,6 +304,70 @@ def test_cosformer_without_a_key_that_fits_gives_zeros_and_no_gradient(causal: b
     out = calls.build(made).call(*leaves)
     for each in (out, *torch.autograd.grad(out, leaves, dout)):
         assert not bool(each.any())
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_scores_that_are_products_are_those_of_softmax_attention(causal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = case("scores", {"causal": causal}, 61, "float64")
+    q, k, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
+    mask = torch.ones(61, 61, dtype=torch.bool).tril() if causal else torch.ones(61, 61, dtype=torch.bool)
+    right = oracle.attention(q, k, v, mask)
+    assert torch.allclose(calls.build(made).call(q, k, v), right)
+    same = torch.eye(8, dtype=torch.float64).expand(2, 8, 8) / math.sqrt(8)
+    for score, scale, weights in (("dot", math.sqrt(8), ()), ("general", 1, (same,))):
+        monkeypatch.setattr(calls, "weights", lambda *_, held=weights: held)
+        found = calls.build(case("scores", {"score": score, "causal": causal}, 61, "float64")).call(q / scale, k, v)
+        assert torch.allclose(found, right)
+
+
+def test_a_linear_concat_gives_all_queries_the_same_weights() -> None:
+    made = case("scores", {"score": "concat"}, 61, "float64")
+    q, k, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
+    found = calls.build(made).call(q, k, v)
+    _, b = calls.weights(made)
+    right = ((k @ b).softmax(dim=2) * v).sum(dim=2, keepdim=True)
+    assert torch.allclose(found, right.expand_as(found))
+
+
+def test_additive_scores_pair_by_pair() -> None:
+    made = case("scores", {"score": "additive"}, 5, "float64")
+    q, k, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
+    found = calls.build(made).call(q, k, v)
+    a, b, u = calls.weights(made)
+    for entry, head, i in itertools.product(range(2), range(2), range(5)):
+        scores = [((q[entry, head, i] @ a[head] + k[entry, 0, j] @ b[0]).tanh() @ u[head]) for j in range(5)]
+        right = torch.cat(scores).softmax(dim=0) @ v[entry, 0]
+        assert torch.allclose(found[entry, head, i], right)
+
+
+def test_a_sigmoid_needs_its_bias() -> None:
+    """The weights of scores that are 0 sum to N / (1 + N) with the bias of -log N, and to N / 2 without one."""
+    for bias, right in ((None, 61 / 62), (0.0, 61 / 2)):
+        made = case("scores", {"normalizer": "sigmoid", "bias": bias}, 61, "float64")
+        q, k, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
+        found = calls.build(made).call(q * 0, k, v * 0 + 1)
+        assert torch.allclose(found, torch.full_like(found, right))
+    told = Scores(bias=0.0).unsupported(61)
+    assert told == "only a sigmoid has a bias, found bias: 0.0 and normalizer: softmax"
+
+
+def test_relu_over_n_is_the_mean_of_what_is_positive() -> None:
+    made = case("scores", {"score": "dot", "normalizer": "relu_n"}, 61, "float64")
+    q, k, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
+    found = calls.build(made).call(q, k, v * 0 + 1)
+    right = torch.einsum("bhid,bkjd->bhij", q, k).clamp(min=0).mean(dim=-1, keepdim=True)
+    assert torch.allclose(found, right.expand_as(found))
+
+
+@pytest.mark.parametrize("score", ["scaled_dot", "additive", "concat"])
+def test_scores_are_the_same_in_parts(score: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = case("scores", {"score": score, "normalizer": "relu_n", "causal": True}, 61, "float64")
+    given = calls.inputs(made.setting.shape, "float64", "cpu")
+    whole = calls.build(made)
+    monkeypatch.setattr("attnbench.variants.scores._MOST", {"cpu": 4 * 61 * 7})
+    parts = calls.build(made)
+    assert torch.allclose(parts.call(*given[:3]), whole.call(*given[:3]))
+    assert torch.equal(calls.chosen(parts, given), calls.chosen(whole, given))
 
 
 def test_weights_belong_to_a_mechanism_and_its_sizes() -> None:

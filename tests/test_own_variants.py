@@ -593,7 +593,8 @@ BROKEN = [
     ),
     pytest.param(
         SOUND.replace("size: int", "size: list[int]"),
-        ":8: parameter size: expected int, tuple[int, int], float, bool, str, None or Literal, found list[int]",
+        ":8: parameter size: expected int, tuple[int, int], tuple[int, ...], float, bool, str, None or Literal, found "
+        "list[int]",
         id="odd-type",
     ),
     pytest.param(

@@ -1,4 +1,4 @@
-"""Patterns by hand: chunks of streaming speech, attention sinks, windows of neighbourhood attention, graphs."""
+"""Patterns by hand: documents, chunks of streaming speech, attention sinks, neighbourhood attention, graphs."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from settings import case_of, pattern_of
 from attnbench.reports.selftest import closed_forms
 from attnbench.runner.worker import admission
 from attnbench.suites import Case, Status
+from attnbench.suites.schema.load import parse
 from attnbench.variants import BoolArray, Shape, Spans
 from attnbench.variants._pattern import MOST_SPANS
 
@@ -30,6 +31,21 @@ def keys(name: str, n: int, **parameters: Any) -> list[list[int]]:
 def key_of(name: str, **parameters: Any) -> str:
     """The key of a case with these parameters, as a run stores it."""
     return case_of(name, parameters, "blockwise", Shape(1, 2, 2, 64, 8)).key
+
+
+# Documents
+
+
+def test_documents_follow_each_other_again_and_again() -> None:
+    assert keys("document", 8, lengths=(3, 2)) == [*3 * [[0, 1, 2]], *2 * [[3, 4]], *3 * [[5, 6, 7]]]
+    assert keys("document", 5, lengths=(3, 2), causal=True) == [[0], [0, 1], [0, 1, 2], [3], [3, 4]]
+
+
+def test_a_list_of_lists_is_a_grid_of_documents() -> None:
+    suite = "name: n\nquestion: Q?\nshape: {seq_len: 64}\nvariants: [document: {lengths: [[512, 256, 256], [3, 2]]}]"
+    cases = parse(suite).cases()
+    assert [case.label for case in cases] == ["document", "document(lengths=3x2)"]
+    assert [Case.from_json(case.flat()).key for case in cases] == [case.key for case in cases]
 
 
 # Chunks

@@ -153,8 +153,7 @@ def test_every_implementation_is_meant_where_none_is_named() -> None:
 @pytest.mark.parametrize(
     ("name", "given", "expected"),
     [
-        ("local_windw", [], 'expected a variant of bigbird, .*, found "local_windw"; did you mean "local_window"?'),
-        ("local_window", [], "--set: window: expected a value, found nothing"),
+        ("local_windw", [], 'expected a variant of alibi, .*, found "local_windw"; did you mean "local_window"?'),
         ("local_window", ["window"], '--set: expected NAME=VALUE such as window=65, found "window"'),
         ("local_window", ["window="], '--set: expected NAME=VALUE such as window=65, found "window="'),
         ("local_window", ["=3"], '--set: expected NAME=VALUE such as window=65, found "=3"'),
@@ -304,7 +303,7 @@ def test_it_shows_all_there_is(tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert variants.describe("local_window") in done.output
     assert (
-        "  window (required): an integer from 1 to 2147483647\n      keys per query in all, without sinks\n"
+        "  window (default 512): an integer from 1 to 2147483647\n      keys per query in all, without sinks\n"
         in done.output
     )
     assert '  edges (default "clip"): one of clip, slide\n' in done.output
@@ -351,7 +350,6 @@ def test_the_exit_code_says_whether_it_is_right(outcome: dict[str, Probe], code:
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
     for given, expected in [
         (["fulll"], 'found "fulll"; did you mean "full"?'),
-        (["truncated", "--set", "left=3"], "--set: right: expected a value, found nothing"),
         (["full", "--out", "picture.pdf"], "--out picture.pdf: expected a name that ends in .svg or .png; rename it"),
         (["full", "--out", str(tmp_path / "no" / "x.svg")], "expected a file that can be written, found: No such file"),
         (["full", "--seq-len", "0"], "0 is not in the range"),
@@ -359,6 +357,17 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
         done = show(*given)
         assert done.exit_code == 2, given
         assert expected in done.output.splitlines()[-1]
+
+
+def test_a_parameter_without_a_default_is_asked_for(folder: Path) -> None:
+    needed = "size: int = parameter('tokens in one')\n    def allowed(self, i, j, n): return i == j"
+    source = RAISING.format(method="summary", other=needed).replace("import Pattern", "import parameter, Pattern")
+    (folder / "mine.py").write_text(source)
+    done = show("mine", "--variants", str(folder))
+    assert done.exit_code == 2
+    assert "\n  size (required): an integer from -2147483647 to 2147483647\n      tokens in one\n" in done.output
+    assert done.output.splitlines()[-1] == "--set: size: expected a value, found nothing"
+    assert show("mine", "--variants", str(folder), "--set", "size=3").exit_code == 0
 
 
 def test_a_pattern_that_is_not_there_is_said(folder: Path) -> None:

@@ -7,13 +7,16 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 import attnbench.variants
 from attnbench import variants
 from attnbench.suites import SuiteError, shipped
 from attnbench.suites.schema.load import load, parse
+from attnbench.suites.schema.schema import schema
 from attnbench.suites.schema.suite import Suite
 
 HEAD = "name: n\nquestion: Q?\n"
@@ -37,7 +40,7 @@ dtype: [flaot32]
 threads: [0, yes]
 variants:
   - fulll
-  - truncated
+  - truncated: {left: few, right: -1}
   - full: {implementation: eagre}
   - local_window: {window: [-1, 65], egdes: clip}
 baseline: full/sdp
@@ -63,8 +66,8 @@ name: again
         found[5] == f's.yaml:7:5: variants[0]: expected one of {names}, found "fulll"; did you mean "full"?; {folder}'
     )
     assert found[6:8] == [
-        "s.yaml:8:5: variants[1].truncated.left: expected a value, found nothing",
-        "s.yaml:8:5: variants[1].truncated.right: expected a value, found nothing",
+        's.yaml:8:23: variants[1].truncated.left: expected an integer from 0 to 2147483647 or null, found "few"',
+        "s.yaml:8:35: variants[1].truncated.right: expected an integer from 0 to 2147483647 or null, found -1",
     ]
     assert found[8].startswith("s.yaml:9:28: variants[2].full.implementation: expected one of ")
     assert found[8].endswith('found "eagre"; did you mean "eager"?')
@@ -132,6 +135,18 @@ name: again
             "shape: {seq_len: 64}\nvariants: [local_window_2d: {window: [[7, 7], 7]}]",
             "4:47: variants[0].local_window_2d.window[1]: expected a list of two integers from 1 to 2147483647, "
             "found 7",
+        ),
+        (
+            "shape: {seq_len: 64}\nvariants: [document: {lengths: [512, 0]}]",
+            "4:32: variants[0].document.lengths: expected a list of integers from 1 to 2147483647, found [512, 0]",
+        ),
+        (
+            "shape: {seq_len: 64}\nvariants: [document: {lengths: [[512, 0]]}]",
+            "4:33: variants[0].document.lengths[0]: expected a list of integers from 1 to 2147483647, found [512, 0]",
+        ),
+        (
+            "shape: {seq_len: 64}\nvariants: [document: {lengths: [[512], 256]}]",
+            "4:40: variants[0].document.lengths[1]: expected a list of integers from 1 to 2147483647, found 256",
         ),
         (
             "shape: {seq_len: 64}\nvariants: [local_window: {window: [[7, 7]]}]",
@@ -296,6 +311,14 @@ def test_a_broken_variant_is_named(folder: Path, entry: str) -> None:
     path.write_text("x = 1\n\ny = 1 / 0\n")
     suite = HEAD + f"shape: {{seq_len: 64}}\nvariants: [full, {entry}]\nbaseline: nonsense\n"
     assert lines(suite) == [f"{path}:3: expected a variant, found ZeroDivisionError: division by zero"]
+
+
+@pytest.mark.parametrize(("entry", "column"), [("mine", 12), ("mine: {}", 18)])
+def test_a_parameter_without_a_default_is_asked_for(folder: Path, entry: str, column: int) -> None:
+    (folder / "mine.py").write_text(PATTERN.format(name="size", kind="int", how="eager"))
+    suite = HEAD + f"shape: {{seq_len: 64}}\nvariants: [{entry}]\n"
+    assert lines(suite) == [f"s.yaml:4:{column}: variants[0].mine.size: expected a value, found nothing"]
+    assert not Draft202012Validator(schema()).is_valid(yaml.safe_load(suite))
 
 
 def test_a_broken_variant_is_nothing_to_suites_that_do_not_name_it(folder: Path) -> None:

@@ -29,6 +29,12 @@ def test_every_variant_is_described(name: str) -> None:
     assert all(each.metadata["doc"] for each in fields(variants.load(name).parameters))
 
 
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_name_alone_is_a_variant(name: str) -> None:
+    made = variants.load(name).parameters()
+    assert made.unsupported(made.near(1024)[1]) is None
+
+
 POINTS = [(name, parameters, n) for name, parameters in CASES for n in LENGTHS]
 
 
@@ -84,6 +90,8 @@ def values_of(kind: Any, metadata: Any) -> st.SearchStrategy[Any]:
         return st.none()
     if kind == tuple[int, int]:
         return st.tuples(*[numbers_of(metadata, 8)] * 2)
+    if kind == tuple[int, ...]:
+        return st.lists(numbers_of(metadata, 20), min_size=1, max_size=4).map(tuple)
     return numbers_of(metadata, 40)
 
 
@@ -155,6 +163,9 @@ def test_a_pattern_says_where_it_does_not_exist(parameters: dict[str, Any], n: i
         ("block_local", {"block": 0}, "block: expected at least 1, found 0"),
         ("truncated", {"left": "8", "right": 8}, "left: expected int or null, found '8'"),
         ("full", {"causal": 1}, "causal: expected bool, found 1"),
+        ("document", {"lengths": (3, 0)}, "lengths: expected at least 1, found 0"),
+        ("document", {"lengths": ()}, "lengths: expected a tuple of integers, found ()"),
+        ("document", {"lengths": 3}, "lengths: expected a tuple of integers, found 3"),
         ("local_window_2d", {"window": (3, 0)}, "window: expected at least 1, found 0"),
         ("local_window_2d", {"window": 3}, "window: expected a tuple of two integers, found 3"),
         ("local_window_2d", {"window": (3, 3, 3)}, "window: expected a tuple of two integers, found (3, 3, 3)"),

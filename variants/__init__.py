@@ -14,6 +14,7 @@ from attnbench.variants._pattern import Pattern as Pattern
 from attnbench.variants._pattern import Spans as Spans
 from attnbench.variants._pattern import TooManySpans as TooManySpans
 from attnbench.variants._pattern import forget as forget
+from attnbench.variants._scored import Scored as Scored
 from attnbench.variants._setting import ATTENTION as ATTENTION
 from attnbench.variants._setting import AXES as AXES
 from attnbench.variants._setting import DEFAULTS as DEFAULTS

@@ -16,12 +16,12 @@ def parameter(
 ) -> Any:
     """Declare a field of a mechanism's parameters: what it means, and its permitted values.
 
-    For a pair of integers, `minimum` and `odd` hold for each of the two. `later` marks a parameter that was added to
+    For several integers, `minimum` and `odd` hold for each of them. `later` marks a parameter that was added to
     the variant later: cases in which it has its default keep their old keys. `digest` marks the name of a file of
     edges, and names the parameter with its SHA-256, which takes the place of the file in a case's key.
     """
-    told = {"doc": doc, "minimum": minimum, "odd": odd, "later": later, "digest": digest}
-    return field(default=default, metadata=told)
+    metadata = {"doc": doc, "minimum": minimum, "odd": odd, "later": later, "digest": digest}
+    return field(default=default, metadata=metadata)
 
 
 def axis(doc: str, *, default: Any = MISSING, maximum: int | None = None, usual: Any = None) -> Any:
@@ -29,8 +29,8 @@ def axis(doc: str, *, default: Any = MISSING, maximum: int | None = None, usual:
 
     Numbers are at least 1. A `default` marks an axis that was added later, as `later` does in `parameter`.
     """
-    told = {"doc": doc, "minimum": 1, "maximum": maximum, "usual": usual if default is MISSING else default}
-    return field(default=default, metadata=told)
+    metadata = {"doc": doc, "minimum": 1, "maximum": maximum, "usual": usual if default is MISSING else default}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _problem(value: object, kind: Any, metadata: Any) -> str | None:
     if choices and type(value) not in others:
         expected = [*map(str, choices), *(_name(each) for each in others if each is not type(None))]
         return f"expected one of {', '.join(expected)}, found {value!r}"
-    if type(value) is tuple and len(value) == 2 and tuple[int, int] in kinds:
+    if type(value) is tuple and value and (tuple[int, ...] in kinds or (tuple[int, int] in kinds and len(value) == 2)):
         return next(filter(None, (_problem(each, int, metadata) for each in value)), None)
     if type(value) not in kinds:
         return f"expected {' or '.join(map(_name, kinds))}, found {value!r}"
@@ -92,4 +92,6 @@ def _name(kind: Any) -> str:
     """Return the name of a parameter's type in words."""
     if kind == tuple[int, int]:
         return "a tuple of two integers"
+    if kind == tuple[int, ...]:
+        return "a tuple of integers"
     return "null" if kind is type(None) else str(kind.__name__)

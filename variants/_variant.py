@@ -44,7 +44,8 @@ class VariantError(TypeError):
 class Variant:
     """An attention mechanism as its file declares it.
 
-    `parameters` is the class of its parameters. If that is a `Pattern`, everything else follows from its spans.
+    `parameters` is the class of its parameters. If that is a `Pattern`, everything else follows from its spans, and
+    for a `Scored` one from `modified`.
     `implementation` is used if a suite names none: a fixed preference, not a measured choice. Instead of `native`, a
     suite takes `blockwise` if it also measures on CUDA, or if it is read where there is no C++ compiler.
 

@@ -19,7 +19,7 @@ from attnbench.variants import Pattern, Spans, Variant, parameter
 class BlockLocal(Pattern):
     """Query i sees the keys of block `floor(i / block)`, when causal those up to i."""
 
-    block: int = parameter("tokens in a block", minimum=1)
+    block: int = parameter("tokens in a block", default=512, minimum=1)
     causal: bool = parameter("hide the keys after the query", default=False)
 
     def spans(self, n: int) -> Spans:

@@ -24,7 +24,7 @@ from attnbench.variants import Pattern, Spans, Variant, parameter
 class LocalWindow(Pattern):
     """Query i sees `window` keys, `dilation` apart, around i (ending at i when causal), and the sinks."""
 
-    window: int = parameter("keys per query in all, without sinks", minimum=1)
+    window: int = parameter("keys per query in all, without sinks", default=512, minimum=1)
     dilation: int = parameter("distance between neighbouring keys of a window", default=1, minimum=1)
     edges: Literal["clip", "slide"] = parameter(
         "clip the window at the sequence's ends, or slide it in", default="clip"

@@ -31,7 +31,7 @@ from attnbench.variants.local_window import LocalWindow
 class LocalWindow2d(Pattern):
     """Query (y, x) sees `window` rows and columns of keys, `dilation` apart, around (y, x)."""
 
-    window: tuple[int, int] = parameter("rows and columns of keys per query in all", minimum=1)
+    window: tuple[int, int] = parameter("rows and columns of keys per query in all", default=(11, 11), minimum=1)
     grid: tuple[int, int] | None = parameter("rows and columns of tokens; null: a square", default=None, minimum=1)
     dilation: tuple[int, int] = parameter(
         "distance between neighbouring keys of a window, down and across", default=(1, 1), minimum=1

@@ -24,8 +24,9 @@ from attnbench.variants import Pattern, Spans, Variant, parameter
 class Truncated(Pattern):
     """Query i sees its chunk, `left` keys before the chunk and `right` keys after it."""
 
-    left: int | None = parameter("keys before the query's chunk; null: all of them", minimum=0)
-    right: int | None = parameter("keys after the query's chunk; null: all of them", minimum=0)
+    # By default a query sees 512 keys, as in local_window and block_local.
+    left: int | None = parameter("keys before the query's chunk; null: all of them", default=448, minimum=0)
+    right: int | None = parameter("keys after the query's chunk; null: all of them", default=63, minimum=0)
     chunk: int = parameter("tokens that see the same keys; 1: each query by itself", default=1, minimum=1, later=True)
 
     def spans(self, n: int) -> Spans:

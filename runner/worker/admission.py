@@ -72,7 +72,7 @@ def work(case: Case, spans: Spans | None) -> tuple[int | None, int | None]:
     beside = level.flops(case.setting) if level else 0
     if spans is None:
         return None, _own_flops(case) + beside
-    if calls.reference(case):
+    if variants.load(case.mechanism.name).reference:
         return None, None
     pairs = spans.pairs() * case.setting.shape.batch * case.setting.shape.heads
     return pairs, FLOPS_PER_PAIR[case.setting.direction] * pairs * case.setting.shape.head_dim + beside

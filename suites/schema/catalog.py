@@ -10,7 +10,7 @@ from typing import Any
 from attnbench import variants
 from attnbench.suites.problem import Problem, near
 from attnbench.suites.schema.kinds import values
-from attnbench.variants import ATTENTION, AXES, Parameters, Pattern, Variant, VariantError, kernels, levels
+from attnbench.variants import ATTENTION, AXES, Parameters, Pattern, Scored, Variant, VariantError, kernels, levels
 
 NAMES = ("variant", "implementation", *AXES)
 """Names in exclusions that are not parameters. No parameter may have such a name."""
@@ -115,6 +115,8 @@ def _check_parameters(parameters: Any) -> None:
         raise VariantError(f"expected @dataclass(frozen=True) above class {name}, found none", name)
     if issubclass(pattern, Pattern) and pattern.spans is Pattern.spans and pattern.allowed is Pattern.allowed:
         raise VariantError(f"expected spans(n) or allowed(i, j, n) in class {name}, found neither", name)
+    if issubclass(pattern, Scored) and pattern.modified is Scored.modified:
+        raise VariantError(f"expected modified(...) in class {name}, which is Scored, found none", name)
     for each in fields(parameters):
         found = None
         if not each.metadata.get("doc"):

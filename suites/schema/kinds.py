@@ -101,6 +101,15 @@ def pair(low: int | None, high: int | None, *, odd: bool = False) -> Any:
 
 
 @cache
+def integers(low: int | None, high: int | None, *, odd: bool = False) -> Any:
+    """Return the type of a list of integers, which is a single value."""
+    each = integer(low, high, odd=odd)
+    words = f"a list of {'odd ' if odd else ''}integers{'' if low is None else f' from {low} to {high}'}"
+    kind: Any = types.GenericAlias(tuple, (each, ...))
+    return _named(f"list_of_{each.__name__}", Annotated[kind, pydantic.Field(min_length=1, title=words)])
+
+
+@cache
 def one_of(name: str, *choices: Any, title: str | None = None) -> Any:
     """Return the type of a few names or numbers; errors show `title` instead of a list of them."""
 
@@ -130,6 +139,7 @@ def values(each: "Field[Any]", *, bounded: bool = True) -> tuple[Any, ...]:
     written: dict[Any, Any] = {
         int: integer(*bounds, odd=odd),
         tuple[int, int]: pair(*bounds, odd=odd),
+        tuple[int, ...]: integers(*bounds, odd=odd),
         float: number(*bounds),
         bool: Flag,
         str: File if each.metadata.get("digest") else Text,
@@ -140,7 +150,7 @@ def values(each: "Field[Any]", *, bounded: bool = True) -> tuple[Any, ...]:
             instead = "remove `from __future__ import annotations`"
             raise VariantError(f"parameter {each.name}: expected a type, found the text {kind!r}; {instead}", each.name)
         if kind not in written and get_origin(kind) is not Literal:
-            expected = "int, tuple[int, int], float, bool, str, None or Literal"
+            expected = "int, tuple[int, int], tuple[int, ...], float, bool, str, None or Literal"
             raise VariantError(f"parameter {each.name}: expected {expected}, found {kind!r}", each.name)
     return tuple(written[kind] if kind in written else one_of(each.name, *get_args(kind)) for kind in kinds(each))
 
@@ -149,18 +159,18 @@ def values(each: "Field[Any]", *, bounded: bool = True) -> tuple[Any, ...]:
 def one_or_more(*kinds: Any) -> Any:
     """Return the type of a value or a list of values. Both become a tuple.
 
-    If all types are pairs or null, a list that begins with a number is a pair. Otherwise a list is always a list of
-    values, and a pair must be inside one.
+    If all types are lists of integers or null, a list that begins with a number is one value. Otherwise a list is
+    several values, and one that is a value must be inside it.
     """
-    others = [kind for kind in kinds if not kind.__name__.startswith("pair")]
-    only_pairs = all(kind is types.NoneType for kind in others)
+    others = [kind for kind in kinds if not kind.__name__.startswith(("pair_of", "list_of"))]
+    only_lists = all(kind is types.NoneType for kind in others)
 
     def listed(value: Any) -> Any:
         is_list = isinstance(value, list | tuple)
-        is_pair = is_list and only_pairs and bool(value) and isinstance(value[0], int | float)
-        return value if is_list and not is_pair else (value,)
+        is_value = is_list and only_lists and bool(value) and isinstance(value[0], int | float)
+        return value if is_list and not is_value else (value,)
 
-    one, any_of = union(*(kinds if only_pairs else others)), union(*kinds)
+    one, any_of = union(*(kinds if only_lists else others)), union(*kinds)
     written = union(one, Annotated[types.GenericAlias(list, (any_of,)), pydantic.Field(min_length=1)])
     names = ["null" if kind is types.NoneType else kind.__name__ for kind in kinds]
     many: Any = types.GenericAlias(tuple, (any_of, ...))

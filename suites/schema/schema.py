@@ -106,7 +106,7 @@ def _at(steps: KeyPath, data: Any, rules: Node) -> tuple[KeyPath, Any, list[Node
     """Return the path in the file, its value, and the parts of the schema there.
 
     Some of pydantic's steps are not in the file and are left out: into a single value that is read as a list, into a
-    branch of a union, and into a pair, which is one value.
+    branch of a union, and into a list of integers that is one value.
     """
     path: KeyPath = ()
     nodes = _alternatives(rules, rules)
@@ -115,7 +115,7 @@ def _at(steps: KeyPath, data: Any, rules: Node) -> tuple[KeyPath, Any, list[Node
             below = [node["properties"][step] for node in nodes if step in node.get("properties", {})]
         else:
             there = isinstance(data, list | tuple) and step < len(data)
-            below = [node["items"] for node in _fitting(nodes, data) if "items" in node] if there else []
+            below = [node["items"] for node in _fitting(nodes, data) if _is_list(node)] if there else []
         if below:
             path = (*path, step)
             data = data[step] if isinstance(step, int) else data.get(step) if isinstance(data, Mapping) else None
@@ -133,17 +133,22 @@ def _alternatives(node: Node, rules: Node) -> list[Node]:
 
 
 def _fitting(nodes: list[Node], value: object) -> list[Node]:
-    """Return the alternatives that a value was meant for: lists, mappings, or single values (including pairs)."""
-    lists = [node for node in nodes if "items" in node]
+    """Return the alternatives that a value was meant for: lists, mappings, or single values, such as pairs."""
+    lists = [node for node in nodes if _is_list(node)]
     mappings = [node for node in nodes if node.get("type") == "object"]
     single = [node for node in nodes if node not in lists and node not in mappings]
     if isinstance(value, Mapping):
         return mappings or single or nodes
     if isinstance(value, list | tuple) and not (
-        value and isinstance(value[0], int | float) and any("prefixItems" in node for node in single)
+        value and isinstance(value[0], int | float) and any(node.get("type") == "array" for node in single)
     ):
         return lists or single or nodes
     return single or nodes
+
+
+def _is_list(node: Node) -> bool:
+    """Check whether a part of a schema is a list of values. A list that is one value has a title."""
+    return "items" in node and "title" not in node
 
 
 def _text(value: Any, nodes: list[Node]) -> str:

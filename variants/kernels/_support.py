@@ -3,6 +3,7 @@
 import torch
 
 from attnbench.variants._pattern import Pattern
+from attnbench.variants._scored import Scored
 from attnbench.variants._setting import Setting
 
 DTYPES = {
@@ -29,8 +30,26 @@ def sum_dtype(tensor: torch.Tensor) -> torch.dtype:
     return torch.promote_types(tensor.dtype, torch.float32)
 
 
-def refusal(pattern: Pattern, setting: Setting) -> str | None:
-    """Return why no implementation can compute this, or None."""
+def refusal(pattern: Pattern, setting: Setting, *, scored: bool = False) -> str | None:
+    """Return why an implementation cannot compute this, or None. `scored` says that it modifies scores."""
     if setting.dtype not in DTYPES:
         return f"dtype: expected one of {', '.join(DTYPES)}, found {setting.dtype}"
+    if isinstance(pattern, Scored) and not scored:
+        others = "eager, flex or sdpa_masked" if pattern.adds else "eager or flex"
+        return f"it computes scores q . k / sqrt(D) as they are, and this variant modifies them; use {others}"
     return pattern.unsupported(setting.shape.seq_len)
+
+
+def places(setting: Setting) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the numbers of query heads `[H, 1, 1]`, of queries `[N, 1]` and of keys `[N]`."""
+    shape = setting.shape
+    n = torch.arange(shape.seq_len, device=setting.device)
+    return torch.arange(shape.heads, device=setting.device)[:, None, None], n[:, None], n
+
+
+def bias(pattern: Scored, setting: Setting) -> torch.Tensor:
+    """Return what a pattern that `adds` adds to scores, `1 H N N`, with -inf at pairs that are not allowed."""
+    zero = torch.zeros((), dtype=DTYPES[setting.dtype], device=setting.device)
+    seen = torch.from_numpy(pattern.spans(setting.shape.seq_len).mask()).to(setting.device)
+    added = pattern.modified(zero, *places(setting), setting.shape.heads)
+    return added.where(seen, -torch.inf)[None]

@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 
 from attnbench.variants._pattern import Pattern
+from attnbench.variants._scored import Scored
 from attnbench.variants._setting import Setting
 from attnbench.variants.kernels import Program
 from attnbench.variants.kernels._memory import key_bytes, query_bytes
-from attnbench.variants.kernels._support import itemsize, refusal
+from attnbench.variants.kernels._support import bias, itemsize, places, refusal
 
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Support every pattern."""
-    return refusal(pattern, setting)
+    return refusal(pattern, setting, scored=True)
 
 
 def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
@@ -25,42 +26,54 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
 
     Forward: 2 S for scores and weights, or S + T if T is larger than S. Backward: 2 S + U for the gradients of both,
     and dV. Training: 3 S + 2 T + U, because the weights, the scaled queries and the output are kept. If the scores are
-    small: backward S + T + 2 U while dK and dQ are computed, or 2 T + 2 U at its end; training S + 3 T + 2 U.
+    small: backward S + T + 2 U while dK and dQ are computed, or 2 T + 2 U at its end; training S + 3 T + 2 U. Scores
+    that are modified, but not by a bias, take S more forward and in training.
     """
-    del pattern, threads
+    del threads
     shape, dtype, direction = setting.shape, setting.dtype, setting.direction
     queries, keys = query_bytes(shape, dtype), key_bytes(shape, dtype)
     scores = shape.batch * shape.heads * shape.seq_len**2 * itemsize(dtype)
+    more = scores if isinstance(pattern, Scored) and not pattern.adds else 0
     if direction == "forward":
-        return scores + max(scores, queries)
+        return scores + max(scores + more, queries)
     made = scores + queries + 2 * keys
     if direction == "backward":
         return max(2 * scores + keys, made, 2 * queries + 2 * keys)
-    return 2 * queries + max(3 * scores + keys, made)
+    return 2 * queries + max(3 * scores + keys, made) + more
 
 
 def build(pattern: Pattern, setting: Setting) -> Program:
-    """Prepare the mask `[N, N]` of forbidden pairs, if there are any."""
+    """Prepare the mask `[N, N]` of forbidden pairs, if there are any, or a bias `1 H N N` with -inf at these."""
     shape = setting.shape
-    spans = pattern.spans(shape.seq_len)
-    full = spans.pairs() == shape.seq_len**2
-    hidden = None if full else torch.from_numpy(~spans.mask()).to(setting.device)
+    added = bias(pattern, setting) if isinstance(pattern, Scored) and pattern.adds else None
+    hidden = _hidden(pattern, setting) if added is None else None
+    where = places(setting)
+
+    def finished(scores: Tensor) -> Tensor:
+        """Modify scores `B H N N`, and hide those of forbidden pairs."""
+        if added is not None:
+            return scores + added
+        if isinstance(pattern, Scored):
+            scores = pattern.modified(scores, *where, shape.heads)
+        return scores if hidden is None else scores.masked_fill(hidden, -torch.inf)
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         b, h, n, d = q.shape
         # The query heads of a key head are folded into its rows, so that no key is copied.
         scores = (q.reshape(b, k.shape[1], -1, d) * d**-0.5) @ k.transpose(-2, -1)
-        scores = scores if hidden is None else _hide(scores, hidden)
-        weights = torch.softmax(scores, dim=-1)
+        scores = finished(scores.view(b, h, n, n))
+        weights = torch.softmax(scores, dim=-1).view(b, k.shape[1], -1, n)
         del scores  # without gradients this frees the scores before the output is allocated
         return (weights @ v).view(b, h, n, d)
 
     pairs = shape.batch * shape.heads * shape.seq_len**2
-    return Program(attend, pairs, 0 if hidden is None else hidden.nbytes)
+    prepared = sum(each.nbytes for each in (added, hidden) if each is not None)
+    return Program(attend, pairs, prepared)
 
 
-def _hide(scores: Tensor, hidden: Tensor) -> Tensor:
-    """Return the scores `B K (G N) N` with -inf at the hidden pairs `[N, N]`."""
-    b, k, rows, n = scores.shape
-    return scores.view(b, k, rows // n, n, n).masked_fill(hidden, -torch.inf).view(b, k, rows, n)
+def _hidden(pattern: Pattern, setting: Setting) -> Tensor | None:
+    """Return the mask `[N, N]` of forbidden pairs, if there are any."""
+    n = setting.shape.seq_len
+    spans = pattern.spans(n)
+    return None if spans.pairs() == n**2 else torch.from_numpy(~spans.mask()).to(setting.device)

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from attnbench.variants._pattern import BoolArray, IntArray, Pattern, Spans
+from attnbench.variants._scored import Scored
 from attnbench.variants._setting import Setting, Shape
 from attnbench.variants.kernels import Program, _compilation
 from attnbench.variants.kernels._memory import fused_bytes, key_bytes, query_bytes
@@ -55,7 +56,7 @@ class Tiles:
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Support every pattern; on a CPU only the forward direction, and only if torch has the kernel for it."""
-    refused = refusal(pattern, setting)
+    refused = refusal(pattern, setting, scored=True)
     if refused is None and setting.dtype == "float64":
         refused = "flex computes in float32, float16 or bfloat16, found float64"
     if refused is None:
@@ -83,18 +84,21 @@ def build(pattern: Pattern, setting: Setting) -> Program:
     """Prepare the layout of tiles and the bounds of the spans. The first call compiles."""
     shape, device = setting.shape, setting.device
     spans = pattern.spans(shape.seq_len)
-    found = tiles(spans, _SIDE)
+    needed = tiles(spans, _SIDE)
     bounds = _bounds(spans, device)
-    mask = _block_mask(found, bounds, device)
+    mask = _block_mask(needed, bounds, device)
+    score_mod = _score_mod(pattern, shape.heads)
     enable_gqa = shape.kv_heads != shape.heads
     # For fewer than 128 queries torch would choose another kernel, and a check at such a length would check that one.
     options: Any = {"FORCE_USE_FLEX_ATTENTION": True} if device == "cuda" else {}
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
-        return flex_attention(q, k, v, block_mask=mask, enable_gqa=enable_gqa, kernel_options=options)
+        return flex_attention(
+            q, k, v, score_mod=score_mod, block_mask=mask, enable_gqa=enable_gqa, kernel_options=options
+        )
 
-    pairs = shape.batch * shape.heads * int(found.areas().sum())
+    pairs = shape.batch * shape.heads * int(needed.areas().sum())
     held = [each for each in vars(mask).values() if isinstance(each, Tensor)]
     held += [each for bound in bounds for each in bound if each is not None]
     return Program(_compilation.compiled(attend), pairs, sum(each.nbytes for each in held), compiled=True)
@@ -115,22 +119,22 @@ def _refused_by_cuda(shape: Shape) -> str | None:
     return None
 
 
-def _block_mask(found: Tiles, bounds: list[Bound], device: str) -> BlockMask:
+def _block_mask(needed: Tiles, bounds: list[Bound], device: str) -> BlockMask:
     """Return torch's form of the tiles: those with a mask, those without one, and the mask."""
-    full = found.pairs == _SIDE * _SIDE
+    full = needed.pairs == _SIDE * _SIDE
     return BlockMask.from_kv_blocks(
-        *_listed(found, ~full, device),
-        *_listed(found, full, device),
+        *_listed(needed, ~full, device),
+        *_listed(needed, full, device),
         BLOCK_SIZE=_SIDE,
         mask_mod=_seen(bounds),
-        seq_lengths=(found.n, found.n),
+        seq_lengths=(needed.n, needed.n),
     )
 
 
-def _listed(found: Tiles, chosen: BoolArray, device: str) -> tuple[Tensor, Tensor]:
+def _listed(needed: Tiles, chosen: BoolArray, device: str) -> tuple[Tensor, Tensor]:
     """Return the number of chosen tiles per row `[1, 1, R]`, and their columns, padded with zeros `[1, 1, R, R]`."""
-    rows, columns = found.rows[chosen], found.columns[chosen]
-    many = -(-found.n // found.side)
+    rows, columns = needed.rows[chosen], needed.columns[chosen]
+    many = -(-needed.n // needed.side)
     counts = np.bincount(rows, minlength=many)
     indices = np.zeros((many, many), np.int32)
     indices[rows, np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)] = columns
@@ -141,15 +145,15 @@ def _listed(found: Tiles, chosen: BoolArray, device: str) -> tuple[Tensor, Tenso
 def _bounds(spans: Spans, device: str) -> list[Bound]:
     """Return the bounds of every span that is not empty for some query."""
 
-    def told(bound: np.ndarray, span: int) -> Tensor:
+    def column(bound: np.ndarray, span: int) -> Tensor:
         return torch.from_numpy(bound[:, span].astype(np.int32)).to(device)
 
     held = np.flatnonzero((spans.stop > spans.start).any(axis=0)).tolist()
     return [
         (
-            told(spans.start, span),
-            told(spans.stop, span),
-            None if (spans.step[:, span] == 1).all() else told(spans.step, span),
+            column(spans.start, span),
+            column(spans.stop, span),
+            None if (spans.step[:, span] == 1).all() else column(spans.step, span),
         )
         for span in held
     ]
@@ -166,6 +170,18 @@ def _seen(bounds: list[Bound]) -> Callable[[Tensor, Tensor, Tensor, Tensor], Ten
         return seen
 
     return sees
+
+
+def _score_mod(pattern: Pattern, heads: int) -> Callable[..., Tensor] | None:
+    """Return the function of tensors that modifies scores, if the pattern does; torch compiles it into its kernel."""
+    if not isinstance(pattern, Scored):
+        return None
+
+    def modified(score: Tensor, b: Tensor, h: Tensor, q: Tensor, kv: Tensor) -> Tensor:
+        del b
+        return pattern.modified(score, h, q, kv, heads)
+
+    return modified
 
 
 def _within(bound: Bound, q: Tensor, kv: Tensor) -> Tensor:

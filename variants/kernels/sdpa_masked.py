@@ -1,7 +1,8 @@
 """torch's `scaled_dot_product_attention` with a dense boolean mask.
 
 It is the control that shows that simulated sparsity saves nothing: it returns what a sparse implementation returns,
-but computes all N^2 scores and reads a mask of N^2 values.
+but computes all N^2 scores and reads a mask of N^2 values. If a pattern adds to scores, the mask is what it adds, for
+each head.
 """
 
 import torch
@@ -9,33 +10,36 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from attnbench.variants._pattern import Pattern
+from attnbench.variants._scored import Scored
 from attnbench.variants._setting import Setting
 from attnbench.variants.kernels import Program
 from attnbench.variants.kernels._memory import fused_bytes
-from attnbench.variants.kernels._support import itemsize, refusal
+from attnbench.variants.kernels._support import bias, itemsize, refusal
 
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
-    """Support every pattern."""
-    return refusal(pattern, setting)
+    """Support every pattern. It adds to scores, but does not modify them otherwise."""
+    return refusal(pattern, setting, scored=isinstance(pattern, Scored) and pattern.adds)
 
 
 def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
     """Return the peak bytes of one call: those of torch's fused kernel, and the mask as N^2 numbers.
 
-    The kernel adds its mask to the scores, so each forward call converts the booleans to numbers. In `backward` the
-    numbers belong to the graph and are not counted.
+    The kernel adds its mask to the scores, so each forward call converts booleans to numbers. In `backward` the numbers
+    belong to the graph and are not counted.
     """
-    del pattern
     shape, dtype, direction = setting.shape, setting.dtype, setting.direction
-    mask = 0 if direction == "backward" else shape.seq_len**2 * itemsize(dtype)
+    mask = 0 if direction == "backward" or isinstance(pattern, Scored) else shape.seq_len**2 * itemsize(dtype)
     return fused_bytes(shape, dtype, direction, threads) + mask
 
 
 def build(pattern: Pattern, setting: Setting) -> Program:
-    """Prepare the mask `[N, N]` of allowed pairs."""
+    """Prepare the mask `[N, N]` of allowed pairs, or what is added to scores, `1 H N N`."""
     shape = setting.shape
-    mask = torch.from_numpy(pattern.spans(shape.seq_len).mask()).to(setting.device)
+    if isinstance(pattern, Scored):
+        mask = bias(pattern, setting)
+    else:
+        mask = torch.from_numpy(pattern.spans(shape.seq_len).mask()).to(setting.device)
     enable_gqa = shape.kv_heads != shape.heads
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

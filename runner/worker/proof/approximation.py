@@ -50,9 +50,9 @@ def of_case(case: Case, spans: Spans | None, step: Step, origin: Origin = DEFAUL
     case = case.changed(level=ATTENTION)
     options, weights = calls.options(case), calls.weights(case, content)
     wide = tuple(each.detach().double() for each in weights)
-    # Weights may have dimensions for batch entries and heads, so a case with weights keeps its shape.
+    # Weights may have dimensions for batch entries and heads, and scores may be modified by head.
     shape = case.setting.shape
-    if not weights:
+    if not weights and not calls.modifies_scores(case):
         shape = few(shape, shape.seq_len if options else shape.head_dim)
     n = shape.seq_len
     made = read(origin.file, shape) if origin.file else inputs(shape, content)

@@ -1,0 +1,45 @@
+"""Patterns whose scores are modified before the softmax.
+
+o_i = sum_j softmax_j(f(s_ij)) v_j,   s_ij = q_i . k_j / sqrt(D)   over the keys j that query i may see
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from attnbench.variants._pattern import Pattern
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Scored(Pattern):
+    """A pattern whose scores are modified. A variant subclasses it and defines `modified`, which is f, beside `spans`.
+
+    Implementations that do not modify scores refuse it.
+    """
+
+    adds: ClassVar[bool] = False
+    """Whether f adds to a score what does not depend on it, so that an implementation may prepare it."""
+
+    def modified(self, scores: "Tensor", head: "Tensor", i: "Tensor", j: "Tensor", heads: int) -> "Tensor":
+        """Return the modified scores, in their dtype, of queries i and keys j in query head `head` of `heads`.
+
+        All tensors broadcast. Each score is modified by itself, because `flex` compiles this into its kernel.
+        """
+        raise NotImplementedError
+
+    def attention(self, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor") -> "Tensor":
+        """Return the outputs `B H R D` of the queries at `rows`, as the formula says. This is the oracle."""
+        import torch
+
+        heads, n = q.shape[1], k.shape[2]
+        k, v = (each.repeat_interleave(heads // each.shape[1], dim=1) for each in (k, v))
+        seen = torch.from_numpy(self.spans(n).allowed(rows.cpu().numpy()[:, None], np.arange(n))).to(q.device)
+        scores = q[:, :, rows] @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+        head, j = torch.arange(heads, device=q.device)[:, None, None], torch.arange(n, device=q.device)
+        modified = self.modified(scores, head, rows[:, None], j, heads)
+        return modified.masked_fill(~seen, -torch.inf).softmax(dim=-1) @ v
