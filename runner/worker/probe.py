@@ -324,7 +324,7 @@ def must_give(case: Case, program: Program, spans: Spans | None, given: Inputs, 
     if program.choice:
         return choice.expected_with(case, calls.chosen(program, given), given, content, step)
     if calls.around(case):
-        return around.of_level(case, spans, given, content, step, reference)[0]
+        return around.of_case(case, spans, [given], step, content)[0]
     if reference:
         return expected.of_reference(reference, 0, given, grads=grads, step=step, weights=calls.weights(case, content))
     assert spans  # a mechanism that is not a pattern has a reference

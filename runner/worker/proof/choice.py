@@ -8,6 +8,7 @@ is judged like the error of an output (see `tolerance`).
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,32 +31,37 @@ class NotAllowed(ValueError):
     """A choice that float64 does not allow."""
 
 
-def expected_with(case: Case, choice: Tensor, given: Inputs, content: int, step: Step) -> Expected:
+def expected_with(case: Case, choice: Tensor | tuple[Tensor, ...], given: Inputs, content: int, step: Step) -> Expected:
     """Return the expected result of a call of the case on one content, given its choice.
+
+    Within a level the choice is that of each mechanism, in order.
 
     Raises:
         NotAllowed: float64 does not allow the choice.
         Useless: the mechanism's reference is too inexact.
     """
-    options, weights = calls.options(case), calls.weights(case, content)
+    options, weights = calls.options(case), calls.held(case, content).own
     if options is None:
         raise TypeError(f"{case.mechanism.name}: expected options to choose from, found none")
-    reference = calls.reference(case, choice)
-    assert reference  # a variant with options has one
-    if calls.around(case):
-        expect, (wide,), (near,) = around.of_level(case, None, given, content, step, reference)
-        problem = flaw(options, wide, near, weights, choice, step, calls.choosers(case))
+    level = calls.around(case)
+    choices: tuple[Any, ...] = tuple(choice) if level else (choice,)
+    references = [calls.reference(case, each) for each in choices]
+    judged = None
+    wide, near = [given.wide()], [given]
+    if level:
+        judged = around.of_level(case, None, given, content, step, references)
+        wide, near = judged.wide, judged.near
+    for mine, exact, rounded, own in zip(choices, wide, near, weights, strict=True):
+        problem = flaw(options, exact, rounded, own, mine, step, calls.choosers(case))
         if problem:
             raise NotAllowed(problem)
-        return expect
-    wide = Inputs(*(each.double() for each in given))
-    problem = flaw(options, wide, given, weights, choice, step, calls.choosers(case))
-    if problem:
-        raise NotAllowed(problem)
+    if judged:
+        return judged.expected
+    reference = references[0]
+    assert reference  # a variant with options has one
     pairs = given.q[..., 0].numel() * given.q.shape[2]
-    return expected.of_reference(
-        reference, pairs, given, grads=case.setting.direction != "forward", step=step, weights=weights
-    )
+    grads = case.setting.direction != "forward"
+    return expected.of_reference(reference, pairs, given, grads=grads, step=step, weights=weights[0])
 
 
 def best(options: Options, given: Inputs, weights: Weights, step: Step, many: int | None = None) -> Tensor:

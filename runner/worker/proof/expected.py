@@ -103,14 +103,15 @@ def of_reference(
     plain = asked(reference, given, weights, rows, grads and whole, step)
     errors = [float((near.double() - want).abs().max()) for near, want in zip(plain, exact, strict=True)]
     scales = [float(want.abs().max()) for want in exact]
-    floors = tolerance.floors(scales, dtype, inputs=len(given.tensors))
+    many = len(given.tensors)
+    floors = tolerance.floors(scales, dtype, groups=[(many, tolerance.ALIKE)])
     for place, (error, scale, floor) in enumerate(zip(errors, scales, floors, strict=True)):
         if not error <= _USELESS * scale + floor:
             called, name = str(dtype).removeprefix("torch."), given.result(place)
             raise Useless(
                 f"the variant's reference in {called} is off by {error:.1e} in the {name} at N={n}: it proves nothing"
             )
-    allowed = tolerance.allowed(errors, scales, dtype, alike=False, inputs=len(given.tensors))
+    allowed = tolerance.allowed(errors, scales, dtype, groups=[(many, tolerance.VANISHING)])
     if whole:
         return Expected(exact, allowed, 1.0)
     learned = [each for each in weights if each.requires_grad]
