@@ -131,6 +131,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, orig
         predicted_bytes=predicted_bytes,
         allowed_pairs=allowed_pairs,
         flops=flops,
+        parameter_count=sum(each.numel() for each in weights[0] if each.requires_grad),
         error_vs_full=error_vs_full,
         error_of_mean=error_of_mean,
         proof_s=round(watch.total_s, 4),

@@ -19,6 +19,8 @@ from attnbench.variants._setting import ATTENTION, Direction, Setting, Shape
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+    from attnbench.variants._variant import Variant
+
 Attend = Callable[..., "Tensor"]
 """What lies within a level: attention, from queries `B H N D`, keys and values `B K N D` to outputs `B H N D`, or a
 layer, from tokens `B N C` to tokens `B N C`."""
@@ -147,6 +149,22 @@ def around(level: str, lowest: str) -> Around | None:
     outer = None if found.inner is found else found
     inner = found.inner if lowest == ATTENTION else None
     return Around(outer, inner) if outer or inner else None
+
+
+def learned(variant: "Variant", parameters: Parameters, setting: Setting) -> int:
+    """Return how many learned numbers a case has: those of its mechanisms and of what stands around them."""
+    import torch
+
+    def count(draw: "Callable[[Setting, Generator], tuple[Tensor, ...]]") -> int:
+        drawn = draw(setting, torch.Generator().manual_seed(0))
+        return sum(each.numel() for each in drawn if isinstance(each, torch.nn.Parameter) and each.requires_grad)
+
+    own = count(partial(variant.weights, parameters)) if variant.weights else 0
+    level = around(setting.level, variant.level)
+    if level is None:
+        return own
+    outer, inner = (count(each.weights) if each else 0 for each in level)
+    return outer + level.depth * (inner + own)
 
 
 def names() -> list[str]:
