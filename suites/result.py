@@ -123,6 +123,8 @@ class Probe(Result):
     """None if the library underneath does not say."""
     flops: Count | None = None
     """FLOPs of the allowed pairs: 4, 8 or 12 times pairs times head width."""
+    parameter_count: Count | None = None
+    """Number of learned numbers: of the mechanism, and of what stands around it. Runs of older versions do not say."""
     max_abs_error: Error | None = None
     """Largest error of the output against the oracle in float64, over all lengths checked."""
     error_vs_full: Error | None = None

@@ -99,7 +99,7 @@ def test_rotary_positions_leave_scores_that_depend_on_distance_alone() -> None:
     eye, zero = torch.eye(8, dtype=torch.float64), torch.zeros(8, dtype=torch.float64)
     one = case_of("full", {}, "eager", Shape(1, 1, 1, 61, 8), "float64").setting
     level.call(
-        one, attend, (eye, q[0, 0, 0], eye, k[0, 0, 0], eye, zero, eye, zero, cos.double(), sin.double()), 0 * q[0]
+        one, (attend,), (eye, q[0, 0, 0], eye, k[0, 0, 0], eye, zero, eye, zero, cos.double(), sin.double()), 0 * q[0]
     )
     scores = seen[0]
     assert torch.allclose(scores[1:, 1:], scores[:-1, :-1], atol=1e-5)
@@ -138,12 +138,12 @@ def test_a_wrong_gradient_of_any_weight_is_found(monkeypatch: pytest.MonkeyPatch
             return tuple(grad * (1.01 if at == place else 1) for at, grad in enumerate(grads))
 
     class Spoiled(Layer):
-        def call(self, setting: Any, attend: Any, weights: Any, *inputs: Tensor) -> Tensor:
+        def call(self, setting: Any, within: Any, weights: Any, *inputs: Tensor) -> Tensor:
             if not spoil:
-                return super().call(setting, attend, weights, *inputs)
+                return super().call(setting, within, weights, *inputs)
             apply: Any = Wrong.apply
             x, *spoiled = apply(*inputs, *weights)
-            return super().call(setting, attend, tuple(spoiled), x)
+            return super().call(setting, within, tuple(spoiled), x)
 
     spoil = False
 
@@ -218,7 +218,7 @@ def test_attention_keeps_the_keys_that_it_had_without_levels() -> None:
 @pytest.mark.parametrize(
     ("level", "words"),
     [
-        ("encode", "attention, layer"),
+        ("encode", "attention, encoder, layer"),
         ("{layer: {position: rotary}}", "positions"),
         ("{layer: {positions: round}}", "rotary"),
         ("[]", "list"),

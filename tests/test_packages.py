@@ -296,7 +296,9 @@ def reformer(monkeypatch: pytest.MonkeyPatch) -> tuple[tuple[Tensor, ...], Tenso
     made = case("reformer", {"rounds": 2, "rotations": 4, "chunk": 16}, 128)
     inputs, program, (rotations,) = given(made), calls.build(made), calls.weights(made)
     assert program.choice
-    order = program.choice(*inputs)[..., 0].transpose(2, 3).argsort(dim=-1, stable=True)
+    chosen = program.choice(*inputs)
+    assert isinstance(chosen, Tensor)
+    order = chosen[..., 0].transpose(2, 3).argsort(dim=-1, stable=True)
     alike = (order.argsort(dim=-1) >= 16).all(dim=2)
     assert alike.float().mean() > 0.5
     monkeypatch.setattr(torch, "randn", lambda shape, **_: rotations.transpose(0, 1).expand(shape))

@@ -13,8 +13,8 @@ from attnbench.reports.stats.statistics import IntArray, interval, log_quantiles
 from attnbench.suites import Sample
 
 MEMORY = ("gross_bytes", "net_bytes")
-"""Gross is the peak plus the memory held outside it: q, k, v, what was prepared and, with gradients, dout. Net is the
-peak without what the call returns: the output, or dq, dk and dv."""
+"""Gross is the peak plus the memory held outside it: inputs, what was prepared and, with gradients, dout. Net is the
+peak without what the call returns: the output, or the gradients of inputs and learned weights."""
 ROOF = ("roof_flops_per_s", "copy_bytes_per_s", "roof_share", "roof_share_low", "roof_share_high")
 """Rates of the fastest matrix product (at the case's dtype and threads) and of the fastest copy: geometric means over
 processes. `roof_share` is the case's FLOP/s over those of the product, paired by process, with its interval."""
@@ -50,18 +50,30 @@ def add(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed) -> None:
 
 
 def _add_memory(frame: pd.DataFrame) -> None:
-    # The output and dq have the shape of q, and dk and dv that of k. `queries` and `keys` are the bytes of one tensor.
+    # Attention has the inputs q, k and v, a layer has x, and an encoder has tokens and labels of 8 bytes, which have no
+    # gradients. The output of an encoder is a loss for each sequence; others have the shape of q.
     backward = frame["direction"].to_numpy() != "forward"
+    level = frame["level"].str.partition("(")[0].to_numpy()
     queries, keys = _tensor_bytes(frame, "heads"), _tensor_bytes(frame, "kv_heads")
-    given = queries + 2 * keys + np.where(backward, queries, 0)
-    frame["gross_bytes"] = frame["peak_bytes"] + frame["prepared_bytes"] + given
-    frame["net_bytes"] = frame["peak_bytes"] - (queries + np.where(backward, 2 * keys, 0))
+    size, batch, n = (each.to_numpy(np.int64) for each in (_item_bytes(frame), frame["batch"], frame["seq_len"]))
+    differentiable = np.select([level == "encoder", level == "layer"], [0, queries], queries + 2 * keys)
+    output = np.where(level == "encoder", size * batch, queries)
+    inputs = np.where(level == "encoder", 8 * batch * (n + 1), differentiable)
+    learned = frame["parameter_count"].fillna(0).to_numpy(np.int64) * size
+    frame["gross_bytes"] = frame["peak_bytes"] + frame["prepared_bytes"] + inputs + np.where(backward, output, 0)
+    frame["net_bytes"] = frame["peak_bytes"] - np.where(backward, differentiable + learned, output)
 
 
 def _tensor_bytes(frame: pd.DataFrame, heads: str) -> IntArray:
     """Return the bytes of a tensor `B H N D`, H taken from the column `heads`."""
-    size = frame["dtype"].map(_ITEM_BYTES)
-    return (frame["batch"] * frame[heads] * frame["seq_len"] * frame["head_dim"] * size).to_numpy(np.int64)
+    return (frame["batch"] * frame[heads] * frame["seq_len"] * frame["head_dim"] * _item_bytes(frame)).to_numpy(
+        np.int64
+    )
+
+
+def _item_bytes(frame: pd.DataFrame) -> "pd.Series":
+    """Return the bytes of one number."""
+    return frame["dtype"].map(_ITEM_BYTES)
 
 
 def _add_roof(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed) -> None:

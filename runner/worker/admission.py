@@ -15,9 +15,9 @@ from attnbench.variants import (
     ATTENTION,
     FLOPS_PER_PAIR,
     OWN,
+    Direction,
     Parameters,
     Pattern,
-    Setting,
     Spans,
     TooManySpans,
     flaw,
@@ -60,7 +60,7 @@ def spans(case: Case) -> Spans | None:
 
 
 def work(case: Case, spans: Spans | None) -> tuple[int | None, int | None]:
-    """Return the allowed pairs over batch and heads, and the FLOPs of one call.
+    """Return the allowed pairs over batch, heads and layers, and the FLOPs of one call.
 
     Pairs are None if the mechanism is not a pattern. Both are None if a pattern has its own reference, because it then
     computes something else than softmax attention over its keys.
@@ -68,13 +68,13 @@ def work(case: Case, spans: Spans | None) -> tuple[int | None, int | None]:
     Raises:
         Ended: the mechanism gives an invalid number of FLOPs.
     """
-    level = calls.around(case)
-    beside = level.flops(case.setting) if level else 0
+    around = calls.around(case)
+    depth, beside = (around.depth, around.flops(case.setting)) if around else (1, 0)
     if spans is None:
-        return None, _own_flops(case) + beside
+        return None, depth * _own_flops(case) + beside
     if variants.load(case.mechanism.name).reference:
         return None, None
-    pairs = spans.pairs() * case.setting.shape.batch * case.setting.shape.heads
+    pairs = depth * spans.pairs() * case.setting.shape.batch * case.setting.shape.heads
     return pairs, FLOPS_PER_PAIR[case.setting.direction] * pairs * case.setting.shape.head_dim + beside
 
 
@@ -91,16 +91,22 @@ def admit(case: Case, budget_bytes: int) -> int | None:
         return None
     implementation, setting = kernels.load(case.implementation), case.setting
     threads = torch.get_num_threads() if setting.device == "cpu" else 0
-    level = calls.around(case)
+    around = calls.around(case)
+    # Projections leave each token's heads together.
+    shape = replace(setting.shape, layout="bnhd" if around and around.outer else setting.shape.layout)
 
-    def predict(setting: Setting) -> int:
-        alone = implementation.predict_bytes(case.pattern, setting, threads)
-        return level.predict_bytes(setting, alone) if level else alone
+    def mechanism(direction: Direction) -> int:
+        there = replace(setting, direction=direction, shape=shape)
+        return implementation.predict_bytes(case.pattern, there, threads)
 
-    predicted = held = predict(setting)
+    def predict(direction: Direction) -> int:
+        there = replace(setting, direction=direction)
+        return around.predict_bytes(there, mechanism) if around else mechanism(direction)
+
+    predicted = held = predict(setting.direction)
     if setting.direction == "backward":
         # What the forward pass saves is allocated before the call, but must fit too.
-        held = predict(replace(setting, direction="training"))
+        held = predict("training")
     needed = max(predicted, held) + proof_bytes(case)
     if needed > budget_bytes:
         reason = f"predicted: needs {_gib(needed)} with its inputs and its proof, the budget is {_gib(budget_bytes)}"
@@ -109,9 +115,15 @@ def admit(case: Case, budget_bytes: int) -> int | None:
 
 
 def proof_bytes(case: Case) -> int:
-    """Return the bytes that a proof of the case holds beside a call's own, including the inputs."""
+    """Return the bytes that a proof of the case holds beside a call's own, including the inputs.
+
+    Around layers, it holds what they keep for their gradients in float64.
+    """
     many = _HELD_16_BITS if getattr(torch, case.setting.dtype).itemsize == 2 else _HELD
-    return many * calls.input_bytes(case.setting)
+    held, around = many * calls.input_bytes(case.setting), calls.around(case)
+    if around and around.outer:
+        held += around.predict_bytes(replace(case.setting, dtype="float64"), lambda _: 0)
+    return held
 
 
 def sound(parameters: Parameters, n: int) -> Spans | None:
@@ -153,8 +165,10 @@ def _unsupported(case: Case) -> str | None:
     except TooManySpans as error:
         return str(error)
     pairs = (spans.pairs() if spans else n**2) * case.setting.shape.batch * case.setting.shape.heads
-    if calls.around(case) and case.setting.direction != "forward" and pairs > MOST_PAIRS:
-        return f"gradients at level {case.setting.level} are proved for up to {MOST_PAIRS:,} pairs, found {pairs:,}"
+    around = calls.around(case)
+    if around and (around.outer or case.setting.direction != "forward") and pairs > MOST_PAIRS:
+        what = f"{'calls' if around.outer else 'gradients'} at level {case.setting.level}"
+        return f"{what} are proved for up to {MOST_PAIRS:,} pairs, found {pairs:,}"
     if case.implementation == OWN:
         return None
     return kernels.load(case.implementation).supports(case.pattern, case.setting)
@@ -168,9 +182,10 @@ def _off_level(case: Case) -> str | None:
         return None if lowest == ATTENTION else f"{case.mechanism.name} exists from level {lowest} on"
     if setting.shape.layout != "bhnd":
         return f"a layer's projections decide the layout; at level {setting.level} use layout: bhnd"
-    if lowest != ATTENTION and setting.level != lowest:
-        return f"{case.mechanism.name} is a whole {lowest}: use level: {lowest}, found {setting.level}"
-    return level.refusal(setting.shape)
+    if lowest != ATTENTION and levels.written(lowest, level.inner) != lowest:
+        instead = f"level: {lowest}" if level.inner is level else "other positions"
+        return f"{case.mechanism.name} is a whole {lowest}: use {instead}, found {setting.level}"
+    return level.refusal(setting)
 
 
 def _gib(size: int) -> str:

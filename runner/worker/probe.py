@@ -135,6 +135,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, orig
         needed_bytes=needed_bytes,
         allowed_pairs=allowed_pairs,
         flops=flops,
+        parameter_count=sum(each.numel() for each in weights[0] if each.requires_grad),
         error_vs_full=error_vs_full,
         error_of_mean=error_of_mean,
         proof_s=round(watch.total_s, 4),
@@ -329,7 +330,7 @@ def must_give(case: Case, program: Program, spans: Spans | None, given: Inputs, 
     if program.choice:
         return choice.expected_with(case, calls.chosen(program, given), given, content, step)
     if calls.around(case):
-        return around.of_level(case, spans, given, content, step, reference)[0]
+        return around.of_case(case, spans, [given], step, content)[0]
     if reference:
         return expected.of_reference(reference, 0, given, grads=grads, step=step, weights=calls.weights(case, content))
     assert spans  # a mechanism that is not a pattern has a reference

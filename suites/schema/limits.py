@@ -14,7 +14,7 @@ _SIZES = {**_DECIMAL, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _BUDGET = rf"^[1-9][0-9]{{0,5}}(\.[0-9]{{1,6}})? ?({'|'.join(_SIZES)})$"
 _NUMBER = r"^[0-9]{1,9}(\.[0-9]{1,6})?"
 _Seconds = Annotated[StrictFloat, Field(ge=0.001, le=1_000_000)]
-_Percent = Annotated[str, Field(pattern=r"^[0-9]{1,4}(\.[0-9]{1,4})?%$", title='a percentage such as "5%"')]
+Percent = Annotated[str, Field(pattern=r"^[0-9]{1,4}(\.[0-9]{1,4})?%$", title='a percentage such as "5%"')]
 _Time = Annotated[str, Field(pattern=rf"{_NUMBER} ?({'|'.join(_TIMES)})$", title='a time such as "50us"')]
 _Size = Annotated[str, Field(pattern=rf"{_NUMBER} ?({'|'.join(_SIZES)})$", title='a size such as "1MiB"')]
 _Memory = (
@@ -73,7 +73,7 @@ class Exact(Model):
 class TimeLimit(Exact):
     """How much longer a call may take. An increase within either limit passes."""
 
-    relative: _Percent = "15%"
+    relative: Percent = "15%"
     """Share of the stored time. Runs made at different times differ by the load of the machine."""
     absolute: _Time = "0ns"
     """Time of one call."""
@@ -89,7 +89,7 @@ class TimeLimit(Exact):
 class MemoryLimit(Exact):
     """How much more memory a call may take. An increase within either limit passes."""
 
-    relative: _Percent = "0%"
+    relative: Percent = "0%"
     """Share of the stored peak, which is the same integer every time."""
     absolute: _Size = "0B"
     """Part of the peak."""

@@ -13,6 +13,7 @@ from attnbench.suites.problem import SuiteError as SuiteError
 from attnbench.suites.problem import found as found_instead
 from attnbench.suites.schema.catalog import catalog, problems
 from attnbench.suites.schema.document import LONGEST, Document, read
+from attnbench.suites.schema.equal import flaw
 from attnbench.suites.schema.schema import explain
 from attnbench.suites.schema.suite import Suite
 from attnbench.variants import Variant, kernels
@@ -69,6 +70,10 @@ def parse(text: str, name: str = "<suite>", folder: Path = _HERE) -> Suite:
     except SuiteError as error:
         line, column = document.place(("inputs",))
         raise SuiteError(replace(each, file=name, line=line, column=column) for each in error.problems) from None
+    unequal = flaw(suite)
+    if unequal:
+        path = ("equal_parameters",)
+        raise SuiteError([Problem(name, *document.place(path), path, unequal)])
     return suite
 
 

@@ -7,6 +7,8 @@ The schema accepts what the loader accepts, as far as JSON Schema can express it
 - every exclusion matches some case, and some case is left;
 - the number of cases, and of points in the grid of a variant, is within its limit;
 - the parameters of a variant are valid together;
+- numbers of parameters are as equal as `equal_parameters` demands;
+- the width of an encoder is heads x head_dim;
 - the file is small, and every reader of YAML reads it alike.
 """
 

@@ -28,8 +28,8 @@ from attnbench.suites.schema.choices import Levels, Sizes, choices
 from attnbench.suites.schema.edges import digests, with_digests
 from attnbench.suites.schema.expand import MOST_CASES, Entry, Exclusion, excluded, expand, size
 from attnbench.suites.schema.kinds import IN_FOLDER, LARGEST, Model, axes, below
-from attnbench.suites.schema.limits import Budget, Check, Measure
-from attnbench.variants import Setting, kernels
+from attnbench.suites.schema.limits import Budget, Check, Measure, Percent
+from attnbench.variants import Setting, kernels, levels
 
 _BELOW = below(r"\.safetensors")
 _FILE = f'{IN_FOLDER}"data/model.safetensors"'
@@ -95,6 +95,9 @@ class Suite(_Axes):
     over all lengths. By default full/sdpa, if it is listed."""
     exclude: Annotated[tuple[Exclusion, ...], _Late(lambda: choices().exclusions)] = ()
     """Cases that match every key of an entry are left out."""
+    equal_parameters: Percent | None = None
+    """How far the numbers of learned weights of the cases of a setting may be from the baseline's, such as 10%; null:
+    they are not compared."""
     seed: Annotated[StrictInt, Field(ge=0, le=LARGEST)] = 0
     """The seed of inputs, weights and random orders."""
     inputs: Annotated[str, Field(pattern=_BELOW, max_length=255, title=_FILE)] | None = None
@@ -110,6 +113,15 @@ class Suite(_Axes):
         """Keep the text of the file and its folder, which `load` passes."""
         self._source = (context or {}).get("source", "")
         self._folder = (context or {}).get("folder", Path())
+
+    @field_validator("level")
+    @classmethod
+    def _fitted(cls, level: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        """Take out of levels what the shapes decide."""
+        shape = info.data.get("shape")
+        widths = sorted({heads * width for heads in shape.heads for width in shape.head_dim}) if shape else []
+        held = ((each.partition("(")[0], levels.read(each)) for each in level)
+        return tuple(dict.fromkeys(levels.written(name, each.fitted(widths)) if each else name for name, each in held))
 
     @field_validator("variants")
     @classmethod

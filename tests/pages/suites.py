@@ -111,7 +111,8 @@ value may be a list, or for numbers a quoted comparison with `>`, `>=`, `<`, `<=
 _LEVELS = """\
 A name, such as `layer`, or a name with parameters: `{layer: {positions: [none, rotary]}}`. A list of values makes
 several levels, and so does a list of levels. With `attention`, the mechanism stands alone. Reports and `exclude` write
-levels as `layer` and `layer(positions=rotary)`.
+levels as `layer` and `layer(positions=rotary)`. A variant that is a whole layer, such as `lstm`, exists from `layer` on
+without its positions; in an `encoder` it stands in place of the attention layer.
 """
 
 _REFUSED = """\

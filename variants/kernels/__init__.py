@@ -12,7 +12,7 @@ Importing this package does not import torch; loading an implementation does.
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -42,11 +42,16 @@ class Program:
     """Whether calls compile: the first call, and the first of each other shape and with gradients."""
     weights: "tuple[Tensor, ...]" = ()
     """The weights it was built with, if its mechanism has weights; set by the caller of `build`."""
-    choice: "Callable[[Tensor, Tensor, Tensor], Tensor] | None" = None
+    choice: "Callable[..., Tensor | tuple[Tensor, ...]] | None" = None
     """Returns what `call` chooses by content on the same inputs: the indices `B H N ... m` of m options, int64.
 
-    If a variant has other choosers than the queries, their number stands in place of N.
+    If a variant has other choosers than the queries, their number stands in place of N. Within a level it is a tuple of
+    what each mechanism chooses.
     """
+    update: "Callable[[Sequence[Tensor | None]], None] | None" = None
+    """Changes learned weights, given their gradients, as the last part of a call in the direction `training`."""
+    state: "tuple[Tensor, ...]" = ()
+    """All that a call changes by its definition. It is put back before each value and after each proved call."""
 
 
 def Kernel(  # noqa: N802  # the name of a program in variant files of version 0.1

@@ -14,12 +14,13 @@ Source: Vaswani et al. 2017, arXiv 1706.03762, sections 3.2.2 and 3.5; rotary: S
 3.2, with the halves as pairs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from attnbench.variants._parameters import parameter
 from attnbench.variants._setting import Setting, Shape, of_products
-from attnbench.variants.levels import Attend, Level
+from attnbench.variants.levels import Attend, Level, Predict
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -35,14 +36,14 @@ class Layer(Level):
         "how the layer knows where a token is", default="none"
     )
 
-    def inputs(self, shape: Shape) -> tuple[tuple[int, ...], ...]:
-        """Return the size `B N C` of the tokens."""
-        return ((shape.batch, shape.seq_len, shape.heads * shape.head_dim),)
+    def sizes(self, shape: Shape) -> tuple[tuple[int, ...], ...]:
+        """Return the size `B N C` of the tokens, twice."""
+        return ((shape.batch, shape.seq_len, shape.heads * shape.head_dim),) * 2
 
-    def refusal(self, shape: Shape) -> str | None:
+    def refusal(self, setting: Setting) -> str | None:
         """Refuse heads whose numbers do not split into pairs, if these are turned."""
-        if self.positions == "rotary" and shape.head_dim % 2:
-            return f"rotary positions need an even head_dim, found {shape.head_dim}"
+        if self.positions == "rotary" and setting.shape.head_dim % 2:
+            return f"rotary positions need an even head_dim, found {setting.shape.head_dim}"
         return None
 
     def weights(self, setting: Setting, generator: "Generator") -> "tuple[Tensor, ...]":
@@ -60,23 +61,15 @@ class Layer(Level):
             for each in (width, rows, rows, width)
             for size, scale in (((each, width), width**-0.5), ((each,), 0.1))
         ]
-        if self.positions == "none":
-            return tuple(drawn)
-        if self.positions == "learned":
-            return (*drawn, torch.nn.Parameter(torch.randn(shape.seq_len, width, generator=generator)))
-        across = width if self.positions == "sinusoidal" else shape.head_dim
-        rates = _BASE ** (-torch.arange(0, across, 2, dtype=torch.float64) / across)
-        angles = torch.arange(shape.seq_len, dtype=torch.float64)[:, None] * rates
-        if self.positions == "rotary":
-            return (*drawn, angles.cos().float(), angles.sin().float())
-        table = torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width]
-        return (*drawn, table.float())
+        return (*drawn, *drawn_positions(self.positions, setting, generator))
 
-    def call(self, setting: Setting, attend: Attend, weights: "tuple[Tensor, ...]", *inputs: "Tensor") -> "Tensor":
+    def call(
+        self, setting: Setting, within: Sequence[Attend], weights: "tuple[Tensor, ...]", *inputs: "Tensor"
+    ) -> "Tensor":
         """Map tokens `B N C` to tokens `B N C`."""
         from torch.nn.functional import linear
 
-        (x,) = inputs
+        (attend,), (x,) = within, inputs
         shape = setting.shape
         w_q, b_q, w_k, b_k, w_v, b_v, w_o, b_o, *positions = weights
         if self.positions in ("sinusoidal", "learned"):
@@ -95,7 +88,7 @@ class Layer(Level):
         width, columns = _widths(shape)
         return of_products(4 * shape.batch * shape.seq_len * width * (width + columns), setting.direction).flops
 
-    def predict_bytes(self, setting: Setting, mechanism: int) -> int:
+    def predict_bytes(self, setting: Setting, mechanism: Predict) -> int:
         """Add to the mechanism's bytes what stands around it; T is the size of the tokens.
 
         Forward: q, k, v, and the mechanism or its output once more in the order of tokens, and 2 T more while rotary
@@ -112,12 +105,30 @@ class Layer(Level):
         moved = tokens * (self.positions in ("sinusoidal", "learned"))
         if setting.direction == "forward":
             turning = max(2 * tokens, tokens + 2 * keys) * (self.positions == "rotary")
-            return projected + moved + max(mechanism, 2 * tokens, turning)
+            return projected + moved + max(mechanism("forward"), 2 * tokens, turning)
         last = learned + 3 * tokens
-        within = mechanism + size * width**2 + tokens // 2
+        within = mechanism(setting.direction) + size * width**2 + tokens // 2
         if setting.direction == "backward":
             return max(within, last)
         return max(within + projected + moved, last) + tokens
+
+
+def drawn_positions(kind: str, setting: Setting, generator: "Generator") -> "tuple[Tensor, ...]":
+    """Draw what tells positions: the learned P, the table S, the cosines and sines of rotary positions, or nothing."""
+    import torch
+
+    shape = setting.shape
+    width, _ = _widths(shape)
+    if kind == "none":
+        return ()
+    if kind == "learned":
+        return (torch.nn.Parameter(torch.randn(shape.seq_len, width, generator=generator)),)
+    across = width if kind == "sinusoidal" else shape.head_dim
+    rates = _BASE ** (-torch.arange(0, across, 2, dtype=torch.float64) / across)
+    angles = torch.arange(shape.seq_len, dtype=torch.float64)[:, None] * rates
+    if kind == "rotary":
+        return angles.cos().float(), angles.sin().float()
+    return (torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width].float(),)
 
 
 def _widths(shape: Shape) -> tuple[int, int]:

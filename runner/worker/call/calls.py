@@ -17,7 +17,7 @@ from attnbench.runner.machine import memory
 from attnbench.suites import Case
 from attnbench.variants import ATTENTION, OWN, Direction, Setting, Shape, Weights, kernels, levels
 from attnbench.variants.kernels import Program
-from attnbench.variants.levels import Level
+from attnbench.variants.levels import Around, Attend, Held, Level
 
 Oracle = Callable[..., Tensor]
 """Function that returns outputs for q, k, v, then a mask of allowed keys or the indices of queries, then weights."""
@@ -27,7 +27,8 @@ class Inputs(tuple[Tensor, ...]):
     """The inputs of a call, and then the gradient of its output. The last dimension but one is the sequence.
 
     At level `attention` these are queries `B H N D`, keys and values `B K N D`, and dO `B H N D`, in the shape's
-    layout. At level `layer`, tokens `B N C` and dY `B N C`.
+    layout. At level `layer`, tokens `B N C` and dY `B N C`. At level `encoder`, tokens `B N` and labels `B`, which are
+    integers without a gradient, and the gradient of the losses `B 1`.
     """
 
     def __new__(cls, *tensors: Tensor) -> Self:
@@ -62,31 +63,49 @@ class Inputs(tuple[Tensor, ...]):
     @property
     def n(self) -> int:
         """The sequence length."""
-        return self[0].shape[-2]
+        return self[0].shape[sequence(self[0])]
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all."""
-        return ("q", "k", "v", "dout") if len(self) == len("qkvo") else ("x", "dout")
+        return {4: ("q", "k", "v", "dout"), 3: ("tokens", "labels", "dout"), 2: ("x", "dout")}[len(self)]
+
+    @property
+    def differentiable(self) -> tuple[Tensor, ...]:
+        """The inputs that have a gradient."""
+        return tuple(each for each in self.tensors if each.is_floating_point())
+
+    def leaves(self, *, gradients: bool) -> tuple[Tensor, ...]:
+        """Return the inputs as leaves of a graph, on the same memory, that require gradients if they can have them."""
+        return tuple(each.detach().requires_grad_(gradients and each.is_floating_point()) for each in self.tensors)
+
+    def wide(self) -> "Inputs":
+        """Return all in float64; integers as they are."""
+        return Inputs(*(each.double() if each.is_floating_point() else each for each in self))
 
     def result(self, place: int) -> str:
         """Return the name of a result: the output, the gradients of the inputs, such as dQ, and dW1, dW2, ..."""
-        names = ("output", *(f"d{each.upper()}" for each in self.names[:-1]))
+        given = [name for name, each in zip(self.names, self.tensors, strict=False) if each.is_floating_point()]
+        names = ("output", *(f"d{each.upper()}" for each in given))
         return names[place] if place < len(names) else f"dW{place - len(names) + 1}"
 
 
+def sequence(tensor: Tensor) -> int:
+    """Return the dimension of an input that is the sequence. Integers have no dimension after it."""
+    return -2 if tensor.is_floating_point() else -1
+
+
 def inputs(shape: Shape, dtype: str, device: str, content: int = 0, level: str = ATTENTION) -> Inputs:
-    """Return standard normal tensors, drawn in float32 on the CPU and then converted.
+    """Return standard normal tensors, drawn in float32 on the CPU and then converted, or what the level draws.
 
     A content is the same in every process, on every device and in every layout. `Origin` says how contents are
     numbered.
     """
     # On the CPU no draw is cached: it would count against the case's memory, and might be the returned tensors.
-    sizes = _sizes(shape, level)
-    drawn = _kept(sizes, content) if device == "cuda" else _drawn(sizes, content)
+    drawn = (_kept if device == "cuda" else _drawn)(shape, level, content)
 
     def made(tensor: Tensor) -> Tensor:
-        tensor = tensor.to(device=device, dtype=getattr(torch, dtype))
+        tensor = tensor.to(device, getattr(torch, dtype) if tensor.is_floating_point() else tensor.dtype)
         return tensor.transpose(1, 2).contiguous().transpose(1, 2) if shape.layout == "bnhd" else tensor
 
     return Inputs(*map(made, drawn))
@@ -99,18 +118,19 @@ def inputs_of(setting: Setting, content: int = 0) -> Inputs:
 
 def _sizes(shape: Shape, level: str) -> tuple[tuple[int, ...], ...]:
     """Return the sizes of the inputs and of the output."""
-    around = levels.read(level)
-    if around:
-        sizes = around.inputs(shape)
-        return (*sizes, sizes[0])
+    found = levels.read(level)
+    if found:
+        return found.sizes(shape)
     heads = (shape.heads, shape.kv_heads, shape.kv_heads, shape.heads)
     return tuple((shape.batch, each, shape.seq_len, shape.head_dim) for each in heads)
 
 
-def _drawn(sizes: tuple[tuple[int, ...], ...], seed: int) -> tuple[Tensor, ...]:
-    """Draw standard normal float32 tensors on the CPU."""
-    generator = torch.Generator().manual_seed(seed)
-    return tuple(torch.randn(*each, generator=generator) for each in sizes)
+def _drawn(shape: Shape, level: str, seed: int) -> tuple[Tensor, ...]:
+    """Draw standard normal float32 tensors on the CPU, or what the level draws."""
+    found, generator = levels.read(level), torch.Generator().manual_seed(seed)
+    if found:
+        return found.draw(shape, generator)
+    return tuple(torch.randn(*each, generator=generator) for each in _sizes(shape, level))
 
 
 _kept = lru_cache(maxsize=2)(_drawn)
@@ -136,33 +156,48 @@ def input_bytes(setting: Setting, *, dout: bool = True) -> int:
 
 
 def build(case: Case, content: int = 0) -> Program:
-    """Build the case's program with the weights of its mechanism, which differ between contents."""
-    own, beside = weights(case, content), around_weights(case, content)
-    program = _mechanism(case, own)
-    level = around(case)
+    """Build the case's program with the weights of its mechanisms, which differ between contents."""
+    every = held(case, content)
+    # Without weights, all layers have the same program.
+    programs = [_mechanism(case, own) for own in (every.own if every.own[0] else every.own[:1])]
+    first, level = programs[0], around(case)
     if level is None:
-        return program
+        return first
+    layers = programs * (level.depth // len(programs))
 
     def call(*inputs: Tensor) -> Tensor:
-        """Return the output of the level around the mechanism."""
-        return level.call(case.setting, program.call, beside, *inputs)
+        """Return the output of the level around the mechanisms."""
+        return level.call(case.setting, [each.call for each in layers], every, *inputs)
 
-    own_choice = program.choice
-    if own_choice is None:
-        return replace(program, call=call, weights=(*beside, *own))
+    def choice(*inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return what each mechanism chooses within the level."""
+        found: list[Tensor] = []
+        level.call(case.setting, [_noting(each, found) for each in layers], every, *inputs)
+        return tuple(found)
 
-    def choice(*inputs: Tensor) -> Tensor:
-        """Return what the mechanism chooses within the level."""
-        chosen: list[Tensor] = []
+    pairs = [each.computed_pairs for each in layers]
+    made = replace(
+        first,
+        call=call,
+        choice=choice if first.choice else None,
+        computed_pairs=None if None in pairs else sum(filter(None, pairs)),
+        prepared_bytes=sum(each.prepared_bytes for each in programs),
+        weights=every.flat,
+    )
+    learned = [each for each in every.flat if each.requires_grad]
+    updated = level.outer.update(learned) if level.outer and case.setting.direction == "training" else None
+    return replace(made, update=updated[0], state=updated[1]) if updated else made
 
-        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            chosen.append(own_choice(q, k, v))
-            return program.call(q, k, v)
 
-        level.call(case.setting, attend, beside, *inputs)
-        return chosen[0]
+def _noting(program: Program, found: list[Any]) -> Attend:
+    """Return a program's call that also notes its choice."""
 
-    return replace(program, call=call, choice=choice, weights=(*beside, *own))
+    def attend(*inputs: Tensor) -> Tensor:
+        assert program.choice
+        found.append(program.choice(*inputs))
+        return program.call(*inputs)
+
+    return attend
 
 
 def _mechanism(case: Case, own: Weights) -> Program:
@@ -176,27 +211,37 @@ def _mechanism(case: Case, own: Weights) -> Program:
     return replace(program, weights=own) if own else program
 
 
-def around(case: Case) -> Level | None:
-    """Return the level around the case's mechanism, or None if its variant is the whole of it."""
-    level = levels.read(case.setting.level)
-    return level if variants.load(case.mechanism.name).level == ATTENTION else None
+def around(case: Case) -> Around | None:
+    """Return what stands around the case's mechanisms, or None if its variant is the whole of it."""
+    return levels.around(case.setting.level, variants.load(case.mechanism.name).level)
 
 
 def all_weights(case: Case, content: int = 0) -> Weights:
-    """Return the weights of the case's program: those of the level, then those of the mechanism."""
-    return (*around_weights(case, content), *weights(case, content))
+    """Return the weights of the case's program: those of the level, then those of its layers."""
+    return held(case, content).flat
 
 
-def around_weights(case: Case, content: int = 0) -> Weights:
-    """Return the weights of the level around the mechanism, which do not depend on it and else are as `weights`."""
-    level = around(case)
-    return _weights(level.weights, case.setting, [case.setting.level], content) if level else ()
+def held(case: Case, content: int = 0) -> Held:
+    """Return the weights of the case by what they belong to. Those of a level do not depend on the mechanism."""
+    level, setting = around(case), case.setting
+    layers = range(level.depth if level else 1)
+    own = tuple(weights(case, content, layer) for layer in layers)
+    if level is None:
+        return Held((), ((),), own)
+
+    def drawn(part: Level | None, *number: int) -> Weights:
+        return _weights(part.weights, setting, [setting.level, *number], content) if part else ()
+
+    # A layer by itself has no number.
+    inner = tuple(drawn(level.inner, *([layer + 1] if level.outer else [])) for layer in layers)
+    return Held(drawn(level.outer), inner, own)
 
 
-def weights(case: Case, content: int = 0) -> Weights:
-    """Return the weights of the case's mechanism. Learned weights require a gradient and differ between contents.
+def weights(case: Case, content: int = 0, layer: int = 0) -> Weights:
+    """Return the weights of the mechanism in one layer. Learned weights require a gradient and differ between contents.
 
-    They are drawn in float32 on the CPU, with a seed that depends only on the run's seed, the mechanism and its sizes.
+    They are drawn in float32 on the CPU, with a seed that depends only on the run's seed, the mechanism, its sizes and
+    the number of the layer.
 
     Raises:
         TypeError: the mechanism's `weights` does not return a tuple of such tensors.
@@ -204,7 +249,7 @@ def weights(case: Case, content: int = 0) -> Weights:
     draw = variants.load(case.mechanism.name).weights
     if draw is None:
         return ()
-    named = [case.mechanism.name, case.first_parameters]
+    named = [case.mechanism.name, case.first_parameters, *([layer] if layer else [])]
     return _weights(partial(draw, case.parameters), case.setting, named, content)
 
 
@@ -333,6 +378,8 @@ class Call:
     """Weights that have a gradient."""
     choice: Callable[[], Any] | None = None
     """Returns what `run` chooses on the current content of the inputs."""
+    state: tuple[tuple[Tensor, Tensor], ...] = ()
+    """Tensors that `run` changes by its definition, each with a copy of its first value."""
 
     def found(self, result: Any) -> tuple[Any, ...]:
         """Return the result of `run` as the proof needs it: the output, then the gradients if there are any."""
@@ -349,23 +396,27 @@ def call(program: Program, given: Inputs, direction: Direction) -> Call:
     """
     attend = program.call
     choice = partial(chosen, program, given) if program.choice else None
+    state = tuple((each, each.detach().clone()) for each in program.state)
     if direction == "forward":
 
         def forward() -> object:
             with torch.no_grad():
                 return attend(*given.tensors)
 
-        return Call(forward, _nothing, gradients=False, weights=program.weights, choice=choice)
-    leaves = tuple(tensor.detach().requires_grad_() for tensor in given.tensors)
+        return Call(forward, _nothing, gradients=False, weights=program.weights, choice=choice, state=state)
+    leaves = given.leaves(gradients=True)
     learned = tuple(each for each in program.weights if each.requires_grad)
-    wanted = leaves + learned
+    wanted = tuple(each for each in leaves if each.requires_grad) + learned
     if direction == "training":
 
         def training() -> object:
             out = attend(*leaves)
-            return out, *torch.autograd.grad(out, wanted, given.dout, allow_unused=True)
+            found = torch.autograd.grad(out, wanted, given.dout, allow_unused=True)
+            if program.update:
+                program.update(found[len(wanted) - len(learned) :])
+            return out, *found
 
-        return Call(training, _nothing, weights=program.weights, learned=learned, choice=choice)
+        return Call(training, _nothing, weights=program.weights, learned=learned, choice=choice, state=state)
     graph: list[Tensor] = []
 
     def renew() -> None:
@@ -378,7 +429,8 @@ def call(program: Program, given: Inputs, direction: Direction) -> Call:
         return torch.autograd.grad(graph[0], wanted, given.dout, retain_graph=True, allow_unused=True)
 
     renew()
-    return Call(backward, renew, lambda: graph[0], weights=program.weights, learned=learned, choice=choice)
+    made = Call(backward, renew, lambda: graph[0], weights=program.weights, learned=learned, choice=choice)
+    return replace(made, state=state)
 
 
 def ready(program: Program, given: Inputs, direction: Direction) -> Call:

@@ -1,11 +1,12 @@
-"""Expected results at a level around attention: the level's own formula, with the oracle in place of its attention.
+"""Expected results at a level around attention: the level's own formula, with the oracle in place of its mechanisms.
 
 Both are computed in float64, and for the tolerance once more in the case's dtype. There, the oracle of a pattern
 computes in float32 and rounds its results once.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,83 +20,123 @@ from attnbench.runner.worker.proof.stream import Step
 from attnbench.runner.worker.proof.textbook import FEW, spread
 from attnbench.suites import Case
 from attnbench.variants import Spans, Weights
+from attnbench.variants.levels import Held
 
-Attended = list[Inputs]
-"""The queries, keys and values of each call of attention within a level, and zeros for dO."""
+_OF_LOSS = 4
+"""A loss has few elements, so that its error in the dtype may be small by chance. Its floor is that of a gradient."""
+
+
+class Judged(NamedTuple):
+    """What a call at a level must give, and what that follows from."""
+
+    expected: Expected
+    errors: list[float]
+    """The largest error of each result in the case's dtype."""
+    wide: list[Inputs]
+    """What each mechanism is given in float64, and zeros for the gradient of its output."""
+    near: list[Inputs]
+    """The same in the case's dtype; empty if its errors are known."""
 
 
 def of_case(case: Case, spans: Spans | None, contents: Sequence[Inputs], step: Step, first: int = 0) -> list[Expected]:
-    """Return the expected results of a call of the case on each content, numbered from `first`, at any level."""
-    if calls.around(case) is None:
+    """Return the expected results of a call of the case on each content, numbered from `first`, at any level.
+
+    Around a mechanism, the first content gives the error in the case's dtype.
+    """
+    level = calls.around(case)
+    if level is None:
         return expected.of_case(case, spans, contents, step, first)
-    reference = calls.reference(case)
-    return [of_level(case, spans, each, content, step, reference)[0] for content, each in enumerate(contents, first)]
+    references, errors = [calls.reference(case)] * level.depth, None
+    found = []
+    for content, given in enumerate(contents, first):
+        judged = of_level(case, spans, given, content, step, references, errors)
+        errors = judged.errors
+        found.append(judged.expected)
+    return found
 
 
 def of_level(
-    case: Case, spans: Spans | None, given: Inputs, content: int, step: Step, reference: Oracle | None
-) -> tuple[Expected, Attended, Attended]:
-    """Return the expected result of a call at a level, and what attention was given in float64 and in the case's dtype.
+    case: Case,
+    spans: Spans | None,
+    given: Inputs,
+    content: int,
+    step: Step,
+    references: Sequence[Oracle | None],
+    errors: list[float] | None = None,
+) -> Judged:
+    """Return what a call at a level must give. `errors` are those in the case's dtype, if they are known.
 
-    `reference` is the mechanism's; None for a pattern.
+    `references` are those of the mechanisms, in order; None for a pattern.
     """
-    dtype = given[0].dtype
-    around, own = calls.around_weights(case, content), calls.weights(case, content)
-    wide = Inputs(*(each.double() for each in given))
-    exact, exactly = _computed(case, spans, reference, wide, _wide(around), _wide(own), step)
-    plain, nearly = _computed(case, spans, reference, given, around, own, step)
-    known = [~each.isnan() for each in exact]
-    off = [near.double() - want for near, want in zip(plain, exact, strict=True)]
-    errors, scales = (
-        [float(each.masked_fill(~where, 0.0).abs().max()) for each, where in zip(values, known, strict=True)]
-        for values in (off, exact)
-    )
-    allowed = tolerance.allowed(errors, scales, dtype, share=tolerance.vanishing(given.n), inputs=len(given.tensors))
-    return Expected(exact, allowed, expected.known(exact)), exactly, nearly
+    level, weights = calls.around(case), calls.held(case, content)
+    assert level
+    exact, wide = _computed(case, spans, references, given.wide(), _wide(weights), step)
+    known, near = [~each.isnan() for each in exact], list[Inputs]()
+    if errors is None:
+        plain, near = _computed(case, spans, references, given, weights, step)
+        errors = [_largest(each.double() - want, where) for each, want, where in zip(plain, exact, known, strict=True)]
+    scales = [_largest(*each) for each in zip(exact, known, strict=True)]
+    share = tolerance.vanishing(given.n)
+    first, *layers = (sum(each.requires_grad for each in group) for group in weights.groups)
+    groups = [(len(given.differentiable), share), (first, share), *((many, tolerance.ALIKE) for many in layers)]
+    if level.outer:
+        scales[0] *= _OF_LOSS
+    allowed = tolerance.allowed(errors, scales, given.dout.dtype, groups=groups)
+    if level.outer:
+        # Gradients are multiples of that of the loss, whose relative error is about as large as the error of the loss.
+        of_loss, *others = allowed
+        allowed = (of_loss, *(each + of_loss * scale for each, scale in zip(others, scales[1:], strict=True)))
+    return Judged(Expected(exact, allowed, expected.known(exact)), errors, wide, near)
 
 
-def _wide(weights: Weights) -> Weights:
+def _largest(tensor: Tensor, known: Tensor) -> float:
+    """Return the largest absolute value of the known elements."""
+    return float(tensor.masked_fill(~known, 0.0).abs().max())
+
+
+def _wide(weights: Held) -> Held:
     """Return weights in float64."""
-    return tuple(each.detach().double().requires_grad_(each.requires_grad) for each in weights)
+
+    def wide(some: Weights) -> Weights:
+        return tuple(each.detach().double().requires_grad_(each.requires_grad) for each in some)
+
+    return Held(wide(weights.outer), tuple(map(wide, weights.inner)), tuple(map(wide, weights.own)))
 
 
 def _computed(
     case: Case,
     spans: Spans | None,
-    reference: Oracle | None,
+    references: Sequence[Oracle | None],
     given: Inputs,
-    around: Weights,
-    own: Weights,
+    weights: Held,
     step: Step,
-) -> tuple[tuple[Tensor, ...], Attended]:
-    """Return the output and the gradients of a level in the dtype of its inputs, and what attention was given."""
+) -> tuple[tuple[Tensor, ...], list[Inputs]]:
+    """Return the output and the gradients of a level in the dtype of its inputs, and what mechanisms were given."""
     level, grads = calls.around(case), case.setting.direction != "forward"
     assert level
-    attended: Attended = []
+    attended: list[Inputs] = []
 
-    def compute(q: Tensor, k: Tensor, v: Tensor, dout: Tensor | None) -> tuple[Tensor, ...]:
-        inputs = Inputs(q, k, v, torch.zeros_like(q) if dout is None else dout)
-        return _attention(spans, reference, inputs, own, dout is not None, step)
-
-    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        attended.append(Inputs(*(each.detach() for each in (q, k, v)), torch.zeros_like(q)))
-        out: Tensor = _Attention.apply(compute, q, k, v, *own)  # type: ignore[no-untyped-call]  # so in torch
+    def attend(reference: Oracle | None, own: Weights, *inputs: Tensor) -> Tensor:
+        attended.append(Inputs(*(each.detach() for each in inputs), torch.zeros_like(inputs[0])))
+        compute = partial(_mechanism, spans, reference, own, step)
+        out: Tensor = _Mechanism.apply(compute, len(inputs), *inputs, *own)  # type: ignore[no-untyped-call]  # torch
         return out
 
-    leaves = [each.detach().requires_grad_(grads) for each in given.tensors]
+    attends = [partial(attend, *each) for each in zip(references, weights.own, strict=True)]
+    leaves = given.leaves(gradients=grads)
     with torch.set_grad_enabled(grads):
-        out = level.call(case.setting, attend, around, *leaves)
+        out = level.call(case.setting, attends, weights, *leaves)
     if not grads:
         return (out,), attended
-    wanted = [*leaves, *(each for each in (*around, *own) if each.requires_grad)]
+    wanted = [each for each in (*leaves, *weights.flat) if each.requires_grad]
     found = torch.autograd.grad(out, wanted, given.dout, allow_unused=True, materialize_grads=True)
     return (out.detach(), *found), attended
 
 
-def _attention(
-    spans: Spans | None, reference: Oracle | None, given: Inputs, own: Weights, grads: bool, step: Step
+def _mechanism(
+    spans: Spans | None, reference: Oracle | None, own: Weights, step: Step, given: Inputs, grads: bool
 ) -> tuple[Tensor, ...]:
-    """Return the oracle's output, and with `grads` the gradients of q, k, v and learned weights.
+    """Return the oracle's output, and with `grads` the gradients of inputs and learned weights.
 
     Elements that would take too long are NaN, as in `expected`.
     """
@@ -104,31 +145,33 @@ def _attention(
         wide = torch.promote_types(given.q.dtype, torch.float32)
         found = expected.streamed(spans, [given], wide, grads, step)[0]
         return tuple(each.to(given.q.dtype) for each in found)
-    if given.q[..., 0].numel() * given.n <= expected.MOST_PAIRS:
+    if given[0][..., 0].numel() * given.n <= expected.MOST_PAIRS:
         return expected.asked(reference, given, own, np.arange(given.n), grads, step)
     rows = spread(given.n, FEW)
     learned = [each for each in own if each.requires_grad]
-    values = [torch.full_like(each, torch.nan) for each in (given.q, *((*given.tensors, *learned) if grads else ()))]
-    where = torch.from_numpy(rows).to(given.q.device)
-    values[0][:, :, where] = expected.asked(reference, given, own, rows, False, step)[0]
+    like = (given.dout, *((*given.tensors, *learned) if grads else ()))
+    values = [torch.full_like(each, torch.nan) for each in like]
+    where = torch.from_numpy(rows).to(given[0].device)
+    values[0][..., where, :] = expected.asked(reference, given, own, rows, False, step)[0]
     return tuple(values)
 
 
-class _Attention(torch.autograd.Function):
+class _Mechanism(torch.autograd.Function):
     """The oracle as a step of a formula that torch differentiates."""
 
     @staticmethod
-    def forward(ctx: Any, compute: Callable[..., tuple[Tensor, ...]], *tensors: Tensor) -> Tensor:
-        """Return the output. `tensors` are q, k, v and the mechanism's weights."""
-        ctx.compute = compute
+    def forward(ctx: Any, compute: Callable[..., tuple[Tensor, ...]], many: int, *tensors: Tensor) -> Tensor:
+        """Return the output. `tensors` are `many` inputs and then the mechanism's weights."""
+        ctx.compute, ctx.many = compute, many
         ctx.save_for_backward(*tensors)
-        return compute(*tensors[:3], None)[0]
+        inputs = tensors[:many]
+        return compute(Inputs(*inputs, torch.zeros_like(inputs[0])), False)[0]
 
     @staticmethod
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of q, k, v and the learned weights."""
-        q, k, v, *own = ctx.saved_tensors
+        """Return the gradients of the inputs and the learned weights."""
+        inputs, own = ctx.saved_tensors[: ctx.many], ctx.saved_tensors[ctx.many :]
         with torch.enable_grad():  # the oracle differentiates its own formula
-            _, dq, dk, dv, *rest = ctx.compute(q, k, v, dout)
-        learned = iter(rest)
-        return None, dq, dk, dv, *(next(learned) if each.requires_grad else None for each in own)
+            _, *found = ctx.compute(Inputs(*inputs, dout), True)
+        learned = iter(found[ctx.many :])
+        return None, None, *found[: ctx.many], *(next(learned) if each.requires_grad else None for each in own)

@@ -9,6 +9,7 @@ is judged like the error of an output (see `tolerance`).
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,32 +32,39 @@ class NotAllowed(ValueError):
     """A choice that float64 does not allow."""
 
 
-def expected_with(case: Case, choice: Tensor, given: Inputs, content: int, step: Step) -> Expected:
+def expected_with(case: Case, choice: Tensor | tuple[Tensor, ...], given: Inputs, content: int, step: Step) -> Expected:
     """Return the expected result of a call of the case on one content, given its choice.
+
+    Within a level the choice is that of each mechanism, in order.
 
     Raises:
         NotAllowed: float64 does not allow the choice.
         Useless: the mechanism's reference is too inexact.
     """
-    options, weights = calls.options(case), calls.weights(case, content)
+    options, weights = calls.options(case), calls.held(case, content).own
     if options is None:
         raise TypeError(f"{case.mechanism.name}: expected options to choose from, found none")
-    reference = calls.reference(case, choice)
-    assert reference  # a variant with options has one
-    if calls.around(case):
-        expect, (wide,), (near,) = around.of_level(case, None, given, content, step, reference)
-        problem, ties = judge(options, wide, near, weights, choice, step, calls.choosers(case))
+    level = calls.around(case)
+    choices: tuple[Any, ...] = tuple(choice) if level else (choice,)
+    references = [calls.reference(case, each) for each in choices]
+    judged = None
+    wide, near = [given.wide()], [given]
+    if level:
+        judged = around.of_level(case, None, given, content, step, references)
+        wide, near = judged.wide, judged.near
+    ties = 0
+    for mine, exact, rounded, own in zip(choices, wide, near, weights, strict=True):
+        problem, tied = judge(options, exact, rounded, own, mine, step, calls.choosers(case))
         if problem:
             raise NotAllowed(problem)
-        return replace(expect, ties=ties)
-    wide = Inputs(*(each.double() for each in given))
-    problem, ties = judge(options, wide, given, weights, choice, step, calls.choosers(case))
-    if problem:
-        raise NotAllowed(problem)
+        ties += tied
+    if judged:
+        return replace(judged.expected, ties=ties)
+    reference = references[0]
+    assert reference  # a variant with options has one
     pairs = given.q[..., 0].numel() * given.q.shape[2]
-    expect = expected.of_reference(
-        reference, pairs, given, grads=case.setting.direction != "forward", step=step, weights=weights
-    )
+    grads = case.setting.direction != "forward"
+    expect = expected.of_reference(reference, pairs, given, grads=grads, step=step, weights=weights[0])
     return replace(expect, ties=ties)
 
 

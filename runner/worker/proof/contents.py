@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.call.calls import Call, Inputs
+from attnbench.runner.worker.call.calls import Call, Inputs, sequence
 from attnbench.suites.origin import Origin
 from attnbench.variants import Setting, Weights
 
@@ -22,9 +22,9 @@ def proved(setting: Setting, origin: Origin) -> tuple[Inputs, Inputs]:
 def rotate(call: Call, given: Inputs, content: Inputs, weights: Weights, by: int = 0) -> None:
     """Write row (r + by) mod N of `content` into row r of each of the inputs `given` of a call.
 
-    Learned weights of the call get those of `weights`, rotated in the same way.
+    Learned weights of the call get those of `weights`, rotated in the same way, and other state its first values.
     """
-    writes = [partial(_rotate, *each, by, -2) for each in zip(given, content, strict=True)]
+    writes = [partial(_rotate, *each, by, sequence(each[0])) for each in zip(given, content, strict=True)]
     _put(call, writes, [partial(_rotate, *each, by, 0) for each in zip(call.weights, weights, strict=True)])
 
 
@@ -32,17 +32,34 @@ def mix(call: Call, given: Inputs, both: tuple[Inputs, Inputs], weights: tuple[W
     """Give the inputs a content that no call has seen, which differs for each `number`: a mix of A, rotated, and B.
 
     The squares of their shares sum to 1, so the values are as large as before. Learned weights are mixed in the same
-    way.
+    way. Of integers, every second is one of B.
     """
-    writes = [partial(_mix, *each, number, -2) for each in zip(given, *both, strict=True)]
+    writes = [partial(_mix, *each, number, sequence(each[0])) for each in zip(given, *both, strict=True)]
     _put(call, writes, [partial(_mix, *each, number, 0) for each in zip(call.weights, *weights, strict=True)])
 
 
+def put_back(call: Call, weights: Weights) -> None:
+    """Give the state of a call its first values, and learned weights in it those of `weights`."""
+    _restore(call)
+    moved = {id(each) for each, _ in call.state}
+    with torch.no_grad():
+        for mine, kept in zip(call.weights, weights, strict=True):
+            if id(mine) in moved:
+                mine.copy_(kept)
+
+
+def _restore(call: Call) -> None:
+    with torch.no_grad():
+        for mine, first in call.state:
+            mine.copy_(first)
+
+
 def _put(call: Call, inputs: Sequence[Callable[[], None]], weights: Sequence[Callable[[], None]]) -> None:
-    """Write learned weights and inputs, let the call renew its graph, and then write dout.
+    """Write the state, learned weights and inputs, let the call renew its graph, and then write dout.
 
     In this order, a forward pass cannot use dout.
     """
+    _restore(call)
     with torch.no_grad():
         learned = [write for write, each in zip(weights, call.weights, strict=True) if each.requires_grad]
         for write in (*learned, *inputs[:-1]):
@@ -63,7 +80,10 @@ def _rotate(to: Tensor, content: Tensor, by: int, dim: int) -> None:
 def _mix(to: Tensor, a: Tensor, b: Tensor, number: int, dim: int) -> None:
     angle = 0.5 + number / 100
     _rotate(to, a, number, dim)
-    to.mul_(math.cos(angle)).add_(b, alpha=math.sin(angle))
+    if to.is_floating_point():
+        to.mul_(math.cos(angle)).add_(b, alpha=math.sin(angle))
+    else:
+        to[..., ::2] = b[..., ::2]
 
 
 def changed(given: Inputs, content: Inputs) -> str | None:

@@ -105,14 +105,15 @@ def of_reference(
     plain = asked(reference, given, weights, rows, grads and whole, step)
     errors = [float((near.double() - want).abs().max()) for near, want in zip(plain, exact, strict=True)]
     scales = [float(want.abs().max()) for want in exact]
-    floors = tolerance.floors(scales, dtype, inputs=len(given.tensors))
+    counts = len(given.tensors), len(scales)  # of inputs, and of what is left: weights
+    floors = tolerance.floors(scales, dtype, groups=[(each, tolerance.ALIKE) for each in counts])
     for place, (error, scale, floor) in enumerate(zip(errors, scales, floors, strict=True)):
         if not error <= _USELESS * scale + floor:
             called, name = str(dtype).removeprefix("torch."), given.result(place)
             raise Useless(
                 f"the variant's reference in {called} is off by {error:.1e} in the {name} at N={n}: it proves nothing"
             )
-    allowed = tolerance.allowed(errors, scales, dtype, share=tolerance.vanishing(n), inputs=len(given.tensors))
+    allowed = tolerance.allowed(errors, scales, dtype, groups=[(each, tolerance.vanishing(n)) for each in counts])
     if whole:
         return Expected(exact, allowed, 1.0)
     learned = [each for each in weights if each.requires_grad]

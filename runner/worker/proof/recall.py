@@ -55,7 +55,8 @@ def look(
     clock = clocks.for_warm_up(device)
     spare = Inputs(*(each.clone() for each in given))
     others = tuple(each.detach().clone().requires_grad_(each.requires_grad) for each in call.weights)
-    alone = replace(call, renew=lambda: None, weights=others)
+    state = tuple((first.clone(), first) for _, first in call.state)
+    alone = replace(call, renew=lambda: None, weights=others, state=state)
     repeats = min(_MOST_REPEATS, int(_REPEATING_NS / max(1.0, call_ns)))
 
     def timed(writes: Call, into: Inputs, number: int) -> float:

@@ -96,15 +96,15 @@ def check(program: Program, setting: Setting, expect: Callable[[Inputs], Expecte
     """
     gradients = setting.direction != "forward"
     given = inputs_of(setting, content)
-    leaves = [each.clone().requires_grad_(gradients) for each in given.tensors]
+    leaves = Inputs(*(each.clone() for each in given)).leaves(gradients=gradients)
     with torch.set_grad_enabled(gradients):
         out = program.call(*leaves)
-    problem = unfit(given.result(0), out, given[0], setting.shape.seq_len)
+    problem = unfit(given.result(0), out, given.dout, setting.shape.seq_len)
     if problem:
         return Verdict(inf, problem)
     found = [out.detach()]
     if gradients:
-        wanted = [*leaves, *(each for each in program.weights if each.requires_grad)]
+        wanted = [each for each in (*leaves, *program.weights) if each.requires_grad]
         found += torch.autograd.grad(out, wanted, given.dout, allow_unused=True, materialize_grads=True)
     # Wait, so that an error of the device is blamed on the kernel and not on the oracle.
     wait(setting.device)

@@ -7,7 +7,8 @@ and dK) while the terms that cancel in it do not.
 
 If a variant has its own reference, dQ, dK and dV may differ in size. Then each counts with its own largest value, or
 with a share of the largest of all three. The share is 1 / sqrt(N), because what cancels is a mean over the keys, and at
-least an eighth. Gradients of learned weights are treated like this among themselves, and so are all at a level.
+least an eighth. Gradients of learned weights are treated like this among themselves, and so are all at a level. At level
+`encoder` the gradients of a layer count as the largest of them, because errors of a layer reach all of its weights.
 """
 
 import math
@@ -17,27 +18,31 @@ import torch
 
 FLOORS = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 _GRADIENT_FLOOR = 4
+ALIKE = 1.0
+"""Share of the largest gradient that a small one counts as, if they do not differ in size, or if errors of one reach all
+others."""
 _VANISHING = 1 / 8
-"""The least share of the largest gradient that a small one counts as."""
+"""The least share, if they differ in size."""
+
+Groups = Sequence[tuple[int, float]]
+"""Gradients that are compared in size, of inputs and then of weights: how many, and the share of the largest one that a
+small one counts as."""
 
 
 def allowed(
-    errors: Sequence[float], scales: Sequence[float], dtype: torch.dtype, *, share: float = 1.0, inputs: int = 3
+    errors: Sequence[float], scales: Sequence[float], dtype: torch.dtype, *, groups: Groups = ((3, ALIKE),)
 ) -> tuple[float, ...]:
-    """Return the largest allowed error of each tensor, from the textbook's errors and the oracle's largest values.
-
-    A gradient counts at least as this share of the largest one, of inputs or of weights. There are so many `inputs`.
-    """
-    beside = floors(scales, dtype, share=share, inputs=inputs)
-    return tuple(2 * error + floor for error, floor in zip(errors, beside, strict=True))
+    """Return the largest allowed error of each tensor, from the textbook's errors and the oracle's largest values."""
+    return tuple(2 * error + floor for error, floor in zip(errors, floors(scales, dtype, groups=groups), strict=True))
 
 
-def floors(scales: Sequence[float], dtype: torch.dtype, *, share: float = 1.0, inputs: int = 3) -> list[float]:
+def floors(scales: Sequence[float], dtype: torch.dtype, *, groups: Groups = ((3, ALIKE),)) -> list[float]:
     """Return the allowed error of each tensor without the textbook's."""
-    of_inputs, of_weights = scales[1 : 1 + inputs], scales[1 + inputs :]
-    gradients = [max(each, share * max(of_inputs)) for each in of_inputs]
-    gradients += [max(each, share * max(of_weights)) for each in of_weights]
-    return [FLOORS[dtype] * each for each in (scales[0], *(_GRADIENT_FLOOR * each for each in gradients))]
+    found, rest = [FLOORS[dtype] * scales[0]], scales[1:]
+    for many, share in groups:
+        some, rest = rest[:many], rest[many:]
+        found += [_GRADIENT_FLOOR * FLOORS[dtype] * max(each, share * max(some)) for each in some]
+    return found
 
 
 def vanishing(n: int) -> float:

@@ -23,9 +23,9 @@ class Proof:
     """Checks of what calls return on two contents of their inputs `given`.
 
     For each content, every element of the first output and gradients is compared with the oracle, and later results
-    with the first. No call may change its inputs, its weights (which must equal `weights`) or an earlier result.
-    `spans` are None if the variant has its own reference. `expect` is called after the first call on a content and
-    returns its expected result.
+    with the first. No call may change its inputs, its weights (which must equal `weights`) or an earlier result. Its
+    state, which it changes by its definition, is put back after each call. `spans` are None if the variant has its own
+    reference. `expect` is called after the first call on a content and returns its expected result.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class Proof:
         copy = tuple(each.clone() for each in found)
         self._step()
         calls.wait(self._given[0].device.type)
+        contents.put_back(self._call, self._weights[which])
         if which not in self._wants:
             self._wants[which] = self._expect(which)
             self.proved = min(self.proved, self._wants[which].proved)
@@ -135,7 +136,7 @@ def plain(call: Call, result: Any, given: Inputs) -> tuple[Tensor, ...]:
         Wrong: a result is not a plain, finished tensor, or has another shape, dtype or device.
     """
     found = []
-    likes = (given[0], *given.tensors, *call.learned) if call.gradients else given[:1]
+    likes = (given.dout, *given.differentiable, *call.learned) if call.gradients else (given.dout,)
     for place, (each, like) in enumerate(zip(call.found(result), likes, strict=True)):
         if each is None and place:
             each = torch.zeros_like(like)

@@ -1,0 +1,204 @@
+"""A pre-norm encoder with a classifier: from the bytes of a text to the loss of its class.
+
+    x = E[tokens] + P
+    x = x + layer(norm(x))                          in each of `layers` blocks; layer is that of level `layer`
+    x = x + W_2 gelu(W_1 norm(x) + b_1) + b_2       W_1 `[mlp C, C]`
+    loss = cross-entropy of W mean_t(norm(x_t)) + b against the label, one for each sequence
+
+Tokens are drawn of a vocabulary of 256, labels of 2 classes. Each block has its own weights, of the mechanism too. A
+variant that is a whole layer, such as `lstm`, takes the place of the layer. Positions are added to the first x, or turn
+queries and keys in every layer. dout is 1 / B, so that gradients are those of the mean loss. A call of `training` also
+takes a step of AdamW with torch's defaults. FLOPs forward, without layers: 4 mlp N C^2 for each block, and 4 C.
+
+Source: Vaswani et al. 2017, arXiv 1706.03762, section 3; pre-norm: Xiong et al. 2020, arXiv 2002.04745; the task: Tay
+et al. 2020, arXiv 2011.04006, section 2.2.2.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Self
+
+from attnbench.variants._parameters import parameter
+from attnbench.variants._setting import Setting, Shape, of_products
+from attnbench.variants.levels import Attend, Level, Predict, Update
+from attnbench.variants.levels.layer import Layer, drawn_positions
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+_VOCABULARY = 256
+_CLASSES = 2
+_OF_BLOCK = 8
+"""Weights of a block besides those of its layer: of two norms and two products, each with a bias."""
+
+
+@dataclass(frozen=True)
+class Encoder(Level):
+    """Blocks of a layer and a feed-forward network, and a classifier on their mean."""
+
+    layers: int = parameter("blocks, one after another", default=2, minimum=1)
+    width: int | None = parameter("numbers of a token; null: heads x head_dim, and no other", default=None, minimum=1)
+    mlp: int = parameter("width of the feed-forward network, in multiples of a token's", default=2, minimum=1)
+    positions: Literal["none", "sinusoidal", "learned", "rotary"] = parameter(
+        "how the encoder knows where a token is", default="learned"
+    )
+
+    @property
+    def depth(self) -> int:
+        """The number of blocks."""
+        return self.layers
+
+    @property
+    def inner(self) -> Layer:
+        """The layer in each block."""
+        return Layer("rotary" if self.positions == "rotary" else "none")
+
+    @property
+    def _adds(self) -> bool:
+        """Whether positions are added to tokens."""
+        return self.positions in ("sinusoidal", "learned")
+
+    def sizes(self, shape: Shape) -> tuple[tuple[int, ...], ...]:
+        """Return the sizes of tokens `B N`, labels `B` and losses `B 1`."""
+        return (shape.batch, shape.seq_len), (shape.batch,), (shape.batch, 1)
+
+    def fitted(self, widths: Collection[int]) -> Self:
+        """Return the encoder without its width, which must be each of `widths`."""
+        for width in widths:
+            if self.width not in (None, width):
+                raise ValueError(f"expected width = heads x head_dim = {width}, found {self.width}; leave it out")
+        return replace(self, width=None)
+
+    def refusal(self, setting: Setting) -> str | None:
+        """Refuse another width than that of the heads, and steps of an optimiser in float16."""
+        width = _width(setting.shape)
+        if self.width not in (None, width):
+            return f"width: expected heads x head_dim = {width}, found {self.width}"
+        if (setting.direction, setting.dtype) == ("training", "float16"):
+            return "squares of gradients underflow in an optimiser's float16; use bfloat16 or float32"
+        return self.inner.refusal(setting)
+
+    def draw(self, shape: Shape, generator: "Generator") -> "tuple[Tensor, ...]":
+        """Draw tokens and labels, int64; dout is constant."""
+        import torch
+
+        tokens, labels, losses = self.sizes(shape)
+        return (
+            torch.randint(_VOCABULARY, tokens, generator=generator),
+            torch.randint(_CLASSES, labels, generator=generator),
+            torch.full(losses, 1 / shape.batch),
+        )
+
+    def weights(self, setting: Setting, generator: "Generator") -> "tuple[Tensor, ...]":
+        """Draw E, the positions, for each block both norms, W_1, b_1, W_2 and b_2, and the last norm, W and b.
+
+        What a product or a norm returns is as large as its input. Tables of sines are not learned.
+        """
+        import torch
+
+        width = _width(setting.shape)
+        hidden = self.mlp * width
+
+        def learned(*size: int, mean: float = 0.0, scale: float = 0.1) -> "Tensor":
+            return torch.nn.Parameter(mean + scale * torch.randn(*size, generator=generator))
+
+        def norm() -> "list[Tensor]":
+            return [learned(width, mean=1.0), learned(width)]
+
+        def product(rows: int, columns: int) -> "list[Tensor]":
+            return [learned(rows, columns, scale=columns**-0.5), learned(rows)]
+
+        embedding = learned(_VOCABULARY, width, scale=1.0)
+        added = drawn_positions(self.positions, setting, generator) if self._adds else ()
+        blocks = [
+            each
+            for _ in range(self.layers)
+            for each in (*norm(), *norm(), *product(hidden, width), *product(width, hidden))
+        ]
+        return (embedding, *added, *blocks, *norm(), *product(_CLASSES, width))
+
+    def call(
+        self, setting: Setting, within: Sequence[Attend], weights: "tuple[Tensor, ...]", *inputs: "Tensor"
+    ) -> "Tensor":
+        """Map tokens `B N` and labels `B` to losses `B 1`."""
+        from torch.nn import functional
+
+        tokens, labels = inputs
+        width = [_width(setting.shape)]
+        embedding, *rest = weights
+        *blocks, last_scale, last_shift, w, b = rest
+        x = functional.embedding(tokens, embedding)
+        if self._adds:
+            x = x + blocks.pop(0)
+        for at, layer in enumerate(within):
+            scale_1, shift_1, scale_2, shift_2, w_1, b_1, w_2, b_2 = blocks[_OF_BLOCK * at : _OF_BLOCK * (at + 1)]
+            x = x + layer(functional.layer_norm(x, width, scale_1, shift_1))
+            hidden = functional.linear(functional.layer_norm(x, width, scale_2, shift_2), w_1, b_1)
+            hidden = functional.gelu(hidden)
+            x = x + functional.linear(hidden, w_2, b_2)
+            del hidden  # the next layer needs the memory
+        pooled = functional.layer_norm(x, width, last_scale, last_shift).mean(dim=1)
+        return functional.cross_entropy(functional.linear(pooled, w, b), labels, reduction="none")[:, None]
+
+    def update(self, learned: "Sequence[Tensor]") -> "tuple[Update, tuple[Tensor, ...]]":
+        """Take a step of AdamW. It changes the weights, their running moments and the number of steps."""
+        import torch
+
+        optimiser = torch.optim.AdamW(learned)
+        for weight in learned:
+            # As its first step makes them; here they exist before any call.
+            moments = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
+            optimiser.state[weight] = {"step": torch.tensor(0.0), **moments}
+
+        def step(gradients: "Sequence[Tensor | None]") -> None:
+            for weight, gradient in zip(learned, gradients, strict=True):
+                weight.grad = gradient
+            optimiser.step()
+            optimiser.zero_grad()
+
+        return step, (*learned, *(each for state in optimiser.state.values() for each in state.values()))
+
+    def flops(self, setting: Setting) -> int:
+        """Count the feed-forward networks and the classifier."""
+        shape = setting.shape
+        width = _width(shape)
+        blocks = self.layers * 4 * self.mlp * shape.seq_len * width**2
+        return of_products(shape.batch * (blocks + 2 * _CLASSES * width), setting.direction).flops
+
+    def predict_bytes(self, setting: Setting, mechanism: Predict) -> int:
+        """Add up what blocks hold; T is the size of the tokens `B N C`, M T that of a hidden layer.
+
+        Forward: x, its norm and a layer, or x and two hidden layers. For its gradients a block keeps 5 T, q, k and v,
+        two hidden layers, and what the mechanism keeps: the difference of its `training` and `backward`. Training peaks
+        when the last block is differentiated: at its hidden layers, or at the mechanism, when these are free. Backward
+        keeps everything, and peaks at the first block, beside the gradients of all other weights.
+        """
+        from attnbench.variants.kernels._support import itemsize
+
+        shape = setting.shape
+        size, width = itemsize(setting.dtype), _width(shape)
+        rows = shape.batch * shape.seq_len
+        tokens, keys = size * rows * width, size * rows * shape.kv_heads * shape.head_dim
+        hidden = self.mlp * tokens
+        if setting.direction == "forward":
+            return max(2 * tokens + self.inner.predict_bytes(setting, mechanism), tokens + 2 * hidden)
+        of_product = size * self.mlp * width**2
+        of_block = 2 * size * width * (width + shape.kv_heads * shape.head_dim) + 2 * of_product
+        outside = size * width * (_VOCABULARY + shape.seq_len * (self.positions == "learned"))
+        learned = self.layers * of_block + outside
+        if setting.direction == "backward":
+            others = (self.layers - 1) * of_block + of_product
+            at_mechanism = others + of_product + 2 * tokens + mechanism("backward")
+            return max(others + tokens + 2 * hidden, at_mechanism, learned + 2 * tokens)
+        norms, of_mechanism = 4 * size * rows, mechanism("training") - mechanism("backward")
+        kept = tokens + self.layers * (5 * tokens + 2 * keys + 2 * hidden + norms + of_mechanism)
+        at_mechanism = of_product + mechanism("backward") - 2 * hidden - 3 * tokens // 2
+        return max(kept + max(2 * tokens, hidden + of_product, at_mechanism), learned + max(3 * tokens, 2 * of_product))
+
+
+def _width(shape: Shape) -> int:
+    """Return the numbers of a token."""
+    return shape.heads * shape.head_dim
+
+
+LEVEL = Encoder
