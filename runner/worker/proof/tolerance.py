@@ -7,8 +7,8 @@ and dK) while the terms that cancel in it do not.
 
 If a variant has its own reference, dQ, dK and dV may differ in size. Then each counts with its own largest value, or
 with a share of the largest of all three. The share is 1 / sqrt(N), because what cancels is a mean over the keys, and at
-least an eighth. Gradients of learned weights are treated like this among themselves, and so are all at a level. At level
-`encoder` the gradients of a layer count as the largest of them, because errors of a layer reach all of its weights.
+least an eighth. Gradients of learned weights are treated like this among themselves, and so are all at a level. At
+level `encoder` the gradients of a layer count as the largest of them, because errors of a layer reach all its weights.
 """
 
 import math
@@ -19,8 +19,8 @@ import torch
 FLOORS = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 _GRADIENT_FLOOR = 4
 ALIKE = 1.0
-"""Share of the largest gradient that a small one counts as, if they do not differ in size, or if errors of one reach all
-others."""
+"""Share of the largest gradient that a small one counts as, if they do not differ in size, or if errors of one reach
+all others."""
 _VANISHING = 1 / 8
 """The least share, if they differ in size."""
 
