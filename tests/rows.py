@@ -38,7 +38,9 @@ class Series:
     """The predicted peak as a multiple of the peak."""
     parallel: float = 0.0
     """The exponent p of threads, which `auto` takes to be 2."""
-    gradients: Mapping[str, float] = field(default_factory=lambda: {"forward": 1, "backward": 2, "training": 3})
+    gradients: Mapping[str, float] = field(
+        default_factory=lambda: {"forward": 1, "backward": 2, "training": 3, "decode": 0.01}
+    )
     """The time of each direction as a multiple."""
     endings: Mapping[int, Ending] = field(default_factory=dict)
     """How it ends at some lengths, where it does not pass."""
@@ -145,7 +147,7 @@ def probe(each: Case, series: Series, status: Status, reason: str) -> Probe:
         return Probe(each.key, status, reason)
     n = each.setting.shape.seq_len
     pairs = each.pattern.spans(n).pairs() * each.setting.shape.heads
-    times = {"forward": 4, "backward": 8, "training": 12}[each.setting.direction]
+    times = {"forward": 4, "backward": 8, "training": 12, "decode": 4}[each.setting.direction]
     peak = int(series.bytes_at_1024 * (n / 1024) ** series.memory_exponent)
     return Probe(
         each.key,

@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 
 from attnbench.reports.data import flags
+from attnbench.reports.data.settings import call_tokens
 from attnbench.reports.data.values import FloatArray, floats, positive
 from attnbench.reports.stats import spread
 from attnbench.reports.stats.statistics import IntArray, interval, log_quantiles
 from attnbench.suites import Sample
 
 MEMORY = ("gross_bytes", "net_bytes")
-"""Gross is the peak plus the memory held outside it: q, k, v, what was prepared and, with gradients, dout. Net is the
-peak without what the call returns: the output, or dq, dk and dv."""
+"""Gross is the peak plus the memory held outside it: q, k, v, what was prepared, a cache or state and, with gradients,
+dout. Net is the peak without what the call returns: the output, or dq, dk and dv."""
 ROOF = ("roof_flops_per_s", "copy_bytes_per_s", "roof_share", "roof_share_low", "roof_share_high")
 """Rates of the fastest matrix product (at the case's dtype and threads) and of the fastest copy: geometric means over
 processes. `roof_share` is the case's FLOP/s over those of the product, paired by process, with its interval."""
@@ -51,17 +52,17 @@ def add(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed) -> None:
 
 def _add_memory(frame: pd.DataFrame) -> None:
     # The output and dq have the shape of q, and dk and dv that of k. `queries` and `keys` are the bytes of one tensor.
-    backward = frame["direction"].to_numpy() != "forward"
+    backward = frame["direction"].isin(["backward", "training"]).to_numpy()
     queries, keys = _tensor_bytes(frame, "heads"), _tensor_bytes(frame, "kv_heads")
     given = queries + 2 * keys + np.where(backward, queries, 0)
-    frame["gross_bytes"] = frame["peak_bytes"] + frame["prepared_bytes"] + given
+    frame["gross_bytes"] = frame["peak_bytes"] + frame["prepared_bytes"] + frame["state_bytes"].fillna(0) + given
     frame["net_bytes"] = frame["peak_bytes"] - (queries + np.where(backward, 2 * keys, 0))
 
 
 def _tensor_bytes(frame: pd.DataFrame, heads: str) -> IntArray:
-    """Return the bytes of a tensor `B H N D`, H taken from the column `heads`."""
+    """Return the bytes of a tensor `B H N D` of a call, H taken from the column `heads`; N is 1 in `decode`."""
     size = frame["dtype"].map(_ITEM_BYTES)
-    return (frame["batch"] * frame[heads] * frame["seq_len"] * frame["head_dim"] * size).to_numpy(np.int64)
+    return (frame["batch"] * frame[heads] * call_tokens(frame) * frame["head_dim"] * size).to_numpy(np.int64)
 
 
 def _add_roof(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed) -> None:

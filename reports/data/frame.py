@@ -9,7 +9,7 @@ import pandas as pd
 
 from attnbench.reports.data import against, derived
 from attnbench.reports.data.reading import Journal
-from attnbench.reports.data.settings import SIZES, names
+from attnbench.reports.data.settings import SIZES, call_tokens, names
 from attnbench.reports.data.values import cell, floats, plain, positive
 from attnbench.reports.stats.statistics import FloatArray, IntArray, interval, log_quantiles
 from attnbench.suites import Case, Probe, Sample, Status
@@ -20,7 +20,7 @@ _WORDS = ("case", "variant", "parameters", "implementation", "status", "reason",
 _COUNTS = ("peak_bytes", "allowed_pairs", "computed_pairs", "flops")
 _APPROXIMATION = ("error_vs_full", "error_of_mean")
 _EXTRA_COUNTS = ("prepare_ns", "first_call_ns", "prepared_bytes", "resident_bytes", "predicted_bytes")
-_PROBED = (*_COUNTS, *_EXTRA_COUNTS, "reserved_bytes", "compile_ns")
+_PROBED = (*_COUNTS, *_EXTRA_COUNTS, "reserved_bytes", "compile_ns", "state_bytes")
 _OTHERS = dict.fromkeys(("max_abs_error", "proved", "proof_s", *_APPROXIMATION), "float64") | dict.fromkeys(
     ("compile_cached", "repeats_exactly"), "boolean"
 )
@@ -34,6 +34,7 @@ COLUMNS = (
     "peak_fraction",
     *(*derived.QUALITY, *derived.MEMORY, *derived.CONDITIONS, "reserved_bytes", *derived.ROOF),
     *("compile_ns", "compile_cached", *derived.PROOF, *(name for name in AXES if name not in _FIRST), *_APPROXIMATION),
+    *("tokens_per_s", "state_bytes"),
 )
 """The columns of a frame, described in `docs/columns.md`. Only cases that passed have numbers."""
 
@@ -144,11 +145,12 @@ def _numbers(probe: Probe | None) -> dict[str, Any]:
 
 
 def _add_times(frame: pd.DataFrame, log_ns: FloatArray) -> None:
-    """Add times with their intervals, and FLOPs per second."""
+    """Add times with their intervals, and FLOPs and tokens per second."""
     time = interval(log_ns)
     frame["time_ns"], frame["time_low_ns"], frame["time_high_ns"] = (np.exp(each) for each in time[:3])
     frame["processes"] = time.processes
     frame["flops_per_s"] = floats(frame["flops"]) / frame["time_ns"] * 1e9
+    frame["tokens_per_s"] = frame["batch"] * call_tokens(frame) / frame["time_ns"] * 1e9
 
 
 def _add_speedups(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) -> None:

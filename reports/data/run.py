@@ -41,6 +41,8 @@ class Results:
     standing: lengths.Standing
     peaks: lengths.Peaks | None
     realised: pd.DataFrame
+    kept: list[lengths.Kept]
+    """What series keep to decode; empty in other directions."""
     sweeps: tuple[Sweep, ...]
     """The sweeps over keys per query."""
     density: float | None
@@ -139,6 +141,7 @@ class Run:
             standing=lengths.standing(frame, n),
             peaks=lengths.peaks(frame, n),
             realised=lengths.realised(frame, n),
+            kept=lengths.kept(frame),
             sweeps=found,
             density=common_density(found) if found else None,
         )

@@ -3,10 +3,12 @@
 from dataclasses import fields
 from typing import NamedTuple, cast
 
+import numpy as np
 import pandas as pd
 
 from attnbench.reports.data.values import cell
-from attnbench.variants import ATTENTION, AXES, DEFAULTS, Shape
+from attnbench.reports.stats.statistics import IntArray
+from attnbench.variants import ATTENTION, AXES, DECODE, DEFAULTS, Shape
 
 SETTING = (*(name for name in AXES if name not in ("seq_len", "direction")), "direction")
 """The columns that define a setting: every axis except the length. Direction varies fastest."""
@@ -82,6 +84,11 @@ def series(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def names(frame: pd.DataFrame) -> pd.Series:
     """Return the name of each case's series, `label/implementation`."""
     return frame["label"] + "/" + frame["implementation"]
+
+
+def call_tokens(frame: pd.DataFrame) -> IntArray:
+    """Return the tokens of each sequence in a call of each case: all N, or one in `decode`."""
+    return np.where(frame["direction"] == DECODE, 1, frame["seq_len"]).astype(np.int64)
 
 
 def attempted(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

@@ -17,7 +17,7 @@ def sentences(results: Results, *, detailed: bool) -> list[str]:
     """Return which series beat the baseline and which is fastest; in detail also growth, memory and realised work."""
     told = [_crossings(results) if results.several_lengths else _faster(results), _fastest(results)]
     if detailed:
-        told += [_growth(results), _memory(results), _realised(results)]
+        told += [_growth(results), _kept(results), _memory(results), _realised(results)]
     return [each for each in told if each]
 
 
@@ -74,6 +74,12 @@ def _growth(results: Results) -> str:
     if len(others) > 2:
         others = [f"{others[0]} (least of {'the others' if told else 'all'})", f"{others[-1]} (most)"]
     return f"time grows as {listed([*told, *others])}." if rows else ""
+
+
+def _kept(results: Results) -> str:
+    """Return what series keep of earlier tokens to decode, from the shortest to the longest length."""
+    told = [f"{each.name} ({ends([units.size(each.least), units.size(each.most)])})" for each in results.kept]
+    return f"the cache or state of earlier tokens, the smallest first: {listed(told)}." if told else ""
 
 
 def _memory(results: Results) -> str:

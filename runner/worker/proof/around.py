@@ -13,12 +13,12 @@ from torch import Tensor
 
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.call.calls import Inputs, Oracle
-from attnbench.runner.worker.proof import expected, tolerance
+from attnbench.runner.worker.proof import decoding, expected, tolerance
 from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.stream import Step
 from attnbench.runner.worker.proof.textbook import FEW, spread
 from attnbench.suites import Case
-from attnbench.variants import Spans, Weights
+from attnbench.variants import DECODE, Spans, Weights
 
 _MORE = 2
 """Factor for the error in the dtype. It should go: it hides that the floor is too low where a gradient vanishes."""
@@ -27,7 +27,9 @@ Attended = list[Inputs]
 
 
 def of_case(case: Case, spans: Spans | None, contents: Sequence[Inputs], step: Step, first: int = 0) -> list[Expected]:
-    """Return the expected results of a call of the case on each content, numbered from `first`, at any level."""
+    """Return the expected results of a call of the case on each content, numbered from `first`."""
+    if case.setting.direction == DECODE:
+        return [decoding.of_content(case, spans, each, content, step) for content, each in enumerate(contents, first)]
     if calls.around(case) is None:
         return expected.of_case(case, spans, contents, step, first)
     reference = calls.reference(case)

@@ -132,7 +132,8 @@ def plain(call: Call, result: Any, given: Inputs) -> tuple[Tensor, ...]:
         Wrong: a result is not a plain, finished tensor, or has another shape, dtype or device.
     """
     found = []
-    likes = (given[0], *given.tensors, *call.learned) if call.gradients else given[:1]
+    state = [each for each, _ in call.state]
+    likes = (given[0], *given.tensors, *call.learned) if call.gradients else (given[0], *state)
     for place, (each, like) in enumerate(zip(call.found(result), likes, strict=True)):
         if each is None and place:
             each = torch.zeros_like(like)
