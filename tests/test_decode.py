@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from attnbench import variants
+from attnbench.reports import figures
 from attnbench.reports.data.run import load
 from attnbench.reports.tables import tables
 from attnbench.reports.text.answer import answer
@@ -450,6 +451,8 @@ def test_a_run_from_the_suite_to_the_report(tmp_path: Path) -> None:
     assert "cache or state of earlier tokens, the smallest first: linear" in told
     assert "decode, float32, cpu: cache or state" in tables.markdown(run)
     assert "decode" in (tmp_path / "run" / "report.md").read_text()
+    assert [*figures.of(run)] == ["time", "memory", "state", "speedup", "patterns"]
+    assert (tmp_path / "run" / "figures" / "state.svg").is_file()
 
 
 def test_columns_of_other_directions(tmp_path: Path) -> None:
