@@ -106,6 +106,8 @@ class Probe(Result):
     """Time to build layouts and masks."""
     prepared_bytes: Bytes | None = None
     """Bytes of layouts and masks."""
+    state_bytes: Bytes | None = None
+    """Bytes of the cache or state that a call in the direction `decode` reads."""
     peak_bytes: Bytes | None = None
     """Peak of the allocator during one call, without the inputs."""
     resident_bytes: Bytes | None = None

@@ -38,7 +38,9 @@ class Series:
     """The predicted peak as a multiple of the peak."""
     parallel: float = 0.0
     """The exponent p of threads, which `auto` takes to be 2."""
-    gradients: Mapping[str, float] = field(default_factory=lambda: {"forward": 1, "backward": 2, "training": 3})
+    gradients: Mapping[str, float] = field(
+        default_factory=lambda: {"forward": 1, "backward": 2, "training": 3, "decode": 0.01}
+    )
     """The time of each direction as a multiple."""
     endings: Mapping[int, Ending] = field(default_factory=dict)
     """How it ends at some lengths, where it does not pass."""

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from attnbench.runner.worker import admission
 from attnbench.runner.worker.proof.expected import MOST_PAIRS
 from attnbench.suites import Case, shipped
 from attnbench.suites.schema.load import load
+from attnbench.variants import DECODE, Pattern
 from attnbench.variants import OWN as OWN_BUILD
-from attnbench.variants import Pattern, kernels
 
 NAMES = sorted(shipped())
 OWN = sorted((Path(__file__).parent / "benchmarks").glob("*.yaml"))
@@ -46,7 +47,7 @@ def test_every_case_exists_and_its_peak_is_foretold(name: str) -> None:
     for case in cases(name):
         assert case.parameters.unsupported(case.setting.shape.seq_len) is None, case.title
         if case.setting.device == "cpu" and case.implementation != OWN_BUILD:
-            implementation = kernels.load(case.implementation)
+            implementation = admission.implementation(case)
             assert implementation.supports(case.pattern, case.setting) is None, case.title
             assert implementation.predict_bytes(case.pattern, case.setting, 2) < 4 * 2**30, case.title
 
@@ -54,7 +55,7 @@ def test_every_case_exists_and_its_peak_is_foretold(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_case_on_a_cpu_is_proved_whole(name: str) -> None:
     for case in cases(name):
-        if case.setting.device == "cpu":
+        if case.setting.device == "cpu" and case.setting.direction != DECODE:
             shape, parameters = case.setting.shape, case.parameters
             n = shape.seq_len
             pairs = parameters.spans(n).pairs() if isinstance(parameters, Pattern) else n**2
@@ -89,6 +90,13 @@ def test_sparsity_has_its_control() -> None:
     found = {(case.mechanism.name, case.implementation) for case in cases("sparsity")}
     for variant in ("local_window", "bigbird"):
         assert {(variant, "native"), (variant, "sdpa_masked")} <= found
+
+
+def test_decoding_goes_to_long_contexts() -> None:
+    found = cases("decode")
+    assert {case.setting.direction for case in found} == {DECODE}
+    assert max(case.setting.shape.seq_len for case in found) == 65_536
+    assert {"full", "local_window", "longformer", "linear", "gated_delta"} <= {case.mechanism.name for case in found}
 
 
 def test_what_the_other_suites_vary() -> None:

@@ -242,7 +242,7 @@ def test_mistakes_in_a_dictionary_are_told_by_their_paths() -> None:
         from_dict({**LEAST, "shape": {"seq_len": [64, "long"]}, "direction": "forwards"})
     assert str(caught.value).splitlines() == [
         'shape.seq_len[1]: expected an integer from 1 to 16777216, found "long"',
-        'direction: expected one of forward, backward, training, found "forwards"; did you mean "forward"?',
+        'direction: expected one of forward, backward, training, decode, found "forwards"; did you mean "forward"?',
     ]
 
 

@@ -4,6 +4,7 @@ One variant is one file. The file's name is also the YAML key, the legend and th
 only NumPy; the modules of `attnbench.variants.kernels` import torch.
 """
 
+from attnbench.variants._decoding import Decoding as Decoding
 from attnbench.variants._flaw import flaw as flaw
 from attnbench.variants._module import of_module as of_module
 from attnbench.variants._parameters import Parameters as Parameters
@@ -17,6 +18,7 @@ from attnbench.variants._pattern import forget as forget
 from attnbench.variants._scored import Scored as Scored
 from attnbench.variants._setting import ATTENTION as ATTENTION
 from attnbench.variants._setting import AXES as AXES
+from attnbench.variants._setting import DECODE as DECODE
 from attnbench.variants._setting import DEFAULTS as DEFAULTS
 from attnbench.variants._setting import DEVICES as DEVICES
 from attnbench.variants._setting import DIRECTIONS as DIRECTIONS

@@ -102,3 +102,32 @@ def _before(sums: "Tensor") -> "Tensor":
 
     earlier = torch.cat([torch.zeros_like(sums[:, :, :1]), sums[:, :, :-1]], dim=2)
     return earlier.cumsum(dim=2, dtype=torch.promote_types(sums.dtype, torch.float32)).to(sums.dtype)
+
+
+def summed(k: "Tensor", v: "Tensor") -> "tuple[Tensor, Tensor]":
+    """Return what `attend` needs of earlier keys `B K N M` and values `B K N D`: `B K M D`, and the sum of keys."""
+    k, v = wide(k, v)
+    return k.transpose(-2, -1) @ v, k.sum(dim=-2)
+
+
+def step(before: "tuple[Tensor, ...]", after: "tuple[Tensor, ...]", q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
+    """Return `attend`'s output `B H 1 D` of one more token, from what was `summed` before; write the sums with it."""
+    import torch
+
+    dtype, heads = v.dtype, q.shape[1]
+    q, k, v = wide(q, k, v)
+    torch.addcmul(before[0], k.transpose(-2, -1), v, out=after[0])
+    torch.add(before[1], k.squeeze(-2), out=after[1])
+    q = grouped(q, k.shape[1])
+    return (q @ after[0] / (q @ after[1].unsqueeze(-1))).view(-1, heads, 1, v.shape[-1]).to(dtype)
+
+
+def step_flops(shape: Shape, features: int) -> int:
+    """Return the FLOPs of `step`, with this number of features."""
+    of_queries, of_keys = shape.heads * (shape.head_dim + 1), shape.kv_heads * shape.head_dim
+    return 2 * shape.batch * features * (of_queries + of_keys)
+
+
+def grouped(q: "Tensor", kv_heads: int) -> "Tensor":
+    """Return the queries `B H 1 D` of one token by the key heads that they read: `B K G D`."""
+    return q.reshape(q.shape[0], kv_heads, -1, q.shape[-1])

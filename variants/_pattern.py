@@ -155,6 +155,10 @@ class Spans:
         stop = np.maximum(np.minimum(self.stop, np.arange(1, self.n + 1)[:, None]), self.start)
         return type(self)(self.start, stop, self.step)
 
+    def last(self) -> Self:
+        """Return the spans of the last query alone."""
+        return type(self)(self.start[-1:], self.stop[-1:], self.step[-1:])
+
     def layout(self, height: int, width: int) -> tuple[IntArray, IntArray]:
         """Return the tiles of `height` queries by `width` keys that hold at least one allowed pair.
 

@@ -75,3 +75,14 @@ def refusal(bidirectional: bool, setting: Setting) -> None:
     width = setting.shape.heads * setting.shape.head_dim
     if bidirectional and width % 2:
         raise NotImplementedError(f"two directions need an even width, found {width}")
+
+
+def step_flops(gates: int, setting: Setting) -> int:
+    """Count the products of both weights with one token."""
+    width = setting.shape.heads * setting.shape.head_dim
+    return 4 * setting.shape.batch * gates * width**2
+
+
+def two_sided(bidirectional: bool) -> str | None:
+    """Return why a network does not decode, or None."""
+    return "a state that is carried backwards depends on later tokens" if bidirectional else None

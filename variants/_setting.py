@@ -63,8 +63,9 @@ class Shape:
 
 Dtype = Literal["float32", "float16", "bfloat16", "float64"]
 Device = Literal["cpu", "cuda"]
-Direction = Literal["forward", "backward", "training"]
-"""`forward` without gradients; `backward` alone; `training` is forward and backward."""
+Direction = Literal["forward", "backward", "training", "decode"]
+"""`forward` without gradients; `backward` alone; `training` is forward and backward; `decode` is one more token."""
+DECODE: Direction = "decode"
 Threads = Literal["auto"] | int
 ATTENTION = "attention"
 """The level at which the mechanism is alone, from queries, keys and values to outputs."""
@@ -96,7 +97,10 @@ class Setting:
 
     device: Device = axis("Where to compute.", usual="cpu")
     dtype: Dtype = axis("The type of queries, keys, values and outputs.", usual="float32")
-    direction: Direction = axis("forward without gradients, backward alone, or training: both.", usual="forward")
+    direction: Direction = axis(
+        "forward without gradients, backward alone, training: both, or decode: one token after N - 1 others.",
+        usual="forward",
+    )
     shape: Shape = axis("The sizes of the tensors.")
     threads: Threads = axis(
         "CPU threads of one call; auto: the physical cores that the process may use.",
@@ -153,10 +157,11 @@ DEVICES: tuple[Device, ...] = get_args(Device)
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 
-FLOPS_PER_PAIR = {"forward": 4, "backward": 8, "training": 12}
+FLOPS_PER_PAIR = {"forward": 4, "backward": 8, "training": 12, "decode": 4}
 """FLOPs for each allowed pair of query and key by direction, in multiples of the head width.
 
-There are two matrix products forward and four backward, each with a multiplication and an addition.
+There are two matrix products forward and four backward, each with a multiplication and an addition. `decode` has the
+forward ones.
 """
 
 
@@ -174,5 +179,5 @@ def of_products(flops: int, direction: str, fixed_flops: int = 0) -> Work:
 
     `fixed_flops` are those of products with a factor that has no gradient; backward has one product for each.
     """
-    forward, backward = direction != "backward", direction != "forward"
+    forward, backward = direction != "backward", direction in ("backward", "training")
     return Work(flops * (forward + 2 * backward) + fixed_flops * (forward + backward))

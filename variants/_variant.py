@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import attnbench.variants
+from attnbench.variants._decoding import Decoding
 from attnbench.variants._parameters import Parameters
 from attnbench.variants._pattern import Pattern
-from attnbench.variants._setting import ATTENTION, Setting, Work
+from attnbench.variants._setting import ATTENTION, DECODE, Setting, Work
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,6 +87,8 @@ class Variant:
     """What kind of mechanism it is. Subclasses of `Pattern` are patterns, whatever stands here."""
     level: str = ATTENTION
     """The lowest level at which it exists. One that mixes tokens in another way than by attention begins at `layer`."""
+    decoding: Decoding | None = None
+    """How it computes one token after another, if it can. A pattern needs none: implementations decode it."""
 
     @property
     def is_pattern(self) -> bool:
@@ -117,7 +120,8 @@ class Variant:
         Raises:
             TypeError: `work` does not return a `Work` with a valid number of FLOPs.
         """
-        told = self.work(parameters, setting) if self.work else None
+        work = self.decoding.work if self.decoding and setting.direction == DECODE else self.work
+        told = work(parameters, setting) if work else None
         if isinstance(told, Work) and type(told.flops) is int and told.flops >= 0:
             return told.flops
         raise TypeError(f"work: expected Work(flops) with an integer of at least 0, found {told!r:.80}")

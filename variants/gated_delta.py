@@ -22,7 +22,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from attnbench.variants import Parameters, Setting, Variant, Weights, Work, _chunks, of_products
+from attnbench.variants import Decoding, Parameters, Setting, Variant, Weights, Work, _chunks, of_products
+from attnbench.variants._decoding import State, Step
 from attnbench.variants.kernels import Program
 
 if TYPE_CHECKING:
@@ -74,19 +75,29 @@ def reference(
     state = q.new_zeros(*q.shape[:2], q.shape[-1], q.shape[-1])
     outs = []
     for start, (keys, values, log_alpha, beta) in enumerate(zip(*blocks, strict=True)):
-        faded = log_alpha.cumsum(dim=2)
-        fades = (faded - faded.transpose(-2, -1)).tril().exp().tril()
-        missing = beta * (values - faded.exp() * (keys @ state))
-        inner = beta * fades * (keys @ keys.transpose(-2, -1))
-        written = torch.linalg.solve_triangular(inner, missing, upper=False, unitriangular=True)
+        now, written, faded, fades = _after(state, keys, values, log_alpha, beta)
         mine = rows // _BLOCK == start
         if mine.any():
             places, queries = rows[mine] % _BLOCK, q[:, :, mine]
             seen = fades[:, :, places] * (queries @ keys.transpose(-2, -1))
             outs.append(faded.exp()[:, :, places] * (queries @ state) + seen @ written)
-        over = faded[:, :, -1:]
-        state = over.exp() * state + (keys * (over - faded).exp()).transpose(-2, -1) @ written
+        state = now
     return torch.cat(outs, dim=2).to(dtype)
+
+
+def _after(
+    state: "Tensor", keys: "Tensor", values: "Tensor", log_alpha: "Tensor", beta: "Tensor"
+) -> "tuple[Tensor, ...]":
+    """Return the state after a block of tokens, what they write, and the running sums of log alpha with their fades."""
+    import torch
+
+    faded = log_alpha.cumsum(dim=2)
+    fades = (faded - faded.transpose(-2, -1)).tril().exp().tril()
+    missing = beta * (values - faded.exp() * (keys @ state))
+    inner = beta * fades * (keys @ keys.transpose(-2, -1))
+    written = torch.linalg.solve_triangular(inner, missing, upper=False, unitriangular=True)
+    over = faded[:, :, -1:]
+    return over.exp() * state + (keys * (over - faded).exp()).transpose(-2, -1) @ written, written, faded, fades
 
 
 def work(parameters: GatedDelta, setting: Setting) -> Work:
@@ -161,6 +172,48 @@ def _passed(
     return torch.stack(states, dim=2), torch.stack(written, dim=2)
 
 
+def _state(parameters: GatedDelta, q: "Tensor", k: "Tensor", v: "Tensor", weights: Weights) -> State:
+    """Return the transpose of S, `B K D D`, after the tokens."""
+    del parameters, q
+    from torch.nn.functional import normalize
+
+    k, v, *learned = _chunks.wide(k, v, *weights)
+    told = normalize(k, dim=-1), v, *_gates(k, learned)
+    state = k.new_zeros(*k.shape[:2], k.shape[-1], v.shape[-1])
+    for at in range(0, k.shape[2], _BLOCK):
+        state = _after(state, *(each[:, :, at : at + _BLOCK] for each in told))[0]
+    return (state,)
+
+
+def _step(parameters: GatedDelta, setting: Setting, weights: Weights) -> Step:
+    """Prepare the weights in the dtype of the state."""
+    del parameters, setting
+    import torch
+    from torch.nn.functional import normalize
+
+    learned = _chunks.wide(*weights)
+
+    def step(before: State, after: State, q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
+        """Map one query `B H 1 D`, key and value `B K 1 D` to its output `B H 1 D`."""
+        like = q
+        q, k, v = _chunks.wide(q, k, v)
+        log_alpha, beta = _gates(k, learned)
+        alpha, q, k = log_alpha.exp(), normalize(q, dim=-1), normalize(k, dim=-1)
+        written = beta * (v - alpha * (k @ before[0]))
+        torch.mul(before[0], alpha, out=after[0])
+        after[0].addcmul_(k.transpose(-2, -1), written)
+        return (_chunks.grouped(q, k.shape[1]) @ after[0]).view(like.shape).to(like.dtype)
+
+    return step
+
+
+def _step_work(parameters: GatedDelta, setting: Setting) -> Work:
+    """Count the gates, each key's product with the state and with what it writes, and each query's with the state."""
+    del parameters
+    shape, d = setting.shape, setting.shape.head_dim
+    return Work(shape.batch * (shape.kv_heads * (4 * d * d + 4 * d) + shape.heads * 2 * d * d))
+
+
 VARIANT = Variant(
     GatedDelta,
     source="Yang et al. 2024, arXiv 2412.06464",
@@ -169,4 +222,5 @@ VARIANT = Variant(
     weights=weights,
     reference=reference,
     work=work,
+    decoding=Decoding(_state, _step, _step_work),
 )

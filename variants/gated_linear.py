@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from attnbench.variants import Parameters, Setting, Variant, Weights, Work, _chunks, of_products, parameter
+from attnbench.variants import Decoding, Parameters, Setting, Variant, Weights, Work, _chunks, of_products, parameter
+from attnbench.variants._decoding import State, Step
 from attnbench.variants.kernels import Program
 
 if TYPE_CHECKING:
@@ -142,6 +143,41 @@ def _halves(x: "Tensor", tokens: int) -> "tuple[Tensor, ...]":
     return torch.unflatten(x, -2, (-1, 2, tokens)).unbind(-3)
 
 
+def _state(parameters: GatedLinear, q: "Tensor", k: "Tensor", v: "Tensor", weights: Weights) -> State:
+    """Return S `B K D D` after the tokens: keys and values, each with the product of the gates after it."""
+    del parameters, q
+    k, v, *learned = _chunks.wide(k, v, *weights)
+    gates = _log_gates(k, learned)
+    since = gates.flip(2).cumsum(dim=2).flip(2)
+    return ((k * (since - gates).exp()).transpose(-2, -1) @ v,)
+
+
+def _step(parameters: GatedLinear, setting: Setting, weights: Weights) -> Step:
+    """Prepare the weights in the dtype of the state."""
+    del parameters
+    import torch
+
+    learned = _chunks.wide(*weights)
+    scale = 1 / math.sqrt(setting.shape.head_dim)
+
+    def step(before: State, after: State, q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
+        """Map one query `B H 1 D`, key and value `B K 1 D` to its output `B H 1 D`."""
+        like = q
+        q, k, v = _chunks.wide(q, k, v)
+        torch.mul(before[0], _log_gates(k, learned).exp().transpose(-2, -1), out=after[0])
+        after[0].addcmul_(k.transpose(-2, -1), v)
+        return (_chunks.grouped(q * scale, k.shape[1]) @ after[0]).view(like.shape).to(like.dtype)
+
+    return step
+
+
+def _step_work(parameters: GatedLinear, setting: Setting) -> Work:
+    """Count the gates, each key head's product of key and value, and each query's product with a state."""
+    shape, d = setting.shape, setting.shape.head_dim
+    of_keys = shape.kv_heads * (2 * d * d + 4 * d * parameters.rank)
+    return Work(shape.batch * (of_keys + shape.heads * 2 * d * d))
+
+
 VARIANT = Variant(
     GatedLinear,
     source="Yang et al. 2023, arXiv 2312.06635",
@@ -150,5 +186,6 @@ VARIANT = Variant(
     weights=weights,
     reference=reference,
     work=work,
+    decoding=Decoding(_state, _step, _step_work),
     examples=({}, {"rank": 1}),
 )

@@ -11,7 +11,8 @@ Source: Katharopoulos et al. 2020, arXiv 2006.16236, sections 3.2 and 3.3.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attnbench.variants import Parameters, Setting, Variant, Weights, Work, _chunks, of_products, parameter
+from attnbench.variants import Decoding, Parameters, Setting, Variant, Weights, Work, _chunks, of_products, parameter
+from attnbench.variants._decoding import State, Step
 from attnbench.variants.kernels import Program
 
 if TYPE_CHECKING:
@@ -69,6 +70,35 @@ def build(parameters: Linear, setting: Setting, weights: Weights) -> Program:
     return Program(attend)
 
 
+def _state(parameters: Linear, q: "Tensor", k: "Tensor", v: "Tensor", weights: Weights) -> State:
+    """Return the sums over tokens: `B K D D` of keys and values, `B K D` of keys."""
+    del parameters, q, weights
+    from torch.nn.functional import elu
+
+    return _chunks.summed(elu(k) + 1, v)
+
+
+def _step(parameters: Linear, setting: Setting, weights: Weights) -> Step:
+    """Prepare nothing."""
+    del parameters, weights
+    from torch.nn.functional import elu
+
+    if setting.dtype == "float16":
+        raise NotImplementedError("sums over all keys overflow in float16")
+
+    def step(before: State, after: State, q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
+        """Map one query `B H 1 D`, key and value `B K 1 D` to its output `B H 1 D`."""
+        return _chunks.step(before, after, elu(q) + 1, elu(k) + 1, v)
+
+    return step
+
+
+def _step_work(parameters: Linear, setting: Setting) -> Work:
+    """Count what a token adds to the sums, and its query's product with them."""
+    del parameters
+    return Work(_chunks.step_flops(setting.shape, setting.shape.head_dim))
+
+
 VARIANT = Variant(
     Linear,
     source="Katharopoulos et al. 2020, arXiv 2006.16236",
@@ -76,5 +106,6 @@ VARIANT = Variant(
     build=build,
     reference=reference,
     work=work,
+    decoding=Decoding(_state, _step, _step_work),
     examples=({}, {"causal": True}),
 )

@@ -15,7 +15,8 @@ Source: Hochreiter and Schmidhuber 1997, "Long short-term memory"; Graves and Sc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attnbench.variants import Parameters, Setting, Variant, Weights, Work, _recurrent, parameter
+from attnbench.variants import Decoding, Parameters, Setting, Variant, Weights, Work, _recurrent, parameter
+from attnbench.variants._decoding import State, Step
 from attnbench.variants.kernels import Program
 
 if TYPE_CHECKING:
@@ -71,6 +72,43 @@ def build(parameters: Lstm, setting: Setting, weights: Weights) -> Program:
     return Program(run)
 
 
+def _state(parameters: Lstm, x: "Tensor", weights: Weights) -> State:
+    """Return h and c `B C` after the tokens."""
+    del parameters
+    import torch
+
+    h, c = (x.new_zeros(1, x.shape[0], x.shape[2]) for _ in range(_STATES))
+    if x.shape[1]:
+        _, h, c = torch.lstm(x, (h, c), weights, True, 1, 0.0, False, False, True)
+    return h[0], c[0]
+
+
+def _decode(parameters: Lstm, setting: Setting, weights: Weights) -> Step:
+    """Prepare nothing."""
+    del parameters, setting
+    import torch
+
+    def step(before: State, after: State, x: "Tensor") -> "Tensor":
+        """Map one token `B 1 C` to its output `B 1 C`."""
+        found = torch.lstm_cell(x[:, 0], before, *weights)
+        for to, each in zip(after, found, strict=True):
+            to.copy_(each)
+        return found[0].unsqueeze(1)
+
+    return step
+
+
+def _step_work(parameters: Lstm, setting: Setting) -> Work:
+    """Count the products of one step."""
+    del parameters
+    return Work(_recurrent.step_flops(_GATES, setting))
+
+
+def _refusal(parameters: Lstm) -> str | None:
+    """Refuse two directions."""
+    return _recurrent.two_sided(parameters.bidirectional)
+
+
 VARIANT = Variant(
     Lstm,
     source="Hochreiter and Schmidhuber 1997",
@@ -79,6 +117,7 @@ VARIANT = Variant(
     weights=weights,
     reference=reference,
     work=work,
+    decoding=Decoding(_state, _decode, _step_work, _refusal),
     examples=({}, {"bidirectional": True}),
     level="layer",
 )

@@ -20,7 +20,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from attnbench.variants import Parameters, Setting, Variant, Weights, Work, _chunks, of_products, parameter
+from attnbench.variants import Decoding, Parameters, Setting, Variant, Weights, Work, _chunks, of_products, parameter
+from attnbench.variants._decoding import State, Step
 from attnbench.variants.kernels import Program
 
 if TYPE_CHECKING:
@@ -163,6 +164,38 @@ def _exponentials(x: "Tensor", w: "Tensor", over: tuple[int, ...]) -> "Tensor":
     return positive / math.sqrt(w.shape[0])
 
 
+def _state(parameters: Performer, q: "Tensor", k: "Tensor", v: "Tensor", weights: Weights) -> State:
+    """Return the sums over tokens: `B K m D` of features and values, `B K m` of features."""
+    del parameters, q
+    return _chunks.summed(_exponentials(k, weights[0], ()), v)
+
+
+def _step(parameters: Performer, setting: Setting, weights: Weights) -> Step:
+    """Prepare nothing."""
+    del parameters
+    if setting.dtype == "float16":
+        raise NotImplementedError("sums over all keys overflow in float16")
+
+    def step(before: State, after: State, q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
+        """Map one query `B H 1 D`, key and value `B K 1 D` to its output `B H 1 D`."""
+        q, k = _exponentials(q, weights[0], _OF_QUERIES), _exponentials(k, weights[0], ())
+        return _chunks.step(before, after, q, k, v)
+
+    return step
+
+
+def _step_work(parameters: Performer, setting: Setting) -> Work:
+    """Count the features of query and key, what the key adds to the sums, and the query's product with them."""
+    shape = setting.shape
+    features = 2 * shape.batch * (shape.heads + shape.kv_heads) * parameters.features * shape.head_dim
+    return Work(features + _chunks.step_flops(shape, parameters.features))
+
+
+def _refusal(parameters: Performer) -> str | None:
+    """Refuse the form in which later keys change what is kept of earlier ones."""
+    return None if parameters.causal else "c is the largest exponent of all keys; use causal: true"
+
+
 VARIANT = Variant(
     Performer,
     source="Choromanski et al. 2021, arXiv 2009.14794",
@@ -171,6 +204,7 @@ VARIANT = Variant(
     weights=weights,
     reference=reference,
     work=work,
+    decoding=Decoding(_state, _step, _step_work, _refusal),
     options=options,
     examples=(
         {"features": 32},

@@ -14,7 +14,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from attnbench.variants import Parameters, Setting, Variant, Weights, Work, _chunks, of_products
+from attnbench.variants import Decoding, Parameters, Setting, Variant, Weights, Work, _chunks, of_products
+from attnbench.variants._decoding import State, Step
 from attnbench.variants.kernels import Program
 
 if TYPE_CHECKING:
@@ -87,6 +88,45 @@ def _fades(heads: int, apart: "Tensor") -> "Tensor":
     return torch.where(apart < 0, 0.0, (rates.view(-1, *(1 for _ in apart.shape)) * apart).exp())
 
 
+def _state(parameters: Retention, q: "Tensor", k: "Tensor", v: "Tensor", weights: Weights) -> State:
+    """Return the sum `B H D D` of keys and values, each faded by its distance from the last token."""
+    del parameters, weights
+    import torch
+
+    k, v = _chunks.wide(k, v)
+    fades = _fades(q.shape[1], torch.arange(k.shape[2] - 1, -1, -1, device=k.device)).to(k.dtype)
+    keys = k.unsqueeze(2) * torch.unflatten(fades, 0, (k.shape[1], -1)).unsqueeze(-1)
+    return ((keys.transpose(-2, -1) @ v.unsqueeze(2)).flatten(1, 2),)
+
+
+def _step(parameters: Retention, setting: Setting, weights: Weights) -> Step:
+    """Prepare how much fades in a step."""
+    del parameters, weights
+    import torch
+
+    shape = setting.shape
+    wide = torch.promote_types(getattr(torch, setting.dtype), torch.float32)
+    fades = _fades(shape.heads, torch.ones(1, 1, device=setting.device)).to(wide)
+    scale = 1 / math.sqrt(shape.head_dim)
+
+    def step(before: State, after: State, q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
+        """Map one query `B H 1 D`, key and value `B K 1 D` to its output `B H 1 D`."""
+        dtype = q.dtype
+        q, k, v = _chunks.wide(q, k, v)
+        torch.mul(before[0], fades, out=after[0])
+        by_key_head = torch.unflatten(after[0], 1, (shape.kv_heads, -1))
+        by_key_head.addcmul_(k.transpose(-2, -1).unsqueeze(2), v.unsqueeze(2))
+        return ((q * scale) @ after[0]).to(dtype)
+
+    return step
+
+
+def _step_work(parameters: Retention, setting: Setting) -> Work:
+    """Count each query head's product of key and value, and of the query with its state."""
+    del parameters
+    return Work(4 * setting.shape.batch * setting.shape.heads * setting.shape.head_dim**2)
+
+
 VARIANT = Variant(
     Retention,
     source="Sun et al. 2023, arXiv 2307.08621",
@@ -94,4 +134,5 @@ VARIANT = Variant(
     build=build,
     reference=reference,
     work=work,
+    decoding=Decoding(_state, _step, _step_work),
 )

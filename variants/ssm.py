@@ -17,7 +17,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attnbench.variants import Parameters, Setting, Variant, Weights, Work, of_products, parameter
+from attnbench.variants import Decoding, Parameters, Setting, Variant, Weights, Work, _chunks, of_products, parameter
+from attnbench.variants._decoding import State, Step
 from attnbench.variants.kernels import Program
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _SHORTEST, _LONGEST = 0.001, 0.1
 """Bounds of dt at the start."""
+_BLOCK = 64
+"""Tokens that are added to a state at once."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,49 @@ def build(parameters: Ssm, setting: Setting, weights: Weights) -> Program:
     return Program(mix)
 
 
+def _state(parameters: Ssm, x: "Tensor", weights: Weights) -> State:
+    """Return h `B C n 2` after the tokens, a block at a time; real and imaginary parts are apart."""
+    del parameters
+    import torch
+
+    x, *every = _chunks.wide(x, *weights)
+    rates, _ = _modes(tuple(every))
+    since = torch.arange(_BLOCK - 1, -1, -1, device=x.device, dtype=x.dtype)
+    fades = (rates.unsqueeze(-1) * since).exp()
+    state = torch.zeros_like(rates).expand(x.shape[0], -1, -1)
+    for at in range(0, x.shape[1], _BLOCK):
+        block = x[:, at : at + _BLOCK].to(fades.dtype)
+        many = block.shape[1]
+        state = (rates * many).exp() * state + torch.einsum("cnt,btc->bcn", fades[..., -many:], block)
+    return (torch.view_as_real(state.contiguous()),)
+
+
+def _step(parameters: Ssm, setting: Setting, weights: Weights) -> Step:
+    """Prepare how modes decay in a step, and their factors."""
+    del parameters, setting
+    import torch
+
+    every = _chunks.wide(*weights)
+    rates, factors = _modes(every)
+    decay, skip = rates.exp(), every[-1]
+
+    def step(before: State, after: State, x: "Tensor") -> "Tensor":
+        """Map one token `B 1 C` to its output `B 1 C`."""
+        (wide,) = _chunks.wide(x)
+        old, new = (torch.view_as_complex(each[0]) for each in (before, after))
+        torch.mul(decay, old, out=new)
+        new.add_(wide.transpose(1, 2))
+        return ((factors * new).real.sum(dim=-1).unsqueeze(1) + skip * wide).to(x.dtype)
+
+    return step
+
+
+def _step_work(parameters: Ssm, setting: Setting) -> Work:
+    """Count the two complex products of each mode, with their sums: 8 real FLOPs each."""
+    shape = setting.shape
+    return Work(2 * 8 * shape.batch * shape.heads * shape.head_dim * (parameters.state // 2))
+
+
 VARIANT = Variant(
     Ssm,
     source="Gu et al. 2022, arXiv 2206.11893",
@@ -120,6 +166,7 @@ VARIANT = Variant(
     weights=weights,
     reference=reference,
     work=work,
+    decoding=Decoding(_state, _step, _step_work),
     examples=({"state": 8}, {"state": 2}),
     level="layer",
 )

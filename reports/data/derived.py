@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 
 from attnbench.reports.data import flags
+from attnbench.reports.data.settings import call_tokens
 from attnbench.reports.data.values import FloatArray, floats, positive
 from attnbench.reports.stats import spread
 from attnbench.reports.stats.statistics import IntArray, interval, log_quantiles
 from attnbench.suites import Sample
 
 MEMORY = ("gross_bytes", "net_bytes")
-"""Gross is the peak plus the memory held outside it: inputs, what was prepared and, with gradients, dout. Net is the
-peak without what the call returns: the output, or the gradients of inputs and learned weights."""
+"""Gross is the peak plus the memory held outside it: inputs, what was prepared, a cache or state and, with gradients,
+dout. Net is the peak without what the call returns: the output, or the gradients of inputs and learned weights."""
 ROOF = ("roof_flops_per_s", "copy_bytes_per_s", "roof_share", "roof_share_low", "roof_share_high")
 """Rates of the fastest matrix product (at the case's dtype and threads) and of the fastest copy: geometric means over
 processes. `roof_share` is the case's FLOP/s over those of the product, paired by process, with its interval."""
@@ -52,7 +53,7 @@ def add(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed) -> None:
 def _add_memory(frame: pd.DataFrame) -> None:
     # Attention has the inputs q, k and v, a layer has x, and an encoder has tokens and labels of 8 bytes, which have no
     # gradients. The output of an encoder is a loss for each sequence; others have the shape of q.
-    backward = frame["direction"].to_numpy() != "forward"
+    backward = frame["direction"].isin(["backward", "training"]).to_numpy()
     level = frame["level"].str.partition("(")[0].to_numpy()
     queries, keys = _tensor_bytes(frame, "heads"), _tensor_bytes(frame, "kv_heads")
     size, batch, n = (each.to_numpy(np.int64) for each in (_item_bytes(frame), frame["batch"], frame["seq_len"]))
@@ -60,13 +61,14 @@ def _add_memory(frame: pd.DataFrame) -> None:
     output = np.where(level == "encoder", size * batch, queries)
     inputs = np.where(level == "encoder", 8 * batch * (n + 1), differentiable)
     learned = frame["parameter_count"].fillna(0).to_numpy(np.int64) * size
-    frame["gross_bytes"] = frame["peak_bytes"] + frame["prepared_bytes"] + inputs + np.where(backward, output, 0)
+    held = frame["prepared_bytes"] + frame["state_bytes"].fillna(0)
+    frame["gross_bytes"] = frame["peak_bytes"] + held + inputs + np.where(backward, output, 0)
     frame["net_bytes"] = frame["peak_bytes"] - np.where(backward, differentiable + learned, output)
 
 
 def _tensor_bytes(frame: pd.DataFrame, heads: str) -> IntArray:
-    """Return the bytes of a tensor `B H N D`, H taken from the column `heads`."""
-    return (frame["batch"] * frame[heads] * frame["seq_len"] * frame["head_dim"] * _item_bytes(frame)).to_numpy(
+    """Return the bytes of a tensor `B H N D` of a call, H taken from the column `heads`; N is 1 in `decode`."""
+    return (frame["batch"] * frame[heads] * call_tokens(frame) * frame["head_dim"] * _item_bytes(frame)).to_numpy(
         np.int64
     )
 

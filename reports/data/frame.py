@@ -21,7 +21,7 @@ _WORDS = ("case", "variant", "parameters", "implementation", "status", "reason",
 _COUNTS = ("peak_bytes", "allowed_pairs", "computed_pairs", "flops")
 _APPROXIMATION = ("error_vs_full", "error_of_mean")
 _EXTRA_COUNTS = ("prepare_ns", "first_call_ns", "prepared_bytes", "resident_bytes", "predicted_bytes")
-_PROBED = (*_COUNTS, *_EXTRA_COUNTS, "reserved_bytes", "compile_ns", "ties", "parameter_count")
+_PROBED = (*_COUNTS, *_EXTRA_COUNTS, "reserved_bytes", "compile_ns", "ties", "parameter_count", "state_bytes")
 _OTHERS = dict.fromkeys(("max_abs_error", "proved", "proof_s", *_APPROXIMATION), "float64") | dict.fromkeys(
     ("compile_cached", "repeats_exactly"), "boolean"
 )
@@ -35,7 +35,7 @@ COLUMNS = (
     "peak_fraction",
     *(*derived.QUALITY, *derived.MEMORY, *derived.CONDITIONS, "reserved_bytes", *derived.ROOF),
     *("compile_ns", "compile_cached", *derived.PROOF, *(name for name in AXES if name not in _FIRST), *_APPROXIMATION),
-    *("family", *capacity.COLUMNS, "tokens_per_s", "ties", "parameter_count"),
+    *("family", *capacity.COLUMNS, "tokens_per_s", "ties", "parameter_count", "state_bytes"),
 )
 """The columns of a frame, described in `docs/columns.md`. Only cases that passed have numbers."""
 

@@ -72,6 +72,16 @@ class Peaks(NamedTuple):
     more: list[tuple[str, float]]
 
 
+class Kept(NamedTuple):
+    """Bytes of cache or state that a series needs to decode."""
+
+    name: str
+    least: int
+    """At the shortest length that passed."""
+    most: int
+    """At the longest."""
+
+
 def fastest(frame: pd.DataFrame, log_ns: FloatArray) -> Fastest | None:
     """Return the fastest series of a setting; None if no case passed. `log_ns` is that of the run."""
     passed = frame[frame["status"] == "passed"]
@@ -147,6 +157,14 @@ def errors(frame: pd.DataFrame, n: int) -> pd.DataFrame:
     """
     at = frame[(frame["seq_len"] == n) & (frame["error_vs_full"] > 0)].sort_values("error_vs_full", kind="stable")
     return at.assign(like_mean=at["error_vs_full"] >= _LIKE_MEAN * at["error_of_mean"])
+
+
+def kept(frame: pd.DataFrame) -> list[Kept]:
+    """Return what the series of a setting keep to decode, the fewest bytes at the longest length first."""
+    told = frame[frame["state_bytes"].notna()].assign(name=names).sort_values("seq_len", kind="stable")
+    groups = told.groupby("name", sort=False)["state_bytes"]
+    found = [Kept(str(name), int(each.iloc[0]), int(each.iloc[-1])) for name, each in groups]
+    return sorted(found, key=lambda each: each.most)
 
 
 def realised(frame: pd.DataFrame, n: int) -> pd.DataFrame:

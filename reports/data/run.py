@@ -45,6 +45,8 @@ class Results:
     errors: pd.DataFrame
     against_cost: lengths.AgainstCost
     floors: list[lengths.Floor]
+    kept: list[lengths.Kept]
+    """What series keep to decode; empty in other directions."""
     sweeps: tuple[Sweep, ...]
     """The sweeps over keys per query."""
     density: float | None
@@ -153,6 +155,7 @@ class Run:
             errors=lengths.errors(rivals, n),
             against_cost=lengths.against_cost(growth),
             floors=lengths.floors(frame, self.log_ns, self.baseline_rows, n),
+            kept=lengths.kept(frame),
             sweeps=found,
             density=common_density(found) if found else None,
         )

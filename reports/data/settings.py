@@ -8,7 +8,7 @@ import pandas as pd
 
 from attnbench.reports.data.values import cell
 from attnbench.reports.stats.statistics import IntArray
-from attnbench.variants import ATTENTION, AXES, DEFAULTS, FLOOR, Shape
+from attnbench.variants import ATTENTION, AXES, DECODE, DEFAULTS, FLOOR, Shape
 
 SETTING = (*(name for name in AXES if name not in ("seq_len", "direction")), "direction")
 """The columns that define a setting: every axis except the length. Direction varies fastest."""
@@ -92,8 +92,8 @@ def names(frame: pd.DataFrame) -> pd.Series:
 
 
 def call_tokens(frame: pd.DataFrame) -> IntArray:
-    """Return the tokens of each sequence in a call of each case: all N, or one at `decode`."""
-    return np.where(frame["direction"] == "decode", 1, frame["seq_len"]).astype(np.int64)
+    """Return the tokens of each sequence in a call of each case: all N, or one in `decode`."""
+    return np.where(frame["direction"] == DECODE, 1, frame["seq_len"]).astype(np.int64)
 
 
 def attempted(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

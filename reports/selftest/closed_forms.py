@@ -5,13 +5,14 @@ from math import isqrt
 from typing import Any
 
 from attnbench.suites import Case
-from attnbench.variants import FLOPS_PER_PAIR
+from attnbench.variants import DECODE, FLOPS_PER_PAIR
 
 
 def flops(case: Case) -> int | None:
-    """Return the FLOPs of a case by the closed form of its pattern; None if there is no such form here."""
+    """Return the FLOPs of a case by the closed form of its pattern; None if there is none here, as for one query."""
     pairs = _PAIRS.get(case.mechanism.name)
-    counted = pairs(case.setting.shape.seq_len, case.mechanism.parameters) if pairs else None
+    every = case.setting.direction != DECODE
+    counted = pairs(case.setting.shape.seq_len, case.mechanism.parameters) if pairs and every else None
     if counted is None:
         return None
     return (

@@ -55,7 +55,7 @@ def markdown(run: Run) -> str:
 
 
 def lengths(results: Results) -> str:
-    """Return series by length, in the form of Long Range Arena: calls per second, then peak memory."""
+    """Return series by length, in the form of Long Range Arena: calls per second, peak memory, and what is kept."""
     frame = results.setting.frame
     columns = sorted(int(n) for n in frame["seq_len"].unique())
     header = ["", *(f"N = {n}" for n in columns)]
@@ -65,14 +65,16 @@ def lengths(results: Results) -> str:
     rows = [(escape.text(name), cells.by_length(part)) for name, part in attempted(frame)]
     speed = [[name, *(cells.ended(part.get(n), cells.speed) for n in columns)] for name, part in rows]
     memory = [[name, *(cells.ended(part.get(n), cells.memory) for n in columns)] for name, part in rows]
-    return "\n\n".join(
-        [
-            f"### {title}: calls per second{against and f' (times {against}{others})'}",
-            escape.table(header, speed),
-            f"### {title}: peak memory{against and f' (fraction of {against})'}",
-            escape.table(header, memory),
-        ]
-    )
+    parts = [
+        f"### {title}: calls per second{against and f' (times {against}{others})'}",
+        escape.table(header, speed),
+        f"### {title}: peak memory{against and f' (fraction of {against})'}",
+        escape.table(header, memory),
+    ]
+    if results.kept:
+        state = [[name, *(cells.ended(part.get(n), cells.state) for n in columns)] for name, part in rows]
+        parts += [f"### {title}: cache or state", escape.table(header, state)]
+    return "\n\n".join(parts)
 
 
 def growth(results: Results) -> str:

@@ -23,6 +23,7 @@ def sentences(results: Results, *, detailed: bool) -> list[str]:
         told += [
             _growth(results),
             _cost(results),
+            _kept(results),
             _memory(results),
             _fits(results),
             _realised(results),
@@ -110,6 +111,12 @@ def _cost(results: Results) -> str:
 def _exponents(found: list[tuple[str, pd.Series]]) -> str:
     """Write the exponents of time and of the stated cost of some series: `ssm (N^0.67, cost N^1.00)`."""
     return summed([f"{name} ({cells.last_exponent(row)}, cost {cells.cost_exponent(row)})" for name, row in found])
+
+
+def _kept(results: Results) -> str:
+    """Return what series keep of earlier tokens to decode, from the shortest to the longest length."""
+    told = [f"{each.name} ({ends([units.size(each.least), units.size(each.most)])})" for each in results.kept]
+    return f"the cache or state of earlier tokens, the smallest first: {listed(told)}." if told else ""
 
 
 def _memory(results: Results) -> str:

@@ -55,6 +55,11 @@ def memory(row: pd.Series) -> str:
     return units.size(row["peak_bytes"]) + ("" if math.isnan(fraction) else f" ({units.number(fraction, 2)})")
 
 
+def state(row: pd.Series) -> str:
+    """Write the bytes of the cache or state that decoding needs."""
+    return units.size(row["state_bytes"])
+
+
 def times(row: pd.Series) -> str:
     """Write the speed-up with at most three digits: `3.2x`; empty if there is none."""
     value, low, high = row["speedup"], row["speedup_low"], row["speedup_high"]

@@ -13,6 +13,7 @@ from attnbench.runner.worker.proof.expected import MOST_PAIRS
 from attnbench.suites import Case, Status
 from attnbench.variants import (
     ATTENTION,
+    DECODE,
     FLOPS_PER_PAIR,
     OWN,
     Direction,
@@ -24,7 +25,8 @@ from attnbench.variants import (
     kernels,
     levels,
 )
-from attnbench.variants.kernels import Program
+from attnbench.variants.kernels import Implementation, Program
+from attnbench.variants.kernels._decoding import Decoder
 
 _HELD, _HELD_16_BITS = 10, 18
 """Memory of a proof in multiples of the inputs' bytes: contents, results and copies, and a float32 oracle."""
@@ -54,9 +56,19 @@ def plan(case: Case, budget_bytes: int) -> dict[str, Any]:
 
 
 def spans(case: Case) -> Spans | None:
-    """Return the keys that each query of the case sees, or None if its mechanism is not a pattern."""
+    """Return the keys that each query of a call sees, or None if its mechanism is not a pattern."""
     parameters = case.parameters
-    return parameters.spans(case.setting.shape.seq_len) if isinstance(parameters, Pattern) else None
+    if not isinstance(parameters, Pattern):
+        return None
+    found = parameters.spans(case.setting.shape.seq_len)
+    return found.last() if case.setting.direction == DECODE else found
+
+
+def implementation(case: Case) -> Implementation | Decoder:
+    """Return the case's implementation of patterns."""
+    if case.setting.direction == DECODE:
+        return kernels.decoder(case.implementation)
+    return kernels.load(case.implementation)
 
 
 def work(case: Case, spans: Spans | None) -> tuple[int | None, int | None]:
@@ -89,7 +101,7 @@ def admit(case: Case, budget_bytes: int) -> int | None:
         raise Ended(Status.UNSUPPORTED, reason)
     if case.implementation == OWN:
         return None
-    implementation, setting = kernels.load(case.implementation), case.setting
+    chosen, setting = implementation(case), case.setting
     threads = torch.get_num_threads() if setting.device == "cpu" else 0
     around = calls.around(case)
     # Projections leave each token's heads together.
@@ -97,7 +109,7 @@ def admit(case: Case, budget_bytes: int) -> int | None:
 
     def mechanism(direction: Direction) -> int:
         there = replace(setting, direction=direction, shape=shape)
-        return implementation.predict_bytes(case.pattern, there, threads)
+        return chosen.predict_bytes(case.pattern, there, threads)
 
     def predict(direction: Direction) -> int:
         there = replace(setting, direction=direction)
@@ -157,7 +169,7 @@ def _unsupported(case: Case) -> str | None:
     if case.setting.device == "cuda" and not torch.cuda.is_available():
         return "no CUDA device here"
     n = case.setting.shape.seq_len
-    reason = _off_level(case) or case.parameters.unsupported(n)
+    reason = _off_level(case) or _undecodable(case) or case.parameters.unsupported(n)
     if reason:
         return reason
     try:
@@ -171,7 +183,7 @@ def _unsupported(case: Case) -> str | None:
         return f"{what} are proved for up to {MOST_PAIRS:,} pairs, found {pairs:,}"
     if case.implementation == OWN:
         return None
-    return kernels.load(case.implementation).supports(case.pattern, case.setting)
+    return implementation(case).supports(case.pattern, case.setting)
 
 
 def _off_level(case: Case) -> str | None:
@@ -186,6 +198,22 @@ def _off_level(case: Case) -> str | None:
         instead = f"level: {lowest}" if level.inner is level else "other positions"
         return f"{case.mechanism.name} is a whole {lowest}: use {instead}, found {setting.level}"
     return level.refusal(setting)
+
+
+def _undecodable(case: Case) -> str | None:
+    """Return why the case does not decode if it should, or None. Implementations of patterns say so themselves."""
+    if case.setting.direction != DECODE:
+        return None
+    if calls.around(case):
+        return f"{case.mechanism.name} decodes at level attention, found {case.setting.level}"
+    if case.implementation != OWN:
+        return None
+    decoding = variants.load(case.mechanism.name).decoding
+    if decoding is None:
+        return f"{case.mechanism.name} does not decode: it keeps no state from token to token"
+    chooses = "it chooses by content, and a step has no choice to prove" if calls.options(case) else None
+    reason = chooses or decoding.refusal(case.parameters)
+    return f"{case.mechanism.name} does not decode: {reason}" if reason else None
 
 
 def _gib(size: int) -> str:

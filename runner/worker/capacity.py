@@ -12,7 +12,7 @@ from attnbench.variants import OWN, Setting
 from attnbench.variants.kernels import Program
 
 Needed = tuple[int, int, int | None]
-"""A length, the bytes of a call there with its inputs, and those of weights, masks and layouts, None if unknown."""
+"""A length, the bytes of a call there with its inputs, and those that are held beside, None if unknown."""
 _PARTS = (4, 2, 1)
 """Three lengths tell a constant, a linear and a quadratic part. Shorter ones than the case's cost less than it does."""
 _PATIENCE_S = 0.25
@@ -64,9 +64,9 @@ def _call_bytes(case: Case) -> int:
 
 
 def _input_bytes(setting: Setting) -> int:
-    return calls.input_bytes(setting, dout=setting.direction != "forward")
+    return calls.input_bytes(setting, dout=setting.direction in ("backward", "training"))
 
 
 def _held_bytes(program: Program) -> int:
-    """Return the bytes of weights, masks and layouts."""
-    return program.prepared_bytes + sum(each.nbytes for each in program.weights)
+    """Return the bytes of weights, masks and layouts, and of a cache or state."""
+    return program.prepared_bytes + (program.state_bytes or 0) + sum(each.nbytes for each in program.weights)

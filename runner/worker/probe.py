@@ -19,14 +19,14 @@ from attnbench.runner.worker.call.clocks import Stopwatch
 from attnbench.runner.worker.process import failure, leftovers, settings
 from attnbench.runner.worker.process.failure import Stage
 from attnbench.runner.worker.process.settings import Lasting, State
-from attnbench.runner.worker.proof import approximation, around, choice, contents, expected, recall, small
+from attnbench.runner.worker.proof import approximation, around, choice, contents, decoding, expected, recall, small
 from attnbench.runner.worker.proof.choice import NotAllowed
 from attnbench.runner.worker.proof.expected import Expected, Useless
 from attnbench.runner.worker.proof.stream import Step
 from attnbench.runner.worker.proof.whole import Proof, Wrong
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.origin import DEFAULT, Origin
-from attnbench.variants import ATTENTION, OWN, Named, Parameters, Shape, Spans, forget, kernels
+from attnbench.variants import ATTENTION, DECODE, OWN, Named, Parameters, Shape, Spans, forget
 from attnbench.variants.kernels import Program
 
 
@@ -93,7 +93,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, orig
     compiles = calls.compiles(program)
 
     # Calls get a copy, so that a change of the inputs can be found.
-    given = Inputs(*(each.clone() for each in both[0]))
+    given = both[0].copy()
     stage("compiling it" if compiles else "its first call", anew=compiles)
     call, result, first = _begun(program, given, case)
 
@@ -159,6 +159,7 @@ def _prepared(case: Case, content: int, allowed_pairs: int | None) -> tuple[Prog
         "prepare_ns": prepare_ns,
         "computed_pairs": computed_pairs,
         "prepared_bytes": prepared_bytes,
+        "state_bytes": program.state_bytes,
     }
 
 
@@ -197,8 +198,9 @@ def _expected(
     """Return the expected results of calls on the two contents, numbered from `first`."""
     going_on = partial(stage, "computing what it must give", aside=True)
     going_on()
-    told = replace(case, implementation="").changed(direction="forward").flat()
-    key = json.dumps([told, case.setting.direction == "forward"], sort_keys=True)
+    # `backward` and `training` have the same results.
+    shared = "training" if case.setting.direction == "backward" else case.setting.direction
+    key = json.dumps(replace(case, implementation="").changed(direction=shared).flat(), sort_keys=True)
 
     try:
         with _ending("the oracle"):
@@ -221,9 +223,9 @@ def _chosen(case: Case, call: Call, both: tuple[Inputs, Inputs], first: int, goi
 def _approximation(case: Case, spans: Spans | None, origin: Origin, stage: Stage) -> tuple[float | None, float | None]:
     """Return the errors of the mechanism and of the mean of all values against full attention; None if not finite.
 
-    Both are None if the mechanism mixes tokens without queries, keys and values.
+    Both are None if the mechanism mixes tokens without queries, keys and values, and in `decode`, which has one row.
     """
-    if variants.load(case.mechanism.name).level != ATTENTION:
+    if variants.load(case.mechanism.name).level != ATTENTION or case.setting.direction == DECODE:
         return None, None
     going_on = partial(stage, "comparing it with full attention", aside=True)
     going_on()
@@ -300,7 +302,7 @@ def _takes(case: Case, parameters: Parameters, shape: Shape) -> bool:
     like = _like(case, parameters, shape)
     with _ending(f"at N={shape.seq_len}"):
         if case.implementation != OWN:
-            return kernels.load(case.implementation).supports(like.pattern, like.setting) is None
+            return admission.implementation(case).supports(like.pattern, like.setting) is None
         try:
             calls.build(like)
         except (ImportError, NotImplementedError):
@@ -326,6 +328,8 @@ def _verify_small(case: Case, parameters: Parameters, shape: Shape, content: int
 
 def must_give(case: Case, program: Program, spans: Spans | None, given: Inputs, content: int = 0) -> Expected:
     """Return the expected result of a program at a small shape."""
+    if case.setting.direction == DECODE:
+        return decoding.of_content(case, spans, given, content)
     grads, reference, step = case.setting.direction != "forward", calls.reference(case), _nothing
     if program.choice:
         return choice.expected_with(case, calls.chosen(program, given), given, content, step)

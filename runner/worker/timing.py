@@ -10,7 +10,7 @@ import torch
 
 from attnbench.runner.worker import admission, cuda_phases
 from attnbench.runner.worker.call import calls, clocks, roof, sampling
-from attnbench.runner.worker.call.calls import Call, Inputs
+from attnbench.runner.worker.call.calls import Call
 from attnbench.runner.worker.call.clocks import Stopwatch
 from attnbench.runner.worker.call.launches import EventClock, Value
 from attnbench.runner.worker.call.roof import Roofs
@@ -65,7 +65,7 @@ class Bench:
         self._drawn = random.Random(f"{seed}:contents")
         setting = cases[0].setting
         self._proved = calls.inputs_of(setting, content)
-        self._given = Inputs(*(each.clone() for each in self._proved))
+        self._given = self._proved.copy()
         self._before = settings.state()
         for index, case in enumerate(cases):
             self._attempt(index, partial(self._ready, index, case, value_ns))

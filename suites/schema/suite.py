@@ -127,9 +127,9 @@ class Suite(_Axes):
     @classmethod
     def _chosen(cls, variants: tuple[Entry, ...], info: ValidationInfo) -> tuple[Entry, ...]:
         """Choose the implementations that were left out, once for the suite."""
-        devices = info.data.get("device", ())
+        axes = info.data.get("device", ()), info.data.get("direction", ())
         return tuple(
-            replace(entry, implementations=(kernels.usual(entry.implementations[0], devices),), is_usual=False)
+            replace(entry, implementations=(kernels.usual(entry.implementations[0], *axes),), is_usual=False)
             if entry.is_usual
             else entry
             for entry in variants

@@ -88,9 +88,9 @@ _VARIANTS = """\
 A list of variants: a name, `full`, or a name with parameters, `local_window: {{window: 65}}`. Lists of values make a
 grid: `local_window: {{window: [65, 257], causal: [false, true]}}` is four variants. `implementation` is one or a list
 of {implementations}. The default is `sdpa` for `full`, `blockwise` for `graph`, `sdpa_masked` for `alibi` and
-`eager` for `softcap`. For other patterns it is [`native`](method.md#native) if all devices are CPUs and there is a C++
-compiler when the suite is read, else `blockwise`; `run.json` keeps the choice. For your own variants use
-`bench run SUITE.yaml --variants FOLDER`.
+`eager` for `softcap`. For other patterns it is [`native`](method.md#native) if all devices are CPUs, nothing decodes
+and there is a C++ compiler when the suite is read, else `blockwise`; `run.json` keeps the choice. For your own variants
+use `bench run SUITE.yaml --variants FOLDER`.
 [Variants](variants.md) lists the parameters.
 
 A baseline may be a list, `[full/sdpa, full/native]`. Settings that differ in length alone take the one with the smaller

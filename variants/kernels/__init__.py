@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from attnbench.variants import peers
 from attnbench.variants._pattern import Pattern
-from attnbench.variants._setting import Setting
+from attnbench.variants._setting import DECODE, Setting
 from attnbench.variants.kernels import _building
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from attnbench.variants.kernels._decoding import Decoder
 
 PREFERRED, PORTABLE = "native", "blockwise"
 """The implementations of patterns for which a suite names none; the first needs a C++ compiler and a CPU."""
@@ -51,7 +53,10 @@ class Program:
     update: "Callable[[Sequence[Tensor | None]], None] | None" = None
     """Changes learned weights, given their gradients, as the last part of a call in the direction `training`."""
     state: "tuple[Tensor, ...]" = ()
-    """All that a call changes by its definition. It is put back before each value and after each proved call."""
+    """All that a call changes by its definition, such as slots of a cache. It is put back before each value and after
+    each proved call."""
+    state_bytes: int | None = None
+    """Bytes of the cache or state that a call in the direction `decode` reads."""
 
 
 def Kernel(  # noqa: N802  # the name of a program in variant files of version 0.1
@@ -82,14 +87,16 @@ def names() -> list[str]:
     return sorted(_packages())
 
 
-def usual(implementation: str, devices: Collection[str]) -> str:
+def usual(implementation: str, devices: Collection[str], directions: Collection[str] = ()) -> str:
     """Return a variant's usual implementation, or `PORTABLE` if that is `PREFERRED` and cannot be built here.
 
     A suite that also measures on CUDA takes `PORTABLE` everywhere, so that its devices are compared in one
-    implementation. Nothing is built.
+    implementation, and so does one that decodes, which `PREFERRED` does not. Nothing is built.
     """
-    is_portable = implementation == PREFERRED and (set(devices) != {"cpu"} or _building.refusal() is not None)
-    return PORTABLE if is_portable else implementation
+    if implementation != PREFERRED:
+        return implementation
+    elsewhere = set(devices) != {"cpu"} or DECODE in directions
+    return PORTABLE if elsewhere or _building.refusal() is not None else implementation
 
 
 def load(name: str) -> Implementation:
@@ -99,6 +106,13 @@ def load(name: str) -> Implementation:
         KeyError: there is no such implementation.
     """
     return cast(Implementation, importlib.import_module(f"{_packages()[name]}.{name}"))
+
+
+def decoder(name: str) -> "Decoder":
+    """Return how the implementation called `name` decodes."""
+    from attnbench.variants.kernels._decoding import Decoder
+
+    return Decoder(name)
 
 
 def _packages() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
@@ -15,12 +15,16 @@ from torch import Tensor
 from attnbench import variants
 from attnbench.runner.machine import memory
 from attnbench.suites import Case
-from attnbench.variants import ATTENTION, OWN, Direction, Setting, Shape, Weights, kernels, levels
+from attnbench.variants import ATTENTION, DECODE, OWN, Direction, Setting, Shape, Weights, kernels, levels
 from attnbench.variants.kernels import Program
 from attnbench.variants.levels import Around, Attend, Held, Level
 
 Oracle = Callable[..., Tensor]
 """Function that returns outputs for q, k, v, then a mask of allowed keys or the indices of queries, then weights."""
+
+
+_EARLIER = 2**40
+"""The seeds of earlier tokens begin here, above the numbers of all contents."""
 
 
 class Inputs(tuple[Tensor, ...]):
@@ -31,9 +35,18 @@ class Inputs(tuple[Tensor, ...]):
     integers without a gradient, and the gradient of the losses `B 1`.
     """
 
-    def __new__(cls, *tensors: Tensor) -> Self:
+    decoded: int | None
+    """N, if these are the inputs of the last of N tokens alone, as in the direction `decode`."""
+
+    def __new__(cls, *tensors: Tensor, decoded: int | None = None) -> Self:
         """Put the tensors together."""
-        return super().__new__(cls, tensors)
+        made = super().__new__(cls, tensors)
+        made.decoded = decoded
+        return made
+
+    def copy(self) -> "Inputs":
+        """Return copies of all."""
+        return Inputs(*(each.clone() for each in self), decoded=self.decoded)
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -63,7 +76,7 @@ class Inputs(tuple[Tensor, ...]):
     @property
     def n(self) -> int:
         """The sequence length."""
-        return self[0].shape[sequence(self[0])]
+        return self.decoded or self[0].shape[sequence(self[0])]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -81,10 +94,15 @@ class Inputs(tuple[Tensor, ...]):
 
     def wide(self) -> "Inputs":
         """Return all in float64; integers as they are."""
-        return Inputs(*(each.double() if each.is_floating_point() else each for each in self))
+        return Inputs(*(each.double() if each.is_floating_point() else each for each in self), decoded=self.decoded)
 
     def result(self, place: int) -> str:
-        """Return the name of a result: the output, the gradients of the inputs, such as dQ, and dW1, dW2, ..."""
+        """Return the name of a result: the output, the gradients of the inputs, such as dQ, and dW1, dW2, ...
+
+        In `decode` the tensors of the state follow the output.
+        """
+        if self.decoded and place:
+            return f"state {place}"
         given = [name for name, each in zip(self.names, self.tensors, strict=False) if each.is_floating_point()]
         names = ("output", *(f"d{each.upper()}" for each in given))
         return names[place] if place < len(names) else f"dW{place - len(names) + 1}"
@@ -103,17 +121,28 @@ def inputs(shape: Shape, dtype: str, device: str, content: int = 0, level: str =
     """
     # On the CPU no draw is cached: it would count against the case's memory, and might be the returned tensors.
     drawn = (_kept if device == "cuda" else _drawn)(shape, level, content)
-
-    def made(tensor: Tensor) -> Tensor:
-        tensor = tensor.to(device, getattr(torch, dtype) if tensor.is_floating_point() else tensor.dtype)
-        return tensor.transpose(1, 2).contiguous().transpose(1, 2) if shape.layout == "bnhd" else tensor
-
-    return Inputs(*map(made, drawn))
+    return Inputs(*_placed(drawn, shape, dtype, device))
 
 
 def inputs_of(setting: Setting, content: int = 0) -> Inputs:
-    """Return the `inputs` of a call in a setting."""
-    return inputs(setting.shape, setting.dtype, setting.device, content, setting.level)
+    """Return the `inputs` of a call in a setting, which are those of one token in `decode`."""
+    shape, decoded = setting.shape, None
+    if setting.direction == DECODE:
+        shape, decoded = shape.at(1), shape.seq_len
+    return Inputs(*inputs(shape, setting.dtype, setting.device, content, setting.level), decoded=decoded)
+
+
+def earlier(setting: Setting, content: int = 0) -> tuple[Tensor, ...]:
+    """Return the inputs of the N - 1 tokens before the last, without a gradient; both contents of a seed share them."""
+    drawn = _drawn(setting.shape, setting.level, _EARLIER + content // 2)[:-1]
+    return tuple(each[..., :-1, :] for each in _placed(drawn, setting.shape, setting.dtype, setting.device))
+
+
+def _placed(drawn: tuple[Tensor, ...], shape: Shape, dtype: str, device: str) -> Iterator[Tensor]:
+    """Yield tensors in a dtype, on a device and in the shape's layout."""
+    for each in drawn:
+        tensor = each.to(device, getattr(torch, dtype) if each.is_floating_point() else each.dtype)
+        yield tensor.transpose(1, 2).contiguous().transpose(1, 2) if shape.layout == "bnhd" else tensor
 
 
 def _sizes(shape: Shape, level: str) -> tuple[tuple[int, ...], ...]:
@@ -159,7 +188,9 @@ def build(case: Case, content: int = 0) -> Program:
     """Build the case's program with the weights of its mechanisms, which differ between contents."""
     every = held(case, content)
     # Without weights, all layers have the same program.
-    programs = [_mechanism(case, own) for own in (every.own if every.own[0] else every.own[:1])]
+    each_own = every.own if every.own[0] else every.own[:1]
+    decodes = case.setting.direction == DECODE
+    programs = [_decoder(case, own, content) if decodes else _mechanism(case, own) for own in each_own]
     first, level = programs[0], around(case)
     if level is None:
         return first
@@ -211,6 +242,16 @@ def _mechanism(case: Case, own: Weights) -> Program:
     return replace(program, weights=own) if own else program
 
 
+def _decoder(case: Case, own: Weights, content: int) -> Program:
+    """Build the program that decodes the last token of a case; what it holds of the earlier ones is computed here."""
+    tokens = earlier(case.setting, content)
+    if case.implementation != OWN:
+        return kernels.decoder(case.implementation).build(case.pattern, case.setting, tokens)
+    decoding = variants.load(case.mechanism.name).decoding
+    assert decoding  # admission refuses others
+    return replace(decoding.program(case.parameters, case.setting, own, tokens), weights=own)
+
+
 def around(case: Case) -> Around | None:
     """Return what stands around the case's mechanisms, or None if its variant is the whole of it."""
     return levels.around(case.setting.level, variants.load(case.mechanism.name).level)
@@ -240,8 +281,10 @@ def held(case: Case, content: int = 0) -> Held:
 def weights(case: Case, content: int = 0, layer: int = 0) -> Weights:
     """Return the weights of the mechanism in one layer. Learned weights require a gradient and differ between contents.
 
-    They are drawn in float32 on the CPU, with a seed that depends only on the run's seed, the mechanism, its sizes and
-    the number of the layer.
+    In `decode` no weight is learned, because the state of the earlier tokens depends on the weights.
+
+    Weights are drawn in float32 on the CPU, with a seed that depends only on the run's seed, the mechanism, its sizes
+    and the number of the layer.
 
     Raises:
         TypeError: the mechanism's `weights` does not return a tuple of such tensors.
@@ -267,12 +310,10 @@ def _weights(draw: Callable[..., Weights], setting: Setting, named: list[Any], c
         expected = "a tuple of tensors in float32 with at least one dimension, finite and not empty"
         raise TypeError(f"weights: expected {expected}, found {drawn!r:.80}")
     dtype = getattr(torch, setting.dtype)
+    learned = [_is_learned(each) and setting.direction != DECODE for each in drawn]
     return tuple(
-        (each if _is_learned(each) else fixed)
-        .detach()
-        .to(setting.device, dtype, copy=True)
-        .requires_grad_(_is_learned(each))
-        for fixed, each in zip(first, drawn, strict=True)
+        (each if is_learned else fixed).detach().to(setting.device, dtype, copy=True).requires_grad_(is_learned)
+        for fixed, each, is_learned in zip(first, drawn, learned, strict=True)
     )
 
 
@@ -327,7 +368,7 @@ def modifies_scores(case: Case) -> bool:
 
 def streams(case: Case) -> bool:
     """Check whether single elements of the case's results can be computed again: those of attention over a pattern."""
-    return around(case) is None and reference(case) is None
+    return around(case) is None and reference(case) is None and case.setting.direction != DECODE
 
 
 def options(case: Case) -> Callable[..., tuple[Tensor, int]] | None:
@@ -362,7 +403,8 @@ class Call:
     """One call in a direction: what is timed. Its inputs stay in the same memory, but their content may change."""
 
     run: Callable[[], Any]
-    """Runs the call. `forward` returns the output, `training` output and gradients, `backward` gradients only.
+    """Runs the call. `forward` and `decode` return the output, `training` output and gradients, `backward`
+    gradients only.
 
     Gradients are those of the inputs and of learned weights. The gradient of an unused input is None.
     """
@@ -382,9 +424,9 @@ class Call:
     """Tensors that `run` changes by its definition, each with a copy of its first value."""
 
     def found(self, result: Any) -> tuple[Any, ...]:
-        """Return the result of `run` as the proof needs it: the output, then the gradients if there are any."""
+        """Return the result of `run` as the proof needs it: the output, then gradients, or without these the state."""
         if not self.gradients:
-            return (result,)
+            return (result, *(each.clone() for each, _ in self.state))
         return tuple(result) if self.output is None else (self.output(), *result)
 
 
@@ -397,7 +439,7 @@ def call(program: Program, given: Inputs, direction: Direction) -> Call:
     attend = program.call
     choice = partial(chosen, program, given) if program.choice else None
     state = tuple((each, each.detach().clone()) for each in program.state)
-    if direction == "forward":
+    if direction in ("forward", DECODE):
 
         def forward() -> object:
             with torch.no_grad():

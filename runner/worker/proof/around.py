@@ -14,12 +14,12 @@ from torch import Tensor
 
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.call.calls import Inputs, Oracle
-from attnbench.runner.worker.proof import expected, tolerance
+from attnbench.runner.worker.proof import decoding, expected, tolerance
 from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.stream import Step
 from attnbench.runner.worker.proof.textbook import FEW, spread
 from attnbench.suites import Case
-from attnbench.variants import Spans, Weights
+from attnbench.variants import DECODE, Spans, Weights
 from attnbench.variants.levels import Held
 
 _OF_ENCODER = 2
@@ -46,6 +46,8 @@ def of_case(case: Case, spans: Spans | None, contents: Sequence[Inputs], step: S
 
     Around a mechanism, the first content gives the error in the case's dtype.
     """
+    if case.setting.direction == DECODE:
+        return [decoding.of_content(case, spans, each, content, step) for content, each in enumerate(contents, first)]
     level = calls.around(case)
     if level is None:
         return expected.of_case(case, spans, contents, step, first)

@@ -22,9 +22,10 @@ def proved(setting: Setting, origin: Origin) -> tuple[Inputs, Inputs]:
 def rotate(call: Call, given: Inputs, content: Inputs, weights: Weights, by: int = 0) -> None:
     """Write row (r + by) mod N of `content` into row r of each of the inputs `given` of a call.
 
-    Learned weights of the call get those of `weights`, rotated in the same way, and other state its first values.
+    A single row is rotated within itself. Learned weights of the call get those of `weights`, rotated in the same way,
+    and other state its first values.
     """
-    writes = [partial(_rotate, *each, by, sequence(each[0])) for each in zip(given, content, strict=True)]
+    writes = [partial(_rotate, *each, by, _turned(each[0])) for each in zip(given, content, strict=True)]
     _put(call, writes, [partial(_rotate, *each, by, 0) for each in zip(call.weights, weights, strict=True)])
 
 
@@ -34,7 +35,7 @@ def mix(call: Call, given: Inputs, both: tuple[Inputs, Inputs], weights: tuple[W
     The squares of their shares sum to 1, so the values are as large as before. Learned weights are mixed in the same
     way. Of integers, every second is one of B.
     """
-    writes = [partial(_mix, *each, number, sequence(each[0])) for each in zip(given, *both, strict=True)]
+    writes = [partial(_mix, *each, number, _turned(each[0])) for each in zip(given, *both, strict=True)]
     _put(call, writes, [partial(_mix, *each, number, 0) for each in zip(call.weights, *weights, strict=True)])
 
 
@@ -67,6 +68,12 @@ def _put(call: Call, inputs: Sequence[Callable[[], None]], weights: Sequence[Cal
     call.renew()
     with torch.no_grad():
         inputs[-1]()
+
+
+def _turned(each: Tensor) -> int:
+    """Return the dimension in which an input is rotated: the sequence, or for one token its numbers."""
+    dim = sequence(each)
+    return dim if each.shape[dim] > 1 else -1
 
 
 def _rotate(to: Tensor, content: Tensor, by: int, dim: int) -> None:

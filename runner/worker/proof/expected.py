@@ -107,12 +107,7 @@ def of_reference(
     scales = [float(want.abs().max()) for want in exact]
     counts = len(given.tensors), len(scales)  # of inputs, and of what is left: weights
     floors = tolerance.floors(scales, dtype, groups=[(each, tolerance.ALIKE) for each in counts])
-    for place, (error, scale, floor) in enumerate(zip(errors, scales, floors, strict=True)):
-        if not error <= _USELESS * scale + floor:
-            called, name = str(dtype).removeprefix("torch."), given.result(place)
-            raise Useless(
-                f"the variant's reference in {called} is off by {error:.1e} in the {name} at N={n}: it proves nothing"
-            )
+    refuse_useless(given, errors, scales, floors)
     allowed = tolerance.allowed(errors, scales, dtype, groups=[(each, tolerance.vanishing(n)) for each in counts])
     if whole:
         return Expected(exact, allowed, 1.0)
@@ -121,6 +116,19 @@ def of_reference(
     values = tuple(torch.full_like(each, torch.nan, dtype=torch.float64) for each in like)
     values[0][..., torch.from_numpy(rows).to(given[0].device), :] = exact[0]
     return Expected(values, allowed + (torch.inf,) * (len(values) - 1), known(values))
+
+
+def refuse_useless(given: Inputs, errors: Sequence[float], scales: Sequence[float], floors: Sequence[float]) -> None:
+    """Check that a reference in the case's dtype is near enough to the one in float64, by the largest values of both.
+
+    Raises:
+        Useless: it is not.
+    """
+    for place, (error, scale, floor) in enumerate(zip(errors, scales, floors, strict=True)):
+        if not error <= _USELESS * scale + floor:
+            dtype, name = str(given[0].dtype).removeprefix("torch."), given.result(place)
+            off = f"is off by {error:.1e} in the {name} at N={given.n}"
+            raise Useless(f"the variant's reference in {dtype} {off}: it proves nothing")
 
 
 def shared(key: str, path: str | None, make: Callable[[], Sequence[Expected]], device: str) -> list[Expected]:

@@ -14,7 +14,7 @@ from attnbench.runner.worker.proof import oracle, tolerance
 from attnbench.runner.worker.proof.choice import NotAllowed
 from attnbench.runner.worker.proof.expected import Expected, Useless
 from attnbench.runner.worker.proof.verdict import Verdict, judge, unfit
-from attnbench.variants import Parameters, Pattern, Setting, Shape, Spans
+from attnbench.variants import DECODE, Parameters, Pattern, Setting, Shape, Spans
 from attnbench.variants.kernels import Program
 
 Takes = Callable[[Parameters, Shape], bool]
@@ -92,9 +92,9 @@ def _share(spans: Spans) -> float:
 def check(program: Program, setting: Setting, expect: Callable[[Inputs], Expected], content: int = 0) -> Verdict:
     """Compare a program at a small shape with its expected result on a content, which `expect` returns.
 
-    In the directions `backward` and `training`, gradients are compared too.
+    In the directions `backward` and `training`, gradients are compared too, in `decode` the state.
     """
-    gradients = setting.direction != "forward"
+    gradients = setting.direction in ("backward", "training")
     given = inputs_of(setting, content)
     leaves = Inputs(*(each.clone() for each in given)).leaves(gradients=gradients)
     with torch.set_grad_enabled(gradients):
@@ -102,7 +102,7 @@ def check(program: Program, setting: Setting, expect: Callable[[Inputs], Expecte
     problem = unfit(given.result(0), out, given.dout, setting.shape.seq_len)
     if problem:
         return Verdict(inf, problem)
-    found = [out.detach()]
+    found = [out.detach(), *(program.state if setting.direction == DECODE else ())]
     if gradients:
         wanted = [each for each in (*leaves, *program.weights) if each.requires_grad]
         found += torch.autograd.grad(out, wanted, given.dout, allow_unused=True, materialize_grads=True)

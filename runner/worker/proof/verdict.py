@@ -42,7 +42,8 @@ def judge(found: tuple[Tensor, ...], want: Expected, given: Inputs, spans: Spans
     for place, got in enumerate(found):
         allowed = want.allowed[place]
         rows = _row_errors(got, want.values[place], whole=want.proved == 1)
-        problem = None if want.proved == 1 and bool(rows.isfinite().all()) else not_finite(given.result(place), got)
+        finite = want.proved == 1 and bool(rows.isfinite().all())
+        problem = None if finite else not_finite(given.result(place), got, given)
         if problem:
             return Verdict(error, problem)
         # The oracle's own error in float32 could decide about errors near the tolerance, so these are computed again.
@@ -61,7 +62,7 @@ def judge(found: tuple[Tensor, ...], want: Expected, given: Inputs, spans: Spans
             if max(exact) > allowed:
                 at = where[int(np.argmax(exact))]
                 off = f"differs from the oracle by {max(exact):.1e}"
-                return Verdict(error, f"{given.result(place)} {off} {_at(at.tolist(), got)}, allowed {allowed:.1e}")
+                return Verdict(error, f"{given.result(place)} {off} {_at(at.tolist(), given)}, allowed {allowed:.1e}")
     return Verdict(error, None)
 
 
@@ -69,7 +70,7 @@ def differs(first: tuple[Tensor, ...], again: tuple[Tensor, ...], want: Expected
     """Return how a repeated call differs from the first by more than rounding, or None."""
     for place, (one, other) in enumerate(zip(first, again, strict=True)):
         name = given.result(place)
-        problem = not_finite(name, other)
+        problem = not_finite(name, other, given)
         if problem:
             return f"called again, its {problem}"
         rows = (other - one).abs().amax(dim=-1)
@@ -81,7 +82,7 @@ def differs(first: tuple[Tensor, ...], again: tuple[Tensor, ...], want: Expected
             at = [int(each) for each in np.unravel_index(int(beyond.argmax()), rows.shape)]
             return (
                 f"called again on the same inputs, its {name} differs by {float(beyond.max()):.1e} "
-                f"{_at(at, one)}, allowed {allowed:.1e}"
+                f"{_at(at, given)}, allowed {allowed:.1e}"
             )
     return None
 
@@ -99,20 +100,20 @@ def unfit(name: str, got: object, like: Tensor, n: int) -> str | None:
     return None
 
 
-def not_finite(name: str, got: Tensor) -> str | None:
+def not_finite(name: str, got: Tensor, given: Inputs) -> str | None:
     """Return where a tensor is not finite, or None."""
     finite = got.isfinite()
     if bool(finite.all()):
         return None
-    return f"{name} is not finite {_at((~finite.all(dim=-1)).nonzero()[0].tolist(), got)}"
+    return f"{name} is not finite {_at((~finite.all(dim=-1)).nonzero()[0].tolist(), given)}"
 
 
-def _at(where: Sequence[int], got: Tensor) -> str:
+def _at(where: Sequence[int], given: Inputs) -> str:
     """Return the place of a row in words. A weight's gradient has other dimensions than batch, head and row."""
     if len(where) != len(("batch", "head", "row")):
         return f"at row {list(where)}"
     batch, head, row = where
-    return f"at N={got.shape[2]}, batch {batch}, head {head}, row {row}"
+    return f"at N={given.n}, batch {batch}, head {head}, row {row}"
 
 
 def _row_errors(got: Tensor, want: Tensor, *, whole: bool) -> Tensor:

@@ -136,7 +136,8 @@ def plain(call: Call, result: Any, given: Inputs) -> tuple[Tensor, ...]:
         Wrong: a result is not a plain, finished tensor, or has another shape, dtype or device.
     """
     found = []
-    likes = (given.dout, *given.differentiable, *call.learned) if call.gradients else (given.dout,)
+    state = [each for each, _ in call.state]
+    likes = (given.dout, *given.differentiable, *call.learned) if call.gradients else (given.dout, *state)
     for place, (each, like) in enumerate(zip(call.found(result), likes, strict=True)):
         if each is None and place:
             each = torch.zeros_like(like)
