@@ -54,7 +54,7 @@ def _add_memory(frame: pd.DataFrame) -> None:
     # Attention has the inputs q, k and v, a layer has x, and an encoder has tokens and labels of 8 bytes, which have no
     # gradients. The output of an encoder is a loss for each sequence; others have the shape of q.
     backward = frame["direction"].isin(["backward", "training"]).to_numpy()
-    level = frame["level"].str.partition("(")[0].to_numpy()
+    level = frame["level"].str.replace(r"\(.*", "", regex=True).to_numpy()
     queries, keys = _tensor_bytes(frame, "heads"), _tensor_bytes(frame, "kv_heads")
     size, batch, n = (each.to_numpy(np.int64) for each in (_item_bytes(frame), frame["batch"], frame["seq_len"]))
     differentiable = np.select([level == "encoder", level == "layer"], [0, queries], queries + 2 * keys)
