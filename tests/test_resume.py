@@ -127,9 +127,8 @@ def test_a_run_that_was_stopped_anywhere_becomes_what_it_would_have_been(
     assert first.timed + second.timed == machine.timed, "the same groups in the same order"
     assert first.seeds + second.seeds == machine.seeds
     assert exit_code.of(finished.rows, out_of_time=finished.out_of_time) == exit_code.OK
-    assert [row.to_json() for row in finished.rows if row.kind == "probe"] == [
-        row for row in lines(folder) if row["kind"] == "probe"
-    ]
+    probes = [row.to_json() for row in finished.rows if row.kind == "probe"]
+    assert json.loads(json.dumps(probes)) == [row for row in lines(folder) if row["kind"] == "probe"]
     assert len(finished.rows) == len(lines(folder))
     told = meta(tmp_path / "run")
     assert told["finished"] is not None
@@ -457,7 +456,7 @@ def spoil_a_row(folder: Path) -> None:
         (spoil_a_row, "samples.jsonl:1: expected a row of JSON, found no valid JSON"),
         (lambda folder: change(folder, suite={"name": 3}), "run.json: suite.name: expected a suite that is valid here"),
         (lambda folder: change(folder, seed=None), "run.json: seed: expected an integer from 0"),
-        (lambda folder: change(folder, budget_bytes="all"), "run.json: budget_bytes: expected an integer, found 'all'"),
+        (lambda folder: change(folder, budget_bytes="all"), "run.json: budget_bytes: expected an integer from 0"),
         (
             lambda folder: change(folder, cases=[{"key": "x"}]),
             "run.json: cases[0]: variant: expected a value, found none",
