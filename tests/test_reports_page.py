@@ -282,6 +282,13 @@ def test_the_bubble_figure_has_every_mechanism_with_a_speed(tmp_path: Path) -> N
     assert "identity" not in told
 
 
+def test_one_mechanism_with_many_parameters_has_no_bubble_figure(tmp_path: Path) -> None:
+    windows = (replace(FIELD.series[2], parameters={"window": 2 * each + 3}, error_vs_full=0.5) for each in range(15))
+    run = load(rows.write(tmp_path, replace(FIELD, series=(*FIELD.series[:2], *windows))))
+    assert len(run.frame["label"].unique()) > 12
+    assert "bubble" not in figures.of(run)
+
+
 def test_few_series_have_one_panel_and_a_legend(tmp_path: Path) -> None:
     folder = rows.write(tmp_path, replace(FIELD, series=FIELD.series[:12]))
     run = load(folder)

@@ -70,8 +70,8 @@ def draw(run: Run) -> Figure:
 
 
 def _shown(run: Run) -> list[Results]:
-    """Return the settings to draw."""
-    return [each for each in run.results if len(each.errors) >= _FEWEST]
+    """Return the settings to draw. One mechanism with many parameters has its own figures, over keys per query."""
+    return [each for each in run.results if each.errors["variant"].nunique() >= _FEWEST]
 
 
 def _cases(results: Results) -> pd.DataFrame:
