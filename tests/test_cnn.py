@@ -56,8 +56,8 @@ def test_attention_with_quadratic_relative_scores_is_a_convolution(
     """The output everywhere, up to the edges of images, and the gradients of images and kernel."""
     torch.manual_seed(0)
     wide = getattr(torch, dtype)
-    padding = tuple(side // 2 * dilation for side in kernel)
-    conv = nn.Conv2d(3, 6, kernel, padding=padding, dilation=dilation, dtype=wide)  # type: ignore[arg-type]  # a pair
+    padding = (kernel[0] // 2 * dilation, kernel[1] // 2 * dilation)
+    conv = nn.Conv2d(3, 6, kernel, padding=padding, dilation=dilation, dtype=wide)
     images = torch.randn(2, 3, 7, 9, dtype=wide, requires_grad=True)
     dout = torch.randn(2, 6, 7, 9, dtype=wide)
     outs = conv(images), attended(conv, images, implementation)
