@@ -1,8 +1,12 @@
 """GRU: a recurrent network whose state is a mean of its last state and of a new one, weighted by a gate.
 
-    r, z = sigmoid(W x_t + b + U h_(t - 1) + b')      two gates, each with its own W, U, b and b'
-    n = tanh(W x_t + b + r * (U h_(t - 1) + b'))      the new state, also with its own
-    y_t = h_t = (1 - z) * n + z * h_(t - 1)
+    r = sigmoid(W_r x_t + b_r + U_r h_(t - 1) + b'_r)
+    z = sigmoid(W_z x_t + b_z + U_z h_(t - 1) + b'_z)
+    n = tanh(W_n x_t + b_n + r * (U_n h_(t - 1) + b'_n))
+    h_t = (1 - z) * n + z * h_(t - 1)
+    y_t = h_t
+
+r and z are gates. n is the new state.
 
 h has C numbers, with `bidirectional` C / 2 for each direction. The three W are one matrix W_x, the three U one matrix
 W_h. Tokens follow each other, so a call takes N steps. Cost: 12 N C^2 FLOPs forward, 9 N C^2 with `bidirectional`.

@@ -1,9 +1,12 @@
 """LSTM: a recurrent network that carries a cell c along the sequence; gates say what is added, kept and shown.
 
-    i, f, o = sigmoid(W x_t + U h_(t - 1) + b)      three gates, each with its own W, U and b
-    g = tanh(W x_t + U h_(t - 1) + b)               what may be added, also with its own
+    i = sigmoid(W_i x_t + U_i h_(t - 1) + b_i), and f and o alike
+    g = tanh(W_g x_t + U_g h_(t - 1) + b_g)
     c_t = f * c_(t - 1) + i * g
-    y_t = h_t = o * tanh(c_t)
+    h_t = o * tanh(c_t)
+    y_t = h_t
+
+i, f and o are gates. g is what may be added to the cell.
 
 h has C numbers, with `bidirectional` C / 2 for each direction. The four W are one matrix W_x, and the four U one matrix
 W_h; b is a sum b_x + b_h, as in torch. Tokens follow each other, so a call takes N steps. Cost: 16 N C^2 FLOPs forward,

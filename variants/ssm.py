@@ -3,8 +3,8 @@
     h_t = a * h_(t - 1) + (a - 1) / A * x_t,   a = exp(dt A)
     y_t = D x_t + 2 Re sum(C * h_t)
 
-Each channel has its own x, y, dt and D, and vectors h, A and C of `state` / 2 complex numbers, with Re A < 0. dt, A, C
-and D are learned. A call does not follow the recurrence: y is D x plus the convolution of x with what the recurrence
+In each channel, x, y, dt and D are numbers. h, A and C are vectors of `state` / 2 complex numbers, and Re A < 0. dt, A,
+C and D are learned. A call does not follow the recurrence: y is D x plus the convolution of x with what the recurrence
 makes of one 1 and then zeros, which is K_t = 2 Re sum(C * (a - 1) / A * a^t).
 
 Cost: 4 N state C FLOPs forward for K, in products of its powers, and 3 FFTs of 2 N numbers for each channel, which are
