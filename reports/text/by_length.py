@@ -33,7 +33,7 @@ def sentences(results: Results, *, detailed: bool) -> list[str]:
 
 
 def _fastest(results: Results) -> str:
-    """Return the fastest series at the longest length, the length from which it is, and its close rivals."""
+    """Return the fastest series at the longest length, from which it is, its share of the roof, and close rivals."""
     found = results.fastest
     if found is None:
         return ""
@@ -45,6 +45,8 @@ def _fastest(results: Results) -> str:
     if best["baseline"] not in ("", found.name) and not math.isnan(best["speedup"]):
         between = brackets(best["speedup_low"], best["speedup_high"])
         told += f", {units.honest(*(best[name] for name in _SPEEDUP))}x{between} the speed of {best['baseline']}"
+    is_sound = not math.isnan(best["roof_share"]) and "above_roof" not in best["flags"]
+    told += f", and {units.percent(best['roof_share'])} of the roof" if is_sound else ""
     if best["processes"] < FEWEST_PROCESSES:
         return f"{told}; too few processes ({best['processes']}) to say what differs."
     return f"{told}; not distinguishable from it: {listed(found.close)}." if found.close else f"{told}."
