@@ -27,9 +27,14 @@ class Range:
 
         schema: Any = handler(source)
         low, high = ("min_length", "max_length") if schema["type"] == "tuple" else ("ge", "le")
-        words = f"expected {_KINDS[schema['type']]} {self.low:g} to {self.high:g}"
+        words = f"expected {_KINDS[schema['type']]} {_number(self.low)} to {_number(self.high)}"
         bounded = {**schema, low: self.low, high: self.high}
         return core_schema.custom_error_schema(bounded, "expected", custom_error_message=words)
+
+
+def _number(end: float) -> str:
+    """Return an end of a range in words: an integer with all its digits."""
+    return str(end) if isinstance(end, int) else f"{end:g}"
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,8 @@ def test_variants_that_are_as_large_pass() -> None:
     assert suite.equal_parameters == "100%"
     assert from_dict(suite.to_json()).equal_parameters == "100%"
     assert parse(SUITE.replace("EQUAL", "null").replace("PROJECTED", "64")).equal_parameters is None
+    with pytest.raises(SuiteError, match="equal_parameters: expected numbers of parameters within 10%, found 1,216 of"):
+        from_dict(suite.to_json() | {"equal_parameters": "10%"})
 
 
 @pytest.mark.parametrize("wrong", ["10", "0.1", "-1%", "ten%"])

@@ -456,7 +456,11 @@ def spoil_a_row(folder: Path) -> None:
         (spoil_a_row, "samples.jsonl:1: expected a row of JSON, found no valid JSON"),
         (lambda folder: change(folder, suite={"name": 3}), "run.json: suite.name: expected a suite that is valid here"),
         (lambda folder: change(folder, seed=None), "run.json: seed: expected an integer from 0"),
-        (lambda folder: change(folder, budget_bytes="all"), "run.json: budget_bytes: expected an integer from 0"),
+        (
+            lambda folder: change(folder, budget_bytes="all"),
+            'run.json: budget_bytes: expected an integer from 0 to 1152921504606846976, found "all"',
+        ),
+        (lambda folder: change(folder, budget_bytes=None), "run.json: budget_bytes: expected an integer, found none"),
         (
             lambda folder: change(folder, cases=[{"key": "x"}]),
             "run.json: cases[0]: variant: expected a value, found none",

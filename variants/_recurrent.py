@@ -1,15 +1,19 @@
-"""What `lstm` and `gru` share: their weights, directions and work."""
+"""What `lstm` and `gru` share: their weights, directions, work and decoding."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from attnbench.variants import Setting, Weights, Work, of_products
+from attnbench.variants import Decoding, Parameters, Setting, Weights, Work, of_products
+from attnbench.variants._decoding import State
+from attnbench.variants._decoding import Step as TokenStep
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 Step = Callable[["Tensor", "tuple[Tensor, ...]", "Tensor"], "tuple[Tensor, ...]"]
 """Function of the inputs of the gates at one token, the state `B h` and W_h that returns the next state."""
+Cell = Callable[["Tensor", State, Weights], State]
+"""Function of one token `B C`, the state before it and the weights that returns the state after it, h first."""
 
 
 def weights(gates: int, bidirectional: bool, setting: Setting, generator: "Generator") -> Weights:
@@ -77,12 +81,29 @@ def refusal(bidirectional: bool, setting: Setting) -> None:
         raise NotImplementedError(f"two directions need an even width, found {width}")
 
 
-def step_flops(gates: int, setting: Setting) -> int:
-    """Count the products of both weights with one token."""
-    width = setting.shape.heads * setting.shape.head_dim
-    return 4 * setting.shape.batch * gates * width**2
+def decoding(gates: int, state: Callable[..., State], cell: Cell) -> Decoding:
+    """Return how a network of one direction decodes. `state` is that of earlier tokens; `cell` takes one step."""
+
+    def prepared(_parameters: Parameters, _setting: Setting, weights: Weights) -> TokenStep:
+        """Prepare nothing."""
+
+        def step(before: State, after: State, x: "Tensor") -> "Tensor":
+            """Map one token `B 1 C` to its output `B 1 C`."""
+            found = cell(x[:, 0], before, weights)
+            for to, each in zip(after, found, strict=True):
+                to.copy_(each)
+            return found[0].unsqueeze(1)
+
+        return step
+
+    def step_work(_parameters: Parameters, setting: Setting) -> Work:
+        """Count the products of both weights with one token."""
+        width = setting.shape.heads * setting.shape.head_dim
+        return Work(4 * setting.shape.batch * gates * width**2)
+
+    return Decoding(state, prepared, step_work, _refusal)
 
 
-def two_sided(bidirectional: bool) -> str | None:
-    """Return why a network does not decode, or None."""
-    return "a state that is carried backwards depends on later tokens" if bidirectional else None
+def _refusal(parameters: Any) -> str | None:
+    """Refuse two directions."""
+    return "a state that is carried backwards depends on later tokens" if parameters.bidirectional else None

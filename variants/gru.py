@@ -17,8 +17,8 @@ Source: Cho et al. 2014, arXiv 1406.1078, section 2.3, with the reset gate after
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attnbench.variants import Decoding, Parameters, Setting, Variant, Weights, Work, _recurrent, parameter
-from attnbench.variants._decoding import State, Step
+from attnbench.variants import Parameters, Setting, Variant, Weights, Work, _recurrent, parameter
+from attnbench.variants._decoding import State
 from attnbench.variants.kernels import Program
 
 if TYPE_CHECKING:
@@ -85,29 +85,11 @@ def _state(parameters: Gru, x: "Tensor", weights: Weights) -> State:
     return (h[0],)
 
 
-def _decode(parameters: Gru, setting: Setting, weights: Weights) -> Step:
-    """Prepare nothing."""
-    del parameters, setting
+def _cell(x: "Tensor", before: State, weights: Weights) -> State:
+    """Return h after a token."""
     import torch
 
-    def step(before: State, after: State, x: "Tensor") -> "Tensor":
-        """Map one token `B 1 C` to its output `B 1 C`."""
-        h = torch.gru_cell(x[:, 0], before[0], *weights)
-        after[0].copy_(h)
-        return h.unsqueeze(1)
-
-    return step
-
-
-def _step_work(parameters: Gru, setting: Setting) -> Work:
-    """Count the products of one step."""
-    del parameters
-    return Work(_recurrent.step_flops(_GATES, setting))
-
-
-def _refusal(parameters: Gru) -> str | None:
-    """Refuse two directions."""
-    return _recurrent.two_sided(parameters.bidirectional)
+    return (torch.gru_cell(x, before[0], *weights),)
 
 
 VARIANT = Variant(
@@ -118,7 +100,7 @@ VARIANT = Variant(
     weights=weights,
     reference=reference,
     work=work,
-    decoding=Decoding(_state, _decode, _step_work, _refusal),
+    decoding=_recurrent.decoding(_GATES, _state, _cell),
     examples=({}, {"bidirectional": True}),
     level="layer",
 )

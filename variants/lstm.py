@@ -18,8 +18,8 @@ Source: Hochreiter and Schmidhuber 1997, "Long short-term memory"; Graves and Sc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attnbench.variants import Decoding, Parameters, Setting, Variant, Weights, Work, _recurrent, parameter
-from attnbench.variants._decoding import State, Step
+from attnbench.variants import Parameters, Setting, Variant, Weights, Work, _recurrent, parameter
+from attnbench.variants._decoding import State
 from attnbench.variants.kernels import Program
 
 if TYPE_CHECKING:
@@ -86,30 +86,11 @@ def _state(parameters: Lstm, x: "Tensor", weights: Weights) -> State:
     return h[0], c[0]
 
 
-def _decode(parameters: Lstm, setting: Setting, weights: Weights) -> Step:
-    """Prepare nothing."""
-    del parameters, setting
+def _cell(x: "Tensor", before: State, weights: Weights) -> State:
+    """Return h and c after a token."""
     import torch
 
-    def step(before: State, after: State, x: "Tensor") -> "Tensor":
-        """Map one token `B 1 C` to its output `B 1 C`."""
-        found = torch.lstm_cell(x[:, 0], before, *weights)
-        for to, each in zip(after, found, strict=True):
-            to.copy_(each)
-        return found[0].unsqueeze(1)
-
-    return step
-
-
-def _step_work(parameters: Lstm, setting: Setting) -> Work:
-    """Count the products of one step."""
-    del parameters
-    return Work(_recurrent.step_flops(_GATES, setting))
-
-
-def _refusal(parameters: Lstm) -> str | None:
-    """Refuse two directions."""
-    return _recurrent.two_sided(parameters.bidirectional)
+    return torch.lstm_cell(x, before, *weights)
 
 
 VARIANT = Variant(
@@ -120,7 +101,7 @@ VARIANT = Variant(
     weights=weights,
     reference=reference,
     work=work,
-    decoding=Decoding(_state, _decode, _step_work, _refusal),
+    decoding=_recurrent.decoding(_GATES, _state, _cell),
     examples=({}, {"bidirectional": True}),
     level="layer",
 )

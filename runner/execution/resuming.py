@@ -76,8 +76,8 @@ def read(folder: Path) -> Stopped:
         if each.case.key != each.key:
             raise RunError(f"{path}: expected the key {each.case.key}, found {each.key}; go on with its own version")
     for name in ("seed", "budget_bytes"):
-        if not isinstance(journal.meta.get(name), int):
-            raise RunError(f"{path}: {name}: expected an integer, found {journal.meta.get(name)!r}")
+        if journal.meta.get(name) is None:
+            raise RunError(f"{path}: {name}: expected an integer, found none")
     kept = Kept(
         _finished(journal.probes),
         {key: _finished(told) for key, told in journal.samples.items()},

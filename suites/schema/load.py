@@ -70,10 +70,7 @@ def parse(text: str, name: str = "<suite>", folder: Path = _HERE) -> Suite:
     except SuiteError as error:
         line, column = document.place(("inputs",))
         raise SuiteError(replace(each, file=name, line=line, column=column) for each in error.problems) from None
-    unequal = flaw(suite)
-    if unequal:
-        path = ("equal_parameters",)
-        raise SuiteError([Problem(name, *document.place(path), path, unequal)])
+    _refuse_unequal(suite, document)
     return suite
 
 
@@ -86,10 +83,13 @@ def from_dict(data: Any, name: str = "", source: str = "", edges: Path = _HERE) 
         SuiteError: the suite is invalid, or the file of one of its variants is broken. Errors have no lines.
     """
     _refuse_broken(data)
+    document = Document(name, data)
     try:
-        return Suite.model_validate(data, context={"source": source, "edges": edges})
+        suite = Suite.model_validate(data, context={"source": source, "edges": edges})
     except ValidationError as error:
-        raise SuiteError(explain(error, Document(name, data))) from None
+        raise SuiteError(explain(error, document)) from None
+    _refuse_unequal(suite, document)
+    return suite
 
 
 def named(name: str) -> Variant:
@@ -142,6 +142,13 @@ def _refuse_broken(data: Any) -> None:
     broken = problems(data.get("variants", ()) if isinstance(data, dict) else ())
     if broken:
         raise SuiteError(broken)
+
+
+def _refuse_unequal(suite: Suite, document: Document) -> None:
+    """Raise if the numbers of learned weights are not as equal as the suite demands."""
+    unequal, path = flaw(suite), ("equal_parameters",)
+    if unequal:
+        raise SuiteError([Problem(document.file, *document.place(path), path, unequal)])
 
 
 def _error(file: Path | str, text: str, path: KeyPath = ()) -> SuiteError:
