@@ -1,9 +1,9 @@
-"""Decoding: a call computes one token after N - 1 others, and its output and its new state are proved."""
+"""Decoding: a call computes one token after N - 1 others, alone or in a layer; its output and new state are proved."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ from attnbench.reports.data.run import load
 from attnbench.reports.tables import tables
 from attnbench.reports.text.answer import answer
 from attnbench.runner.machine import memory
-from attnbench.runner.worker import admission
+from attnbench.runner.worker import admission, capacity
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.call.sampling import Plan
 from attnbench.runner.worker.probe import probe
@@ -32,13 +32,15 @@ from attnbench.runner.worker.proof import contents, recall
 from attnbench.runner.worker.timing import group
 from attnbench.suites import Case, Probe, Status, SuiteError
 from attnbench.suites.schema.load import parse
-from attnbench.variants import OWN, Shape, Spans, kernels
+from attnbench.variants import ATTENTION, OWN, Scored, Shape, Spans, kernels, levels
 from attnbench.variants.kernels import Program, _decoding
 from attnbench.variants.kernels._decoding import NAMES, _is_ring
+from attnbench.variants.levels.layer import Layer
 
 BUDGET = 2**32
 SHAPES = (Shape(2, 6, 2, 130, 8), Shape(1, 3, 3, 61, 5), Shape(2, 2, 1, 1, 8))
 DECODING = [each for each in MECHANISMS if variants.load(each[0]).decoding]
+POSITIONS: tuple[Literal["none", "sinusoidal", "learned", "rotary"], ...] = ("none", "sinusoidal", "learned", "rotary")
 
 
 def decode(
@@ -46,6 +48,11 @@ def decode(
 ) -> Case:
     """A case that decodes, at the lowest level of its variant."""
     return case_of(name, parameters, how, shape, dtype, "cpu", "decode").changed(level=variants.load(name).level)
+
+
+def in_layer(made: Case, positions: Literal["none", "sinusoidal", "learned", "rotary"] = "none") -> Case:
+    """The case in a layer."""
+    return made.changed(level=levels.written("layer", Layer(positions)))
 
 
 def tokens(made: Case) -> list[Tensor]:
@@ -149,6 +156,7 @@ def test_a_ring_never_lacks_a_token(spans: Spans) -> None:
         held = seen
 
 
+@pytest.mark.parametrize("level", [ATTENTION, "layer(positions=learned)", "layer(positions=rotary)"])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("shape", [Shape(1, 8, 4, 4096, 64), Shape(2, 4, 4, 1000, 32, "bnhd")], ids=str)
 @pytest.mark.parametrize(
@@ -165,17 +173,16 @@ def test_a_ring_never_lacks_a_token(spans: Spans) -> None:
 )
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_predicted_bytes_are_those_allocated(
-    name: str, parameters: dict[str, Any], how: str, shape: Shape, threads: int, dtype: str
+    name: str, parameters: dict[str, Any], how: str, shape: Shape, threads: int, dtype: str, level: str
 ) -> None:
-    if how == "eager" and dtype == "bfloat16":
-        return  # products of oneDNN have a workspace, which no prediction of `eager` counts
+    shape = shape if level == ATTENTION else replace(shape, layout="bhnd")
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        made = decode(name, parameters, how, shape, dtype)
+        made = decode(name, parameters, how, shape, dtype).changed(level=level)
         call = calls.call(calls.build(made), calls.inputs_of(made.setting), "decode").run
         call()
-        predicted = kernels.decoder(how).predict_bytes(made.pattern, made.setting, threads)
+        predicted = admission.admit(made, BUDGET)
         assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.1)
     finally:
         torch.set_num_threads(before)
@@ -259,7 +266,9 @@ def test_what_has_no_state_is_unsupported(name: str, parameters: dict[str, Any],
     [
         (decode("full", {}, "native"), "native does not decode; use sdpa, blockwise, eager"),
         (decode("local_window", {"window": 17}, "sdpa"), "use blockwise"),
-        (decode("full", {}, "sdpa").changed(level="layer"), "at level attention"),
+        (decode("full", {}, "sdpa").changed(level="encoder"), "at level attention or layer, found encoder"),
+        (decode("alibi", {}, "eager"), "modify scores do not decode"),
+        (in_layer(decode("full", {}, "sdpa", SHAPES[1]), "rotary"), "even head_dim"),
         (decode("linear", {}, dtype="float16"), "overflow in float16"),
     ],
 )
@@ -267,6 +276,120 @@ def test_other_combinations_are_unsupported(made: Case, words: str) -> None:
     found = probe(made, BUDGET, unheard)
     assert found.status is Status.UNSUPPORTED
     assert words in found.reason
+
+
+# Layers
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
+@pytest.mark.parametrize(
+    ("name", "parameters", "how"),
+    [
+        ("full", {}, "sdpa"),
+        ("full", {"causal": True}, "eager"),
+        *((*each, "blockwise") for each in CASES[::3]),
+        *((*each, OWN) for each in DECODING if variants.load(each[0]).level == ATTENTION),
+    ],
+    ids=label,
+)
+def test_a_layer_gives_the_last_token_of_its_forward_pass(
+    name: str, parameters: dict[str, Any], how: str, positions: Any
+) -> None:
+    for shape in (SHAPES[0], Shape(1, 3, 3, 61, 6), SHAPES[2]):
+        made = in_layer(decode(name, parameters, how, shape, "float64"), positions)
+        if how != OWN and not exists(name, parameters, shape.seq_len):
+            continue
+        if admission.plan(made, BUDGET)["status"]:
+            assert name == "performer"
+            return
+        every = tokens(made)
+        with torch.no_grad():
+            right = calls.build(made.changed(direction="forward")).call(*every)[:, -1:]
+        out, *state = stepped(made)
+        assert torch.allclose(out, right)
+        held, decoding = calls.held(made), variants.load(name).decoding
+        q, k, v = Layer(positions).project(made.setting, held.inner[0], every[0], 0)
+        wanted = decoding.state(made.parameters, q, k, v, held.own[0]) if decoding else (k[:, :, -1:], v[:, :, -1:])
+        assert len(state) == len(wanted)
+        assert all(map(torch.allclose, state, wanted))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("name", "parameters", "how", "positions"),
+    [
+        ("full", {}, "sdpa", "rotary"),
+        ("full", {"causal": True}, "eager", "learned"),
+        ("local_window", {"window": 12, "causal": True, "sinks": 4}, "blockwise", "rotary"),
+        ("bigbird", {"block": 8}, "blockwise", "sinusoidal"),
+        ("linear", {"causal": True}, OWN, "none"),
+        ("performer", {"causal": True}, OWN, "sinusoidal"),
+        ("retention", {}, OWN, "rotary"),
+        ("gated_linear", {}, OWN, "learned"),
+        ("gated_delta", {}, OWN, "rotary"),
+    ],
+    ids=label,
+)
+def test_a_probe_proves_layers(name: str, parameters: dict[str, Any], how: str, positions: Any, dtype: str) -> None:
+    alone = decode(name, parameters, how, dtype=dtype)
+    found = probe(in_layer(alone, positions), BUDGET, unheard)
+    assert found.status is Status.PASSED, found.reason
+    assert found.proved == 1
+    assert found.state_bytes == calls.build(alone).state_bytes
+    pairs, flops = admission.work(alone, admission.spans(alone))
+    assert flops is not None
+    # Tokens have 48 numbers, keys and values 16.
+    assert (found.allowed_pairs, found.flops) == (pairs, flops + 2 * 2 * 48 * (48 + 16 + 16 + 48))
+    own = levels.learned(variants.load(name), alone.parameters, alone.setting)
+    table = 130 * 48 if positions == "learned" else 0
+    assert found.parameter_count == own + (48 + 1) * (48 + 16 + 16 + 48) + table
+
+
+@pytest.mark.parametrize("level", ["layer", "encoder"])
+@pytest.mark.parametrize("name", variants.names())
+def test_every_variant_decodes_or_says_why_not(name: str, level: str) -> None:
+    variant = variants.load(name)
+    near, n = variant.parameters(**variant.examples[0]).near(61)
+    how = kernels.usual(variant.implementation, ["cpu"], ["decode"]) if variant.is_pattern else OWN
+    made = decode(name, asdict(near), how, Shape(1, 2, 1, n, 8)).changed(level=level)
+    found = probe(made, BUDGET, unheard)
+    decodes = not issubclass(variant.parameters, Scored) if variant.is_pattern else variant.decoding
+    # A performer decodes if it is causal.
+    if level == "layer" and decodes and name != "performer":
+        assert found.status is Status.PASSED, found.reason
+        assert found.state_bytes
+    else:
+        assert found.status is Status.UNSUPPORTED
+        assert "decode" in found.reason
+
+
+@pytest.mark.parametrize("positions", POSITIONS[1:])
+@pytest.mark.parametrize("where", ["token", "cache"])
+def test_another_position_is_found(where: str, positions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new token counts as the one before it, or the earlier ones as those after them."""
+    project = Layer.project
+
+    def shifted(self: Layer, setting: Any, weights: Any, x: Tensor, first: int) -> Any:
+        n, many = setting.shape.seq_len, x.shape[1]
+        if where == "token" and many == 1 < n:
+            first -= 1
+        if where == "cache" and many == n - 1:
+            first += 1
+        return project(self, setting, weights, x, first)
+
+    monkeypatch.setattr(Layer, "project", shifted)
+    found = probe(in_layer(decode("full", {}, "sdpa"), positions), BUDGET, unheard)
+    assert found.status is Status.WRONG, found
+
+
+def test_a_call_needs_one_token_and_its_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capacity, "_PATIENCE_S", 0.0)
+    for made, numbers in ((decode("full", {}, "sdpa"), 48 + 2 * 16), (in_layer(decode("full", {}, "sdpa")), 48)):
+        program, peak = calls.build(made), admission.admit(made, BUDGET)
+        assert peak is not None
+        weights = sum(each.nbytes for each in program.weights)
+        (*_, longest) = capacity.needed_bytes(made, program, 0, BUDGET)
+        assert longest == (130, peak + 2 * numbers * 4, 2 * 2 * 2 * 130 * 8 * 4 + weights)
 
 
 # The proof
@@ -379,7 +502,7 @@ def test_a_fault_of_a_state_is_found(name: str, spoil: Any, monkeypatch: pytest.
 
 
 def test_the_state_is_put_back_before_each_value() -> None:
-    for made in (decode("full", {}, "sdpa"), decode("retention", {})):
+    for made in (decode("full", {}, "sdpa"), decode("retention", {}), in_layer(decode("full", {}, "sdpa"))):
         given = calls.inputs_of(made.setting)
         call = calls.call(calls.build(made), given.copy(), "decode")
         before = [each.clone() for each, _ in call.state]
@@ -399,8 +522,10 @@ def test_every_value_has_another_token() -> None:
     assert not torch.equal(to.q, given.q)
 
 
-def test_cases_of_a_group_are_timed_and_their_last_results_checked() -> None:
-    made = [decode("full", {}, "sdpa"), decode("retention", {}), decode("linear", {"causal": True})]
+@pytest.mark.parametrize("level", [ATTENTION, "layer(positions=rotary)"])
+def test_cases_of_a_group_are_timed_and_their_last_results_checked(level: str) -> None:
+    alone = [decode("full", {}, "sdpa"), decode("retention", {}), decode("linear", {"causal": True})]
+    made = [each.changed(level=level) for each in alone]
     probes = [probe(each, BUDGET, unheard) for each in made]
     timed = [(each, Plan(2, 3), found.output_digest) for each, found in zip(made, probes, strict=True)]
     for sample in group(timed, 0, "seed", 1e5, lambda _: None):
@@ -436,20 +561,24 @@ def test_a_wrong_direction_is_one_error() -> None:
 
 def test_a_run_from_the_suite_to_the_report(tmp_path: Path) -> None:
     text = SUITE.replace("DIRECTION", "decode") + "measure: {processes: 3, values: 2, value_ms: 1}\n"
+    text += "level: [attention, layer]\n"
     (tmp_path / "next.yaml").write_text(text)
     code, said = bench("run", tmp_path / "next.yaml", "--out", tmp_path / "run", "--quiet")
     assert code == 0, said
     run = load(tmp_path / "run")
-    frame = run.frame.set_index(["variant", "seq_len"])
+    frame = run.frame.set_index(["variant", "seq_len", "level"])
     assert set(frame["status"]) == {"passed"}
-    assert frame.loc[("full", 128), "state_bytes"] == 2 * 2 * 128 * 8 * 4
+    for level in ("attention", "layer"):
+        assert frame.loc[("full", 128, level), "state_bytes"] == 2 * 2 * 128 * 8 * 4
+        assert frame.loc[("linear", 64, level), "state_bytes"] == 2 * (8 * 8 + 8) * 4
     assert set(run.frame.loc[run.frame["variant"] == "local_window", "state_bytes"]) == {2 * 2 * 8 * 8 * 4}, "a ring"
-    assert frame.loc[("linear", 64), "state_bytes"] == 2 * (8 * 8 + 8) * 4
+    held = frame["gross_bytes"] - frame["peak_bytes"] - frame["prepared_bytes"] - frame["state_bytes"]
+    assert set(held.loc[:, :, "layer"]) == {16 * 4}, "one token"
     tokens = 1e9 / frame["time_ns"]
     assert np.allclose(frame["tokens_per_s"], tokens)
     told = " ".join(answer(run))
     assert "cache or state of earlier tokens, the smallest first: linear" in told
-    assert "decode, float32, cpu: cache or state" in tables.markdown(run)
+    assert "decode, float32, cpu, layer: cache or state" in tables.markdown(run)
     assert "decode" in (tmp_path / "run" / "report.md").read_text()
     assert [*figures.of(run)] == ["time", "memory", "state", "speedup", "patterns"]
     assert (tmp_path / "run" / "figures" / "state.svg").is_file()

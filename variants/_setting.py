@@ -120,6 +120,11 @@ class Setting:
 
             levels.read(self.level)
 
+    @property
+    def given(self) -> Shape:
+        """The shape of what a call is given: that of one token in `decode`."""
+        return self.shape.at(1) if self.direction == DECODE else self.shape
+
     def at(self, seq_len: int) -> "Setting":
         """Return the same setting at another length."""
         return replace(self, shape=self.shape.at(seq_len))

@@ -129,10 +129,10 @@ def admit(case: Case, budget_bytes: int) -> int | None:
 def proof_bytes(case: Case) -> int:
     """Return the bytes that a proof of the case holds beside a call's own, including the inputs.
 
-    Around layers, it holds what they keep for their gradients in float64.
+    Around layers, it holds what they keep for their gradients in float64. In `decode` it holds all N tokens.
     """
     many = _HELD_16_BITS if getattr(torch, case.setting.dtype).itemsize == 2 else _HELD
-    held, around = many * calls.input_bytes(case.setting), calls.around(case)
+    held, around = many * calls.input_bytes(replace(case.setting, direction="forward")), calls.around(case)
     if around and around.outer:
         held += around.predict_bytes(replace(case.setting, dtype="float64"), lambda _: 0)
     return held
@@ -178,7 +178,7 @@ def _unsupported(case: Case) -> str | None:
         return str(error)
     pairs = (spans.pairs() if spans else n**2) * case.setting.shape.batch * case.setting.shape.heads
     around = calls.around(case)
-    if around and (around.outer or case.setting.direction != "forward") and pairs > MOST_PAIRS:
+    if around and (around.outer or case.setting.direction not in ("forward", DECODE)) and pairs > MOST_PAIRS:
         what = f"{'calls' if around.outer else 'gradients'} at level {case.setting.level}"
         return f"{what} are proved for up to {MOST_PAIRS:,} pairs, found {pairs:,}"
     if case.implementation == OWN:
@@ -204,8 +204,9 @@ def _undecodable(case: Case) -> str | None:
     """Return why the case does not decode if it should, or None. Implementations of patterns say so themselves."""
     if case.setting.direction != DECODE:
         return None
-    if calls.around(case):
-        return f"{case.mechanism.name} decodes at level attention, found {case.setting.level}"
+    around = calls.around(case)
+    if around and around.outer:
+        return f"one token is decoded at level attention or layer, found {case.setting.level}"
     if case.implementation != OWN:
         return None
     decoding = variants.load(case.mechanism.name).decoding

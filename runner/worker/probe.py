@@ -26,7 +26,7 @@ from attnbench.runner.worker.proof.stream import Step
 from attnbench.runner.worker.proof.whole import Proof, Wrong
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.origin import DEFAULT, Origin
-from attnbench.variants import ATTENTION, DECODE, OWN, Named, Parameters, Shape, Spans, forget
+from attnbench.variants import ATTENTION, DECODE, OWN, Named, Parameters, Shape, Spans, forget, levels
 from attnbench.variants.kernels import Program
 
 
@@ -135,7 +135,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, orig
         needed_bytes=needed_bytes,
         allowed_pairs=allowed_pairs,
         flops=flops,
-        parameter_count=sum(each.numel() for each in weights[0] if each.requires_grad),
+        parameter_count=levels.learned(variants.load(case.mechanism.name), case.parameters, setting),
         error_vs_full=error_vs_full,
         error_of_mean=error_of_mean,
         proof_s=round(watch.total_s, 4),

@@ -21,9 +21,17 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from attnbench.variants._pattern import IntArray, Pattern, Spans
+from attnbench.variants._scored import Scored
 from attnbench.variants._setting import Setting, Shape
 from attnbench.variants.kernels import Program
-from attnbench.variants.kernels._memory import forward_workspace, key_bytes, query_bytes, reordered_bytes, sums_bytes
+from attnbench.variants.kernels._memory import (
+    forward_workspace,
+    key_bytes,
+    query_bytes,
+    reordered_bytes,
+    row_products_bytes,
+    sums_bytes,
+)
 from attnbench.variants.kernels._support import refusal
 
 NAMES = ("sdpa", "blockwise", "eager")
@@ -40,6 +48,8 @@ class Decoder:
 
     def supports(self, pattern: Pattern, setting: Setting) -> str | None:
         """Support every pattern, or for `sdpa` those whose last query sees all tokens."""
+        if isinstance(pattern, Scored):
+            return "variants that modify scores do not decode: no implementation modifies those of one query"
         if self.name not in NAMES:
             return f"{self.name} does not decode; use {', '.join(NAMES)}"
         refused, n = refusal(pattern, setting), setting.shape.seq_len
@@ -50,18 +60,20 @@ class Decoder:
     def predict_bytes(self, pattern: Pattern, setting: Setting, threads: int) -> int:
         """Return the peak bytes of one call; T is the output, S are the scores.
 
-        `eager`: S, and the weights or the scaled queries, with a copy of the keys if they are not in order. Others: T
-        and what the fused kernel takes; with several spans also copies of keys and values.
+        `eager`: S, and the weights, or the scaled queries or T with what products take, and with a copy of the keys if
+        they are not in order. Others: T and what the fused kernel takes; with several spans also copies of keys and
+        values.
         """
         shape, dtype = setting.shape, setting.dtype
         out = query_bytes(shape.at(1), dtype)
+        heads, rows = shape.batch * shape.kv_heads, shape.heads // shape.kv_heads
         if self.name == "eager":
             scores = out * shape.seq_len // shape.head_dim
             copied = reordered_bytes(shape, dtype)[1] if shape.batch > 1 else 0
-            return scores + max(scores, out + copied)
+            taken = row_products_bytes(heads, rows, shape.seq_len, shape.head_dim, dtype, threads)
+            return scores + max(scores, out + copied + max(taken))
         held, read = self._slots(pattern, shape.seq_len)
         tokens = len(held[read])
-        heads, rows = shape.batch * shape.kv_heads, shape.heads // shape.kv_heads
         copied = 0 if isinstance(read, slice) else 2 * key_bytes(shape.at(tokens), dtype)
         workspace = forward_workspace(heads, heads, rows, tokens, shape.head_dim, dtype, threads)
         return out + sums_bytes(shape.at(1), dtype) + workspace + copied

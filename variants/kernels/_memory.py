@@ -26,6 +26,8 @@ from attnbench.variants.kernels._peak import peak_bytes
 from attnbench.variants.kernels._support import DTYPES, itemsize, sum_itemsize
 
 _KEYS = 512
+_BLOCK = 2048
+"""Values of a head from which on oneDNN's workspace does not grow."""
 _LEAST_TO_PACK = {"float16": (16, 1), "bfloat16": (64, 4)}
 """Calls that are packed: the least queries and keys, and the least queries for each thread and key head."""
 
@@ -136,6 +138,44 @@ def _workspace_bytes(heads: int, queries: int, keys: int, head_dim: int, dtype: 
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(q, q, k, k, q, sums, 0.0, False)
 
     return peak_bytes(call) - 2 * (q.nbytes + k.nbytes)
+
+
+def row_products_bytes(heads: int, rows: int, keys: int, head_dim: int, dtype: str, threads: int) -> tuple[int, int]:
+    """Return the bytes that products of a few rows with keys, and of their weights with values, take beside results.
+
+    oneDNN computes those of 16-bit numbers. It copies a block of keys or values for each thread, of at most `_BLOCK`
+    values, and all keys of a head that is alone.
+    """
+    if not threads or itemsize(dtype) != 2:
+        return 0, 0
+    few = min(keys, _BLOCK)
+    scores, weighted = _row_products_bytes(min(heads, 2), rows, few, head_dim, DTYPES[dtype], torch.get_num_threads())
+    return scores * keys // few if heads == 1 else scores, weighted
+
+
+@cache
+def _row_products_bytes(
+    heads: int, rows: int, keys: int, head_dim: int, dtype: torch.dtype, threads: int
+) -> tuple[int, int]:
+    """Measure this once for each size. `threads` is only part of the cache's key."""
+    del threads
+    q, k, weights = (
+        torch.zeros(1, heads, *each, dtype=dtype) for each in ((rows, head_dim), (keys, head_dim), (rows, keys))
+    )
+    return peak_bytes(lambda: q @ k.transpose(-2, -1)) - weights.nbytes, peak_bytes(lambda: weights @ k) - q.nbytes
+
+
+@cache
+def projection_bytes(rows: int, width: int, columns: int, dtype: str, threads: int) -> int:
+    """Measure the bytes that the projection of a few tokens takes beside its result, once for each size.
+
+    oneDNN computes those of 16-bit numbers. `threads` are those of torch on a CPU, and 0 on other devices.
+    """
+    if not threads or itemsize(dtype) != 2:
+        return 0
+    x, weight = (torch.zeros(each, width, dtype=DTYPES[dtype]) for each in (rows, columns))
+    bias = torch.zeros(columns, dtype=DTYPES[dtype])
+    return peak_bytes(lambda: torch.nn.functional.linear(x[:, None], weight, bias)) - rows * columns * x.itemsize
 
 
 _SCALAR_TYPES = {torch.float16: 5, torch.bfloat16: 15}

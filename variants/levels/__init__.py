@@ -64,6 +64,10 @@ class Level(Parameters):
         """Return the output, computed in the dtype of the weights. `within` are its mechanisms or its layers."""
         raise NotImplementedError
 
+    def project(self, setting: Setting, weights: "tuple[Tensor, ...]", x: "Tensor", first: int) -> "tuple[Tensor, ...]":
+        """Return what a layer gives its mechanism of some tokens, the first of which has the position `first`."""
+        raise NotImplementedError
+
     def update(self, learned: "Sequence[Tensor]") -> "tuple[Update, tuple[Tensor, ...]] | None":
         """Return what a call in the direction `training` does after gradients, and all that this changes; or None."""
         del learned
@@ -109,6 +113,14 @@ class Held(NamedTuple):
     def flat(self) -> "tuple[Tensor, ...]":
         """All weights in this order."""
         return tuple(each for group in self.groups for each in group)
+
+    def wide(self) -> "Held":
+        """Return all in float64. Those that require a gradient still do."""
+
+        def widened(some: "tuple[Tensor, ...]") -> "tuple[Tensor, ...]":
+            return tuple(each.detach().double().requires_grad_(each.requires_grad) for each in some)
+
+        return Held(widened(self.outer), tuple(map(widened, self.inner)), tuple(map(widened, self.own)))
 
 
 class Around(NamedTuple):

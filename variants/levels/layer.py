@@ -2,13 +2,15 @@
 
     y = W_o merge(attend(split(W_q x + b_q), split(W_k x + b_k), split(W_v x + b_v))) + b_o
 
-x and y are `B N C` with C = H D; keys and values have K D numbers. Positions are added to x, or turn queries and keys:
+x and y are `B N C` with C = H D; keys and values have K D numbers. In `decode`, x and y are the last token, and keys
+and values of the others were computed before. Positions are added to x, or turn queries and keys:
 
 - `sinusoidal`: x + S with S[t, 2 i] = sin(t / 10000^(2 i / C)), S[t, 2 i + 1] the cosine;
 - `learned`: x + P with a learned P `[N, C]`;
 - `rotary`: pairs (i, i + D / 2) of each query and key at t are turned by the angle t / 10000^(2 i / D).
 
-Masks are those of the mechanism, such as its `causal`. FLOPs forward, without the mechanism: 4 N C (C + K D).
+Masks are those of the mechanism, such as its `causal`. FLOPs forward, without the mechanism: 4 N C (C + K D); N is 1 in
+`decode`.
 
 Source: Vaswani et al. 2017, arXiv 1706.03762, sections 3.2.2 and 3.5; rotary: Su et al. 2021, arXiv 2104.09864, section
 3.2, with the halves as pairs.
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from attnbench.variants._parameters import parameter
-from attnbench.variants._setting import Setting, Shape, of_products
+from attnbench.variants._setting import DECODE, Setting, Shape, of_products
 from attnbench.variants.levels import Attend, Level, Predict
 
 if TYPE_CHECKING:
@@ -66,46 +68,58 @@ class Layer(Level):
     def call(
         self, setting: Setting, within: Sequence[Attend], weights: "tuple[Tensor, ...]", *inputs: "Tensor"
     ) -> "Tensor":
-        """Map tokens `B N C` to tokens `B N C`."""
+        """Map tokens `B T C`, the last T of N, to tokens `B T C`."""
         from torch.nn.functional import linear
 
         (attend,), (x,) = within, inputs
-        shape = setting.shape
-        w_q, b_q, w_k, b_k, w_v, b_v, w_o, b_o, *positions = weights
+        q, k, v = self.project(setting, weights, x, setting.shape.seq_len - x.shape[1])
+        w_o, b_o = weights[6:8]
+        return linear(attend(q, k, v).transpose(1, 2).flatten(2), w_o, b_o)
+
+    def project(self, setting: Setting, weights: "tuple[Tensor, ...]", x: "Tensor", first: int) -> "tuple[Tensor, ...]":
+        """Return queries `B H T D`, keys and values `B K T D` of tokens `B T C` from the position `first` on."""
+        from torch.nn.functional import linear
+
+        w_q, b_q, w_k, b_k, w_v, b_v, _, _, *tables = weights
+        many = x.shape[1]
+        # The gradient of a part would be a copy.
+        positions = tables if many == setting.shape.seq_len else [each[first : first + many] for each in tables]
         if self.positions in ("sinusoidal", "learned"):
             x = x + positions[0]
+        width = setting.shape.head_dim
         q, k, v = (
-            linear(x, w, b).view(*x.shape[:2], -1, shape.head_dim).transpose(1, 2)
+            linear(x, w, b).view(len(x), many, len(w) // width, width).transpose(1, 2)
             for w, b in ((w_q, b_q), (w_k, b_k), (w_v, b_v))
         )
         if self.positions == "rotary":
             q, k = (_turned(each, *positions) for each in (q, k))
-        return linear(attend(q, k, v).transpose(1, 2).flatten(2), w_o, b_o)
+        return q, k, v
 
     def flops(self, setting: Setting) -> int:
         """Count the four projections."""
-        shape = setting.shape
+        shape = setting.given
         width, columns = _widths(shape)
         return of_products(4 * shape.batch * shape.seq_len * width * (width + columns), setting.direction).flops
 
     def predict_bytes(self, setting: Setting, mechanism: Predict) -> int:
-        """Add to the mechanism's bytes what stands around it; T is the size of the tokens.
+        """Add to the mechanism's bytes what stands around it; T is the size of the tokens of a call.
 
-        Forward: q, k, v, and the mechanism or its output once more in the order of tokens, and 2 T more while rotary
-        positions turn q or k. Training: q, k, v, y, the gradient of W_o and the mechanism, and T / 2 for dO, which some
-        implementations copy. At the end, dY, dX and the gradients of all weights.
+        Forward and decode: q, k, v, and the mechanism or its output once more in the order of tokens (in decode, y and
+        the workspace of W_o's product), and 2 T more while rotary positions turn q or k. Training: q, k, v, y, the
+        gradient of W_o and the mechanism, and T / 2 for dO, which some implementations copy. At the end, dY, dX and the
+        gradients of all weights.
         """
         from attnbench.variants.kernels._support import itemsize
 
-        shape = setting.shape
+        shape = setting.given
         size = itemsize(setting.dtype)
         width, rows = _widths(shape)
         tokens, keys = (size * shape.batch * shape.seq_len * each for each in (width, rows))
         projected, learned = tokens + 2 * keys, 2 * size * width * (width + rows)
-        moved = tokens * (self.positions in ("sinusoidal", "learned"))
-        if setting.direction == "forward":
+        if setting.direction in ("forward", DECODE):
             turning = max(2 * tokens, tokens + 2 * keys) * (self.positions == "rotary")
-            return projected + moved + max(mechanism("forward"), 2 * tokens, turning)
+            return projected + max(mechanism(setting.direction), 2 * tokens + _workspace(setting), turning)
+        moved = tokens * (self.positions in ("sinusoidal", "learned"))
         last = learned + 3 * tokens
         within = mechanism(setting.direction) + size * width**2 + tokens // 2
         if setting.direction == "backward":
@@ -134,6 +148,19 @@ def drawn_positions(kind: str, setting: Setting, generator: "Generator") -> "tup
 def _widths(shape: Shape) -> tuple[int, int]:
     """Return the numbers of a token, and those of its keys."""
     return shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+
+
+def _workspace(setting: Setting) -> int:
+    """Return the bytes that the last projection takes beside y, in `decode`: more than many tokens would hide."""
+    import torch
+
+    from attnbench.variants.kernels._memory import projection_bytes
+
+    if setting.direction != DECODE:
+        return 0
+    width, _ = _widths(setting.shape)
+    threads = torch.get_num_threads() if setting.device == "cpu" else 0
+    return projection_bytes(setting.shape.batch, width, width, setting.dtype, threads)
 
 
 def _turned(x: "Tensor", cos: "Tensor", sin: "Tensor") -> "Tensor":

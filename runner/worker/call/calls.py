@@ -126,10 +126,8 @@ def inputs(shape: Shape, dtype: str, device: str, content: int = 0, level: str =
 
 def inputs_of(setting: Setting, content: int = 0) -> Inputs:
     """Return the `inputs` of a call in a setting, which are those of one token in `decode`."""
-    shape, decoded = setting.shape, None
-    if setting.direction == DECODE:
-        shape, decoded = shape.at(1), shape.seq_len
-    return Inputs(*inputs(shape, setting.dtype, setting.device, content, setting.level), decoded=decoded)
+    decoded = setting.shape.seq_len if setting.direction == DECODE else None
+    return Inputs(*inputs(setting.given, setting.dtype, setting.device, content, setting.level), decoded=decoded)
 
 
 def earlier(setting: Setting, content: int = 0) -> tuple[Tensor, ...]:
@@ -180,7 +178,7 @@ def wait_for_stream(device: str) -> None:
 
 def input_bytes(setting: Setting, *, dout: bool = True) -> int:
     """Return the bytes of the inputs in a setting, with or without the gradient of the output."""
-    sizes = _sizes(setting.shape, setting.level)
+    sizes = _sizes(setting.given, setting.level)
     return sum(map(prod, sizes if dout else sizes[:-1])) * int(getattr(torch, setting.dtype).itemsize)
 
 
@@ -190,7 +188,7 @@ def build(case: Case, content: int = 0) -> Program:
     # Without weights, all layers have the same program.
     each_own = every.own if every.own[0] else every.own[:1]
     decodes = case.setting.direction == DECODE
-    programs = [_decoder(case, own, content) if decodes else _mechanism(case, own) for own in each_own]
+    programs = [_decoder(case, every, content)] if decodes else [_mechanism(case, own) for own in each_own]
     first, level = programs[0], around(case)
     if level is None:
         return first
@@ -242,9 +240,11 @@ def _mechanism(case: Case, own: Weights) -> Program:
     return replace(program, weights=own) if own else program
 
 
-def _decoder(case: Case, own: Weights, content: int) -> Program:
+def _decoder(case: Case, every: Held, content: int) -> Program:
     """Build the program that decodes the last token of a case; what it holds of the earlier ones is computed here."""
-    tokens = earlier(case.setting, content)
+    tokens, level, (own,) = earlier(case.setting, content), around(case), every.own
+    if level and level.inner:
+        tokens = level.inner.project(case.setting, every.inner[0], tokens[0], 0)
     if case.implementation != OWN:
         return kernels.decoder(case.implementation).build(case.pattern, case.setting, tokens)
     decoding = variants.load(case.mechanism.name).decoding

@@ -75,7 +75,7 @@ def of_level(
     """
     level, weights = calls.around(case), calls.held(case, content)
     assert level
-    exact, wide = _computed(case, spans, references, given.wide(), _wide(weights), step)
+    exact, wide = _computed(case, spans, references, given.wide(), weights.wide(), step)
     known, near = [~each.isnan() for each in exact], list[Inputs]()
     if errors is None:
         plain, near = _computed(case, spans, references, given, weights, step)
@@ -98,15 +98,6 @@ def of_level(
 def _largest(tensor: Tensor, known: Tensor) -> float:
     """Return the largest absolute value of the known elements."""
     return float(tensor.masked_fill(~known, 0.0).abs().max())
-
-
-def _wide(weights: Held) -> Held:
-    """Return weights in float64."""
-
-    def wide(some: Weights) -> Weights:
-        return tuple(each.detach().double().requires_grad_(each.requires_grad) for each in some)
-
-    return Held(wide(weights.outer), tuple(map(wide, weights.inner)), tuple(map(wide, weights.own)))
 
 
 def _computed(

@@ -2,6 +2,7 @@
 
 A pattern's state is the slots of the new key and value. That of another mechanism is computed by its own
 `Decoding.state`, from all N tokens. A step reads the state of the first N - 1, so a wrong state gives a wrong output.
+At level `layer` the layer's formula gives queries, keys and values of all N tokens.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.stream import Step
 from attnbench.suites import Case
 from attnbench.variants import Spans, Weights
+from attnbench.variants.levels import Held
 
 
 def _nothing() -> None:
@@ -32,10 +34,10 @@ def of_content(case: Case, spans: Spans | None, given: Inputs, content: int, ste
         Useless: the mechanism's reference is too inexact.
     """
     tokens = [torch.cat(pair, dim=-2) for pair in zip(calls.earlier(case.setting, content), given.tensors, strict=True)]
-    weights = calls.weights(case, content)
+    weights = calls.held(case, content)
     plain = _results(case, spans, tokens, weights)
     step()
-    exact = _results(case, spans, [each.double() for each in tokens], tuple(each.double() for each in weights))
+    exact = _results(case, spans, [each.double() for each in tokens], weights.wide())
     step()
     dtype = given[0].dtype
     errors = [float((near.double() - want).abs().max()) for near, want in zip(plain, exact, strict=True)]
@@ -47,8 +49,22 @@ def of_content(case: Case, spans: Spans | None, given: Inputs, content: int, ste
     return Expected(exact, allowed, expected.known(exact))
 
 
-def _results(case: Case, spans: Spans | None, tokens: Sequence[Tensor], weights: Weights) -> tuple[Tensor, ...]:
+def _results(case: Case, spans: Spans | None, tokens: Sequence[Tensor], weights: Held) -> tuple[Tensor, ...]:
     """Return the output of the last token and the state after it, in the dtype of the tokens or a wider one."""
+    level, state, (own,) = calls.around(case), list[Tensor](), weights.own
+
+    def attend(*inputs: Tensor) -> Tensor:
+        """Return the output of the last token alone, from the mechanism's inputs of all tokens."""
+        out, *kept = _mechanism(case, spans, inputs, own)
+        state.extend(kept)
+        return out
+
+    out = level.call(case.setting, [attend], weights, *tokens) if level else attend(*tokens)
+    return out, *state
+
+
+def _mechanism(case: Case, spans: Spans | None, tokens: Sequence[Tensor], weights: Weights) -> tuple[Tensor, ...]:
+    """Return the same of a mechanism alone, from its inputs of all tokens."""
     reference, last = calls.reference(case), tokens[0].shape[-2] - 1
     if reference is None:
         assert spans  # a mechanism that is not a pattern has a reference
