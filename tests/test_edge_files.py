@@ -19,9 +19,11 @@ from attnbench.runner.execution import engine
 from attnbench.runner.execution.journal import FolderError
 from attnbench.runner.execution.progress import Quiet
 from attnbench.runner.worker import admission
+from attnbench.runner.worker.probe import probe
 from attnbench.suites import Case, Status
 from attnbench.suites.schema.load import from_dict, load, parse
 from attnbench.variants import _edges
+from attnbench.variants.graph import Edges
 
 SUITE = """
 name: edges
@@ -171,6 +173,33 @@ def test_a_file_of_many_runs_is_unsupported(tmp_path: Path) -> None:
     found = admission.plan(case, 2**34)
     assert found["status"] is Status.UNSUPPORTED
     assert found["reason"] == "query 0 at N=4096 sees 2048 separate runs of keys; at most 512 can be held"
+
+
+def gat(suite: Path) -> Case:
+    """The case of the graph attention network, in a suite where it takes the place of the graph."""
+    text = suite.read_text().replace("graph: {file: edges.txt, implementation: blockwise}", "gat: {file: edges.txt}")
+    suite.write_text(text.replace("variants:", "level: layer\nvariants:"))
+    (found,) = (case for case in load(suite).cases() if case.mechanism.name == "gat")
+    return found
+
+
+def test_a_graph_attention_network_sees_the_same_keys(tmp_path: Path) -> None:
+    case = gat(written(tmp_path))
+    assert isinstance(case.parameters, Edges)
+    assert {*zip(*(each.tolist() for each in case.parameters.pairs(8)), strict=True)} == {
+        *EDGES,
+        *((i, i) for i in range(8)),
+    }
+    found = probe(case.changed(direction="training"), 2**32, lambda *_, **__: None)
+    assert (found.status, found.proved) == (Status.PASSED, 1), found.reason
+
+
+def test_a_graph_attention_network_has_room_for_many_runs(tmp_path: Path) -> None:
+    lines = "".join(f"0 {j}\n" for j in range(0, 4096, 2))
+    case = gat(written(tmp_path, lines, SUITE.replace("seq_len: 8", "seq_len: 4096")))
+    assert admission.plan(case, 2**34)["status"] is None
+    assert isinstance(case.parameters, Edges)
+    assert len(case.parameters.pairs(4096)[0]) == 4096 + 2048 - 1
 
 
 def test_show_reads_a_file_in_the_current_folder(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Levels: what stands around a mechanism is measured and proved with it, and means what it means elsewhere."""
 
+import itertools
 import math
 from pathlib import Path
 from typing import Any, Literal
@@ -7,16 +8,19 @@ from typing import Any, Literal
 import pytest
 import torch
 from definitions import CASES, MECHANISMS, label
+from folders import forgotten
 from settings import case_of
 from torch import Tensor, nn
 
 from attnbench import variants
+from attnbench.runner.machine import memory
 from attnbench.runner.worker import admission
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.probe import probe
 from attnbench.suites import Case, Status, SuiteError
 from attnbench.suites.schema.load import from_dict, parse
 from attnbench.variants import Parameters, Shape, kernels, levels, of_module
+from attnbench.variants.graph import Edges
 from attnbench.variants.levels.layer import Layer
 
 BUDGET = 2**32
@@ -295,6 +299,90 @@ def test_the_last_tokens_do_not_reach_the_first_in_causal_layers() -> None:
         other[:, 40:] += 1
         with torch.no_grad():
             assert torch.allclose(through(made, x)[:, :40], through(made, other)[:, :40])
+
+
+def line(monkeypatch: pytest.MonkeyPatch, *weights: Tensor) -> Case:
+    """Graph attention of one head with one number, on three tokens in a row, with these W, a_l and a_r."""
+    parameters = {"kind": "grid", "degree": 4, "grid": (1, 3)}
+    w, left, right = (each.double() for each in weights)
+    monkeypatch.setattr(calls, "weights", lambda *_: (w, torch.stack([left, right], dim=-1)))
+    return case_of("gat", parameters, "own", Shape(1, 1, 1, 3, 1), "float64").changed(level="layer")
+
+
+def test_graph_attention_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = line(monkeypatch, torch.tensor([[2]]), torch.tensor([[0.5]]), torch.tensor([[0.25]]))
+    found = through(made, torch.tensor([1.0, -1.0, 2.0], dtype=torch.float64).view(1, 3, 1)).flatten()
+    # h is 2, -2 and 4. Of the middle token's numbers, the first two are below 0: -0.5 and -1.5.
+    e = math.exp
+    assert found.tolist() == pytest.approx(
+        [
+            (2 * e(1.5) - 2 * e(0.5)) / (e(1.5) + e(0.5)),
+            (2 * e(-0.1) - 2 * e(-0.3) + 4 * e(0)) / (e(-0.1) + e(-0.3) + e(0)),
+            (-2 * e(1.5) + 4 * e(3)) / (e(1.5) + e(3)),
+        ]
+    )
+
+
+def test_graph_attention_without_scores_is_a_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = line(monkeypatch, torch.tensor([[1]]), torch.tensor([[0]]), torch.tensor([[0]]))
+    found = through(made, torch.tensor([1.0, -1.0, 3.0], dtype=torch.float64).view(1, 3, 1)).flatten()
+    assert found.tolist() == pytest.approx([0, 1, 1])
+
+
+@pytest.mark.parametrize("parameters", [{"kind": "expander", "degree": 4}, {"kind": "erdos_renyi", "degree": 3}, {}])
+def test_graph_attention_is_that_of_torch_geometric(parameters: dict[str, Any]) -> None:
+    """Its GATConv edge by edge, with a loop at each token and without a bias: messages go from source to target."""
+    made = case("gat", parameters, n=13, dtype="float64")
+    (x, _), (w, a) = calls.inputs_of(made.setting), (each.detach() for each in calls.all_weights(made))
+    assert isinstance(made.parameters, Edges)
+    targets, sources = made.parameters.pairs(13)
+    right = torch.zeros_like(x)
+    for entry, head in itertools.product(range(2), range(2)):
+        h = x[entry] @ w[8 * head : 8 * head + 8].T
+        att_target, att_source = a[head].unbind(dim=-1)
+        for target in range(13):
+            seen = [int(each) for each in sources[targets == target]]
+            assert target in seen
+            alpha = torch.stack([h[source] @ att_source + h[target] @ att_target for source in seen])
+            alpha = torch.where(alpha < 0, 0.2 * alpha, alpha)
+            alpha = (alpha - alpha.max()).exp() / ((alpha - alpha.max()).exp().sum() + 1e-16)
+            message = sum(each * h[source] for each, source in zip(alpha, seen, strict=True))
+            right[entry, target, 8 * head : 8 * head + 8] = message
+    with torch.no_grad():
+        assert torch.allclose(through(made, x), right)
+
+
+def test_graph_attention_takes_memory_along_the_edges() -> None:
+    def peak(n: int) -> int:
+        made = case("gat", {"degree": 2}, n=n)
+        program, given = calls.build(made), calls.inputs_of(made.setting)
+        call = calls.call(program, given, "training").run
+        call()
+        return int(memory.cpu_peaks(call).allocated_bytes) + program.prepared_bytes
+
+    assert peak(4000) < 2.1 * peak(2000)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "expected"),
+    [
+        ("[1] <= 0", "[1] > 0", "an option is left out"),
+        ("leaky_relu(scores, _SLOPE)", "leaky_relu(scores, 0.1)", "output differs"),
+        ("leaky_relu(scores, _SLOPE)", "scores", "output differs"),
+        ("searchsorted(i,", "searchsorted(i + 1,", "differs"),
+        ("/ total.view(-1, 1)", "", "differs"),
+        ("own.gather(1, queries)", "own.detach().gather(1, queries)", "differs"),
+    ],
+)
+def test_a_wrong_graph_attention_is_found(right: str, wrong: str, expected: str, tmp_path: Path) -> None:
+    text = variants.file("gat").read_text()
+    assert text.count(right) == 1
+    with forgotten():
+        (tmp_path / "mine.py").write_text(text.replace(right, wrong))
+        variants.extend(tmp_path)
+        found = probe(case("mine", {}), BUDGET, step)
+    assert found.status is Status.WRONG, found.reason
+    assert expected in found.reason
 
 
 class Mine(Parameters):

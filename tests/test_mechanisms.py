@@ -83,8 +83,8 @@ def of_system(matrix: torch.Size, sides: torch.Size, **_: Any) -> int:
 MASKED = ("topk", "block_topk", "nsa")
 """What computes more than its formula: gradients that are zero, tiles that are not full, scores that a mask hides."""
 MASKED_IF_CAUSAL = ("synthesizer", "dense_synthesizer", "routing", "scores")
-UNKNOWN = ("lstm", "gru", "ssm")
-"""What torch does not count: recurrent layers, products of complex numbers."""
+UNKNOWN = ("lstm", "gru", "ssm", "gat")
+"""What torch does not count: recurrent layers, products of complex numbers, sums along edges."""
 COUNTED = [
     (name, given)
     for name, given in MECHANISMS
@@ -368,6 +368,44 @@ def test_scores_are_the_same_in_parts(score: str, monkeypatch: pytest.MonkeyPatc
     parts = calls.build(made)
     assert torch.allclose(parts.call(*given[:3]), whole.call(*given[:3]))
     assert torch.equal(calls.chosen(parts, given), calls.chosen(whole, given))
+
+
+def test_yoso_pair_by_pair() -> None:
+    """Vectors of a plane, so that angles are known: a query at 0 degrees, keys at 0, 60, 90 and 180."""
+    made = case_of("yoso", {"tau": 3}, "own", Shape(1, 1, 1, 4, 2), "float64", "cpu", "forward")
+    degrees = torch.tensor([0.0, 60.0, 90.0, 180.0], dtype=torch.float64)
+    k = torch.stack([degrees.deg2rad().cos(), degrees.deg2rad().sin()], dim=-1).expand(1, 1, 4, 2)
+    v = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 3.0], [9.0, 9.0]], dtype=torch.float64).expand(1, 1, 4, 2)
+    found = calls.build(made).call(7 * k[:, :, :1].expand(1, 1, 4, 2), 0.1 * k, v)
+    summed = (torch.tensor([1.0, 8 / 27, 1 / 8, 0.0], dtype=torch.float64)[:, None] * v).sum(dim=2)
+    # A cosine of 1 is cut to 1 - 1e-6, an angle of 0.08 degrees.
+    assert torch.allclose(found, (summed / summed.norm()).expand_as(found), atol=2e-3)
+
+
+def test_yoso_with_weights_of_one_plane_is_what_hashes_give() -> None:
+    """The share of random planes that have query and key on the same side."""
+    made = case_of("yoso", {"tau": 1}, "own", Shape(1, 1, 1, 6, 4), "float64", "cpu", "forward")
+    q, k, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
+    planes = torch.randn(4, 100_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    shares = ((q @ planes > 0)[:, :, :, None] == (k @ planes > 0)[:, :, None]).double().mean(dim=-1)
+    summed = shares @ v
+    assert torch.allclose(calls.build(made).call(q, k, v), summed / summed.norm(dim=-1, keepdim=True), atol=0.02)
+
+
+def test_yoso_of_equal_vectors_has_gradients() -> None:
+    made = case("yoso", {}, 5)
+    q, _, v, dout = calls.inputs(made.setting.shape, "float32", "cpu")
+    leaves = tuple(each.requires_grad_() for each in (q, q[:, :1].clone(), v))
+    for each in torch.autograd.grad(calls.build(made).call(*leaves), leaves, dout):
+        assert bool(each.isfinite().all())
+
+
+def test_yoso_is_the_same_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = case("yoso", {}, 61, "float64")
+    given = calls.inputs(made.setting.shape, "float64", "cpu")
+    whole = calls.build(made).call(*given[:3])
+    monkeypatch.setattr("attnbench.variants.yoso._MOST_SCORES", {"cpu": 4 * 61 * 7})
+    assert torch.allclose(calls.build(made).call(*given[:3]), whole)
 
 
 def test_weights_belong_to_a_mechanism_and_its_sizes() -> None:

@@ -287,6 +287,24 @@ def test_nystromformer_equals_hugging_faces() -> None:
     assert torch.allclose(output(made, *given(made)), right, atol=1e-5)
 
 
+@pytest.mark.parametrize("tau", [1, 9])
+def test_yoso_equals_hugging_faces(tau: int) -> None:
+    """Of its gradients, those of values are equal; the others are a lower bound of the derivative, see yoso."""
+    theirs = package("transformers.models.yoso.modeling_yoso")
+    made = case_of("yoso", {"tau": tau}, "own", Shape(2, 3, 3, 130, 8), direction="training")
+    config = theirs.YosoConfig(hidden_size=24, num_attention_heads=3, use_expectation=True, hash_code_len=tau)
+    layer = theirs.YosoSelfAttention(config).eval()
+    layer.query, layer.key, layer.value = Part(0), Part(1), Part(2)
+    q, k, v = given(made)
+    v.requires_grad_()
+    found = calls.build(made).call(q, k, v)
+    right = heads(layer(together(q, k, v), torch.zeros(2, 130))[0])
+    assert torch.allclose(found, right, atol=1e-5)
+    dout = torch.ones_like(found)
+    (found_dv,), (right_dv,) = (torch.autograd.grad(out, v, dout) for out in (found, right))
+    assert torch.allclose(found_dv, right_dv, atol=1e-4)
+
+
 def reformer(monkeypatch: pytest.MonkeyPatch) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
     """Inputs, outputs of two rounds, and the queries `B H N` whose keys are those of the packages, which hash as we do.
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from definitions import SCORED, label
+from definitions import COMPILED, SCORED, label
 from folders import forgotten
 from settings import case_of
 from torch import Tensor
@@ -25,9 +25,12 @@ from attnbench.suites.schema.load import parse
 from attnbench.variants import Direction, Shape, kernels
 
 BUDGET = 2**32
-TAKEN = {"alibi": ("eager", "sdpa_masked", "flex"), "softcap": ("eager", "flex")}
+pytestmark = pytest.mark.filterwarnings(  # torch's own compiler uses it, while it is imported
+    "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"
+)
+TAKEN = {"alibi": ("eager", "sdpa_masked", "compiled", "flex"), "softcap": ("eager", "compiled", "flex")}
 """What computes each, in the words of its documentation."""
-QUICK = [(how, *each) for each in SCORED for how in TAKEN[each[0]] if how != "flex"]
+QUICK = [(how, *each) for each in SCORED for how in TAKEN[each[0]] if how not in COMPILED]
 """Without what compiles for seconds."""
 
 
@@ -97,14 +100,19 @@ def test_it_equals_the_oracle_with_all_gradients(how: str, name: str, parameters
         assert problem(case(name, parameters, how, n, dtype)) is None
 
 
-@pytest.mark.filterwarnings(  # torch's own compiler uses it, while it is imported
-    "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"
-)
 @pytest.mark.parametrize(
-    ("name", "parameters"), [("softcap", {"cap": 1.5}), pytest.param("alibi", {}, marks=pytest.mark.slow)], ids=label
+    ("how", "name", "parameters"),
+    [
+        ("flex", "softcap", {"cap": 1.5}),
+        pytest.param("flex", "alibi", {}, marks=pytest.mark.slow),
+        pytest.param("compiled", "softcap", {"cap": 2.0, "causal": True}, marks=pytest.mark.slow),
+        pytest.param("compiled", "alibi", {"causal": True}, marks=pytest.mark.slow),
+    ],
+    ids=label,
 )
-def test_flex_equals_the_oracle(name: str, parameters: dict[str, Any]) -> None:
-    assert problem(case(name, parameters, "flex", 149, direction="forward")) is None
+def test_what_compiles_equals_the_oracle(how: str, name: str, parameters: dict[str, Any]) -> None:
+    direction: Direction = "forward" if how == "flex" else "training"
+    assert problem(case(name, parameters, how, 149, direction=direction)) is None
 
 
 OTHERS: list[tuple[tuple[str, dict[str, Any]], tuple[str, dict[str, Any]]]] = [
@@ -126,7 +134,7 @@ def test_what_does_not_modify_scores_refuses(name: str, parameters: dict[str, An
     made = case(name, parameters, "eager", 61, direction="forward")
     told = {each: kernels.load(each).supports(made.pattern, made.setting) for each in kernels.names()}
     assert {each for each, reason in told.items() if reason is None} == {*TAKEN[name]}
-    others = "eager, flex or sdpa_masked" if name == "alibi" else "eager or flex"
+    others = "compiled, eager, flex or sdpa_masked" if name == "alibi" else "compiled, eager or flex"
     expected = f"it computes scores q . k / sqrt(D) as they are, and this variant modifies them; use {others}"
     assert {reason for reason in told.values() if reason} == {expected}
 
@@ -149,12 +157,16 @@ def test_a_probe_proves_a_layer() -> None:
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward", "training"])
-@pytest.mark.parametrize(("how", "name", "parameters"), QUICK, ids=label)
+@pytest.mark.parametrize(
+    ("how", "name", "parameters"),
+    [*QUICK, *(pytest.param("compiled", *each, marks=pytest.mark.slow) for each in SCORED)],
+    ids=label,
+)
 def test_predicted_bytes_are_those_allocated(
     how: str, name: str, parameters: dict[str, Any], direction: Direction
 ) -> None:
     made = case_of(name, parameters, how, Shape(1, 4, 2, 700, 64), "float32", "cpu", direction, 1)
-    call = calls.call(calls.build(made), calls.inputs_of(made.setting), direction).run
+    call = calls.ready(calls.build(made), calls.inputs_of(made.setting), direction).run
     call()
     predicted = kernels.load(how).predict_bytes(made.pattern, made.setting, torch.get_num_threads())
     assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.1)

@@ -142,6 +142,12 @@ class Spans:
             seen |= inside
         return seen
 
+    def members(self) -> tuple[IntArray, IntArray]:
+        """Return the query and the key of every allowed pair, query by query."""
+        length = self.lengths().ravel()
+        i = np.repeat(np.arange(self.n), self.counts())
+        return i, _expand(self.start.ravel(), length, np.repeat(self.step.ravel(), length))
+
     def mask(self) -> BoolArray:
         """Return the whole pattern as a boolean matrix `[N, N]` of queries by keys, which takes a byte per pair."""
         seen, height = np.empty((self.n, self.n), np.bool_), max(1, _ASKED_AT_ONCE // self.n)

@@ -3,8 +3,8 @@
     o_i = sum_j softmax_j(q_i . k_j / sqrt(D) - m_h |i - j|) v_j,   m_h = 2^(-8 h / H),   h = 1 .. H
 
 The slopes are not learned. The authors' code takes others if H is not a power of two. The paper's attention is causal.
-`eager` and `sdpa_masked` prepare a bias for each pair, H N^2 numbers; `flex` computes them in its kernel. Keys per
-query: N, or i + 1 when causal. Cost: 4 N^2 D FLOPs forward for one head, half when causal.
+`eager`, `compiled` and `sdpa_masked` prepare a bias for each pair, H N^2 numbers; `flex` computes them in its kernel.
+Keys per query: N, or i + 1 when causal. Cost: 4 N^2 D FLOPs forward for one head, half when causal.
 
 Source: Press et al. 2021, arXiv 2108.12409, section 3.
 """

@@ -11,8 +11,9 @@
   cycles have the same edge
 
 All but `grid` have all edges where a token has no more than `degree` others. Random edges come from a hash, as in
-`bigbird`, so all machines and heads have the same. The scores of graph attention networks (GAT) belong to another
-mechanism. Keys per query: degree + 1. Cost: 4 (degree + 1) N D FLOPs forward for one head. A kernel computes more: few
+`bigbird`, so all machines and heads have the same. The layer `gat` learns its scores along such edges.
+
+Keys per query: degree + 1. Cost: 4 (degree + 1) N D FLOPs forward for one head. A kernel computes more: few
 neighbouring queries share keys, and `native` plans long, so the default is `blockwise`.
 
 `graph: {file: edges.txt}` reads a text file, in the folder of the suite or below it: a line `i j` for each edge, where
@@ -31,7 +32,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from attnbench.variants import IntArray, Pattern, Spans, Variant, _edges, parameter
+from attnbench.variants import IntArray, Parameters, Pattern, Spans, Variant, _edges, parameter
 from attnbench.variants.bigbird import mix
 from attnbench.variants.local_window_2d import LocalWindow2d
 
@@ -40,8 +41,8 @@ _MOST_PAIRS = 2**22
 
 
 @dataclass(frozen=True)
-class Graph(Pattern):
-    """Query i sees itself and its neighbours."""
+class Edges(Parameters):
+    """A graph that is made, or read from a file. Every token has an edge to itself."""
 
     kind: Literal["ring", "grid", "erdos_renyi", "expander"] | None = parameter(
         "how the edges are made; null: a ring, or those of the file", default=None
@@ -69,27 +70,29 @@ class Graph(Pattern):
 
     def spans(self, n: int) -> Spans:
         """Return one span for every run of neighbours."""
-        own = np.arange(n)
-        if self.file is not None:
-            i, j = self._listed().T
-            return Spans.of_pairs(n, np.concatenate([own, i]), np.concatenate([own, j]))
+        listed = self._listed(n)
+        if listed:
+            return Spans.of_pairs(n, *listed)
         if self.kind == "grid":
             return self._window().spans(n) if self.degree == 8 else self._crosses(n)
         if self.degree >= n - 1:
             return Spans.of(n, (0, n))
-        if self._is_ring():
-            first, stop = own - self.degree // 2, own + self.degree // 2 + 1
-            return Spans.of(n, (0, stop - n), (first, stop), (first + n, n))
-        if self.kind == "erdos_renyi":
-            i, j = np.divmod(_drawn_edges(n, n * self.degree // 2, self.seed), n)
-        else:
-            i, j = _cycles(n, self.degree // 2, self.seed)
-        return Spans.of_pairs(n, np.concatenate([own, i, j]), np.concatenate([own, j, i]))
+        own = np.arange(n)
+        first, stop = own - self.degree // 2, own + self.degree // 2 + 1
+        return Spans.of(n, (0, stop - n), (first, stop), (first + n, n))
+
+    def pairs(self, n: int) -> tuple[IntArray, IntArray]:
+        """Return the tokens i and j of all edges from i to j, each once, sorted."""
+        listed = self._listed(n)
+        if listed is None:
+            return self.spans(n).members()
+        i, j = listed
+        return np.divmod(np.unique(i * n + j), n)
 
     def unsupported(self, n: int) -> str | None:
         """Refuse a degree that the kind does not have, tokens that do not fit, and too many random pairs."""
         if self.file is not None:
-            least = int(self._listed().max()) + 1
+            least = int(self._read().max()) + 1
             return f"file: {self.file} has {least} tokens, found seq_len = {n}" if n < least else None
         if self.kind == "grid":
             told = f"kind: grid has a degree of 4 or 8, found {self.degree}"
@@ -104,7 +107,7 @@ class Graph(Pattern):
     def near(self, n: int) -> tuple[Self, int]:
         """Return a grid of about n tokens, as `local_window_2d` does; at least as many tokens as a file has."""
         if self.file is not None:
-            return self, max(n, int(self._listed().max()) + 1)
+            return self, max(n, int(self._read().max()) + 1)
         if self.kind != "grid":
             return self, n
         window, n = self._window().near(n)
@@ -113,7 +116,21 @@ class Graph(Pattern):
     def _is_ring(self) -> bool:
         return self.kind in (None, "ring")
 
-    def _listed(self) -> IntArray:
+    def _listed(self, n: int) -> tuple[IntArray, IntArray] | None:
+        """Return the tokens i and j of the edges of a file or a random graph, or None for the others."""
+        own = np.arange(n)
+        if self.file is not None:
+            i, j = self._read().T
+            return np.concatenate([own, i]), np.concatenate([own, j])
+        if self.kind in (None, "ring", "grid") or self.degree >= n - 1:
+            return None
+        if self.kind == "erdos_renyi":
+            i, j = np.divmod(_drawn_edges(n, n * self.degree // 2, self.seed), n)
+        else:
+            i, j = _cycles(n, self.degree // 2, self.seed)
+        return np.concatenate([own, i, j]), np.concatenate([own, j, i])
+
+    def _read(self) -> IntArray:
         """Return the edges `[E, 2]` of the file."""
         if self.sha256 is None:
             raise ValueError(f"file: expected the SHA-256 of {self.file} beside it, found none; load it with a suite")
@@ -134,6 +151,11 @@ class Graph(Pattern):
             (i - (x > 0), i + 1 + (x < width - 1)),
             (i + width, i + width + 1),
         )
+
+
+@dataclass(frozen=True)
+class Graph(Edges, Pattern):
+    """Query i sees itself and its neighbours."""
 
 
 def _drawn_edges(n: int, many: int, seed: int) -> IntArray:

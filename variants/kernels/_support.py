@@ -35,7 +35,7 @@ def refusal(pattern: Pattern, setting: Setting, *, scored: bool = False) -> str 
     if setting.dtype not in DTYPES:
         return f"dtype: expected one of {', '.join(DTYPES)}, found {setting.dtype}"
     if isinstance(pattern, Scored) and not scored:
-        others = "eager, flex or sdpa_masked" if pattern.adds else "eager or flex"
+        others = "compiled, eager, flex or sdpa_masked" if pattern.adds else "compiled, eager or flex"
         return f"it computes scores q . k / sqrt(D) as they are, and this variant modifies them; use {others}"
     return pattern.unsupported(setting.shape.seq_len)
 

@@ -372,21 +372,27 @@ def streams(case: Case) -> bool:
 
 
 def options(case: Case) -> Callable[..., tuple[Tensor, int]] | None:
-    """Return a function of q, k, v, rows and weights that scores the options of a mechanism that chooses by content.
+    """Return a function that scores the options of a mechanism that chooses by content, from inputs, rows and weights.
 
     Return None if the mechanism does not choose by content with these parameters.
     """
-    own = variants.load(case.mechanism.name).options
+    variant, shape = variants.load(case.mechanism.name), case.setting.shape
+    own = variant.options
     if own is None or not case.parameters.chooses():
         return None
+    many = len(_sizes(shape, variant.level)) - 1
 
-    def scored(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, *weights: Tensor) -> tuple[Tensor, int]:
+    def scored(*given: Tensor) -> tuple[Tensor, int]:
         """Return the scores `B H R ... C` of the queries at `rows`, and the number of options that are chosen."""
-        found = own(case.parameters, q, k, v, rows, weights)
+        inputs, rows, weights = given[:many], given[many], given[many + 1 :]
+        found = own(case.parameters, *inputs, rows, weights)
         scores, count = found if isinstance(found, tuple) and len(found) == 2 else (None, None)
+        # Tokens `B N C` do not say how many heads there are.
+        heads = inputs[0].shape[1] if inputs[0].dim() > 3 else shape.heads
+        expected = (inputs[0].shape[0], heads, len(rows))
         right = isinstance(scores, Tensor) and scores.dim() > 3 and type(count) is int
-        if not right or scores.shape[:3] != (*q.shape[:2], len(rows)) or not 1 <= count <= scores.shape[-1]:
-            raise TypeError(f"options: expected scores {[*q.shape[:2], len(rows)]} and more, and a count, found others")
+        if not right or scores.shape[:3] != expected or not 1 <= count <= scores.shape[-1]:
+            raise TypeError(f"options: expected scores {[*expected]} and more, and a count, found others")
         return scores, count
 
     return scored

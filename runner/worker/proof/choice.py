@@ -25,7 +25,7 @@ from attnbench.suites import Case
 from attnbench.variants import Weights
 
 Options = Callable[..., tuple[Tensor, int]]
-"""Function that returns the scores `B H R ... C` of options for q, k, v, rows and weights, and how many are chosen."""
+"""Function that returns the scores `B H R ... C` of options for inputs, rows and weights, and how many are chosen."""
 
 
 class NotAllowed(ValueError):
@@ -62,7 +62,7 @@ def expected_with(case: Case, choice: Tensor | tuple[Tensor, ...], given: Inputs
         return replace(judged.expected, ties=ties)
     reference = references[0]
     assert reference  # a variant with options has one
-    pairs = given.q[..., 0].numel() * given.q.shape[2]
+    pairs = given[0][..., 0].numel() * given.n
     grads = case.setting.direction != "forward"
     expect = expected.of_reference(reference, pairs, given, grads=grads, step=step, weights=weights[0])
     return replace(expect, ties=ties)
@@ -71,8 +71,8 @@ def expected_with(case: Case, choice: Tensor | tuple[Tensor, ...], given: Inputs
 def best(options: Options, given: Inputs, weights: Weights, step: Step, many: int | None = None) -> Tensor:
     """Return the choice `B H N ... m` in the dtype of the inputs, or that of `many` choosers instead of N queries."""
     found = []
-    for rows in expected.some_rows(given, np.arange(many or given.q.shape[2])):
-        scores, count = options(*given[:3], rows, *weights)
+    for rows in expected.some_rows(given, np.arange(many or given.n)):
+        scores, count = options(*given.tensors, rows, *weights)
         found.append(scores.topk(count, sorted=False).indices)
         step()
     return torch.cat(found, dim=2)
@@ -97,17 +97,17 @@ def judge(
     error = scale = short = 0.0
     at: list[int] = []
     gaps: list[Tensor] = []
-    n = given.q.shape[2]
+    n = given.n
     many = many or n
-    whole = given.q[..., 0].numel() * n <= expected.MOST_PAIRS
+    whole = given[0][..., 0].numel() * n <= expected.MOST_PAIRS
     for rows in expected.some_rows(given, np.arange(many) if whole else spread(many, FEW)):
-        scores, count = options(*wide[:3], rows, *wide_weights)
+        scores, count = options(*wide.tensors, rows, *wide_weights)
         problem = _unfit(choice, rows, scores, count, many)
         if problem:
             return f"{problem} at N={n}", 0
         some = choice[:, :, rows]
         # A kernel may round as much as the same formula in the case's dtype. Scores that forbid or force are infinite.
-        apart = options(*given[:3], rows, *weights)[0].double() - scores
+        apart = options(*given.tensors, rows, *weights)[0].double() - scores
         infinite = ~scores.isfinite()
         error = max(error, float(apart.masked_fill(infinite, 0.0).abs().max()))
         scale = max(scale, float(scores.masked_fill(infinite, 0.0).abs().max()))
@@ -121,7 +121,7 @@ def judge(
             where = [int(each) for each in np.unravel_index(int(missed.argmax()), missed.shape)]
             at = [where[0], where[1], int(rows[where[2]])]
         step()
-    allowed = 2 * tolerance.allowed([error], [scale], given.q.dtype)[0]
+    allowed = 2 * tolerance.allowed([error], [scale], given[0].dtype)[0]
     if short <= allowed:
         return None, int((torch.cat(gaps) >= -allowed).sum())
     problem = (
