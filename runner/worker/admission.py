@@ -197,6 +197,8 @@ def _off_level(case: Case) -> str | None:
     if lowest != ATTENTION and levels.written(lowest, level.inner) != lowest:
         instead = f"level: {lowest}" if level.inner is level else "other positions"
         return f"{case.mechanism.name} is a whole {lowest}: use {instead}, found {setting.level}"
+    if level.inner.has_bias and case.implementation == OWN:
+        return levels.BIAS_REFUSED
     return level.refusal(setting)
 
 

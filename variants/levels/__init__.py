@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 Attend = Callable[..., "Tensor"]
 """What lies within a level: attention, from queries `B H N D`, keys and values `B K N D` to outputs `B H N D`, or a
-layer, from tokens `B N C` to tokens `B N C`."""
+layer, from tokens `B N C` to tokens `B N C`. If the level has a bias, attention takes its table after the values."""
 Predict = Callable[[Direction], int]
 """Function that predicts the peak bytes of one call of a mechanism alone in a direction."""
 Update = Callable[["Sequence[Tensor | None]"], None]
 """Function that changes learned weights, given their gradients."""
+BIAS_REFUSED = "positions: relative adds to the scores of pairs; of all implementations only eager and sdpa_masked do so"
+"""Why a case does not exist at a level that adds a bias to scores."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class Level(Parameters):
     def inner(self) -> "Level":
         """The level around each mechanism: itself, unless it holds layers."""
         return self
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether it adds a bias to the scores of its mechanism: a[h, clip(j - i, -R, R)], from a table a."""
+        return False
 
     def sizes(self, shape: Shape) -> tuple[tuple[int, ...], ...]:
         """Return the size of each input of a call, and then that of the output."""
@@ -149,6 +156,12 @@ def around(level: str, lowest: str) -> Around | None:
     outer = None if found.inner is found else found
     inner = found.inner if lowest == ATTENTION else None
     return Around(outer, inner) if outer or inner else None
+
+
+def has_bias(setting: Setting) -> bool:
+    """Check whether what stands around the mechanisms of a setting adds a bias to their scores."""
+    found = read(setting.level)
+    return found is not None and found.inner.has_bias
 
 
 def learned(variant: "Variant", parameters: Parameters, setting: Setting) -> int:

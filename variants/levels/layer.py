@@ -2,16 +2,19 @@
 
     y = W_o merge(attend(split(W_q x + b_q), split(W_k x + b_k), split(W_v x + b_v))) + b_o
 
-x and y are `B N C` with C = H D; keys and values have K D numbers. Positions are added to x, or turn queries and keys:
+x and y are `B N C` with C = H D; keys and values have K D numbers. Positions are added to x or to scores, or turn
+queries and keys:
 
 - `sinusoidal`: x + S with S[t, 2 i] = sin(t / 10000^(2 i / C)), S[t, 2 i + 1] the cosine;
 - `learned`: x + P with a learned P `[N, C]`;
-- `rotary`: pairs (i, i + D / 2) of each query and key at t are turned by the angle t / 10000^(2 i / D).
+- `rotary`: pairs (i, i + D / 2) of each query and key at t are turned by the angle t / 10000^(2 i / D);
+- `relative`: q_i . k_j / sqrt(D) + a[h, clip(j - i, -128, 128)] with a learned a `[H, 257]`.
 
 Masks are those of the mechanism, such as its `causal`. FLOPs forward, without the mechanism: 4 N C (C + K D).
 
 Source: Vaswani et al. 2017, arXiv 1706.03762, sections 3.2.2 and 3.5; rotary: Su et al. 2021, arXiv 2104.09864, section
-3.2, with the halves as pairs.
+3.2, with the halves as pairs; relative: Raffel et al. 2020, arXiv 1910.10683, section 2.1, with clipped distances (Shaw
+et al. 2018, arXiv 1803.02155, section 3.2) instead of buckets, and a table for each layer.
 """
 
 from collections.abc import Sequence
@@ -26,15 +29,22 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 _BASE = 10_000.0
+_REACH = 128
+"""The largest distance between two tokens that relative positions tell from larger ones."""
 
 
 @dataclass(frozen=True)
 class Layer(Level):
     """Projections around a mechanism."""
 
-    positions: Literal["none", "sinusoidal", "learned", "rotary"] = parameter(
+    positions: Literal["none", "sinusoidal", "learned", "rotary", "relative"] = parameter(
         "how the layer knows where a token is", default="none"
     )
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether positions are added to scores."""
+        return self.positions == "relative"
 
     def sizes(self, shape: Shape) -> tuple[tuple[int, ...], ...]:
         """Return the size `B N C` of the tokens, twice."""
@@ -80,7 +90,8 @@ class Layer(Level):
         )
         if self.positions == "rotary":
             q, k = (_turned(each, *positions) for each in (q, k))
-        return linear(attend(q, k, v).transpose(1, 2).flatten(2), w_o, b_o)
+        table = positions if self.has_bias else ()
+        return linear(attend(q, k, v, *table).transpose(1, 2).flatten(2), w_o, b_o)
 
     def flops(self, setting: Setting) -> int:
         """Count the four projections."""
@@ -114,7 +125,7 @@ class Layer(Level):
 
 
 def drawn_positions(kind: str, setting: Setting, generator: "Generator") -> "tuple[Tensor, ...]":
-    """Draw what tells positions: the learned P, the table S, the cosines and sines of rotary positions, or nothing."""
+    """Draw what tells positions: the learned P or a, the table S, the cosines and sines of rotary ones, or nothing."""
     import torch
 
     shape = setting.shape
@@ -123,6 +134,8 @@ def drawn_positions(kind: str, setting: Setting, generator: "Generator") -> "tup
         return ()
     if kind == "learned":
         return (torch.nn.Parameter(torch.randn(shape.seq_len, width, generator=generator)),)
+    if kind == "relative":
+        return (torch.nn.Parameter(torch.randn(shape.heads, 2 * _REACH + 1, generator=generator)),)
     across = width if kind == "sinusoidal" else shape.head_dim
     rates = _BASE ** (-torch.arange(0, across, 2, dtype=torch.float64) / across)
     angles = torch.arange(shape.seq_len, dtype=torch.float64)[:, None] * rates

@@ -1,6 +1,7 @@
 """The measured call: its inputs, weights and program, and what each direction computes."""
 
 import hashlib
+import importlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -340,10 +341,14 @@ def reference(case: Case, choice: Tensor | None = None) -> Oracle | None:
     """
     variant = variants.load(case.mechanism.name)
     own = variant.reference or (getattr(type(case.parameters), "attention", None) if modifies_scores(case) else None)
+    # Code under test may be older than biases.
+    biased = case.setting.level != ATTENTION and levels.has_bias(case.setting)
+    if biased:
+        own = importlib.import_module("attnbench.variants._scored").attention
     if own is None:
         return None
 
-    many = len(_sizes(case.setting.shape, variant.level)) - 1
+    many = len(_sizes(case.setting.shape, variant.level)) - 1 + biased
 
     def outputs(*given: Tensor) -> Tensor:
         """Return outputs `B H R D` of the queries at rows, from inputs, rows and weights."""
