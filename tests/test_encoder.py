@@ -2,12 +2,14 @@
 
 import itertools
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from definitions import CASES, MECHANISMS, label
-from settings import case_of
+from settings import case_at, case_of
+from stages import unheard as step
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -30,23 +32,7 @@ BUDGET = 2**32
 OF_BLOCK = 8
 
 
-def step(*_: Any, **__: Any) -> None:
-    """A step that nobody waits for."""
-
-
-def case(
-    name: str,
-    parameters: dict[str, Any],
-    implementation: str = "own",
-    n: int = 61,
-    level: str = "encoder",
-    dtype: str = "float32",
-    direction: str = "training",
-) -> Case:
-    """A case of two query heads that share a key head, at about a length."""
-    near, n = variants.load(name).parameters(**parameters).near(n)
-    told = {each: getattr(near, each) for each in parameters}
-    return case_of(name, told, implementation, Shape(2, 2, 1, n, 8), dtype, "cpu", direction).changed(level=level)
+case = partial(case_at, level="encoder")
 
 
 def started(made: Case) -> tuple[calls.Call, Inputs]:

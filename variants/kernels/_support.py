@@ -31,10 +31,13 @@ def sum_dtype(tensor: torch.Tensor) -> torch.dtype:
     return torch.promote_types(tensor.dtype, torch.float32)
 
 
-def refusal(pattern: Pattern, setting: Setting, *, scored: bool = False, biased: bool = False) -> str | None:
+def refusal(
+    pattern: Pattern, setting: Setting, *, scored: bool = False, biased: bool = False, crossed: bool = False
+) -> str | None:
     """Return why an implementation cannot compute this, or None.
 
-    `scored` says that it modifies scores, and `biased` that it takes a level's bias.
+    `scored` says that it modifies scores, `biased` that it takes a level's bias, and `crossed` that it takes the keys of
+    another sequence.
     """
     if setting.dtype not in DTYPES:
         return f"dtype: expected one of {', '.join(DTYPES)}, found {setting.dtype}"
@@ -43,6 +46,8 @@ def refusal(pattern: Pattern, setting: Setting, *, scored: bool = False, biased:
         return f"it computes scores q . k / sqrt(D) as they are, and this variant modifies them; use {others}"
     if levels.has_bias(setting) and not biased:
         return levels.BIAS_REFUSED
+    if levels.crosses(setting) and not crossed:
+        return levels.CROSS_REFUSED
     return pattern.unsupported(setting.shape.seq_len)
 
 

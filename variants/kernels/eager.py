@@ -19,7 +19,7 @@ from attnbench.variants.kernels._support import bias, by_distance, itemsize, pla
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Support every pattern."""
-    return refusal(pattern, setting, scored=True, biased=True)
+    return refusal(pattern, setting, scored=True, biased=True, crossed=True)
 
 
 def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
@@ -33,8 +33,9 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
     """
     del threads
     shape, dtype, direction = setting.shape, setting.dtype, setting.direction
-    queries, keys = query_bytes(shape, dtype), key_bytes(shape, dtype)
-    scores = shape.batch * shape.heads * shape.seq_len**2 * itemsize(dtype)
+    key_count = levels.keys(setting)
+    queries, keys = query_bytes(shape, dtype), key_bytes(shape.at(key_count), dtype)
+    scores = shape.batch * shape.heads * shape.seq_len * key_count * itemsize(dtype)
     more = scores if isinstance(pattern, Scored) and not pattern.adds else 0
     if direction == "forward":
         return scores + max(scores + more, queries)
@@ -66,12 +67,12 @@ def build(pattern: Pattern, setting: Setting) -> Program:
         b, h, n, d = q.shape
         # The query heads of a key head are folded into its rows, so that no key is copied.
         scores = (q.reshape(b, k.shape[1], -1, d) * d**-0.5) @ k.transpose(-2, -1)
-        scores = finished(scores.view(b, h, n, n), table)
+        scores = finished(scores.view(b, h, n, -1), table)
         weights = torch.softmax(scores, dim=-1).view(b, k.shape[1], -1, n)
         del scores  # without gradients this frees the scores before the output is allocated
         return (weights @ v).view(b, h, n, d)
 
-    pairs = shape.batch * shape.heads * shape.seq_len**2
+    pairs = shape.batch * shape.heads * shape.seq_len * levels.keys(setting)
     prepared = sum(each.nbytes for each in (added, hidden) if each is not None)
     return Program(attend, pairs, prepared)
 

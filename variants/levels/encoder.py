@@ -16,7 +16,7 @@ et al. 2020, arXiv 2011.04006, section 2.2.2.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from attnbench.variants._parameters import parameter
 from attnbench.variants._setting import Setting, Shape, of_products
@@ -42,6 +42,8 @@ class Encoder(Level):
     positions: Literal["none", "sinusoidal", "learned", "rotary", "relative"] = parameter(
         "how the encoder knows where a token is", default="learned"
     )
+
+    integers: ClassVar[bool] = True
 
     @property
     def depth(self) -> int:

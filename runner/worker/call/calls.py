@@ -24,6 +24,13 @@ Oracle = Callable[..., Tensor]
 """Function that returns outputs for q, k, v, then a mask of allowed keys or the indices of queries, then weights."""
 
 
+_NAMES = {
+    (4, 4, 4, 4): ("q", "k", "v", "dout"),
+    (3, 3): ("x", "dout"),
+    (3, 3, 3): ("x", "memory", "dout"),
+    (2, 1, 2): ("tokens", "labels", "dout"),
+}
+"""The names of a call's inputs by their numbers of dimensions."""
 _EARLIER = 2**40
 """The seeds of earlier tokens begin here, above the numbers of all contents."""
 
@@ -32,8 +39,8 @@ class Inputs(tuple[Tensor, ...]):
     """The inputs of a call, and then the gradient of its output. The last dimension but one is the sequence.
 
     At level `attention` these are queries `B H N D`, keys and values `B K N D`, and dO `B H N D`, in the shape's
-    layout. At level `layer`, tokens `B N C` and dY `B N C`. At level `encoder`, tokens `B N` and labels `B`, which are
-    integers without a gradient, and the gradient of the losses `B 1`.
+    layout. At level `layer`, tokens `B N C`, in cross-attention a memory `B M C`, and dY `B N C`. At level `encoder`,
+    tokens `B N` and labels `B`, which are integers without a gradient, and the gradient of the losses `B 1`.
     """
 
     decoded: int | None
@@ -82,7 +89,7 @@ class Inputs(tuple[Tensor, ...]):
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all."""
-        return {4: ("q", "k", "v", "dout"), 3: ("tokens", "labels", "dout"), 2: ("x", "dout")}[len(self)]
+        return _NAMES[tuple(each.dim() for each in self)]
 
     @property
     def differentiable(self) -> tuple[Tensor, ...]:
