@@ -152,7 +152,8 @@ def test_every_value_begins_with_the_weights_of_its_content() -> None:
 def test_cases_of_a_group_are_timed() -> None:
     group = [case("full", {}, "sdpa"), case("topk", {"keys": 5}), case("gru", {})]
     proved = [probe(each, BUDGET, step).output_digest for each in group]
-    found = timing.group([(each, Plan(2, 3), told) for each, told in zip(group, proved, strict=True)], 0, "", 1e5, step)
+    planned = [(each, Plan(2, 3), told) for each, told in zip(group, proved, strict=True)]
+    found = timing.group(planned, 0, "", 1e5, lambda _: None)
     assert [each.status for each in found] == [Status.PASSED] * 3, [each.reason for each in found]
     assert all(len(each.values_ns) == 3 for each in found)
 
@@ -244,7 +245,7 @@ def test_every_layer_has_its_own_weights(name: str) -> None:
 @pytest.mark.parametrize("direction", ["forward", "backward", "training"])
 @pytest.mark.parametrize(("name", "how"), [("full", "eager"), ("linformer", "own"), ("window_mlp", "own")])
 def test_its_work_is_what_torch_counts(name: str, how: str, direction: str) -> None:
-    made = case(name, {}, how, 128, "encoder(layers=3, mlp=4)", direction=direction)
+    made = case(name, {}, how, 128, level="encoder(layers=3, mlp=4)", direction=direction)
     # Of torch's fused kernels, the counter knows those on CUDA alone.
     with sdpa_kernel(SDPBackend.MATH):
         call, _ = started(made)

@@ -60,7 +60,8 @@ def test_a_bias_and_its_gradient_are_those_of_every_pair(n: int) -> None:
     found, right = _support.by_distance(table, n), bias(table, n)
     assert torch.equal(found, right)
     given = torch.randn(3, n, n, dtype=torch.float64)
-    assert torch.allclose(*(torch.autograd.grad(each, table, given)[0] for each in (found, right)))
+    mine, theirs = (torch.autograd.grad(each, table, given)[0] for each in (found, right))
+    assert torch.allclose(mine, theirs)
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward", "training"])

@@ -91,9 +91,10 @@ def backward_workspace(key_heads: int, queries: int, keys: int, head_dim: int, d
 def fused_bytes(shape: Shape, dtype: str, direction: str, threads: int, key_count: int | None = None) -> int:
     """Return the bytes of one call of the fused kernel without a mask over whole sequences.
 
-    There are as many keys as queries, or `key_count`. T is a query tensor, U a key tensor and L the log-sum-exp. Forward: T + L and its workspace. Backward: 2 T + 2 U and
-    its workspace. Training: T + L and the larger of the forward's workspace and the backward. The kernel's own layout
-    is `bnhd`: the backward does not copy an output's gradient in that layout, which saves T.
+    There are as many keys as queries, or `key_count`. T is a query tensor, U a key tensor and L the log-sum-exp.
+    Forward: T + L and its workspace. Backward: 2 T + 2 U and its workspace. Training: T + L and the larger of the
+    forward's workspace and the backward. The kernel's own layout is `bnhd`: the backward does not copy an output's
+    gradient in that layout, which saves T.
     """
     n = shape.seq_len
     m = key_count or n

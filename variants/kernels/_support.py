@@ -36,7 +36,7 @@ def refusal(
 ) -> str | None:
     """Return why an implementation cannot compute this, or None.
 
-    `scored` says that it modifies scores, `biased` that it takes a level's bias, and `crossed` that it takes the keys of
+    `scored` says that it modifies scores, `biased` that it takes a level's bias, and `crossed` that it takes keys of
     another sequence.
     """
     if setting.dtype not in DTYPES:

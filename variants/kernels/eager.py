@@ -29,7 +29,7 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
     and dV. Training: 3 S + 2 T + U, because the weights, the scaled queries and the output are kept. If the scores are
     small: backward S + T + 2 U while dK and dQ are computed, or 2 T + 2 U at its end; training S + 3 T + 2 U. Scores
     that are modified, but not by a bias of the pattern, take S more forward and in training. A level's bias takes its
-    size `H N N` more, and S if pairs are forbidden; its gradient takes S, and its size in the dtype and in float32.
+    size `H N N`, A, or S if a mask follows it. Its gradient takes S + A + W, where W is A in float32 or wider.
     """
     del threads
     shape, dtype, direction = setting.shape, setting.dtype, setting.direction
@@ -37,9 +37,11 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
     queries, keys = query_bytes(shape, dtype), key_bytes(shape.at(key_count), dtype)
     scores = shape.batch * shape.heads * shape.seq_len * key_count * itemsize(dtype)
     more = scores if isinstance(pattern, Scored) and not pattern.adds else 0
+    added = scores // shape.batch if levels.has_bias(setting) else 0
     if direction == "forward":
-        return scores + max(scores + more, queries)
-    made = scores + queries + 2 * keys
+        masked = scores if added and _hidden(pattern, setting) is not None else 0
+        return scores + max(scores + more + max(added, masked), queries)
+    made = max(scores + queries + 2 * keys, scores + added + added * sum_itemsize(dtype) // itemsize(dtype))
     if direction == "backward":
         return max(2 * scores + keys, made, 2 * queries + 2 * keys)
     return 2 * queries + max(3 * scores + keys, made) + more
@@ -68,7 +70,7 @@ def build(pattern: Pattern, setting: Setting) -> Program:
         # The query heads of a key head are folded into its rows, so that no key is copied.
         scores = (q.reshape(b, k.shape[1], -1, d) * d**-0.5) @ k.transpose(-2, -1)
         scores = finished(scores.view(b, h, n, -1), table)
-        weights = torch.softmax(scores, dim=-1).view(b, k.shape[1], -1, n)
+        weights = torch.softmax(scores, dim=-1).view(b, k.shape[1], -1, k.shape[2])
         del scores  # without gradients this frees the scores before the output is allocated
         return (weights @ v).view(b, h, n, d)
 

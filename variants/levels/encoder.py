@@ -6,9 +6,10 @@
     loss = cross-entropy of W mean_t(norm(x_t)) + b against the label, one for each sequence
 
 Tokens are drawn of a vocabulary of 256, labels of 2 classes. Each block has its own weights, of the mechanism too. A
-variant that is a whole layer, such as `lstm`, takes the place of the layer. Positions are added to the first x, or turn
-queries and keys or are added to scores in every layer. dout is 1 / B, so that gradients are those of the mean loss. A call of `training` also
-takes a step of AdamW with torch's defaults. FLOPs forward, without layers: 4 mlp N C^2 for each block, and 4 C.
+variant that is a whole layer, such as `lstm`, takes the place of the layer. Positions are added to the first x, or are
+those of every layer (`rotary`, `relative`). dout is 1 / B, so that gradients are those of the mean loss. A call of
+`training` also takes a step of AdamW with torch's defaults. FLOPs forward, without layers: 4 mlp N C^2 for each block,
+and 4 C.
 
 Source: Vaswani et al. 2017, arXiv 1706.03762, section 3; pre-norm: Xiong et al. 2020, arXiv 2002.04745; the task: Tay
 et al. 2020, arXiv 2011.04006, section 2.2.2.

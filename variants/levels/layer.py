@@ -15,14 +15,14 @@ Positions are added to x or to scores, or turn queries and keys:
 
 FLOPs forward, without the mechanism: 4 C (N C + M K D), where M = N in self-attention.
 
-Source: Vaswani et al. 2017, arXiv 1706.03762, sections 3.2.2, 3.2.3 and 3.5; rotary: Su et al. 2021, arXiv 2104.09864, section
-3.2, with the halves as pairs; relative: Raffel et al. 2020, arXiv 1910.10683, section 2.1, with clipped distances (Shaw
-et al. 2018, arXiv 1803.02155, section 3.2) instead of buckets, and a table for each layer.
+Source: Vaswani et al. 2017, arXiv 1706.03762, sections 3.2.2, 3.2.3 and 3.5; rotary: Su et al. 2021, arXiv 2104.09864,
+section 3.2, with the halves as pairs; relative: Raffel et al. 2020, arXiv 1910.10683, section 2.1, with clipped
+distances (Shaw et al. 2018, arXiv 1803.02155, section 3.2) instead of buckets, and a table for each layer.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from attnbench.variants._parameters import Parameters, parameter
 from attnbench.variants._setting import DECODE, Setting, Shape, of_products
@@ -74,7 +74,8 @@ class Layer(Level):
     def mechanism(self, parameters: Parameters) -> Parameters:
         """Return the parameters with `causal`, if they have it and the layer is masked."""
         has_causal = any(each.name == "causal" for each in fields(parameters))
-        return replace(parameters, causal=True) if self.attention == "masked" and has_causal else parameters
+        changed: dict[str, Any] = {"causal": True} if self.attention == "masked" and has_causal else {}
+        return replace(parameters, **changed)
 
     def mismatch(self, parameters: Parameters) -> str | None:
         """Refuse a mechanism that cannot hide later keys if they must be, and one that exists in one sequence only."""
@@ -148,7 +149,7 @@ class Layer(Level):
 
         Forward: q, k, v, and the mechanism or its output once more in the order of tokens, and 2 T more while rotary
         positions turn q or k. Training: q, k, v, y, the gradient of W_o and the mechanism, and T / 2 for dO, which some
-        implementations copy. At the end, dY, dX and the gradients of all weights, and of a memory.
+        implementations copy. At the end, dY, dX and the gradients of all weights.
         """
         from attnbench.variants.kernels._support import itemsize
 
@@ -162,8 +163,11 @@ class Layer(Level):
         if setting.direction == "forward":
             turning = max(2 * tokens, tokens + 2 * keys) * (self.positions == "rotary")
             return projected + moved + max(mechanism("forward"), 2 * tokens, turning)
-        last = learned + (2 * tokens + 2 * memory if self.crosses else 3 * tokens)
-        within = mechanism(setting.direction) + size * width**2 + tokens // 2
+        last, copied = learned + 3 * tokens, tokens // 2
+        if self.crosses:
+            # Both gradients of a memory, and those of keys and values that are not yet freed.
+            last, copied = learned + tokens + 2 * memory + keys * (2 if shape.kv_heads == 1 else 1), 0
+        within = mechanism(setting.direction) + size * width**2 + copied
         if setting.direction == "backward":
             return max(within, last)
         return max(within + projected + moved, last) + tokens
