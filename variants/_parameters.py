@@ -59,7 +59,7 @@ class Parameters:
         """
         return self, n
 
-    def crosses(self) -> bool:
+    def can_cross(self) -> bool:
         """Return whether the mechanism exists between two sequences: each query sees all keys, and has no place."""
         return False
 

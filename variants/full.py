@@ -24,7 +24,7 @@ class Full(Pattern):
         spans = Spans.of(n, (0, n))
         return spans.causal() if self.causal else spans
 
-    def crosses(self) -> bool:
+    def can_cross(self) -> bool:
         """Return whether it is not causal."""
         return not self.causal
 

@@ -36,7 +36,7 @@ class Linear(Parameters):
 
     causal: bool = parameter("hide the keys after the query", default=False, later=True)
 
-    def crosses(self) -> bool:
+    def can_cross(self) -> bool:
         """Return whether it is not causal."""
         return not self.causal
 

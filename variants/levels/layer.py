@@ -81,7 +81,7 @@ class Layer(Level):
         """Refuse a mechanism that cannot hide later keys if they must be, and one that exists in one sequence only."""
         if self.attention == "masked" and not getattr(parameters, "causal", False):
             return "attention: masked needs a mechanism with the parameter causal, and this one has none"
-        if self.crosses and not parameters.crosses():
+        if self.crosses and not parameters.can_cross():
             return "attention: cross needs a mechanism without places, such as full with causal: false"
         return None
 
