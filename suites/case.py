@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from attnbench import variants
 from attnbench.suites.fields import Name, read
-from attnbench.variants import AXES, DEFAULTS, Named, Parameters, Pattern, Setting, Shape
+from attnbench.variants import ATTENTION, AXES, DEFAULTS, Named, Parameters, Pattern, Setting, Shape, levels
 
 _ALWAYS = ("seq_len", "dtype", "device", "direction")
 _MORE = tuple(name for name in AXES if name not in _ALWAYS)
@@ -39,8 +39,10 @@ class Case:
 
     @cached_property
     def parameters(self) -> Parameters:
-        """The mechanism's parameters, in the type of its variant."""
-        return variants.load(self.mechanism.name).parameters(**self.mechanism.parameters)
+        """The mechanism's parameters, in the type of its variant, as the level takes them."""
+        given = variants.load(self.mechanism.name).parameters(**self.mechanism.parameters)
+        level = None if self.setting.level == ATTENTION else levels.read(self.setting.level)
+        return level.inner.mechanism(given) if level else given
 
     @property
     def first_parameters(self) -> dict[str, Any]:

@@ -37,6 +37,21 @@ def case_of(
     return Case(Named(name, parameters), implementation, setting(shape, dtype, device, direction, threads))
 
 
+def case_at(
+    name: str,
+    parameters: Mapping[str, Any],
+    implementation: str = "own",
+    n: int = 61,
+    level: str = "layer",
+    dtype: str = "float32",
+    direction: str = "training",
+) -> Case:
+    """A case at a level, of two query heads that share a key head, at about a length."""
+    near, n = variants.load(name).parameters(**parameters).near(n)
+    told = {each: getattr(near, each) for each in parameters}
+    return case_of(name, told, implementation, Shape(2, 2, 1, n, 8), dtype, "cpu", direction).changed(level=level)
+
+
 def check(
     call: Callable[..., Tensor],
     spans: Spans,

@@ -2,12 +2,14 @@
 
 import itertools
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from definitions import CASES, MECHANISMS, label
-from settings import case_of
+from settings import case_at, case_of
+from stages import unheard as step
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -30,23 +32,7 @@ BUDGET = 2**32
 OF_BLOCK = 8
 
 
-def step(*_: Any, **__: Any) -> None:
-    """A step that nobody waits for."""
-
-
-def case(
-    name: str,
-    parameters: dict[str, Any],
-    implementation: str = "own",
-    n: int = 61,
-    level: str = "encoder",
-    dtype: str = "float32",
-    direction: str = "training",
-) -> Case:
-    """A case of two query heads that share a key head, at about a length."""
-    near, n = variants.load(name).parameters(**parameters).near(n)
-    told = {each: getattr(near, each) for each in parameters}
-    return case_of(name, told, implementation, Shape(2, 2, 1, n, 8), dtype, "cpu", direction).changed(level=level)
+case = partial(case_at, level="encoder")
 
 
 def started(made: Case) -> tuple[calls.Call, Inputs]:
@@ -166,7 +152,8 @@ def test_every_value_begins_with_the_weights_of_its_content() -> None:
 def test_cases_of_a_group_are_timed() -> None:
     group = [case("full", {}, "sdpa"), case("topk", {"keys": 5}), case("gru", {})]
     proved = [probe(each, BUDGET, step).output_digest for each in group]
-    found = timing.group([(each, Plan(2, 3), told) for each, told in zip(group, proved, strict=True)], 0, "", 1e5, step)
+    planned = [(each, Plan(2, 3), told) for each, told in zip(group, proved, strict=True)]
+    found = timing.group(planned, 0, "", 1e5, lambda _: None)
     assert [each.status for each in found] == [Status.PASSED] * 3, [each.reason for each in found]
     assert all(len(each.values_ns) == 3 for each in found)
 
@@ -258,7 +245,7 @@ def test_every_layer_has_its_own_weights(name: str) -> None:
 @pytest.mark.parametrize("direction", ["forward", "backward", "training"])
 @pytest.mark.parametrize(("name", "how"), [("full", "eager"), ("linformer", "own"), ("window_mlp", "own")])
 def test_its_work_is_what_torch_counts(name: str, how: str, direction: str) -> None:
-    made = case(name, {}, how, 128, "encoder(layers=3, mlp=4)", direction=direction)
+    made = case(name, {}, how, 128, level="encoder(layers=3, mlp=4)", direction=direction)
     # Of torch's fused kernels, the counter knows those on CUDA alone.
     with sdpa_kernel(SDPBackend.MATH):
         call, _ = started(made)

@@ -9,7 +9,9 @@ import pytest
 import torch
 from definitions import CASES, MECHANISMS, label
 from folders import forgotten
+from settings import case_at as case
 from settings import case_of
+from stages import unheard as step
 from torch import Tensor, nn
 
 from attnbench import variants
@@ -27,25 +29,6 @@ BUDGET = 2**32
 POSITIONS: tuple[Literal["none", "sinusoidal", "learned", "rotary"], ...] = ("none", "sinusoidal", "learned", "rotary")
 TOKENS = [each for each in MECHANISMS if variants.load(each[0]).level != "attention"]
 """Every mechanism that is a layer of its own."""
-
-
-def step(*_: Any, **__: Any) -> None:
-    """A step that nobody waits for."""
-
-
-def case(
-    name: str,
-    parameters: dict[str, Any],
-    implementation: str = "own",
-    n: int = 61,
-    level: str = "layer",
-    dtype: str = "float32",
-    direction: str = "training",
-) -> Case:
-    """A case of two query heads that share a key head, at about a length."""
-    near, n = variants.load(name).parameters(**parameters).near(n)
-    told = {each: getattr(near, each) for each in parameters}
-    return case_of(name, told, implementation, Shape(2, 2, 1, n, 8), dtype, "cpu", direction).changed(level=level)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -59,6 +59,10 @@ class Parameters:
         """
         return self, n
 
+    def can_cross(self) -> bool:
+        """Return whether the mechanism exists between two sequences: each query sees all keys, and has no place."""
+        return False
+
     def chooses(self) -> bool:
         """Return whether a mechanism with `options` chooses by content with these parameters: by default it does."""
         return True

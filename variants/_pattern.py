@@ -60,6 +60,12 @@ class Spans:
         return cls(np.stack(starts, 1), np.stack(stops, 1), np.stack(steps, 1))
 
     @classmethod
+    def across(cls, n: int, keys: int) -> Self:
+        """Return the spans of n queries that each see all keys of another sequence."""
+        start, stop, step = (np.full((n, 1), each, np.int64) for each in (0, keys, 1))
+        return cls(start, stop, step)
+
+    @classmethod
     def where(cls, n: int, allowed: Callable[[IntArray, IntArray], BoolArray]) -> Self:
         """Return spans of length n from the elementwise `allowed(i, j)`: one for every run of adjacent keys in a row.
 

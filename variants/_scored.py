@@ -1,6 +1,8 @@
-"""Patterns whose scores are modified before the softmax.
+"""Patterns whose scores are modified before the softmax, and biases that a layer adds to scores.
 
-o_i = sum_j softmax_j(f(s_ij)) v_j,   s_ij = q_i . k_j / sqrt(D)   over the keys j that query i may see
+o_i = sum_j softmax_j(f(s_ij) + b_ij) v_j,   s_ij = q_i . k_j / sqrt(D)   over the keys j that query i may see
+
+f is the pattern's. b is 0, or a[h, clip(j - i, -R, R)] from a layer's table a of R numbers to either side, of head h.
 """
 
 import math
@@ -34,12 +36,27 @@ class Scored(Pattern):
 
     def attention(self, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor") -> "Tensor":
         """Return the outputs `B H R D` of the queries at `rows`, as the formula says. This is the oracle."""
-        import torch
+        return attention(self, q, k, v, None, rows)
 
-        heads, n = q.shape[1], k.shape[2]
-        k, v = (each.repeat_interleave(heads // each.shape[1], dim=1) for each in (k, v))
-        seen = torch.from_numpy(self.spans(n).allowed(rows.cpu().numpy()[:, None], np.arange(n))).to(q.device)
-        scores = q[:, :, rows] @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
-        head, j = torch.arange(heads, device=q.device)[:, None, None], torch.arange(n, device=q.device)
-        modified = self.modified(scores, head, rows[:, None], j, heads)
-        return modified.masked_fill(~seen, -torch.inf).softmax(dim=-1) @ v
+
+def attention(
+    pattern: Pattern, q: "Tensor", k: "Tensor", v: "Tensor", table: "Tensor | None", rows: "Tensor"
+) -> "Tensor":
+    """Return the outputs `B H R D` of the queries at `rows`, with the biases of a `table` `[H, 2 R + 1]`, if given.
+
+    This is the oracle.
+    """
+    import torch
+
+    heads, n = q.shape[1], k.shape[2]
+    k, v = (each.repeat_interleave(heads // each.shape[1], dim=1) for each in (k, v))
+    seen = torch.from_numpy(pattern.spans(n).allowed(rows.cpu().numpy()[:, None], np.arange(n))).to(q.device)
+    scores = q[:, :, rows] @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    i, j = rows[:, None], torch.arange(n, device=q.device)
+    if isinstance(pattern, Scored):
+        scores = pattern.modified(scores, torch.arange(heads, device=q.device)[:, None, None], i, j, heads)
+    if table is not None:
+        # Gradients of a table are sums over all pairs, so they are summed in float32 or wider.
+        wide, reach = table.to(torch.promote_types(table.dtype, torch.float32)), table.shape[1] // 2
+        scores = scores + wide[:, (j - i).clamp(-reach, reach) + reach].to(scores.dtype)
+    return scores.masked_fill(~seen, -torch.inf).softmax(dim=-1) @ v

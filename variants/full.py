@@ -24,5 +24,9 @@ class Full(Pattern):
         spans = Spans.of(n, (0, n))
         return spans.causal() if self.causal else spans
 
+    def can_cross(self) -> bool:
+        """Return whether it is not causal."""
+        return not self.causal
+
 
 VARIANT = Variant(Full, source="Vaswani et al. 2017, arXiv 1706.03762", implementation="sdpa")

@@ -11,7 +11,18 @@ Source: Katharopoulos et al. 2020, arXiv 2006.16236, sections 3.2 and 3.3.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attnbench.variants import Decoding, Parameters, Setting, Variant, Weights, Work, _chunks, of_products, parameter
+from attnbench.variants import (
+    Decoding,
+    Parameters,
+    Setting,
+    Variant,
+    Weights,
+    Work,
+    _chunks,
+    levels,
+    of_products,
+    parameter,
+)
 from attnbench.variants._decoding import State, Step
 from attnbench.variants.kernels import Program
 
@@ -24,6 +35,10 @@ class Linear(Parameters):
     """Every query reads sums over all keys, or over those up to itself."""
 
     causal: bool = parameter("hide the keys after the query", default=False, later=True)
+
+    def can_cross(self) -> bool:
+        """Return whether it is not causal."""
+        return not self.causal
 
 
 def reference(parameters: Linear, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor", weights: Weights) -> "Tensor":
@@ -44,7 +59,8 @@ def work(parameters: Linear, setting: Setting) -> Work:
     shape = setting.shape
     if parameters.causal:
         return of_products(_chunks.flops(shape, shape.head_dim), setting.direction)
-    queries, keys = (shape.batch * heads * shape.seq_len for heads in (shape.heads, shape.kv_heads))
+    queries = shape.batch * shape.heads * shape.seq_len
+    keys = shape.batch * shape.kv_heads * levels.keys(setting)
     return of_products(2 * shape.head_dim * (keys * shape.head_dim + queries * (shape.head_dim + 1)), setting.direction)
 
 

@@ -1,6 +1,8 @@
 """Columns that follow from samples and shapes: memory, share of the roof, spread, flags, clocks and proofs."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from math import prod
 from statistics import median
 
 import numpy as np
@@ -10,8 +12,9 @@ from attnbench.reports.data import flags
 from attnbench.reports.data.settings import call_tokens
 from attnbench.reports.data.values import FloatArray, floats, positive
 from attnbench.reports.stats import spread
-from attnbench.reports.stats.statistics import IntArray, interval, log_quantiles
+from attnbench.reports.stats.statistics import interval, log_quantiles
 from attnbench.suites import Sample
+from attnbench.variants import Shape, levels
 
 MEMORY = ("gross_bytes", "net_bytes")
 """Gross is the peak plus the memory held outside it: inputs, what was prepared, a cache or state and, with gradients,
@@ -51,31 +54,27 @@ def add(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed) -> None:
 
 
 def _add_memory(frame: pd.DataFrame) -> None:
-    # Attention has the inputs q, k and v, a layer has x, and an encoder has tokens and labels of 8 bytes, which have no
-    # gradients. The output of an encoder is a loss for each sequence; others have the shape of q.
     backward = frame["direction"].isin(["backward", "training"]).to_numpy()
-    level = frame["level"].str.replace(r"\(.*", "", regex=True).to_numpy()
-    queries, keys = _tensor_bytes(frame, "heads"), _tensor_bytes(frame, "kv_heads")
-    size, batch, n = (each.to_numpy(np.int64) for each in (_item_bytes(frame), frame["batch"], frame["seq_len"]))
-    differentiable = np.select([level == "encoder", level == "layer"], [0, queries], queries + 2 * keys)
-    output = np.where(level == "encoder", size * batch, queries)
-    inputs = np.where(level == "encoder", 8 * batch * (n + 1), differentiable)
+    size = frame["dtype"].map(_ITEM_BYTES).to_numpy(np.int64)
+    names = ("level", "batch", "heads", "kv_heads", "head_dim")
+    sizes = zip(*(frame[name] for name in names), call_tokens(frame), strict=True)
+    numbers = np.array([_numbers(*each) for each in sizes], np.int64).reshape(-1, 3)
+    differentiable, integers, output = numbers[:, 0] * size, numbers[:, 1] * 8, numbers[:, 2] * size
     learned = frame["parameter_count"].fillna(0).to_numpy(np.int64) * size
     held = frame["prepared_bytes"] + frame["state_bytes"].fillna(0)
-    frame["gross_bytes"] = frame["peak_bytes"] + held + inputs + np.where(backward, output, 0)
+    frame["gross_bytes"] = frame["peak_bytes"] + held + differentiable + integers + np.where(backward, output, 0)
     frame["net_bytes"] = frame["peak_bytes"] - np.where(backward, differentiable + learned, output)
 
 
-def _tensor_bytes(frame: pd.DataFrame, heads: str) -> IntArray:
-    """Return the bytes of a tensor `B H N D` of a call, H taken from the column `heads`; N is 1 in `decode`."""
-    return (frame["batch"] * frame[heads] * call_tokens(frame) * frame["head_dim"] * _item_bytes(frame)).to_numpy(
-        np.int64
-    )
-
-
-def _item_bytes(frame: pd.DataFrame) -> "pd.Series":
-    """Return the bytes of one number."""
-    return frame["dtype"].map(_ITEM_BYTES)
+@lru_cache
+def _numbers(level: str, batch: int, heads: int, kv_heads: int, head_dim: int, tokens: int) -> tuple[int, int, int]:
+    """Return how many numbers a call has in inputs with a gradient, in inputs that are integers, and in its output."""
+    found = levels.read(level)
+    if found is None:
+        width = batch * tokens * head_dim
+        return width * (heads + 2 * kv_heads), 0, width * heads
+    *inputs, output = map(prod, found.sizes(Shape(batch, heads, kv_heads, tokens, head_dim)))
+    return (0, sum(inputs), output) if found.integers else (sum(inputs), 0, output)
 
 
 def _add_roof(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed) -> None:

@@ -60,8 +60,12 @@ def spans(case: Case) -> Spans | None:
     parameters = case.parameters
     if not isinstance(parameters, Pattern):
         return None
-    found = parameters.spans(case.setting.shape.seq_len)
-    return found.last() if case.setting.direction == DECODE else found
+    setting = case.setting
+    # Code under test may be older than cross-attention.
+    if setting.level != ATTENTION and levels.crosses(setting):
+        return Spans.across(setting.shape.seq_len, levels.keys(setting))
+    found = parameters.spans(setting.shape.seq_len)
+    return found.last() if setting.direction == DECODE else found
 
 
 def implementation(case: Case) -> Implementation | Decoder:
@@ -173,10 +177,11 @@ def _unsupported(case: Case) -> str | None:
     if reason:
         return reason
     try:
-        spans = sound(case.parameters, n)
+        sound(case.parameters, n)
+        seen = spans(case)
     except TooManySpans as error:
         return str(error)
-    pairs = (spans.pairs() if spans else n**2) * case.setting.shape.batch * case.setting.shape.heads
+    pairs = (seen.pairs() if seen else n**2) * case.setting.shape.batch * case.setting.shape.heads
     around = calls.around(case)
     if around and (around.outer or case.setting.direction not in ("forward", DECODE)) and pairs > MOST_PAIRS:
         what = f"{'calls' if around.outer else 'gradients'} at level {case.setting.level}"
@@ -197,7 +202,9 @@ def _off_level(case: Case) -> str | None:
     if lowest != ATTENTION and levels.written(lowest, level.inner) != lowest:
         instead = f"level: {lowest}" if level.inner is level else "other positions"
         return f"{case.mechanism.name} is a whole {lowest}: use {instead}, found {setting.level}"
-    return level.refusal(setting)
+    if level.inner.has_bias and case.implementation == OWN:
+        return levels.BIAS_REFUSED
+    return level.inner.mismatch(case.parameters) or level.refusal(setting)
 
 
 def _undecodable(case: Case) -> str | None:

@@ -312,8 +312,8 @@ def _takes(case: Case, parameters: Parameters, shape: Shape) -> bool:
 
 def _verify_small(case: Case, parameters: Parameters, shape: Shape, content: int, stage: Stage) -> float:
     """Check output and gradients of the mechanism at a small shape. Return the largest error of the output."""
-    spans = admission.sound(parameters, shape.seq_len)
     like = _like(case, parameters, shape)
+    spans = admission.spans(like)
     with _ending(f"at N={shape.seq_len}"):
         program = calls.build(like, content)
         if calls.compiles(program):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from attnbench.variants import levels
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._setting import Setting
 from attnbench.variants.kernels import Program, eager, sdpa
@@ -45,7 +46,7 @@ class Forced:
             narrow = itemsize(setting.dtype) < itemsize("float32")
             wide = replace(setting, dtype="float32") if narrow else setting
             return eager.predict_bytes(pattern, wide, threads)
-        return fused_bytes(setting.shape, setting.dtype, setting.direction, threads=0)
+        return fused_bytes(setting.shape, setting.dtype, setting.direction, 0, levels.keys(setting))
 
     def build(self, pattern: Pattern, setting: Setting) -> Program:
         """Prepare nothing: each call selects the kernel, which costs the host some microseconds."""
@@ -58,7 +59,7 @@ class Forced:
 
         if self.backend == SDPBackend.MATH:
             shape = setting.shape
-            return Program(attend, shape.batch * shape.heads * shape.seq_len**2)
+            return Program(attend, shape.batch * shape.heads * shape.seq_len * levels.keys(setting))
         return replace(plain, call=attend)
 
     def _tried(self, pattern: Pattern, setting: Setting) -> str | None:
@@ -67,8 +68,8 @@ class Forced:
         shape = setting.shape
         one = replace(shape, batch=1, heads=shape.heads // shape.kv_heads, kv_heads=1)
         q, k, v = (
-            torch.empty(1, heads, one.seq_len, one.head_dim, dtype=DTYPES[setting.dtype], device="cuda")
-            for heads in (one.heads, 1, 1)
+            torch.empty(1, heads, many, one.head_dim, dtype=DTYPES[setting.dtype], device="cuda")
+            for heads, many in ((one.heads, one.seq_len), *2 * [(1, levels.keys(setting))])
         )
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")

@@ -90,21 +90,24 @@ def backward_workspace(key_heads: int, queries: int, keys: int, head_dim: int, d
     return threads * tiles + product_bytes(min(key_heads, 2), few, columns, head_dim, DTYPES[dtype], tiles)
 
 
-def fused_bytes(shape: Shape, dtype: str, direction: str, threads: int) -> int:
+def fused_bytes(shape: Shape, dtype: str, direction: str, threads: int, key_count: int | None = None) -> int:
     """Return the bytes of one call of the fused kernel without a mask over whole sequences.
 
-    T is a query tensor, U a key tensor and L the log-sum-exp. Forward: T + L and its workspace. Backward: 2 T + 2 U and
-    its workspace. Training: T + L and the larger of the forward's workspace and the backward. The kernel's own layout
-    is `bnhd`: the backward does not copy an output's gradient in that layout, which saves T.
+    There are as many keys as queries, or `key_count`. T is a query tensor, U a key tensor and L the log-sum-exp.
+    Forward: T + L and its workspace. Backward: 2 T + 2 U and its workspace. Training: T + L and the larger of the
+    forward's workspace and the backward. The kernel's own layout is `bnhd`: the backward does not copy an output's
+    gradient in that layout, which saves T.
     """
-    queries, keys, n = query_bytes(shape, dtype), key_bytes(shape, dtype), shape.seq_len
+    n = shape.seq_len
+    m = key_count or n
+    queries, keys = query_bytes(shape, dtype), key_bytes(shape.at(m), dtype)
     out = queries + sums_bytes(shape, dtype)
     heads, key_heads = shape.batch * shape.heads, shape.batch * shape.kv_heads
-    workspace = forward_workspace(heads, key_heads, n, n, shape.head_dim, dtype, threads)
+    workspace = forward_workspace(heads, key_heads, n, m, shape.head_dim, dtype, threads)
     if direction == "forward":
         return out + workspace
     gradients = queries * (2 if shape.layout == "bhnd" else 1) + 2 * keys
-    gradients += backward_workspace(key_heads, n, n, shape.head_dim, dtype, threads)
+    gradients += backward_workspace(key_heads, n, m, shape.head_dim, dtype, threads)
     return gradients if direction == "backward" else out + max(workspace, gradients)
 
 

@@ -2,6 +2,7 @@
 
 import torch
 
+from attnbench.variants import levels
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._scored import Scored
 from attnbench.variants._setting import Setting
@@ -30,13 +31,23 @@ def sum_dtype(tensor: torch.Tensor) -> torch.dtype:
     return torch.promote_types(tensor.dtype, torch.float32)
 
 
-def refusal(pattern: Pattern, setting: Setting, *, scored: bool = False) -> str | None:
-    """Return why an implementation cannot compute this, or None. `scored` says that it modifies scores."""
+def refusal(
+    pattern: Pattern, setting: Setting, *, scored: bool = False, biased: bool = False, crossed: bool = False
+) -> str | None:
+    """Return why an implementation cannot compute this, or None.
+
+    `scored` says that it modifies scores, `biased` that it takes a level's bias, and `crossed` that it takes keys of
+    another sequence.
+    """
     if setting.dtype not in DTYPES:
         return f"dtype: expected one of {', '.join(DTYPES)}, found {setting.dtype}"
     if isinstance(pattern, Scored) and not scored:
         others = "compiled, eager, flex or sdpa_masked" if pattern.adds else "compiled, eager or flex"
         return f"it computes scores q . k / sqrt(D) as they are, and this variant modifies them; use {others}"
+    if levels.has_bias(setting) and not biased:
+        return levels.BIAS_REFUSED
+    if levels.crosses(setting) and not crossed:
+        return levels.CROSS_REFUSED
     return pattern.unsupported(setting.shape.seq_len)
 
 
@@ -53,3 +64,13 @@ def bias(pattern: Scored, setting: Setting) -> torch.Tensor:
     seen = torch.from_numpy(pattern.spans(setting.shape.seq_len).mask()).to(setting.device)
     added = pattern.modified(zero, *places(setting), setting.shape.heads)
     return added.where(seen, -torch.inf)[None]
+
+
+def by_distance(table: torch.Tensor, n: int) -> torch.Tensor:
+    """Return what a level's table `[H, 2 R + 1]` adds to scores, `H N N`: a[h, clip(j - i, -R, R)]."""
+    reach = table.shape[1] // 2
+    places = torch.arange(1 - n, n, device=table.device).clamp_(-reach, reach) + reach
+    # The gradient of a number is a sum over many pairs, so it is summed in float32 or wider.
+    numbers = table.to(sum_dtype(table)).index_select(1, places)
+    # The biases of a query are N neighbours; those of the next query begin one place earlier.
+    return numbers.unfold(1, n, 1).to(table.dtype).flip(1)

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from attnbench.variants import levels
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._setting import Setting
 from attnbench.variants.kernels import Program
@@ -17,7 +18,7 @@ from attnbench.variants.kernels._support import refusal
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Support patterns that need no mask at this length."""
-    refused = refusal(pattern, setting)
+    refused = refusal(pattern, setting, crossed=True)
     if refused is None and _causality(pattern, setting.shape.seq_len) is None:
         return "sdpa takes no mask, and this pattern needs one; use sdpa_masked or blockwise"
     return refused
@@ -26,7 +27,7 @@ def supports(pattern: Pattern, setting: Setting) -> str | None:
 def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
     """Return the peak bytes of one call: those of torch's fused kernel."""
     del pattern
-    return fused_bytes(setting.shape, setting.dtype, setting.direction, threads)
+    return fused_bytes(setting.shape, setting.dtype, setting.direction, threads, levels.keys(setting))
 
 
 def build(pattern: Pattern, setting: Setting) -> Program:
@@ -39,7 +40,7 @@ def build(pattern: Pattern, setting: Setting) -> Program:
         """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         return scaled_dot_product_attention(q, k, v, is_causal=is_causal, enable_gqa=enable_gqa)
 
-    return Program(attend, None if is_causal else shape.batch * shape.heads * shape.seq_len**2)
+    return Program(attend, None if is_causal else shape.batch * shape.heads * shape.seq_len * levels.keys(setting))
 
 
 def _causality(pattern: Pattern, n: int) -> bool | None:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from attnbench.variants._parameters import Parameters
 from attnbench.variants._setting import ATTENTION, Direction, Setting, Shape
@@ -23,16 +23,23 @@ if TYPE_CHECKING:
 
 Attend = Callable[..., "Tensor"]
 """What lies within a level: attention, from queries `B H N D`, keys and values `B K N D` to outputs `B H N D`, or a
-layer, from tokens `B N C` to tokens `B N C`."""
+layer, from tokens `B N C` to tokens `B N C`. If the level has a bias, attention takes its table after the values."""
 Predict = Callable[[Direction], int]
 """Function that predicts the peak bytes of one call of a mechanism alone in a direction."""
 Update = Callable[["Sequence[Tensor | None]"], None]
 """Function that changes learned weights, given their gradients."""
+BIAS_REFUSED = "positions: relative adds a learned bias to scores, which only eager and sdpa_masked do, for patterns"
+"""Why a case does not exist at a level that adds a bias to scores."""
+CROSS_REFUSED = "attention: cross has the keys of another sequence, which only eager, sdpa and its forced kernels take"
+"""Why an implementation does not exist at a level that crosses."""
 
 
 @dataclass(frozen=True)
 class Level(Parameters):
     """What stands around one mechanism, or around several layers, with its parameters. A level subclasses it."""
+
+    integers: ClassVar[bool] = False
+    """Whether its inputs are integers, which have no gradient."""
 
     @property
     def depth(self) -> int:
@@ -43,6 +50,29 @@ class Level(Parameters):
     def inner(self) -> "Level":
         """The level around each mechanism: itself, unless it holds layers."""
         return self
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether it adds a bias to the scores of its mechanism: a[h, clip(j - i, -R, R)], from a table a."""
+        return False
+
+    @property
+    def crosses(self) -> bool:
+        """Whether the keys of its mechanism are those of another sequence than its queries."""
+        return False
+
+    def keys(self, shape: Shape) -> int:
+        """Return the number of keys of its mechanism."""
+        return shape.seq_len
+
+    def mechanism(self, parameters: Parameters) -> Parameters:
+        """Return the parameters of its mechanism, given those that a case names."""
+        return parameters
+
+    def mismatch(self, parameters: Parameters) -> str | None:
+        """Return why it cannot hold a mechanism with the parameters that `mechanism` returned, or None."""
+        del parameters
+        return None
 
     def sizes(self, shape: Shape) -> tuple[tuple[int, ...], ...]:
         """Return the size of each input of a call, and then that of the output."""
@@ -161,6 +191,24 @@ def around(level: str, lowest: str) -> Around | None:
     outer = None if found.inner is found else found
     inner = found.inner if lowest == ATTENTION else None
     return Around(outer, inner) if outer or inner else None
+
+
+def has_bias(setting: Setting) -> bool:
+    """Check whether what stands around the mechanisms of a setting adds a bias to their scores."""
+    found = read(setting.level)
+    return found is not None and found.inner.has_bias
+
+
+def crosses(setting: Setting) -> bool:
+    """Check whether the keys of mechanisms in a setting are those of another sequence."""
+    found = read(setting.level)
+    return found is not None and found.inner.crosses
+
+
+def keys(setting: Setting) -> int:
+    """Return the number of keys of a mechanism in a setting."""
+    found = read(setting.level)
+    return found.inner.keys(setting.shape) if found else setting.shape.seq_len
 
 
 def learned(variant: "Variant", parameters: Parameters, setting: Setting) -> int:

@@ -6,9 +6,10 @@
     loss = cross-entropy of W mean_t(norm(x_t)) + b against the label, one for each sequence
 
 Tokens are drawn of a vocabulary of 256, labels of 2 classes. Each block has its own weights, of the mechanism too. A
-variant that is a whole layer, such as `lstm`, takes the place of the layer. Positions are added to the first x, or turn
-queries and keys in every layer. dout is 1 / B, so that gradients are those of the mean loss. A call of `training` also
-takes a step of AdamW with torch's defaults. FLOPs forward, without layers: 4 mlp N C^2 for each block, and 4 C.
+variant that is a whole layer, such as `lstm`, takes the place of the layer. Positions are added to the first x, or are
+those of every layer (`rotary`, `relative`). dout is 1 / B, so that gradients are those of the mean loss. A call of
+`training` also takes a step of AdamW with torch's defaults. FLOPs forward, without layers: 4 mlp N C^2 for each block,
+and 4 C.
 
 Source: Vaswani et al. 2017, arXiv 1706.03762, section 3; pre-norm: Xiong et al. 2020, arXiv 2002.04745; the task: Tay
 et al. 2020, arXiv 2011.04006, section 2.2.2.
@@ -16,7 +17,7 @@ et al. 2020, arXiv 2011.04006, section 2.2.2.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from attnbench.variants._parameters import parameter
 from attnbench.variants._setting import Setting, Shape, of_products
@@ -39,9 +40,11 @@ class Encoder(Level):
     layers: int = parameter("blocks, one after another", default=2, minimum=1)
     width: int | None = parameter("numbers of a token; null: heads x head_dim, and no other", default=None, minimum=1)
     mlp: int = parameter("width of the feed-forward network, in multiples of a token's", default=2, minimum=1)
-    positions: Literal["none", "sinusoidal", "learned", "rotary"] = parameter(
+    positions: Literal["none", "sinusoidal", "learned", "rotary", "relative"] = parameter(
         "how the encoder knows where a token is", default="learned"
     )
+
+    integers: ClassVar[bool] = True
 
     @property
     def depth(self) -> int:
@@ -51,7 +54,7 @@ class Encoder(Level):
     @property
     def inner(self) -> Layer:
         """The layer in each block."""
-        return Layer("rotary" if self.positions == "rotary" else "none")
+        return Layer("none" if self._adds else self.positions)
 
     @property
     def _adds(self) -> bool:

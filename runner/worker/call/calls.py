@@ -1,6 +1,7 @@
 """The measured call: its inputs, weights and program, and what each direction computes."""
 
 import hashlib
+import importlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -23,6 +24,13 @@ Oracle = Callable[..., Tensor]
 """Function that returns outputs for q, k, v, then a mask of allowed keys or the indices of queries, then weights."""
 
 
+_NAMES = {
+    (4, 4, 4, 4): ("q", "k", "v", "dout"),
+    (3, 3): ("x", "dout"),
+    (3, 3, 3): ("x", "memory", "dout"),
+    (2, 1, 2): ("tokens", "labels", "dout"),
+}
+"""The names of a call's inputs by their numbers of dimensions."""
 _EARLIER = 2**40
 """The seeds of earlier tokens begin here, above the numbers of all contents."""
 
@@ -31,8 +39,8 @@ class Inputs(tuple[Tensor, ...]):
     """The inputs of a call, and then the gradient of its output. The last dimension but one is the sequence.
 
     At level `attention` these are queries `B H N D`, keys and values `B K N D`, and dO `B H N D`, in the shape's
-    layout. At level `layer`, tokens `B N C` and dY `B N C`. At level `encoder`, tokens `B N` and labels `B`, which are
-    integers without a gradient, and the gradient of the losses `B 1`.
+    layout. At level `layer`, tokens `B N C`, in cross-attention a memory `B M C`, and dY `B N C`. At level `encoder`,
+    tokens `B N` and labels `B`, which are integers without a gradient, and the gradient of the losses `B 1`.
     """
 
     decoded: int | None
@@ -81,7 +89,7 @@ class Inputs(tuple[Tensor, ...]):
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all."""
-        return {4: ("q", "k", "v", "dout"), 3: ("tokens", "labels", "dout"), 2: ("x", "dout")}[len(self)]
+        return _NAMES[tuple(each.dim() for each in self)]
 
     @property
     def differentiable(self) -> tuple[Tensor, ...]:
@@ -340,10 +348,14 @@ def reference(case: Case, choice: Tensor | None = None) -> Oracle | None:
     """
     variant = variants.load(case.mechanism.name)
     own = variant.reference or (getattr(type(case.parameters), "attention", None) if modifies_scores(case) else None)
+    # Code under test may be older than biases.
+    biased = case.setting.level != ATTENTION and levels.has_bias(case.setting)
+    if biased:
+        own = importlib.import_module("attnbench.variants._scored").attention
     if own is None:
         return None
 
-    many = len(_sizes(case.setting.shape, variant.level)) - 1
+    many = len(_sizes(case.setting.shape, variant.level)) - 1 + biased
 
     def outputs(*given: Tensor) -> Tensor:
         """Return outputs `B H R D` of the queries at rows, from inputs, rows and weights."""

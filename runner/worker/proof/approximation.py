@@ -18,7 +18,7 @@ peak.
 """
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ from attnbench.runner.worker.proof.stream import Step
 from attnbench.runner.worker.proof.textbook import spread
 from attnbench.suites import Case
 from attnbench.suites.origin import DEFAULT, Origin
-from attnbench.variants import ATTENTION, IntArray, Shape, Spans
+from attnbench.variants import ATTENTION, IntArray, Named, Shape, Spans
 
 _ROWS, _LEAST_ROWS = 512, 16
 """Rows to compare: over all heads together, and at least per head."""
@@ -47,7 +47,9 @@ def of_case(case: Case, spans: Spans | None, step: Step, origin: Origin = DEFAUL
     Inputs are those of the file of `origin`, or drawn if it has none.
     """
     content, _ = origin.contents
-    case = case.changed(level=ATTENTION)
+    parameters, case = case.parameters, case.changed(level=ATTENTION)
+    if case.parameters != parameters:  # a masked layer makes its mechanism causal
+        case = replace(case, mechanism=Named(case.mechanism.name, asdict(parameters)))
     options, weights = calls.options(case), calls.weights(case, content)
     wide = tuple(each.detach().double() for each in weights)
     # Weights may have dimensions for batch entries and heads, and scores may be modified by head.
