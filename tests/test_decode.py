@@ -508,7 +508,7 @@ def test_the_state_is_put_back_before_each_value() -> None:
         before = [each.clone() for each, _ in call.state]
         call.run()
         assert not any(torch.equal(each, kept) for (each, _), kept in zip(call.state, before, strict=True))
-        contents.rotate(call, given.copy(), given, (), by=3)
+        contents.rotate(call, given.copy(), given, calls.all_weights(made), by=3)
         assert all(torch.equal(each, kept) for (each, _), kept in zip(call.state, before, strict=True))
 
 
