@@ -13,12 +13,12 @@ from attnbench.variants._scored import Scored
 from attnbench.variants._setting import Setting
 from attnbench.variants.kernels import Program
 from attnbench.variants.kernels._memory import key_bytes, query_bytes
-from attnbench.variants.kernels._support import bias, itemsize, places, refusal
+from attnbench.variants.kernels._support import bias, itemsize, masks, places, refusal
 
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Support every pattern."""
-    return refusal(pattern, setting, scored=True)
+    return refusal(pattern, setting, scored=True, padded=True)
 
 
 def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
@@ -43,10 +43,18 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
 
 
 def build(pattern: Pattern, setting: Setting) -> Program:
-    """Prepare the mask `[N, N]` of forbidden pairs, if there are any, or a bias `1 H N N` with -inf at these."""
+    """Prepare the mask of forbidden pairs, if there are any, or a bias with -inf at these: see `_support`."""
     shape = setting.shape
-    added = bias(pattern, setting) if isinstance(pattern, Scored) and pattern.adds else None
-    hidden = _hidden(pattern, setting) if added is None else None
+    added: Tensor | None = None
+    hidden: Tensor | None = None
+    blind: Tensor | None = None
+    if isinstance(pattern, Scored) and pattern.adds:
+        added, blind = bias(pattern, setting)
+    elif shape.lengths or pattern.spans(shape.seq_len).pairs() < shape.seq_len**2:
+        seen, blind = masks(pattern, setting)
+        hidden = ~seen
+    # The queries of all heads of a key head, one after another.
+    blind = None if blind is None else blind.repeat(1, 1, shape.heads // shape.kv_heads, 1)
     where = places(setting)
 
     def finished(scores: Tensor) -> Tensor:
@@ -65,15 +73,9 @@ def build(pattern: Pattern, setting: Setting) -> Program:
         scores = finished(scores.view(b, h, n, n))
         weights = torch.softmax(scores, dim=-1).view(b, k.shape[1], -1, n)
         del scores  # without gradients this frees the scores before the output is allocated
-        return (weights @ v).view(b, h, n, d)
+        out = weights @ v
+        return (out if blind is None else out.masked_fill_(blind, 0.0)).view(b, h, n, d)
 
     pairs = shape.batch * shape.heads * shape.seq_len**2
-    prepared = sum(each.nbytes for each in (added, hidden) if each is not None)
+    prepared = sum(each.nbytes for each in (added, hidden, blind) if each is not None)
     return Program(attend, pairs, prepared)
-
-
-def _hidden(pattern: Pattern, setting: Setting) -> Tensor | None:
-    """Return the mask `[N, N]` of forbidden pairs, if there are any."""
-    n = setting.shape.seq_len
-    spans = pattern.spans(n)
-    return None if spans.pairs() == n**2 else torch.from_numpy(~spans.mask()).to(setting.device)
