@@ -106,7 +106,10 @@ def paddings(text: str) -> list[str]:
         ("{least: 0.5}", ["padded(least=0.5)"]),
         ("{least: 1, seed: 2}", ["padded(least=1.0, seed=2)"]),
         ("[null, {least: 0.5}]", ["none", "padded(least=0.5)"]),
-        ("{least: [0.5, 0.25], seed: [0, 1]}", [f"padded(least={a}{b})" for a in (0.5, 0.25) for b in ("", ", seed=1")]),
+        (
+            "{least: [0.5, 0.25], seed: [0, 1]}",
+            [f"padded(least={a}{b})" for a in (0.5, 0.25) for b in ("", ", seed=1")],
+        ),
         ("{lengths: [64, 30]}", ["padded(lengths=64x30)"]),
         ("{lengths: [[64, 30], [1]]}", ["padded(lengths=64x30)", "padded(lengths=1)"]),
         ("[{lengths: [64]}, {lengths: [64]}]", ["padded(lengths=64)"]),
@@ -126,11 +129,11 @@ def test_a_suite_has_paddings(text: str, found: list[str]) -> None:
         ("{least: 0}", "expected a number above 0, at most 1"),
         ("{least: 1.01}", "expected a number above 0, at most 1"),
         ("{least: 0.5, seed: -1}", "expected an integer from 0 to"),
-        ("{lengths: [0]}", "expected an integer from 1 to"),
+        ("{lengths: [0]}", "expected a list of integers from 1 to 16777216, found [0]"),
         ("{lengths: []}", "expected at least one entry"),
         ("{lengths: [64, 65]}", "expected lengths of at most the shortest seq_len, 64, found 65"),
-        ("{leest: 0.5}", "expected one of least, seed, lengths, found leest"),
-        ("0.5", "expected a mapping or null, found 0.5"),
+        ("{leest: 0.5}", 'expected one of least, seed, lengths, found "leest"'),
+        ("0.5", "expected a mapping such as {least: 0.5}, or null, found 0.5"),
         ("[]", "expected at least one entry"),
     ],
 )
@@ -211,15 +214,16 @@ def assert_right(pattern: Pattern, hows: tuple[str, ...], shape: Shape) -> None:
     for how in hows:
         found = results(pattern, how, shape, given, "training")
         for name, got, right in zip(("output", "dQ", "dK", "dV"), found, want, strict=True):
-            torch.testing.assert_close(got.double(), right, rtol=1e-4, atol=2e-5, msg=lambda text: f"{how} {name}: {text}")
-            assert not (got * padding).any(), f"{how} {name}"
+            told = f"{how} {name}"
+            assert torch.allclose(got.double(), right, rtol=1e-4, atol=2e-5), told
+            assert not (got * padding).any(), told
         (forward,) = results(pattern, how, shape, given, "forward")
         torch.testing.assert_close(forward.double(), want[0], rtol=1e-4, atol=2e-5)
 
 
 @pytest.mark.parametrize("n", [61, 130])
 @pytest.mark.parametrize(("name", "parameters"), CASES, ids=label)
-def test_every_pattern_is_that_of_all_places_within_each_sequence(name: str, parameters: dict[str, Any], n: int) -> None:
+def test_every_pattern_is_cut_at_the_end_of_each_sequence(name: str, parameters: dict[str, Any], n: int) -> None:
     if not exists(name, parameters, n):
         pytest.skip("there is no such pattern")
     assert_right(pattern_of(name, parameters), PLAIN, padded_shape(n, (n, 1, 47, 2 * n // 3)))
@@ -446,11 +450,11 @@ def test_predicted_bytes_are_those_allocated(
 SUITE = """
 name: padded
 question: What does padding cost?
-shape: {batch: 3, heads: 2, head_dim: 8, seq_len: [32, 64], padding: [null, {least: 0.5}, {lengths: [20, 7]}]}
-direction: [forward, training]
+shape: {batch: 3, heads: 2, head_dim: 8, seq_len: 32, padding: [null, {lengths: [20, 7]}]}
+direction: training
 variants:
-  - full: {implementation: [sdpa, eager]}
-  - local_window: {window: 9, implementation: [blockwise, sdpa_masked]}
+  - full
+  - local_window: {window: 9, implementation: blockwise}
   - linear
 measure: {processes: 1, values: 2, value_ms: 0.2}
 """
@@ -465,9 +469,9 @@ def test_a_suite_runs_from_end_to_end(tmp_path: Path) -> None:
     assert set(mine["status"]) == {"passed"}, mine[["label", "implementation", "padding", "reason"]].to_string()
     none = frame["padding"] == "none"
     assert set(frame[~none & (frame["variant"] == "linear")]["status"]) == {"unsupported"}
-    assert set(frame["padding"]) == {"none", "padded(least=0.5)", "padded(lengths=20x7)"}
-    exact = mine[(mine["padding"] == "padded(lengths=20x7)") & (mine["seq_len"] == 32)]
+    assert set(frame["padding"]) == {"none", "padded(lengths=20x7)"}
+    exact = mine[mine["padding"] != "none"]
     np.testing.assert_allclose(exact["tokens_per_s"], (20 + 7 + 20) / exact["time_ns"] * 1e9)
     full = exact[exact["variant"] == "full"]
     assert set(full["allowed_pairs"]) == {2 * (400 + 49 + 400)}
-    assert {each.title.rpartition(" ")[2] for each in settings(frame)} == {"D8", "padded(least=0.5)", "padded(lengths=20x7)"}
+    assert {each.title.rpartition(" ")[2] for each in settings(frame)} == {"D8", "padded(lengths=20x7)"}

@@ -32,18 +32,18 @@ class Scored(Pattern):
         """
         raise NotImplementedError
 
-    def attention(
-        self, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor", spans: Spans | None = None
-    ) -> "Tensor":
+    def attention(self, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor", spans: Spans | None = None) -> "Tensor":
         """Return the outputs `B H R D` of the queries at `rows`, as the formula says. This is the oracle.
 
-        In a padded batch, `spans` are those of the pattern within a sequence. A query that sees no key has the output 0.
+        In a padded batch, `spans` are those of the pattern within a sequence. A query that sees no key has output 0.
         """
         import torch
 
         heads, n = q.shape[1], k.shape[2]
         k, v = (each.repeat_interleave(heads // each.shape[1], dim=1) for each in (k, v))
-        seen = torch.from_numpy((spans or self.spans(n)).allowed(rows.cpu().numpy()[:, None], np.arange(n))).to(q.device)
+        seen = torch.from_numpy((spans or self.spans(n)).allowed(rows.cpu().numpy()[:, None], np.arange(n))).to(
+            q.device
+        )
         scores = q[:, :, rows] @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
         head, j = torch.arange(heads, device=q.device)[:, None, None], torch.arange(n, device=q.device)
         modified = self.modified(scores, head, rows[:, None], j, heads)

@@ -26,12 +26,12 @@ class Shape:
     Tensors are indexed `B H N D` in either layout. In `bhnd` they are contiguous; in `bnhd` each token's heads lie
     together, as the projections of a layer leave them.
 
-    With a `padding`, the batch has sequences of different lengths. Each fills the first of its N places; the others are 0
-    in all tensors, and they are neither queries nor keys.
+    With a `padding`, the batch has sequences of different lengths. Each fills the first of its N places; the others are
+    0 in all tensors, and they are neither queries nor keys.
 
     Raises:
         ValueError: a size is below 1, a tensor is larger than any memory, `kv_heads` does not divide `heads`, the
-            layout does not exist, or the padding is none or has a length above N.
+            layout does not exist, or the padding is not the text of one or has a length above N.
     """
 
     batch: int = axis("B, the sequences in a batch.", maximum=2**16, usual=1)

@@ -15,7 +15,19 @@ SETTING = (*(name for name in AXES if name not in ("seq_len", "direction")), "di
 SHAPE = tuple(each.name for each in fields(Shape) if each.name != "seq_len")
 SIZES = tuple(each.name for each in fields(Shape) if each.type is int)
 """The axes that are always numbers."""
-_NAMED = ("batch", "heads", "kv_heads", "head_dim", "layout", "padding", "dtype", "device", "threads", "direction", "level")
+_NAMED = (
+    "batch",
+    "heads",
+    "kv_heads",
+    "head_dim",
+    "layout",
+    "padding",
+    "dtype",
+    "device",
+    "threads",
+    "direction",
+    "level",
+)
 """The axes that `told` and `shape` write in words of their own."""
 SERIES = ("label", "implementation")
 """The columns that name a series within a setting."""

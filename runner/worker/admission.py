@@ -218,7 +218,7 @@ def _undecodable(case: Case) -> str | None:
 
 
 def _unpadded(case: Case) -> str | None:
-    """Return why the case does not exist in a padded batch, if it is one, or None. Implementations say so themselves."""
+    """Return why the case has no padded batch, if its batch is padded, or None. Implementations say so themselves."""
     setting = case.setting
     if setting.shape.lengths is None:
         return None

@@ -18,6 +18,7 @@ from pydantic import (
     WrapValidator,
 )
 
+from attnbench.suites.problem import found
 from attnbench.suites.schema.kinds import LARGEST, Share, integer, integers, mapping, one_or_more, union
 from attnbench.variants import NO_PADDING, Padding, Shape, _padding
 
@@ -51,6 +52,8 @@ def _grid(given: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _or_null(value: Any, read: Any) -> tuple[str, ...]:
     """Return what `read` makes of a mapping, or no padding for null."""
+    if value is not None and not isinstance(value, Mapping):
+        raise ValueError(f"expected a mapping such as {{least: 0.5}}, or null, {found(value)}")
     made: tuple[str, ...] = (NO_PADDING,) if value is None else read(value)
     return made
 
@@ -71,8 +74,8 @@ def _fitting(held: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
 
 def _spelled(held: Sequence[str]) -> list[dict[str, Any] | None]:
     """Return paddings as a suite writes them."""
-    found = [_padding.read(each) for each in held]
-    return [{name: value for name, value in asdict(each).items() if value} if each else None for each in found]
+    read = [_padding.read(each) for each in held]
+    return [{name: value for name, value in asdict(each).items() if value} if each else None for each in read]
 
 
 _MAPPING: Any = Annotated[mapping("padding", _KEYS, oneOf=_EITHER), AfterValidator(_grid)]

@@ -134,15 +134,19 @@ def _blind(sequences: list[Spans], device: str) -> Tensor:
 def _block_mask(needed: list[Tiles], sees: Sees, device: str) -> BlockMask:
     """Return torch's form of the tiles of each sequence: those with a mask, those without one, and the mask."""
     full = [each.pairs == _SIDE * _SIDE for each in needed]
-    partial = zip(*(_listed(each, ~chosen, device) for each, chosen in zip(needed, full, strict=True)), strict=True)
-    whole = zip(*(_listed(each, chosen, device) for each, chosen in zip(needed, full, strict=True)), strict=True)
     return BlockMask.from_kv_blocks(
-        *map(torch.cat, partial),
-        *map(torch.cat, whole),
+        *_joined(needed, [~each for each in full], device),
+        *_joined(needed, full, device),
         BLOCK_SIZE=_SIDE,
         mask_mod=sees,
         seq_lengths=(needed[0].n, needed[0].n),
     )
+
+
+def _joined(needed: list[Tiles], chosen: list[BoolArray], device: str) -> tuple[Tensor, Tensor]:
+    """Return what `_listed` does, of all sequences."""
+    counts, indices = zip(*(_listed(*each, device) for each in zip(needed, chosen, strict=True)), strict=True)
+    return torch.cat(counts), torch.cat(indices)
 
 
 def _listed(needed: Tiles, chosen: BoolArray, device: str) -> tuple[Tensor, Tensor]:

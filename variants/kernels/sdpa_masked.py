@@ -5,7 +5,6 @@ but computes all N^2 scores and reads a mask of N^2 values. If a pattern adds to
 each head.
 """
 
-import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -26,8 +25,8 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
     """Return the peak bytes of one call: those of torch's fused kernel, and the mask as N^2 numbers.
 
     The kernel adds its mask to the scores, so each forward call converts booleans to numbers. In `backward` the numbers
-    belong to the graph and are not counted. A padded batch has a mask for each sequence, and setting outputs to 0 copies
-    them, and their gradients.
+    belong to the graph and are not counted. A padded batch has a mask for each sequence. Outputs that are set to 0 are
+    copied, and so are their gradients.
     """
     shape, dtype, direction = setting.shape, setting.dtype, setting.direction
     many = shape.batch if shape.lengths else 1

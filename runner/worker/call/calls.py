@@ -40,9 +40,7 @@ class Inputs(tuple[Tensor, ...]):
     lengths: tuple[int, ...] | None
     """The length of each sequence of a padded batch. All numbers past it are 0."""
 
-    def __new__(
-        cls, *tensors: Tensor, decoded: int | None = None, lengths: tuple[int, ...] | None = None
-    ) -> Self:
+    def __new__(cls, *tensors: Tensor, decoded: int | None = None, lengths: tuple[int, ...] | None = None) -> Self:
         """Put the tensors together."""
         made = super().__new__(cls, tensors)
         made.decoded, made.lengths = decoded, lengths

@@ -22,8 +22,8 @@ def proved(setting: Setting, origin: Origin) -> tuple[Inputs, Inputs]:
 def rotate(call: Call, given: Inputs, content: Inputs, weights: Weights, by: int = 0) -> None:
     """Write row (r + by) mod N of `content` into row r of each of the inputs `given` of a call.
 
-    In a padded batch, each sequence is rotated within its length. A single row is rotated within itself. Learned weights
-    of the call get those of `weights`, rotated in the same way, and other state its first values.
+    In a padded batch, each sequence is rotated within its length. A single row is rotated within itself. Learned
+    weights of the call get those of `weights`, rotated in the same way, and other state its first values.
     """
     writes = [partial(_by_sequence, _rotate, by, given.lengths, *each) for each in zip(given, content, strict=True)]
     _put(call, writes, [partial(_rotate, *each, by, 0) for each in zip(call.weights, weights, strict=True)])
@@ -70,9 +70,7 @@ def _put(call: Call, inputs: Sequence[Callable[[], None]], weights: Sequence[Cal
         inputs[-1]()
 
 
-def _by_sequence(
-    write: Callable[..., None], number: int, lengths: tuple[int, ...] | None, *tensors: Tensor
-) -> None:
+def _by_sequence(write: Callable[..., None], number: int, lengths: tuple[int, ...] | None, *tensors: Tensor) -> None:
     """Write an input from its contents, or each sequence of a padded batch by itself."""
     if lengths is None:
         write(*tensors, number, _turned(tensors[0]))

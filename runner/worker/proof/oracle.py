@@ -18,8 +18,8 @@ from attnbench.runner.worker.call.calls import Oracle
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     """Return outputs `B H R D` of queries `B H R D` over keys and values `B K N D`.
 
-    `mask` is boolean, `[R, N]` or `B 1 R N`: whether a query may see a key. The output of a query that sees no key is 0.
-    Query head h reads key head `h // (H / K)`.
+    `mask` is boolean, `[R, N]` or `B 1 R N`: whether a query may see a key. The output of a query that sees no key is
+    0. Query head h reads key head `h // (H / K)`.
     """
     group = q.shape[1] // k.shape[1]
     if group > 1:

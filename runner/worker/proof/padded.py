@@ -43,8 +43,7 @@ def of_case(case: Case, spans: Spans, contents: Sequence[Inputs], step: Step) ->
                 wide[numbers, :, :length] = part.to(wide.dtype)
                 values[content][place] = wide
     return [
-        Expected(tuple(mine), tuple(most), expected.known(mine))
-        for mine, most in zip(values, allowed, strict=True)
+        Expected(tuple(mine), tuple(most), expected.known(mine)) for mine, most in zip(values, allowed, strict=True)
     ]
 
 

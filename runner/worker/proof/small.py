@@ -116,7 +116,7 @@ def check(program: Program, setting: Setting, expect: Callable[[Inputs], Expecte
 
 
 def dense(spans: Spans, given: Inputs, *, gradients: bool) -> Expected:
-    """Return the result of dense masked attention over a pattern's keys in float64; in a padded batch 0 past its ends."""
+    """Return the result of dense masked attention over a pattern's keys in float64; it is 0 in padding."""
     mask = torch.from_numpy(spans.mask()).to(given.q.device)
     if given.lengths:
         filled = torch.arange(spans.n) < torch.tensor(given.lengths)[:, None]
