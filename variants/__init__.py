@@ -7,6 +7,8 @@ only NumPy; the modules of `attnbench.variants.kernels` import torch.
 from attnbench.variants._decoding import Decoding as Decoding
 from attnbench.variants._flaw import flaw as flaw
 from attnbench.variants._module import of_module as of_module
+from attnbench.variants._padding import NO_PADDING as NO_PADDING
+from attnbench.variants._padding import Padding as Padding
 from attnbench.variants._parameters import Parameters as Parameters
 from attnbench.variants._parameters import parameter as parameter
 from attnbench.variants._pattern import BoolArray as BoolArray

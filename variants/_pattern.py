@@ -1,6 +1,7 @@
 """Patterns: the keys that each query may see, held as spans."""
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
@@ -167,6 +168,21 @@ class Spans:
         stop = np.maximum(np.minimum(self.stop, np.arange(1, self.n + 1)[:, None]), self.start)
         return type(self)(self.start, stop, self.step)
 
+    def within(self, length: int) -> Self:
+        """Return the same spans without the queries and keys from `length` on. Some queries may then see no key."""
+        stop = np.minimum(self.stop, length)
+        gone = (stop <= self.start) | (np.arange(self.n) >= length)[:, None]
+        return type(self)(np.where(gone, 0, self.start), np.where(gone, 0, stop), self.step)
+
+    def cut(self, length: int) -> Self:
+        """Return the spans of the first `length` queries, without the keys after these."""
+        found = self.within(length)
+        return type(self)(found.start[:length], found.stop[:length], found.step[:length])
+
+    def pairs_of(self, lengths: Iterable[int]) -> int:
+        """Return the number of allowed pairs of one head in all sequences of these lengths."""
+        return sum(self.cut(length).pairs() * many for length, many in Counter(lengths).items())
+
     def last(self) -> Self:
         """Return the spans of the last query alone."""
         return type(self)(self.start[-1:], self.stop[-1:], self.step[-1:])
@@ -258,7 +274,10 @@ class Pattern(Parameters):
     """
 
     def spans(self, n: int) -> Spans:
-        """Return the keys that each of n queries may see; every row holds at least one key."""
+        """Return the keys that each of n queries may see; every row holds at least one key.
+
+        A sequence of a padded batch that is shorter than n takes these spans without queries and keys past its end.
+        """
         if type(self).allowed is Pattern.allowed:
             raise NotImplementedError(f"{type(self).__name__}: expected spans(n) or allowed(i, j, n), found neither")
         return _asked(self, n)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from attnbench.variants._pattern import Pattern
+from attnbench.variants._pattern import Pattern, Spans
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,23 +34,33 @@ class Scored(Pattern):
         """
         raise NotImplementedError
 
-    def attention(self, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor") -> "Tensor":
-        """Return the outputs `B H R D` of the queries at `rows`, as the formula says. This is the oracle."""
-        return attention(self, q, k, v, None, rows)
+    def attention(self, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Tensor", spans: Spans | None = None) -> "Tensor":
+        """Return the outputs `B H R D` of the queries at `rows`, as the formula says. This is the oracle.
+
+        In a padded batch, `spans` are those of the pattern within a sequence. A query that sees no key has output 0.
+        """
+        return attention(self, q, k, v, None, rows, spans)
 
 
 def attention(
-    pattern: Pattern, q: "Tensor", k: "Tensor", v: "Tensor", table: "Tensor | None", rows: "Tensor"
+    pattern: Pattern,
+    q: "Tensor",
+    k: "Tensor",
+    v: "Tensor",
+    table: "Tensor | None",
+    rows: "Tensor",
+    spans: Spans | None = None,
 ) -> "Tensor":
     """Return the outputs `B H R D` of the queries at `rows`, with the biases of a `table` `[H, 2 R + 1]`, if given.
 
-    This is the oracle.
+    This is the oracle. `spans` replace those of the pattern, if given.
     """
     import torch
 
     heads, n = q.shape[1], k.shape[2]
     k, v = (each.repeat_interleave(heads // each.shape[1], dim=1) for each in (k, v))
-    seen = torch.from_numpy(pattern.spans(n).allowed(rows.cpu().numpy()[:, None], np.arange(n))).to(q.device)
+    allowed = (spans or pattern.spans(n)).allowed(rows.cpu().numpy()[:, None], np.arange(n))
+    hidden = torch.from_numpy(~allowed).to(q.device)
     scores = q[:, :, rows] @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
     i, j = rows[:, None], torch.arange(n, device=q.device)
     if isinstance(pattern, Scored):
@@ -59,4 +69,4 @@ def attention(
         # Gradients of a table are sums over all pairs, so they are summed in float32 or wider.
         wide, reach = table.to(torch.promote_types(table.dtype, torch.float32)), table.shape[1] // 2
         scores = scores + wide[:, (j - i).clamp(-reach, reach) + reach].to(scores.dtype)
-    return scores.masked_fill(~seen, -torch.inf).softmax(dim=-1) @ v
+    return scores.masked_fill(hidden, -torch.inf).softmax(dim=-1).masked_fill(hidden, 0.0) @ v

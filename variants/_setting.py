@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Self, get_args
 
+from attnbench.variants import _padding
+from attnbench.variants._padding import NO_PADDING
 from attnbench.variants._parameters import axis
 
 Layout = Literal["bhnd", "bnhd"]
@@ -24,9 +26,12 @@ class Shape:
     Tensors are indexed `B H N D` in either layout. In `bhnd` they are contiguous; in `bnhd` each token's heads lie
     together, as the projections of a layer leave them.
 
+    With a `padding`, the batch has sequences of different lengths. Each fills the first of its N places; the others are
+    0 in all tensors, and they are neither queries nor keys.
+
     Raises:
-        ValueError: a size is below 1, a tensor is larger than any memory, `kv_heads` does not divide `heads`, or the
-            layout does not exist.
+        ValueError: a size is below 1, a tensor is larger than any memory, `kv_heads` does not divide `heads`, the
+            layout does not exist, or the padding is not the text of one or has a length above N.
     """
 
     batch: int = axis("B, the sequences in a batch.", maximum=2**16, usual=1)
@@ -39,6 +44,10 @@ class Shape:
     layout: Layout = axis(
         "The order in memory: bhnd is contiguous, in bnhd each token's heads lie together.", default="bhnd"
     )
+    padding: str = axis(
+        "How long the sequences of a batch are, each in the first of its N places; null: all have N tokens.",
+        default=NO_PADDING,
+    )
 
     def __post_init__(self) -> None:
         for name in ("batch", "heads", "kv_heads", "seq_len", "head_dim"):
@@ -50,15 +59,26 @@ class Shape:
             raise ValueError(f"kv_heads: expected a divisor of heads={self.heads}, found {self.kv_heads}")
         if self.layout not in get_args(Layout):
             raise ValueError(f"layout: expected one of {', '.join(get_args(Layout))}, found {self.layout!r}")
+        found = _padding.read(self.padding)
+        if found and max(found.lengths, default=1) > self.seq_len:
+            raise ValueError(f"padding: expected lengths of at most seq_len={self.seq_len}, found {max(found.lengths)}")
 
     @classmethod
     def of(cls, axes: Mapping[str, Any]) -> Self:
         """Return the shape with the sizes in `axes`; other entries are ignored, sizes with a default may be missing."""
         return cls(**{each.name: axes[each.name] for each in fields(cls) if each.name in axes})
 
+    @property
+    def lengths(self) -> tuple[int, ...] | None:
+        """The length of each sequence of a padded batch; None if it is not padded."""
+        found = _padding.read(self.padding)
+        return found.of(self.batch, self.seq_len) if found else None
+
     def at(self, seq_len: int) -> "Shape":
-        """Return the same shape at another length."""
-        return replace(self, seq_len=seq_len)
+        """Return the same shape at another length; exact lengths of a padded batch keep their share of it."""
+        found = _padding.read(self.padding)
+        padding = str(found.scaled(self.seq_len, seq_len)) if found else self.padding
+        return replace(self, seq_len=seq_len, padding=padding)
 
 
 Dtype = Literal["float32", "float16", "bfloat16", "float64"]

@@ -22,7 +22,8 @@ def rows(planned: Sequence[Planned], log_ns: FloatArray) -> IntArray:
     times = interval(log_ns)[0]
     sweeps: dict[object, list[int]] = {}
     for row, each in enumerate(planned):
-        sweeps.setdefault(each.case.setting.at(1), []).append(row)
+        setting = each.case.setting
+        sweeps.setdefault((setting.at(1), setting.shape.padding), []).append(row)
     found = np.full(len(planned), -1, np.int64)
     for sweep in sweeps.values():
         candidates = {row: [at[key] for key in _baselines(planned[row]) if key in at] for row in sweep}

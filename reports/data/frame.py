@@ -10,7 +10,7 @@ import pandas as pd
 from attnbench import variants
 from attnbench.reports.data import against, capacity, derived
 from attnbench.reports.data.reading import Journal
-from attnbench.reports.data.settings import SIZES, call_tokens, names
+from attnbench.reports.data.settings import SIZES, names, tokens
 from attnbench.reports.data.values import cell, floats, plain, positive
 from attnbench.reports.stats.statistics import FloatArray, IntArray, interval, log_quantiles
 from attnbench.suites import Case, Probe, Sample, Status
@@ -163,7 +163,7 @@ def _add_times(frame: pd.DataFrame, log_ns: FloatArray) -> None:
     frame["time_ns"], frame["time_low_ns"], frame["time_high_ns"] = (np.exp(each) for each in time[:3])
     frame["processes"] = time.processes
     frame["flops_per_s"] = floats(frame["flops"]) / frame["time_ns"] * 1e9
-    frame["tokens_per_s"] = frame["batch"] * call_tokens(frame) / frame["time_ns"] * 1e9
+    frame["tokens_per_s"] = tokens(frame) / frame["time_ns"] * 1e9
 
 
 def _add_speedups(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) -> None:

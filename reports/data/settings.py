@@ -15,7 +15,19 @@ SETTING = (*(name for name in AXES if name not in ("seq_len", "direction")), "di
 SHAPE = tuple(each.name for each in fields(Shape) if each.name != "seq_len")
 SIZES = tuple(each.name for each in fields(Shape) if each.type is int)
 """The axes that are always numbers."""
-_NAMED = ("batch", "heads", "kv_heads", "head_dim", "layout", "dtype", "device", "threads", "direction", "level")
+_NAMED = (
+    "batch",
+    "heads",
+    "kv_heads",
+    "head_dim",
+    "layout",
+    "padding",
+    "dtype",
+    "device",
+    "threads",
+    "direction",
+    "level",
+)
 """The axes that `told` and `shape` write in words of their own."""
 SERIES = ("label", "implementation")
 """The columns that name a series within a setting."""
@@ -60,24 +72,24 @@ def varied(frame: pd.DataFrame) -> set[str]:
 def told(row: pd.Series, named: set[str]) -> list[str]:
     """Write the named columns of a setting in words: `training`, `float32`, `cpu`, `4 threads`, `B1 H8 D64`.
 
-    Axes that differ from their default are always included, and so is the shape if its layout does.
+    Axes that differ from their default are always included, and so is the shape if its layout or padding does.
     """
     words = [str(row[name]) for name in ("direction", "dtype", "device") if name in named]
     if "level" in named or row["level"] != ATTENTION:
         words.append(row["level"])
     if "threads" in named:
         words.append(f"{row['threads']} thread{'s' if row['threads'] != '1' else ''}")
-    if named & set(SHAPE) or row["layout"] != DEFAULTS["layout"]:
+    if named & set(SHAPE) or any(row[name] != DEFAULTS[name] for name in ("layout", "padding")):
         words.append(shape(row))
     others = [name for name in SETTING if name not in _NAMED]
     return words + [f"{name}={row[name]}" for name in others if name in named or row[name] != cell(DEFAULTS[name])]
 
 
 def shape(row: pd.Series) -> str:
-    """Write a shape without its length: `B1 H8 D64`, with key heads and layout if they are unusual."""
+    """Write a shape without its length: `B1 H8 D64`, with key heads, layout and padding if they are unusual."""
     keys = f"/{row['kv_heads']}" if row["kv_heads"] != row["heads"] else ""
-    layout = f" {row['layout']}" if row["layout"] != DEFAULTS["layout"] else ""
-    return f"B{row['batch']} H{row['heads']}{keys} D{row['head_dim']}{layout}"
+    more = [row[name] for name in ("layout", "padding") if row[name] != DEFAULTS[name]]
+    return " ".join([f"B{row['batch']} H{row['heads']}{keys} D{row['head_dim']}", *more])
 
 
 def series(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -94,6 +106,15 @@ def names(frame: pd.DataFrame) -> pd.Series:
 def call_tokens(frame: pd.DataFrame) -> IntArray:
     """Return the tokens of each sequence in a call of each case: all N, or one in `decode`."""
     return np.where(frame["direction"] == DECODE, 1, frame["seq_len"]).astype(np.int64)
+
+
+def tokens(frame: pd.DataFrame) -> IntArray:
+    """Return the tokens of all sequences in a call of each case, without padding."""
+    every = np.array(frame["batch"] * call_tokens(frame), np.int64)
+    padded = frame["padding"] != DEFAULTS["padding"]
+    shapes = (Shape.of({**row, **{name: int(row[name]) for name in SIZES}}) for _, row in frame[padded].iterrows())
+    every[padded] = [sum(each.lengths or ()) for each in shapes]
+    return every
 
 
 def attempted(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from attnbench.reports.data.settings import call_tokens, names
+from attnbench.reports.data.settings import names, tokens
 from attnbench.reports.data.values import FloatArray, floats
 from attnbench.reports.stats import crossover
 from attnbench.reports.stats.crossover import Crossover
@@ -243,5 +243,5 @@ def _kept(parameters: str, label: str, named: Set[str] = frozenset()) -> str:
 def _keys(frame: pd.DataFrame) -> FloatArray:
     """Return the keys per query of cases that passed."""
     pairs = floats(frame["allowed_pairs"])
-    queries = frame["batch"] * frame["heads"] * call_tokens(frame)
+    queries = frame["heads"] * tokens(frame)
     return np.asarray(pairs / queries.to_numpy(np.float64))

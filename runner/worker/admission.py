@@ -76,7 +76,7 @@ def implementation(case: Case) -> Implementation | Decoder:
 
 
 def work(case: Case, spans: Spans | None) -> tuple[int | None, int | None]:
-    """Return the allowed pairs over batch, heads and layers, and the FLOPs of one call.
+    """Return the allowed pairs over batch, heads and layers, and the FLOPs of one call, without padding.
 
     Pairs are None if the mechanism is not a pattern. Both are None if a pattern has its own reference, because it then
     computes something else than softmax attention over its keys.
@@ -90,8 +90,9 @@ def work(case: Case, spans: Spans | None) -> tuple[int | None, int | None]:
         return None, depth * _own_flops(case) + beside
     if variants.load(case.mechanism.name).reference:
         return None, None
-    pairs = depth * spans.pairs() * case.setting.shape.batch * case.setting.shape.heads
-    return pairs, FLOPS_PER_PAIR[case.setting.direction] * pairs * case.setting.shape.head_dim + beside
+    shape = case.setting.shape
+    pairs = depth * shape.heads * (spans.pairs_of(shape.lengths) if shape.lengths else spans.pairs() * shape.batch)
+    return pairs, FLOPS_PER_PAIR[case.setting.direction] * pairs * shape.head_dim + beside
 
 
 def admit(case: Case, budget_bytes: int) -> int | None:
@@ -173,7 +174,7 @@ def _unsupported(case: Case) -> str | None:
     if case.setting.device == "cuda" and not torch.cuda.is_available():
         return "no CUDA device here"
     n = case.setting.shape.seq_len
-    reason = _off_level(case) or _undecodable(case) or case.parameters.unsupported(n)
+    reason = _off_level(case) or _undecodable(case) or _unpadded(case) or case.parameters.unsupported(n)
     if reason:
         return reason
     try:
@@ -222,6 +223,20 @@ def _undecodable(case: Case) -> str | None:
     chooses = "it chooses by content, and a step has no choice to prove" if calls.options(case) else None
     reason = chooses or decoding.refusal(case.parameters)
     return f"{case.mechanism.name} does not decode: {reason}" if reason else None
+
+
+def _unpadded(case: Case) -> str | None:
+    """Return why the case has no padded batch, if its batch is padded, or None. Implementations say so themselves."""
+    setting = case.setting
+    if setting.shape.lengths is None:
+        return None
+    if setting.direction == DECODE:
+        return "decode has no padded batch: its cache holds N tokens of every sequence"
+    if setting.level != ATTENTION:
+        return f"a padded batch is measured at level attention, found {setting.level}"
+    if case.implementation != OWN:
+        return None
+    return f"{case.mechanism.name} does not know which tokens are padding: it is computed by a kernel of its own"
 
 
 def _gib(size: int) -> str:

@@ -333,7 +333,7 @@ def must_give(case: Case, program: Program, spans: Spans | None, given: Inputs, 
     grads, reference, step = case.setting.direction != "forward", calls.reference(case), _nothing
     if program.choice:
         return choice.expected_with(case, calls.chosen(program, given), given, content, step)
-    if calls.around(case):
+    if calls.around(case) or (reference and given.lengths):
         return around.of_case(case, spans, [given], step, content)[0]
     if reference:
         return expected.of_reference(reference, 0, given, grads=grads, step=step, weights=calls.weights(case, content))

@@ -36,7 +36,8 @@ from attnbench.suites.schema.kinds import (
     union,
     values,
 )
-from attnbench.variants import ATTENTION, AXES, OWN, Setting, Shape, Variant, kernels, levels
+from attnbench.suites.schema.padding import Paddings
+from attnbench.variants import ATTENTION, AXES, NO_PADDING, OWN, Setting, Shape, Variant, kernels, levels
 
 LONGEST_POWER = 24
 """The longest sequence is 2 to this power."""
@@ -83,7 +84,7 @@ def _divide(kv_heads: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int
 
 
 def _sizes() -> Any:
-    """Return the model of the axes of a shape. Key heads may be null, and lengths may be powers of two."""
+    """Return the model of the axes of a shape. Key heads may be null, lengths powers of two, and paddings mappings."""
     known = axes(Shape)
     (kv_heads, divisors), (seq_len, lengths) = known["kv_heads"], known["seq_len"]
     known["kv_heads"] = (
@@ -91,6 +92,9 @@ def _sizes() -> Any:
         Field(default=None, description=divisors.description),
     )
     known["seq_len"] = Annotated[seq_len, BeforeValidator(_lengths, json_schema_input_type=seq_len | _POWERS)], lengths
+    padding = known["padding"][1].description
+    unpadded = Field(default=(NO_PADDING,), description=padding, json_schema_extra={"default": None})
+    known["padding"] = Paddings, unpadded
     return create_model(
         "Sizes", __base__=Model, __doc__="The sizes of queries `B H N D`; every combination is measured.", **known
     )

@@ -69,6 +69,7 @@ Flag = _named("flag", StrictBool)
 File = _named(
     "file", Annotated[StrictStr, pydantic.Field(pattern=below(), max_length=255, title=f'{IN_FOLDER}"data/edges.txt"')]
 )
+Share = _named("share", Annotated[StrictFloat, pydantic.Field(gt=0, le=1, title="a number above 0, at most 1")])
 Compared = _named(
     "comparison", Annotated[StrictStr, pydantic.Field(pattern=COMPARISON, title='a comparison such as "> 4096"')]
 )

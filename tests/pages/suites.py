@@ -70,6 +70,15 @@ safetensors.torch.save_file({"q": q, "k": k, "v": v}, "qkv.safetensors")
 - `run.json` holds its path and SHA-256. A run is resumed only with the same file.
 """
 
+_PADDING = """\
+### `padding`
+
+Sequences of different lengths in a batch: `padding: {least: 0.5, seed: 0}` draws them, one for each sequence, and
+`padding: {lengths: [512, 300]}` lists them. Each sequence fills the first of its N places ([what is
+computed](method.md#padding)). A list makes an axis: `padding: [null, {least: 0.5}]`. Reports and `exclude` write
+paddings as `none`, `padded(least=0.5)`, `padded(least=0.5, seed=1)` and `padded(lengths=512x300)`.
+"""
+
 _MEASURE = """\
 `bench ab` and `bench selftest` use only `value_ms`, as the shortest warm-up; they choose [the number of
 processes](trust.md) themselves.
@@ -136,7 +145,8 @@ def text() -> str:
     for name in ("shape", "measure", "budget"):
         part = _followed(rules["properties"][name], known)
         parts += [f"### `{name}`\n", _keys(part, known)]
-        parts += [{"shape": _INPUTS, "measure": _MEASURE}[name]] if name != "budget" else []
+        parts += [_PADDING, _keys(known["padding"], known), _INPUTS] if name == "shape" else []
+        parts += [_MEASURE] if name == "measure" else []
     parts += [_CHECK, _check(_followed(rules["properties"]["check"], known), known)]
     parts += [_VARIANTS.format(implementations=_implementations(known))]
     parts += [_EXCLUDE.format(axes=", ".join(f"`{name}`" for name in NAMES)), _REFUSED]
@@ -232,6 +242,8 @@ def _words(node: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
 def _scalar(node: Mapping[str, Any]) -> str:
     """A number, text, a flag or nothing."""
     kind = node.get("type")
+    if "title" in node:
+        return str(node["title"]).replace('"', "`")
     if kind in ("integer", "number"):
         odd = "odd " if "not" in node else ""
         return f"{odd}{kind} {node['minimum']:,} to {node['maximum']:,}"
@@ -239,7 +251,7 @@ def _scalar(node: Mapping[str, Any]) -> str:
         return "`true` or `false`"
     if kind == "null":
         return "`null`"
-    return str(node["title"]).replace('"', "`") if "title" in node else "text"
+    return "text"
 
 
 def _implementations(known: Mapping[str, Any]) -> str:

@@ -29,8 +29,10 @@ class Forced:
     """The kernel's name in torch's warnings, in lower case."""
 
     def supports(self, pattern: Pattern, setting: Setting) -> str | None:
-        """Support what `sdpa` supports, on CUDA, unless torch refuses the call; then return torch's reason."""
+        """Support what `sdpa` supports without padding, on CUDA, unless torch refuses; then return torch's reason."""
         refused = sdpa.supports(pattern, setting)
+        if refused is None and setting.shape.lengths:
+            return f"{self.name} takes no padded batch; use sdpa"
         if refused is None and setting.device != "cuda":
             return f"{self.name} runs on cuda only, found {setting.device}; there sdpa has one fused kernel"
         if refused is None and not torch.cuda.is_available():

@@ -32,12 +32,18 @@ def sum_dtype(tensor: torch.Tensor) -> torch.dtype:
 
 
 def refusal(
-    pattern: Pattern, setting: Setting, *, scored: bool = False, biased: bool = False, crossed: bool = False
+    pattern: Pattern,
+    setting: Setting,
+    *,
+    scored: bool = False,
+    biased: bool = False,
+    crossed: bool = False,
+    padded: bool = False,
 ) -> str | None:
     """Return why an implementation cannot compute this, or None.
 
-    `scored` says that it modifies scores, `biased` that it takes a level's bias, and `crossed` that it takes keys of
-    another sequence.
+    `scored` says that it modifies scores, `biased` that it takes a level's bias, `crossed` that it takes keys of
+    another sequence, and `padded` that it computes batches of sequences of different lengths.
     """
     if setting.dtype not in DTYPES:
         return f"dtype: expected one of {', '.join(DTYPES)}, found {setting.dtype}"
@@ -48,6 +54,9 @@ def refusal(
         return levels.BIAS_REFUSED
     if levels.crosses(setting) and not crossed:
         return levels.CROSS_REFUSED
+    if setting.shape.lengths and not padded:
+        others = "eager or flex" if isinstance(pattern, Scored) else "native, blockwise, flex, sdpa_masked or eager"
+        return f"it computes all N tokens of every sequence, and this batch is padded; use {others}"
     return pattern.unsupported(setting.shape.seq_len)
 
 
@@ -58,12 +67,31 @@ def places(setting: Setting) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return torch.arange(shape.heads, device=setting.device)[:, None, None], n[:, None], n
 
 
-def bias(pattern: Scored, setting: Setting) -> torch.Tensor:
-    """Return what a pattern that `adds` adds to scores, `1 H N N`, with -inf at pairs that are not allowed."""
+def masks(pattern: Pattern, setting: Setting) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return the mask `[N, N]` of allowed pairs and None, or for a padded batch `B 1 N N` and `B 1 N 1`.
+
+    The second marks queries whose output is 0: those past the end of a sequence, and those whose keys are all past it.
+    In the mask they see all keys, because a softmax over no keys is not a number.
+    """
+    n, lengths = setting.shape.seq_len, setting.shape.lengths
+    seen = torch.from_numpy(pattern.spans(n).mask())
+    if lengths is None:
+        return seen.to(setting.device), None
+    filled = torch.arange(n) < torch.tensor(lengths)[:, None]
+    seen = seen & filled[:, None, :, None] & filled[:, None, None, :]
+    blind = ~seen.any(dim=-1, keepdim=True)
+    return (seen | blind).to(setting.device), blind.to(setting.device)
+
+
+def bias(pattern: Scored, setting: Setting) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return what a pattern that `adds` adds to scores, `1 H N N` or `B H N N`, -inf at pairs that are not allowed.
+
+    The second result is that of `masks`.
+    """
     zero = torch.zeros((), dtype=DTYPES[setting.dtype], device=setting.device)
-    seen = torch.from_numpy(pattern.spans(setting.shape.seq_len).mask()).to(setting.device)
+    seen, blind = masks(pattern, setting)
     added = pattern.modified(zero, *places(setting), setting.shape.heads)
-    return added.where(seen, -torch.inf)[None]
+    return added[None].where(seen, -torch.inf), blind
 
 
 def by_distance(table: torch.Tensor, n: int) -> torch.Tensor:

@@ -14,12 +14,12 @@ from attnbench.variants._scored import Scored
 from attnbench.variants._setting import Setting
 from attnbench.variants.kernels import Program
 from attnbench.variants.kernels._memory import key_bytes, query_bytes
-from attnbench.variants.kernels._support import bias, by_distance, itemsize, places, refusal, sum_itemsize
+from attnbench.variants.kernels._support import bias, by_distance, itemsize, masks, places, refusal, sum_itemsize
 
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Support every pattern."""
-    return refusal(pattern, setting, scored=True, biased=True, crossed=True)
+    return refusal(pattern, setting, scored=True, biased=True, crossed=True, padded=True)
 
 
 def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
@@ -39,7 +39,7 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
     more = scores if isinstance(pattern, Scored) and not pattern.adds else 0
     added = scores // shape.batch if levels.has_bias(setting) else 0
     if direction == "forward":
-        masked = scores if added and _hidden(pattern, setting) is not None else 0
+        masked = scores if added and pattern.spans(n).pairs() < n**2 else 0
         return scores + max(scores + more + max(added, masked), queries)
     made = max(scores + queries + 2 * keys, scores + added + added * sum_itemsize(dtype) // itemsize(dtype))
     if direction == "backward":
@@ -48,10 +48,18 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
 
 
 def build(pattern: Pattern, setting: Setting) -> Program:
-    """Prepare the mask `[N, N]` of forbidden pairs, if there are any, or a bias `1 H N N` with -inf at these."""
+    """Prepare the mask of forbidden pairs, if there are any, or a bias with -inf at these: see `_support`."""
     shape = setting.shape
-    added = bias(pattern, setting) if isinstance(pattern, Scored) and pattern.adds else None
-    hidden = _hidden(pattern, setting) if added is None else None
+    added: Tensor | None = None
+    hidden: Tensor | None = None
+    blind: Tensor | None = None
+    if isinstance(pattern, Scored) and pattern.adds:
+        added, blind = bias(pattern, setting)
+    elif shape.lengths or pattern.spans(shape.seq_len).pairs() < shape.seq_len**2:
+        seen, blind = masks(pattern, setting)
+        hidden = ~seen
+    # The queries of all heads of a key head, one after another.
+    blind = None if blind is None else blind.repeat(1, 1, shape.heads // shape.kv_heads, 1)
     where = places(setting)
 
     def finished(scores: Tensor, table: Tensor | None) -> Tensor:
@@ -72,15 +80,9 @@ def build(pattern: Pattern, setting: Setting) -> Program:
         scores = finished(scores.view(b, h, n, -1), table)
         weights = torch.softmax(scores, dim=-1).view(b, k.shape[1], -1, k.shape[2])
         del scores  # without gradients this frees the scores before the output is allocated
-        return (weights @ v).view(b, h, n, d)
+        out = weights @ v
+        return (out if blind is None else out.masked_fill_(blind, 0.0)).view(b, h, n, d)
 
     pairs = shape.batch * shape.heads * shape.seq_len * levels.keys(setting)
-    prepared = sum(each.nbytes for each in (added, hidden) if each is not None)
+    prepared = sum(each.nbytes for each in (added, hidden, blind) if each is not None)
     return Program(attend, pairs, prepared)
-
-
-def _hidden(pattern: Pattern, setting: Setting) -> Tensor | None:
-    """Return the mask `[N, N]` of forbidden pairs, if there are any."""
-    n = setting.shape.seq_len
-    spans = pattern.spans(n)
-    return None if spans.pairs() == n**2 else torch.from_numpy(~spans.mask()).to(setting.device)

@@ -28,6 +28,7 @@ from attnbench.variants.kernels._support import itemsize, refusal, sum_itemsize
 
 Bound = tuple[Tensor, Tensor, Tensor | None]
 """Start, stop and step of one span of every query, each `[N]`; the step is None if all steps are 1."""
+Sees = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 _SIDE = 128
 """Queries and keys in a tile: torch's default."""
@@ -56,7 +57,7 @@ class Tiles:
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Support every pattern; on a CPU only the forward direction, and only if torch has the kernel for it."""
-    refused = refusal(pattern, setting, scored=True)
+    refused = refusal(pattern, setting, scored=True, padded=True)
     if refused is None and setting.dtype == "float64":
         refused = "flex computes in float32, float16 or bfloat16, found float64"
     if refused is None:
@@ -84,9 +85,13 @@ def build(pattern: Pattern, setting: Setting) -> Program:
     """Prepare the layout of tiles and the bounds of the spans. The first call compiles."""
     shape, device = setting.shape, setting.device
     spans = pattern.spans(shape.seq_len)
-    needed = tiles(spans, _SIDE)
     bounds = _bounds(spans, device)
-    mask = _block_mask(needed, bounds, device)
+    sequences = [spans.within(length) for length in shape.lengths] if shape.lengths else [spans]
+    needed = [tiles(each, _SIDE) for each in sequences]
+    ends = torch.tensor(shape.lengths, device=device) if shape.lengths else None
+    mask = _block_mask(needed, _seen(bounds, ends), device)
+    # Queries that see no key have the output 0.
+    blind = None if ends is None else _blind(sequences, device)
     score_mod = _score_mod(pattern, shape.heads)
     enable_gqa = shape.kv_heads != shape.heads
     # For fewer than 128 queries torch would choose another kernel, and a check at such a length would check that one.
@@ -94,13 +99,15 @@ def build(pattern: Pattern, setting: Setting) -> Program:
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
-        return flex_attention(
+        out: Tensor = flex_attention(
             q, k, v, score_mod=score_mod, block_mask=mask, enable_gqa=enable_gqa, kernel_options=options
         )
+        return out if blind is None else out.masked_fill(blind, 0.0)
 
-    pairs = shape.batch * shape.heads * int(needed.areas().sum())
+    many = shape.batch if ends is None else 1
+    pairs = many * shape.heads * sum(int(each.areas().sum()) for each in needed)
     held = [each for each in vars(mask).values() if isinstance(each, Tensor)]
-    held += [each for bound in bounds for each in bound if each is not None]
+    held += [each for bound in [*bounds, (ends, blind)] for each in bound if each is not None]
     return Program(_compilation.compiled(attend), pairs, sum(each.nbytes for each in held), compiled=True)
 
 
@@ -119,16 +126,27 @@ def _refused_by_cuda(shape: Shape) -> str | None:
     return None
 
 
-def _block_mask(needed: Tiles, bounds: list[Bound], device: str) -> BlockMask:
-    """Return torch's form of the tiles: those with a mask, those without one, and the mask."""
-    full = needed.pairs == _SIDE * _SIDE
+def _blind(sequences: list[Spans], device: str) -> Tensor:
+    """Return the mask `B 1 N 1` of queries that see no key."""
+    return torch.from_numpy(np.stack([each.counts() == 0 for each in sequences]))[:, None, :, None].to(device)
+
+
+def _block_mask(needed: list[Tiles], sees: Sees, device: str) -> BlockMask:
+    """Return torch's form of the tiles of each sequence: those with a mask, those without one, and the mask."""
+    full = [each.pairs == _SIDE * _SIDE for each in needed]
     return BlockMask.from_kv_blocks(
-        *_listed(needed, ~full, device),
-        *_listed(needed, full, device),
+        *_joined(needed, [~each for each in full], device),
+        *_joined(needed, full, device),
         BLOCK_SIZE=_SIDE,
-        mask_mod=_seen(bounds),
-        seq_lengths=(needed.n, needed.n),
+        mask_mod=sees,
+        seq_lengths=(needed[0].n, needed[0].n),
     )
+
+
+def _joined(needed: list[Tiles], chosen: list[BoolArray], device: str) -> tuple[Tensor, Tensor]:
+    """Return what `_listed` does, of all sequences."""
+    counts, indices = zip(*(_listed(*each, device) for each in zip(needed, chosen, strict=True)), strict=True)
+    return torch.cat(counts), torch.cat(indices)
 
 
 def _listed(needed: Tiles, chosen: BoolArray, device: str) -> tuple[Tensor, Tensor]:
@@ -159,15 +177,18 @@ def _bounds(spans: Spans, device: str) -> list[Bound]:
     ]
 
 
-def _seen(bounds: list[Bound]) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-    """Return the function of tensors that says whether query q sees key kv; torch compiles it into its kernel."""
+def _seen(bounds: list[Bound], ends: Tensor | None = None) -> Sees:
+    """Return the function of tensors that says whether query q sees key kv; torch compiles it into its kernel.
+
+    `ends` are the lengths of the sequences of a padded batch.
+    """
 
     def sees(b: Tensor, h: Tensor, q: Tensor, kv: Tensor) -> Tensor:
-        del b, h
+        del h
         seen = _within(bounds[0], q, kv)
         for bound in bounds[1:]:
             seen = seen | _within(bound, q, kv)
-        return seen
+        return seen if ends is None else seen & (q < ends[b]) & (kv < ends[b])
 
     return sees
 

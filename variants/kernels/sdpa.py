@@ -11,27 +11,30 @@ from torch.nn.functional import scaled_dot_product_attention
 from attnbench.variants import levels
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._setting import Setting
-from attnbench.variants.kernels import Program
+from attnbench.variants.kernels import Program, _entries
 from attnbench.variants.kernels._memory import fused_bytes
 from attnbench.variants.kernels._support import refusal
 
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Support patterns that need no mask at this length."""
-    refused = refusal(pattern, setting, crossed=True)
+    refused = refusal(pattern, setting, crossed=True, padded=True)
     if refused is None and _causality(pattern, setting.shape.seq_len) is None:
         return "sdpa takes no mask, and this pattern needs one; use sdpa_masked or blockwise"
     return refused
 
 
 def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
-    """Return the peak bytes of one call: those of torch's fused kernel."""
-    del pattern
+    """Return the peak bytes of one call: those of torch's fused kernel; in a padded batch those of `_entries`."""
+    if setting.shape.lengths:
+        return _entries.predict_bytes(predict_bytes, pattern, setting, threads)
     return fused_bytes(setting.shape, setting.dtype, setting.direction, threads, levels.keys(setting))
 
 
 def build(pattern: Pattern, setting: Setting) -> Program:
     """Prepare nothing. torch does not say how many scores the causal kernel skips, so `computed_pairs` is then None."""
+    if setting.shape.lengths:
+        return _entries.build(build, pattern, setting)
     shape = setting.shape
     is_causal = _causality(pattern, shape.seq_len) is True
     enable_gqa = shape.kv_heads != shape.heads

@@ -16,43 +16,51 @@ from attnbench.variants._scored import Scored
 from attnbench.variants._setting import Setting
 from attnbench.variants.kernels import Program
 from attnbench.variants.kernels._memory import fused_bytes, key_bytes, query_bytes
-from attnbench.variants.kernels._support import bias, by_distance, itemsize, refusal, sum_itemsize
+from attnbench.variants.kernels._support import bias, by_distance, itemsize, masks, refusal, sum_itemsize
 
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Support every pattern. It adds to scores, but does not modify them otherwise."""
-    return refusal(pattern, setting, scored=isinstance(pattern, Scored) and pattern.adds, biased=True)
+    return refusal(pattern, setting, scored=isinstance(pattern, Scored) and pattern.adds, biased=True, padded=True)
 
 
 def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
     """Return the peak bytes of one call: those of torch's fused kernel, and the mask as N^2 numbers.
 
     The kernel adds its mask to the scores, so each forward call converts booleans to numbers. In `backward` the numbers
-    belong to the graph and are not counted.
+    belong to the graph and are not counted. A padded batch has a mask for each sequence. Outputs that are set to 0 are
+    copied, and so are their gradients.
     """
     shape, dtype, direction = setting.shape, setting.dtype, setting.direction
     if levels.has_bias(setting):
         return _biased_bytes(pattern, setting, threads)
-    mask = 0 if direction == "backward" or isinstance(pattern, Scored) else shape.seq_len**2 * itemsize(dtype)
-    return fused_bytes(shape, dtype, direction, threads) + mask
+    many = shape.batch if shape.lengths else 1
+    mask = 0 if direction == "backward" or isinstance(pattern, Scored) else many * shape.seq_len**2 * itemsize(dtype)
+    fused, copy = fused_bytes(shape, dtype, direction, threads) + mask, query_bytes(shape, dtype)
+    if not shape.lengths:
+        return fused
+    return max(fused, 2 * copy) if direction == "forward" else fused + copy * (2 if direction == "training" else 1)
 
 
 def build(pattern: Pattern, setting: Setting) -> Program:
-    """Prepare the mask `[N, N]` of allowed pairs, or what is added to scores, `1 H N N`."""
+    """Prepare the mask of allowed pairs, or what is added to scores: see `_support`."""
     shape = setting.shape
-    mask = None
+    mask: Tensor | None = None
+    blind: Tensor | None = None
     if isinstance(pattern, Scored):
-        mask = bias(pattern, setting)
+        mask, blind = bias(pattern, setting)
     elif not levels.has_bias(setting) or _masks(pattern, shape.seq_len):
-        mask = torch.from_numpy(pattern.spans(shape.seq_len).mask()).to(setting.device)
+        mask, blind = masks(pattern, setting)
     enable_gqa = shape.kv_heads != shape.heads
 
     def attend(q: Tensor, k: Tensor, v: Tensor, table: Tensor | None = None) -> Tensor:
         """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`; a level's bias comes as a table."""
         added = mask if table is None else _with(mask, by_distance(table, shape.seq_len))
-        return scaled_dot_product_attention(q, k, v, attn_mask=added, enable_gqa=enable_gqa)
+        out = scaled_dot_product_attention(q, k, v, attn_mask=added, enable_gqa=enable_gqa)
+        return out if blind is None else out.masked_fill(blind, 0.0)
 
-    return Program(attend, shape.batch * shape.heads * shape.seq_len**2, 0 if mask is None else mask.nbytes)
+    prepared = sum(each.nbytes for each in (mask, blind) if each is not None)
+    return Program(attend, shape.batch * shape.heads * shape.seq_len**2, prepared)
 
 
 def _biased_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:

@@ -4,8 +4,8 @@
 
 x and y are `B N C` with C = H D; keys and values have K D numbers. In `decode`, x and y are the last token, and keys
 and values of the others were computed before. In self-attention z is x. `attention: masked` is the same with `causal:
-true` of the mechanism. In cross-attention z is a memory `B M C` of M = `kv_len` other tokens, which every query sees; it
-has no positions of its own.
+true` of the mechanism. In cross-attention z is a memory `B M C` of M = `kv_len` other tokens, which every query sees;
+it has no positions of its own.
 
 Positions are added to x or to scores, or turn queries and keys:
 

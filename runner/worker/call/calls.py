@@ -16,7 +16,7 @@ from torch import Tensor
 from attnbench import variants
 from attnbench.runner.machine import memory
 from attnbench.suites import Case
-from attnbench.variants import ATTENTION, DECODE, OWN, Direction, Setting, Shape, Weights, kernels, levels
+from attnbench.variants import ATTENTION, DECODE, OWN, Direction, Setting, Shape, Spans, Weights, kernels, levels
 from attnbench.variants.kernels import Program
 from attnbench.variants.levels import Around, Attend, Held, Level
 
@@ -45,16 +45,22 @@ class Inputs(tuple[Tensor, ...]):
 
     decoded: int | None
     """N, if these are the inputs of the last of N tokens alone, as in the direction `decode`."""
+    lengths: tuple[int, ...] | None
+    """The length of each sequence of a padded batch. All numbers past it are 0."""
 
-    def __new__(cls, *tensors: Tensor, decoded: int | None = None) -> Self:
+    def __new__(cls, *tensors: Tensor, decoded: int | None = None, lengths: tuple[int, ...] | None = None) -> Self:
         """Put the tensors together."""
         made = super().__new__(cls, tensors)
-        made.decoded = decoded
+        made.decoded, made.lengths = decoded, lengths
         return made
 
     def copy(self) -> "Inputs":
         """Return copies of all."""
-        return Inputs(*(each.clone() for each in self), decoded=self.decoded)
+        return Inputs(*(each.clone() for each in self), decoded=self.decoded, lengths=self.lengths)
+
+    def sequences(self, numbers: list[int], length: int) -> "Inputs":
+        """Return some sequences of a padded batch that have the same length, without padding."""
+        return Inputs(*(each[numbers, :, :length] for each in self))
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -102,7 +108,8 @@ class Inputs(tuple[Tensor, ...]):
 
     def wide(self) -> "Inputs":
         """Return all in float64; integers as they are."""
-        return Inputs(*(each.double() if each.is_floating_point() else each for each in self), decoded=self.decoded)
+        every = (each.double() if each.is_floating_point() else each for each in self)
+        return Inputs(*every, decoded=self.decoded, lengths=self.lengths)
 
     def result(self, place: int) -> str:
         """Return the name of a result: the output, the gradients of the inputs, such as dQ, and dW1, dW2, ...
@@ -124,18 +131,23 @@ def sequence(tensor: Tensor) -> int:
 def inputs(shape: Shape, dtype: str, device: str, content: int = 0, level: str = ATTENTION) -> Inputs:
     """Return standard normal tensors, drawn in float32 on the CPU and then converted, or what the level draws.
 
-    A content is the same in every process, on every device and in every layout. `Origin` says how contents are
-    numbered.
+    In a padded batch, numbers past the end of a sequence are 0. A content is the same in every process, on every device
+    and in every layout. `Origin` says how contents are numbered.
     """
     # On the CPU no draw is cached: it would count against the case's memory, and might be the returned tensors.
     drawn = (_kept if device == "cuda" else _drawn)(shape, level, content)
-    return Inputs(*_placed(drawn, shape, dtype, device))
+    made = Inputs(*_placed(drawn, shape, dtype, device), lengths=shape.lengths)
+    for number, length in enumerate(shape.lengths or ()):
+        for each in made:
+            each[number, :, length:] = 0
+    return made
 
 
 def inputs_of(setting: Setting, content: int = 0) -> Inputs:
     """Return the `inputs` of a call in a setting, which are those of one token in `decode`."""
     decoded = setting.shape.seq_len if setting.direction == DECODE else None
-    return Inputs(*inputs(setting.given, setting.dtype, setting.device, content, setting.level), decoded=decoded)
+    made = inputs(setting.given, setting.dtype, setting.device, content, setting.level)
+    return Inputs(*made, decoded=decoded, lengths=made.lengths)
 
 
 def earlier(setting: Setting, content: int = 0) -> tuple[Tensor, ...]:
@@ -341,10 +353,11 @@ def _is_learned(weight: Tensor) -> bool:
     return isinstance(weight, torch.nn.Parameter) and weight.requires_grad
 
 
-def reference(case: Case, choice: Tensor | None = None) -> Oracle | None:
+def reference(case: Case, choice: Tensor | None = None, spans: Spans | None = None) -> Oracle | None:
     """Return the oracle of the case's variant, or None. It raises if its outputs have another shape or dtype.
 
-    `choice` is what a call chose, if the mechanism chooses by content.
+    `choice` is what a call chose, if the mechanism chooses by content. `spans` are those of a pattern that modifies
+    scores within a sequence of a padded batch.
     """
     variant = variants.load(case.mechanism.name)
     own = variant.reference or (getattr(type(case.parameters), "attention", None) if modifies_scores(case) else None)
@@ -360,7 +373,9 @@ def reference(case: Case, choice: Tensor | None = None) -> Oracle | None:
     def outputs(*given: Tensor) -> Tensor:
         """Return outputs `B H R D` of the queries at rows, from inputs, rows and weights."""
         inputs, rows, weights = given[:many], given[many], given[many + 1 :]
-        beside = () if variant.is_pattern else (weights,) if choice is None else (weights, choice)
+        beside: tuple[Any, ...] = () if spans is None else (spans,)
+        if not variant.is_pattern:
+            beside = (weights,) if choice is None else (weights, choice)
         out = own(case.parameters, *inputs, rows, *beside)
         like = inputs[0]
         expected = torch.Size((*like.shape[:-2], len(rows), like.shape[-1]))

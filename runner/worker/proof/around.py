@@ -14,7 +14,7 @@ from torch import Tensor
 
 from attnbench.runner.worker.call import calls
 from attnbench.runner.worker.call.calls import Inputs, Oracle
-from attnbench.runner.worker.proof import decoding, expected, tolerance
+from attnbench.runner.worker.proof import decoding, expected, padded, tolerance
 from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.stream import Step
 from attnbench.runner.worker.proof.textbook import FEW, spread
@@ -48,6 +48,9 @@ def of_case(case: Case, spans: Spans | None, contents: Sequence[Inputs], step: S
     """
     if case.setting.direction == DECODE:
         return [decoding.of_content(case, spans, each, content, step) for content, each in enumerate(contents, first)]
+    if contents[0].lengths:
+        assert spans  # admission refuses mechanisms that are not patterns
+        return padded.of_case(case, spans, contents, step)
     level = calls.around(case)
     if level is None:
         return expected.of_case(case, spans, contents, step, first)
@@ -140,7 +143,7 @@ def _mechanism(
     if reference is None:
         assert spans  # a mechanism that is not a pattern has a reference
         wide = torch.promote_types(given.q.dtype, torch.float32)
-        found = expected.streamed(spans, [given], wide, grads, step)[0]
+        found = expected.streamed(spans, [given], wide, grads, step, expected.MOST_PAIRS)[0]
         return tuple(each.to(given.q.dtype) for each in found)
     if given[0][..., 0].numel() * given.n <= expected.MOST_PAIRS:
         return expected.asked(reference, given, own, np.arange(given.n), grads, step)

@@ -22,10 +22,10 @@ def proved(setting: Setting, origin: Origin) -> tuple[Inputs, Inputs]:
 def rotate(call: Call, given: Inputs, content: Inputs, weights: Weights, by: int = 0) -> None:
     """Write row (r + by) mod N of `content` into row r of each of the inputs `given` of a call.
 
-    A single row is rotated within itself. Learned weights of the call get those of `weights`, rotated in the same way,
-    and other state its first values.
+    In a padded batch, each sequence is rotated within its length. A single row is rotated within itself. Learned
+    weights of the call get those of `weights`, rotated in the same way, and other state its first values.
     """
-    writes = [partial(_rotate, *each, by, _turned(each[0])) for each in zip(given, content, strict=True)]
+    writes = [partial(_by_sequence, _rotate, by, given.lengths, *each) for each in zip(given, content, strict=True)]
     _put(call, writes, [partial(_rotate, *each, by, 0) for each in zip(call.weights, weights, strict=True)])
 
 
@@ -35,7 +35,7 @@ def mix(call: Call, given: Inputs, both: tuple[Inputs, Inputs], weights: tuple[W
     The squares of their shares sum to 1, so the values are as large as before. Learned weights are mixed in the same
     way. Of integers, every second is one of B.
     """
-    writes = [partial(_mix, *each, number, _turned(each[0])) for each in zip(given, *both, strict=True)]
+    writes = [partial(_by_sequence, _mix, number, given.lengths, *each) for each in zip(given, *both, strict=True)]
     _put(call, writes, [partial(_mix, *each, number, 0) for each in zip(call.weights, *weights, strict=True)])
 
 
@@ -68,6 +68,15 @@ def _put(call: Call, inputs: Sequence[Callable[[], None]], weights: Sequence[Cal
     call.renew()
     with torch.no_grad():
         inputs[-1]()
+
+
+def _by_sequence(write: Callable[..., None], number: int, lengths: tuple[int, ...] | None, *tensors: Tensor) -> None:
+    """Write an input from its contents, or each sequence of a padded batch by itself."""
+    if lengths is None:
+        write(*tensors, number, _turned(tensors[0]))
+    for entry, length in enumerate(lengths or ()):
+        parts = [each[entry, :, :length] for each in tensors]
+        write(*parts, number, _turned(parts[0]))
 
 
 def _turned(each: Tensor) -> int:

@@ -68,16 +68,22 @@ def of_case(case: Case, spans: Spans | None, contents: Sequence[Inputs], step: S
     ]
 
 
-def of_pattern(spans: Spans, contents: Sequence[Inputs], *, grads: bool, step: Step) -> list[Expected]:
-    """Return softmax attention over a pattern's keys on each content. The first one gives the textbook's error."""
+def of_pattern(
+    spans: Spans, contents: Sequence[Inputs], *, grads: bool, step: Step, most: int | None = None
+) -> list[Expected]:
+    """Return softmax attention over a pattern's keys on each content. The first one gives the textbook's error.
+
+    Of more than `most` pairs over batch and heads, by default `MOST_PAIRS`, only a part is computed.
+    """
+    most = MOST_PAIRS if most is None else most
     dtype = contents[0].q.dtype
     looks = textbook.look(spans, contents[0], grads=grads, step=step)
     errors = [max((each.error for each in looks if each.place == place), default=0.0) for place in range(1 + 3 * grads)]
 
     def in_dtype(wide: torch.dtype) -> list[Expected]:
-        found = streamed(spans, contents, wide, grads, step)
-        allowed = (tolerance.allowed(errors, [_largest(each) for each in values], dtype) for values in found)
-        return [Expected(values, most, known(values)) for values, most in zip(found, allowed, strict=True)]
+        found = streamed(spans, contents, wide, grads, step, most)
+        limits = (tolerance.allowed(errors, [_largest(each) for each in values], dtype) for values in found)
+        return [Expected(values, limit, known(values)) for values, limit in zip(found, limits, strict=True)]
 
     # Float32 is faster than float64. A few elements in float64 show whether it is exact enough.
     narrow = torch.promote_types(dtype, torch.float32)
@@ -153,32 +159,32 @@ def shared(key: str, path: str | None, make: Callable[[], Sequence[Expected]], d
 
 
 def streamed(
-    spans: Spans, contents: Sequence[Inputs], dtype: torch.dtype, grads: bool, step: Step
+    spans: Spans, contents: Sequence[Inputs], dtype: torch.dtype, grads: bool, step: Step, most: int
 ) -> list[tuple[Tensor, ...]]:
-    """Return the output of each content, and its gradients, in a dtype, up to the limit of pairs."""
+    """Return the output of each content, and its gradients, in a dtype, up to `most` pairs."""
     like = contents[0]
     shapes = (like.q.shape, *(each.shape for each in like[:3]))
     every = [stream.units(given, dtype) for given in contents]
     pairs, count = spans.pairs() * every[0].q.shape[1], len(every[0].q)
-    if pairs * count <= MOST_PAIRS:
+    if pairs * count <= most:
         # All contents at once, so that blocks are planned once and products are larger.
         joined = stream.whole(spans, Units(*map(torch.cat, zip(*every, strict=True))), grads=grads, step=step)
         found = [*zip(*(torch.split(each, count) for each in joined), strict=True)]
     else:
-        found = [_in_part(spans, each, pairs, grads, step) for each in every]
+        found = [_in_part(spans, each, pairs, most, grads, step) for each in every]
     return [tuple(each.reshape(shape) for each, shape in zip(one, shapes, strict=False)) for one in found]
 
 
-def _in_part(spans: Spans, every: Units, pairs: int, grads: bool, step: Step) -> tuple[Tensor, ...]:
-    """Compute as many whole key heads as the limit of pairs allows, and a few rows and keys of the others."""
-    whole = MOST_PAIRS // pairs
+def _in_part(spans: Spans, every: Units, pairs: int, most: int, grads: bool, step: Step) -> tuple[Tensor, ...]:
+    """Compute as many whole key heads as the limit of pairs, `most`, allows, and a few rows and keys of the others."""
+    whole = most // pairs
     found = tuple(torch.full_like(each, torch.nan) for each in ((every.q, *every[:3]) if grads else every[:1]))
     if whole:
         part = stream.whole(spans, Units(*(each[:whole] for each in every)), grads=grads, step=step)
         for to, value in zip(found, part, strict=True):
             to[:whole] = value
     for unit in range(whole, len(every.q)):
-        few = FEW if whole or unit else max(FEW, spans.n * MOST_PAIRS // pairs)
+        few = FEW if whole or unit else max(FEW, spans.n * most // pairs)
         one, into = (tuple(each[unit : unit + 1] for each in side) for side in (every, found))
         _partly(spans, spread(spans.n, few), Units(*one), into, step)
     return found

@@ -18,13 +18,14 @@ from attnbench.runner.worker.call.calls import Oracle
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     """Return outputs `B H R D` of queries `B H R D` over keys and values `B K N D`.
 
-    `mask` is boolean `[R, N]`: whether a query may see a key. Query head h reads key head `h // (H / K)`.
+    `mask` is boolean, `[R, N]` or `B 1 R N`: whether a query may see a key. The output of a query that sees no key is
+    0. Query head h reads key head `h // (H / K)`.
     """
     group = q.shape[1] // k.shape[1]
     if group > 1:
         k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
     scores = torch.einsum("bhid,bhjd->bhij", q, k) / q.shape[-1] ** 0.5
-    weights = torch.softmax(scores.masked_fill(~mask, -torch.inf), dim=-1)
+    weights = torch.softmax(scores.masked_fill(~mask, -torch.inf), dim=-1).masked_fill(~mask, 0.0)
     return torch.einsum("bhij,bhjd->bhid", weights, v)
 
 

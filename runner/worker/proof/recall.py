@@ -53,7 +53,7 @@ def look(
     """
     *first_ns, call_ns = seen_ns
     clock = clocks.for_warm_up(device)
-    spare = Inputs(*(each.clone() for each in given))
+    spare = given.copy()
     others = tuple(each.detach().clone().requires_grad_(each.requires_grad) for each in call.weights)
     state = tuple((first.clone(), first) for _, first in call.state)
     alone = replace(call, renew=lambda: None, weights=others, state=state)

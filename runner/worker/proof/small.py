@@ -66,7 +66,7 @@ def _few(shape: Shape, n: int) -> Shape:
     """Return a shape of length n with two batch entries and few heads, fewer if the oracle needs much memory."""
     kv_heads = min(shape.kv_heads, 2)
     group = min(shape.heads // shape.kv_heads, max(2, _MOST_SCORES // (2 * kv_heads * n * n)))
-    return replace(shape, batch=2, heads=kv_heads * group, kv_heads=kv_heads, seq_len=n)
+    return replace(shape.at(n), batch=2, heads=kv_heads * group, kv_heads=kv_heads)
 
 
 def _sparse(found: Iterable[tuple[Parameters, Shape]]) -> tuple[Parameters, Shape] | None:
@@ -116,8 +116,11 @@ def check(program: Program, setting: Setting, expect: Callable[[Inputs], Expecte
 
 
 def dense(spans: Spans, given: Inputs, *, gradients: bool) -> Expected:
-    """Return the result of dense masked attention over a pattern's keys in float64."""
+    """Return the result of dense masked attention over a pattern's keys in float64; it is 0 in padding."""
     mask = torch.from_numpy(spans.mask()).to(given.q.device)
+    if given.lengths:
+        filled = torch.arange(spans.n) < torch.tensor(given.lengths)[:, None]
+        mask = mask & (filled[:, None, :, None] & filled[:, None, None, :]).to(mask.device)
     exact, plain = (
         oracle.gradients((q, k, v), mask, dout) if gradients else (oracle.attention(q, k, v, mask),)
         for q, k, v, dout in (Inputs(*(each.double() for each in given)), given)

@@ -100,7 +100,10 @@ def units(given: Inputs, dtype: torch.dtype) -> Units:
 
 
 def attend(spans: Spans, given: Units, step: Step) -> tuple[Tensor, Tensor]:
-    """Return outputs `U G R D` of the R queries of `spans`, and the log-sum-exp `U G R` of their scores."""
+    """Return outputs `U G R D` of the R queries of `spans`, and the log-sum-exp `U G R` of their scores.
+
+    A query that sees no key has the output 0.
+    """
     q, k, v, _ = given
     q = q * q.shape[-1] ** -0.5
     out, total = torch.zeros_like(q), torch.zeros_like(q[..., 0])
@@ -110,6 +113,8 @@ def attend(spans: Spans, given: Units, step: Step) -> tuple[Tensor, Tensor]:
         out[part, :, rows] += _product(weights, v[part, keys])
         total[part, :, rows] += weights.sum(dim=-1)
         step()
+    # A query that sees no key is in no block, and its output is 0.
+    total[..., torch.from_numpy(spans.counts() == 0).to(q.device)] = 1.0
     # Divide once at the end, when the sums over all blocks of a query are complete.
     return out.div_(total.unsqueeze(-1)), total.log_()
 
@@ -192,7 +197,7 @@ def _pieces(spans: Spans, q: Tensor) -> Iterator[tuple[slice, slice | Tensor, sl
     device = q.device
     least, most = _HEIGHTS[device.type]
     # A power of two, because the blocks of many patterns are too.
-    height = min(most, max(least, 2 ** int(math.log2(spans.pairs() / spans.n / 8 + 1))))
+    height = min(most, max(least, 2 ** int(math.log2(spans.pairs() / max(1, spans.n) / 8 + 1))))
     for rows, keys, mask in blocks(spans, height):
         many = max(1, _MOST_SCORES[device.type] // (q.shape[1] * len(rows) * len(keys)))
         forbidden = None if mask is None else torch.from_numpy(~mask).to(device)

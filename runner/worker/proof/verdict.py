@@ -41,6 +41,9 @@ def judge(found: tuple[Tensor, ...], want: Expected, given: Inputs, spans: Spans
         return Verdict(error, f"expected {len(want.values)} results, found {len(found)}")
     for place, got in enumerate(found):
         allowed = want.allowed[place]
+        problem = _in_padding(given.result(place), got, given)
+        if problem:
+            return Verdict(error, problem)
         rows = _row_errors(got, want.values[place], whole=want.proved == 1)
         finite = want.proved == 1 and bool(rows.isfinite().all())
         problem = None if finite else not_finite(given.result(place), got, given)
@@ -70,7 +73,7 @@ def differs(first: tuple[Tensor, ...], again: tuple[Tensor, ...], want: Expected
     """Return how a repeated call differs from the first by more than rounding, or None."""
     for place, (one, other) in enumerate(zip(first, again, strict=True)):
         name = given.result(place)
-        problem = not_finite(name, other, given)
+        problem = _in_padding(name, other, given) or not_finite(name, other, given)
         if problem:
             return f"called again, its {problem}"
         rows = (other - one).abs().amax(dim=-1)
@@ -108,6 +111,16 @@ def not_finite(name: str, got: Tensor, given: Inputs) -> str | None:
     return f"{name} is not finite {_at((~finite.all(dim=-1)).nonzero()[0].tolist(), given)}"
 
 
+def _in_padding(name: str, got: Tensor, given: Inputs) -> str | None:
+    """Return where a tensor is not 0 past the end of a sequence of a padded batch, or None."""
+    if given.lengths is None:
+        return None
+    ends = torch.tensor(given.lengths, device=got.device)[:, None, None]
+    past = torch.arange(got.shape[2], device=got.device) >= ends
+    wrong = (past & (got != 0).any(dim=-1)).nonzero()
+    return f"{name} is not 0 in the padding {_at(wrong[0].tolist(), given)}" if len(wrong) else None
+
+
 def _at(where: Sequence[int], given: Inputs) -> str:
     """Return the place of a row in words. A weight's gradient has other dimensions than batch, head and row."""
     if len(where) != len(("batch", "head", "row")):
@@ -128,18 +141,22 @@ def _exact(place: int, got: Tensor, where: IntArray, given: Inputs, spans: Spans
     repeats, mine = given.q.shape[1] // kv_heads, got.shape[1] // kv_heads
     # One run of the oracle for each key head covers all its rows.
     by_head: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for index, (batch, head, _) in enumerate(where.tolist()):
-        by_head[batch, head // mine].append(index)
+    lengths = given.lengths or (given.n,) * len(given.q)
+    for index, (batch, head, row) in enumerate(where.tolist()):
+        if row < lengths[batch]:  # in the padding, all is 0
+            by_head[batch, head // mine].append(index)
     errors = [0.0] * len(where)
     for (batch, kv_head), indices in by_head.items():
         numbers = np.unique(where[indices, 2])
         heads = [slice(kv_head * many, (kv_head + 1) * many) for many in (repeats, 1, 1, repeats)]
-        one = Inputs(*(each[batch : batch + 1, few] for each, few in zip(given, heads, strict=True)))
+        length = lengths[batch]
+        one = Inputs(*(each[batch : batch + 1, few, :length] for each, few in zip(given, heads, strict=True)))
+        seen = spans.cut(length) if given.lengths else spans
         units = stream.units(one, torch.float64)
         if place < 2:
-            want = stream.at_rows(spans, numbers, units, grads=place == 1, step=step)[place][0]
+            want = stream.at_rows(seen, numbers, units, grads=place == 1, step=step)[place][0]
         else:
-            want = stream.at_keys(spans, numbers, units, step)[place - 2]
+            want = stream.at_keys(seen, numbers, units, step)[place - 2]
         for index in indices:
             _, head, row = where[index].tolist()
             off = got[batch, head, row].double() - want[head - kv_head * mine, int(np.searchsorted(numbers, row))]

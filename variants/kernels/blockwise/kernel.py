@@ -12,6 +12,7 @@ is faster on a CPU because it fits into the caches.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._setting import Setting, Shape
-from attnbench.variants.kernels import Program
+from attnbench.variants.kernels import Program, _entries
 from attnbench.variants.kernels._memory import key_bytes, query_bytes, reordered_bytes
 from attnbench.variants.kernels._support import DTYPES, itemsize, refusal, sum_itemsize
 from attnbench.variants.kernels.blockwise import merge, steps
@@ -39,7 +40,7 @@ _CALL_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Support every pattern."""
-    return refusal(pattern, setting)
+    return refusal(pattern, setting, padded=True)
 
 
 def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
@@ -51,6 +52,10 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
     first: T + 2 U forward, which training keeps if calls read them in place, and T for the output's gradient.
     For several parts see `merged_bytes`.
     """
+    if setting.shape.lengths:
+        # The part of a sequence that its tokens fill is not contiguous, and is copied like another layout.
+        apart = replace(setting, shape=replace(setting.shape, layout="bnhd"))
+        return _entries.predict_bytes(predict_bytes, pattern, apart, threads)
     shape, dtype, device, direction = setting.shape, setting.dtype, setting.device, setting.direction
     planned = parts(pattern.spans(shape.seq_len))
     # Tensors on torch's meta device have a shape and no memory, so that the prediction itself allocates little.
@@ -75,6 +80,8 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
 
 def build(pattern: Pattern, setting: Setting) -> Program:
     """Plan the parts and their blocks, and prepare the masks and indices."""
+    if setting.shape.lengths:
+        return _entries.build(build, pattern, setting)
     shape, dtype, device = setting.shape, setting.dtype, setting.device
     planned = parts(pattern.spans(shape.seq_len))
     masks = _masks(planned, shape, dtype, device)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._setting import Setting, Shape
-from attnbench.variants.kernels import Program, _building
+from attnbench.variants.kernels import Program, _building, _entries
 from attnbench.variants.kernels._memory import key_bytes, query_bytes
 from attnbench.variants.kernels._support import itemsize, refusal
 from attnbench.variants.kernels.native import library
@@ -30,7 +30,7 @@ from attnbench.variants.kernels.native.plan import BLOCK, CHUNK, Pass, plan
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Support every pattern on an x86-64 CPU with a C++ compiler, in every dtype but float64."""
-    refused = refusal(pattern, setting)
+    refused = refusal(pattern, setting, padded=True)
     if refused is None and setting.device != "cpu":
         refused = f"native computes on a cpu, found {setting.device}"
     if refused is None and setting.dtype == "float64":
@@ -44,6 +44,8 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
     Forward: T + L and the largest workspace of a pass. Backward: T + 2 U and the largest workspace. Training: T + L
     and a backward.
     """
+    if setting.shape.lengths:
+        return _entries.predict_bytes(predict_bytes, pattern, setting, threads)
     shape, dtype, direction = setting.shape, setting.dtype, setting.direction
     passes = plan(pattern.spans(shape.seq_len))
     pairs = _in_pairs(dtype, shape)
@@ -57,6 +59,8 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
 
 def build(pattern: Pattern, setting: Setting) -> Program:
     """Plan the passes."""
+    if setting.shape.lengths:
+        return _entries.build(build, pattern, setting)
     shape = setting.shape
     planned = plan(pattern.spans(shape.seq_len))
     native = Native(planned, setting)

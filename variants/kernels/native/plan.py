@@ -179,7 +179,8 @@ def _on_grid(n: int, width: int, height: int) -> Iterator[IntArray]:
         for left in range(0, width, _SIDE):
             columns = np.arange(left, min(left + _SIDE, width))
             rows = (top + np.arange(down)[:, None] * width + columns).ravel()
-            yield rows[rows < n]
+            if rows[0] < n:  # the last row of the grid may end before these columns
+                yield rows[rows < n]
 
 
 def _height(spans: Spans, chosen: BoolArray) -> int:
