@@ -39,7 +39,7 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
     more = scores if isinstance(pattern, Scored) and not pattern.adds else 0
     added = scores // shape.batch if levels.has_bias(setting) else 0
     if direction == "forward":
-        masked = scores if added and pattern.spans(n).pairs() < n**2 else 0
+        masked = scores if added and pattern.spans(shape.seq_len).pairs() < shape.seq_len**2 else 0
         return scores + max(scores + more + max(added, masked), queries)
     made = max(scores + queries + 2 * keys, scores + added + added * sum_itemsize(dtype) // itemsize(dtype))
     if direction == "backward":
