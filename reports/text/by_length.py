@@ -142,12 +142,14 @@ def _fits(results: Results) -> str:
     if not len(at):
         return ""
     told = [(name, cells.fits(row)) for name, (_, row) in zip(names(at), at.iterrows(), strict=True)]
-    found = [f"N = {fits} for {name}" for name, fits in told if name == results.baseline]
-    others = [f"{fits} for {name}" for name, fits in told if name != results.baseline]
+    found = [f"{fits} for {name}" for name, fits in told if name == results.baseline]
+    others = [(fits, name) for name, fits in told if name != results.baseline]
+    rest = [f"{fits} for {name}" for fits, name in others]
     if len(others) > 2:
-        others = [f"{others[0]} (least of {'the others' if found else 'all'})", f"{others[-1]} (most)"]
+        group, (least, _), (most, _) = "the others" if found else "all", others[0], others[-1]
+        rest = [f"{rest[0]} (least of {group})", f"{rest[-1]} (most)"] if least != most else [f"{most} for {group}"]
     budget = units.size(at["budget_bytes"].iloc[0])
-    return f"a call fits the memory budget of {budget} up to {listed([*found, *others])}."
+    return f"a call fits the memory budget of {budget} up to N = {listed([*found, *rest])}."
 
 
 def _realised(results: Results) -> str:
