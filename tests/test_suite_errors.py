@@ -52,7 +52,7 @@ name: again
     )
     names = ", ".join(variants.names())
     assert found[:5] == [
-        "s.yaml:3:22: shape: expected one of batch, heads, kv_heads, seq_len, head_dim, layout, "
+        "s.yaml:3:22: shape: expected one of batch, heads, kv_heads, seq_len, head_dim, layout, padding, "
         'found "head_dims"; did you mean "head_dim"?',
         "s.yaml:3:46: shape.kv_heads: expected a divisor of heads = 8, found 3",
         "s.yaml:4:9: dtype[0]: expected one of float32, float16, bfloat16, float64, "
