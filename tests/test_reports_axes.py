@@ -25,7 +25,7 @@ from attnbench.reports.stats.crossover import ALWAYS, CROSSES, NEVER, UNCLEAR
 from attnbench.reports.tables import tables
 from attnbench.reports.text import cells as written
 from attnbench.reports.text.answer import answer
-from attnbench.suites import Status
+from attnbench.suites import Sample, Status
 
 N = 1024
 WINDOWS = (17, 65, 129, 257, 511, 1023)
@@ -269,7 +269,7 @@ DIRECTIONS = rows.Plan(
 
 def test_what_gradients_cost(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, DIRECTIONS))
-    found = {(each.name, each.direction): float(np.exp(each.time.mean)) for each in run.gradients}
+    found = {(each.name, each.value): float(np.exp(each.time.mean)) for each in run.gradients}
     assert found == {
         ("full/sdpa", "backward"): pytest.approx(2),
         ("local_window(window=129)/blockwise", "backward"): pytest.approx(4),
@@ -286,6 +286,25 @@ def test_what_gradients_cost(tmp_path: Path) -> None:
     assert table["full/sdpa"] == ["2.000x [2.000, 2.000]", "3.200x [3.200, 3.200]", "1.0x", "1.0x"]
 
 
+def test_what_a_level_and_its_parameters_add(tmp_path: Path) -> None:
+    times = {"attention": 1e6, "layer": 4e6, "layer(positions=rotary)": 5e6}
+    plans = [
+        replace(DIRECTIONS, series=(replace(rows.FULL, at_1024_ns=time),), directions=("forward",), level=level)
+        for level, time in times.items()
+    ]
+    meta = rows.meta(plans[0])
+    meta["cases"] = [each for plan in plans for each in rows.meta(plan)["cases"]]
+    told = sorted((row for plan in plans for row in rows.rows(plan)), key=lambda row: isinstance(row, Sample))
+    run = load(rows.write_rows(tmp_path, meta, told))
+    assert [(each.value, each.against, float(np.exp(each.time.mean))) for each in run.levels] == [
+        ("layer", "attention", pytest.approx(4)),
+        ("layer(positions=rotary)", "layer", pytest.approx(1.25)),
+    ]
+    assert any(each.startswith("forward, float32, cpu: against layer, layer(positions=rotary)") for each in answer(run))
+    table = cells(tables.markdown(run), "forward, float32, cpu: against attention at N = 2048")
+    assert table["full/sdpa"] == ["4.000x [4.000, 4.000]", "1.0x"]
+
+
 def test_one_direction_is_compared_with_nothing(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, replace(DIRECTIONS, directions=("training",))))
     assert run.gradients == ()
@@ -297,7 +316,7 @@ def test_a_series_without_gradients_is_left_out(tmp_path: Path) -> None:
     lost = {each["key"] for each in meta["cases"] if (each["variant"], each["direction"]) == ("full", "training")}
     told = [row for row in rows.rows(DIRECTIONS) if row.case not in lost]
     run = load(rows.write_rows(tmp_path, meta, told))
-    assert ("full/sdpa", "training") not in {(each.name, each.direction) for each in run.gradients}
+    assert ("full/sdpa", "training") not in {(each.name, each.value) for each in run.gradients}
     assert cells(tables.markdown(run), "float32, cpu: against forward at N = 2048")["full/sdpa"][1] == ""
 
 

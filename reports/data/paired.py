@@ -1,6 +1,6 @@
-"""Ratios within a run, paired by process: other directions over `forward`, and few threads over many."""
+"""Ratios within a run, paired by process: directions over `forward`, levels over attention, few threads over many."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,17 +9,20 @@ import pandas as pd
 from attnbench.reports.data.settings import SERIES, SETTING, comparison_length, told, varied, without_floor
 from attnbench.reports.data.values import FloatArray, floats
 from attnbench.reports.stats.statistics import Interval, interval
+from attnbench.variants import ATTENTION
 
 
-class Gradient(NamedTuple):
-    """Ratios of a direction over `forward`, for one series at one length."""
+class Ratio(NamedTuple):
+    """A value of an axis over another one, for one series at one length."""
 
     title: str
-    """The setting without its direction."""
+    """The setting without this axis."""
     name: str
     """`label/implementation`."""
     seq_len: int
-    direction: str
+    value: str
+    against: str
+    """The value of the axis that it is compared with."""
     time: Interval
     """On the log scale."""
     peak: float
@@ -28,41 +31,58 @@ class Gradient(NamedTuple):
     """Ratio of the FLOPs; NaN if either is missing."""
 
 
-def gradients(frame: pd.DataFrame, log_ns: FloatArray) -> list[Gradient]:
-    """Compare directions within every series that has `forward` and another one, at its setting's comparison length.
+def gradients(frame: pd.DataFrame, log_ns: FloatArray) -> list[Ratio]:
+    """Compare directions with `forward`. `log_ns [cases, P]` holds log times."""
+    return _ratios(frame, log_ns, "direction", lambda _: "forward")
 
-    The result is ordered by setting, then by direction, as in the frame. `log_ns [cases, P]` holds log times.
+
+def by_level(frame: pd.DataFrame, log_ns: FloatArray) -> list[Ratio]:
+    """Compare levels with attention, and those with parameters with the same level without, if that was measured."""
+    known = set(frame["level"])
+
+    def against(level: str) -> str:
+        plain = level.partition("(")[0]
+        return plain if plain in known - {level} else ATTENTION
+
+    return _ratios(frame, log_ns, "level", against)
+
+
+def _ratios(frame: pd.DataFrame, log_ns: FloatArray, axis: str, against: Callable[[str], str]) -> list[Ratio]:
+    """Compare each value of an axis with another one within every series, at its setting's comparison length.
+
+    The result is ordered by setting, then by value, as in the frame.
     """
     passed = without_floor(frame[frame["status"] == "passed"])
-    rest = [name for name in SETTING if name != "direction"]
-    named = {"dtype", "device", *varied(frame)} - {"direction"}
+    rest = [name for name in SETTING if name != axis]
+    named = {"direction", "dtype", "device", *varied(frame)} - {axis}
     peak, flops = floats(frame["peak_bytes"]), floats(frame["flops"])
     found = []
     for _, part in passed.groupby(rest, sort=False):
         title = ", ".join(told(part.iloc[0], named))
-        n = _shared_length(part)
-        rows_of = _rows(part[part["seq_len"] == n], [*SERIES, "direction"])
-        for direction in (each for each in part["direction"].unique() if each != "forward"):
+        n = _shared_length(part, axis)
+        rows_of = _rows(part[part["seq_len"] == n], [*SERIES, axis])
+        for value in part[axis].unique():
+            other = against(value)
             for (*series, of), over in rows_of.items():
-                under = rows_of.get((*series, "forward"))
-                if of != direction or under is None:
+                under = rows_of.get((*series, other))
+                if of != value or value == other or under is None:
                     continue
                 # Differences within a process leave out what differs between processes.
                 time = interval(log_ns[over] - log_ns[under])
                 if time.processes:
                     ratios = (float(each[over] / each[under]) if each[under] > 0 else np.nan for each in (peak, flops))
-                    found.append(Gradient(title, "/".join(series), n, direction, time, *ratios))
+                    found.append(Ratio(title, "/".join(series), n, value, other, time, *ratios))
     return found
 
 
-def _shared_length(part: pd.DataFrame) -> int:
-    """Return the longest length that every direction passed, if possible no longer than any comparison length.
+def _shared_length(part: pd.DataFrame, axis: str) -> int:
+    """Return the longest length that every value of an axis passed, if possible no longer than any comparison length.
 
     Return -1 if there is none.
     """
-    directions = [each for _, each in part.groupby("direction", sort=False)]
-    shared = set.intersection(*(set(each["seq_len"]) for each in directions))
-    compared = min(map(comparison_length, directions))
+    values = [each for _, each in part.groupby(axis, sort=False)]
+    shared = set.intersection(*(set(each["seq_len"]) for each in values))
+    compared = min(map(comparison_length, values))
     return int(max((n for n in shared if n <= compared), default=max(shared, default=-1)))
 
 

@@ -96,9 +96,14 @@ class Run:
         return tuple(self._results(each) for each in self.settings)
 
     @cached_property
-    def gradients(self) -> tuple[paired.Gradient, ...]:
+    def gradients(self) -> tuple[paired.Ratio, ...]:
         """The ratios of `backward` and `training` to `forward`."""
         return tuple(paired.gradients(self.frame, self.log_ns))
+
+    @cached_property
+    def levels(self) -> tuple[paired.Ratio, ...]:
+        """The ratios of levels to attention, and of what their parameters add."""
+        return tuple(paired.by_level(self.frame, self.log_ns))
 
     @cached_property
     def threads(self) -> tuple[paired.Threads, ...]:

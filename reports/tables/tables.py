@@ -1,13 +1,14 @@
 """Tables of a run: as CSV for programs, as Markdown for readers, and for the terminal."""
 
 from collections.abc import Callable
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from attnbench.reports.data import flags
 from attnbench.reports.data.outcomes import Outcomes
-from attnbench.reports.data.paired import Gradient, Threads
+from attnbench.reports.data.paired import Ratio, Threads
 from attnbench.reports.data.run import Results, Run
 from attnbench.reports.data.settings import attempted
 from attnbench.reports.text import cells, escape, units
@@ -41,7 +42,7 @@ def csv(frame: pd.DataFrame) -> str:
 
 
 def markdown(run: Run) -> str:
-    """Return all tables: lengths, growth, keys per query, work, first calls, directions, threads, flags, failures."""
+    """Return all tables: of each setting, of levels, directions and threads, of flags and of failures."""
     found = run.results
     passed = [each for each in found if each.passed]
     parts = [lengths(each) for each in found] or [NOTHING]
@@ -49,7 +50,8 @@ def markdown(run: Run) -> str:
     parts += [swept_keys(each) for each in found if each.sweeps]
     parts += [_compared(each, "work", [*_WORK], cells.work) for each in passed]
     parts += [_compared(each, "before the first value", [*_BEFORE], cells.before) for each in passed]
-    parts += [gradients([each for each in run.gradients if each.title == title]) for title in _titles(run.gradients)]
+    alike = groupby((*run.levels, *run.gradients), key=lambda each: (each.title, each.against, each.seq_len))
+    parts += [ratios(list(each)) for _, each in alike]
     parts += [threads(each) for each in run.threads if each.gains]
     return "\n\n".join([*parts, flagged(run.outcomes), failures(run.outcomes)]) + "\n"
 
@@ -120,22 +122,18 @@ def _titled(results: Results, words: str, table: str) -> str:
     return f"### {escape.text(results.setting.title)}: {words}\n\n{table}"
 
 
-def _titles(found: tuple[Gradient, ...]) -> list[str]:
-    return list(dict.fromkeys(each.title for each in found))
-
-
-def gradients(found: list[Gradient]) -> str:
-    """Return time and peak memory of other directions over those of `forward`, for one setting."""
-    directions = list(dict.fromkeys(each.direction for each in found))
-    told = {(each.name, each.direction): each for each in found}
-    header = ["", *directions, *(f"peak memory of {each}" for each in directions)]
+def ratios(found: list[Ratio]) -> str:
+    """Return time and peak memory of other directions or levels over those of one, for one setting."""
+    values = list(dict.fromkeys(each.value for each in found))
+    told = {(each.name, each.value): each for each in found}
+    header = ["", *values, *(f"peak memory of {each}" for each in values)]
     rows = []
     for name in dict.fromkeys(each.name for each in found):
-        mine = [told.get((name, each)) for each in directions]
+        mine = [told.get((name, each)) for each in values]
         times = ["" if each is None else cells.ratio(each.time) for each in mine]
         rows.append([escape.text(name), *times, *("" if each is None else cells.multiple(each.peak) for each in mine)])
-    title = f"{escape.text(found[0].title)}: against forward at N = {found[0].seq_len}"
-    return f"### {title}\n\n{escape.table(header, rows)}"
+    title = f"{escape.text(found[0].title)}: against {escape.text(found[0].against)} at N = {found[0].seq_len}"
+    return f"### {title}\n\n{escape.table([*map(escape.text, header)], rows)}"
 
 
 def threads(found: Threads) -> str:

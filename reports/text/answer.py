@@ -5,7 +5,7 @@ import re
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from attnbench.reports.data.paired import Gain, Gradient, Threads
+from attnbench.reports.data.paired import Gain, Ratio, Threads
 from attnbench.reports.data.run import Results, Run
 from attnbench.reports.data.settings import SERIES, names
 from attnbench.reports.text import by_keys, by_length, cells, outcomes, units
@@ -27,7 +27,7 @@ def answer(run: Run) -> list[str]:
     - Keys per query: the number up to which a pattern beats the baseline, and the cost of one more key.
     - Lengths: the length from which a series beats the baseline, the fastest series, growth of time and memory, and the
       realised share of the saved work.
-    - Directions: the cost of gradients.
+    - Levels: what stands around attention, and what its parameters add. Directions: the cost of gradients.
 
     Brackets hold 95 % intervals. With too few processes for an interval, no difference is claimed.
     """
@@ -35,8 +35,9 @@ def answer(run: Run) -> list[str]:
     found = [sentence for each in run.threads for sentence in _threads(each)]
     detailed = len(measured) <= _MOST_IN_DETAIL and not found
     found += [sentence for each in measured for sentence in _of(each, detailed=detailed)]
-    alike = groupby(run.gradients, key=lambda each: (each.title, each.direction, each.seq_len))
-    found += [_gradients(list(each)) for _, each in alike]
+    ratios = (*run.levels, *run.gradients)
+    alike = groupby(ratios, key=lambda each: (each.title, each.value, each.against, each.seq_len))
+    found += [_ratios(list(each)) for _, each in alike]
     return _shortened(run.frame, [*found, *outcomes.sentences(run.outcomes)])
 
 
@@ -63,14 +64,14 @@ def _of(results: Results, *, detailed: bool) -> list[str]:
     return [f"{results.setting.title}: {each}" for each in told]
 
 
-def _gradients(found: list[Gradient]) -> str:
-    """Return a sentence that compares a direction with `forward`: time, the slowest series first, memory and work."""
+def _ratios(found: list[Ratio]) -> str:
+    """Return a sentence that compares a direction or level with another: time, the most first, memory and work."""
     first = found[0]
     found = sorted(found, key=lambda each: -float(each.time.mean))
     told = [f"{cells.ratio(each.time)} for {each.name}" for each in found]
     if len(told) > _MOST_SERIES:
         told = [f"{told[0]} (most)", f"{told[-1]} (least)"]
-    sentence = f"{first.title}: against forward, {first.direction} at N = {first.seq_len} takes {listed(told)}"
+    sentence = f"{first.title}: against {first.against}, {first.value} at N = {first.seq_len} takes {listed(told)}"
     peak, work = (_ends([getattr(each, name) for each in found]) for name in ("peak", "work"))
     beside = [f"its peak memory is {peak} times as large"] if peak else []
     beside += [f"its work {work} times"] if work else []
