@@ -41,7 +41,7 @@ def refusal(pattern: Pattern, setting: Setting, *, scored: bool = False, padded:
         others = "eager, flex or sdpa_masked" if pattern.adds else "eager or flex"
         return f"it computes scores q . k / sqrt(D) as they are, and this variant modifies them; use {others}"
     if setting.shape.lengths and not padded:
-        others = "eager or flex" if isinstance(pattern, Scored) else "native, blockwise, flex, sdpa_masked or eager"
+        others = "native, blockwise, flex, sdpa_masked or eager"
         return f"it computes all N tokens of every sequence, and this batch is padded; use {others}"
     return pattern.unsupported(setting.shape.seq_len)
 
