@@ -400,6 +400,15 @@ def test_yoso_of_equal_vectors_has_gradients() -> None:
         assert bool(each.isfinite().all())
 
 
+def test_yoso_with_many_planes_answers_with_the_value_of_the_nearest_key() -> None:
+    made = case("yoso", {"tau": 2**30}, 61, "float64")
+    q, k, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
+    q, k = (each / each.norm(dim=-1, keepdim=True) for each in (q, k))
+    nearest = (q @ k.mT).argmax(dim=-1)
+    right = torch.stack([each[0][of] for each, of in zip(v, nearest, strict=True)])
+    assert torch.allclose(calls.build(made).call(q, k, v), right / right.norm(dim=-1, keepdim=True))
+
+
 def test_yoso_is_the_same_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     made = case("yoso", {}, 61, "float64")
     given = calls.inputs(made.setting.shape, "float64", "cpu")

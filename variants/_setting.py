@@ -26,8 +26,8 @@ class Shape:
     Tensors are indexed `B H N D` in either layout. In `bhnd` they are contiguous; in `bnhd` each token's heads lie
     together, as the projections of a layer leave them.
 
-    With a `padding`, the batch has sequences of different lengths. Each fills the first of its N places; the others are
-    0 in all tensors, and they are neither queries nor keys.
+    With a `padding`, the text of a `Padding`, the batch has sequences of different lengths. Each fills the first of its
+    N places; the others are 0 in all tensors, and they are neither queries nor keys.
 
     Raises:
         ValueError: a size is below 1, a tensor is larger than any memory, `kv_heads` does not divide `heads`, the

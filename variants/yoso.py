@@ -45,8 +45,10 @@ def reference(parameters: Yoso, q: "Tensor", k: "Tensor", v: "Tensor", rows: "Te
     k, v = (each.repeat_interleave(q.shape[1] // each.shape[1], dim=1) for each in (k, v))
     q = q[:, :, rows]
     cosines = (q / q.norm(dim=-1, keepdim=True)) @ (k / k.norm(dim=-1, keepdim=True)).mT
-    summed: Tensor = (1 - cosines.clamp(-_MOST, _MOST).arccos() / math.pi) ** parameters.tau @ v
-    return summed / summed.norm(dim=-1, keepdim=True)
+    near = 1 - cosines.clamp(-_MOST, _MOST).arccos() / math.pi
+    summed = (near / _largest(near)) ** parameters.tau @ v
+    out: Tensor = summed / summed.norm(dim=-1, keepdim=True)
+    return out
 
 
 def work(parameters: Yoso, setting: Setting) -> Work:
@@ -71,10 +73,7 @@ def build(parameters: Yoso, setting: Setting, weights: Weights) -> Program:
         """Return the weights `B K GR N` of queries `B K GR D` and keys `B K N D` of length 1."""
         cosines = (q @ k.mT).to(wide).clamp(-_MOST, _MOST)
         near = 1 - cosines.arccos() / math.pi
-        if dtype == torch.float16:
-            # A factor of a row cancels in its output. Small weights would vanish.
-            near = near / near.detach().amax(dim=-1, keepdim=True)
-        return near.pow(parameters.tau).to(dtype)
+        return (near / _largest(near)).pow(parameters.tau).to(dtype)
 
     def attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
         """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
@@ -88,6 +87,11 @@ def build(parameters: Yoso, setting: Setting, weights: Weights) -> Program:
         return normalize(torch.cat(outs, dim=3).flatten(1, 2), dim=-1)
 
     return Program(attend)
+
+
+def _largest(near: "Tensor") -> "Tensor":
+    """Return the largest number of each row. Divided by it, which cancels, a row keeps weights when tau is large."""
+    return near.detach().amax(dim=-1, keepdim=True)
 
 
 VARIANT = Variant(

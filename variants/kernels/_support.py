@@ -55,7 +55,7 @@ def refusal(
     if levels.crosses(setting) and not crossed:
         return levels.CROSS_REFUSED
     if setting.shape.lengths and not padded:
-        others = "eager or flex" if isinstance(pattern, Scored) else "native, blockwise, flex, sdpa_masked or eager"
+        others = "native, blockwise, flex, sdpa_masked or eager"
         return f"it computes all N tokens of every sequence, and this batch is padded; use {others}"
     return pattern.unsupported(setting.shape.seq_len)
 
