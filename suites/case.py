@@ -10,7 +10,19 @@ from typing import Any, Self
 
 from attnbench import variants
 from attnbench.suites.fields import Name, read
-from attnbench.variants import ATTENTION, AXES, DEFAULTS, Named, Parameters, Pattern, Setting, Shape, levels
+from attnbench.variants import (
+    ATTENTION,
+    AXES,
+    DECODE,
+    DEFAULTS,
+    Named,
+    Parameters,
+    Pattern,
+    Setting,
+    Shape,
+    Spans,
+    levels,
+)
 
 _ALWAYS = ("seq_len", "dtype", "device", "direction")
 _MORE = tuple(name for name in AXES if name not in _ALWAYS)
@@ -64,6 +76,27 @@ class Case:
         if not isinstance(self.parameters, Pattern):
             raise TypeError(f"{self.mechanism.name}: expected a pattern, found a mechanism that is none")
         return self.parameters
+
+    @property
+    def spans(self) -> Spans | None:
+        """The keys that each query of a call sees, or None if the mechanism is not a pattern."""
+        parameters, setting = self.parameters, self.setting
+        if not isinstance(parameters, Pattern):
+            return None
+        # Code under test may be older than cross-attention.
+        if setting.level != ATTENTION and levels.crosses(setting):
+            return Spans.across(setting.shape.seq_len, levels.keys(setting))
+        found = parameters.spans(setting.shape.seq_len)
+        return found.last() if setting.direction == DECODE else found
+
+    @property
+    def places(self) -> "list[Case]":
+        """A case for each mechanism of a level that holds layers, in its layer and at its length; else this case."""
+        level = None if self.setting.level == ATTENTION else levels.read(self.setting.level)
+        if level is None or level.inner is level:
+            return [self]
+        places = level.places(self.setting.shape)
+        return [self.changed(level=levels.written("layer", layer), shape=shape) for layer, shape in places]
 
     @property
     def label(self) -> str:

@@ -205,7 +205,7 @@ def test_attention_keeps_the_keys_that_it_had_without_levels() -> None:
 @pytest.mark.parametrize(
     ("level", "words"),
     [
-        ("encode", "attention, encoder, layer"),
+        ("encode", "attention, encoder, encoder_decoder, layer"),
         ("{layer: {position: rotary}}", "positions"),
         ("{layer: {positions: round}}", "rotary"),
         ("[]", "list"),

@@ -1,6 +1,7 @@
 """Checks before a case runs: that it exists here, that its pattern is valid, and that it should fit in memory."""
 
 import operator
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -57,15 +58,7 @@ def plan(case: Case, budget_bytes: int) -> dict[str, Any]:
 
 def spans(case: Case) -> Spans | None:
     """Return the keys that each query of a call sees, or None if its mechanism is not a pattern."""
-    parameters = case.parameters
-    if not isinstance(parameters, Pattern):
-        return None
-    setting = case.setting
-    # Code under test may be older than cross-attention.
-    if setting.level != ATTENTION and levels.crosses(setting):
-        return Spans.across(setting.shape.seq_len, levels.keys(setting))
-    found = parameters.spans(setting.shape.seq_len)
-    return found.last() if setting.direction == DECODE else found
+    return case.spans
 
 
 def implementation(case: Case) -> Implementation | Decoder:
@@ -85,13 +78,16 @@ def work(case: Case, spans: Spans | None) -> tuple[int | None, int | None]:
         Ended: the mechanism gives an invalid number of FLOPs.
     """
     around = calls.around(case)
-    depth, beside = (around.depth, around.flops(case.setting)) if around else (1, 0)
+    beside = around.flops(case.setting) if around else 0
+    places = Counter(case.places)
     if spans is None:
-        return None, depth * _own_flops(case) + beside
+        return None, sum(many * _own_flops(place) for place, many in places.items()) + beside
     if variants.load(case.mechanism.name).reference:
         return None, None
-    shape = case.setting.shape
-    pairs = depth * shape.heads * (spans.pairs_of(shape.lengths) if shape.lengths else spans.pairs() * shape.batch)
+    shape, of_head = case.setting.shape, spans.pairs()
+    if around and around.outer:
+        of_head = sum(many * _pairs(place) for place, many in places.items())
+    pairs = shape.heads * (spans.pairs_of(shape.lengths) if shape.lengths else of_head * shape.batch)
     return pairs, FLOPS_PER_PAIR[case.setting.direction] * pairs * shape.head_dim + beside
 
 
@@ -108,13 +104,14 @@ def admit(case: Case, budget_bytes: int) -> int | None:
         return None
     chosen, setting = implementation(case), case.setting
     threads = torch.get_num_threads() if setting.device == "cpu" else 0
-    around = calls.around(case)
-    # Projections leave each token's heads together.
-    shape = replace(setting.shape, layout="bnhd" if around and around.outer else setting.shape.layout)
+    around, places = calls.around(case), case.places
 
-    def mechanism(direction: Direction) -> int:
-        there = replace(setting, direction=direction, shape=shape)
-        return chosen.predict_bytes(case.pattern, there, threads)
+    def mechanism(direction: Direction, number: int = 0) -> int:
+        place = places[number]
+        # Projections leave each token's heads together.
+        layout = "bnhd" if around and around.outer else place.setting.shape.layout
+        there = replace(place.setting, direction=direction, shape=replace(place.setting.shape, layout=layout))
+        return chosen.predict_bytes(place.pattern, there, threads)
 
     def predict(direction: Direction) -> int:
         there = replace(setting, direction=direction)
@@ -139,7 +136,7 @@ def proof_bytes(case: Case) -> int:
     many = _HELD_16_BITS if getattr(torch, case.setting.dtype).itemsize == 2 else _HELD
     held, around = many * calls.input_bytes(replace(case.setting, direction="forward")), calls.around(case)
     if around and around.outer:
-        held += around.predict_bytes(replace(case.setting, dtype="float64"), lambda _: 0)
+        held += around.predict_bytes(replace(case.setting, dtype="float64"), lambda *_: 0)
     return held
 
 
@@ -173,23 +170,36 @@ def _unsupported(case: Case) -> str | None:
     """Return why the case does not exist here, or None. Raise if its pattern exists but is invalid."""
     if case.setting.device == "cuda" and not torch.cuda.is_available():
         return "no CUDA device here"
-    n = case.setting.shape.seq_len
-    reason = _off_level(case) or _undecodable(case) or _unpadded(case) or case.parameters.unsupported(n)
+    reason = _off_level(case) or _undecodable(case) or _unpadded(case)
+    if reason:
+        return reason
+    return next(filter(None, (_refused(case, place) for place in dict.fromkeys(case.places))), None)
+
+
+def _refused(case: Case, place: Case) -> str | None:
+    """Return why a case's mechanism does not exist in one of its places, or None."""
+    n, level = place.setting.shape.seq_len, levels.read(place.setting.level)
+    reason = (level.mismatch(place.parameters) if level else None) or place.parameters.unsupported(n)
     if reason:
         return reason
     try:
-        sound(case.parameters, n)
-        seen = spans(case)
+        sound(place.parameters, n)
+        pairs = _pairs(place) * place.setting.shape.batch * place.setting.shape.heads
     except TooManySpans as error:
         return str(error)
-    pairs = (seen.pairs() if seen else n**2) * case.setting.shape.batch * case.setting.shape.heads
     around = calls.around(case)
     if around and (around.outer or case.setting.direction not in ("forward", DECODE)) and pairs > MOST_PAIRS:
         what = f"{'calls' if around.outer else 'gradients'} at level {case.setting.level}"
         return f"{what} are proved for up to {MOST_PAIRS:,} pairs, found {pairs:,}"
     if case.implementation == OWN:
         return None
-    return implementation(case).supports(case.pattern, case.setting)
+    return implementation(place).supports(place.pattern, place.setting)
+
+
+def _pairs(place: Case) -> int:
+    """Return the allowed pairs of one head, or all if the mechanism is not a pattern."""
+    seen = place.spans
+    return seen.pairs() if seen else place.setting.shape.seq_len**2
 
 
 def _off_level(case: Case) -> str | None:
@@ -205,7 +215,7 @@ def _off_level(case: Case) -> str | None:
         return f"{case.mechanism.name} is a whole {lowest}: use {instead}, found {setting.level}"
     if level.inner.has_bias and case.implementation == OWN:
         return levels.BIAS_REFUSED
-    return level.inner.mismatch(case.parameters) or level.refusal(setting)
+    return level.refusal(setting)
 
 
 def _undecodable(case: Case) -> str | None:

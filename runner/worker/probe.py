@@ -301,8 +301,11 @@ def _takes(case: Case, parameters: Parameters, shape: Shape) -> bool:
     admission.sound(parameters, shape.seq_len)
     like = _like(case, parameters, shape)
     with _ending(f"at N={shape.seq_len}"):
+        if any(place.parameters.unsupported(place.setting.shape.seq_len) for place in like.places):
+            return False
         if case.implementation != OWN:
-            return admission.implementation(case).supports(like.pattern, like.setting) is None
+            there = admission.implementation(case)
+            return all(there.supports(place.pattern, place.setting) is None for place in like.places)
         try:
             calls.build(like)
         except (ImportError, NotImplementedError):

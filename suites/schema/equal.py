@@ -6,7 +6,7 @@ from attnbench import variants
 from attnbench.suites.case import Case, grouped
 from attnbench.suites.schema.limits import share
 from attnbench.suites.schema.suite import Suite
-from attnbench.variants import ATTENTION, OWN, Named, Setting, levels
+from attnbench.variants import ATTENTION, Named, Setting, levels
 
 
 def flaw(suite: Suite) -> str | None:
@@ -41,4 +41,5 @@ def _exists(case: Case) -> bool:
 @lru_cache(maxsize=1)
 def _learned(mechanism: Named, setting: Setting) -> int:
     """Return the number of learned weights. Implementations of a mechanism follow each other."""
-    return levels.learned(variants.load(mechanism.name), Case(mechanism, OWN, setting).parameters, setting)
+    variant = variants.load(mechanism.name)
+    return levels.learned(variant, variant.parameters(**mechanism.parameters), setting)

@@ -123,6 +123,7 @@ several levels, and so does a list of levels. With `attention`, the mechanism st
 levels as `layer` and `layer(positions=rotary)`. A variant that is a whole layer, such as `lstm`, exists from `layer` on
 without its positions; in an `encoder` it stands in place of the attention layer.
 
+In the decoder of an `encoder_decoder` every mechanism is causal, so it needs the parameter `causal`.
 `eager` and `sdpa_masked` compute `positions: relative`, for patterns. `attention: masked` needs a mechanism with the
 parameter `causal`. `attention: cross` needs `full`, in `eager`, `sdpa` or one of its forced kernels, or `linear`, and
 has no positions. What does not exist is `unsupported`.

@@ -8,13 +8,14 @@ import importlib
 import json
 import pkgutil
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from attnbench.variants._parameters import Parameters
-from attnbench.variants._setting import ATTENTION, Direction, Setting, Shape
+from attnbench.variants._setting import ATTENTION, Setting, Shape
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 Attend = Callable[..., "Tensor"]
 """What lies within a level: attention, from queries `B H N D`, keys and values `B K N D` to outputs `B H N D`, or a
 layer, from tokens `B N C` to tokens `B N C`. If the level has a bias, attention takes its table after the values."""
-Predict = Callable[[Direction], int]
-"""Function that predicts the peak bytes of one call of a mechanism alone in a direction."""
+Predict = Callable[..., int]
+"""Function of a direction that predicts the peak bytes of one call of a mechanism alone: the first one in the level, or
+that of a number."""
 Update = Callable[["Sequence[Tensor | None]"], None]
 """Function that changes learned weights, given their gradients."""
 BIAS_REFUSED = "positions: relative adds a learned bias to scores, which only eager and sdpa_masked do, for patterns"
@@ -73,6 +75,10 @@ class Level(Parameters):
         """Return why it cannot hold a mechanism with the parameters that `mechanism` returned, or None."""
         del parameters
         return None
+
+    def places(self, shape: Shape) -> "tuple[tuple[Level, Shape], ...]":
+        """Return the level around each mechanism, and the shape there."""
+        return ((self.inner, shape),) * self.depth
 
     def sizes(self, shape: Shape) -> tuple[tuple[int, ...], ...]:
         """Return the size of each input of a call, and then that of the output."""
@@ -174,8 +180,12 @@ class Around(NamedTuple):
 
     def flops(self, setting: Setting) -> int:
         """Return the FLOPs of one call, without those of the mechanisms."""
-        outer, inner = (each.flops(setting) if each else 0 for each in self)
-        return outer + self.depth * inner
+        level = self.outer or self.inner
+        assert level  # something stands around mechanisms
+        outer = self.outer.flops(setting) if self.outer else 0
+        if not self.inner:
+            return outer
+        return outer + sum(each.flops(replace(setting, shape=shape)) for each, shape in level.places(setting.shape))
 
     def predict_bytes(self, setting: Setting, mechanism: Predict) -> int:
         """Return the peak bytes that one call will allocate."""
@@ -215,16 +225,22 @@ def learned(variant: "Variant", parameters: Parameters, setting: Setting) -> int
     """Return how many learned numbers a case has: those of its mechanisms and of what stands around them."""
     import torch
 
-    def count(draw: "Callable[[Setting, Generator], tuple[Tensor, ...]]") -> int:
-        drawn = draw(setting, torch.Generator().manual_seed(0))
+    def count(draw: "Callable[[Setting, Generator], tuple[Tensor, ...]]", there: Setting) -> int:
+        drawn = draw(there, torch.Generator().manual_seed(0))
         return sum(each.numel() for each in drawn if isinstance(each, torch.nn.Parameter) and each.requires_grad)
 
-    own = count(partial(variant.weights, parameters)) if variant.weights else 0
-    level = around(setting.level, variant.level)
-    if level is None:
-        return own
-    outer, inner = (count(each.weights) if each else 0 for each in level)
-    return outer + level.depth * (inner + own)
+    def of_mechanism(parameters: Parameters, there: Setting) -> int:
+        return count(partial(variant.weights, parameters), there) if variant.weights else 0
+
+    level, found = around(setting.level, variant.level), read(setting.level)
+    if level is None or found is None:
+        return of_mechanism(parameters, setting)
+    total = count(level.outer.weights, setting) if level.outer else 0
+    for (each, shape), many in Counter(found.places(setting.shape)).items():
+        there = replace(setting, shape=shape)
+        around_it = count(each.weights, there) if level.inner else 0
+        total += many * (around_it + of_mechanism(each.mechanism(parameters), there))
+    return total
 
 
 def names() -> list[str]:

@@ -17,7 +17,7 @@ et al. 2020, arXiv 2011.04006, section 2.2.2.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
 from attnbench.variants._parameters import parameter
 from attnbench.variants._setting import Setting, Shape, of_products
@@ -27,9 +27,9 @@ from attnbench.variants.levels.layer import Layer, drawn_positions
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-_VOCABULARY = 256
+VOCABULARY = 256
 _CLASSES = 2
-_OF_BLOCK = 8
+OF_BLOCK = 8
 """Weights of a block besides those of its layer: of two norms and two products, each with a bias."""
 
 
@@ -41,7 +41,7 @@ class Encoder(Level):
     width: int | None = parameter("numbers of a token; null: heads x head_dim, and no other", default=None, minimum=1)
     mlp: int = parameter("width of the feed-forward network, in multiples of a token's", default=2, minimum=1)
     positions: Literal["none", "sinusoidal", "learned", "rotary", "relative"] = parameter(
-        "how the encoder knows where a token is", default="learned"
+        "how the model knows where a token is", default="learned"
     )
 
     integers: ClassVar[bool] = True
@@ -54,10 +54,10 @@ class Encoder(Level):
     @property
     def inner(self) -> Layer:
         """The layer in each block."""
-        return Layer("none" if self._adds else self.positions)
+        return Layer("none" if self.adds else self.positions)
 
     @property
-    def _adds(self) -> bool:
+    def adds(self) -> bool:
         """Whether positions are added to tokens."""
         return self.positions in ("sinusoidal", "learned")
 
@@ -74,7 +74,7 @@ class Encoder(Level):
 
     def refusal(self, setting: Setting) -> str | None:
         """Refuse another width than that of the heads, and steps of an optimiser in float16."""
-        width = _width(setting.shape)
+        width = width_of(setting.shape)
         if self.width not in (None, width):
             return f"width: expected heads x head_dim = {width}, found {self.width}"
         if (setting.direction, setting.dtype) == ("training", "float16"):
@@ -87,7 +87,7 @@ class Encoder(Level):
 
         tokens, labels, losses = self.sizes(shape)
         return (
-            torch.randint(_VOCABULARY, tokens, generator=generator),
+            torch.randint(VOCABULARY, tokens, generator=generator),
             torch.randint(_CLASSES, labels, generator=generator),
             torch.full(losses, 1 / shape.batch),
         )
@@ -97,28 +97,11 @@ class Encoder(Level):
 
         What a product or a norm returns is as large as its input. Tables of sines are not learned.
         """
-        import torch
-
-        width = _width(setting.shape)
-        hidden = self.mlp * width
-
-        def learned(*size: int, mean: float = 0.0, scale: float = 0.1) -> "Tensor":
-            return torch.nn.Parameter(mean + scale * torch.randn(*size, generator=generator))
-
-        def norm() -> "list[Tensor]":
-            return [learned(width, mean=1.0), learned(width)]
-
-        def product(rows: int, columns: int) -> "list[Tensor]":
-            return [learned(rows, columns, scale=columns**-0.5), learned(rows)]
-
-        embedding = learned(_VOCABULARY, width, scale=1.0)
-        added = drawn_positions(self.positions, setting, generator) if self._adds else ()
-        blocks = [
-            each
-            for _ in range(self.layers)
-            for each in (*norm(), *norm(), *product(hidden, width), *product(width, hidden))
-        ]
-        return (embedding, *added, *blocks, *norm(), *product(_CLASSES, width))
+        draw, width = Draw(generator), width_of(setting.shape)
+        embedding = draw.numbers(VOCABULARY, width, scale=1.0)
+        added = drawn_positions(self.positions, setting, generator) if self.adds else ()
+        blocks = [each for _ in range(self.layers) for each in draw.block(width, self.mlp)]
+        return (embedding, *added, *blocks, *draw.norm(width), *draw.product(_CLASSES, width))
 
     def call(
         self, setting: Setting, within: Sequence[Attend], weights: "tuple[Tensor, ...]", *inputs: "Tensor"
@@ -126,21 +109,13 @@ class Encoder(Level):
         """Map tokens `B N` and labels `B` to losses `B 1`."""
         from torch.nn import functional
 
+        del setting
         tokens, labels = inputs
-        width = [_width(setting.shape)]
         embedding, *rest = weights
         *blocks, last_scale, last_shift, w, b = rest
-        x = functional.embedding(tokens, embedding)
-        if self._adds:
-            x = x + blocks.pop(0)
-        for at, layer in enumerate(within):
-            scale_1, shift_1, scale_2, shift_2, w_1, b_1, w_2, b_2 = blocks[_OF_BLOCK * at : _OF_BLOCK * (at + 1)]
-            x = x + layer(functional.layer_norm(x, width, scale_1, shift_1))
-            hidden = functional.linear(functional.layer_norm(x, width, scale_2, shift_2), w_1, b_1)
-            hidden = functional.gelu(hidden)
-            x = x + functional.linear(hidden, w_2, b_2)
-            del hidden  # the next layer needs the memory
-        pooled = functional.layer_norm(x, width, last_scale, last_shift).mean(dim=1)
+        added = [blocks.pop(0)] if self.adds else []
+        x = encoded(tokens, embedding, added, within, blocks)
+        pooled = normed(x, last_scale, last_shift).mean(dim=1)
         return functional.cross_entropy(functional.linear(pooled, w, b), labels, reduction="none")[:, None]
 
     def update(self, learned: "Sequence[Tensor]") -> "tuple[Update, tuple[Tensor, ...]]":
@@ -164,7 +139,7 @@ class Encoder(Level):
     def flops(self, setting: Setting) -> int:
         """Count the feed-forward networks and the classifier."""
         shape = setting.shape
-        width = _width(shape)
+        width = width_of(shape)
         blocks = self.layers * 4 * self.mlp * shape.seq_len * width**2
         return of_products(shape.batch * (blocks + 2 * _CLASSES * width), setting.direction).flops
 
@@ -179,7 +154,7 @@ class Encoder(Level):
         from attnbench.variants.kernels._support import itemsize
 
         shape = setting.shape
-        size, width = itemsize(setting.dtype), _width(shape)
+        size, width = itemsize(setting.dtype), width_of(shape)
         rows = shape.batch * shape.seq_len
         tokens, keys = size * rows * width, size * rows * shape.kv_heads * shape.head_dim
         hidden = self.mlp * tokens
@@ -187,7 +162,7 @@ class Encoder(Level):
             return max(2 * tokens + self.inner.predict_bytes(setting, mechanism), tokens + 2 * hidden)
         of_product = size * self.mlp * width**2
         of_block = 2 * size * width * (width + shape.kv_heads * shape.head_dim) + 2 * of_product
-        outside = size * width * (_VOCABULARY + shape.seq_len * (self.positions == "learned"))
+        outside = size * width * (VOCABULARY + shape.seq_len * (self.positions == "learned"))
         learned = self.layers * of_block + outside
         if setting.direction == "backward":
             others = (self.layers - 1) * of_block + of_product
@@ -199,7 +174,70 @@ class Encoder(Level):
         return max(kept + max(2 * tokens, hidden + of_product, at_mechanism), learned + max(3 * tokens, 2 * of_product))
 
 
-def _width(shape: Shape) -> int:
+class Draw(NamedTuple):
+    """Draws learned weights from a torch generator."""
+
+    generator: "Generator"
+
+    def numbers(self, *size: int, mean: float = 0.0, scale: float = 0.1) -> "Tensor":
+        """Draw a weight."""
+        import torch
+
+        return torch.nn.Parameter(mean + scale * torch.randn(*size, generator=self.generator))
+
+    def norm(self, width: int) -> "tuple[Tensor, ...]":
+        """Draw scale and shift of a norm."""
+        return self.numbers(width, mean=1.0), self.numbers(width)
+
+    def product(self, rows: int, columns: int) -> "tuple[Tensor, ...]":
+        """Draw W and b of a product."""
+        return self.numbers(rows, columns, scale=columns**-0.5), self.numbers(rows)
+
+    def block(self, width: int, mlp: int, norms: int = 2) -> "tuple[Tensor, ...]":
+        """Draw the norms of a block, and then W_1, b_1, W_2 and b_2."""
+        every = (each for _ in range(norms) for each in self.norm(width))
+        return *every, *self.product(mlp * width, width), *self.product(width, mlp * width)
+
+
+def encoded(
+    tokens: "Tensor",
+    embedding: "Tensor",
+    positions: "Sequence[Tensor]",
+    layers: Sequence[Attend],
+    blocks: "Sequence[Tensor]",
+) -> "Tensor":
+    """Return tokens `B N C`, from integers, after blocks with these layers and weights."""
+    from torch.nn.functional import embedding as embed
+
+    x = embed(tokens, embedding)
+    for each in positions:
+        x = x + each
+    for at, layer in enumerate(layers):
+        scale, shift, *others = blocks[OF_BLOCK * at : OF_BLOCK * (at + 1)]
+        x = x + layer(normed(x, scale, shift))
+        x = fed_forward(x, *others)
+    return x
+
+
+def normed(x: "Tensor", scale: "Tensor", shift: "Tensor") -> "Tensor":
+    """Return tokens after a norm."""
+    from torch.nn.functional import layer_norm
+
+    return layer_norm(x, scale.shape, scale, shift)
+
+
+def fed_forward(
+    x: "Tensor", scale: "Tensor", shift: "Tensor", w_1: "Tensor", b_1: "Tensor", w_2: "Tensor", b_2: "Tensor"
+) -> "Tensor":
+    """Return tokens after a feed-forward network with its norm."""
+    from torch.nn.functional import gelu, linear
+
+    hidden = linear(normed(x, scale, shift), w_1, b_1)
+    hidden = gelu(hidden)
+    return x + linear(hidden, w_2, b_2)
+
+
+def width_of(shape: Shape) -> int:
     """Return the numbers of a token."""
     return shape.heads * shape.head_dim
 

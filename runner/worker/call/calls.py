@@ -29,6 +29,7 @@ _NAMES = {
     (3, 3): ("x", "dout"),
     (3, 3, 3): ("x", "memory", "dout"),
     (2, 1, 2): ("tokens", "labels", "dout"),
+    (2, 2, 2): ("source", "target", "dout"),
 }
 """The names of a call's inputs by their numbers of dimensions."""
 _EARLIER = 2**40
@@ -40,7 +41,8 @@ class Inputs(tuple[Tensor, ...]):
 
     At level `attention` these are queries `B H N D`, keys and values `B K N D`, and dO `B H N D`, in the shape's
     layout. At level `layer`, tokens `B N C`, in cross-attention a memory `B M C`, and dY `B N C`. At level `encoder`,
-    tokens `B N` and labels `B`, which are integers without a gradient, and the gradient of the losses `B 1`.
+    tokens `B N` and labels `B`, which are integers without a gradient, and the gradient of the losses `B 1`. At level
+    `encoder_decoder`, a source `B N` and a target `B M+1`, integers too, and the gradient of the losses.
     """
 
     decoded: int | None
@@ -204,15 +206,17 @@ def input_bytes(setting: Setting, *, dout: bool = True) -> int:
 
 def build(case: Case, content: int = 0) -> Program:
     """Build the case's program with the weights of its mechanisms, which differ between contents."""
-    every = held(case, content)
-    # Without weights, all layers have the same program.
-    each_own = every.own if every.own[0] else every.own[:1]
-    decodes = case.setting.direction == DECODE
-    programs = [_decoder(case, every, content)] if decodes else [_mechanism(case, own) for own in each_own]
-    first, level = programs[0], around(case)
+    every, level, decodes = held(case, content), around(case), case.setting.direction == DECODE
     if level is None:
-        return first
-    layers = programs * (level.depth // len(programs))
+        return _decoder(case, every, content) if decodes else _mechanism(case, every.own[0])
+    # Layers alike without weights of their mechanism have the same program.
+    shared: dict[Case, Program] = {}
+    layers: list[Program] = []
+    for place, own in zip(case.places, every.own, strict=True):
+        if own or place not in shared:
+            shared[place] = _decoder(place, every, content) if decodes else _mechanism(place, own)
+        layers.append(shared[place])
+    first, programs = layers[0], {id(each): each for each in layers}.values()
 
     def call(*inputs: Tensor) -> Tensor:
         """Return the output of the level around the mechanisms."""
@@ -284,18 +288,19 @@ def all_weights(case: Case, content: int = 0) -> Weights:
 
 def held(case: Case, content: int = 0) -> Held:
     """Return the weights of the case by what they belong to. Those of a level do not depend on the mechanism."""
-    level, setting = around(case), case.setting
-    layers = range(level.depth if level else 1)
-    own = tuple(weights(case, content, layer) for layer in layers)
+    level, setting, places = around(case), case.setting, case.places
+    own = tuple(weights(place, content, layer) for layer, place in enumerate(places))
     if level is None:
         return Held((), ((),), own)
 
-    def drawn(part: Level | None, *number: int) -> Weights:
-        return _weights(part.weights, setting, [setting.level, *number], content) if part else ()
+    def drawn(part: Level | None, there: Setting, *number: int) -> Weights:
+        return _weights(part.weights, there, [setting.level, *number], content) if part else ()
 
     # A layer by itself has no number.
-    inner = tuple(drawn(level.inner, *([layer + 1] if level.outer else [])) for layer in layers)
-    return Held(drawn(level.outer), inner, own)
+    numbers = [[layer] if level.outer else [] for layer in range(1, len(places) + 1)]
+    pairs = zip(places, numbers, strict=True)
+    inner = tuple(drawn(level.inner, place.setting, *number) for place, number in pairs)
+    return Held(drawn(level.outer, setting), inner, own)
 
 
 def weights(case: Case, content: int = 0, layer: int = 0) -> Weights:

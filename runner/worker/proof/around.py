@@ -54,10 +54,10 @@ def of_case(case: Case, spans: Spans | None, contents: Sequence[Inputs], step: S
     level = calls.around(case)
     if level is None:
         return expected.of_case(case, spans, contents, step, first)
-    references, errors = [calls.reference(case)] * level.depth, None
+    references, errors = [calls.reference(each) for each in case.places], None
     found = []
     for content, given in enumerate(contents, first):
-        judged = of_level(case, spans, given, content, step, references, errors)
+        judged = of_level(case, given, content, step, references, errors)
         errors = judged.errors
         found.append(judged.expected)
     return found
@@ -65,7 +65,6 @@ def of_case(case: Case, spans: Spans | None, contents: Sequence[Inputs], step: S
 
 def of_level(
     case: Case,
-    spans: Spans | None,
     given: Inputs,
     content: int,
     step: Step,
@@ -78,10 +77,10 @@ def of_level(
     """
     level, weights = calls.around(case), calls.held(case, content)
     assert level
-    exact, wide = _computed(case, spans, references, given.wide(), weights.wide(), step)
+    exact, wide = _computed(case, references, given.wide(), weights.wide(), step)
     known, near = [~each.isnan() for each in exact], list[Inputs]()
     if errors is None:
-        plain, near = _computed(case, spans, references, given, weights, step)
+        plain, near = _computed(case, references, given, weights, step)
         errors = [_largest(each.double() - want, where) for each, want, where in zip(plain, exact, known, strict=True)]
     scales = [_largest(*each) for each in zip(exact, known, strict=True)]
     share = tolerance.vanishing(given.n)
@@ -104,25 +103,20 @@ def _largest(tensor: Tensor, known: Tensor) -> float:
 
 
 def _computed(
-    case: Case,
-    spans: Spans | None,
-    references: Sequence[Oracle | None],
-    given: Inputs,
-    weights: Held,
-    step: Step,
+    case: Case, references: Sequence[Oracle | None], given: Inputs, weights: Held, step: Step
 ) -> tuple[tuple[Tensor, ...], list[Inputs]]:
     """Return the output and the gradients of a level in the dtype of its inputs, and what mechanisms were given."""
     level, grads = calls.around(case), case.setting.direction != "forward"
     assert level
     attended: list[Inputs] = []
 
-    def attend(reference: Oracle | None, own: Weights, *inputs: Tensor) -> Tensor:
+    def attend(place: Case, reference: Oracle | None, own: Weights, *inputs: Tensor) -> Tensor:
         attended.append(Inputs(*(each.detach() for each in inputs), torch.zeros_like(inputs[0])))
-        compute = partial(_mechanism, spans, reference, own, step)
+        compute = partial(_mechanism, place, reference, own, step)
         out: Tensor = _Mechanism.apply(compute, len(inputs), *inputs, *own)  # type: ignore[no-untyped-call]  # torch
         return out
 
-    attends = [partial(attend, *each) for each in zip(references, weights.own, strict=True)]
+    attends = [partial(attend, *each) for each in zip(case.places, references, weights.own, strict=True)]
     leaves = given.leaves(gradients=grads)
     with torch.set_grad_enabled(grads):
         out = level.call(case.setting, attends, weights, *leaves)
@@ -134,13 +128,14 @@ def _computed(
 
 
 def _mechanism(
-    spans: Spans | None, reference: Oracle | None, own: Weights, step: Step, given: Inputs, grads: bool
+    place: Case, reference: Oracle | None, own: Weights, step: Step, given: Inputs, grads: bool
 ) -> tuple[Tensor, ...]:
     """Return the oracle's output, and with `grads` the gradients of inputs and learned weights.
 
     Elements that would take too long are NaN, as in `expected`.
     """
     if reference is None:
+        spans = place.spans
         assert spans  # a mechanism that is not a pattern has a reference
         wide = torch.promote_types(given.q.dtype, torch.float32)
         found = expected.streamed(spans, [given], wide, grads, step, expected.MOST_PAIRS)[0]

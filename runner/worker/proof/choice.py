@@ -41,20 +41,20 @@ def expected_with(case: Case, choice: Tensor | tuple[Tensor, ...], given: Inputs
         NotAllowed: float64 does not allow the choice.
         Useless: the mechanism's reference is too inexact.
     """
-    options, weights = calls.options(case), calls.held(case, content).own
-    if options is None:
-        raise TypeError(f"{case.mechanism.name}: expected options to choose from, found none")
-    level = calls.around(case)
+    weights, places, level = calls.held(case, content).own, case.places, calls.around(case)
     choices: tuple[Any, ...] = tuple(choice) if level else (choice,)
-    references = [calls.reference(case, each) for each in choices]
+    references = [calls.reference(place, each) for place, each in zip(places, choices, strict=True)]
     judged = None
     wide, near = [given.wide()], [given]
     if level:
-        judged = around.of_level(case, None, given, content, step, references)
+        judged = around.of_level(case, given, content, step, references)
         wide, near = judged.wide, judged.near
     ties = 0
-    for mine, exact, rounded, own in zip(choices, wide, near, weights, strict=True):
-        problem, tied = judge(options, exact, rounded, own, mine, step, calls.choosers(case))
+    for place, mine, exact, rounded, own in zip(places, choices, wide, near, weights, strict=True):
+        options = calls.options(place)
+        if options is None:
+            raise TypeError(f"{case.mechanism.name}: expected options to choose from, found none")
+        problem, tied = judge(options, exact, rounded, own, mine, step, calls.choosers(place))
         if problem:
             raise NotAllowed(problem)
         ties += tied
