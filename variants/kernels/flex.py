@@ -70,6 +70,7 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
 
     The template takes the output and a copy of keys and values. With R queries and keys in a tile, each thread takes a
     tile of float32 sums (R R + 2 R + R D) and, in the dtype of the inputs, a tile, queries and keys (R R + 2 R D).
+    In a padded batch, the output is copied to set a part of it to 0.
     """
     del pattern
     shape, dtype = setting.shape, setting.dtype
@@ -78,7 +79,8 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
     side, width = min(_SIDE, shape.seq_len), shape.head_dim
     sums = (side * side + 2 * side + side * width) * sum_itemsize(dtype)
     numbers = (side * side + 2 * side * width) * itemsize(dtype)
-    return query_bytes(shape, dtype) + 2 * key_bytes(shape, dtype) + threads * (sums + numbers)
+    kernel = query_bytes(shape, dtype) + 2 * key_bytes(shape, dtype) + threads * (sums + numbers)
+    return max(kernel, 2 * query_bytes(shape, dtype)) if shape.lengths else kernel
 
 
 def build(pattern: Pattern, setting: Setting) -> Program:
@@ -99,16 +101,23 @@ def build(pattern: Pattern, setting: Setting) -> Program:
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
-        out: Tensor = flex_attention(
+        return flex_attention(
             q, k, v, score_mod=score_mod, block_mask=mask, enable_gqa=enable_gqa, kernel_options=options
         )
-        return out if blind is None else out.masked_fill(blind, 0.0)
 
     many = shape.batch if ends is None else 1
     pairs = many * shape.heads * sum(int(each.areas().sum()) for each in needed)
     held = [each for each in vars(mask).values() if isinstance(each, Tensor)]
     held += [each for bound in [*bounds, (ends, blind)] for each in bound if each is not None]
-    return Program(_compilation.compiled(attend), pairs, sum(each.nbytes for each in held), compiled=True)
+    compiled = _compilation.compiled(attend)
+
+    def zeroed(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Call `attend`, and set the outputs of queries that see no key to 0."""
+        # On a CPU, torch compiles no operation after this kernel.
+        out = compiled(q, k, v)
+        return out if blind is None else out.masked_fill(blind, 0.0)
+
+    return Program(zeroed, pairs, sum(each.nbytes for each in held), compiled=True)
 
 
 def _refused_by_cpu(direction: str) -> str | None:
