@@ -25,8 +25,10 @@ from attnbench.reports.tables import tables
 from attnbench.reports.text.answer import answer
 from attnbench.runner.machine import memory
 from attnbench.runner.worker import admission
-from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call import calls, programs
+from attnbench.runner.worker.call.inputs import earlier, inputs_of
 from attnbench.runner.worker.call.sampling import Plan
+from attnbench.runner.worker.call.weights import weights
 from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.proof import contents, recall
 from attnbench.runner.worker.timing import group
@@ -50,13 +52,13 @@ def decode(
 
 def tokens(made: Case) -> list[Tensor]:
     """The inputs of all N tokens."""
-    last = calls.inputs_of(made.setting)
-    return [torch.cat(pair, dim=-2) for pair in zip(calls.earlier(made.setting), last.tensors, strict=True)]
+    last = inputs_of(made.setting)
+    return [torch.cat(pair, dim=-2) for pair in zip(earlier(made.setting), last.tensors, strict=True)]
 
 
 def stepped(made: Case) -> tuple[Tensor, ...]:
     """The output of a call and the state after it."""
-    call = calls.call(calls.build(made), calls.inputs_of(made.setting), "decode")
+    call = calls.call(programs.build(made), inputs_of(made.setting), "decode")
     return call.found(call.run())
 
 
@@ -130,9 +132,9 @@ def test_a_probe_proves_patterns(name: str, parameters: dict[str, Any], how: str
     ids=label,
 )
 def test_a_cache_is_a_ring_where_no_token_is_seen_again(name: str, parameters: dict[str, Any], held: int) -> None:
-    found = calls.build(decode(name, parameters, "blockwise")).state_bytes
+    found = programs.build(decode(name, parameters, "blockwise")).state_bytes
     assert found == 2 * 2 * 2 * held * 8 * 4
-    assert calls.build(decode(name, parameters, "eager")).state_bytes == 2 * 2 * 2 * 130 * 8 * 4
+    assert programs.build(decode(name, parameters, "eager")).state_bytes == 2 * 2 * 2 * 130 * 8 * 4
 
 
 @settings(max_examples=200)
@@ -173,7 +175,7 @@ def test_predicted_bytes_are_those_allocated(
     torch.set_num_threads(threads)
     try:
         made = decode(name, parameters, how, shape, dtype)
-        call = calls.call(calls.build(made), calls.inputs_of(made.setting), "decode").run
+        call = calls.call(programs.build(made), inputs_of(made.setting), "decode").run
         call()
         predicted = kernels.decoder(how).predict_bytes(made.pattern, made.setting, threads)
         assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.1)
@@ -193,11 +195,11 @@ def test_a_step_is_the_last_row_of_the_chunked_form(name: str, parameters: dict[
         return
     every = tokens(made)
     with torch.no_grad():
-        right = calls.build(made.changed(direction="forward")).call(*every)[..., -1:, :]
+        right = programs.build(made.changed(direction="forward")).call(*every)[..., -1:, :]
     out, *state = stepped(made)
     assert torch.allclose(out, right)
     decoding: Any = variants.load(name).decoding
-    for mine, theirs in zip(state, decoding.state(made.parameters, *every, calls.weights(made)), strict=True):
+    for mine, theirs in zip(state, decoding.state(made.parameters, *every, weights(made)), strict=True):
         assert torch.allclose(mine, theirs)
 
 
@@ -212,7 +214,7 @@ def test_a_probe_proves_mechanisms(name: str, dtype: str) -> None:
     assert found.proved == 1
     assert found.allowed_pairs is None
     assert found.flops
-    assert found.state_bytes == sum(each.nbytes for each in calls.build(made).state)
+    assert found.state_bytes == sum(each.nbytes for each in programs.build(made).state)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,7 @@ def test_its_work_is_that_of_its_products(name: str) -> None:
         gates = {"lstm": 4, "gru": 3}[name]
         assert told == 2 * 2 * gates * 64 * (64 + 64)
         return
-    call = calls.call(calls.build(made), calls.inputs_of(made.setting), "decode")
+    call = calls.call(programs.build(made), inputs_of(made.setting), "decode")
     with FlopCounterMode(display=False) as counter:
         call.run()
     outer = {"performer": 256 * 16 * 2, "retention": 16 * 16 * 4}.get(name, 16 * 16 * 2)
@@ -380,8 +382,8 @@ def test_a_fault_of_a_state_is_found(name: str, spoil: Any, monkeypatch: pytest.
 
 def test_the_state_is_put_back_before_each_value() -> None:
     for made in (decode("full", {}, "sdpa"), decode("retention", {})):
-        given = calls.inputs_of(made.setting)
-        call = calls.call(calls.build(made), given.copy(), "decode")
+        given = inputs_of(made.setting)
+        call = calls.call(programs.build(made), given.copy(), "decode")
         before = [each.clone() for each, _ in call.state]
         call.run()
         assert not any(torch.equal(each, kept) for (each, _), kept in zip(call.state, before, strict=True))
@@ -391,9 +393,9 @@ def test_the_state_is_put_back_before_each_value() -> None:
 
 def test_every_value_has_another_token() -> None:
     made = decode("full", {}, "sdpa")
-    given = calls.inputs_of(made.setting)
+    given = inputs_of(made.setting)
     to = given.copy()
-    call = calls.call(calls.build(made), to, "decode")
+    call = calls.call(programs.build(made), to, "decode")
     contents.rotate(call, to, given, (), by=3)
     assert torch.equal(to.q, given.q.roll(-3, dims=-1))
     assert not torch.equal(to.q, given.q)

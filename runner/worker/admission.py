@@ -1,15 +1,18 @@
 """Checks before a case runs: that it exists here, that its pattern is valid, and that it should fit in memory."""
 
 import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import torch
 
 from attnbench import variants
-from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call import mechanisms
+from attnbench.runner.worker.call.inputs import input_bytes
 from attnbench.runner.worker.process import failure
-from attnbench.runner.worker.proof.expected import MOST_PAIRS
+from attnbench.runner.worker.proof.expected import MOST_PAIRS, Useless
 from attnbench.suites import Case, Status
 from attnbench.variants import (
     ATTENTION,
@@ -40,6 +43,18 @@ class Ended(Exception):
         self.status = status
         self.reason = reason
         self.predicted = predicted
+
+
+@contextmanager
+def ending(where: str) -> Iterator[None]:
+    """Turn any exception into the end of the case. The reason says where, because it may not be at the case's shape."""
+    try:
+        yield
+    except (Ended, Useless):
+        raise
+    except BaseException as error:  # a kernel may raise anything; only its own case ends
+        status, reason = failure.of_exception(error)
+        raise Ended(status, f"{where}: {reason}") from None
 
 
 def plan(case: Case, budget_bytes: int) -> dict[str, Any]:
@@ -80,7 +95,7 @@ def work(case: Case, spans: Spans | None) -> tuple[int | None, int | None]:
     Raises:
         Ended: the mechanism gives an invalid number of FLOPs.
     """
-    around = calls.around(case)
+    around = mechanisms.around(case)
     depth, beside = (around.depth, around.flops(case.setting)) if around else (1, 0)
     if spans is None:
         return None, depth * _own_flops(case) + beside
@@ -103,7 +118,7 @@ def admit(case: Case, budget_bytes: int) -> int | None:
         return None
     chosen, setting = implementation(case), case.setting
     threads = torch.get_num_threads() if setting.device == "cpu" else 0
-    around = calls.around(case)
+    around = mechanisms.around(case)
     # Projections leave each token's heads together.
     shape = replace(setting.shape, layout="bnhd" if around and around.outer else setting.shape.layout)
 
@@ -132,7 +147,7 @@ def proof_bytes(case: Case) -> int:
     Around layers, it holds what they keep for their gradients in float64.
     """
     many = _HELD_16_BITS if getattr(torch, case.setting.dtype).itemsize == 2 else _HELD
-    held, around = many * calls.input_bytes(case.setting), calls.around(case)
+    held, around = many * input_bytes(case.setting), mechanisms.around(case)
     if around and around.outer:
         held += around.predict_bytes(replace(case.setting, dtype="float64"), lambda _: 0)
     return held
@@ -177,7 +192,7 @@ def _unsupported(case: Case) -> str | None:
     except TooManySpans as error:
         return str(error)
     pairs = (spans.pairs() if spans else n**2) * case.setting.shape.batch * case.setting.shape.heads
-    around = calls.around(case)
+    around = mechanisms.around(case)
     if around and (around.outer or case.setting.direction != "forward") and pairs > MOST_PAIRS:
         what = f"{'calls' if around.outer else 'gradients'} at level {case.setting.level}"
         return f"{what} are proved for up to {MOST_PAIRS:,} pairs, found {pairs:,}"
@@ -204,14 +219,14 @@ def _undecodable(case: Case) -> str | None:
     """Return why the case does not decode if it should, or None. Implementations of patterns say so themselves."""
     if case.setting.direction != DECODE:
         return None
-    if calls.around(case):
+    if mechanisms.around(case):
         return f"{case.mechanism.name} decodes at level attention, found {case.setting.level}"
     if case.implementation != OWN:
         return None
     decoding = variants.load(case.mechanism.name).decoding
     if decoding is None:
         return f"{case.mechanism.name} does not decode: it keeps no state from token to token"
-    chooses = "it chooses by content, and a step has no choice to prove" if calls.options(case) else None
+    chooses = "it chooses by content, and a step has no choice to prove" if mechanisms.options(case) else None
     reason = chooses or decoding.refusal(case.parameters)
     return f"{case.mechanism.name} does not decode: {reason}" if reason else None
 

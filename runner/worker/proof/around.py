@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.call.calls import Inputs, Oracle
+from attnbench.runner.worker.call import mechanisms
+from attnbench.runner.worker.call.inputs import Inputs
+from attnbench.runner.worker.call.mechanisms import Oracle
+from attnbench.runner.worker.call.weights import held
 from attnbench.runner.worker.proof import decoding, expected, tolerance
 from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.stream import Step
@@ -48,10 +50,10 @@ def of_case(case: Case, spans: Spans | None, contents: Sequence[Inputs], step: S
     """
     if case.setting.direction == DECODE:
         return [decoding.of_content(case, spans, each, content, step) for content, each in enumerate(contents, first)]
-    level = calls.around(case)
+    level = mechanisms.around(case)
     if level is None:
         return expected.of_case(case, spans, contents, step, first)
-    references, errors = [calls.reference(case)] * level.depth, None
+    references, errors = [mechanisms.reference(case)] * level.depth, None
     found = []
     for content, given in enumerate(contents, first):
         judged = of_level(case, spans, given, content, step, references, errors)
@@ -73,7 +75,7 @@ def of_level(
 
     `references` are those of the mechanisms, in order; None for a pattern.
     """
-    level, weights = calls.around(case), calls.held(case, content)
+    level, weights = mechanisms.around(case), held(case, content)
     assert level
     exact, wide = _computed(case, spans, references, given.wide(), _wide(weights), step)
     known, near = [~each.isnan() for each in exact], list[Inputs]()
@@ -118,7 +120,7 @@ def _computed(
     step: Step,
 ) -> tuple[tuple[Tensor, ...], list[Inputs]]:
     """Return the output and the gradients of a level in the dtype of its inputs, and what mechanisms were given."""
-    level, grads = calls.around(case), case.setting.direction != "forward"
+    level, grads = mechanisms.around(case), case.setting.direction != "forward"
     assert level
     attended: list[Inputs] = []
 

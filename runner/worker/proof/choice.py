@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.call.calls import Inputs
+from attnbench.runner.worker.call import mechanisms
+from attnbench.runner.worker.call.inputs import Inputs
+from attnbench.runner.worker.call.weights import held
 from attnbench.runner.worker.proof import around, expected, tolerance
 from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.stream import Step
@@ -41,12 +42,12 @@ def expected_with(case: Case, choice: Tensor | tuple[Tensor, ...], given: Inputs
         NotAllowed: float64 does not allow the choice.
         Useless: the mechanism's reference is too inexact.
     """
-    options, weights = calls.options(case), calls.held(case, content).own
+    options, weights = mechanisms.options(case), held(case, content).own
     if options is None:
         raise TypeError(f"{case.mechanism.name}: expected options to choose from, found none")
-    level = calls.around(case)
+    level = mechanisms.around(case)
     choices: tuple[Any, ...] = tuple(choice) if level else (choice,)
-    references = [calls.reference(case, each) for each in choices]
+    references = [mechanisms.reference(case, each) for each in choices]
     judged = None
     wide, near = [given.wide()], [given]
     if level:
@@ -54,7 +55,7 @@ def expected_with(case: Case, choice: Tensor | tuple[Tensor, ...], given: Inputs
         wide, near = judged.wide, judged.near
     ties = 0
     for mine, exact, rounded, own in zip(choices, wide, near, weights, strict=True):
-        problem, tied = judge(options, exact, rounded, own, mine, step, calls.choosers(case))
+        problem, tied = judge(options, exact, rounded, own, mine, step, mechanisms.choosers(case))
         if problem:
             raise NotAllowed(problem)
         ties += tied

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from attnbench import variants
-from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.call.calls import Inputs
+from attnbench.runner.worker.call import mechanisms
+from attnbench.runner.worker.call.inputs import Inputs, earlier
+from attnbench.runner.worker.call.weights import weights
 from attnbench.runner.worker.proof import expected, oracle, tolerance
 from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.stream import Step
@@ -31,11 +32,11 @@ def of_content(case: Case, spans: Spans | None, given: Inputs, content: int, ste
     Raises:
         Useless: the mechanism's reference is too inexact.
     """
-    tokens = [torch.cat(pair, dim=-2) for pair in zip(calls.earlier(case.setting, content), given.tensors, strict=True)]
-    weights = calls.weights(case, content)
-    plain = _results(case, spans, tokens, weights)
+    tokens = [torch.cat(pair, dim=-2) for pair in zip(earlier(case.setting, content), given.tensors, strict=True)]
+    own = weights(case, content)
+    plain = _results(case, spans, tokens, own)
     step()
-    exact = _results(case, spans, [each.double() for each in tokens], tuple(each.double() for each in weights))
+    exact = _results(case, spans, [each.double() for each in tokens], tuple(each.double() for each in own))
     step()
     dtype = given[0].dtype
     errors = [float((near.double() - want).abs().max()) for near, want in zip(plain, exact, strict=True)]
@@ -49,7 +50,7 @@ def of_content(case: Case, spans: Spans | None, given: Inputs, content: int, ste
 
 def _results(case: Case, spans: Spans | None, tokens: Sequence[Tensor], weights: Weights) -> tuple[Tensor, ...]:
     """Return the output of the last token and the state after it, in the dtype of the tokens or a wider one."""
-    reference, last = calls.reference(case), tokens[0].shape[-2] - 1
+    reference, last = mechanisms.reference(case), tokens[0].shape[-2] - 1
     if reference is None:
         assert spans  # a mechanism that is not a pattern has a reference
         q, k, v = tokens
