@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from attnbench.runner.worker.call.calls import Inputs, Oracle
+from attnbench.runner.worker.call.inputs import Inputs
+from attnbench.runner.worker.call.mechanisms import Oracle
 from attnbench.runner.worker.proof import expected, verdict
 from attnbench.runner.worker.proof.verdict import Verdict
 from attnbench.variants import Spans

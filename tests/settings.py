@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from attnbench import variants
-from attnbench.runner.worker.call.calls import Inputs, Oracle
+from attnbench.runner.worker.call.inputs import Inputs
+from attnbench.runner.worker.call.mechanisms import Oracle
 from attnbench.runner.worker.proof import expected, small
 from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.verdict import Verdict

@@ -7,11 +7,11 @@ from settings import case_of
 from torch import Tensor
 
 from attnbench.runner.worker import admission
-from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.call.calls import Inputs
-from attnbench.runner.worker.probe import must_give
+from attnbench.runner.worker.call import calls, programs
+from attnbench.runner.worker.call.inputs import Inputs, inputs_of
 from attnbench.runner.worker.proof import verdict
 from attnbench.runner.worker.proof.expected import Expected
+from attnbench.runner.worker.small_lengths import must_give
 from attnbench.suites import Case
 from attnbench.variants import OWN, Shape
 
@@ -28,7 +28,7 @@ def layer(name: str, parameters: dict[str, Any], implementation: str, n: int, dt
 
 def computed(made: Case, content: int = 0) -> tuple[tuple[Tensor, ...], Expected, Inputs]:
     """The output and the gradients of a call, what they must be, and the inputs."""
-    given, program = calls.inputs_of(made.setting, content), calls.build(made, content)
+    given, program = inputs_of(made.setting, content), programs.build(made, content)
     call = calls.call(program, given, "training")
     return call.found(call.run()), must_give(made, program, admission.spans(made), given, content), given
 

@@ -17,7 +17,8 @@ from attnbench.reports.tables import tables
 from attnbench.reports.text.answer import answer
 from attnbench.runner.worker import admission, probe
 from attnbench.runner.worker import capacity as needs
-from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call import programs
+from attnbench.runner.worker.call.inputs import input_bytes
 from attnbench.suites import Probe, Sample, Status
 from attnbench.variants import Shape
 
@@ -122,11 +123,11 @@ def test_a_probe_says_what_a_call_needs_at_other_lengths(implementation: str, le
         like = made.changed(shape=made.setting.shape.at(n))
         peak = admission.admit(like, 2**40)
         assert peak is not None
-        assert needed == peak + calls.input_bytes(like.setting, dout=False)
+        assert needed == peak + input_bytes(like.setting, dout=False)
         if n > 256:
             assert held is None
             continue
-        program = calls.build(like)
+        program = programs.build(like)
         weights = sum(each.nbytes for each in program.weights)
         assert (weights > 0) is (level == "layer")
         assert held == weights + program.prepared_bytes
@@ -137,12 +138,12 @@ def test_longer_lengths_are_asked_for_until_they_no_longer_fit(monkeypatch: pyte
     """A fused kernel has other workspaces at short lengths: what a long call needs does not follow from them."""
     made = case_of("full", {"causal": False}, "sdpa", Shape(1, 2, 2, 64, 16))
     monkeypatch.setattr(needs, "_PATIENCE_S", 1e9)
-    *fitting, last = needs.needed_bytes(made, calls.build(made), 1, 2**26)
+    *fitting, last = needs.needed_bytes(made, programs.build(made), 1, 2**26)
     assert all(needed <= 2**26 for _, needed, _ in fitting)
     assert last[1] > 2**26
     assert last[0] == 2 * fitting[-1][0]
     monkeypatch.setattr(needs, "_PATIENCE_S", 0.0)
-    assert [n for n, *_ in needs.needed_bytes(made, calls.build(made), 1, 2**26)] == [16, 32, 64]
+    assert [n for n, *_ in needs.needed_bytes(made, programs.build(made), 1, 2**26)] == [16, 32, 64]
 
 
 def test_without_a_prediction_a_probe_says_what_the_call_needed() -> None:
@@ -150,4 +151,4 @@ def test_without_a_prediction_a_probe_says_what_the_call_needed() -> None:
     found = probe.probe(made, 2**32, unheard)
     assert found.peak_bytes is not None
     assert found.needed_bytes == ((256, found.peak_bytes + 3 * 2 * 256 * 16 * 4, 2 * 16 * 256 * 4),)
-    assert needs.needed_bytes(made.changed(direction="backward"), calls.build(made), 1, 2**32) == ()
+    assert needs.needed_bytes(made.changed(direction="backward"), programs.build(made), 1, 2**32) == ()

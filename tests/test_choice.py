@@ -12,13 +12,15 @@ from settings import case_of
 from torch import Tensor
 
 from attnbench import variants
-from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.call.calls import Inputs
-from attnbench.runner.worker.probe import must_give, probe
+from attnbench.runner.worker.call import calls, programs
+from attnbench.runner.worker.call.inputs import Inputs, inputs
+from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.proof import choice, small
+from attnbench.runner.worker.small_lengths import must_give
 from attnbench.suites import Case, Status
 from attnbench.variants import Shape
 
+WEIGHTS = "attnbench.runner.worker.call.weights.weights"
 BUDGET = 2**32
 
 
@@ -44,8 +46,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> Tensor:
 
 def outputs(made: Case) -> tuple[Tensor, Inputs]:
     """The case's outputs in float64, and its inputs with as many key heads as query heads."""
-    given = calls.inputs(made.setting.shape, "float64", "cpu")
-    found = calls.build(made.changed(dtype="float64")).call(*given[:3])
+    given = inputs(made.setting.shape, "float64", "cpu")
+    found = programs.build(made.changed(dtype="float64")).call(*given[:3])
     k, v = (each.repeat_interleave(2, dim=1) for each in (given.k, given.v))
     return found, Inputs(given.q, k, v, given.dout)
 
@@ -72,7 +74,7 @@ def test_reformer_finds_what_is_alike() -> None:
     made = case("reformer", {"chunk": 4, "rounds": 4, "rotations": 32}, 64).changed(dtype="float64")
     directions = torch.randn(16, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 8
     q = directions.repeat(4, 1).expand(2, 2, 64, 8)
-    found = calls.build(made).call(q, q[:, :1], q[:, :1])
+    found = programs.build(made).call(q, q[:, :1], q[:, :1])
     assert float((found - q).norm() / q.norm()) < 0.1
 
 
@@ -94,7 +96,7 @@ def test_block_topk_sees_the_block_whose_mean_is_nearest() -> None:
     directions = torch.eye(8, dtype=torch.float64)
     sought = torch.arange(32).flip(0) % 8
     values = torch.arange(8.0, dtype=torch.float64).repeat_interleave(4)[:, None].expand(2, 1, 32, 8)
-    found = calls.build(made).call(
+    found = programs.build(made).call(
         directions[sought].expand(2, 2, 32, 8), directions.repeat_interleave(4, 0).expand(2, 1, 32, 8), values
     )
     assert torch.allclose(found, sought.double()[:, None].expand_as(found))
@@ -104,8 +106,8 @@ def test_block_topk_sees_the_block_whose_mean_is_nearest() -> None:
 def test_block_topk_with_one_key_has_no_gradient_of_its_score(causal: bool) -> None:
     shape = Shape(2, 2, 1, 1, 64)
     made = case_of("block_topk", {"block": 8, "causal": causal}, "own", shape, "bfloat16", "cpu", "training")
-    given = calls.inputs(shape, "bfloat16", "cpu")
-    _, dq, dk, dv = calls.call(calls.build(made), given, "training").run()
+    given = inputs(shape, "bfloat16", "cpu")
+    _, dq, dk, dv = calls.call(programs.build(made), given, "training").run()
     assert not dq.any()
     assert not dk.any()
     assert torch.equal(dv, given.dout.sum(dim=1, keepdim=True))
@@ -130,11 +132,11 @@ def test_routing_answers_the_queries_that_a_centroid_took(monkeypatch: pytest.Mo
     """The centroids are two opposite directions: they take the ends of what lies between."""
     made = case("routing", {"window": 5, "clusters": 2}, 16).changed(dtype="float64")
     ends = torch.eye(8, dtype=torch.float64)[:2]
-    monkeypatch.setattr(calls, "weights", lambda *_: (ends[None],))
+    monkeypatch.setattr(WEIGHTS, lambda *_: (ends[None],))
     angles = torch.linspace(0, torch.pi / 2, 16, dtype=torch.float64)[torch.randperm(16)]
     q = (angles.cos()[:, None] * ends[0] + angles.sin()[:, None] * ends[1]).expand(2, 2, 16, 8)
-    given = calls.inputs(made.setting.shape, "float64", "cpu")
-    found = calls.build(made).call(q, q[:, :1], given.v)
+    given = inputs(made.setting.shape, "float64", "cpu")
+    found = programs.build(made).call(q, q[:, :1], given.v)
     order = angles.argsort()
     expected = torch.zeros_like(found)
     for taken in (order[:5], order[-5:]):
@@ -146,7 +148,7 @@ def test_routing_answers_the_queries_that_a_centroid_took(monkeypatch: pytest.Mo
 def test_nsa_is_the_mean_of_its_branches_without_gates(monkeypatch: pytest.MonkeyPatch) -> None:
     """With all blocks and a long window, two branches are full attention; the third has one key for four tokens."""
     parameters = {"compressed": 4, "stride": 4, "block": 8, "blocks": 8, "window": 61}
-    monkeypatch.setattr(calls, "weights", lambda *_: (torch.zeros(2, 8, 3, dtype=torch.float64),))
+    monkeypatch.setattr(WEIGHTS, lambda *_: (torch.zeros(2, 8, 3, dtype=torch.float64),))
     found, (q, k, v, _) = outputs(case("nsa", parameters))
     full = attention(q, k, v, torch.ones(61, 61, dtype=torch.bool).tril())
     short_k, short_v = (each[:, :, :60].reshape(2, 2, 15, 4, 8).mean(dim=3) for each in (k, v))
@@ -167,9 +169,9 @@ CAUSAL: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize("first", [1, 17, 40])
 def test_a_causal_choice_does_not_depend_on_later_tokens(name: str, parameters: dict[str, Any], first: int) -> None:
     made = case(name, parameters).changed(dtype="float64")
-    given, other = (calls.inputs(made.setting.shape, "float64", "cpu", content) for content in (0, 1))
+    given, other = (inputs(made.setting.shape, "float64", "cpu", content) for content in (0, 1))
     changed = [torch.cat([one[:, :, :first], two[:, :, first:]], dim=2) for one, two in zip(given, other, strict=True)]
-    call = calls.build(made).call
+    call = programs.build(made).call
     found, again = call(*given[:3]), call(*changed[:3])
     assert torch.allclose(found[:, :, :first], again[:, :, :first])
     assert not torch.allclose(found[:, :, first:], again[:, :, first:])
@@ -238,7 +240,7 @@ def test_a_wrong_choice_is_found_and_so_is_a_wrong_output_with_a_right_one(fault
 def test_gradients_of_a_key_that_many_queries_see_are_exact_in_16_bits(name: str, dtype: str) -> None:
     parameters = {"keys": 64} if name == "topk" else PARAMETERS[name]
     made = case_of(name, parameters, "own", Shape(1, 8, 1, 389, 64), dtype, "cpu", "training")
-    program = calls.build(made)
+    program = programs.build(made)
     assert small.check(program, made.setting, partial(must_give, made, program, None)).problem is None
 
 
@@ -288,8 +290,8 @@ def test_a_choice_that_rounding_exchanged_is_allowed_and_no_other() -> None:
 
 def test_an_input_that_is_ignored_has_no_gradient() -> None:
     made = case("reformer", {"rotations": 4, "chunk": 8})
-    program = calls.build(made)
-    given = calls.inputs(made.setting.shape, "float32", "cpu")
+    program = programs.build(made)
+    given = inputs(made.setting.shape, "float32", "cpu")
     _, _, dk, _ = calls.call(program, given, "training").found(calls.call(program, given, "training").run())
     assert dk is None
     assert small.check(program, made.setting, partial(must_give, made, program, None)).problem is None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv1d, one_hot, pad
 
 from attnbench import variants
-from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call import programs
 from attnbench.variants import Shape
 from attnbench.variants.conv1d import Conv1d
 from attnbench.variants.local_window import LocalWindow
@@ -39,7 +39,7 @@ def attended(conv: nn.Conv2d, images: Tensor, implementation: str) -> Tensor:
     q, k = (pad(each, (0, d - 4)) for each in (ALPHA * d**0.5 * pad(q, (0, 0, 0, 1)), k))
     v = pad(images.flatten(2).transpose(1, 2), (0, d - channels, 0, 1))
     made = case_of("full", {}, implementation, Shape(batch, len(sought), 1, n, d), str(images.dtype)[6:])
-    out = calls.build(made).call(*(each.expand(batch, -1, -1, -1) for each in (q, k[None])), v[:, None])
+    out = programs.build(made).call(*(each.expand(batch, -1, -1, -1) for each in (q, k[None])), v[:, None])
     assert conv.bias is not None
     seen = torch.einsum("bhnc,och->bon", out[:, :, :-1, :channels], conv.weight.flatten(2))
     return torch.unflatten(seen + conv.bias[:, None], 2, size)
@@ -94,7 +94,7 @@ def test_a_window_with_positional_weights_alone_is_a_depthwise_convolution(
     q = scores[:, (torch.arange(window) - places[:, None] + before) % window]
     v = torch.randn(2, kernels, n, window, dtype=wide)
     shape = Shape(2, 2 * kernels, 2 * kernels, n, window)
-    program = calls.build(case_of("local_window", {"window": window}, implementation, shape, dtype))
+    program = programs.build(case_of("local_window", {"window": window}, implementation, shape, dtype))
     out = program.call(q.expand(2, -1, -1, -1), k.expand(2, 2 * kernels, -1, -1), torch.cat([v, v], dim=1))
     sums = conv1d(torch.ones(1, 2 * kernels, n, dtype=wide), parts[:, None], padding=before, groups=2 * kernels)
     positive, negative = (out * sums[..., None]).chunk(2, dim=1)

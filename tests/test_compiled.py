@@ -26,8 +26,8 @@ from torch import Tensor
 
 from attnbench.runner.machine import memory
 from attnbench.runner.worker import main_loop, probe
-from attnbench.runner.worker.call import calls, clocks
-from attnbench.runner.worker.call.calls import inputs
+from attnbench.runner.worker.call import calls, clocks, programs
+from attnbench.runner.worker.call.inputs import inputs
 from attnbench.runner.worker.main_loop import _Requests
 from attnbench.runner.worker.process import failure
 from attnbench.runner.worker.timing import Bench
@@ -282,7 +282,7 @@ def test_compiling_is_no_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     for compiled, first in ((True, ["called", "timed"]), (False, ["timed", "called"])):
         log.clear()
         kernel = Program(attend, None, compiled=compiled)
-        monkeypatch.setattr(calls, "build", functools.partial(lambda made, *asked: made, kernel))
+        monkeypatch.setattr(programs, "build", functools.partial(lambda made, *asked: made, kernel))
         Bench(parse(SUITE).cases(), 1e6, lambda index: None)
         assert log[:2] == first
 

@@ -12,8 +12,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from attnbench.runner.machine import memory
 from attnbench.runner.worker import admission
-from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call import calls, programs
 from attnbench.runner.worker.call.calls import Call
+from attnbench.runner.worker.call.inputs import inputs_of
+from attnbench.runner.worker.call.weights import all_weights
 from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.proof import approximation, recall
 from attnbench.suites import Case, Status, SuiteError
@@ -33,12 +35,12 @@ def cross(kv_len: int) -> str:
 
 def started(made: Case) -> Call:
     """A case's call."""
-    return calls.call(calls.build(made), calls.inputs_of(made.setting), made.setting.direction)
+    return calls.call(programs.build(made), inputs_of(made.setting), made.setting.direction)
 
 
 def torchs(made: Case, heads: int) -> nn.MultiheadAttention:
     """Torch's layer with the weights of a case."""
-    w_q, b_q, w_k, b_k, w_v, b_v, w_o, b_o = calls.all_weights(made)
+    w_q, b_q, w_k, b_k, w_v, b_v, w_o, b_o = all_weights(made)
     theirs = nn.MultiheadAttention(len(w_q), heads, batch_first=True, dtype=torch.float64)
     with torch.no_grad():
         theirs.in_proj_weight.copy_(torch.cat([w_q, w_k, w_v]))
@@ -53,7 +55,7 @@ def torchs(made: Case, heads: int) -> nn.MultiheadAttention:
 def test_cross_attention_is_torchs(how: str, kv_len: int) -> None:
     made = case_of("full", {}, how, Shape(2, 4, 4, 13, 6), "float64", direction="training")
     made = made.changed(level=cross(kv_len))
-    given = calls.inputs_of(made.setting)
+    given = inputs_of(made.setting)
     assert [each.shape for each in given] == [(2, 13, 24), (2, kv_len, 24), (2, 13, 24)]
     assert given.names == ("x", "memory", "dout")
     x, memory = given.leaves(gradients=True)
@@ -67,22 +69,22 @@ def test_cross_attention_is_torchs(how: str, kv_len: int) -> None:
 
 def test_a_masked_layer_is_torchs() -> None:
     made = case_of("full", {}, "eager", Shape(2, 4, 4, 13, 6), "float64").changed(level=MASKED)
-    (x, _) = calls.inputs_of(made.setting)
+    (x, _) = inputs_of(made.setting)
     hidden = torch.ones(13, 13, dtype=torch.bool).triu(1)
     with torch.no_grad():
         right = torchs(made, 4)(x, x, x, attn_mask=hidden, need_weights=False)[0]
-        assert torch.allclose(calls.build(made).call(x), right)
+        assert torch.allclose(programs.build(made).call(x), right)
 
 
 @pytest.mark.parametrize("name", ["full", "local_window", "linear", "performer", "routing", "strided", "retention"])
 def test_no_token_of_a_masked_layer_depends_on_later_ones(name: str) -> None:
     how = "eager" if name in ("full", "local_window", "strided") else "own"
     made = case_at(name, {}, how, level=MASKED, dtype="float64", direction="forward")
-    (x, _) = calls.inputs_of(made.setting)
+    (x, _) = inputs_of(made.setting)
     other = x.clone()
     other[:, 40:] += 1
     with torch.no_grad():
-        program = calls.build(made)
+        program = programs.build(made)
         assert torch.allclose(program.call(x)[:, :40], program.call(other)[:, :40])
 
 
@@ -126,7 +128,7 @@ def test_a_wrong_gradient_of_an_input_is_found(place: int, monkeypatch: pytest.M
         def backward(ctx: Any, grad: Tensor) -> Tensor:
             return grad * 1.01
 
-    build = calls.build
+    build = programs.build
 
     def spoiled(*given: Any) -> Any:
         program = build(*given)
@@ -138,7 +140,7 @@ def test_a_wrong_gradient_of_an_input_is_found(place: int, monkeypatch: pytest.M
 
         return type(program)(**{**vars(program), "call": call})
 
-    monkeypatch.setattr(calls, "build", spoiled)
+    monkeypatch.setattr(programs, "build", spoiled)
     found = probe(case_at("full", {}, "eager", level=cross(90)), BUDGET, unheard)
     assert found.status is Status.WRONG
     assert ("dX", "dMEMORY")[place] in found.reason

@@ -13,7 +13,8 @@ from attnbench.runner.machine import environment, nvml
 from attnbench.runner.machine.doctor import gpu
 from attnbench.runner.machine.doctor.gpu import Gpu
 from attnbench.runner.worker import cuda_phases, timing
-from attnbench.runner.worker.call import calls, clocks, launches, roof
+from attnbench.runner.worker.call import calls, clocks, launches, programs, roof
+from attnbench.runner.worker.call.inputs import inputs
 from attnbench.runner.worker.call.launches import Value
 from attnbench.runner.worker.call.sampling import Plan
 from attnbench.runner.worker.process import failure, settings
@@ -21,6 +22,7 @@ from attnbench.runner.worker.timing import Bench
 from attnbench.suites import Sample, Status
 from attnbench.suites.schema.load import parse
 
+INPUTS = "attnbench.runner.worker.call.inputs.inputs"
 SUITE = """
 name: two
 question: What happens on a GPU?
@@ -192,9 +194,9 @@ def test_a_case_that_ends_has_no_fields() -> None:
 
 def test_a_group_gives_a_sample_of_every_case(monkeypatch: pytest.MonkeyPatch) -> None:
     """All of the path but the device: tensors are on the CPU, and each launch takes 2 us to queue and 5 us to run."""
-    inputs, build = calls.inputs, calls.build
-    monkeypatch.setattr(calls, "inputs", lambda shape, dtype, device, *rest: inputs(shape, dtype, "cpu", *rest))
-    monkeypatch.setattr(calls, "build", lambda case, content: build(case.changed(device="cpu"), content))
+    drawn, build = inputs, programs.build
+    monkeypatch.setattr(INPUTS, lambda shape, dtype, device, *rest: drawn(shape, dtype, "cpu", *rest))
+    monkeypatch.setattr(programs, "build", lambda case, content: build(case.changed(device="cpu"), content))
     monkeypatch.setattr(calls, "wait", lambda device: None)
     monkeypatch.setattr(clocks, "cuda_wall", lambda call, many: (call(), 2e8)[1])
 

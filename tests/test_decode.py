@@ -25,8 +25,10 @@ from attnbench.reports.tables import tables
 from attnbench.reports.text.answer import answer
 from attnbench.runner.machine import memory
 from attnbench.runner.worker import admission, capacity
-from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call import calls, programs
+from attnbench.runner.worker.call.inputs import earlier, inputs_of
 from attnbench.runner.worker.call.sampling import Plan
+from attnbench.runner.worker.call.weights import all_weights, held, weights
 from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.proof import contents, recall
 from attnbench.runner.worker.timing import group
@@ -57,13 +59,13 @@ def in_layer(made: Case, positions: Literal["none", "sinusoidal", "learned", "ro
 
 def tokens(made: Case) -> list[Tensor]:
     """The inputs of all N tokens."""
-    last = calls.inputs_of(made.setting)
-    return [torch.cat(pair, dim=-2) for pair in zip(calls.earlier(made.setting), last.tensors, strict=True)]
+    last = inputs_of(made.setting)
+    return [torch.cat(pair, dim=-2) for pair in zip(earlier(made.setting), last.tensors, strict=True)]
 
 
 def stepped(made: Case) -> tuple[Tensor, ...]:
     """The output of a call and the state after it."""
-    call = calls.call(calls.build(made), calls.inputs_of(made.setting), "decode")
+    call = calls.call(programs.build(made), inputs_of(made.setting), "decode")
     return call.found(call.run())
 
 
@@ -137,9 +139,9 @@ def test_a_probe_proves_patterns(name: str, parameters: dict[str, Any], how: str
     ids=label,
 )
 def test_a_cache_is_a_ring_where_no_token_is_seen_again(name: str, parameters: dict[str, Any], held: int) -> None:
-    found = calls.build(decode(name, parameters, "blockwise")).state_bytes
+    found = programs.build(decode(name, parameters, "blockwise")).state_bytes
     assert found == 2 * 2 * 2 * held * 8 * 4
-    assert calls.build(decode(name, parameters, "eager")).state_bytes == 2 * 2 * 2 * 130 * 8 * 4
+    assert programs.build(decode(name, parameters, "eager")).state_bytes == 2 * 2 * 2 * 130 * 8 * 4
 
 
 @settings(max_examples=200)
@@ -180,7 +182,7 @@ def test_predicted_bytes_are_those_allocated(
     torch.set_num_threads(threads)
     try:
         made = decode(name, parameters, how, shape, dtype).changed(level=level)
-        call = calls.call(calls.build(made), calls.inputs_of(made.setting), "decode").run
+        call = calls.call(programs.build(made), inputs_of(made.setting), "decode").run
         call()
         predicted = admission.admit(made, BUDGET)
         assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.1)
@@ -200,11 +202,11 @@ def test_a_step_is_the_last_row_of_the_chunked_form(name: str, parameters: dict[
         return
     every = tokens(made)
     with torch.no_grad():
-        right = calls.build(made.changed(direction="forward")).call(*every)[..., -1:, :]
+        right = programs.build(made.changed(direction="forward")).call(*every)[..., -1:, :]
     out, *state = stepped(made)
     assert torch.allclose(out, right)
     decoding: Any = variants.load(name).decoding
-    for mine, theirs in zip(state, decoding.state(made.parameters, *every, calls.weights(made)), strict=True):
+    for mine, theirs in zip(state, decoding.state(made.parameters, *every, weights(made)), strict=True):
         assert torch.allclose(mine, theirs)
 
 
@@ -219,7 +221,7 @@ def test_a_probe_proves_mechanisms(name: str, dtype: str) -> None:
     assert found.proved == 1
     assert found.allowed_pairs is None
     assert found.flops
-    assert found.state_bytes == sum(each.nbytes for each in calls.build(made).state)
+    assert found.state_bytes == sum(each.nbytes for each in programs.build(made).state)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +238,7 @@ def test_its_work_is_that_of_its_products(name: str) -> None:
         gates = {"lstm": 4, "gru": 3}[name]
         assert told == 2 * 2 * gates * 64 * (64 + 64)
         return
-    call = calls.call(calls.build(made), calls.inputs_of(made.setting), "decode")
+    call = calls.call(programs.build(made), inputs_of(made.setting), "decode")
     with FlopCounterMode(display=False) as counter:
         call.run()
     outer = {"performer": 256 * 16 * 2, "retention": 16 * 16 * 4}.get(name, 16 * 16 * 2)
@@ -304,12 +306,12 @@ def test_a_layer_gives_the_last_token_of_its_forward_pass(
             return
         every = tokens(made)
         with torch.no_grad():
-            right = calls.build(made.changed(direction="forward")).call(*every)[:, -1:]
+            right = programs.build(made.changed(direction="forward")).call(*every)[:, -1:]
         out, *state = stepped(made)
         assert torch.allclose(out, right)
-        held, decoding = calls.held(made), variants.load(name).decoding
-        q, k, v = Layer(positions).project(made.setting, held.inner[0], every[0], 0)
-        wanted = decoding.state(made.parameters, q, k, v, held.own[0]) if decoding else (k[:, :, -1:], v[:, :, -1:])
+        own, decoding = held(made), variants.load(name).decoding
+        q, k, v = Layer(positions).project(made.setting, own.inner[0], every[0], 0)
+        wanted = decoding.state(made.parameters, q, k, v, own.own[0]) if decoding else (k[:, :, -1:], v[:, :, -1:])
         assert len(state) == len(wanted)
         assert all(map(torch.allclose, state, wanted))
 
@@ -335,7 +337,7 @@ def test_a_probe_proves_layers(name: str, parameters: dict[str, Any], how: str, 
     found = probe(in_layer(alone, positions), BUDGET, unheard)
     assert found.status is Status.PASSED, found.reason
     assert found.proved == 1
-    assert found.state_bytes == calls.build(alone).state_bytes
+    assert found.state_bytes == programs.build(alone).state_bytes
     pairs, flops = admission.work(alone, admission.spans(alone))
     assert flops is not None
     # Tokens have 48 numbers, keys and values 16.
@@ -385,7 +387,7 @@ def test_another_position_is_found(where: str, positions: Any, monkeypatch: pyte
 def test_a_call_needs_one_token_and_its_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capacity, "_PATIENCE_S", 0.0)
     for made, numbers in ((decode("full", {}, "sdpa"), 48 + 2 * 16), (in_layer(decode("full", {}, "sdpa")), 48)):
-        program, peak = calls.build(made), admission.admit(made, BUDGET)
+        program, peak = programs.build(made), admission.admit(made, BUDGET)
         assert peak is not None
         weights = sum(each.nbytes for each in program.weights)
         (*_, longest) = capacity.needed_bytes(made, program, 0, BUDGET)
@@ -503,20 +505,20 @@ def test_a_fault_of_a_state_is_found(name: str, spoil: Any, monkeypatch: pytest.
 
 def test_the_state_is_put_back_before_each_value() -> None:
     for made in (decode("full", {}, "sdpa"), decode("retention", {}), in_layer(decode("full", {}, "sdpa"))):
-        given = calls.inputs_of(made.setting)
-        call = calls.call(calls.build(made), given.copy(), "decode")
+        given = inputs_of(made.setting)
+        call = calls.call(programs.build(made), given.copy(), "decode")
         before = [each.clone() for each, _ in call.state]
         call.run()
         assert not any(torch.equal(each, kept) for (each, _), kept in zip(call.state, before, strict=True))
-        contents.rotate(call, given.copy(), given, calls.all_weights(made), by=3)
+        contents.rotate(call, given.copy(), given, all_weights(made), by=3)
         assert all(torch.equal(each, kept) for (each, _), kept in zip(call.state, before, strict=True))
 
 
 def test_every_value_has_another_token() -> None:
     made = decode("full", {}, "sdpa")
-    given = calls.inputs_of(made.setting)
+    given = inputs_of(made.setting)
     to = given.copy()
-    call = calls.call(calls.build(made), to, "decode")
+    call = calls.call(programs.build(made), to, "decode")
     contents.rotate(call, to, given, (), by=3)
     assert torch.equal(to.q, given.q.roll(-3, dims=-1))
     assert not torch.equal(to.q, given.q)

@@ -17,9 +17,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from attnbench import variants
 from attnbench.runner.machine import memory
 from attnbench.runner.worker import admission, timing
-from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.call.calls import Inputs
+from attnbench.runner.worker.call import calls, programs
+from attnbench.runner.worker.call.inputs import Inputs, inputs_of
 from attnbench.runner.worker.call.sampling import Plan
+from attnbench.runner.worker.call.weights import all_weights, held, weights
 from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.proof import contents, recall
 from attnbench.suites import Case, Status, SuiteError
@@ -37,8 +38,8 @@ case = partial(case_at, level="encoder")
 
 def started(made: Case) -> tuple[calls.Call, Inputs]:
     """A case's call and its inputs."""
-    given = calls.inputs_of(made.setting)
-    return calls.call(calls.build(made), given, made.setting.direction), given
+    given = inputs_of(made.setting)
+    return calls.call(programs.build(made), given, made.setting.direction), given
 
 
 PROVED = [(*each, "float32") for each in [*CASES[::6], *MECHANISMS]]
@@ -69,9 +70,9 @@ def test_positions_are_proved(positions: str, direction: str) -> None:
 def test_a_block_is_torchs_encoder_layer() -> None:
     made = case_of("full", {}, "eager", Shape(2, 4, 4, 13, 6), "float64")
     made = made.changed(level="encoder(mlp=3, positions=none)")
-    every = calls.held(made)
+    every = held(made)
     embedding, *blocks, scale, shift, w, b = every.outer
-    tokens, labels, _ = calls.inputs_of(made.setting)
+    tokens, labels, _ = inputs_of(made.setting)
     with torch.no_grad():
         x = embedding[tokens]
         for at, (w_q, b_q, w_k, b_k, w_v, b_v, w_o, b_o) in enumerate(every.inner):
@@ -97,17 +98,17 @@ def test_a_block_is_torchs_encoder_layer() -> None:
             x = theirs(x)
         pooled = nn.functional.layer_norm(x, [24], scale, shift).mean(dim=1)
         right = nn.functional.cross_entropy(pooled @ w.T + b, labels, reduction="none")
-        assert torch.allclose(calls.build(made).call(tokens, labels)[:, 0], right)
+        assert torch.allclose(programs.build(made).call(tokens, labels)[:, 0], right)
 
 
 def test_gradients_are_those_of_the_mean_loss() -> None:
     made = case("full", {}, "eager", dtype="float64")
     call, given = started(made)
     losses, *found = call.run()
-    weights = calls.all_weights(made)
-    mean = calls.build(made.changed(direction="forward")).call(*given.tensors).mean()
+    weights = all_weights(made)
+    mean = programs.build(made.changed(direction="forward")).call(*given.tensors).mean()
     assert torch.allclose(losses.mean(), mean)
-    program = replace(calls.build(made), update=None, state=())
+    program = replace(programs.build(made), update=None, state=())
     right = torch.autograd.grad(program.call(*given.tensors).mean(), program.weights)
     assert len(found) == len(weights)
     assert all(torch.allclose(*pair) for pair in zip(found, right, strict=True))
@@ -116,7 +117,7 @@ def test_gradients_are_those_of_the_mean_loss() -> None:
 def test_a_step_is_torchs_and_is_taken_back() -> None:
     made = case("linformer", {"projected": 5})
     call, _ = started(made)
-    weights = calls.all_weights(made)
+    weights = all_weights(made)
     theirs = [each.detach().clone().requires_grad_() for each in weights]
     optimiser = torch.optim.AdamW(theirs)
     first, second = call.run(), call.run()
@@ -137,7 +138,7 @@ def test_a_step_is_torchs_and_is_taken_back() -> None:
 def test_every_value_begins_with_the_weights_of_its_content() -> None:
     made = case("full", {}, "eager")
     call, given = started(made)
-    content, weights = calls.inputs_of(made.setting), calls.all_weights(made)
+    content, weights = inputs_of(made.setting), all_weights(made)
     call.run()
     contents.rotate(call, given, content, weights, 3)
     for mine, kept in zip(call.weights, weights, strict=True):
@@ -160,7 +161,7 @@ def test_cases_of_a_group_are_timed() -> None:
 
 def spoil(monkeypatch: pytest.MonkeyPatch, layer: int, layers: int, wrong: Any) -> None:
     """Let every `layers`th call of a mechanism's program, as of one layer, return what `wrong` makes of it."""
-    mechanism: Any = calls._mechanism
+    mechanism: Any = programs._mechanism
 
     def spoiled(made: Case, own: Any) -> Program:
         program: Program = mechanism(made, own)
@@ -172,7 +173,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, layer: int, layers: int, wrong: Any) 
 
         return replace(program, call=call)
 
-    monkeypatch.setattr(calls, "_mechanism", spoiled)
+    monkeypatch.setattr(programs, "_mechanism", spoiled)
 
 
 class Larger(torch.autograd.Function):
@@ -212,7 +213,7 @@ def test_a_wrong_gradient_of_one_layers_attention_is_found(layer: int, monkeypat
 
 @pytest.mark.parametrize("layer", range(2))
 def test_the_choice_of_every_layer_is_checked(layer: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    mechanism: Any = calls._mechanism
+    mechanism: Any = programs._mechanism
 
     def spoiled(made: Case, own: Any) -> Program:
         program: Program = mechanism(made, own)
@@ -225,7 +226,7 @@ def test_the_choice_of_every_layer_is_checked(layer: int, monkeypatch: pytest.Mo
 
         return replace(program, choice=choice)
 
-    monkeypatch.setattr(calls, "_mechanism", spoiled)
+    monkeypatch.setattr(programs, "_mechanism", spoiled)
     found = probe(case("topk", {"keys": 5}), BUDGET, step)
     assert found.status is Status.WRONG
     assert "choice" in found.reason or "output" in found.reason
@@ -234,12 +235,12 @@ def test_the_choice_of_every_layer_is_checked(layer: int, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("name", ["linformer", "performer", "conv1d"])
 def test_every_layer_has_its_own_weights(name: str) -> None:
     made = case(name, {})
-    every, alone = calls.held(made), calls.weights(made.changed(level=variants.load(name).level))
+    every, alone = held(made), weights(made.changed(level=variants.load(name).level))
     first, second = every.own
     assert all(map(torch.equal, first, alone))
     assert not any(map(torch.equal, first, second))
     assert not any(map(torch.equal, *every.inner))
-    assert len(calls.build(made).weights) == len(every.flat)
+    assert len(programs.build(made).weights) == len(every.flat)
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward", "training"])

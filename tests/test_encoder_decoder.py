@@ -17,10 +17,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from attnbench import variants
 from attnbench.runner.machine import memory
 from attnbench.runner.worker import admission
-from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.call.calls import Inputs
-from attnbench.runner.worker.probe import must_give, probe
+from attnbench.runner.worker.call import calls, programs
+from attnbench.runner.worker.call.inputs import Inputs, inputs_of
+from attnbench.runner.worker.call.weights import all_weights, held
+from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.proof import recall, verdict
+from attnbench.runner.worker.small_lengths import must_give
 from attnbench.suites import Case, Status, SuiteError
 from attnbench.suites.schema.load import from_dict, parse
 from attnbench.variants import Shape, levels
@@ -43,8 +45,8 @@ case = partial(case_at, level=LEVEL)
 
 def started(made: Case) -> tuple[calls.Call, Inputs]:
     """A case's call and its inputs."""
-    given = calls.inputs_of(made.setting)
-    return calls.call(calls.build(made), given, made.setting.direction), given
+    given = inputs_of(made.setting)
+    return calls.call(programs.build(made), given, made.setting.direction), given
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward", "training"])
@@ -102,11 +104,11 @@ def of_block(weights: tuple[Tensor, ...], norms: int) -> dict[str, Tensor]:
 def test_it_is_torchs_encoder_and_decoder(target: int) -> None:
     made = case_of("full", {}, "eager", Shape(2, 4, 4, 13, 6), "float64")
     made = made.changed(level=f"encoder_decoder(mlp=3, target={target})")
-    every = calls.held(made)
+    every = held(made)
     embedding, before, after, *rest = every.outer
     blocks, (scale, shift), rest = rest[: 2 * ENCODER], rest[2 * ENCODER :][:2], rest[2 * ENCODER + 2 :]
     *decoder, last_scale, last_shift, w, b = rest
-    source, tokens, dout = calls.inputs_of(made.setting)
+    source, tokens, dout = inputs_of(made.setting)
     assert (source.shape, tokens.shape, dout.shape) == ((2, 13), (2, target + 1), (2, 1))
     told: Any = {"activation": "gelu", "batch_first": True, "norm_first": True, "dtype": torch.float64, "dropout": 0.0}
     with torch.no_grad():
@@ -134,14 +136,14 @@ def test_it_is_torchs_encoder_and_decoder(target: int) -> None:
             y = block(y, x, tgt_mask=hidden)
         scores = nn.functional.layer_norm(y, [24], last_scale, last_shift) @ w.T + b
         right = nn.functional.cross_entropy(scores.transpose(1, 2), tokens[:, 1:], reduction="none").mean(dim=1)
-        assert torch.allclose(calls.build(made).call(source, tokens)[:, 0], right)
+        assert torch.allclose(programs.build(made).call(source, tokens)[:, 0], right)
 
 
 def test_a_step_is_torchs() -> None:
     made = case("linear", {})
     call, given = started(made)
-    weights = calls.all_weights(made)
-    mean = calls.build(made.changed(direction="forward")).call(*given.tensors).mean()
+    weights = all_weights(made)
+    mean = programs.build(made.changed(direction="forward")).call(*given.tensors).mean()
     theirs = [each.detach().clone().requires_grad_() for each in weights]
     optimiser = torch.optim.AdamW(theirs)
     losses, *gradients = call.run()
@@ -155,7 +157,7 @@ def test_a_step_is_torchs() -> None:
 @pytest.mark.parametrize("words", ["masked", "layer"])
 @pytest.mark.parametrize("direction", ["forward", "training"])
 def test_a_wrong_output_of_attention_is_found(words: str, direction: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    mechanism: Any = calls._mechanism
+    mechanism: Any = programs._mechanism
 
     def spoiled(made: Case, own: Any) -> Program:
         program: Program = mechanism(made, own)
@@ -163,19 +165,19 @@ def test_a_wrong_output_of_attention_is_found(words: str, direction: str, monkey
             return program
         return replace(program, call=lambda *inputs: 1.02 * program.call(*inputs))
 
-    monkeypatch.setattr(calls, "_mechanism", spoiled)
+    monkeypatch.setattr(programs, "_mechanism", spoiled)
     found = probe(case("full", {}, "eager", direction=direction), BUDGET, unheard)
     assert found.status is Status.WRONG
 
 
 def test_a_decoder_that_sees_later_tokens_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    mechanism: Any = calls._mechanism
+    mechanism: Any = programs._mechanism
 
     def spoiled(made: Case, own: Any) -> Program:
         program: Program = mechanism(made.changed(level="layer"), own)
         return program
 
-    monkeypatch.setattr(calls, "_mechanism", spoiled)
+    monkeypatch.setattr(programs, "_mechanism", spoiled)
     found = probe(case("full", {}, "eager", direction="forward"), BUDGET, unheard)
     assert found.status is Status.WRONG
 
@@ -183,7 +185,7 @@ def test_a_decoder_that_sees_later_tokens_is_found(monkeypatch: pytest.MonkeyPat
 def test_a_wrong_gradient_of_any_weight_is_found() -> None:
     made = case("full", {}, "eager", level="encoder_decoder(layers=1)")
     call, given = started(made)
-    want = must_give(made, calls.build(made), admission.spans(made), given)
+    want = must_give(made, programs.build(made), admission.spans(made), given)
     right = call.found(call.run())
 
     def problem(found: tuple[Tensor, ...]) -> str | None:
@@ -227,7 +229,7 @@ def test_its_weights_are_counted() -> None:
     for name in ("full", "synthesizer"):
         made = case(name, {}, "own", level="encoder_decoder(target=30, positions=learned)")
         counted = levels.learned(variants.load(name), made.parameters, made.setting)
-        assert counted == sum(each.numel() for each in calls.all_weights(made) if each.requires_grad)
+        assert counted == sum(each.numel() for each in all_weights(made) if each.requires_grad)
 
 
 @pytest.mark.parametrize(

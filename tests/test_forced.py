@@ -6,7 +6,7 @@ from definitions import FORCED
 from settings import check, pattern_of, setting
 from torch.nn.attention import SDPBackend
 
-from attnbench.runner.worker.call.calls import inputs
+from attnbench.runner.worker.call.inputs import inputs
 from attnbench.variants import Shape, kernels
 from attnbench.variants.kernels._forced import Forced, reason
 

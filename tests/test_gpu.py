@@ -18,11 +18,11 @@ from settings import case_of, check, pattern_of, problems, setting
 from attnbench.runner.ab import paired_timing
 from attnbench.runner.ab.live_pair import Arm, Limits
 from attnbench.runner.machine import environment, memory
-from attnbench.runner.worker.call import calls, clocks, launches
+from attnbench.runner.worker.call import clocks, launches, programs
 from attnbench.runner.worker.call.sampling import Plan
-from attnbench.runner.worker.probe import must_give
 from attnbench.runner.worker.process import failure
 from attnbench.runner.worker.proof import small
+from attnbench.runner.worker.small_lengths import must_give
 from attnbench.suites import Status
 from attnbench.suites.schema.load import parse
 from attnbench.variants import Shape, kernels
@@ -192,7 +192,7 @@ def test_what_a_compiler_makes_equals_the_oracle(implementation: str) -> None:
 def test_modified_scores_equal_the_oracle(name: str, parameters: dict[str, Any]) -> None:
     for how in ("eager", "flex", *(["sdpa_masked"] if name == "alibi" else [])):
         made = case_of(name, parameters, how, Shape(1, 4, 2, 259, 64), "bfloat16", "cuda", "training")
-        program = calls.build(made)
+        program = programs.build(made)
         expect = partial(must_give, made, program, made.pattern.spans(259))
         assert small.check(program, made.setting, expect).problem is None
 

@@ -17,7 +17,7 @@ from stages import unheard
 from attnbench.reports.selftest.closed_forms import flops
 from attnbench.runner.execution import pattern_images
 from attnbench.runner.machine import memory
-from attnbench.runner.worker.call.calls import inputs
+from attnbench.runner.worker.call.inputs import inputs
 from attnbench.runner.worker.probe import probe
 from attnbench.suites import Case, Status
 from attnbench.suites.schema.suite import Suite

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from attnbench.runner.machine import memory
-from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.call.calls import inputs
+from attnbench.runner.worker.call import calls, programs
+from attnbench.runner.worker.call.inputs import inputs
 from attnbench.runner.worker.proof import oracle
 from attnbench.variants import Direction, Shape, Spans, kernels
 from attnbench.variants.kernels import Program
@@ -328,7 +328,7 @@ def test_predicted_bytes_count_what_products_in_reduced_precision_take(
 ) -> None:
     """Products that oneDNN computes are a sixth of the peak here, and keys that overlap are widened slice by slice."""
     case = case_of(name, parameters, implementation, Shape(1, heads, heads, 256, 64), "bfloat16", "cpu", direction, 1)
-    call = calls.call(calls.build(case), calls.inputs(case.setting.shape, case.setting.dtype, "cpu"), direction).run
+    call = calls.call(programs.build(case), inputs(case.setting.shape, case.setting.dtype, "cpu"), direction).run
     call()
     asked = case.pattern, case.setting, torch.get_num_threads()
     predicted = kernels.load(implementation).predict_bytes(*asked)
@@ -352,7 +352,7 @@ def test_predicted_bytes_hold_for_few_tokens_one_key_head_and_interleaved_blocks
     implementation: str, name: str, parameters: dict[str, Any], shape: Shape, direction: Direction
 ) -> None:
     case = case_of(name, parameters, implementation, shape, "float32", "cpu", direction, 1)
-    call = calls.call(calls.build(case), calls.inputs(shape, "float32", "cpu"), direction).run
+    call = calls.call(programs.build(case), inputs(shape, "float32", "cpu"), direction).run
     call()
     asked = case.pattern, case.setting, torch.get_num_threads()
     predicted = kernels.load(implementation).predict_bytes(*asked)

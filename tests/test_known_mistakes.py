@@ -9,15 +9,16 @@ from proofs import check_whole
 from settings import case_of, pattern_of, setting
 
 from attnbench.runner.machine import memory
-from attnbench.runner.worker.call import calls, clocks
+from attnbench.runner.worker.call import calls, clocks, programs
+from attnbench.runner.worker.call.inputs import inputs
 from attnbench.suites import Case
 from attnbench.variants import Direction, Shape, kernels
 
 
 def call_of(case: Case) -> Callable[[], object]:
     return calls.ready(
-        calls.build(case),
-        calls.inputs(case.setting.shape, case.setting.dtype, case.setting.device),
+        programs.build(case),
+        inputs(case.setting.shape, case.setting.dtype, case.setting.device),
         case.setting.direction,
     ).run
 
@@ -56,6 +57,6 @@ def test_a_value_of_one_call_on_one_number_is_finite_and_not_zero(implementation
 def test_flex_is_right_in_a_ragged_last_block() -> None:
     shape, pattern = Shape(1, 2, 2, 5000, 32), pattern_of("truncated", {"left": 5, "right": None})
     kernel = kernels.load("flex").build(pattern, setting(shape, "float32", "cpu"))
-    given = calls.inputs(shape, "float32", "cpu")
+    given = inputs(shape, "float32", "cpu")
     with torch.no_grad():
         assert check_whole(kernel.call, pattern.spans(5000), given, grads=False).problem is None

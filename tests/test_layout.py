@@ -20,7 +20,8 @@ from attnbench.reports.data.settings import settings
 from attnbench.reports.drawing.panels import context
 from attnbench.runner.machine import memory
 from attnbench.runner.worker import probe
-from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call import calls, programs
+from attnbench.runner.worker.call.inputs import inputs
 from attnbench.runner.worker.timing import Bench
 from attnbench.suites import Case, Status
 from attnbench.suites.case import names
@@ -36,7 +37,7 @@ def suite(**keys: Any) -> Suite:
 
 def test_both_layouts_hold_the_same_numbers_in_another_order() -> None:
     shape = Shape(2, 6, 3, 5, 4)
-    usual, other = (calls.inputs(each, "bfloat16", "cpu") for each in (shape, replace(shape, layout="bnhd")))
+    usual, other = (inputs(each, "bfloat16", "cpu") for each in (shape, replace(shape, layout="bnhd")))
     for first, second in zip(usual, other, strict=True):
         assert torch.equal(first, second)
         assert first.is_contiguous()
@@ -125,7 +126,7 @@ def test_predicted_bytes_are_those_allocated(
     implementation: str, name: str, parameters: dict[str, Any], direction: Direction, shape: Shape
 ) -> None:
     case = case_of(name, parameters, implementation, shape, "float32", "cpu", direction, "auto")
-    call = calls.call(calls.build(case), calls.inputs(shape, "float32", "cpu"), case.setting.direction).run
+    call = calls.call(programs.build(case), inputs(shape, "float32", "cpu"), case.setting.direction).run
     call()
     asked = case.pattern, case.setting, torch.get_num_threads()
     predicted = kernels.load(implementation).predict_bytes(*asked)
@@ -134,7 +135,7 @@ def test_predicted_bytes_are_those_allocated(
 
 def test_what_is_probed_and_timed_lies_in_its_layout(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: set[tuple[bool, ...]] = set()
-    build: Callable[..., Program] = calls.build
+    build: Callable[..., Program] = programs.build
 
     def watched(*asked: object) -> Program:
         kernel = build(*asked)
@@ -146,7 +147,7 @@ def test_what_is_probed_and_timed_lies_in_its_layout(monkeypatch: pytest.MonkeyP
 
         return replace(kernel, call=attend)
 
-    monkeypatch.setattr(calls, "build", watched)
+    monkeypatch.setattr(programs, "build", watched)
     (case,) = suite(shape={"heads": 2, "head_dim": 8, "seq_len": 64, "layout": "bnhd"}, direction="training").cases()
     assert probe.probe(case, 2**40, unheard).status is Status.PASSED
     bench = Bench([case], 1e5, lambda index: None)

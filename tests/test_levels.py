@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from attnbench import variants
 from attnbench.runner.machine import memory
 from attnbench.runner.worker import admission
-from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call import calls, mechanisms, programs
+from attnbench.runner.worker.call.inputs import inputs_of
+from attnbench.runner.worker.call.weights import all_weights
 from attnbench.runner.worker.probe import probe
 from attnbench.suites import Case, Status, SuiteError
 from attnbench.suites.schema.load import from_dict, parse
@@ -56,19 +58,19 @@ def test_positions_are_proved(level: str, direction: str) -> None:
 
 def through(made: Case, *inputs: Tensor) -> Tensor:
     """The output of a case's program in float64."""
-    return calls.build(made.changed(dtype="float64", direction="forward")).call(*inputs)
+    return programs.build(made.changed(dtype="float64", direction="forward")).call(*inputs)
 
 
 def test_a_layer_is_torchs_multi_head_attention() -> None:
     made = case_of("full", {}, "eager", Shape(2, 4, 4, 13, 6), "float64").changed(level="layer")
-    w_q, b_q, w_k, b_k, w_v, b_v, w_o, b_o = calls.all_weights(made)
+    w_q, b_q, w_k, b_k, w_v, b_v, w_o, b_o = all_weights(made)
     theirs = nn.MultiheadAttention(24, 4, batch_first=True, dtype=torch.float64)
     with torch.no_grad():
         theirs.in_proj_weight.copy_(torch.cat([w_q, w_k, w_v]))
         theirs.in_proj_bias.copy_(torch.cat([b_q, b_k, b_v]))
         theirs.out_proj.weight.copy_(w_o)
         theirs.out_proj.bias.copy_(b_o)
-    (x, _) = calls.inputs_of(made.setting)
+    (x, _) = inputs_of(made.setting)
     with torch.no_grad():
         assert torch.allclose(through(made, x), theirs(x, x, x)[0])
 
@@ -113,7 +115,7 @@ def test_work_adds_the_projections() -> None:
 
 @pytest.mark.parametrize("place", range(10))
 def test_a_wrong_gradient_of_any_weight_is_found(monkeypatch: pytest.MonkeyPatch, place: int) -> None:
-    made, build = case("full", {}, "eager"), calls.build
+    made, build = case("full", {}, "eager"), programs.build
 
     class Wrong(torch.autograd.Function):
         @staticmethod
@@ -148,7 +150,7 @@ def test_a_wrong_gradient_of_any_weight_is_found(monkeypatch: pytest.MonkeyPatch
         return type(program)(**{**vars(program), "call": call})
 
     monkeypatch.setattr(levels, "read", lambda level: Spoiled())
-    monkeypatch.setattr(calls, "build", spoiled)
+    monkeypatch.setattr(programs, "build", spoiled)
     found = probe(made, BUDGET, step)
     # A bias of all keys adds the same to all scores of a query, so its gradient is 0.
     assert (found.status is Status.PASSED) == (place in (4, 9)), found.reason
@@ -245,12 +247,12 @@ def test_what_does_not_exist_at_a_level_is_unsupported(made: Case, words: str) -
 def test_recurrent_networks_are_torchs(name: str, theirs: Any, bidirectional: bool) -> None:
     made = case(name, {"bidirectional": bidirectional}, dtype="float64")
     module = theirs(16, 16 // (1 + bidirectional), batch_first=True, bidirectional=bidirectional, dtype=torch.float64)
-    (x, _), weights = calls.inputs_of(made.setting), calls.all_weights(made)
+    (x, _), weights = inputs_of(made.setting), all_weights(made)
     with torch.no_grad():
         for mine, given in zip(module.parameters(), weights, strict=True):
             mine.copy_(given)
         right, _ = module(x)
-        reference = calls.reference(made)
+        reference = mechanisms.reference(made)
         assert reference
         assert torch.allclose(through(made, x), right)
         assert torch.allclose(reference(x, torch.arange(61), *weights), right)
@@ -258,7 +260,7 @@ def test_recurrent_networks_are_torchs(name: str, theirs: Any, bidirectional: bo
 
 def test_a_state_space_is_its_impulse_response() -> None:
     made = case("ssm", {"state": 6}, dtype="float64")
-    (x, _) = calls.inputs_of(made.setting)
+    (x, _) = inputs_of(made.setting)
     impulse = torch.zeros_like(x)
     impulse[:, 0] = 1
     with torch.no_grad():
@@ -269,7 +271,7 @@ def test_a_state_space_is_its_impulse_response() -> None:
 
 def test_a_convolution_of_one_token_is_a_product() -> None:
     made = case("conv1d", {"kernel": 1}, dtype="float64")
-    (x, _), (w, b) = calls.inputs_of(made.setting), calls.all_weights(made)
+    (x, _), (w, b) = inputs_of(made.setting), all_weights(made)
     with torch.no_grad():
         assert torch.allclose(through(made, x), x @ w[:, :, 0].T + b)
 
@@ -277,7 +279,7 @@ def test_a_convolution_of_one_token_is_a_product() -> None:
 def test_the_last_tokens_do_not_reach_the_first_in_causal_layers() -> None:
     for name, parameters in (("conv1d", {"causal": True}), ("lstm", {}), ("gru", {}), ("ssm", {})):
         made = case(name, parameters, dtype="float64")
-        (x, _) = calls.inputs_of(made.setting)
+        (x, _) = inputs_of(made.setting)
         other = x.clone()
         other[:, 40:] += 1
         with torch.no_grad():
@@ -288,7 +290,8 @@ def line(monkeypatch: pytest.MonkeyPatch, *weights: Tensor) -> Case:
     """Graph attention of one head with one number, on three tokens in a row, with these W, a_l and a_r."""
     parameters = {"kind": "grid", "degree": 4, "grid": (1, 3)}
     w, left, right = (each.double() for each in weights)
-    monkeypatch.setattr(calls, "weights", lambda *_: (w, torch.stack([left, right], dim=-1)))
+    drawn = (w, torch.stack([left, right], dim=-1))
+    monkeypatch.setattr("attnbench.runner.worker.call.weights.weights", lambda *_: drawn)
     return case_of("gat", parameters, "own", Shape(1, 1, 1, 3, 1), "float64").changed(level="layer")
 
 
@@ -316,7 +319,7 @@ def test_graph_attention_without_scores_is_a_mean(monkeypatch: pytest.MonkeyPatc
 def test_graph_attention_is_that_of_torch_geometric(parameters: dict[str, Any]) -> None:
     """Its GATConv edge by edge, with a loop at each token and without a bias: messages go from source to target."""
     made = case("gat", parameters, n=13, dtype="float64")
-    (x, _), (w, a) = calls.inputs_of(made.setting), (each.detach() for each in calls.all_weights(made))
+    (x, _), (w, a) = inputs_of(made.setting), (each.detach() for each in all_weights(made))
     assert isinstance(made.parameters, Edges)
     targets, sources = made.parameters.pairs(13)
     right = torch.zeros_like(x)
@@ -338,7 +341,7 @@ def test_graph_attention_is_that_of_torch_geometric(parameters: dict[str, Any]) 
 def test_graph_attention_takes_memory_along_the_edges() -> None:
     def peak(n: int) -> int:
         made = case("gat", {"degree": 2}, n=n)
-        program, given = calls.build(made), calls.inputs_of(made.setting)
+        program, given = programs.build(made), inputs_of(made.setting)
         call = calls.call(program, given, "training").run
         call()
         return int(memory.cpu_peaks(call).allocated_bytes) + program.prepared_bytes

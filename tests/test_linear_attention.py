@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from attnbench import variants
-from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call import mechanisms
+from attnbench.runner.worker.call.inputs import inputs
+from attnbench.runner.worker.call.weights import weights
 from attnbench.suites import Case
 from attnbench.variants import Shape
 
@@ -32,9 +34,9 @@ def case(name: str, parameters: dict[str, Any], n: int = N, dtype: str = "float6
     return case_of(name, parameters, "own", Shape(2, HEADS, KV_HEADS, n, D), dtype)
 
 
-def output(made: Case, q: Tensor, k: Tensor, v: Tensor, weights: Sequence[Tensor] | None = None) -> Tensor:
+def output(made: Case, q: Tensor, k: Tensor, v: Tensor, own: Sequence[Tensor] | None = None) -> Tensor:
     """The outputs of a case's program, with weights of one's own if there are any."""
-    given = calls.weights(made) if weights is None else tuple(weights)
+    given = weights(made) if own is None else tuple(own)
     with torch.no_grad():
         return variants.load(made.mechanism.name).program(made.parameters, made.setting, given).call(q, k, v)
 
@@ -42,7 +44,7 @@ def output(made: Case, q: Tensor, k: Tensor, v: Tensor, weights: Sequence[Tensor
 @pytest.mark.parametrize(("name", "parameters"), CAUSAL, ids=label)
 def test_a_row_depends_on_earlier_tokens_and_no_later_one(name: str, parameters: dict[str, Any]) -> None:
     made = case(name, parameters)
-    given, other = (calls.inputs(made.setting.shape, "float64", "cpu", content)[:3] for content in (0, 1))
+    given, other = (inputs(made.setting.shape, "float64", "cpu", content)[:3] for content in (0, 1))
     late = (torch.arange(N) >= 100)[:, None]
     before = output(made, given[0], given[1], given[2])
     q, k, v = (torch.where(late, new, old) for new, old in zip(other, given, strict=True))
@@ -103,17 +105,17 @@ RECURRENCES = {"linear": linear, "retention": retention, "gated_linear": gated_l
 @pytest.mark.parametrize("name", RECURRENCES)
 def test_it_equals_its_recurrence_step_by_step(name: str) -> None:
     made = case(name, {"causal": True} if name == "linear" else {})
-    q, k, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
-    weights = [each.detach() for each in calls.weights(made)]
+    q, k, v, _ = inputs(made.setting.shape, "float64", "cpu")
+    own = [each.detach() for each in weights(made)]
     empty = torch.zeros(2, HEADS, D, D, dtype=torch.float64)
     every = (q, *(each.repeat_interleave(HEADS // KV_HEADS, dim=1) for each in (k, v)))
-    right = stepped(RECURRENCES[name], (empty, empty[..., 0]) if name == "linear" else empty, every, *weights)
+    right = stepped(RECURRENCES[name], (empty, empty[..., 0]) if name == "linear" else empty, every, *own)
     assert torch.allclose(output(made, q, k, v), right, rtol=0, atol=1e-6 if name.startswith("gated") else 1e-10)
 
 
 def test_causal_performer_comes_near_to_causal_softmax_attention() -> None:
     made = case("performer", {"features": 8192, "causal": True}, 70)
-    q, k, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
+    q, k, v, _ = inputs(made.setting.shape, "float64", "cpu")
     q, k = q / 3, k / 3
     later = torch.ones(70, 70, dtype=torch.bool).triu(1)
     scores = torch.einsum("bkgid,bkjd->bkgij", torch.unflatten(q, 1, (KV_HEADS, -1)), k) / math.sqrt(D)
@@ -125,20 +127,20 @@ def test_causal_performer_comes_near_to_causal_softmax_attention() -> None:
 @pytest.mark.parametrize("causal", [False, True])
 def test_generalized_attention_is_relu_of_random_projections(causal: bool) -> None:
     made = case("performer", {"features": 5, "kernel": "relu", "causal": causal}, 70)
-    q, k, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
-    (w,) = calls.weights(made)
+    q, k, v, _ = inputs(made.setting.shape, "float64", "cpu")
+    (w,) = weights(made)
     k, v = (each.repeat_interleave(HEADS // KV_HEADS, dim=1) for each in (k, v))
     q, k = (torch.einsum("bhid,md->bhim", each, w).clamp(min=0) / D**0.25 + 1e-3 for each in (q, k))
     pairs = torch.einsum("bhim,bhjm->bhij", q, k)
     pairs = pairs.tril() if causal else pairs
     right = torch.einsum("bhij,bhjd->bhid", pairs / pairs.sum(dim=-1, keepdim=True), v)
-    given = calls.inputs(made.setting.shape, "float64", "cpu")
+    given = inputs(made.setting.shape, "float64", "cpu")
     assert torch.allclose(output(made, given.q, given.k, given.v), right)
 
 
 def test_only_relu_chooses() -> None:
-    assert calls.options(case("performer", {})) is None
-    assert calls.options(case("performer", {"kernel": "relu"})) is not None
+    assert mechanisms.options(case("performer", {})) is None
+    assert mechanisms.options(case("performer", {"kernel": "relu"})) is not None
 
 
 def gates(bias: float) -> tuple[Tensor, ...]:
@@ -149,7 +151,7 @@ def gates(bias: float) -> tuple[Tensor, ...]:
 
 def test_open_gates_sum_all_keys() -> None:
     made = case("gated_linear", {"rank": 1})
-    q, k, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
+    q, k, v, _ = inputs(made.setting.shape, "float64", "cpu")
     pairs = torch.einsum("bkgid,bkjd->bkgij", torch.unflatten(q, 1, (KV_HEADS, -1)), k).tril() / math.sqrt(D)
     right = torch.einsum("bkgij,bkjd->bkgid", pairs, v).flatten(1, 2)
     assert torch.allclose(output(made, q, k, v, gates(50.0)), right)
@@ -158,7 +160,7 @@ def test_open_gates_sum_all_keys() -> None:
 @pytest.mark.parametrize("bias", [-1e3, -1e5])
 def test_closed_gates_leave_a_token_alone_and_overflow_nowhere(bias: float) -> None:
     made = case("gated_linear", {"rank": 1}, dtype="float32")
-    q, k, v, dout = calls.inputs(made.setting.shape, "float32", "cpu")
+    q, k, v, dout = inputs(made.setting.shape, "float32", "cpu")
     weights = [torch.nn.Parameter(each.float()) for each in gates(bias)]
     keys, values = (each.repeat_interleave(HEADS // KV_HEADS, dim=1) for each in (k, v))
     right = (q * keys).sum(dim=-1, keepdim=True) / math.sqrt(D) * values
@@ -172,7 +174,7 @@ def test_a_delta_rule_replaces_the_value_of_a_key() -> None:
     """Nothing fades, and every token writes all of its value; the last token has the key of the first."""
     made = case("gated_delta", {}, D + 1)
     keys = torch.cat([torch.eye(D), torch.eye(D)[:1]]).double().expand(2, KV_HEADS, -1, -1) * 3
-    _, _, v, _ = calls.inputs(made.setting.shape, "float64", "cpu")
+    _, _, v, _ = inputs(made.setting.shape, "float64", "cpu")
     w = torch.stack([torch.zeros(KV_HEADS, D), torch.full((KV_HEADS, D), 100.0)], dim=-1)
     weights = [each.double() for each in (w, torch.zeros(KV_HEADS), torch.full((KV_HEADS,), -100.0))]
     first, second = (torch.eye(D).double()[place].expand(2, HEADS, D + 1, D) for place in (0, 1))

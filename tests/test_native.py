@@ -20,7 +20,8 @@ from proofs import check_whole
 from settings import case_of, pattern_of, setting
 
 from attnbench.runner.machine import memory
-from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call import calls, programs
+from attnbench.runner.worker.call.inputs import inputs
 from attnbench.suites.schema.load import from_dict
 from attnbench.variants import IntArray, Shape, Spans, kernels
 from attnbench.variants.kernels import _building, native
@@ -63,7 +64,7 @@ def test_it_equals_the_oracle_beyond_a_chunk_of_keys(
     for shape in SHAPES:
         made = native.build(pattern, setting(shape, dtype, direction="training"))
         spans = pattern.spans(shape.seq_len)
-        assert check_whole(made.call, spans, calls.inputs(shape, dtype, "cpu")).problem is None
+        assert check_whole(made.call, spans, inputs(shape, dtype, "cpu")).problem is None
 
 
 @pytest.mark.usefixtures("threads")
@@ -75,7 +76,7 @@ def test_predicted_bytes_are_those_allocated_to_the_byte(
 ) -> None:
     for shape in SHAPES[:2]:
         case = case_of(name, parameters, "native", shape, dtype, "cpu", direction)
-        call = calls.call(calls.build(case), calls.inputs(shape, dtype, "cpu"), case.setting.direction)
+        call = calls.call(programs.build(case), inputs(shape, dtype, "cpu"), case.setting.direction)
         call.run()
         found = memory.cpu_peaks(call.run).allocated_bytes
         assert native.predict_bytes(case.pattern, case.setting, 3) == found

@@ -14,7 +14,7 @@ from settings import check, pattern_of
 from torch import Tensor
 
 from attnbench import variants
-from attnbench.runner.worker.call.calls import inputs
+from attnbench.runner.worker.call.inputs import inputs
 from attnbench.runner.worker.proof import expected, oracle, stream
 from attnbench.runner.worker.proof.small import small
 from attnbench.runner.worker.proof.verdict import Verdict

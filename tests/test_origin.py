@@ -11,7 +11,9 @@ from settings import case_of
 from stages import unheard
 from test_run import bench
 
-from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call import programs
+from attnbench.runner.worker.call.inputs import inputs
+from attnbench.runner.worker.call.weights import weights
 from attnbench.runner.worker.probe import probe
 from attnbench.runner.workers.prober import Prober
 from attnbench.suites import Case, Status
@@ -67,19 +69,19 @@ def test_a_seed_has_two_contents_of_its_own() -> None:
 @pytest.mark.parametrize("name", ["performer", "linformer"])
 def test_weights_differ_between_seeds_and_are_equal_for_one(name: str) -> None:
     made = case(name)
-    (first, again, other), which = (calls.weights(made, seed)[0] for seed in (4, 4, 6)), calls.weights(made, 5)[0]
+    (first, again, other), which = (weights(made, seed)[0] for seed in (4, 4, 6)), weights(made, 5)[0]
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(first, which) == (name == "performer"), "only learned weights differ between contents"
     for same in (replace(made, implementation="other"), made.changed(direction="training")):
-        assert torch.equal(first, calls.weights(same, 4)[0])
+        assert torch.equal(first, weights(same, 4)[0])
 
 
 @pytest.mark.parametrize("name", ["performer", "linformer"])
 def test_a_program_is_built_with_the_weights_of_its_seed(name: str) -> None:
-    program, given = calls.build(case(name), 4), calls.inputs(Shape(1, 2, 1, 61, 8), "float32", "cpu", 4)
-    assert all(torch.equal(*pair) for pair in zip(program.weights, calls.weights(case(name), 4), strict=True))
-    other = calls.build(case(name), 6)
+    program, given = programs.build(case(name), 4), inputs(Shape(1, 2, 1, 61, 8), "float32", "cpu", 4)
+    assert all(torch.equal(*pair) for pair in zip(program.weights, weights(case(name), 4), strict=True))
+    other = programs.build(case(name), 6)
     assert not torch.equal(program.call(*given[:3]), other.call(*given[:3]))
 
 
@@ -114,7 +116,7 @@ def test_the_seed_of_a_suite_reaches_every_process_that_measures(tmp_path: Path)
     (tmp_path / "s.yaml").write_text(SUITE + "seed: 7\n")
     done = bench("run", "s.yaml", "--variants", "mine", "--out", "run", "--profile", "--quiet", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    a, b = (float(calls.inputs(Shape(1, 2, 2, 64, 8), "float32", "cpu", each).q.max()) for each in (14, 15))
+    a, b = (float(inputs(Shape(1, 2, 2, 64, 8), "float32", "cpu", each).q.max()) for each in (14, 15))
     seen: dict[str, set[float]] = {}
     for line in (tmp_path / "mine/seen.txt").read_text().splitlines():
         process, largest = line.split()

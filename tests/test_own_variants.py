@@ -22,8 +22,8 @@ from torch import Tensor
 
 from attnbench import variants
 from attnbench.runner.cli import main
-from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.call.calls import inputs
+from attnbench.runner.worker.call import mechanisms
+from attnbench.runner.worker.call.inputs import inputs
 from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.proof import expected, oracle, verdict
 from attnbench.suites import Probe, Status
@@ -534,7 +534,7 @@ def test_a_reference_of_another_shape_or_dtype_is_refused(folder: Path, what: st
     (folder / "mine.py").write_text(REFERENCE.format(what=what))
     variants.extend(folder)
     shape = Shape(1, 2, 1, 61, 8)
-    reference = calls.reference(case_of("mine", {"causal": False}, "own", shape, "float32", "cpu", "forward", 1))
+    reference = mechanisms.reference(case_of("mine", {"causal": False}, "own", shape, "float32", "cpu", "forward", 1))
     assert reference is not None
     q, k, v, _ = inputs(shape, "float32", "cpu", 0)
     message = r"reference: expected torch.float32 \[1, 2, 3, 8\] for 3 rows, "

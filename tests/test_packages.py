@@ -9,8 +9,9 @@ from settings import case_of
 from torch import Tensor
 from torch.nn.functional import elu, logsigmoid, normalize, softplus
 
-from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.call.calls import Inputs
+from attnbench.runner.worker.call import programs
+from attnbench.runner.worker.call.inputs import Inputs, inputs
+from attnbench.runner.worker.call.weights import weights
 from attnbench.suites import Case
 from attnbench.variants import Shape, performer
 
@@ -28,12 +29,12 @@ def case(name: str, parameters: dict[str, Any], n: int = 130) -> Case:
 
 def given(made: Case) -> tuple[Tensor, ...]:
     """Queries, keys and values."""
-    return calls.inputs(made.setting.shape, "float32", "cpu")[:3]
+    return inputs(made.setting.shape, "float32", "cpu")[:3]
 
 
 def output(made: Case, *inputs: Tensor) -> Tensor:
     with torch.no_grad():
-        return calls.build(made).call(*inputs)
+        return programs.build(made).call(*inputs)
 
 
 class Part(torch.nn.Module):
@@ -72,7 +73,7 @@ def test_performer_equals_performer_pytorch(kernel: str, causal: bool, monkeypat
     theirs = package("performer_pytorch.performer_pytorch")
     made = case("performer", {"features": 20, "kernel": kernel, "causal": causal})
     q, k, v = given(made)
-    (w,) = calls.weights(made)
+    (w,) = weights(made)
     if kernel == "relu":
         features = [theirs.generalized_kernel(each, projection_matrix=w) for each in (q, k)]
     else:
@@ -123,7 +124,7 @@ def test_gated_linear_attention_equals_flash_linear_attention() -> None:
     theirs = package("fla.ops.gla.naive")
     made = case("gated_linear", {})
     q, k, v = given(made)
-    down, up, bias = (each.detach() for each in calls.weights(made))
+    down, up, bias = (each.detach() for each in weights(made))
     gates = logsigmoid(k @ down @ up + bias[:, None]) / 16
     right, _ = theirs.naive_recurrent_gla(*tokens_first(q, k, v, gates))
     assert torch.allclose(output(made, q, k, v), right.transpose(1, 2), atol=1e-4)
@@ -134,7 +135,7 @@ def test_gated_delta_equals_flash_linear_attention() -> None:
     theirs = package("fla.ops.gated_delta_rule.naive")
     made = case("gated_delta", {})
     q, k, v = given(made)
-    w, a, b = (each.detach() for each in calls.weights(made))
+    w, a, b = (each.detach() for each in weights(made))
     fading, writing = (k @ w).unbind(dim=-1)
     log_alpha = -a.exp()[:, None] * softplus(fading + b[:, None])
     told = *tokens_first(normalize(q, dim=-1), normalize(k, dim=-1), v, writing.sigmoid(), log_alpha), 1.0
@@ -154,16 +155,16 @@ def test_sinkhorn_is_that_of_sinkhorn_transformer(monkeypatch: pytest.MonkeyPatc
     attend = theirs.SinkhornAttention(**given, dim=16, dim_heads=8, heads=2, max_seq_len=64, non_permutative=False)
     told = {"block": 16, "iterations": 3, "temperature": 0.5}
     made = case_of("sinkhorn", told, "own", Shape(2, 2, 2, 64, 8), "float32", "cpu", "forward")
-    q, k, *_ = (each.abs() for each in calls.inputs(made.setting.shape, "float32", "cpu"))
-    assert torch.allclose(calls.build(made).call(q, k, k), attend(q, k, k), atol=1e-6)
+    q, k, *_ = (each.abs() for each in inputs(made.setting.shape, "float32", "cpu"))
+    assert torch.allclose(programs.build(made).call(q, k, k), attend(q, k, k), atol=1e-6)
 
 
 def computed(name: str, parameters: dict[str, Any], shape: Shape) -> tuple[Case, Inputs, Tensor]:
     """A case in float64, its inputs and its output."""
     case = case_of(name, parameters, "own", shape, "float64")
-    given = calls.inputs(shape, "float64", "cpu")
+    given = inputs(shape, "float64", "cpu")
     with torch.no_grad():
-        return case, given, calls.build(case).call(*given[:3])
+        return case, given, programs.build(case).call(*given[:3])
 
 
 def test_routing_is_that_of_routing_transformer() -> None:
@@ -174,7 +175,7 @@ def test_routing_is_that_of_routing_transformer() -> None:
     theirs = package("routing_transformer.routing_transformer")
     made, given, found = computed("routing", {"window": 16}, Shape(2, 3, 3, 90, 8))
     layer = theirs.KmeansAttention(6, 16, 3, 8, shared_qk=False).double().eval()
-    layer.kmeans.means.copy_(calls.weights(made)[0])
+    layer.kmeans.means.copy_(weights(made)[0])
     layer.kmeans.initted.fill_(True)
     q, k = (torch.nn.functional.layer_norm(each, (8,)) for each in given[:2])
     expected, _ = layer(q, k, given.v)
@@ -200,7 +201,7 @@ def test_branches_of_nsa_are_those_of_fla() -> None:
     scores = given.q @ given.k.repeat_interleave(2, dim=1).mT * scale
     hidden = (apart < 0) | (apart >= 16)
     recent = scores.masked_fill(hidden, -torch.inf).softmax(dim=-1) @ given.v.repeat_interleave(2, dim=1)
-    gates = (given.q @ calls.weights(made)[0].detach()).sigmoid()
+    gates = (given.q @ weights(made)[0].detach()).sigmoid()
     expected = torch.stack([*tokens_first(short, selected), recent], dim=-1) * gates.unsqueeze(-2)
     # The package computes in float32.
     assert torch.allclose(found, expected.sum(dim=-1), rtol=1e-4, atol=1e-5)
@@ -231,7 +232,7 @@ def test_nsa_with_all_blocks_is_that_of_native_sparse_attention_pytorch() -> Non
     shape = Shape(2, 4, 2, 48, 8)
     parameters = {"compressed": 8, "stride": 8, "block": 8, "blocks": 6, "window": 13}
     made = case_of("nsa", parameters, "own", shape, "float64")
-    given = calls.inputs(shape, "float64", "cpu")
+    given = inputs(shape, "float64", "cpu")
     given.q[..., -1], given.k[..., -1] = 1.0, 0.0
     gates = torch.nn.Linear(64, 12, bias=False)
     torch.nn.init.zeros_(gates.weight)
@@ -241,12 +242,12 @@ def test_nsa_with_all_blocks_is_that_of_native_sparse_attention_pytorch() -> Non
     with torch.no_grad():
         layer.to_qkv.weight.copy_(torch.eye(64))
         layer.compress_mem_kv[0, ..., -1] = -1e4
-        (w,) = calls.weights(made)
+        (w,) = weights(made)
         for head in range(4):
             gates.weight[3 * head : 3 * head + 3, 8 * head : 8 * head + 8] = w[head].T
         layer.rotary_emb, layer.combine_heads = Unturned(), torch.nn.Identity()
         inp = torch.cat([each.transpose(1, 2).flatten(2) for each in given[:3]], dim=-1)
-        found, expected = calls.build(made).call(*given[:3]), layer(inp).view(2, 48, 4, 8).transpose(1, 2)
+        found, expected = programs.build(made).call(*given[:3]), layer(inp).view(2, 48, 4, 8).transpose(1, 2)
     inside = torch.arange(48) % 8 != 7
     assert torch.allclose(found[:, :, inside], expected[:, :, inside])
 
@@ -258,7 +259,7 @@ def test_linformer_equals_linformer() -> None:
     layer = theirs.LinformerSelfAttention(72, 130, k=20, heads=3, dim_head=8)
     layer.to_q, layer.to_k, layer.to_v, layer.to_out = Part(0), Part(1), Part(2), torch.nn.Identity()
     with torch.no_grad():
-        for mine, weight in zip((layer.proj_k, layer.proj_v), calls.weights(made), strict=True):
+        for mine, weight in zip((layer.proj_k, layer.proj_v), weights(made), strict=True):
             mine.copy_(weight.T)
         right = heads(layer(together(*given(made))))
     assert torch.allclose(output(made, *given(made)), right, atol=1e-5)
@@ -297,7 +298,7 @@ def test_yoso_equals_hugging_faces(tau: int) -> None:
     layer.query, layer.key, layer.value = Part(0), Part(1), Part(2)
     q, k, v = given(made)
     v.requires_grad_()
-    found = calls.build(made).call(q, k, v)
+    found = programs.build(made).call(q, k, v)
     right = heads(layer(together(q, k, v), torch.zeros(2, 130))[0])
     assert torch.allclose(found, right, atol=1e-5)
     dout = torch.ones_like(found)
@@ -312,7 +313,7 @@ def reformer(monkeypatch: pytest.MonkeyPatch) -> tuple[tuple[Tensor, ...], Tenso
     sees the last one of its own round. All chunks are full.
     """
     made = case("reformer", {"rounds": 2, "rotations": 4, "chunk": 16}, 128)
-    inputs, program, (rotations,) = given(made), calls.build(made), calls.weights(made)
+    inputs, program, (rotations,) = given(made), programs.build(made), weights(made)
     assert program.choice
     chosen = program.choice(*inputs)
     assert isinstance(chosen, Tensor)

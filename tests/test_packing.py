@@ -13,7 +13,7 @@ import torch
 from settings import pattern_of, setting
 
 from attnbench.runner.machine import memory
-from attnbench.runner.worker.call.calls import inputs
+from attnbench.runner.worker.call.inputs import inputs
 from attnbench.variants import Shape, kernels
 from attnbench.variants.kernels import _memory
 

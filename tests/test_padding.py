@@ -20,7 +20,8 @@ from attnbench.reports.data.run import load
 from attnbench.reports.data.settings import settings
 from attnbench.runner.machine import memory
 from attnbench.runner.worker import admission
-from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call import calls, programs
+from attnbench.runner.worker.call.inputs import Inputs, inputs, inputs_of
 from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.proof import contents, padded, small, verdict
 from attnbench.suites import Case, Status, SuiteError
@@ -177,7 +178,7 @@ def test_a_padding_can_be_excluded() -> None:
 # Results
 
 
-def truth(pattern: Pattern, shape: Shape, given: calls.Inputs) -> tuple[Tensor, ...]:
+def truth(pattern: Pattern, shape: Shape, given: Inputs) -> tuple[Tensor, ...]:
     """Output, dQ, dK and dV in float64, one sequence and one head after another."""
     assert shape.lengths
     mask, group = torch.from_numpy(pattern.spans(shape.seq_len).mask()), shape.heads // shape.kv_heads
@@ -198,7 +199,7 @@ def truth(pattern: Pattern, shape: Shape, given: calls.Inputs) -> tuple[Tensor, 
     return out.detach(), *torch.autograd.grad(out, (q, k, v), given.dout.double())
 
 
-def results(pattern: Pattern, how: str, shape: Shape, given: calls.Inputs, direction: Direction) -> tuple[Tensor, ...]:
+def results(pattern: Pattern, how: str, shape: Shape, given: Inputs, direction: Direction) -> tuple[Tensor, ...]:
     """What an implementation gives."""
     where = setting(shape, direction=direction)
     assert kernels.load(how).supports(pattern, where) is None
@@ -207,7 +208,7 @@ def results(pattern: Pattern, how: str, shape: Shape, given: calls.Inputs, direc
 
 
 def assert_right(pattern: Pattern, hows: tuple[str, ...], shape: Shape) -> None:
-    given = calls.inputs(shape, "float32", "cpu")
+    given = inputs(shape, "float32", "cpu")
     want = truth(pattern, shape, given)
     ends = torch.tensor(shape.lengths)[:, None, None]
     padding = (torch.arange(shape.seq_len) >= ends)[..., None]
@@ -256,7 +257,7 @@ class Mirror(Pattern):
 def test_a_query_whose_keys_are_all_past_the_end_has_output_0() -> None:
     shape = padded_shape(61, (61, 40, 20, 31))
     assert_right(Mirror(), PLAIN, shape)
-    given = calls.inputs(shape, "float32", "cpu")
+    given = inputs(shape, "float32", "cpu")
     out = results(Mirror(), "blockwise", shape, given, "forward")[0]
     assert not out[2].any()
     assert torch.equal(out[1].any(dim=-1)[0], (torch.arange(61) >= 21) & (torch.arange(61) < 40))
@@ -279,7 +280,7 @@ def test_flex_has_the_tiles_of_each_sequence() -> None:
 @pytest.mark.parametrize("pattern", [pattern_of("local_window", {"window": 65}), Mirror()], ids=["window", "mirror"])
 def test_flex_computes_them(pattern: Pattern) -> None:
     shape = padded_shape(300, (300, 130, 7), width=16)
-    given = calls.inputs(shape, "float32", "cpu")
+    given = inputs(shape, "float32", "cpu")
     (found,) = results(pattern, "flex", shape, given, "forward")
     torch.testing.assert_close(found.double(), truth(pattern, shape, given)[0], rtol=1e-4, atol=2e-5)
 
@@ -353,14 +354,14 @@ def forgets_the_keys(right: Attend) -> Attend:
 def test_what_leaves_something_in_the_padding_is_wrong(
     flaw: Callable[[Attend], Attend], only_long: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build = calls.build
+    build = programs.build
 
     def flawed(case: Case, *asked: Any) -> Program:
         program = build(case, *asked)
         spares = only_long and case.setting.shape.seq_len < 131
         return program if spares else replace(program, call=flaw(program.call), computed_pairs=None)
 
-    monkeypatch.setattr(calls, "build", flawed)
+    monkeypatch.setattr(programs, "build", flawed)
     found = probe(CASE, BUDGET, unheard)
     assert found.status is Status.WRONG
     if flaw is not forgets_the_keys:
@@ -371,7 +372,7 @@ def test_what_leaves_something_in_the_padding_is_wrong(
 @pytest.mark.parametrize("name", ["local_window", "bigbird"])
 def test_both_oracles_agree(name: str, dtype: str) -> None:
     case = case_of(name, {}, "eager", CASE.setting.shape, dtype, direction="training")
-    given, spans = calls.inputs_of(case.setting), case.pattern.spans(131)
+    given, spans = inputs_of(case.setting), case.pattern.spans(131)
     (whole,) = padded.of_case(case, spans, [given], lambda: None)
     dense = small.dense(spans, given, gradients=True)
     for first, second in zip(whole.values, dense.values, strict=True):
@@ -383,9 +384,9 @@ def test_both_oracles_agree(name: str, dtype: str) -> None:
 
 def test_inputs_are_0_in_the_padding_and_rows_stay_in_their_sequence() -> None:
     shape = CASE.setting.shape
-    usual, given = (calls.inputs(each, "float32", "cpu") for each in (replace(shape, padding="none"), shape))
+    usual, given = (inputs(each, "float32", "cpu") for each in (replace(shape, padding="none"), shape))
     assert shape.lengths
-    call = calls.call(calls.build(CASE), given.copy(), "forward")
+    call = calls.call(programs.build(CASE), given.copy(), "forward")
     into = given.copy()
     contents.rotate(call, into, given, (), 33)
     for before, each, turned in zip(usual, given, into, strict=True):
@@ -394,7 +395,7 @@ def test_inputs_are_0_in_the_padding_and_rows_stay_in_their_sequence() -> None:
             assert not each[entry, :, length:].any()
             assert torch.equal(turned[entry, :, :length], each[entry, :, :length].roll(-33, dims=1))
             assert not turned[entry, :, length:].any()
-    contents.mix(call, into, (given, calls.inputs(shape, "float32", "cpu", 1)), ((), ()), 5)
+    contents.mix(call, into, (given, inputs(shape, "float32", "cpu", 1)), ((), ()), 5)
     assert not into.q[1, :, 90:].any()
     assert not torch.equal(into.q[1, :, :90], given.q[1, :, :90])
 
@@ -438,7 +439,7 @@ def test_predicted_bytes_are_those_allocated(
 ) -> None:
     shape = Shape(4, 8, 8, 1024, 64, padding="padded(least=0.5)")
     case = case_of(name, parameters, how, shape, direction=direction, threads="auto")
-    call = calls.call(calls.build(case), calls.inputs_of(case.setting), direction).run
+    call = calls.call(programs.build(case), inputs_of(case.setting), direction).run
     call()
     predicted = kernels.load(how).predict_bytes(case.pattern, case.setting, torch.get_num_threads())
     assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.1)

@@ -10,7 +10,7 @@ from settings import case_of
 
 from attnbench import variants
 from attnbench.reports import load
-from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call.weights import all_weights
 from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.proof import recall
 from attnbench.suites import Probe, SuiteError
@@ -44,7 +44,7 @@ def test_learned_numbers_are_counted(
     how = "sdpa" if name == "full" else "own"
     made = case_of(name, parameters, how, Shape(1, 2, 2, 61, 8), direction="forward").changed(level=level)
     assert levels.learned(variants.load(name), made.parameters, made.setting) == many
-    assert sum(each.numel() for each in calls.all_weights(made) if each.requires_grad) == many
+    assert sum(each.numel() for each in all_weights(made) if each.requires_grad) == many
     assert probe(made, 2**32, lambda *_, **__: None).parameter_count == many
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from settings import check, pattern_of, setting
 
-from attnbench.runner.worker.call.calls import inputs
+from attnbench.runner.worker.call.inputs import inputs
 from attnbench.variants import IntArray, Pattern, Shape, Spans
 from attnbench.variants.kernels import Program, blockwise
 from attnbench.variants.kernels.blockwise import partial, parts

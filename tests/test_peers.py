@@ -12,7 +12,8 @@ from proofs import check_whole
 from settings import case_of, pattern_of, setting
 
 from attnbench.runner.machine import memory
-from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call import calls, programs
+from attnbench.runner.worker.call.inputs import inputs
 from attnbench.variants import Shape, kernels
 
 PACKAGES = {"hf_longformer": "transformers", "local_attention": "local_attention"}
@@ -85,7 +86,7 @@ def test_it_equals_the_oracle(peer: str, name: str, parameters: dict[str, Any], 
     for shape in SHAPES:
         asked = setting(shape, dtype, direction="training")
         assert kernels.load(peer).supports(pattern, asked) is None
-        call, given = kernels.load(peer).build(pattern, asked).call, calls.inputs(shape, dtype, "cpu")
+        call, given = kernels.load(peer).build(pattern, asked).call, inputs(shape, dtype, "cpu")
         assert check_whole(call, pattern.spans(shape.seq_len), given).problem is None
         assert check_whole(call, pattern.spans(shape.seq_len), given, grads=False).problem is None
 
@@ -94,7 +95,7 @@ def test_local_attention_equals_the_oracle_in_float64() -> None:
     pytest.importorskip("local_attention")
     pattern, shape = pattern_of("local_window", {"window": 17}), Shape(2, 3, 3, 61, 8)
     call = kernels.load("local_attention").build(pattern, setting(shape, "float64")).call
-    assert check_whole(call, pattern.spans(61), calls.inputs(shape, "float64", "cpu")).problem is None
+    assert check_whole(call, pattern.spans(61), inputs(shape, "float64", "cpu")).problem is None
 
 
 def test_it_counts_the_scores_of_the_buckets_that_are_seen() -> None:
@@ -125,7 +126,7 @@ def test_predicted_bytes_are_those_allocated(
     pytest.importorskip(PACKAGES[peer])
     for shape in (Shape(1, 2, 2, 1024, 64), Shape(1, 8, 8, 512, 64, "bnhd"), Shape(2, 3, 3, 700, 32)):
         case = case_of(name, parameters, peer, shape, dtype, "cpu", direction)
-        call = calls.call(calls.build(case), calls.inputs(shape, dtype, "cpu"), case.setting.direction).run
+        call = calls.call(programs.build(case), inputs(shape, dtype, "cpu"), case.setting.direction).run
         call()
         predicted = kernels.load(peer).predict_bytes(case.pattern, case.setting, 1)
         assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.1)

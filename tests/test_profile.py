@@ -31,6 +31,8 @@ from attnbench.reports.pages import profile, run_report
 from attnbench.runner.cli import exit_code
 from attnbench.runner.execution import engine
 from attnbench.runner.execution.progress import Quiet
+from attnbench.runner.worker.call import programs
+from attnbench.runner.worker.call.inputs import inputs
 from attnbench.runner.workers.worker import WorkerEnded
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.profile import OUTSIDE, Held, Operator, Profile, Step
@@ -133,7 +135,7 @@ def test_a_recording_accounts_for_all_time_and_memory(tmp_path: Path) -> None:
         assert found.total_ns == pytest.approx(found.call_ns, rel=1e-3), "self times add up to the call"
         assert min(each.self_ns for each in found.operators) >= 0
         call = calls.call(
-            calls.build(case), calls.inputs(case.setting.shape, "float32", "cpu"), case.setting.direction
+            programs.build(case), inputs(case.setting.shape, "float32", "cpu"), case.setting.direction
         ).run
         call()
         assert found.held is not None

@@ -23,7 +23,8 @@ from stages import unheard
 from torch import Tensor
 
 from attnbench.runner.worker import timing
-from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call import programs
+from attnbench.runner.worker.call.inputs import inputs
 from attnbench.runner.worker.call.sampling import Plan
 from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.process import failure, settings
@@ -294,14 +295,14 @@ FORM_FORWARD: dict[str, Spoil] = {
 @pytest.fixture
 def spoil(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Spoil], None]]:
     """Have all kernels that are built spoiled."""
-    build = calls.build
+    build = programs.build
 
     def use(spoil: Spoil) -> None:
         def spoiled(case: Case, content: int = 0) -> Program:
             program = build(case, content)
             return replace(program, call=spoil(program.call, case.setting.shape.seq_len))
 
-        monkeypatch.setattr(calls, "build", spoiled)
+        monkeypatch.setattr(programs, "build", spoiled)
 
     yield use
     assert torch.is_grad_enabled()
@@ -567,8 +568,8 @@ def test_a_thread_that_is_left_running_while_others_are_timed_ends_the_process(
 
 @pytest.mark.parametrize("pairs", [-5, 0, 1, math.nan, math.inf, 2.5e9, True, "many"])
 def test_counts_that_cannot_be_true_fail(monkeypatch: pytest.MonkeyPatch, pairs: Any) -> None:
-    build = calls.build
-    monkeypatch.setattr(calls, "build", lambda *asked: replace(build(*asked), computed_pairs=pairs))
+    build = programs.build
+    monkeypatch.setattr(programs, "build", lambda *asked: replace(build(*asked), computed_pairs=pairs))
     found = probe(FORWARD, BUDGET, unheard)
     assert found.status is Status.FAILED
     assert "computed_pairs" in found.reason
@@ -577,8 +578,8 @@ def test_counts_that_cannot_be_true_fail(monkeypatch: pytest.MonkeyPatch, pairs:
 
 @pytest.mark.parametrize("held", [-1, math.nan, None, 1.5])
 def test_a_preparation_holds_a_number_of_bytes(monkeypatch: pytest.MonkeyPatch, held: Any) -> None:
-    build = calls.build
-    monkeypatch.setattr(calls, "build", lambda *asked: replace(build(*asked), prepared_bytes=held))
+    build = programs.build
+    monkeypatch.setattr(programs, "build", lambda *asked: replace(build(*asked), prepared_bytes=held))
     found = probe(FORWARD, BUDGET, unheard)
     assert found.status is Status.FAILED
     assert "prepared_bytes" in found.reason
@@ -586,8 +587,8 @@ def test_a_preparation_holds_a_number_of_bytes(monkeypatch: pytest.MonkeyPatch, 
 
 def test_counts_may_be_numpys(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs: Any = np.int64(2**33)
-    build = calls.build
-    monkeypatch.setattr(calls, "build", lambda *asked: replace(build(*asked), computed_pairs=pairs))
+    build = programs.build
+    monkeypatch.setattr(programs, "build", lambda *asked: replace(build(*asked), computed_pairs=pairs))
     found = probe(FORWARD, BUDGET, unheard)
     assert json.loads(json.dumps(found.to_json()))["computed_pairs"] == 2**33
 
@@ -644,7 +645,7 @@ def test_each_value_has_other_content_and_the_last_the_proved(spoil: Callable[[S
 
     spoil(looking)
     timed(FORWARD, None, values=5)
-    proved = calls.inputs(SHAPE, "float32", "cpu").q
+    proved = inputs(SHAPE, "float32", "cpu").q
     assert torch.equal(seen[-1], proved)
     assert len(seen) == 6, "one while warming up, and one a value"
     rows = {tuple(each) for each in proved[0, 0].tolist()}
@@ -661,7 +662,7 @@ def test_no_fault_of_four_times_the_tolerance_passes_and_none_of_a_quarter_is_ca
         kv_heads = draw.choice([1, 2])
         shape = Shape(draw.choice([1, 2]), kv_heads * draw.choice([1, 2]), kv_heads, n, draw.choice([3, 8]))
         dtype = draw.choice(["float64", "float32", "float16", "bfloat16"])
-        given, spans = calls.inputs(shape, dtype, "cpu", turn), pattern.spans(n)
+        given, spans = inputs(shape, dtype, "cpu", turn), pattern.spans(n)
         (want,) = expected.of_pattern(spans, [given], grads=True, step=nothing)
         mask = torch.from_numpy(spans.mask())
         wide = (each.double() for each in (*given[:3], given.dout))

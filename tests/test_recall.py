@@ -9,7 +9,7 @@ from settings import case_of
 from stages import unheard
 from torch import Tensor
 
-from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call import programs
 from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.proof import recall
 from attnbench.suites import Case, Status
@@ -52,7 +52,7 @@ def test_memory_is_found_beside_noise(ratio: float) -> None:
 
 
 def test_a_layer_that_remembers_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    build, made = calls.build, case_of("full", {}, "eager", Shape(2, 4, 4, 256, 16)).changed(level="layer")
+    build, made = programs.build, case_of("full", {}, "eager", Shape(2, 4, 4, 256, 16)).changed(level="layer")
 
     def remembering(case: Case, content: int = 0) -> Program:
         program = build(case, content)
@@ -68,7 +68,7 @@ def test_a_layer_that_remembers_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
         return replace(program, call=call)
 
     assert probe(made, BUDGET, unheard).status is Status.PASSED
-    monkeypatch.setattr(calls, "build", remembering)
+    monkeypatch.setattr(programs, "build", remembering)
     found = probe(made, BUDGET, unheard)
     assert found.status is Status.WRONG
     assert "remembers" in found.reason

@@ -11,9 +11,12 @@ from torch import Tensor, nn
 
 from attnbench.runner.machine import memory
 from attnbench.runner.worker import admission
-from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.probe import must_give, probe
+from attnbench.runner.worker.call import calls, programs
+from attnbench.runner.worker.call.inputs import inputs_of
+from attnbench.runner.worker.call.weights import all_weights
+from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.proof import verdict
+from attnbench.runner.worker.small_lengths import must_give
 from attnbench.suites import Case, Status
 from attnbench.suites.schema.load import parse
 from attnbench.variants import Shape
@@ -38,7 +41,7 @@ def bias(table: Tensor, n: int) -> Tensor:
 @pytest.mark.parametrize("causal", [False, True])
 def test_a_layer_is_torchs_multi_head_attention_with_a_bias(how: str, causal: bool) -> None:
     made = case_of("full", {"causal": causal}, how, Shape(2, 4, 4, 300, 6), "float64").changed(level=LEVEL)
-    w_q, b_q, w_k, b_k, w_v, b_v, w_o, b_o, table = calls.all_weights(made)
+    w_q, b_q, w_k, b_k, w_v, b_v, w_o, b_o, table = all_weights(made)
     assert table.shape == (4, 2 * REACH + 1)
     theirs = nn.MultiheadAttention(24, 4, batch_first=True, dtype=torch.float64)
     with torch.no_grad():
@@ -49,9 +52,9 @@ def test_a_layer_is_torchs_multi_head_attention_with_a_bias(how: str, causal: bo
         added = bias(table, 300)
         if causal:
             added = added.masked_fill(torch.ones(300, 300, dtype=torch.bool).triu(1), -torch.inf)
-        (x, _) = calls.inputs_of(made.setting)
+        (x, _) = inputs_of(made.setting)
         right = theirs(x, x, x, attn_mask=added.repeat(2, 1, 1), need_weights=False)[0]
-        assert torch.allclose(calls.build(made).call(x), right)
+        assert torch.allclose(programs.build(made).call(x), right)
 
 
 @pytest.mark.parametrize("n", [1, 5, 61, 300])
@@ -95,7 +98,7 @@ def test_an_encoder_has_a_table_in_every_layer(how: str) -> None:
     made = case_at("full", {}, how, level="encoder(positions=relative)")
     found = probe(made, BUDGET, unheard)
     assert found.status is Status.PASSED, found.reason
-    tables = [each for each in calls.all_weights(made) if each.shape == (2, 2 * REACH + 1)]
+    tables = [each for each in all_weights(made) if each.shape == (2, 2 * REACH + 1)]
     assert len(tables) == 2
     assert not torch.equal(*tables)
 
@@ -103,7 +106,7 @@ def test_an_encoder_has_a_table_in_every_layer(how: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_wrong_gradient_of_the_table_is_found(dtype: str) -> None:
     made = case_at("full", {}, "eager", 130, LEVEL, dtype)
-    given, program = calls.inputs_of(made.setting), calls.build(made)
+    given, program = inputs_of(made.setting), programs.build(made)
     call = calls.call(program, given, "training")
     right, want = call.found(call.run()), must_give(made, program, admission.spans(made), given)
 
@@ -147,7 +150,7 @@ def test_it_does_not_decode() -> None:
 @pytest.mark.parametrize("shape", [Shape(1, 4, 4, 512, 16), Shape(4, 2, 1, 300, 32)], ids=str)
 def test_its_peak_is_predicted(shape: Shape, how: str, causal: bool, dtype: str, direction: str) -> None:
     made = case_of("full", {"causal": causal}, how, shape, dtype, "cpu", direction).changed(level=LEVEL)
-    call = calls.call(calls.build(made), calls.inputs_of(made.setting), made.setting.direction)
+    call = calls.call(programs.build(made), inputs_of(made.setting), made.setting.direction)
     call.run()
     assert admission.admit(made, BUDGET) == pytest.approx(memory.cpu_peaks(call.run).allocated_bytes, rel=0.1)
 

@@ -16,9 +16,11 @@ from torch import Tensor
 
 from attnbench import variants
 from attnbench.runner.machine import memory
-from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.probe import must_give, probe
+from attnbench.runner.worker.call import calls, mechanisms, programs
+from attnbench.runner.worker.call.inputs import inputs_of
+from attnbench.runner.worker.probe import probe
 from attnbench.runner.worker.proof import approximation, small
+from attnbench.runner.worker.small_lengths import must_give
 from attnbench.suites import Case, Status
 from attnbench.suites.schema import catalog
 from attnbench.suites.schema.load import parse
@@ -53,9 +55,9 @@ def step(*_: Any, **__: Any) -> None:
 
 def problem(made: Case, told: Case | None = None) -> str | None:
     """What is wrong with a case's program, held to what the case, or another one, must give."""
-    program = calls.build(made)
+    program = programs.build(made)
     expect = partial(must_give, told or made, program, made.pattern.spans(made.setting.shape.seq_len))
-    with calls.room_to_compile(program):
+    with programs.room_to_compile(program):
         return small.check(program, made.setting, expect).problem
 
 
@@ -86,8 +88,8 @@ def test_every_one_is_tried() -> None:
 @pytest.mark.parametrize(("name", "parameters"), SCORED, ids=label)
 def test_the_oracle_is_the_formula(name: str, parameters: dict[str, Any], heads: int) -> None:
     made = case(name, parameters, "eager", 9, "float64", heads=heads)
-    q, k, v, _ = calls.inputs_of(made.setting)
-    oracle = calls.reference(made)
+    q, k, v, _ = inputs_of(made.setting)
+    oracle = mechanisms.reference(made)
     assert oracle
     rows = torch.tensor([0, 4, 8])
     assert np.allclose(oracle(q, k, v, rows), by_hand(name, parameters, q, k, v)[:, :, rows.numpy()], atol=1e-12)
@@ -166,7 +168,7 @@ def test_predicted_bytes_are_those_allocated(
     how: str, name: str, parameters: dict[str, Any], direction: Direction
 ) -> None:
     made = case_of(name, parameters, how, Shape(1, 4, 2, 700, 64), "float32", "cpu", direction, 1)
-    call = calls.ready(calls.build(made), calls.inputs_of(made.setting), direction).run
+    call = calls.ready(programs.build(made), inputs_of(made.setting), direction).run
     call()
     predicted = kernels.load(how).predict_bytes(made.pattern, made.setting, torch.get_num_threads())
     assert predicted == pytest.approx(memory.cpu_peaks(call).allocated_bytes, rel=0.1)

@@ -2,15 +2,18 @@
 
 import operator
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import torch
 
 from attnbench import variants
-from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call import mechanisms
+from attnbench.runner.worker.call.inputs import input_bytes
 from attnbench.runner.worker.process import failure
-from attnbench.runner.worker.proof.expected import MOST_PAIRS
+from attnbench.runner.worker.proof.expected import MOST_PAIRS, Useless
 from attnbench.suites import Case, Status
 from attnbench.variants import (
     ATTENTION,
@@ -41,6 +44,18 @@ class Ended(Exception):
         self.status = status
         self.reason = reason
         self.predicted = predicted
+
+
+@contextmanager
+def ending(where: str) -> Iterator[None]:
+    """Turn any exception into the end of the case. The reason says where, because it may not be at the case's shape."""
+    try:
+        yield
+    except (Ended, Useless):
+        raise
+    except BaseException as error:  # a kernel may raise anything; only its own case ends
+        status, reason = failure.of_exception(error)
+        raise Ended(status, f"{where}: {reason}") from None
 
 
 def plan(case: Case, budget_bytes: int) -> dict[str, Any]:
@@ -77,7 +92,7 @@ def work(case: Case, spans: Spans | None) -> tuple[int | None, int | None]:
     Raises:
         Ended: the mechanism gives an invalid number of FLOPs.
     """
-    around = calls.around(case)
+    around = mechanisms.around(case)
     beside = around.flops(case.setting) if around else 0
     places = Counter(case.places)
     if spans is None:
@@ -104,7 +119,7 @@ def admit(case: Case, budget_bytes: int) -> int | None:
         return None
     chosen, setting = implementation(case), case.setting
     threads = torch.get_num_threads() if setting.device == "cpu" else 0
-    around, places = calls.around(case), case.places
+    around, places = mechanisms.around(case), case.places
 
     def mechanism(direction: Direction, number: int = 0) -> int:
         place = places[number]
@@ -134,7 +149,7 @@ def proof_bytes(case: Case) -> int:
     Around layers, it holds what they keep for their gradients in float64. In `decode` it holds all N tokens.
     """
     many = _HELD_16_BITS if getattr(torch, case.setting.dtype).itemsize == 2 else _HELD
-    held, around = many * calls.input_bytes(replace(case.setting, direction="forward")), calls.around(case)
+    held, around = many * input_bytes(replace(case.setting, direction="forward")), mechanisms.around(case)
     if around and around.outer:
         held += around.predict_bytes(replace(case.setting, dtype="float64"), lambda *_: 0)
     return held
@@ -187,7 +202,7 @@ def _refused(case: Case, place: Case) -> str | None:
         pairs = _pairs(place) * place.setting.shape.batch * place.setting.shape.heads
     except TooManySpans as error:
         return str(error)
-    around = calls.around(case)
+    around = mechanisms.around(case)
     if around and (around.outer or case.setting.direction not in ("forward", DECODE)) and pairs > MOST_PAIRS:
         what = f"{'calls' if around.outer else 'gradients'} at level {case.setting.level}"
         return f"{what} are proved for up to {MOST_PAIRS:,} pairs, found {pairs:,}"
@@ -222,7 +237,7 @@ def _undecodable(case: Case) -> str | None:
     """Return why the case does not decode if it should, or None. Implementations of patterns say so themselves."""
     if case.setting.direction != DECODE:
         return None
-    around = calls.around(case)
+    around = mechanisms.around(case)
     if around and around.outer:
         return f"one token is decoded at level attention or layer, found {case.setting.level}"
     if case.implementation != OWN:
@@ -230,7 +245,7 @@ def _undecodable(case: Case) -> str | None:
     decoding = variants.load(case.mechanism.name).decoding
     if decoding is None:
         return f"{case.mechanism.name} does not decode: it keeps no state from token to token"
-    chooses = "it chooses by content, and a step has no choice to prove" if calls.options(case) else None
+    chooses = "it chooses by content, and a step has no choice to prove" if mechanisms.options(case) else None
     reason = chooses or decoding.refusal(case.parameters)
     return f"{case.mechanism.name} does not decode: {reason}" if reason else None
 

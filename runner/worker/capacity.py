@@ -6,7 +6,8 @@ from contextlib import suppress
 from itertools import count
 
 from attnbench.runner.worker import admission
-from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call import programs
+from attnbench.runner.worker.call.inputs import input_bytes
 from attnbench.suites import Case
 from attnbench.variants import OWN, Setting
 from attnbench.variants.kernels import Program
@@ -40,7 +41,7 @@ def needed_bytes(case: Case, program: Program, peak_bytes: int, budget_bytes: in
         # leaves no room for other masks.
         with suppress(Exception):
             like = case.changed(shape=setting.shape.at(n))
-            found.append((n, _call_bytes(like), _held_bytes(calls.build(like))))
+            found.append((n, _call_bytes(like), _held_bytes(programs.build(like))))
     for doublings in count(1):
         if not found or found[-1][1] > budget_bytes or time.perf_counter() - start > _PATIENCE_S:
             break
@@ -64,7 +65,7 @@ def _call_bytes(case: Case) -> int:
 
 
 def _input_bytes(setting: Setting) -> int:
-    return calls.input_bytes(setting, dout=setting.direction in ("backward", "training"))
+    return input_bytes(setting, dout=setting.direction in ("backward", "training"))
 
 
 def _held_bytes(program: Program) -> int:

@@ -5,28 +5,30 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from attnbench import variants
 from attnbench.runner.machine import memory
-from attnbench.runner.worker import admission, capacity
+from attnbench.runner.worker import admission, capacity, small_lengths
 from attnbench.runner.worker.admission import Ended
-from attnbench.runner.worker.call import calls, clocks, sampling
-from attnbench.runner.worker.call.calls import Call, Inputs
+from attnbench.runner.worker.call import calls, clocks, mechanisms, programs, sampling
+from attnbench.runner.worker.call.calls import Call
 from attnbench.runner.worker.call.clocks import Stopwatch
+from attnbench.runner.worker.call.inputs import Inputs
+from attnbench.runner.worker.call.weights import all_weights
 from attnbench.runner.worker.process import failure, leftovers, settings
 from attnbench.runner.worker.process.failure import Stage
 from attnbench.runner.worker.process.settings import Lasting, State
-from attnbench.runner.worker.proof import approximation, around, choice, contents, decoding, expected, recall, small
+from attnbench.runner.worker.proof import approximation, around, choice, contents, expected, recall
 from attnbench.runner.worker.proof.choice import NotAllowed
 from attnbench.runner.worker.proof.expected import Expected, Useless
 from attnbench.runner.worker.proof.stream import Step
 from attnbench.runner.worker.proof.whole import Proof, Wrong
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.origin import DEFAULT, Origin
-from attnbench.variants import ATTENTION, DECODE, OWN, Named, Parameters, Shape, Spans, forget, levels
+from attnbench.variants import ATTENTION, DECODE, OWN, Spans, forget, levels
 from attnbench.variants.kernels import Program
 
 
@@ -76,13 +78,12 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, orig
 
     stage("checking it against the oracle at small lengths")
     with watch:
-        shapes = small.small(case.parameters, setting.shape, partial(_takes, case), setting.device)
-        errors = [_verify_small(case, parameters, shape, a, stage) for parameters, shape in shapes]
+        errors = small_lengths.verify(case, a, stage)
         _unchanged(before)
         # All of this is made before the case's kernel is built at this length, so the kernel cannot change it.
         both = contents.proved(setting, origin)
-        weights = calls.all_weights(case, a), calls.all_weights(case, b)
-        wants = None if calls.options(case) else _expected(case, spans, both, a, stage, oracle)
+        weights = all_weights(case, a), all_weights(case, b)
+        wants = None if mechanisms.options(case) else _expected(case, spans, both, a, stage, oracle)
 
     error_vs_full, error_of_mean = _approximation(case, spans, origin, stage)
 
@@ -90,7 +91,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, orig
     allowed_pairs, flops = admission.work(case, spans)
     program, made = _prepared(case, a, allowed_pairs)
     _unchanged(before)
-    compiles = calls.compiles(program)
+    compiles = programs.compiles(program)
 
     # Calls get a copy, so that a change of the inputs can be found.
     given = both[0].copy()
@@ -98,7 +99,7 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, orig
     call, result, first = _begun(program, given, case)
 
     with watch, _wrong():
-        exact = spans if calls.streams(case) else None
+        exact = spans if mechanisms.streams(case) else None
         going_on = partial(stage, "proving it", aside=True)
         expect = wants.__getitem__ if wants else partial(_chosen, case, call, both, a, going_on)
         proof = Proof(call, given, both, expect, exact, weights, going_on)
@@ -203,7 +204,7 @@ def _expected(
     key = json.dumps(replace(case, implementation="").changed(direction=shared).flat(), sort_keys=True)
 
     try:
-        with _ending("the oracle"):
+        with admission.ending("the oracle"):
             make = partial(around.of_case, case, spans, both, going_on, first)
             return expected.shared(key, oracle, make, case.setting.device)
     except Useless as useless:
@@ -229,7 +230,7 @@ def _approximation(case: Case, spans: Spans | None, origin: Origin, stage: Stage
         return None, None
     going_on = partial(stage, "comparing it with full attention", aside=True)
     going_on()
-    with _ending("against full attention"):
+    with admission.ending("against full attention"):
         errors = approximation.of_case(case, spans, going_on, origin)
     mechanism, mean = (each if math.isfinite(each) else None for each in errors)
     return mechanism, mean
@@ -274,7 +275,7 @@ def _unchanged(before: State) -> None:
 def _build(case: Case, content: int) -> Program:
     """Build the case's kernel. A variant's own kernel may refuse, or need a package that is not installed."""
     try:
-        return calls.build(case, content)
+        return programs.build(case, content)
     except (ImportError, NotImplementedError) as error:
         if case.implementation != OWN:
             raise
@@ -283,83 +284,14 @@ def _build(case: Case, content: int) -> Program:
 
 def _begun(program: Program, given: Inputs, case: Case) -> tuple[Call, Any, _First]:
     """Make the call and run it once. Return it with its result and its durations."""
-    compiles = calls.compiles(program)
-    missed = calls.cache_misses() if compiles else 0
-    with calls.room_to_compile(program):
+    compiles = programs.compiles(program)
+    missed = programs.cache_misses() if compiles else 0
+    with programs.room_to_compile(program):
         begun = time.perf_counter_ns()
         call = calls.call(program, given, case.setting.direction)
         start = time.perf_counter_ns()
         result = call.run()
         calls.wait(case.setting.device)
         ended = time.perf_counter_ns()
-    cached = calls.cache_misses() == missed if compiles else None
+    cached = programs.cache_misses() == missed if compiles else None
     return call, result, _First(ended - start, ended - begun, cached)
-
-
-def _takes(case: Case, parameters: Parameters, shape: Shape) -> bool:
-    """Check whether the case's implementation supports the mechanism with other parameters at a small shape."""
-    admission.sound(parameters, shape.seq_len)
-    like = _like(case, parameters, shape)
-    with _ending(f"at N={shape.seq_len}"):
-        if any(place.parameters.unsupported(place.setting.shape.seq_len) for place in like.places):
-            return False
-        if case.implementation != OWN:
-            there = admission.implementation(case)
-            return all(there.supports(place.pattern, place.setting) is None for place in like.places)
-        try:
-            calls.build(like)
-        except (ImportError, NotImplementedError):
-            return False
-        return True
-
-
-def _verify_small(case: Case, parameters: Parameters, shape: Shape, content: int, stage: Stage) -> float:
-    """Check output and gradients of the mechanism at a small shape. Return the largest error of the output."""
-    like = _like(case, parameters, shape)
-    spans = admission.spans(like)
-    with _ending(f"at N={shape.seq_len}"):
-        program = calls.build(like, content)
-        if calls.compiles(program):
-            stage(f"compiling it at N={shape.seq_len}, to check it against the oracle there", anew=True)
-        with calls.room_to_compile(program):
-            expect = partial(must_give, like, program, spans, content=content)
-            found = small.check(program, like.setting, expect, content)
-    if found.problem:
-        raise Ended(Status.WRONG, found.problem)
-    return found.max_abs_error
-
-
-def must_give(case: Case, program: Program, spans: Spans | None, given: Inputs, content: int = 0) -> Expected:
-    """Return the expected result of a program at a small shape."""
-    if case.setting.direction == DECODE:
-        return decoding.of_content(case, spans, given, content)
-    grads, reference, step = case.setting.direction != "forward", calls.reference(case), _nothing
-    if program.choice:
-        return choice.expected_with(case, calls.chosen(program, given), given, content, step)
-    if calls.around(case) or (reference and given.lengths):
-        return around.of_case(case, spans, [given], step, content)[0]
-    if reference:
-        return expected.of_reference(reference, 0, given, grads=grads, step=step, weights=calls.weights(case, content))
-    assert spans  # a mechanism that is not a pattern has a reference
-    return small.dense(spans, given, gradients=grads)
-
-
-@contextmanager
-def _ending(where: str) -> Iterator[None]:
-    """Turn any exception into the end of the case. The reason says where, because it may not be at the case's shape."""
-    try:
-        yield
-    except (Ended, Useless):
-        raise
-    except BaseException as error:  # a kernel may raise anything; only its own case ends
-        status, reason = failure.of_exception(error)
-        raise Ended(status, f"{where}: {reason}") from None
-
-
-def _like(case: Case, parameters: Parameters, shape: Shape) -> Case:
-    """Return the case with other parameters at another shape."""
-    return replace(case, mechanism=Named(case.mechanism.name, asdict(parameters))).changed(shape=shape)
-
-
-def _nothing() -> None:
-    """Do nothing after a step; small shapes need no sign of progress."""

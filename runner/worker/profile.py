@@ -12,8 +12,9 @@ import torch
 from torch.profiler import ProfilerActivity, record_function
 from torch.profiler import profile as recording
 
-from attnbench.runner.worker.call import calls, clocks, sampling
+from attnbench.runner.worker.call import calls, clocks, programs, sampling
 from attnbench.runner.worker.call.clocks import Clock
+from attnbench.runner.worker.call.inputs import inputs_of
 from attnbench.runner.worker.process import failure
 from attnbench.runner.worker.process.failure import Stage
 from attnbench.suites import Case, Status
@@ -43,10 +44,10 @@ def profile(case: Case, trace: Path, stage: Stage, content: int = 0) -> Profile:
 
 def _profile(case: Case, trace: Path, stage: Stage, content: int) -> Profile:
     stage("building layouts and masks")
-    program = calls.build(case, content)
-    if calls.compiles(program):
+    program = programs.build(case, content)
+    if programs.compiles(program):
         stage("compiling it", anew=True)
-    given = calls.inputs_of(case.setting, content)
+    given = inputs_of(case.setting, content)
     call = calls.ready(program, given, case.setting.direction).run
     stage("warming up")
     clock = clocks.for_warm_up(case.setting.device)

@@ -9,12 +9,14 @@ from typing import Any
 import torch
 
 from attnbench.runner.worker import admission, cuda_phases
-from attnbench.runner.worker.call import calls, clocks, roof, sampling
+from attnbench.runner.worker.call import calls, clocks, mechanisms, programs, roof, sampling
 from attnbench.runner.worker.call.calls import Call
 from attnbench.runner.worker.call.clocks import Stopwatch
+from attnbench.runner.worker.call.inputs import inputs_of
 from attnbench.runner.worker.call.launches import EventClock, Value
 from attnbench.runner.worker.call.roof import Roofs
 from attnbench.runner.worker.call.sampling import Plan, WarmUp
+from attnbench.runner.worker.call.weights import all_weights
 from attnbench.runner.worker.process import failure, leftovers, settings
 from attnbench.runner.worker.proof import around, choice, contents, verdict, whole
 from attnbench.runner.worker.proof.choice import NotAllowed
@@ -64,7 +66,7 @@ class Bench:
         self._content = content
         self._drawn = random.Random(f"{seed}:contents")
         setting = cases[0].setting
-        self._proved = calls.inputs_of(setting, content)
+        self._proved = inputs_of(setting, content)
         self._given = self._proved.copy()
         self._before = settings.state()
         for index, case in enumerate(cases):
@@ -108,7 +110,7 @@ class Bench:
                 want = choice.expected_with(case, call.choice(), self._proved, self._content, mark)
             else:
                 (want,) = around.of_case(case, spans, [self._proved], mark, self._content)
-            exact = spans if calls.streams(case) else None
+            exact = spans if mechanisms.streams(case) else None
             problem = verdict.judge(found, want, self._proved, exact, mark).problem
             if problem:
                 raise Wrong(f"after its values were taken: {problem}")
@@ -164,9 +166,9 @@ class Bench:
         return pairs
 
     def _ready(self, index: int, case: Case, value_ns: float) -> None:
-        call = calls.ready(calls.build(case, self._content), self._given, case.setting.direction)
+        call = calls.ready(programs.build(case, self._content), self._given, case.setting.direction)
         self._calls[index] = call
-        self._weights[index] = calls.all_weights(case, self._content)
+        self._weights[index] = all_weights(case, self._content)
         run = self._fresh(index, last=False)
         clock = clocks.for_warm_up(case.setting.device)
         if case.setting.device == "cuda":

@@ -8,7 +8,8 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call import calls, programs
+from attnbench.runner.worker.call.inputs import inputs
 from attnbench.suites import Case, shipped
 from attnbench.suites.schema.load import load
 
@@ -16,5 +17,5 @@ from attnbench.suites.schema.load import load
 @pytest.mark.parametrize("case", load(shipped()["ci"]).cases(), ids=lambda case: str(case.title))
 def test_call(benchmark: BenchmarkFixture, case: Case) -> None:
     torch.manual_seed(0)
-    given = calls.inputs(case.setting.shape, case.setting.dtype, case.setting.device)
-    benchmark(calls.call(calls.build(case), given, case.setting.direction))
+    given = inputs(case.setting.shape, case.setting.dtype, case.setting.device)
+    benchmark(calls.call(programs.build(case), given, case.setting.direction))

@@ -14,6 +14,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Protocol, cast
 
 from attnbench.variants import peers
@@ -115,6 +116,7 @@ def decoder(name: str) -> "Decoder":
     return Decoder(name)
 
 
+@cache
 def _packages() -> dict[str, str]:
     """Return the package of each implementation by the implementation's name."""
     folders = {__name__: __path__, peers.__name__: peers.__path__}

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from attnbench.variants._parameters import Parameters
@@ -243,9 +243,10 @@ def learned(variant: "Variant", parameters: Parameters, setting: Setting) -> int
     return total
 
 
-def names() -> list[str]:
+@cache
+def names() -> tuple[str, ...]:
     """Return the names of all levels but `attention`."""
-    return sorted(each.name for each in pkgutil.iter_modules(__path__))
+    return tuple(sorted(each.name for each in pkgutil.iter_modules(__path__)))
 
 
 def load(name: str) -> type[Level]:

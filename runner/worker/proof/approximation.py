@@ -23,8 +23,9 @@ from dataclasses import asdict, replace
 import torch
 from torch import Tensor
 
-from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.call.calls import Inputs
+from attnbench.runner.worker.call import mechanisms
+from attnbench.runner.worker.call.inputs import Inputs
+from attnbench.runner.worker.call.weights import weights
 from attnbench.runner.worker.proof import expected, stream
 from attnbench.runner.worker.proof.choice import best
 from attnbench.runner.worker.proof.stream import Step
@@ -50,11 +51,11 @@ def of_case(case: Case, spans: Spans | None, step: Step, origin: Origin = DEFAUL
     parameters, case = case.parameters, case.changed(level=ATTENTION)
     if case.parameters != parameters:  # a masked layer makes its mechanism causal
         case = replace(case, mechanism=Named(case.mechanism.name, asdict(parameters)))
-    options, weights = calls.options(case), calls.weights(case, content)
-    wide = tuple(each.detach().double() for each in weights)
+    options, own = mechanisms.options(case), weights(case, content)
+    wide = tuple(each.detach().double() for each in own)
     # Weights may have dimensions for batch entries and heads, and scores may be modified by head.
     shape = case.setting.shape
-    if not weights and not calls.modifies_scores(case):
+    if not own and not mechanisms.modifies_scores(case):
         shape = few(shape, shape.seq_len if options else shape.head_dim)
     n = shape.seq_len
     made = read(origin.file, shape) if origin.file else inputs(shape, content)
@@ -62,7 +63,8 @@ def of_case(case: Case, spans: Spans | None, step: Step, origin: Origin = DEFAUL
     rows, full = spread(n, max(_LEAST_ROWS, _ROWS // (shape.batch * shape.heads))), Spans.of(n, (0, n))
     causal = getattr(case.parameters, "causal", False) if spans is None else _is_causal(spans)
     right = _attention(full.causal() if causal else full, given, rows, step)
-    reference = calls.reference(case, best(options, given, wide, step, calls.choosers(case)) if options else None)
+    chosen = best(options, given, wide, step, mechanisms.choosers(case)) if options else None
+    reference = mechanisms.reference(case, chosen)
     if reference:
         found = expected.asked(reference, given, wide, rows, False, step)[0]
     else:

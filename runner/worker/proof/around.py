@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.call.calls import Inputs, Oracle
+from attnbench.runner.worker.call import mechanisms
+from attnbench.runner.worker.call.inputs import Inputs
+from attnbench.runner.worker.call.mechanisms import Oracle
+from attnbench.runner.worker.call.weights import held
 from attnbench.runner.worker.proof import decoding, expected, padded, tolerance
 from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.stream import Step
@@ -51,10 +53,10 @@ def of_case(case: Case, spans: Spans | None, contents: Sequence[Inputs], step: S
     if contents[0].lengths:
         assert spans  # admission refuses mechanisms that are not patterns
         return padded.of_case(case, spans, contents, step)
-    level = calls.around(case)
+    level = mechanisms.around(case)
     if level is None:
         return expected.of_case(case, spans, contents, step, first)
-    references, errors = [calls.reference(each) for each in case.places], None
+    references, errors = [mechanisms.reference(each) for each in case.places], None
     found = []
     for content, given in enumerate(contents, first):
         judged = of_level(case, given, content, step, references, errors)
@@ -75,7 +77,7 @@ def of_level(
 
     `references` are those of the mechanisms, in order; None for a pattern.
     """
-    level, weights = calls.around(case), calls.held(case, content)
+    level, weights = mechanisms.around(case), held(case, content)
     assert level
     exact, wide = _computed(case, references, given.wide(), weights.wide(), step)
     known, near = [~each.isnan() for each in exact], list[Inputs]()
@@ -106,7 +108,7 @@ def _computed(
     case: Case, references: Sequence[Oracle | None], given: Inputs, weights: Held, step: Step
 ) -> tuple[tuple[Tensor, ...], list[Inputs]]:
     """Return the output and the gradients of a level in the dtype of its inputs, and what mechanisms were given."""
-    level, grads = calls.around(case), case.setting.direction != "forward"
+    level, grads = mechanisms.around(case), case.setting.direction != "forward"
     assert level
     attended: list[Inputs] = []
 

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.call.calls import Inputs
+from attnbench.runner.worker.call import mechanisms
+from attnbench.runner.worker.call.inputs import Inputs
+from attnbench.runner.worker.call.weights import held
 from attnbench.runner.worker.proof import around, expected, tolerance
 from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.stream import Step
@@ -41,9 +42,9 @@ def expected_with(case: Case, choice: Tensor | tuple[Tensor, ...], given: Inputs
         NotAllowed: float64 does not allow the choice.
         Useless: the mechanism's reference is too inexact.
     """
-    weights, places, level = calls.held(case, content).own, case.places, calls.around(case)
+    weights, places, level = held(case, content).own, case.places, mechanisms.around(case)
     choices: tuple[Any, ...] = tuple(choice) if level else (choice,)
-    references = [calls.reference(place, each) for place, each in zip(places, choices, strict=True)]
+    references = [mechanisms.reference(place, each) for place, each in zip(places, choices, strict=True)]
     judged = None
     wide, near = [given.wide()], [given]
     if level:
@@ -51,10 +52,10 @@ def expected_with(case: Case, choice: Tensor | tuple[Tensor, ...], given: Inputs
         wide, near = judged.wide, judged.near
     ties = 0
     for place, mine, exact, rounded, own in zip(places, choices, wide, near, weights, strict=True):
-        options = calls.options(place)
+        options = mechanisms.options(place)
         if options is None:
             raise TypeError(f"{case.mechanism.name}: expected options to choose from, found none")
-        problem, tied = judge(options, exact, rounded, own, mine, step, calls.choosers(place))
+        problem, tied = judge(options, exact, rounded, own, mine, step, mechanisms.choosers(place))
         if problem:
             raise NotAllowed(problem)
         ties += tied

@@ -7,8 +7,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.call.calls import Call, Inputs, sequence
+from attnbench.runner.worker.call.calls import Call
+from attnbench.runner.worker.call.inputs import Inputs, inputs_of, sequence
 from attnbench.suites.origin import Origin
 from attnbench.variants import Setting, Weights
 
@@ -16,7 +16,7 @@ from attnbench.variants import Setting, Weights
 def proved(setting: Setting, origin: Origin) -> tuple[Inputs, Inputs]:
     """Return the contents A and B, which a probe checks. Values are taken on A, with its rows rotated."""
     a, b = origin.contents
-    return calls.inputs_of(setting, a), calls.inputs_of(setting, b)
+    return inputs_of(setting, a), inputs_of(setting, b)
 
 
 def rotate(call: Call, given: Inputs, content: Inputs, weights: Weights, by: int = 0) -> None:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from attnbench import variants
-from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.call.calls import Inputs
+from attnbench.runner.worker.call import mechanisms
+from attnbench.runner.worker.call.inputs import Inputs, earlier
+from attnbench.runner.worker.call.weights import held
 from attnbench.runner.worker.proof import expected, oracle, tolerance
 from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.stream import Step
@@ -33,8 +34,8 @@ def of_content(case: Case, spans: Spans | None, given: Inputs, content: int, ste
     Raises:
         Useless: the mechanism's reference is too inexact.
     """
-    tokens = [torch.cat(pair, dim=-2) for pair in zip(calls.earlier(case.setting, content), given.tensors, strict=True)]
-    weights = calls.held(case, content)
+    tokens = [torch.cat(pair, dim=-2) for pair in zip(earlier(case.setting, content), given.tensors, strict=True)]
+    weights = held(case, content)
     plain = _results(case, spans, tokens, weights)
     step()
     exact = _results(case, spans, [each.double() for each in tokens], weights.wide())
@@ -51,7 +52,7 @@ def of_content(case: Case, spans: Spans | None, given: Inputs, content: int, ste
 
 def _results(case: Case, spans: Spans | None, tokens: Sequence[Tensor], weights: Held) -> tuple[Tensor, ...]:
     """Return the output of the last token and the state after it, in the dtype of the tokens or a wider one."""
-    level, state, (own,) = calls.around(case), list[Tensor](), weights.own
+    level, state, (own,) = mechanisms.around(case), list[Tensor](), weights.own
 
     def attend(*inputs: Tensor) -> Tensor:
         """Return the output of the last token alone, from the mechanism's inputs of all tokens."""
@@ -65,7 +66,7 @@ def _results(case: Case, spans: Spans | None, tokens: Sequence[Tensor], weights:
 
 def _mechanism(case: Case, spans: Spans | None, tokens: Sequence[Tensor], weights: Weights) -> tuple[Tensor, ...]:
     """Return the same of a mechanism alone, from its inputs of all tokens."""
-    reference, last = calls.reference(case), tokens[0].shape[-2] - 1
+    reference, last = mechanisms.reference(case), tokens[0].shape[-2] - 1
     if reference is None:
         assert spans  # a mechanism that is not a pattern has a reference
         q, k, v = tokens

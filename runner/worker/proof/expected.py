@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.call.calls import Inputs, Oracle
+from attnbench.runner.worker.call import mechanisms
+from attnbench.runner.worker.call.inputs import Inputs
+from attnbench.runner.worker.call.mechanisms import Oracle
+from attnbench.runner.worker.call.weights import weights
 from attnbench.runner.worker.proof import oracle, stream, textbook, tolerance
 from attnbench.runner.worker.proof.stream import Step, Units
 from attnbench.runner.worker.proof.textbook import FEW, spread
@@ -56,14 +58,14 @@ def of_case(case: Case, spans: Spans | None, contents: Sequence[Inputs], step: S
     Raises:
         Useless: the variant's own reference is too inexact.
     """
-    reference, grads = calls.reference(case), case.setting.direction != "forward"
+    reference, grads = mechanisms.reference(case), case.setting.direction != "forward"
     if spans and reference is None:
         return of_pattern(spans, contents, grads=grads, step=step)
     assert reference  # a mechanism that is not a pattern has a reference
     shape = case.setting.shape
     pairs = (spans.pairs() if spans else shape.seq_len**2) * shape.batch * shape.heads
     return [
-        of_reference(reference, pairs, each, grads=grads, step=step, weights=calls.weights(case, content))
+        of_reference(reference, pairs, each, grads=grads, step=step, weights=weights(case, content))
         for content, each in enumerate(contents, first)
     ]
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from attnbench.runner.worker.call.calls import Oracle
+from attnbench.runner.worker.call.mechanisms import Oracle
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:

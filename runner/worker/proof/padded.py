@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.call.calls import Inputs
+from attnbench.runner.worker.call import mechanisms
+from attnbench.runner.worker.call.inputs import Inputs
 from attnbench.runner.worker.proof import expected
 from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.stream import Step
@@ -52,7 +52,7 @@ def _of_length(
 ) -> list[Expected]:
     """Return what sequences of one length must give. They have `pairs` of the `total` pairs of the batch."""
     grads = case.setting.direction != "forward"
-    reference = calls.reference(case, spans=spans) if calls.modifies_scores(case) else None
+    reference = mechanisms.reference(case, spans=spans) if mechanisms.modifies_scores(case) else None
     if reference:
         return [expected.of_reference(reference, total, each, grads=grads, step=step) for each in contents]
     most = max(1, expected.MOST_PAIRS * pairs // total)

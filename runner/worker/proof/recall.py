@@ -18,7 +18,8 @@ from dataclasses import replace
 from statistics import quantiles
 
 from attnbench.runner.worker.call import calls, clocks
-from attnbench.runner.worker.call.calls import Call, Inputs
+from attnbench.runner.worker.call.calls import Call
+from attnbench.runner.worker.call.inputs import Inputs
 from attnbench.runner.worker.proof import contents
 from attnbench.variants import Weights
 

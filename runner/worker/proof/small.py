@@ -9,7 +9,8 @@ from math import inf
 
 import torch
 
-from attnbench.runner.worker.call.calls import Inputs, inputs_of, wait
+from attnbench.runner.worker.call.calls import wait
+from attnbench.runner.worker.call.inputs import Inputs, inputs_of
 from attnbench.runner.worker.proof import oracle, tolerance
 from attnbench.runner.worker.proof.choice import NotAllowed
 from attnbench.runner.worker.proof.expected import Expected, Useless

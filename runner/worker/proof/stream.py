@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attnbench.runner.worker.call.calls import Inputs
+from attnbench.runner.worker.call.inputs import Inputs
 from attnbench.variants import BoolArray, IntArray, Spans
 
 _HEIGHTS = {"cpu": (64, 256), "cuda": (128, 512)}

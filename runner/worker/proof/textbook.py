@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attnbench.runner.worker.call.calls import Inputs
+from attnbench.runner.worker.call.inputs import Inputs
 from attnbench.runner.worker.proof import oracle, stream
 from attnbench.runner.worker.proof.stream import Step
 from attnbench.variants import IntArray, Spans

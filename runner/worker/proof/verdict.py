@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attnbench.runner.worker.call.calls import Inputs
+from attnbench.runner.worker.call.inputs import Inputs
 from attnbench.runner.worker.proof import stream
 from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.stream import Step

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from attnbench.runner.worker.call import calls
-from attnbench.runner.worker.call.calls import Call, Inputs
+from attnbench.runner.worker.call.calls import Call
+from attnbench.runner.worker.call.inputs import Inputs
 from attnbench.runner.worker.proof import contents, verdict
 from attnbench.runner.worker.proof.expected import Expected
 from attnbench.runner.worker.proof.stream import Step

@@ -2,7 +2,8 @@
 
 import torch
 
-from attnbench.runner.worker.call import calls
+from attnbench.runner.worker.call import calls, programs
+from attnbench.runner.worker.call.inputs import inputs
 from attnbench.suites import shipped
 from attnbench.suites.schema.load import load
 
@@ -19,8 +20,8 @@ class Call:
         """Make the kernel and its inputs."""
         torch.manual_seed(0)
         case = CASES[title]
-        given = calls.inputs(case.setting.shape, case.setting.dtype, case.setting.device)
-        self.call = calls.call(calls.build(case), given, case.setting.direction).run
+        given = inputs(case.setting.shape, case.setting.dtype, case.setting.device)
+        self.call = calls.call(programs.build(case), given, case.setting.direction).run
 
     def time_call(self, title: str) -> None:
         """What asv times."""
