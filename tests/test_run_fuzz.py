@@ -19,7 +19,7 @@ from attnbench.reports.drawing import saving
 from attnbench.reports.pages import run_report
 from attnbench.suites import Probe
 
-MUTANTS = 60
+MUTANTS = 40
 
 
 @pytest.fixture(scope="module")

@@ -29,15 +29,15 @@ print(*fuzz.watched(Path("any.yaml")))
 """
 
 
-def test_five_hundred_mutants_end_well(tmp_path: Path) -> None:
+def test_three_hundred_mutants_end_well(tmp_path: Path) -> None:
     """Read in a process whose folder is empty, and stays so; the script reads any number."""
-    done = subprocess.run([sys.executable, SCRIPT, "500"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, SCRIPT, "300"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    ended = re.fullmatch(r"500 of 500 ended well: (\d+) suites, (\d+) refusals; .*\n", done.stdout)
+    ended = re.fullmatch(r"300 of 300 ended well: (\d+) suites, (\d+) refusals; .*\n", done.stdout)
     assert ended, done.stdout
     suites, refusals = map(int, ended.groups())
-    assert suites > 10, "some mutants are still suites"
-    assert refusals > 160, "most mutants are none"
+    assert suites > 6, "some mutants are still suites"
+    assert refusals > 100, "most mutants are none"
     assert os.listdir(tmp_path) == []
     assert not Path("/tmp", fuzz.CANARY).exists()
 
