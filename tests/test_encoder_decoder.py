@@ -239,7 +239,7 @@ def test_its_weights_are_counted() -> None:
         (case("lstm", {}), "the parameter causal"),
         (case("lstm", {}, level="encoder_decoder(positions=rotary)"), "use other positions"),
         (case("full", {}, "eager", dtype="float16"), "underflow"),
-        (case("full", {}, "eager", direction="decode"), "decodes at level attention"),
+        (case("full", {}, "eager", direction="decode"), "decoded at level attention or layer"),
         (case("linear", {}, level="encoder_decoder(positions=relative)"), "only eager and sdpa_masked"),
         (case("local_window_2d", {}, "eager", 64, level="encoder_decoder(target=63)"), "square"),
         (case("full", {}, "sdpa", level="encoder_decoder(target=40000)"), "2,147,483,648 pairs"),

@@ -146,7 +146,7 @@ class Layer(Level):
         w_q, b_q, w_k, b_k, w_v, b_v, _, _, *tables = weights
         many = x.shape[1]
         # The gradient of a part would be a copy.
-        positions = tables if many == setting.shape.seq_len else [each[first : first + many] for each in tables]
+        positions = [each if len(each) == many else each[first : first + many] for each in tables]
         if self.positions in ("sinusoidal", "learned"):
             x = x + positions[0]
         z = x if memory is None else memory
