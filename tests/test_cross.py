@@ -180,6 +180,15 @@ def test_a_masked_layer_has_the_errors_of_a_causal_mechanism() -> None:
     assert masked.mechanism == Named("local_window", {"window": 9})
 
 
+@pytest.mark.parametrize(("name", "how"), [("full", "eager"), ("linear", "own")])
+def test_errors_in_cross_attention_are_those_within_one_sequence(name: str, how: str) -> None:
+    crossing = case_at(name, {}, how, 130, cross(40), direction="forward")
+    within = crossing.changed(level="attention")
+    found, right = (approximation.of_case(each, admission.spans(each), lambda: None) for each in (crossing, within))
+    assert found == right
+    assert (found[0] < 1e-9) == (name == "full")
+
+
 @pytest.mark.parametrize(
     ("made", "words"),
     [

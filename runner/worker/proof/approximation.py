@@ -48,9 +48,11 @@ def of_case(case: Case, spans: Spans | None, step: Step, origin: Origin = DEFAUL
     Inputs are those of the file of `origin`, or drawn if it has none.
     """
     content, _ = origin.contents
-    parameters, case = case.parameters, case.changed(level=ATTENTION)
-    if case.parameters != parameters:  # a masked layer makes its mechanism causal
-        case = replace(case, mechanism=Named(case.mechanism.name, asdict(parameters)))
+    if case.setting.level != ATTENTION:
+        parameters, case = case.parameters, case.changed(level=ATTENTION)
+        if case.parameters != parameters:  # a masked layer makes its mechanism causal
+            case = replace(case, mechanism=Named(case.mechanism.name, asdict(parameters)))
+        spans = case.spans  # those of cross-attention are of another sequence
     options, own = mechanisms.options(case), weights(case, content)
     wide = tuple(each.detach().double() for each in own)
     # Weights may have dimensions for batch entries and heads, and scores may be modified by head.
