@@ -95,8 +95,12 @@ def test_sparsity_has_its_control() -> None:
 def test_decoding_goes_to_long_contexts() -> None:
     found = cases("decode")
     assert {case.setting.direction for case in found} == {DECODE}
-    assert max(case.setting.shape.seq_len for case in found) == 65_536
-    assert {"full", "local_window", "longformer", "linear", "gated_delta"} <= {case.mechanism.name for case in found}
+    for level, least in (("attention", 7), ("layer(positions=rotary)", 2)):
+        there = [case for case in found if case.setting.level == level]
+        lengths = {case.setting.shape.seq_len for case in there}
+        assert (max(lengths), len(lengths)) == (65_536, least)
+        assert {"full", "local_window", "gated_delta"} <= {case.mechanism.name for case in there}
+    assert {"longformer", "linear"} <= {case.mechanism.name for case in found}
 
 
 def test_what_the_other_suites_vary() -> None:
