@@ -562,7 +562,7 @@ def test_a_wrong_direction_is_one_error() -> None:
 
 
 def test_a_run_from_the_suite_to_the_report(tmp_path: Path) -> None:
-    text = SUITE.replace("DIRECTION", "decode") + "measure: {processes: 3, values: 2, value_ms: 1}\n"
+    text = SUITE.replace("DIRECTION", "decode") + "measure: {processes: 1, values: 2, value_ms: 1}\n"
     text += "level: [attention, layer]\n"
     (tmp_path / "next.yaml").write_text(text)
     code, said = bench("run", tmp_path / "next.yaml", "--out", tmp_path / "run", "--quiet")

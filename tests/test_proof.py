@@ -598,11 +598,10 @@ def timed(case: Case, digest: str | None, values: int = 3) -> Sample:
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward", "training"])
-@pytest.mark.parametrize("values", [1, 3])
-def test_the_last_value_is_held_to_what_was_proved(direction: Any, values: int) -> None:
+def test_the_last_value_is_held_to_what_was_proved(direction: Any) -> None:
     case = CASE.changed(direction=direction)
-    found = probe(case, BUDGET, unheard)
-    for digest in (found.output_digest, None, "of another machine"):
+    own = probe(case, BUDGET, unheard).output_digest
+    for digest, values in ((own, 1), (own, 3), (None, 1), ("of another machine", 3)):
         sample = timed(case, digest, values)
         assert sample.status is Status.PASSED, sample
         assert len(sample.values_ns) == values

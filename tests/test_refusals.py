@@ -100,18 +100,18 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     [
         # No process at all; one less, and another is tried.
         (Refusal("vfork", "EAGAIN", 1, lasting=True), {2}),
-        (Refusal("vfork", "ENOMEM", 2), {0}),
-        (Refusal("clone", "EAGAIN", 1, everywhere=True, lasting=True), {2}),
+        pytest.param(Refusal("vfork", "ENOMEM", 2), {0}, marks=pytest.mark.slow),
+        pytest.param(Refusal("clone", "EAGAIN", 1, everywhere=True, lasting=True), {2}, marks=pytest.mark.slow),
         # No thread, in workers; one less, where numerical libraries are loaded first.
-        (Refusal("clone3", "ENOMEM", 1, everywhere=True), {0, 2}),
+        pytest.param(Refusal("clone3", "ENOMEM", 1, everywhere=True), {0, 2}, marks=pytest.mark.slow),
         (Refusal("clone3", "EAGAIN", 1, everywhere=True, lasting=True), {2}),
         (Refusal("socketpair", "EMFILE", 1, lasting=True), {2}),
-        (Refusal("pipe2", "EMFILE", 1, lasting=True), {2}),
+        pytest.param(Refusal("pipe2", "EMFILE", 1, lasting=True), {2}, marks=pytest.mark.slow),
         (Refusal("flock", "ENOLCK", 1, lasting=True), {2}),
         (Refusal("rename", "EACCES", 1, lasting=True), {2}),
         # While modules are imported; some of what is opened there may be done without.
         (Refusal("openat", "EMFILE", 40), {0, 2}),
-        (Refusal("read", "EIO", 30), {0, 2}),
+        pytest.param(Refusal("read", "EIO", 30), {0, 2}, marks=pytest.mark.slow),
         (Refusal("mmap", "ENOMEM", 60), {0, 2}),
     ],
     ids=str,
