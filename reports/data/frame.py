@@ -27,15 +27,18 @@ _OTHERS = dict.fromkeys(("max_abs_error", "proved", "proof_s", *_APPROXIMATION),
 )
 """Other fields of a probe that become columns, with their types."""
 
-_FIRST = AXES[: AXES.index("threads") + 1]
+_LAST = "padding"
+"""This axis is newer than the columns before it, which keep their places."""
+_FIRST = tuple(name for name in AXES[: AXES.index("threads") + 1] if name != _LAST)
 COLUMNS = (
     *("case", "variant", "parameters", "implementation", *_FIRST, "status", "reason"),
     *("time_ns", "time_low_ns", "time_high_ns", *_COUNTS, "flops_per_s", "speedup", "baseline", "max_abs_error"),
     *("label", "processes", "speedup_low", "speedup_high", "bound_speedup", "realised", "waste", *_EXTRA_COUNTS),
     "peak_fraction",
     *(*derived.QUALITY, *derived.MEMORY, *derived.CONDITIONS, "reserved_bytes", *derived.ROOF),
-    *("compile_ns", "compile_cached", *derived.PROOF, *(name for name in AXES if name not in _FIRST), *_APPROXIMATION),
-    *("family", *capacity.COLUMNS, "tokens_per_s", "ties", "parameter_count", "state_bytes"),
+    *("compile_ns", "compile_cached", *derived.PROOF),
+    *(name for name in AXES if name not in (*_FIRST, _LAST)),
+    *(*_APPROXIMATION, "family", *capacity.COLUMNS, "tokens_per_s", "ties", "parameter_count", "state_bytes", _LAST),
 )
 """The columns of a frame, described in `docs/columns.md`. Only cases that passed have numbers."""
 
