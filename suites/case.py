@@ -119,7 +119,7 @@ class Case:
     @property
     def family(self) -> tuple[Any, ...]:
         """Everything but the length. A longer case of a family costs more."""
-        return (self.mechanism, self.implementation, self.setting.at(1), self.setting.shape.padding)
+        return (self.mechanism, self.implementation, self.setting.at(1), getattr(self.setting.shape, "padding", None))
 
     def changed(self, **axes: Any) -> Self:
         """Return the case with other values of fields of its setting: `case.changed(direction="forward")`."""

@@ -8,7 +8,6 @@ import pytest
 import torch
 from settings import case_of, pattern_of
 
-from attnbench.runner.worker import admission
 from attnbench.runner.worker.proof import approximation, oracle
 from attnbench.suites import Case
 from attnbench.variants import Shape
@@ -19,7 +18,7 @@ def case(name: str, parameters: dict[str, Any], n: int = 256, heads: int = 1) ->
 
 
 def errors(made: Case) -> tuple[float, float]:
-    return approximation.of_case(made, admission.spans(made), lambda: None)
+    return approximation.of_case(made, made.spans, lambda: None)
 
 
 def norm(tensor: torch.Tensor) -> float:

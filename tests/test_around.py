@@ -6,7 +6,6 @@ import pytest
 from settings import case_of
 from torch import Tensor
 
-from attnbench.runner.worker import admission
 from attnbench.runner.worker.call import calls, programs
 from attnbench.runner.worker.call.inputs import Inputs, inputs_of
 from attnbench.runner.worker.proof import verdict
@@ -30,7 +29,7 @@ def computed(made: Case, content: int = 0) -> tuple[tuple[Tensor, ...], Expected
     """The output and the gradients of a call, what they must be, and the inputs."""
     given, program = inputs_of(made.setting, content), programs.build(made, content)
     call = calls.call(program, given, "training")
-    return call.found(call.run()), must_give(made, program, admission.spans(made), given, content), given
+    return call.found(call.run()), must_give(made, program, made.spans, given, content), given
 
 
 def problem(found: tuple[Tensor, ...], want: Expected, given: Inputs) -> str | None:

@@ -156,7 +156,7 @@ def test_its_work_is_what_torch_counts(name: str, how: str, kv_len: int, directi
         call = started(made)
         with FlopCounterMode(display=False) as counter:
             call.run()
-    pairs, flops = admission.work(made, admission.spans(made))
+    pairs, flops = admission.work(made, made.spans)
     assert flops == pytest.approx(counter.get_total_flops(), rel=0.02)
     assert pairs == (2 * 2 * 128 * kv_len if name == "full" else None)
 
@@ -175,7 +175,7 @@ def test_its_peak_is_predicted(shape: Shape, how: str, kv_len: int, direction: s
 def test_a_masked_layer_has_the_errors_of_a_causal_mechanism() -> None:
     masked = case_at("local_window", {"window": 9}, "eager", 130, MASKED, direction="forward")
     causal = case_at("local_window", {"window": 9, "causal": True}, "eager", 130, direction="forward")
-    found, right = (approximation.of_case(each, admission.spans(each), lambda: None) for each in (masked, causal))
+    found, right = (approximation.of_case(each, each.spans, lambda: None) for each in (masked, causal))
     assert found == right
     assert masked.mechanism == Named("local_window", {"window": 9})
 
@@ -184,7 +184,7 @@ def test_a_masked_layer_has_the_errors_of_a_causal_mechanism() -> None:
 def test_errors_in_cross_attention_are_those_within_one_sequence(name: str, how: str) -> None:
     crossing = case_at(name, {}, how, 130, cross(40), direction="forward")
     within = crossing.changed(level="attention")
-    found, right = (approximation.of_case(each, admission.spans(each), lambda: None) for each in (crossing, within))
+    found, right = (approximation.of_case(each, each.spans, lambda: None) for each in (crossing, within))
     assert found == right
     assert (found[0] < 1e-9) == (name == "full")
 

@@ -338,7 +338,7 @@ def test_a_probe_proves_layers(name: str, parameters: dict[str, Any], how: str, 
     assert found.status is Status.PASSED, found.reason
     assert found.proved == 1
     assert found.state_bytes == programs.build(alone).state_bytes
-    pairs, flops = admission.work(alone, admission.spans(alone))
+    pairs, flops = admission.work(alone, alone.spans)
     assert flops is not None
     # Tokens have 48 numbers, keys and values 16.
     assert (found.allowed_pairs, found.flops) == (pairs, flops + 2 * 2 * 48 * (48 + 16 + 16 + 48))

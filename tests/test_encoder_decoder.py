@@ -185,7 +185,7 @@ def test_a_decoder_that_sees_later_tokens_is_found(monkeypatch: pytest.MonkeyPat
 def test_a_wrong_gradient_of_any_weight_is_found() -> None:
     made = case("full", {}, "eager", level="encoder_decoder(layers=1)")
     call, given = started(made)
-    want = must_give(made, programs.build(made), admission.spans(made), given)
+    want = must_give(made, programs.build(made), made.spans, given)
     right = call.found(call.run())
 
     def problem(found: tuple[Tensor, ...]) -> str | None:
@@ -211,7 +211,7 @@ def test_its_work_is_what_torch_counts(name: str, how: str, direction: str) -> N
     # The textbook computes all pairs of a masked layer, and half of them are allowed.
     half = 3 * {"forward": 4, "backward": 8, "training": 12}[direction] * 2 * 2 * 8 * (200 * 199 // 2)
     counted = counter.get_total_flops() - (half if name == "full" else 0)
-    assert admission.work(made, admission.spans(made))[1] == pytest.approx(counted, rel=0.02)
+    assert admission.work(made, made.spans)[1] == pytest.approx(counted, rel=0.02)
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward", "training"])

@@ -26,7 +26,6 @@ from attnbench.runner.cli import main
 from attnbench.runner.execution import engine
 from attnbench.runner.execution.journal import FolderError
 from attnbench.runner.execution.progress import Quiet
-from attnbench.runner.worker import admission
 from attnbench.runner.worker.proof import approximation
 from attnbench.suites.origin import Origin
 from attnbench.suites.schema.load import SuiteError, from_dict, load, parse
@@ -217,7 +216,7 @@ def test_errors_are_those_of_the_files_inputs(tmp_path: Path, window: int) -> No
     save_file(tensors, tmp_path / "qkv.safetensors")
     made = case_of("local_window", {"window": window}, "blockwise", Shape(1, 2, 2, 64, 4))
     origin = Origin(0, str(tmp_path / "qkv.safetensors"))
-    error, of_mean = approximation.of_case(made, admission.spans(made), lambda: None, origin)
+    error, of_mean = approximation.of_case(made, made.spans, lambda: None, origin)
     first = {name: each[:1, :2, :64] for name, each in tensors.items()}
     assert error == pytest.approx(by_hand(first, window), rel=1e-9)
     full = (first["q"].double() @ first["k"].double().transpose(2, 3) / 2).softmax(dim=3) @ first["v"].double()

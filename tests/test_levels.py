@@ -105,8 +105,8 @@ def test_sinusoidal_positions_are_those_of_the_paper() -> None:
 
 def test_work_adds_the_projections() -> None:
     made = case("full", {}, "eager", direction="forward")
-    alone = admission.work(made.changed(level="attention"), admission.spans(made))[1]
-    around = admission.work(made, admission.spans(made))[1]
+    alone = admission.work(made.changed(level="attention"), made.spans)[1]
+    around = admission.work(made, made.spans)[1]
     assert alone is not None
     assert around is not None
     assert around - alone == 2 * 2 * 61 * 16 * (16 + 8 + 8 + 16)

@@ -108,7 +108,7 @@ def test_a_wrong_gradient_of_the_table_is_found(dtype: str) -> None:
     made = case_at("full", {}, "eager", 130, LEVEL, dtype)
     given, program = inputs_of(made.setting), programs.build(made)
     call = calls.call(program, given, "training")
-    right, want = call.found(call.run()), must_give(made, program, admission.spans(made), given)
+    right, want = call.found(call.run()), must_give(made, program, made.spans, given)
 
     def problem(found: tuple[Tensor, ...]) -> str | None:
         return verdict.judge(found, want, given, None, step).problem

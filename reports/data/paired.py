@@ -9,7 +9,7 @@ import pandas as pd
 from attnbench.reports.data.settings import SERIES, SETTING, comparison_length, told, varied, without_floor
 from attnbench.reports.data.values import FloatArray, floats
 from attnbench.reports.stats.statistics import Interval, interval
-from attnbench.variants import ATTENTION
+from attnbench.variants import ATTENTION, DEFAULTS
 
 
 class Ratio(NamedTuple):
@@ -33,24 +33,20 @@ class Ratio(NamedTuple):
 
 def gradients(frame: pd.DataFrame, log_ns: FloatArray) -> list[Ratio]:
     """Compare directions with `forward`. `log_ns [cases, P]` holds log times."""
-    return _ratios(frame, log_ns, "direction", lambda _: "forward")
+    return _ratios(frame, log_ns, "direction", lambda _: ("forward",))
 
 
 def by_level(frame: pd.DataFrame, log_ns: FloatArray) -> list[Ratio]:
     """Compare levels with attention, and those with parameters with the same level without, if that was measured."""
-    known = set(frame["level"])
-
-    def against(level: str) -> str:
-        plain = level.partition("(")[0]
-        return plain if plain in known - {level} else ATTENTION
-
-    return _ratios(frame, log_ns, "level", against)
+    return _ratios(frame, log_ns, "level", lambda level: (level.partition("(")[0], ATTENTION))
 
 
-def _ratios(frame: pd.DataFrame, log_ns: FloatArray, axis: str, against: Callable[[str], str]) -> list[Ratio]:
-    """Compare each value of an axis with another one within every series, at its setting's comparison length.
+def _ratios(
+    frame: pd.DataFrame, log_ns: FloatArray, axis: str, against: Callable[[str], tuple[str, ...]]
+) -> list[Ratio]:
+    """Compare each value of an axis with the first of the values `against` that passed, within every series.
 
-    The result is ordered by setting, then by value, as in the frame.
+    This is at the comparison length of both. The result is ordered by setting, then by value, as in the frame.
     """
     passed = without_floor(frame[frame["status"] == "passed"])
     rest = [name for name in SETTING if name != axis]
@@ -58,20 +54,23 @@ def _ratios(frame: pd.DataFrame, log_ns: FloatArray, axis: str, against: Callabl
     peak, flops = floats(frame["peak_bytes"]), floats(frame["flops"])
     found = []
     for _, part in passed.groupby(rest, sort=False):
-        title = ", ".join(told(part.iloc[0], named))
-        n = _shared_length(part, axis)
-        rows_of = _rows(part[part["seq_len"] == n], [*SERIES, axis])
+        first = part.iloc[0].copy()
+        first[axis] = DEFAULTS.get(axis, first[axis])  # the title names the axis in no other case
+        title = ", ".join(told(first, named))
         for value in part[axis].unique():
-            other = against(value)
-            for (*series, of), over in rows_of.items():
-                under = rows_of.get((*series, other))
-                if of != value or value == other or under is None:
-                    continue
-                # Differences within a process leave out what differs between processes.
-                time = interval(log_ns[over] - log_ns[under])
-                if time.processes:
-                    ratios = (float(each[over] / each[under]) if each[under] > 0 else np.nan for each in (peak, flops))
-                    found.append(Ratio(title, "/".join(series), n, value, other, time, *ratios))
+            left = dict.fromkeys(part.loc[part[axis] == value, [*SERIES]].itertuples(index=False, name=None))
+            for other in (each for each in against(value) if each != value):
+                both = part[part[axis].isin([value, other])]
+                n = _shared_length(both, axis) if both[axis].nunique() > 1 else -1
+                rows_of = _rows(both[both["seq_len"] == n], [*SERIES, axis])
+                for series in [each for each in left if (*each, value) in rows_of and (*each, other) in rows_of]:
+                    del left[series]
+                    over, under = rows_of[(*series, value)], rows_of[(*series, other)]
+                    # Differences within a process leave out what differs between processes.
+                    time = interval(log_ns[over] - log_ns[under])
+                    if time.processes:
+                        ratios = (each[over] / each[under] if each[under] > 0 else np.nan for each in (peak, flops))
+                        found.append(Ratio(title, "/".join(series), n, value, other, time, *map(float, ratios)))
     return found
 
 

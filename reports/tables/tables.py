@@ -1,7 +1,6 @@
 """Tables of a run: as CSV for programs, as Markdown for readers, and for the terminal."""
 
 from collections.abc import Callable
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -50,8 +49,10 @@ def markdown(run: Run) -> str:
     parts += [swept_keys(each) for each in found if each.sweeps]
     parts += [_compared(each, "work", [*_WORK], cells.work) for each in passed]
     parts += [_compared(each, "before the first value", [*_BEFORE], cells.before) for each in passed]
-    alike = groupby((*run.levels, *run.gradients), key=lambda each: (each.title, each.against, each.seq_len))
-    parts += [ratios(list(each)) for _, each in alike]
+    alike: dict[tuple[str, str, int], list[Ratio]] = {}
+    for each in (*run.levels, *run.gradients):
+        alike.setdefault((each.title, each.against, each.seq_len), []).append(each)
+    parts += map(ratios, alike.values())
     parts += [threads(each) for each in run.threads if each.gains]
     return "\n\n".join([*parts, flagged(run.outcomes), failures(run.outcomes)]) + "\n"
 

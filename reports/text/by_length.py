@@ -46,7 +46,7 @@ def _fastest(results: Results) -> str:
         between = brackets(best["speedup_low"], best["speedup_high"])
         told += f", {units.honest(*(best[name] for name in _SPEEDUP))}x{between} the speed of {best['baseline']}"
     is_sound = not math.isnan(best["roof_share"]) and "above_roof" not in best["flags"]
-    told += f", and {units.percent(best['roof_share'])} of the roof" if is_sound else ""
+    told += f", at {units.percent(best['roof_share'])} of the roof" if is_sound else ""
     if best["processes"] < FEWEST_PROCESSES:
         return f"{told}; too few processes ({best['processes']}) to say what differs."
     return f"{told}; not distinguishable from it: {listed(found.close)}." if found.close else f"{told}."

@@ -11,7 +11,7 @@ import torch
 
 from attnbench import variants
 from attnbench.runner.worker.call import mechanisms
-from attnbench.runner.worker.call.inputs import input_bytes
+from attnbench.runner.worker.call.inputs import input_bytes, lengths_of
 from attnbench.runner.worker.process import failure
 from attnbench.runner.worker.proof.expected import MOST_PAIRS, Useless
 from attnbench.suites import Case, Status
@@ -62,18 +62,13 @@ def plan(case: Case, budget_bytes: int) -> dict[str, Any]:
     """Return a case's predicted memory and its work, or `status` and `reason` if it will not run."""
     try:
         predicted_bytes = admit(case, budget_bytes)
-        allowed_pairs, flops = work(case, spans(case))
+        allowed_pairs, flops = work(case, case.spans)
     except Ended as end:
         return {"status": end.status, "reason": end.reason}
     except BaseException as error:  # a variant may raise anything; only its own case ends
         status, reason = failure.of_exception(error)
         return {"status": status, "reason": reason}
     return {"status": None, "predicted_bytes": predicted_bytes, "allowed_pairs": allowed_pairs, "flops": flops}
-
-
-def spans(case: Case) -> Spans | None:
-    """Return the keys that each query of a call sees, or None if its mechanism is not a pattern."""
-    return case.spans
 
 
 def implementation(case: Case) -> Implementation | Decoder:
@@ -102,7 +97,8 @@ def work(case: Case, spans: Spans | None) -> tuple[int | None, int | None]:
     shape, of_head = case.setting.shape, spans.pairs()
     if around and around.outer:
         of_head = sum(many * _pairs(place) for place, many in places.items())
-    pairs = shape.heads * (spans.pairs_of(shape.lengths) if shape.lengths else of_head * shape.batch)
+    lengths = lengths_of(shape)
+    pairs = shape.heads * (spans.pairs_of(lengths) if lengths else of_head * shape.batch)
     return pairs, FLOPS_PER_PAIR[case.setting.direction] * pairs * shape.head_dim + beside
 
 
@@ -199,7 +195,9 @@ def _refused(case: Case, place: Case) -> str | None:
         return reason
     try:
         sound(place.parameters, n)
-        pairs = _pairs(place) * place.setting.shape.batch * place.setting.shape.heads
+        # A reference computes all pairs of a pattern.
+        of_head = n**2 if mechanisms.reference(place) else _pairs(place)
+        pairs = of_head * place.setting.shape.batch * place.setting.shape.heads
     except TooManySpans as error:
         return str(error)
     around = mechanisms.around(case)
@@ -253,7 +251,7 @@ def _undecodable(case: Case) -> str | None:
 def _unpadded(case: Case) -> str | None:
     """Return why the case has no padded batch, if its batch is padded, or None. Implementations say so themselves."""
     setting = case.setting
-    if setting.shape.lengths is None:
+    if lengths_of(setting.shape) is None:
         return None
     if setting.direction == DECODE:
         return "decode has no padded batch: its cache holds N tokens of every sequence"

@@ -12,7 +12,7 @@ from attnbench.runner.worker.process.failure import Stage
 from attnbench.runner.worker.proof import around, choice, decoding, expected, small
 from attnbench.runner.worker.proof.expected import Expected
 from attnbench.suites import Case, Status
-from attnbench.variants import DECODE, OWN, Named, Parameters, Shape, Spans
+from attnbench.variants import DECODE, OWN, Named, Parameters, Shape, Spans, levels
 from attnbench.variants.kernels import Program
 
 
@@ -42,7 +42,7 @@ def _takes(case: Case, parameters: Parameters, shape: Shape) -> bool:
 def _verify(case: Case, parameters: Parameters, shape: Shape, content: int, stage: Stage) -> float:
     """Check output and gradients of the mechanism at a small shape. Return the largest error of the output."""
     like = _like(case, parameters, shape)
-    spans = admission.spans(like)
+    spans = like.spans
     with admission.ending(f"at N={shape.seq_len}"):
         program = programs.build(like, content)
         if programs.compiles(program):
@@ -71,8 +71,13 @@ def must_give(case: Case, program: Program, spans: Spans | None, given: Inputs, 
 
 
 def _like(case: Case, parameters: Parameters, shape: Shape) -> Case:
-    """Return the case with other parameters at another shape."""
-    return replace(case, mechanism=Named(case.mechanism.name, asdict(parameters))).changed(shape=shape)
+    """Return the case with other parameters at another shape. No other sequence of its level is longer."""
+    like = replace(case, mechanism=Named(case.mechanism.name, asdict(parameters))).changed(shape=shape)
+    level = levels.read(like.setting.level)
+    if level is None:
+        return like
+    name = like.setting.level.partition("(")[0]
+    return like.changed(level=levels.written(name, level.at(shape.seq_len)))
 
 
 def _nothing() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from attnbench.runner.worker import admission, cuda_phases
+from attnbench.runner.worker import cuda_phases
 from attnbench.runner.worker.call import calls, clocks, mechanisms, programs, roof, sampling
 from attnbench.runner.worker.call.calls import Call
 from attnbench.runner.worker.call.clocks import Stopwatch
@@ -105,7 +105,7 @@ class Bench:
             if proved is not None and whole.digest_of(found) == proved:
                 return
             mark = partial(self._mark, index)
-            spans = admission.spans(case)
+            spans = case.spans
             if call.choice:
                 want = choice.expected_with(case, call.choice(), self._proved, self._content, mark)
             else:

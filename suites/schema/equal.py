@@ -33,9 +33,16 @@ def flaw(suite: Suite) -> str | None:
 
 
 def _exists(case: Case) -> bool:
-    """Check whether a case's mechanism exists at its level and length."""
+    """Check whether a case's mechanism exists in each of its places at its level."""
     at_level = case.setting.level != ATTENTION or variants.load(case.mechanism.name).level == ATTENTION
-    return at_level and case.parameters.unsupported(case.setting.shape.seq_len) is None
+    return at_level and all(map(_fits, case.places))
+
+
+def _fits(place: Case) -> bool:
+    """Check whether a mechanism exists in its layer and at its length."""
+    level = levels.read(place.setting.level)
+    mismatch = level.mismatch(place.parameters) if level else None
+    return mismatch is None and place.parameters.unsupported(place.setting.shape.seq_len) is None
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,7 @@
 """Padded batches in implementations that take no lengths: one call for each sequence of the batch, at its own length.
 
-A sequence of length L takes the first L queries of the pattern at N, without the keys after these. A query whose keys
-are all after them sees its own key in the call, and its output and gradient are then set to 0.
+A sequence of length L takes the first L queries of the pattern at N, without the keys after these. A query that would
+see no key sees its own in the call, and its output and gradient are then set to 0.
 """
 
 from collections.abc import Callable, Sequence

@@ -55,7 +55,9 @@ def refusal(
     if levels.crosses(setting) and not crossed:
         return levels.CROSS_REFUSED
     if setting.shape.lengths and not padded:
-        others = "native, blockwise, flex, sdpa_masked or eager"
+        others = "native, blockwise, flex, sdpa, sdpa_masked or eager"
+        if isinstance(pattern, Scored):
+            others = "flex, sdpa_masked or eager" if pattern.adds else "flex or eager"
         return f"it computes all N tokens of every sequence, and this batch is padded; use {others}"
     return pattern.unsupported(setting.shape.seq_len)
 

@@ -1,7 +1,8 @@
 """Levels: what stands around a mechanism when it is measured. Each is a module that names its class `LEVEL`.
 
 At level `attention` nothing does: queries, keys and values are given. At level `layer` there are projections around it.
-At level `encoder` there are several such layers. Importing this package does not import torch.
+At level `encoder` there are several such layers, and at
+`encoder_decoder` on two sides. Importing this package does not import torch.
 """
 
 import importlib
@@ -26,13 +27,13 @@ Attend = Callable[..., "Tensor"]
 """What lies within a level: attention, from queries `B H N D`, keys and values `B K N D` to outputs `B H N D`, or a
 layer, from tokens `B N C` to tokens `B N C`. If the level has a bias, attention takes its table after the values."""
 Predict = Callable[..., int]
-"""Function of a direction that predicts the peak bytes of one call of a mechanism alone: the first one in the level, or
-that of a number."""
+"""Function of a direction that predicts the peak bytes of one call of a mechanism alone: that of the first place in the
+level, or of the place with this number."""
 Update = Callable[["Sequence[Tensor | None]"], None]
 """Function that changes learned weights, given their gradients."""
 BIAS_REFUSED = "positions: relative adds a learned bias to scores, which only eager and sdpa_masked do, for patterns"
 """Why a case does not exist at a level that adds a bias to scores."""
-CROSS_REFUSED = "attention: cross has the keys of another sequence, which only eager, sdpa and its forced kernels take"
+CROSS_REFUSED = "attention: cross takes keys of another sequence: use full in eager, sdpa or a forced kernel, or linear"
 """Why an implementation does not exist at a level that crosses."""
 
 
@@ -117,6 +118,11 @@ class Level(Parameters):
         """Return the peak bytes that one call will allocate, given those of a mechanism alone."""
         raise NotImplementedError
 
+    def at(self, n: int) -> Self:
+        """Return the level with no other sequence longer than n."""
+        del n
+        return self
+
     def fitted(self, widths: Collection[int]) -> Self:
         """Return the level without parameters that the width of tokens decides.
 
@@ -164,11 +170,6 @@ class Around(NamedTuple):
 
     outer: Level | None
     inner: Level | None
-
-    @property
-    def depth(self) -> int:
-        """The number of mechanisms."""
-        return self.outer.depth if self.outer else 1
 
     def call(self, setting: Setting, attends: Sequence[Attend], weights: Held, *inputs: "Tensor") -> "Tensor":
         """Return the output of all levels around mechanisms."""

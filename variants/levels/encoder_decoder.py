@@ -18,7 +18,7 @@ Source: Vaswani et al. 2017, arXiv 1706.03762, section 3; pre-norm: Xiong et al.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from attnbench.variants._parameters import parameter
 from attnbench.variants._setting import Direction, Setting, Shape, of_products
@@ -52,10 +52,9 @@ class EncoderDecoder(Encoder):
         "M, the tokens of a target that the decoder reads; null: as many as seq_len", default=None, minimum=1
     )
 
-    @property
-    def depth(self) -> int:
-        """The number of layers of the mechanism: one for each block on both sides."""
-        return 2 * self.layers
+    def at(self, n: int) -> Self:
+        """Return the level with a target of at most n tokens."""
+        return replace(self, target=min(self.target, n)) if self.target else self
 
     def places(self, shape: Shape) -> tuple[tuple[Level, Shape], ...]:
         """Return the layers of the encoder, and then the masked ones of the decoder."""

@@ -23,7 +23,7 @@ distances (Shaw et al. 2018, arXiv 1803.02155, section 3.2) instead of buckets, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from attnbench.variants._parameters import Parameters, parameter
 from attnbench.variants._setting import DECODE, Setting, Shape, of_products
@@ -85,6 +85,10 @@ class Layer(Level):
         if self.crosses and not parameters.can_cross():
             return "attention: cross needs a mechanism without places, such as full with causal: false"
         return None
+
+    def at(self, n: int) -> Self:
+        """Return the layer with a memory of at most n tokens."""
+        return replace(self, kv_len=min(self.kv_len, n)) if self.kv_len else self
 
     def sizes(self, shape: Shape) -> tuple[tuple[int, ...], ...]:
         """Return the size `B N C` of the tokens, twice, and between them that of the memory, if there is one."""

@@ -124,8 +124,8 @@ def inputs(shape: Shape, dtype: str, device: str, content: int = 0, level: str =
     """
     # On the CPU no draw is cached: it would count against the case's memory, and might be the returned tensors.
     drawn = (_kept if device == "cuda" else _drawn)(shape, level, content)
-    made = Inputs(*_placed(drawn, shape, dtype, device), lengths=shape.lengths)
-    for number, length in enumerate(shape.lengths or ()):
+    made = Inputs(*_placed(drawn, shape, dtype, device), lengths=lengths_of(shape))
+    for number, length in enumerate(made.lengths or ()):
         for each in made:
             each[number, :, length:] = 0
     return made
@@ -134,8 +134,18 @@ def inputs(shape: Shape, dtype: str, device: str, content: int = 0, level: str =
 def inputs_of(setting: Setting, content: int = 0) -> Inputs:
     """Return the `inputs` of a call in a setting, which are those of one token in `decode`."""
     decoded = setting.shape.seq_len if setting.direction == DECODE else None
-    made = inputs(setting.given, setting.dtype, setting.device, content, setting.level)
+    made = inputs(_given(setting), setting.dtype, setting.device, content, setting.level)
     return Inputs(*made, decoded=decoded, lengths=made.lengths)
+
+
+def lengths_of(shape: Shape) -> tuple[int, ...] | None:
+    """Return the lengths of the sequences of a padded batch, or None. Code under test may be older than padding."""
+    return getattr(shape, "lengths", None)
+
+
+def _given(setting: Setting) -> Shape:
+    """Return the shape of the inputs. Code under test may be older than `Setting.given`."""
+    return setting.shape.at(1) if setting.direction == DECODE else setting.shape
 
 
 def earlier(setting: Setting, content: int = 0) -> tuple[Tensor, ...]:
@@ -174,5 +184,5 @@ _kept = lru_cache(maxsize=2)(_drawn)
 
 def input_bytes(setting: Setting, *, dout: bool = True) -> int:
     """Return the bytes of the inputs in a setting, with or without the gradient of the output."""
-    sizes = sizes_of(setting.given, setting.level)
+    sizes = sizes_of(_given(setting), setting.level)
     return sum(map(prod, sizes if dout else sizes[:-1])) * int(getattr(torch, setting.dtype).itemsize)

@@ -34,6 +34,8 @@ def of_case(case: Case, spans: Spans, contents: Sequence[Inputs], step: Step) ->
         numbers = [number for number, each in enumerate(lengths) if each == length]
         parts = [each.sequences(numbers, length) for each in contents]
         cut = spans.cut(length)
+        if not cut.pairs():
+            continue  # no query sees a key, so all is 0
         pairs = len(numbers) * cut.pairs() * case.setting.shape.heads
         for content, found in enumerate(_of_length(case, cut, parts, pairs, total, step)):
             allowed[content] = [*map(max, allowed[content], found.allowed)]

@@ -8,7 +8,8 @@ and dK) while the terms that cancel in it do not.
 If a variant has its own reference, dQ, dK and dV may differ in size. Then each counts with its own largest value, or
 with a share of the largest of all three. The share is 1 / sqrt(N), because what cancels is a mean over the keys, and at
 least an eighth. Gradients of learned weights are treated like this among themselves, and so are all at a level. At
-level `encoder` the gradients of a layer count as the largest of them, because errors of a layer reach all its weights.
+levels `encoder` and `encoder_decoder` the gradients of a layer count as the largest of them, because errors of a layer
+reach all its weights.
 """
 
 import math
