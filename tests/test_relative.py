@@ -103,6 +103,14 @@ def test_an_encoder_has_a_table_in_every_layer(how: str) -> None:
     assert not torch.equal(*tables)
 
 
+def test_what_the_oracle_computes_in_part_is_unsupported() -> None:
+    # The window has few pairs, and the oracle of a bias computes all.
+    made = case_at("local_window", {"window": 3}, "eager", 2**15, "encoder(positions=relative)")
+    found = probe(made, BUDGET, unheard)
+    assert found.status is Status.UNSUPPORTED
+    assert "4,294,967,296" in found.reason
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_wrong_gradient_of_the_table_is_found(dtype: str) -> None:
     made = case_at("full", {}, "eager", 130, LEVEL, dtype)

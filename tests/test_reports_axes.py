@@ -287,7 +287,7 @@ def test_what_gradients_cost(tmp_path: Path) -> None:
 
 
 def test_what_a_level_and_its_parameters_add(tmp_path: Path) -> None:
-    times = {"attention": 1e6, "layer": 4e6, "layer(positions=rotary)": 5e6}
+    times = {"layer": 4e6, "attention": 1e6, "layer(positions=rotary)": 5e6}
     plans = [
         replace(DIRECTIONS, series=(replace(rows.FULL, at_1024_ns=time),), directions=("forward",), level=level)
         for level, time in times.items()
