@@ -31,13 +31,13 @@ def call(dtype: str, direction: str) -> None:
     """Call a window of 257 keys in `native` for `_SECONDS` with one thread; print the path of its library and when."""
     import torch
 
-    from attnbench.variants import Setting, Shape
+    from attnbench.variants import Setting
     from attnbench.variants.kernels import _building, load
     from attnbench.variants.local_window import LocalWindow
 
     torch.set_num_threads(1)
-    shape = Shape(batch=1, heads=8, kv_heads=8, seq_len=8192, head_dim=64)
-    setting = Setting(device="cpu", dtype=dtype, direction=direction, shape=shape, threads=1)  # type: ignore[arg-type]  # from argv
+    sizes = {"batch": 1, "heads": 8, "kv_heads": 8, "seq_len": 8192, "head_dim": 64}
+    setting = Setting.of({**sizes, "device": "cpu", "dtype": dtype, "direction": direction, "threads": 1})
     program = load("native").build(LocalWindow(window=257), setting)
     learns = direction == "training"
     q, k, v, dout = (torch.randn(1, 8, 8192, 64).to(getattr(torch, dtype)).requires_grad_(learns) for _ in range(4))
