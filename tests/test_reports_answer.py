@@ -40,8 +40,8 @@ def drawn(seed: int) -> rows.Plan:
 
     def series(one: rows.Series) -> rows.Series:
         fails = {n: rows.OOM for n in lengths[1:] if rng.random() < 0.1}
-        times = {"at_1024_ns": 2e6 * float(np.exp(rng.normal(0, 0.3))), "exponent": float(rng.uniform(0.8, 2.1))}
-        return replace(one, **times, endings=fails)
+        time_ns, exponent = 2e6 * float(np.exp(rng.normal(0, 0.3))), float(rng.uniform(0.8, 2.1))
+        return replace(one, at_1024_ns=time_ns, exponent=exponent, endings=fails)
 
     return rows.Plan(
         (series(rows.FULL), *map(series, chosen)),
@@ -158,12 +158,12 @@ def test_no_two_places_disagree_about_who_is_faster(runs: dict[str, Run], name: 
             for many in re.findall(r"(\d+) of \d+ others are faster than \S+( and|,|\.)", sentence):
                 assert int(many[0]) == len(results.standing.faster)
     summary = run.summary
-    for row, cell in zip(summary.rows if summary else (), first_screen.table(run).rows, strict=True):
-        word = str(verdicts(row.case["speedup_low"], row.case["speedup_high"]))
+    for line, cell in zip(summary.rows if summary else (), first_screen.table(run).rows, strict=True):
+        word = str(verdicts(line.case["speedup_low"], line.case["speedup_high"]))
         if cell[1] in (FASTER, SLOWER, CLOSE):
             assert cell[1] == word
         if cell[1].startswith(("N = ", "every length")):
-            assert (row.name, row.case["seq_len"]) in told_faster(run)
+            assert (line.name, line.case["seq_len"]) in told_faster(run)
 
 
 def shown(run: Run, width: int) -> list[str]:
