@@ -1,0 +1,43 @@
+"""The page of a run: `report.html`, one file with all that `report.md` says, its figures to be looked into."""
+
+from pathlib import Path
+
+from attnbench.reports import html
+from attnbench.reports.data.files import put
+from attnbench.reports.data.run import Run
+from attnbench.reports.drawing import panels
+from attnbench.reports.pages import run_report
+from attnbench.reports.tables import tables
+from attnbench.reports.text import citation
+from attnbench.reports.text.answer import answer
+from attnbench.reports.text.escape import plain
+
+_SHOWN = ("Figures",)
+"""Sections of `report.md` that the page has in a form of its own."""
+
+
+def write(run: Run) -> Path | None:
+    """Write `report.html` into the run's folder, and return its path; None if the packages of `html` are not here.
+
+    Raises:
+        RunError: its profiles cannot be read.
+    """
+    return put(run.folder / "report.html", page(run)) if html.installed() else None
+
+
+def page(run: Run) -> str:
+    """Return the page of a run."""
+    # Not at the top, so that `write` can say that packages are missing.
+    from attnbench.reports.html import shell
+
+    report = run_report.report(run, tables.markdown(run))
+    return shell.render(
+        "report.html.j2",
+        title=f"{plain(run.meta['name'])} · attnbench",
+        question=plain(run.meta["question"], longest=None),
+        context=panels.context(run),
+        answer=[plain(each, longest=None) for each in answer(run)],
+        sections=[each for each in shell.sections(report) if each.title not in _SHOWN],
+        bibtex=citation.bibtex(run),
+        files=citation.files(run.folder),
+    )
