@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-PACKAGES = ("bokeh", "jinja2", "markdown_it")
+PACKAGES = ("bokeh", "itables", "jinja2", "markdown_it")
 """What the pages import. They are optional, so that other reports work without them."""
 HINT = "for report.html: pip install 'attnbench[html]'"
 
