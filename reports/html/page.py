@@ -6,9 +6,10 @@ from attnbench.reports import html
 from attnbench.reports.data.files import put
 from attnbench.reports.data.run import Run
 from attnbench.reports.drawing import panels
+from attnbench.reports.drawing.style import looks
 from attnbench.reports.pages import run_report
 from attnbench.reports.tables import tables
-from attnbench.reports.text import citation
+from attnbench.reports.text import citation, first_screen
 from attnbench.reports.text.answer import answer
 from attnbench.reports.text.escape import plain
 
@@ -27,17 +28,28 @@ def write(run: Run) -> Path | None:
 
 def page(run: Run) -> str:
     """Return the page of a run."""
-    # Not at the top, so that `write` can say that packages are missing.
-    from attnbench.reports.html import shell
+    # Not at the top, so that `write` works without the packages.
+    from attnbench.reports.html import charts, figures, marks, pictures, shell
 
-    report = run_report.report(run, tables.markdown(run))
+    drawn, summary, look, seen = charts.of(run), run.summary, looks(run.frame), pictures.patterns(run)
+    rows = summary.rows if summary else ()
     return shell.render(
         "report.html.j2",
         title=f"{plain(run.meta['name'])} · attnbench",
-        question=plain(run.meta["question"], longest=None),
         context=panels.context(run),
+        question=plain(run.meta["question"], longest=None),
         answer=[plain(each, longest=None) for each in answer(run)],
-        sections=[each for each in shell.sections(report) if each.title not in _SHOWN],
+        table=first_screen.table(run),
+        caption=first_screen.caption(run),
+        beside=[(marks.swatch(look[each.name]), seen.get(each.case["label"], "")) for each in rows],
+        charts=drawn,
+        items=[figures.item(each) for each in drawn],
+        bokeh=figures.script(),
+        pictures=seen,
+        symbols=pictures.symbols(run),
+        sections=[
+            each for each in shell.sections(run_report.report(run, tables.markdown(run))) if each.title not in _SHOWN
+        ],
         bibtex=citation.bibtex(run),
         files=citation.files(run.folder),
     )

@@ -86,6 +86,11 @@ def _markdown() -> MarkdownIt:
     return MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "image", "autolink"])
 
 
+def _breakable(name: str) -> Markup:
+    """Escape a name, and let a line end before its parameters."""
+    return Markup("<wbr>(").join(map(escape, name.split("(")))
+
+
 @cache
 def _environment() -> Environment:
     found = Environment(
@@ -95,5 +100,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.globals["source"] = source
+    found.filters["breakable"] = _breakable
+    found.globals |= {"source": source, "data": data}
     return found
