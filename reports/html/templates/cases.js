@@ -39,7 +39,7 @@ function caseTable(data) {
   function cell(column) {
     return (row, type) => {
       if (type === "sort" || type === "type") return column.at(row);
-      if (type === "filter") return words.map((each) => each.at(row)).join(" ");
+      if (type === "filter") return "";
       return document.createTextNode(written(column, row));
     };
   }
@@ -58,7 +58,7 @@ function caseTable(data) {
       data: (place === 0 ? nameCell : cell)(column),
       type: column.unit ? "quantity" : "string",
       className: column.unit ? "" : "words",
-      searchable: place === 0,
+      searchable: false,
       orderSequence: ["asc", "desc", ""],
     })),
     order: [],
@@ -91,7 +91,13 @@ function caseTable(data) {
     toggle(tr);
   });
 
-  by("search").addEventListener("input", (event) => table.search(event.target.value).draw());
+  // The table's own search reads text as HTML where it holds an `&`. This one finds rows that have all words.
+  const texts = [];
+  const text = (row) => (texts[row] ??= words.map((each) => each.at(row)).join("\n").toLowerCase());
+  by("search").addEventListener("input", (event) => {
+    const wanted = event.target.value.toLowerCase().split(/\s+/).filter(Boolean);
+    table.search.fixed("text", (_text, row) => wanted.every((each) => text(row).includes(each))).draw();
+  });
   by("status").addEventListener("change", (event) => {
     const wanted = event.target.value;
     table.search.fixed("status", wanted ? (_text, row) => columns.get("status").at(row) === wanted : null).draw();
