@@ -43,11 +43,12 @@ function caseTable(data) {
       return document.createTextNode(written(column, row));
     };
   }
+  const label = columns.get("label");
   function nameCell(column) {
     return (row, type) => {
       if (type !== "display") return cell(column)(row, type);
       const parts = column.at(row).split(/(?<=[(/,])/).flatMap((part) => [element("wbr"), part]);
-      return element("button", { type: "button", class: "open", "aria-expanded": "false" }, ...parts);
+      return element("button", { type: "button", class: "open", "aria-expanded": "false" }, ...picture(data, label.at(row)), ...parts);
     };
   }
 
