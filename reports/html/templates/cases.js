@@ -124,12 +124,14 @@ function caseTable(data) {
   by("expression").addEventListener("change", () => select(true));
 
   // Paper has no pages to turn: all rows of the selection, or the first ones and how many there are.
+  let length = PAGE;
   addEventListener("beforeprint", () => {
+    length = table.page.len();
     const count = table.rows({ search: "applied" }).count();
     table.page.len(count > PRINTED ? PRINTED : -1).draw();
     by("printed").textContent = count > PRINTED ? `The first ${PRINTED} of ${count.toLocaleString("en-US")} cases.` : "";
   });
-  addEventListener("afterprint", () => table.page.len(PAGE).draw());
+  addEventListener("afterprint", () => table.page.len(length).draw());
 
   // One page needs no buttons to turn it.
   const paging = () => {
