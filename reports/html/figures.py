@@ -21,8 +21,8 @@ from markupsafe import Markup
 
 from attnbench.reports.html.charts import Chart
 
-_HEIGHT, _LEFT = 372, 74
-"""Pixels of a figure, and of the room for its y axis, which the strip above it shares."""
+_HEIGHT, _LEFT, _RIGHT = 372, 74, 40
+"""Pixels of a figure, and of the room beside it for its y axis and its tools, which the strip above it has too."""
 _BAND, _BOUND = 0.16, 0.9
 """Opacities."""
 _POINTS = ("x", "y", "low", "high", "marker", "size", "colour", "fill", "name", "value", "n", "status", "flags", "many")
@@ -97,6 +97,10 @@ def _figure(chart: Chart, **ranges: Any) -> figure:
         active_drag=None,
         toolbar_location="right",
         min_border_left=_LEFT,
+        min_border_right=_RIGHT,
+        background_fill_color=None,
+        border_fill_color=None,
+        outline_line_color=None,
         **ranges,
     )
     main.toolbar.logo = None
@@ -134,8 +138,13 @@ def _strip(main: figure) -> figure:
         x_range=main.x_range,
         y_range=FactorRange(name="rows"),
         tools="",
-        toolbar_location="right",
+        toolbar_location=None,
         min_border_left=_LEFT,
+        min_border_right=_RIGHT,
+        background_fill_color="#8a8f95",
+        background_fill_alpha=0.13,
+        border_fill_color=None,
+        outline_line_color=None,
     )
     strip.axis.visible = False
     strip.grid.visible = False

@@ -7,6 +7,7 @@ from attnbench.reports.data.files import put
 from attnbench.reports.data.run import Run
 from attnbench.reports.drawing import panels
 from attnbench.reports.drawing.style import looks
+from attnbench.reports.figures import patterns
 from attnbench.reports.pages import run_report
 from attnbench.reports.tables import tables
 from attnbench.reports.text import citation, first_screen
@@ -29,7 +30,7 @@ def write(run: Run) -> Path | None:
 def page(run: Run) -> str:
     """Return the page of a run."""
     # Not at the top, so that `write` works without the packages.
-    from attnbench.reports.html import charts, figures, marks, pictures, shell
+    from attnbench.reports.html import cases, charts, figures, marks, pictures, shell
 
     drawn, summary, look, seen = charts.of(run), run.summary, looks(run.frame), pictures.patterns(run)
     rows = summary.rows if summary else ()
@@ -46,7 +47,9 @@ def page(run: Run) -> str:
         items=[figures.item(each) for each in drawn],
         bokeh=figures.script(),
         pictures=seen,
+        cases=cases.section(run),
         symbols=pictures.symbols(run),
+        reading=patterns.READING,
         sections=[
             each for each in shell.sections(run_report.report(run, tables.markdown(run))) if each.title not in _SHOWN
         ],
