@@ -187,7 +187,7 @@ def _report(folder: Path, *, quiet: bool, as_json: bool) -> None:
 
     run = load(folder)
     written = run_report.write(run)
-    write_page(run, quiet=quiet or as_json)
+    write_page(run, written, quiet=quiet or as_json)
     if as_json:
         from attnbench.reports.export.formats import json
         from attnbench.runner.execution import progress
