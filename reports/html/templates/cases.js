@@ -26,7 +26,7 @@ function caseTable(data) {
   function nameCell(column) {
     return (row, type) => {
       if (type !== "display") return cell(column)(row, type);
-      const parts = column.at(row).split(/(?<=[(/,])/).flatMap((part) => [element("wbr"), part]);
+      const parts = column.at(row).split(/(?=\()|(?<=[/,])/).flatMap((part) => [element("wbr"), part]);
       return element("button", { type: "button", class: "open", "aria-expanded": "false" }, ...picture(data, label.at(row)), ...parts);
     };
   }
