@@ -22,11 +22,12 @@ function caseTable(data) {
       return document.createTextNode(written(column, row));
     };
   }
+  const label = columns.get("label");
   function nameCell(column) {
     return (row, type) => {
       if (type !== "display") return cell(column)(row, type);
-      const parts = column.at(row).split(/(?<=[(/,])/).flatMap((part) => [element("wbr"), part]);
-      return element("button", { type: "button", class: "open", "aria-expanded": "false" }, ...parts);
+      const parts = column.at(row).split(/(?=\()|(?<=[/,])/).flatMap((part) => [element("wbr"), part]);
+      return element("button", { type: "button", class: "open", "aria-expanded": "false" }, ...picture(data, label.at(row)), ...parts);
     };
   }
 
@@ -102,12 +103,14 @@ function caseTable(data) {
   by("expression").addEventListener("change", () => select(true));
 
   // Paper has no pages to turn: all rows of the selection, or the first ones and how many there are.
+  let length = PAGE;
   addEventListener("beforeprint", () => {
+    length = table.page.len();
     const count = table.rows({ search: "applied" }).count();
     table.page.len(count > PRINTED ? PRINTED : -1).draw();
     by("printed").textContent = count > PRINTED ? `The first ${PRINTED} of ${count.toLocaleString("en-US")} cases.` : "";
   });
-  addEventListener("afterprint", () => table.page.len(PAGE).draw());
+  addEventListener("afterprint", () => table.page.len(length).draw());
 
   // One page needs no buttons to turn it.
   const paging = () => {
