@@ -77,7 +77,7 @@ def report(run: Run, markdown: str) -> str:
     parts = [
         f"# {escape.text(meta['name'])}",
         f"**{escape.text(meta['question'], longest=None)}**",
-        *_unfinished(run),
+        *unfinished(run),
         "\n".join(f"- {escape.text(each, longest=None)}" for each in answer(run)),
         *_first_screen(run),
         *(escape.text(line, longest=None) for line in outcomes.lines(run.outcomes)),
@@ -116,7 +116,7 @@ def _commands(meta: Mapping[str, Any]) -> list[str]:
     return [escape.plain(each["command"], None) for each in (meta, *meta.get("resumed", ()))]
 
 
-def _unfinished(run: Run) -> list[str]:
+def unfinished(run: Run) -> list[str]:
     """Return a warning if the run is not finished."""
     if run.meta.get("finished"):
         return []
