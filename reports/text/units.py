@@ -11,9 +11,9 @@ _SIZE_UNITS = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
 def digits(value: float, low: float, high: float) -> int:
     """Return the significant digits of `value`, up to the first one that the interval leaves open."""
     half = (high - low) / 2
-    if math.isnan(half):
+    if not (math.isfinite(half) and math.isfinite(value)):
         return _DIGITS_WITHOUT_INTERVAL
-    if half <= 0:
+    if half <= 0 or value == 0:
         return _MOST_DIGITS
     return min(max(_place(value) - _place(half) + 1, 1), _MOST_DIGITS)
 
