@@ -33,9 +33,9 @@ class Interval(NamedTuple):
 def interval(numbers: Iterable[float]) -> Interval:
     """Return the geometric mean of positive numbers, one per process, with its 95 % interval.
 
-    If `m` and `s` are mean and standard deviation (divisor P - 1) of the logarithms of P numbers, these are `exp(m)` and
-    `exp(m +- t s / sqrt(P))`. `t` is the 0.975 quantile of Student's t with P - 1 degrees of freedom. NaN stands for a
-    process without a number. The interval of a ratio is that of the ratios within each process:
+    If `m` and `s` are mean and standard deviation (divisor P - 1) of the logarithms of P numbers, these are `exp(m)`
+    and `exp(m +- t s / sqrt(P))`. `t` is the 0.975 quantile of Student's t with P - 1 degrees of freedom. NaN stands
+    for a process without a number. The interval of a ratio is that of the ratios within each process:
     `interval(numpy.exp(run.log_ns[row] - run.log_ns[other]))`.
 
     Raises:

@@ -1,8 +1,8 @@
 """Figures of panels: one column per direction, one row per device, dtype and shape; mostly over the length."""
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,12 +13,14 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
 
 from attnbench.reports.data.run import Run
-from attnbench.reports.data.settings import SHAPE, Setting, attempted, shape, without_floor
+from attnbench.reports.data.settings import Setting, attempted, without_floor
 from attnbench.reports.data.values import FloatArray, floats
 from attnbench.reports.drawing.log_ticks import Places, Ticks
 from attnbench.reports.drawing.log_ticks import lengths as ticks_of_length
 from attnbench.reports.drawing.style import NOTE_COLOUR, Look, looks
 from attnbench.reports.text import cells
+from attnbench.reports.text.context import context as context
+from attnbench.reports.text.context import intervals as intervals
 from attnbench.variants import FLOOR
 
 WIDTH, HEIGHT = 3.9, 3.0
@@ -119,36 +121,6 @@ def fitting(found: Sequence[Setting]) -> tuple[list[Setting], str]:
     more = f" {len(rows) - MOST_ROWS} more settings are left out; table.csv has them." if len(rows) > MOST_ROWS else ""
     more += f" Not drawn: the floor, {', '.join(floors)}." if floors else ""
     return [each for each in found if each.row in kept], more
-
-
-def context(run: Run) -> str:
-    """Return run, device, dtype, shape and processes in one line."""
-    frame = pd.concat([each.frame for each in run.settings] or [run.frame])
-    environment = run.meta["environment"]
-    told = [str(run.meta["name"])]
-    for device in frame["device"].unique():
-        name = environment.get("gpu" if device == "cuda" else "cpu") or device
-        told.append(f"{device}: {name}{_threads(frame, environment) if device == 'cpu' else ''}")
-    told.append(" and ".join(frame["dtype"].unique()))
-    shapes = {shape(row) for _, row in frame.drop_duplicates(list(SHAPE)).iterrows()}
-    told += shapes if len(shapes) == 1 else []
-    processes = frame["processes"].max() if len(frame) else 0
-    if processes:
-        told.append("1 process" if processes == 1 else f"{processes} processes")
-    return " · ".join(filter(None, told))
-
-
-def intervals(run: Run, words: str) -> str:
-    """Return a note on intervals; `words` is how they are drawn, `Bands` or `Bars`."""
-    enough = run.outcomes.processes is not None
-    return f"{words}: 95 % intervals over processes." if enough else "Too few processes for intervals."
-
-
-def _threads(frame: pd.DataFrame, environment: Mapping[str, Any]) -> str:
-    """Return the number of threads if all cases have the same; else nothing."""
-    told = set(frame["threads"])
-    count = environment.get("threads") if told == {"auto"} else told.pop() if len(told) == 1 else None
-    return f", {count} thread{'s' if str(count) != '1' else ''}" if count else ""
 
 
 def failing(setting: Setting) -> list[tuple[str, pd.DataFrame]]:

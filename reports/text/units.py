@@ -1,6 +1,7 @@
 """Functions that format numbers with units, with no more digits than their interval justifies."""
 
 import math
+from collections.abc import Sequence
 
 _MOST_DIGITS = 4
 _DIGITS_WITHOUT_INTERVAL = 2
@@ -49,6 +50,16 @@ def size(count: float) -> str:
     """Write bytes with their unit, to three digits: `4.63 MiB`."""
     scale, unit = _unit(count, _SIZE_UNITS)
     return f"{number(count / scale, 3) if scale > 1 else round(count)} {unit}"
+
+
+def time_scale(ns: Sequence[float]) -> tuple[float, str]:
+    """Return nanoseconds in the unit that suits the smallest of some times, and its name."""
+    return _unit(min(ns, default=1.0), _TIME_UNITS)
+
+
+def size_scale(counts: Sequence[float]) -> tuple[float, str]:
+    """Return bytes in the unit that suits the smallest of some sizes, and its name."""
+    return _unit(min(counts, default=1.0), _SIZE_UNITS)
 
 
 def spread(low: float, high: float) -> str:
