@@ -27,8 +27,9 @@ def over_keys(run: Run, title: str, note: str) -> tuple[panels.Sheet, list[set[s
     found = [each for each in run.results if each.sweeps]
     shown = [each.setting._replace(frame=_frame(each.sweeps)) for each in found]
     lengths = sorted({sweep.seq_len for each in found for sweep in each.sweeps})
+    keys = sorted({float(count) for each in found for sweep in each.sweeps for count in sweep.keys})
     note = f"N = {' or '.join(map(str, lengths))}. {note} Above: the share of all pairs."
-    return panels.sheet(run, title, note, KEYS, shown), [{sweep.name for sweep in each.sweeps} for each in found]
+    return panels.sheet(run, title, note, KEYS, shown, keys), [{sweep.name for sweep in each.sweeps} for each in found]
 
 
 def _frame(sweeps: Sequence[Sweep]) -> pd.DataFrame:

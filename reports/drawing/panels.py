@@ -82,8 +82,18 @@ class Sheet(NamedTuple):
     """For each panel the series that other panels of its setting have; empty if a panel has all series."""
 
 
-def sheet(run: Run, title: str, note: str, across: Across = LENGTH, shown: Sequence[Setting] | None = None) -> Sheet:
-    """Create empty panels under a title and a note, for every setting of a run or for those in `shown`."""
+def sheet(
+    run: Run,
+    title: str,
+    note: str,
+    across: Across = LENGTH,
+    shown: Sequence[Setting] | None = None,
+    values: Sequence[float] = (),
+) -> Sheet:
+    """Create empty panels under a title and a note, for every setting of a run or for those in `shown`.
+
+    The x axis holds the ascending `values`, or all values of the column if there are none.
+    """
     found, more = fitting(run.settings if shown is None else shown)
     if not found:
         return Sheet(blank(title, context(run), "Nothing to draw: no case is supported here."), [], {}, 0.0)
@@ -105,7 +115,7 @@ def sheet(run: Run, title: str, note: str, across: Across = LENGTH, shown: Seque
         box = (left / width_all, bottom / height_all, WIDTH / width_all, height / height_all)
         axes = figure.add_axes(box)
         axes.set_title(each.title if rows > 1 else str(each.frame["direction"].iloc[0]), loc="left")
-        x_axis(axes, across, np.unique(frame[across.column].to_numpy(np.float64)).tolist())
+        x_axis(axes, across, values or np.unique(floats(frame[across.column])).tolist())
         panels.append(Panel(each, axes))
     header(figure, title, note)
     return Sheet(figure, panels, looks(frame), strip / height, failures)
@@ -237,7 +247,7 @@ def _wrapped(note: str, width: float) -> str:
     return "\n".join(textwrap.wrap(note, int((width - 0.2) / 0.075)))
 
 
-def x_axis(axes: Axes, across: Across, values: list[float]) -> None:
+def x_axis(axes: Axes, across: Across, values: Sequence[float]) -> None:
     """Set up the x axis in octaves, with room for text at both ends."""
     octaves = max(float(np.log2(values[-1] / values[0])), 1.0)
     middle = np.sqrt(values[0] * values[-1])

@@ -124,10 +124,8 @@ def _caption(run: Run, results: Results, metric: Metric, *, flagged: bool) -> st
     """Return the caption: question, number, setting and machine, intervals, and what marks mean."""
     words = metric.words.format(against=results.baseline or "no baseline")
     question = str(run.meta["question"]).rstrip()
-    told = [
-        question if question.endswith(("?", ".", "!")) else f"{question}.",
-        f"{words[0].upper()}{words[1:]}, {results.setting.title}. {context(run)}.",
-    ]
+    told = [question if question.endswith(("?", ".", "!")) else f"{question}."]
+    told.append(f"{words[0].upper()}{words[1:]}, {results.setting.title}. {context(run)}.")
     if metric.interval:
         told.append(intervals(run, metric.interval))
         told += ["They are Student's t of log times."] if run.outcomes.processes else []
