@@ -30,16 +30,21 @@ def _even(low: float, high: float) -> list[float]:
 
     They have the same ratio, so that a logarithmic axis shows them at equal distances; 3 is nearly half of a decade.
     """
-    decade = 10.0 ** math.floor(math.log10(low))
-    decades = math.ceil(math.log10(high)) - math.floor(math.log10(low)) + 1
-    octaves = math.ceil(math.log2(high / decade)) + 1
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    # Powers of two start at a power of ten that is on the axis, if there is one.
+    ten = 10.0 ** math.floor(math.log10(high))
+    first, last = math.floor(math.log2(low / ten)), math.ceil(math.log2(high / ten))
     found = [
-        [decade * 10.0**power for power in range(decades)],
-        [decade * 10.0**power * lead for power in range(decades) for lead in (1, 3)],
-        *([decade * 2 ** (part / parts) for part in range(octaves * parts)] for parts in (1, 2, 4)),
+        [10.0**power for power in decades],
+        [10.0**power * lead for power in decades for lead in (1, 3)],
+        [ten * 2.0**power for power in range(first, last + 1)],
+        *(
+            [float(f"{ten * 2 ** (part / parts):.1e}") for part in range(first * parts, last * parts + 1)]
+            for parts in (2, 4)
+        ),
     ]
     for every in found:
-        inside = [place for place in (float(f"{each:.1e}") for each in every) if low <= place <= high]
+        inside = [place for place in every if low <= place <= high]
         if len(inside) >= _FEWEST:
             return inside[:: -(-len(inside) // _MOST)]
     return inside or [_between(low, high)]
@@ -87,8 +92,12 @@ def _powers(low: float, high: float) -> list[float]:
 
 def _between(low: float, high: float) -> float:
     """Return a number of two digits between two close numbers, else the smaller of these."""
-    middle = float(f"{math.sqrt(low * high):.1e}")
+    middle = _two_digits(math.sqrt(low * high))
     return middle if low <= middle <= high else low
+
+
+def _two_digits(number: float) -> float:
+    return float(f"{number:.1e}")
 
 
 def round_time(ns: float) -> str:
