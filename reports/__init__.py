@@ -1,6 +1,7 @@
 """Reports on run folders: statistics, tables, figures, pages. They need neither torch nor the runner; see `load`."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,3 +20,44 @@ def load(folder: "Path | str") -> "Run":
     from attnbench.reports.data.run import load
 
     return load(Path(folder))
+
+
+class Interval(NamedTuple):
+    """A number with the ends of its 95 % interval, which are NaN below 3 processes."""
+
+    value: float
+    low: float
+    high: float
+
+
+def interval(numbers: Iterable[float]) -> Interval:
+    """Return the geometric mean of positive numbers, one per process, with its 95 % interval.
+
+    If `m` and `s` are mean and standard deviation (divisor P - 1) of the logarithms of P numbers, these are `exp(m)`
+    and `exp(m +- t s / sqrt(P))`. `t` is the 0.975 quantile of Student's t with P - 1 degrees of freedom. NaN stands
+    for a process without a number. The interval of a ratio is that of the ratios within each process:
+    `interval(numpy.exp(run.log_ns[row] - run.log_ns[other]))`.
+
+    Raises:
+        ValueError: a number is not positive.
+    """
+    import numpy as np
+
+    from attnbench.reports.stats import statistics
+
+    values = np.asarray(list(numbers), np.float64)
+    wrong = values[(values <= 0) | np.isinf(values)]
+    if wrong.size:
+        raise ValueError(f"expected positive numbers, one per process, found {wrong[0]:g}")
+    return Interval(*(float(np.exp(each)) for each in statistics.interval(np.log(values))[:3]))
+
+
+def rounded(value: float, low: float, high: float) -> str:
+    """Write a number with the digits that its interval justifies: `rounded(1234.5, 1180, 1290)` is `1,230`.
+
+    The last digit has the place of the first digit of half the interval, `(high - low) / 2`. There are at most 4,
+    and 2 if the interval is unknown (NaN). Reports round so.
+    """
+    from attnbench.reports.text import units
+
+    return units.honest(value, low, high)

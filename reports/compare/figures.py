@@ -12,7 +12,7 @@ from attnbench.reports.compare.comparison import Comparison, Ratio
 from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import attempted
 from attnbench.reports.decision.rule import Verdict
-from attnbench.reports.drawing import log_ticks, panels
+from attnbench.reports.drawing import log_ticks, panels, strip
 from attnbench.reports.drawing.style import BASELINE_COLOUR, GUIDE_COLOUR, NOTE_COLOUR
 
 MOST = 60
@@ -85,7 +85,6 @@ def overlay(comparison: Comparison, after: Run) -> Figure:
             axes.plot(part["seq_len"], part["before_ns"], color=drawn.looks[name].colour, **before)
     panels.share_y(drawn, log_ticks.times, *panels.TIME, "before_ns")
     panels.label_y(drawn, "time of one call")
-    panels.mark_failures(drawn)
     named = (Line2D([], [], color=NOTE_COLOUR, label="B"), Line2D([], [], color=NOTE_COLOUR, label="A", **before))
-    panels.legend(drawn, named)
+    panels.legend(drawn, [*named, *strip.mark_failures(drawn)])
     return drawn.figure

@@ -9,6 +9,7 @@ import pandas as pd
 
 from attnbench import variants
 from attnbench.reports.data import against, capacity, derived
+from attnbench.reports.data.parameters import with_parameters
 from attnbench.reports.data.reading import Journal
 from attnbench.reports.data.settings import SIZES, names, tokens
 from attnbench.reports.data.values import cell, floats, plain, positive
@@ -40,7 +41,9 @@ COLUMNS = (
     *(name for name in AXES if name not in (*_FIRST, _LAST)),
     *(*_APPROXIMATION, "family", *capacity.COLUMNS, "tokens_per_s", "ties", "parameter_count", "state_bytes", _LAST),
 )
-"""The columns of a frame, described in `docs/columns.md`. Only cases that passed have numbers."""
+"""The columns of every frame, described in `docs/columns.md`. Only cases that passed have numbers.
+
+A column for each parameter of the run's variants follows; see `attnbench.reports.data.parameters`."""
 
 NOT_REACHED = "not reached"
 NOT_TIMED = "not timed: the run ended before"
@@ -69,7 +72,8 @@ def table(journal: Journal, estimate: Estimate) -> Table:
     derived.add(frame, log_ns, timed)
     capacity.add(frame, journal)
     frame["waste"] = _ratio(floats(frame["computed_pairs"]), floats(frame["allowed_pairs"]))
-    return Table(frame[list(COLUMNS)], log_ns, baseline_rows)
+    frame = with_parameters(frame[list(COLUMNS)], [each.case.mechanism.parameters for each in journal.planned])
+    return Table(frame, log_ns, baseline_rows)
 
 
 def _ending(probe: Probe | None, samples: Mapping[int, Sample]) -> tuple[Status, str]:

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
 
@@ -21,11 +22,13 @@ _LINES: tuple[Line, ...] = ("-", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 _FILLS = ("full", "none", "left", "right", "top", "bottom")
 _THICKEST, _THINNEST = 2.1, 1.2
 
+_LETTERS = 8
+"""Points of the letters of `STYLE`."""
 STYLE: dict[str, Any] = {
     **sns.axes_style("ticks"),
     **sns.plotting_context("paper"),
     "font.family": ["DejaVu Sans"],
-    "font.size": 8,
+    "font.size": _LETTERS,
     "axes.titlesize": 9,
     "axes.titleweight": "bold",
     "axes.labelsize": 8.5,
@@ -46,6 +49,16 @@ STYLE: dict[str, Any] = {
 """Settings of matplotlib that apply while a figure is drawn."""
 
 
+def scale() -> float:
+    """Return how much larger letters and lines are than those of a report."""
+    return float(mpl.rcParams["font.size"]) / _LETTERS
+
+
+def points(size: float) -> float:
+    """Return the points of letters that have this size in a report."""
+    return size * scale()
+
+
 class Look(NamedTuple):
     """Look of a series. Colour and marker show the mechanism, line and marker fill the implementation."""
 
@@ -63,8 +76,8 @@ class Look(NamedTuple):
             "marker": self.marker,
             "linestyle": self.line,
             "fillstyle": self.fill,
-            "linewidth": self.width,
-            "markersize": 2.2 + 1.6 * self.width,
+            "linewidth": self.width * scale(),
+            "markersize": (2.2 + 1.6 * self.width) * scale(),
             "markerfacecoloralt": "white",
         }
 
