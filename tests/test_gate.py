@@ -12,13 +12,14 @@ from commands import bench
 from rows import FULL, LOCAL, OOM, QUIET, Plan
 from rows import write_on as run
 
-from attnbench.reports.compare import forms, tables
+from attnbench.reports.compare import cells, forms, tables
 from attnbench.reports.compare.between_runs import compare
 from attnbench.reports.compare.comparison import Comparison
 from attnbench.reports.compare.gate import STRICT, held
 from attnbench.reports.data import baselines
 from attnbench.reports.data.reading import RunError
 from attnbench.reports.data.run import load
+from attnbench.reports.decision.rule import Rule
 from attnbench.suites import Status
 from attnbench.suites.profile import Operator, Profile
 from attnbench.suites.schema.limits import Check, MemoryLimit, TimeLimit
@@ -103,7 +104,7 @@ def test_what_fails_a_check_stands_in_its_files(tmp_path: Path) -> None:
     assert ("memory", "regressed", "fail", "8.00 MiB to 8.06 MiB") in found
     assert told["how"].startswith("Times of two runs are compared")
     text = (tmp_path / "out" / "comparison.md").read_text()
-    assert "\n\n2 findings that fail, 0 that warn.\n\n- **fail** " in text
+    assert "\n\n2 findings that fail, 0 that warn. A slow-down of " in text
     assert text.count("- **fail** ") == 2
 
 
@@ -121,6 +122,53 @@ def test_strict_asks_for_certainty(tmp_path: Path) -> None:
     stored, now = run(tmp_path / "stored", noisy), run(tmp_path / "now", replace(noisy, seed=1))
     assert check(now, "--baseline", stored)[0] == 0
     assert check(now, "--baseline", stored, "--strict")[0] == 4
+
+
+def checked(tmp_path: Path, plan: Plan, policy: Check) -> Comparison:
+    """What `bench check` finds for two runs of a plan."""
+    a, b = (load(run(tmp_path / name, replace(plan, seed=seed))) for seed, name in enumerate("ab"))
+    policies = dict.fromkeys(a.frame["case"], policy)
+    return held(compare(a, b, Rule(floor=0), policies=policies), policies)
+
+
+def test_a_check_says_how_small_a_slow_down_it_could_have_seen(tmp_path: Path) -> None:
+    found = checked(tmp_path, replace(QUIET, process_sd=0.02), Check())
+    sizes = found.frame["minimum_detectable"]
+    assert 0.01 < sizes.min() < 0.15, "whatever the limit is"
+    assert (found.median_detectable, found.worst_detectable) == (sizes.median(), sizes.max())
+    told = json.loads(tables.as_json(found))
+    assert told["detectable"] == {"median": sizes.median(), "worst": sizes.max()}
+    assert {each["limit"] for each in told["cases"]} == {0.15}
+    first = forms.headline(found)
+    assert cells.share(sizes.median()) in first
+    assert cells.share(sizes.max()) in first
+    assert not forms.doubts(found)
+
+
+def test_a_check_that_could_not_see_what_its_limit_refuses_warns_and_is_4_if_strict(tmp_path: Path) -> None:
+    plan, policy = replace(QUIET, process_sd=0.02), Check(time=TimeLimit(relative="2%"))
+    found = checked(tmp_path, plan, policy)
+    assert (found.frame["minimum_detectable"] > 0.02).all()
+    assert found.blind.all()
+    assert forms.annotations(found).startswith("::warning title=attnbench::Too noisy: 4 of 4 cases")
+    words = [tmp_path / "b", "--baseline", tmp_path / "a", "--limit"]
+    assert check(*words, "time=2%")[0] == 0
+    assert check(*words, "time=2%", "--strict")[0] == 4
+    assert check(*words, "time=2%", "--strict", "--severity", "time=ignore")[0] == 0
+    assert check(*words, "time=40%", "--strict")[0] == 0
+
+
+def test_too_few_processes_could_not_have_seen_anything(tmp_path: Path) -> None:
+    found = checked(tmp_path, replace(QUIET, processes=2), Check())
+    assert found.frame["minimum_detectable"].isna().all()
+    assert found.blind.all()
+
+
+def test_an_amount_of_time_is_a_share_of_each_time(tmp_path: Path) -> None:
+    found = checked(tmp_path, QUIET, Check(time=TimeLimit(relative="1%", absolute="50us")))
+    shares = 50_000 / found.frame["a_ns"].to_numpy(float)
+    assert found.frame["limit"].to_numpy(float) == pytest.approx(shares)
+    assert found.margins.to_numpy(float) == pytest.approx(shares.clip(0.05))
 
 
 def test_nothing_comparable_is_5(tmp_path: Path) -> None:
@@ -378,7 +426,7 @@ def test_a_strict_check_wants_times_that_can_be_compared(tmp_path: Path, monkeyp
     assert code == 4
     assert output.splitlines()[-1].endswith("which --strict does not let pass")
     assert check(here, "--baseline", elsewhere, "--strict", "--format", "github")[1].startswith(
-        "::error title=attnbench::some"
+        "::error title=attnbench::times of 4 cases"
     )
     assert check(here, "--baseline", elsewhere, "--strict", "--severity", "time=ignore")[0] == 0
 

@@ -30,9 +30,9 @@ def change(row: pd.Series) -> str:
     return f"{ratio:.3f}x [{low:.3f}, {high:.3f}]"
 
 
-def detectable(row: pd.Series) -> str:
-    """Write the detectable change: `2.1%`; empty if there is none."""
-    return "" if math.isnan(row["minimum_detectable"]) else f"{row['minimum_detectable']:.1%}"
+def share(change: float) -> str:
+    """Write a change, a ratio minus 1, to two digits: `2.1%`, `160%`; empty if there is none."""
+    return "" if math.isnan(change) else f"{units.number(100 * change, 2).removesuffix('.0')}%"
 
 
 def time(ns: float) -> str:

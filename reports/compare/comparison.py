@@ -15,12 +15,16 @@ from attnbench.reports.decision.decide import Rule, judge
 from attnbench.reports.decision.pairs import Estimates
 from attnbench.reports.decision.power import detectable_at_once
 from attnbench.reports.decision.rule import COMPARED, ORDER, Verdict
+from attnbench.reports.stats.statistics import FloatArray
 from attnbench.suites import Status
-from attnbench.suites.schema.limits import Severity
+from attnbench.suites.schema.limits import Check, Severity
 from attnbench.variants import AXES
 
 IDENTITY = (*("case", "label", "implementation", *AXES),)
-TIME = ("verdict", "ratio", "low", "high", "minimum_detectable", "p_value", "reason", "a_ns", "b_ns", "processes")
+TIME = (
+    *("verdict", "ratio", "low", "high", "minimum_detectable", "p_value", "reason"),
+    *("a_ns", "b_ns", "processes", "limit"),
+)
 METRICS = ("memory", "work", "operators", "error")
 COLUMNS = (
     *IDENTITY,
@@ -34,9 +38,10 @@ COLUMNS = (
 """The columns of a comparison. `against` names the other case if a run is compared with itself. `verdict` is on time.
 `ratio` is defined by the comparison's `Ratio`, with its 95 % interval `low`, `high`. `minimum_detectable` is the
 smallest slow-down, a ratio minus 1, that is found with a power of 80 %. `p_value` is adjusted for the number of cases,
-and `processes` counts the processes of the ratio. `memory`, `work` and `error` are verdicts on the peak, on allowed and
-computed pairs, and on the error against the oracle. `operators` is a verdict on the calls of each operator, if both
-were profiled; `operators_changed` names those that differ."""
+`processes` counts the processes of the ratio, and `limit` is the share by which the policy lets a time grow. `memory`,
+`work` and `error` are verdicts on the peak, on allowed and computed pairs, and on the error against the oracle.
+`operators` is a verdict on the calls of each operator, if both were profiled; `operators_changed` names those that
+differ."""
 
 NUMBERS = ("peak_bytes", "allowed_pairs", "computed_pairs", "max_abs_error", "proved")
 """Numbers compared besides time, as columns of A (`a_peak_bytes`) and B."""
@@ -84,9 +89,10 @@ def only_in_b(b: Ending) -> tuple[Verdict, str]:
     return verdict, f"only B has it; {b.status}: {b.reason}"
 
 
-def add_times(frame: pd.DataFrame, found: Estimates, rule: Rule) -> None:
-    """Fill in the verdicts on time with their numbers, from one stage over all cases."""
-    verdicts, adjusted = judge(found, rule)
+def add_times(frame: pd.DataFrame, found: Estimates, rule: Rule, limits: FloatArray | None = None) -> None:
+    """Fill in the verdicts on time with their numbers, from one stage over all cases; `limits` as in `judge`."""
+    verdicts, adjusted = judge(found, rule, limits)
+    frame["limit"] = np.nan if limits is None else limits
     frame["verdict"] = [verdict.value for verdict in verdicts]
     frame["ratio"], frame["low"], frame["high"] = (np.exp(each) for each in found[:3])
     frame["minimum_detectable"] = detectable_at_once(found.error, found.freedom, rule)
@@ -131,6 +137,10 @@ class Comparison:
     """Run B, with the times of A as the column `before_ns` of its frame; None unless two runs are compared."""
     findings: tuple[Finding, ...] | None = None
     """The findings, the worst first; None without a policy."""
+    policies: Mapping[str, Check] | None = None
+    """The policy of each case, by key; None without one."""
+    judged_by_limit: bool = False
+    """Whether a time regressed if it is shown to be above the limit of its case, and not above the rule's floor."""
 
     @property
     def failing(self) -> list[Finding]:
@@ -181,6 +191,37 @@ class Comparison:
     def median_detectable(self) -> float:
         """The smallest detectable change of the median case; NaN if there is none."""
         return float(self.frame["minimum_detectable"].median())
+
+    @cached_property
+    def worst_detectable(self) -> float:
+        """The smallest detectable change of the case in which it is largest; NaN if there is none."""
+        return float(self.frame["minimum_detectable"].max())
+
+    @property
+    def margins(self) -> "pd.Series[float]":
+        """The margin of `unchanged` of each case."""
+        least = self.rule.equivalence
+        limits = self.frame["limit"] if self.judged_by_limit else pd.Series(least, self.frame.index)
+        return limits.clip(lower=least)
+
+    @cached_property
+    def timed(self) -> "pd.Series[bool]":
+        """The cases whose times count: both are there, and the policy does not ignore them."""
+        ignored = {case for case, policy in (self.policies or {}).items() if policy.time.severity == "ignore"}
+        either = self.frame["verdict"].isin(COMPARED) | self.frame[["a_ns", "b_ns"]].notna().all(axis=1)
+        return either & ~self.frame["case"].isin(ignored)
+
+    @cached_property
+    def blind(self) -> "pd.Series[bool]":
+        """The cases in which a slow-down of their limit's size would probably not have been found."""
+        seen = self.frame["minimum_detectable"] <= self.frame["limit"]
+        return self.timed & self.frame["verdict"].isin(COMPARED) & ~seen & self.judged_by_limit
+
+    @property
+    def undecided(self) -> "pd.Series[bool]":
+        """The cases whose times show neither a change nor that there is none, or could not have shown one."""
+        open_ = (Verdict.INCONCLUSIVE, Verdict.UNSTABLE, Verdict.INCOMPARABLE)
+        return self.timed & (self.frame["verdict"].isin(open_) | self.blind)
 
     @cached_property
     def apart(self) -> dict[str, tuple[list[str], list[str]]]:

@@ -23,12 +23,21 @@ _UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]|[\ud800-\
 
 
 def headline(comparison: Comparison) -> str:
-    """Count the findings: `2 findings that fail, 1 that warns.` Mention doubts too."""
+    """Count the findings, `2 findings that fail, 1 that warns.`, and say how small a slow-down could be seen."""
     told = [*doubts(comparison), *([_counted(comparison)] if comparison.findings else [])] or [
         "Nothing is shown to be worse than allowed."
     ]
     untimed = comparison.compared and not comparison.frame["verdict"].isin(COMPARED).any()
-    return " ".join([*told, *(["No time was compared."] if untimed else [])])
+    return " ".join([*told, *(["No time was compared."] if untimed else sight(comparison))])
+
+
+def sight(comparison: Comparison) -> list[str]:
+    """Return a sentence on the smallest slow-down that would have been found, or nothing if no time was compared."""
+    median, worst = (cells.share(each) for each in (comparison.median_detectable, comparison.worst_detectable))
+    if not median:
+        return []
+    where = "" if median == worst else f" in the median case, and of {worst} in the worst"
+    return [f"A slow-down of {median} would have been found{where}."]
 
 
 def doubts(comparison: Comparison) -> list[str]:
@@ -37,7 +46,16 @@ def doubts(comparison: Comparison) -> list[str]:
         *([comparison.cut] if comparison.cut else []),
         *([] if comparison.compared else ["Nothing could be compared."]),
         *([f"Too noisy: the same code differed by {comparison.noise:.1%}."] if comparison.too_noisy else []),
+        *_blind(comparison),
     ]
+
+
+def _blind(comparison: Comparison) -> list[str]:
+    """Return how many cases could not have shown a slow-down of the size that the policy refuses."""
+    count, every = int(comparison.blind.sum()), int(comparison.timed.sum())
+    limits = sorted(set(map(cells.share, comparison.frame["limit"][comparison.blind])))
+    limit = limits[0] if len(limits) == 1 else "its limit"
+    return [f"Too noisy: {count} of {every} cases could not have shown a slow-down of {limit}."] if count else []
 
 
 def _counted(comparison: Comparison) -> str:

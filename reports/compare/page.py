@@ -1,11 +1,11 @@
 """Functions that write a comparison: `comparison.md`, `comparison.csv`, `comparison.json` and figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from attnbench.reports.compare import between_revisions, forms, tables
+from attnbench.reports.compare import between_revisions, cells, forms, tables
 from attnbench.reports.compare.answer import answer
 from attnbench.reports.compare.comparison import Comparison
 from attnbench.reports.compare.figures import overlay, ratios
@@ -51,7 +51,8 @@ def rebuild(folder: Path) -> Path:
 
 def page(comparison: Comparison, drawn: Sequence[str], source: str = "") -> str:
     """Return the page as Markdown, with the figures in `drawn`; `source` as in `write`."""
-    floor, equivalence = (f"{margin:.0%}" for margin in (comparison.rule.floor, comparison.rule.equivalence))
+    floors = comparison.frame["limit"] if comparison.judged_by_limit else [comparison.rule.floor]
+    floor, equivalence = (_one(each) for each in (floors, comparison.margins))
     how_to_read = _HOW_TO_READ.format(ratio=comparison.ratio, floor=floor, equivalence=equivalence)
     parts = [
         f"# {escape.text(comparison.title, longest=None)}",
@@ -65,6 +66,12 @@ def page(comparison: Comparison, drawn: Sequence[str], source: str = "") -> str:
         *(["## Command", escape.fenced(source, "sh")] if source else []),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _one(shares: Iterable[float]) -> str:
+    """Write the share that all cases have; if they differ, name it."""
+    told = dict.fromkeys(map(cells.share, shares))
+    return next(iter(told)) if len(told) == 1 else "the limit of the case"
 
 
 def _machines(differences: Mapping[str, tuple[Any, Any]]) -> list[str]:

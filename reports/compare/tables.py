@@ -31,7 +31,7 @@ def rows(comparison: Comparison, most: int | None = None) -> list[list[str]]:
             str(row["verdict"]),
             cells.title(row, comparison.named),
             cells.change(row),
-            cells.detectable(row),
+            cells.share(row["minimum_detectable"]),
             cells.time(row["a_ns"]),
             cells.time(row["b_ns"]),
             cells.memory(row),
@@ -73,6 +73,10 @@ def as_json(comparison: Comparison) -> str:
         "how": comparison.how,
         "findings": None if found is None else [{name: getattr(each, name) for name in named} for each in found],
         "counts": comparison.counts(),
+        "detectable": {
+            "median": finite(comparison.median_detectable),
+            "worst": finite(comparison.worst_detectable),
+        },
         "noise": comparison.noise,
         "differences": {name: list(pair) for name, pair in comparison.differences.items()},
         "cases": [

@@ -37,17 +37,20 @@ SEVERITIES = click.option(
     help=f"Severity ({', '.join(_SEVERITIES)}) of a metric ({', '.join(_METRICS)}). Replaces that of the metric.",
 )
 STRICT = click.option(
-    "--strict", is_flag=True, help="Exit with 4 if some time is inconclusive, unstable or incomparable."
+    "--strict",
+    is_flag=True,
+    help="Exit with 4 if some time is inconclusive, unstable or incomparable, or could not have shown what its limit "
+    "refuses.",
 )
 
 
-def judged(comparison: "Comparison", policy: "Check", form: str, *, strict: bool) -> int:
-    """The exit code of a gate. Prints the reason if it is that of --strict, which does not apply to ignored times."""
+def judged(comparison: "Comparison", form: str, *, strict: bool) -> int:
+    """The exit code of a gate. Prints the reason if it is that of --strict."""
     from attnbench.runner.cli import exit_code
 
-    code = exit_code.of_comparison(comparison, strict=strict and policy.severity("time") != "ignore")
+    code = exit_code.of_comparison(comparison, strict=strict)
     if code == exit_code.INCONCLUSIVE:
-        reason = "some time is inconclusive, unstable or incomparable, which --strict does not let pass"
+        reason = f"times of {comparison.undecided.sum()} cases are not decided, which --strict does not let pass"
         click.echo(f"::error title=attnbench::{reason}" if form == "github" else reason, err=form != "github")
     return code
 

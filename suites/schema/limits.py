@@ -80,10 +80,14 @@ class TimeLimit(Exact):
     severity: Severity = "warn"
     """Whether a worse result fails the check, is a warning, or is ignored."""
 
+    def of(self, stored_ns: float) -> float:
+        """Return the share by which a stored time may grow. `stored_ns` is NaN if only the ratio is known."""
+        relative, absolute_ns = share(self.relative), _quantity(self.absolute, _TIMES)
+        return max(relative, absolute_ns / stored_ns) if stored_ns > 0 else relative
+
     def allows(self, ratio: float, stored_ns: float) -> bool:
-        """Check whether a time may be `ratio` times the stored one. `stored_ns` is NaN if only the ratio is known."""
-        absolute_ns = _quantity(self.absolute, _TIMES)
-        return ratio <= 1 + share(self.relative) or (ratio - 1) * stored_ns <= absolute_ns
+        """Check whether a time may be `ratio` times the stored one."""
+        return ratio <= 1 + self.of(stored_ns)
 
 
 class MemoryLimit(Exact):

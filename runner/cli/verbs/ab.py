@@ -136,4 +136,4 @@ def verb(
         if form != "text":
             for doubt in forms.doubts(comparison):
                 say(doubt, quiet=False)
-    sys.exit(early or judged(comparison, policy, form, strict=strict))
+    sys.exit(early or judged(comparison, form, strict=strict))
