@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from folders import forgotten
 
-from attnbench.reports.compare import between_revisions, forms, tables
+from attnbench.reports.compare import between_revisions, forms, page, tables
 from attnbench.reports.compare.answer import answer
 from attnbench.reports.compare.gate import STRICT as EVERYTHING
 from attnbench.reports.data.reading import RunError
@@ -309,6 +309,21 @@ def test_an_intended_change_is_let_through() -> None:
     assert not EVERYTHING.memory.allows(109, 100)
     assert policy.severity("work") == "warn"
     assert policy.severity("time") == "fail"
+
+
+def test_an_entry_of_the_suite_lets_a_change_of_its_cases_through(tmp_path: Path) -> None:
+    def asked(limit: str, seq_len: int) -> Callable[[dict[str, Any]], object]:
+        entry = {"where": {"variant": ["full"], "seq_len": [seq_len]}, "time": {"relative": limit}}
+        return lambda row: row.get("policy", {}).update({"cases": [entry]})
+
+    n = case().setting.shape.seq_len
+    for name, limit, seq_len, failing in (("wide", "20%", n, 0), ("narrow", "5%", n, 1), ("other", "20%", n + 1, 1)):
+        folder = written(tmp_path / name, [*SLOWER, *QUIET], asked(limit, seq_len))
+        page.rebuild(folder)
+        told = json.loads((folder / "comparison.json").read_text())
+        assert len(told["findings"]) == failing, name
+        assert told["cases"][0]["verdict"] == "regressed"
+        assert told["cases"][0]["limit"] == (float(limit[:-1]) / 100 if seq_len == n else 0)
 
 
 # --- what is made of the rows

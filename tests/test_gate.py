@@ -20,10 +20,11 @@ from attnbench.reports.data import baselines
 from attnbench.reports.data.reading import RunError
 from attnbench.reports.data.run import load
 from attnbench.reports.decision.rule import Rule
-from attnbench.suites import Status
+from attnbench.runner.cli.policy import policy_of
+from attnbench.suites import Case, Status
 from attnbench.suites.profile import Operator, Profile
 from attnbench.suites.schema.limits import Check, MemoryLimit, TimeLimit
-from attnbench.suites.schema.load import SuiteError, parse
+from attnbench.suites.schema.load import SuiteError, from_dict, parse
 
 SLOW = replace(QUIET, seed=1, series=(FULL, replace(LOCAL, at_1024_ns=1.3e6)))
 SLIGHTLY = replace(QUIET, seed=1, series=(FULL, replace(LOCAL, at_1024_ns=1.1e6)))
@@ -151,7 +152,7 @@ def test_a_check_that_could_not_see_what_its_limit_refuses_warns_and_is_4_if_str
     assert (found.frame["minimum_detectable"] > 0.02).all()
     assert found.blind.all()
     assert forms.annotations(found).startswith("::warning title=attnbench::Too noisy: 4 of 4 cases")
-    words = [tmp_path / "b", "--baseline", tmp_path / "a", "--limit"]
+    words: list[str | Path] = [tmp_path / "b", "--baseline", tmp_path / "a", "--limit"]
     assert check(*words, "time=2%")[0] == 0
     assert check(*words, "time=2%", "--strict")[0] == 4
     assert check(*words, "time=2%", "--strict", "--severity", "time=ignore")[0] == 0
@@ -209,6 +210,74 @@ def test_a_suite_may_hold_a_policy() -> None:
     assert found.memory.allows(2.0**20, 0.0)
     with pytest.raises(SuiteError, match=r'check\.time\.relative: expected a percentage such as "5%", found 5'):
         parse(f"{text}check: {{time: {{relative: 5}}}}\n")
+
+
+ENTRIES = {
+    "time": {"relative": "10%", "severity": "fail"},
+    "cases": [
+        {"where": {"variant": ["local_window"]}, "time": {"relative": "40%", "absolute": "20us"}},
+        {"where": {"seq_len": ["<= 512"]}, "time": {"severity": "warn"}, "memory": {"relative": "1%"}},
+        {"where": {"window": [129], "seq_len": [512]}, "time": {"relative": "20%"}},
+    ],
+}
+
+
+def test_the_last_entry_that_matches_and_sets_a_key_holds(tmp_path: Path) -> None:
+    told = json.loads((run(tmp_path / "run", QUIET) / "run.json").read_text())["cases"]
+    policies = Check.model_validate(ENTRIES).by_case({each["key"]: Case.from_json(each) for each in told})
+    found = {(each["variant"], each["seq_len"]): policies[each["key"]] for each in told}
+    times = {place: (each.time.relative, each.time.absolute, each.time.severity) for place, each in found.items()}
+    assert times == {
+        ("full", 512): ("10%", "0ns", "warn"),
+        ("full", 1024): ("10%", "0ns", "fail"),
+        ("local_window", 512): ("20%", "20us", "warn"),
+        ("local_window", 1024): ("40%", "20us", "fail"),
+    }
+    assert {n: found["full", n].memory.relative for n in (512, 1024)} == {512: "1%", 1024: "0%"}
+    assert all(each.work == Check().work for each in found.values())
+
+
+def test_a_suite_keeps_its_entries_and_needs_no_key_without_them() -> None:
+    text = "name: x\nquestion: Why?\nshape: {heads: 1, head_dim: 8, seq_len: [16, 32]}\nvariants: [full]\n"
+    suite = parse(text + "check: {cases: [{where: {seq_len: '< 20'}, time: {relative: 30%}}]}\n")
+    assert from_dict(json.loads(json.dumps(suite.to_json()))).check == suite.check
+    assert Check.model_validate(json.loads(json.dumps(suite.to_json()))["check"]) == suite.check
+    assert {case.setting.shape.seq_len for case in suite.cases()} == {16, 32}, "nothing is left out"
+    assert "cases" not in parse(text).to_json()["check"]
+
+
+@pytest.mark.parametrize(
+    ("where", "options", "code"),
+    [
+        pytest.param({"variant": ["full"]}, (), 1, id="another-case"),
+        pytest.param({"variant": ["local_window"]}, (), 0, id="the-slow-ones"),
+        pytest.param({"variant": ["local_window"], "seq_len": [">= 1024"]}, (), 1, id="one-of-the-slow-ones"),
+        pytest.param({"mine": [1], "variant": ["not_here"]}, (), 1, id="a-variant-that-is-not-here"),
+        pytest.param({"variant": ["local_window"]}, ("--limit", "time=10%"), 1, id="the-command-line-holds-for-all"),
+    ],
+)
+def test_a_noisy_case_may_have_a_limit_of_its_own(
+    tmp_path: Path, where: dict[str, list[object]], options: tuple[str, ...], code: int
+) -> None:
+    entry = {"where": where, "time": {"relative": "50%"}}
+    policy = {"time": {"relative": "10%", "severity": "fail"}, "cases": [entry]}
+    stored, now = run(tmp_path / "stored", QUIET), run(tmp_path / "now", SLOW, policy)
+    assert check(now, "--baseline", stored, "--out", tmp_path / "out", *options)[0] == code
+    told = json.loads((tmp_path / "out" / "comparison.json").read_text())["cases"]
+    matched = ["variant" in where and each["label"].startswith(str(where["variant"][0])) for each in told]
+    long = [each["seq_len"] >= 1024 or "seq_len" not in where for each in told]
+    wide = [all(each) and not options for each in zip(matched, long, strict=True)]
+    assert [each["limit"] for each in told] == [0.5 if each else 0.1 for each in wide]
+    shown = (tmp_path / "out" / "comparison.md").read_text()
+    assert shown.count("time fail above 50%") == sum(wide)
+
+
+def test_the_command_line_replaces_what_entries_set() -> None:
+    policy = policy_of({**STRICT.model_dump(), "cases": Check.model_validate(ENTRIES).cases}, (), ())
+    assert policy.time == STRICT.time
+    assert len(policy.cases) == 3
+    without = policy_of({**STRICT.model_dump(), "cases": policy.cases}, ("time=5%",), ("time=warn", "memory=fail"))
+    assert [[*each] for each in without.cases] == [["where", "memory"]]
 
 
 def test_limits_are_the_larger_of_share_and_amount() -> None:

@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 
+from attnbench.reports.compare.comparison import Comparison
 from attnbench.reports.data.settings import told
 from attnbench.reports.text import units
 
@@ -33,6 +34,12 @@ def change(row: pd.Series) -> str:
 def share(change: float) -> str:
     """Write a change, a ratio minus 1, to two digits: `2.1%`, `160%`; empty if there is none."""
     return "" if math.isnan(change) else f"{units.number(100 * change, 2).removesuffix('.0')}%"
+
+
+def limits(row: pd.Series, comparison: Comparison) -> str:
+    """Write the limits of a case in those metrics in which the limits of cases differ: `time fail above 30%`."""
+    policy = (comparison.policies or {}).get(row["case"])
+    return "" if policy is None else ", ".join(f"{name} {policy.limit(name)}" for name in comparison.limited)
 
 
 def time(ns: float) -> str:

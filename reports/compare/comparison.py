@@ -17,6 +17,7 @@ from attnbench.reports.decision.power import detectable_at_once
 from attnbench.reports.decision.rule import COMPARED, ORDER, Verdict
 from attnbench.reports.stats.statistics import FloatArray
 from attnbench.suites import Status
+from attnbench.suites.schema.limits import METRICS as LIMITED
 from attnbench.suites.schema.limits import Check, Severity
 from attnbench.variants import AXES
 
@@ -196,6 +197,12 @@ class Comparison:
     def worst_detectable(self) -> float:
         """The smallest detectable change of the case in which it is largest; NaN if there is none."""
         return float(self.frame["minimum_detectable"].max())
+
+    @cached_property
+    def limited(self) -> tuple[str, ...]:
+        """The metrics in which the policies of its cases differ."""
+        every = list(dict.fromkeys((self.policies or {}).values()))
+        return tuple(name for name in LIMITED if len({each.limit(name) for each in every}) > 1)
 
     @property
     def margins(self) -> "pd.Series[float]":

@@ -1,5 +1,6 @@
 """Functions that write a comparison: `comparison.md`, `comparison.csv`, `comparison.json` and figures."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,8 @@ from attnbench.reports.data.files import put
 from attnbench.reports.drawing import saving
 from attnbench.reports.text import escape
 from attnbench.suites import fingerprint
+from attnbench.suites.schema.limits import METRICS as LIMITED
+from attnbench.suites.schema.limits import Check
 
 _HOW_TO_READ = """\
 - **Ratio**: {ratio}, with its 95 % interval; above 1 is slower.
@@ -46,7 +49,8 @@ def rebuild(folder: Path) -> Path:
         RunError: the rows are missing or cannot be read.
     """
     asked, comparison = between_revisions.asked(folder), between_revisions.load(folder)
-    return write(held(comparison, asked.policy), folder, asked.command)
+    policies = asked.policy.by_case({case.key: case for case, _ in asked.cases})
+    return write(held(comparison, policies), folder, asked.command)
 
 
 def page(comparison: Comparison, drawn: Sequence[str], source: str = "") -> str:
@@ -62,6 +66,7 @@ def page(comparison: Comparison, drawn: Sequence[str], source: str = "") -> str:
         tables.markdown(comparison),
         "## How to read this",
         how_to_read,
+        *_limits(comparison.policies),
         *_machines(comparison.differences),
         *(["## Command", escape.fenced(source, "sh")] if source else []),
     ]
@@ -72,6 +77,15 @@ def _one(shares: Iterable[float]) -> str:
     """Write the share that all cases have; if they differ, name it."""
     told = dict.fromkeys(map(cells.share, shares))
     return next(iter(told)) if len(told) == 1 else "the limit of the case"
+
+
+def _limits(policies: Mapping[str, Check] | None) -> list[str]:
+    """Return a section with the limits of each metric, and how many cases have them; nothing without a policy."""
+    if policies is None:
+        return []
+    counted = Counter(policies.values()).most_common()
+    rows = [[f"{count:,}", *(str(policy.limit(name)) for name in LIMITED)] for policy, count in counted]
+    return ["## Limits", escape.table(["cases", *LIMITED], rows, "rlllll")]
 
 
 def _machines(differences: Mapping[str, tuple[Any, Any]]) -> list[str]:

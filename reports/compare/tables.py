@@ -13,7 +13,7 @@ from attnbench.reports.text import escape
 if TYPE_CHECKING:
     from rich.table import Table
 
-HEADER = ("time", "case", "ratio", "detectable", "A", "B", *METRICS, "why")
+HEADER = ("time", "case", "ratio", "detectable", "A", "B", *METRICS, "why", "limits")
 _COLOURS = {
     **dict.fromkeys((Verdict.REGRESSED, Verdict.ERROR, Verdict.MISSING), "red"),
     **dict.fromkeys((Verdict.UNSTABLE, Verdict.INCONCLUSIVE, Verdict.INCOMPARABLE), "yellow"),
@@ -39,6 +39,7 @@ def rows(comparison: Comparison, most: int | None = None) -> list[list[str]]:
             cells.operators(row),
             cells.error(row),
             str(row["reason"]),
+            cells.limits(row, comparison),
         ]
         for _, row in frame.head(len(frame) if most is None else most).iterrows()
     ]
@@ -48,7 +49,7 @@ def markdown(comparison: Comparison, most: int | None = None) -> str:
     """Return the table as Markdown without empty columns; with `most`, at most so many rows and a note on the rest."""
     shown = [[escape.text(each) for each in row] for row in rows(comparison, most)]
     told = [place for place in range(len(HEADER)) if not shown or any(row[place] for row in shown)]
-    header, aligned = ([each[place] for place in told] for each in (HEADER, "llrrrrlllll"))
+    header, aligned = ([each[place] for place in told] for each in (HEADER, "llrrrrllllll"))
     left_out = len(comparison.frame) - len(shown)
     more = f"\n\n{left_out} more cases, none worse than these, are left out." if left_out else ""
     return escape.table(header, [[row[place] for place in told] for row in shown], "".join(aligned)) + more
@@ -102,7 +103,7 @@ def terminal(comparison: Comparison) -> "Table":
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left", show_header=bool(shown))
     for name in ("time", "case", "ratio"):
         table.add_column(name, no_wrap=name != "case", overflow="fold", ratio=1 if name == "case" else None)
-    for (verdict, case, ratio, *_, why), others in shown:
+    for (verdict, case, ratio, *_, why, _limits), others in shown:
         also = [each for each in (others, why) if each]
         words = Text.assemble(case, *[part for each in also for part in ("\n", (each, "dim"))])
         table.add_row(Text(verdict, _COLOURS[Verdict(verdict)]), words, ratio)

@@ -50,11 +50,13 @@ def verb(
         from attnbench.reports.data.run import load
         from attnbench.reports.decision.decide import Rule
         from attnbench.runner.execution import journal
+        from attnbench.suites import Case
 
         loaded = load(run)
         policy = policy_of(loaded.meta["suite"].get("check", {}), limits, severities)
         with baselines.opened(baseline, store) as stored:
-            policies = dict.fromkeys([*stored.frame["case"], *loaded.frame["case"]], policy)
+            rows = [row for each in (stored, loaded) for row in each.meta["cases"]]
+            policies = policy.by_case({row["key"]: Case.from_json(row) for row in rows})
             # Without a floor: what the noise lets be found is then said whatever the limit is.
             found = compare_runs(stored, loaded, Rule(floor=0), name=baseline, policies=policies)
             comparison = held(found, policies)
