@@ -520,20 +520,47 @@ def test_a_mistake_in_a_policy_names_its_option(tmp_path: Path, words: tuple[str
     assert told in output
 
 
-def test_junit_skips_what_is_open(tmp_path: Path) -> None:
+def junit(found: Comparison) -> ElementTree.Element:
+    """The test suite of a comparison, of the form that CI systems read."""
+    suite = ElementTree.fromstring(forms.junit(found))
+    assert suite.tag == "testsuite"
+    assert {*suite.attrib} == {"name", "tests", "failures", "errors", "skipped"}
+    tests = suite.findall("testcase")
+    assert len(tests) == len(suite) == int(suite.attrib["tests"])
+    assert len({(each.attrib["classname"], each.attrib["name"]) for each in tests}) == len(tests)
+    for each in tests:
+        assert {*each.attrib} == {"classname", "name"}
+        *outcome, output = [below.tag for below in each]
+        assert output == "system-out"
+        assert outcome in ([], ["failure"], ["error"], ["skipped"])
+    for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        assert int(suite.attrib[name]) == sum(each.find(tag) is not None for each in tests)
+    return suite
+
+
+def outcomes(suite: ElementTree.Element, metric: str) -> list[str]:
+    """How the tests of a metric ended, in the order of words."""
+    of = [each for each in suite if each.attrib["classname"] == f"attnbench.{metric}"]
+    return sorted(next((below.tag for below in each if below.tag != "system-out"), "passed") for each in of)
+
+
+def test_junit_has_a_test_for_each_metric_and_skips_only_what_is_open(tmp_path: Path) -> None:
     found = compared(tmp_path, replace(QUIET, seed=1, process_sd=0.2))
-    (suite,) = ElementTree.fromstring(forms.junit(found)).iter("testsuite")
-    skipped = [each.get("message") for each in suite.iter("skipped")]
-    assert suite.get("skipped") == str(len(skipped)) == str((found.frame["verdict"] == "inconclusive").sum())
-    assert all(str(each).startswith("inconclusive: ") for each in skipped)
+    assert set(found.frame["verdict"]) == {"inconclusive"}
+    suite = junit(held(found, STRICT))
+    assert outcomes(suite, "time") == ["skipped"] * 4
+    for metric in ("memory", "work", "error"):
+        assert outcomes(suite, metric) == ["passed"] * 4
+    assert outcomes(suite, "operators") == [], "nothing was profiled"
 
 
 def test_junit_skips_what_has_nothing_to_compare(tmp_path: Path) -> None:
     fat = run(tmp_path / "b", replace(FAT, lengths=(1024,)), cpu="Another")
     found = compare(load(run(tmp_path / "a", replace(QUIET, lengths=(1024,)))), load(fat))
     assert set(found.frame["verdict"]) == {"incomparable"}
-    suite = ElementTree.fromstring(forms.junit(held(found, STRICT)))
-    assert suite.attrib == {"name": "attnbench", "tests": "2", "failures": "1", "errors": "0", "skipped": "0"}
+    suite = junit(held(found, STRICT))
+    assert outcomes(suite, "time") == ["skipped"] * 2
+    assert outcomes(suite, "memory") == ["failure", "passed"]
 
 
 def test_junit_counts_failures_and_errors(tmp_path: Path) -> None:
@@ -541,12 +568,20 @@ def test_junit_counts_failures_and_errors(tmp_path: Path) -> None:
         SLOW, series=(replace(FULL, endings={512: (Status.CRASHED, "killed \x00 by <SIGSEGV>")}), SLOW.series[1])
     )
     found = compared(tmp_path, plan)
-    suite = ElementTree.fromstring(forms.junit(held(found, STRICT)))
-    assert suite.attrib == {"name": "attnbench", "tests": "4", "failures": "2", "errors": "1", "skipped": "0"}
-    assert len(suite.findall("testcase/failure")) == 2
-    (error,) = suite.findall("testcase/error")
+    suite = junit(held(found, STRICT))
+    assert outcomes(suite, "time") == ["error", "failure", "failure", "passed"]
+    assert outcomes(suite, "work") == ["passed"] * 3, "a lost case has one test"
+    error = suite.find("testcase/error")
+    assert error is not None
     assert error.attrib["type"] == "error"
     assert "<SIGSEGV>" in error.attrib["message"]
+
+
+def test_junit_has_no_tests_of_what_is_ignored_and_passes_what_only_warns(tmp_path: Path) -> None:
+    found = compared(tmp_path, SLOW)
+    suite = junit(held(found, Check.model_validate({"work": {"severity": "ignore"}})))
+    assert outcomes(suite, "work") == []
+    assert outcomes(suite, "time") == ["passed"] * 4, "times warn"
 
 
 def test_github_writes_the_step_summary_and_the_comment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def _exchanged(comparison: Comparison) -> list[str]:
 
 def _told(comparison: Comparison, metric: str) -> bool:
     """Check whether a metric gets a sentence: operators get none if nothing was profiled."""
-    return metric != "operators" or set(comparison.counts(metric)) != {Verdict.INCOMPARABLE.value}
+    return metric != "operators" or comparison.profiled
 
 
 def _counts(comparison: Comparison, metric: str) -> str:

@@ -72,6 +72,16 @@ def operators(row: pd.Series) -> str:
     return f"{row['operators']} {row['operators_changed']}".rstrip()
 
 
+def metric(row: pd.Series, name: str) -> str:
+    """Write the verdict on a metric, and what was found: `unchanged 1.003x [0.994, 1.012], detectable 2.1%`."""
+    if name != "time":
+        return {"memory": memory, "work": work, "operators": operators, "error": error}[name](row)
+    told = f"{row['verdict']} {change(row)}".rstrip()
+    detectable = share(row["minimum_detectable"])
+    told += f", detectable {detectable}" if detectable else ""
+    return f"{told}: {row['reason']}" if row["reason"] else told
+
+
 def error(row: pd.Series) -> str:
     """Write `unchanged`, or the verdict with both errors."""
     if row["error"] == "unchanged" or pd.isna(row["a_max_abs_error"]) or pd.isna(row["b_max_abs_error"]):

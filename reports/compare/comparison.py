@@ -198,6 +198,15 @@ class Comparison:
         """The smallest detectable change of the case in which it is largest; NaN if there is none."""
         return float(self.frame["minimum_detectable"].max())
 
+    @property
+    def profiled(self) -> bool:
+        """Check whether the operators of any case were compared."""
+        return bool((self.frame["operators"] != Verdict.INCOMPARABLE).any())
+
+    def severity(self, case: str, metric: str) -> Severity:
+        """Return the severity of a worse result of a metric of a case."""
+        return self.policies[case].severity(metric) if self.policies else "fail"
+
     @cached_property
     def limited(self) -> tuple[str, ...]:
         """The metrics in which the policies of its cases differ."""

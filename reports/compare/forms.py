@@ -5,12 +5,14 @@ comment holds 65,536 characters.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from xml.etree import ElementTree
+
+import pandas as pd
 
 from attnbench.reports.compare import cells, tables
 from attnbench.reports.compare.answer import answer
-from attnbench.reports.compare.comparison import Comparison, Finding
+from attnbench.reports.compare.comparison import METRICS, Comparison, Finding
 from attnbench.reports.decision.rule import COMPARED, Verdict
 from attnbench.reports.text import escape
 
@@ -19,6 +21,7 @@ MARKER = "<!-- attnbench -->"
 MOST_ANNOTATIONS = 10
 SUMMARY_BYTES = 2**20
 COMMENT_CHARACTERS = 65_536
+_DECIDED = (Verdict.REGRESSED, Verdict.IMPROVED, Verdict.UNCHANGED)
 _UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]|[\ud800-\udfff]")
 
 
@@ -97,35 +100,49 @@ def comment(comparison: Comparison) -> str:
 
 
 def junit(comparison: Comparison) -> str:
-    """Return JUnit XML with one test case per case.
+    """Return JUnit XML with a test for each metric of each case, in a class for each metric.
 
-    A finding that fails the check is a failure, and a lost case an error. Others are skipped if their time is undecided
-    or nothing was compared.
+    A finding that fails the check is a failure, and a lost case an error of its time. What was not compared, or is not
+    decided, is skipped. Tests say in their output what was found. Metrics that the policy ignores, and operators if
+    nothing was profiled, have no tests.
     """
-    by_case: dict[str, list[Finding]] = {}
-    for each in comparison.failing:
-        by_case.setdefault(each.case, []).append(each)
-    frame = comparison.worst_first
-    lost = sum(any(each.metric == "ended" for each in told) for told in by_case.values())
-    idle = set(frame.loc[~comparison.compared_rows & (frame["verdict"] == Verdict.INCOMPARABLE), "case"]) - set(by_case)
-    undecided = frame["verdict"].isin([Verdict.INCONCLUSIVE, Verdict.UNSTABLE])
-    idle |= set(frame.loc[undecided, "case"]) - set(by_case)
-    counts = {"tests": len(frame), "failures": len(by_case) - lost, "errors": lost, "skipped": len(idle)}
-    suite = ElementTree.Element(
-        "testsuite", {"name": "attnbench", **{name: str(each) for name, each in counts.items()}}
-    )
-    for _, row in frame.iterrows():
-        name = {"classname": f"attnbench.{row['direction']}", "name": _readable(cells.title(row, comparison.named))}
-        case = ElementTree.SubElement(suite, "testcase", name)
-        told = by_case.get(row["case"], [])
-        if told:
-            kind = "error" if told[0].metric == "ended" else "failure"
-            text = "; ".join(f"{each.metric}: {each.told}" for each in told)
-            ElementTree.SubElement(case, kind, {"message": _readable(text), "type": told[0].verdict.value})
-        elif row["case"] in idle:
-            ElementTree.SubElement(case, "skipped", {"message": _readable(f"{row['verdict']}: {row['reason']}")})
+    failing = {(each.case, each.metric): each for each in comparison.failing}
+    metrics = ["time", *(name for name in METRICS if name != "operators" or comparison.profiled)]
+    suite = ElementTree.Element("testsuite", {"name": "attnbench"})
+    for metric in metrics:
+        for _, row in comparison.worst_first.iterrows():
+            if comparison.severity(row["case"], metric) != "ignore":
+                _test(suite, row, metric, comparison, failing)
+    counted = {"failures": "failure", "errors": "error", "skipped": "skipped"}
+    suite.set("tests", str(len(suite)))
+    for name, tag in counted.items():
+        suite.set(name, str(len(suite.findall(f"testcase/{tag}"))))
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _test(
+    suite: ElementTree.Element,
+    row: pd.Series,
+    metric: str,
+    comparison: Comparison,
+    failing: Mapping[tuple[str, str], Finding],
+) -> None:
+    """Add the test of a metric of a case. A lost case has that of its time alone."""
+    lost = failing.get((row["case"], "ended"))
+    if lost and metric != "time":
+        return
+    name = {"classname": f"attnbench.{metric}", "name": _readable(cells.title(row, comparison.named))}
+    case = ElementTree.SubElement(suite, "testcase", name)
+    found = lost or failing.get((row["case"], metric))
+    verdict = row["verdict"] if metric == "time" else row[metric]
+    if found:
+        kind = "error" if lost else "failure"
+        ElementTree.SubElement(case, kind, {"message": _readable(found.told), "type": found.verdict.value})
+    elif verdict not in _DECIDED:
+        why = f"{verdict}: {row['reason']}" if metric == "time" and row["reason"] else verdict
+        ElementTree.SubElement(case, "skipped", {"message": _readable(why)})
+    ElementTree.SubElement(case, "system-out").text = _readable(cells.metric(row, metric))
 
 
 def _fitting(comparison: Comparison, fits: Callable[[str], bool], first: str = "") -> str:
