@@ -348,6 +348,49 @@ def test_a_check_calls_the_baseline_what_the_user_does(
     assert "attnbench-" not in drawn
 
 
+def test_a_list_says_what_each_baseline_holds_on_a_line_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = replace(QUIET, lengths=(512,))
+    for name, plan, commit in (("main", QUIET, "0123456789abcdef"), ("a-longer-name", small, None)):
+        bench("baseline", "save", name, run(tmp_path / name, plan, commit=commit, cpu="A CPU " + "x" * 100, cores=64))
+    code, output = bench("baseline", "list")
+    assert code == 0
+    longer, main = output.splitlines()
+    assert main.startswith("main  ")
+    assert longer.startswith("a-longer-name  ")
+    for told in ("2026-01-02 03:04", "A CPU xxx", "64 cores", " cases  ", " KiB"):
+        assert main.index(told) == longer.index(told)
+    assert "4 cases" in main
+    assert "2 cases" in longer
+    assert "0123456789ab " in main
+    assert max(map(len, (main, longer))) < 130
+
+
+def test_a_list_names_a_baseline_that_cannot_be_read_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    saved = baselines.save(run(tmp_path / "run", QUIET), "main", Path("baselines"))
+    (Path("baselines") / "cut.tar.gz").write_bytes(saved.path.read_bytes()[:500])
+    (Path("baselines") / "gone.tar.gz").symlink_to("nowhere")
+    (Path("baselines") / "folder.tar.gz").mkdir()
+    other = run(tmp_path / "other", QUIET)
+    told = json.loads((other / "run.json").read_text()) | {"format": 99}
+    (other / "run.json").write_text(json.dumps(told))
+    with tarfile.open(Path("baselines") / "newer.tar.gz", "w:gz") as archive:
+        archive.add(other / "run.json", "run.json")
+    code, output = bench("baseline", "list")
+    assert code == 0
+    lines = {line.split()[0]: line for line in output.splitlines()}
+    assert [*lines] == ["cut", "folder", "gone", "main", "newer"]
+    assert {name for name, line in lines.items() if "cannot be read: expected" in line} == {*lines} - {"main"}
+    assert "expected format 1, found 99" in lines["newer"]
+    assert str(tmp_path) not in output
+    assert bench("baseline", "list", "--store", "nothing-here") == (0, "")
+
+
 def test_the_same_run_gives_the_same_bytes_and_comes_back_whole(tmp_path: Path) -> None:
     folder = run(tmp_path / "run", QUIET)
     one, other = (baselines.save(folder, name, tmp_path / "store") for name in ("one", "other"))

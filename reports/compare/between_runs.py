@@ -206,7 +206,7 @@ def _told(
 ) -> tuple[Verdict, str]:
     """Return verdict and reason of a case from its endings in A and B; `verdict` is that on its times."""
     if now is None:
-        return Verdict.MISSING, "only A has it"
+        return Verdict.MISSING, "not in B"
     if was is None:
         return only_in_b(now)
     untimed = lost_or_new(was, now)

@@ -85,9 +85,9 @@ def lost_or_new(a: Ending, b: Ending) -> tuple[Verdict, str] | None:
 def only_in_b(b: Ending) -> tuple[Verdict, str]:
     """Return the verdict on a case that only B has, and its reason."""
     if b.status is Status.PASSED:
-        return Verdict.NEW, "only B has it"
+        return Verdict.NEW, "not in A"
     verdict = Verdict.ERROR if b.status in _FAULTS else Verdict.INCOMPARABLE
-    return verdict, f"only B has it; {b.status}: {b.reason}"
+    return verdict, f"not in A, and in B {b.status}: {b.reason}"
 
 
 def add_times(frame: pd.DataFrame, found: Estimates, rule: Rule, limits: FloatArray | None = None) -> None:
@@ -113,6 +113,11 @@ class Finding:
     severity: Severity
     told: str
     """What changed, in a few words."""
+
+    @property
+    def words(self) -> str:
+        """What is worse, in words: `time 1.20x [1.18, 1.22]`, or how a lost case ended."""
+        return self.told if self.metric == "ended" else f"{self.metric} {self.told}"
 
 
 @dataclass(frozen=True, eq=False)

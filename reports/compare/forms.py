@@ -72,9 +72,7 @@ def bullets(comparison: Comparison, most: int | None = None) -> str:
     """Return the findings as a Markdown list; with `most`, at most so many and the number of others."""
     found = comparison.findings or ()
     shown = found[:most]
-    lines = [
-        f"- **{each.severity}** {escape.text(each.title)}: {each.metric} {escape.text(each.told)}" for each in shown
-    ]
+    lines = [f"- **{each.severity}** {escape.text(each.title)}: {escape.text(each.words)}" for each in shown]
     left_out = len(found) - len(shown)
     return "\n".join([*lines, *([f"- and {left_out} more"] if left_out else [])])
 
@@ -84,9 +82,14 @@ def annotations(comparison: Comparison) -> str:
     told = [("warning", "attnbench", each) for each in doubts(comparison)]
     for each in comparison.findings or ():
         kind = "error" if each.severity == "fail" else "warning"
-        told.append((kind, f"{each.metric} {each.verdict}", f"{each.title}: {each.told}"))
+        told.append((kind, _kind(each), f"{each.title}: {each.told}"))
     lines = [f"::{kind} title={_property(title)}::{_message(text)}" for kind, title, text in told]
     return "".join(f"{line}\n" for line in lines[:MOST_ANNOTATIONS])
+
+
+def _kind(finding: Finding) -> str:
+    """Name a finding: `time regressed`, or that a case is lost."""
+    return "case lost" if finding.metric == "ended" else f"{finding.metric} {finding.verdict}"
 
 
 def summary(comparison: Comparison) -> str:

@@ -60,7 +60,7 @@ def _print(comparison: "Comparison") -> None:
     found = comparison.findings or ()
     shown = found[:_MOST_FINDINGS]
     for each in shown:
-        console.print(f"{each.severity}: {each.title}: {each.metric} {each.told}", markup=False, highlight=False)
+        console.print(f"{each.severity}: {each.title}: {each.words}", markup=False, highlight=False)
     if len(shown) < len(found):
         console.print(f"and {len(found) - len(shown)} more")
     if comparison.findings is not None:
