@@ -36,6 +36,7 @@ def run(
 
     from attnbench import variants
     from attnbench.reports import load
+    from attnbench.reports.html import page
     from attnbench.reports.pages import run_report
     from attnbench.runner.execution import engine
     from attnbench.runner.execution.journal import new_folder
@@ -51,4 +52,5 @@ def run(
     found = load(where)
     if report:
         run_report.write(found)
+        page.write(found)
     return found
