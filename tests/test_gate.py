@@ -545,7 +545,9 @@ def test_a_strict_check_wants_times_that_can_be_compared(tmp_path: Path, monkeyp
 
 def test_every_finding_is_on_the_terminal_with_what_it_means(tmp_path: Path) -> None:
     output = check(run(tmp_path / "b", SLOW), "--baseline", run(tmp_path / "a", QUIET))[1]
-    assert output.count("warn: local_window(window=129)/blockwise N=") == 2
+    assert [line.split()[1:3] for line in output.splitlines() if line.startswith(" warn")] == [
+        ["regressed", "local_window(window=129)/blockwise"]
+    ] * 2
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from attnbench.reports.compare.comparison import (
     COLUMNS,
     IDENTITY,
     NUMBERS,
+    UNDECIDED,
     Comparison,
     Ending,
     Ratio,
@@ -80,7 +81,7 @@ def compare(
     limits = None if policies is None else np.array([policies[case].time.of(ns) for case, ns in times])
     add_times(frame, found, rule, limits)
     few = f"expected at least {FEWEST_PROCESSES} processes in each run"
-    reasons = np.where(found.pairs < FEWEST_PROCESSES, few, "neither a change confirmed nor one excluded")
+    reasons = np.where(found.pairs < FEWEST_PROCESSES, few, UNDECIDED)
     frame["reason"] = np.where(frame["verdict"] == Verdict.INCONCLUSIVE, reasons, "")
     frame["against"] = ""
     _override(frame, (a, at_a), (b, at_b), apart)

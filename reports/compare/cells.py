@@ -4,8 +4,9 @@ import math
 
 import pandas as pd
 
-from attnbench.reports.compare.comparison import Comparison
+from attnbench.reports.compare.comparison import METRICS, UNDECIDED, Comparison
 from attnbench.reports.data.settings import told
+from attnbench.reports.decision.rule import Verdict
 from attnbench.reports.text import units
 
 _SMALL = 0.1
@@ -40,6 +41,14 @@ def limits(row: pd.Series, comparison: Comparison) -> str:
     """Write the limits of a case in those metrics in which the limits of cases differ: `time fail above 30%`."""
     policy = (comparison.policies or {}).get(row["case"])
     return "" if policy is None else ", ".join(f"{name} {policy.limit(name)}" for name in comparison.limited)
+
+
+def others(row: pd.Series) -> str:
+    """Write the verdicts on other metrics than time that say something, and the reason of that on time."""
+    written = {name: metric(row, name) for name in METRICS}
+    quiet = (Verdict.UNCHANGED, Verdict.INCOMPARABLE)
+    told = [f"{name} {written[name]}" for name in METRICS if row[name] not in quiet]
+    return "; ".join([*told, *([str(row["reason"])] if row["reason"] and row["reason"] != UNDECIDED else [])])
 
 
 def time(ns: float) -> str:

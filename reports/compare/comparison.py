@@ -44,6 +44,8 @@ smallest slow-down, a ratio minus 1, that is found with a power of 80 %. `p_valu
 `operators` is a verdict on the calls of each operator, if both were profiled; `operators_changed` names those that
 differ."""
 
+UNDECIDED = "neither a change confirmed nor one excluded"
+"""The usual reason of `inconclusive`, which says nothing beyond that."""
 NUMBERS = ("peak_bytes", "allowed_pairs", "computed_pairs", "max_abs_error", "proved")
 """Numbers compared besides time, as columns of A (`a_peak_bytes`) and B."""
 
@@ -64,6 +66,7 @@ class Ending:
     reason: str
 
 
+_SEVERITIES = ("fail", "warn", "ignore")
 _FAULTS = (Status.WRONG, Status.CRASHED, Status.FAILED, Status.TIMED_OUT)
 _NOT_TRIED = (Status.UNSUPPORTED, Status.SKIPPED, Status.OUT_OF_MEMORY)
 
@@ -165,12 +168,17 @@ class Comparison:
 
     @cached_property
     def worst_first(self) -> pd.DataFrame:
-        """The rows, first those with any regression, then by the verdict on time, then by the size of the change."""
+        """The rows, first those with findings, then those with any regression, by verdict on time and size of change.
+
+        Findings that fail come before those that warn.
+        """
+        worst = {each.case: each.severity for each in reversed(self.findings or ())}
+        finding = self.frame["case"].map(lambda case: _SEVERITIES.index(worst.get(case, "ignore")))
         worse = (self.frame[["verdict", *METRICS]] == Verdict.REGRESSED).any(axis=1)
         order = self.frame["verdict"].map(lambda verdict: ORDER[Verdict(verdict)])
         change = (self.frame["ratio"].fillna(1.0) - 1).abs()
-        told = self.frame.assign(_fine=~worse, _order=order, _change=-change)
-        return told.sort_values(["_fine", "_order", "_change"], kind="stable")[list(COLUMNS)]
+        told = self.frame.assign(_finding=finding, _fine=~worse, _order=order, _change=-change)
+        return told.sort_values(["_finding", "_fine", "_order", "_change"], kind="stable")[list(COLUMNS)]
 
     def counts(self, metric: str = "verdict") -> dict[str, int]:
         """Count the cases of each verdict, the worst first."""

@@ -27,17 +27,16 @@ _UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]|[\ud800-\
 
 def headline(comparison: Comparison) -> str:
     """Count the findings, `2 findings that fail, 1 that warns.`, and say how small a slow-down could be seen."""
-    told = [*doubts(comparison), *([_counted(comparison)] if comparison.findings else [])] or [
-        "Nothing is shown to be worse than allowed."
-    ]
+    fine = [] if comparison.findings is None else ["Nothing is shown to be worse than allowed."]
+    told = [*doubts(comparison), *([_counted(comparison)] if comparison.findings else [])] or fine
     untimed = comparison.compared and not comparison.frame["verdict"].isin(COMPARED).any()
     return " ".join([*told, *(["No time was compared."] if untimed else sight(comparison))])
 
 
 def sight(comparison: Comparison) -> list[str]:
-    """Return a sentence on the smallest slow-down that would have been found, or nothing if no time was compared."""
+    """Return a sentence on the smallest slow-down that would have been found, or nothing if there is none."""
     median, worst = (cells.share(each) for each in (comparison.median_detectable, comparison.worst_detectable))
-    if not median:
+    if not median or comparison.too_noisy:
         return []
     where = "" if median == worst else f" in the median case, and of {worst} in the worst"
     return [f"A slow-down of {median} would have been found{where}."]
@@ -162,7 +161,7 @@ def _page(comparison: Comparison, most: int) -> str:
     """Return a page with at most `most` findings and rows."""
     title = "### attnbench" if comparison.findings is None else f"### attnbench: {headline(comparison)}"
     words = "\n".join(f"- {escape.text(each)}" for each in answer(comparison))
-    parts = [title, bullets(comparison, most), words, tables.markdown(comparison, most) if most else ""]
+    parts = [title, words, bullets(comparison, most), tables.markdown(comparison, most) if most else ""]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.reports.compare import between_revisions, cells, forms, tables
-from attnbench.reports.compare.answer import answer
+from attnbench.reports.compare.answer import answer, counted, notes
 from attnbench.reports.compare.comparison import Comparison
 from attnbench.reports.compare.figures import overlay, ratios
 from attnbench.reports.compare.gate import held
@@ -60,10 +60,17 @@ def page(comparison: Comparison, drawn: Sequence[str], source: str = "") -> str:
     how_to_read = _HOW_TO_READ.format(ratio=comparison.ratio, floor=floor, equivalence=equivalence)
     parts = [
         f"# {escape.text(comparison.title, longest=None)}",
-        *([] if comparison.findings is None else [forms.headline(comparison), forms.bullets(comparison)]),
-        "\n".join(f"- {escape.text(each, longest=None)}" for each in answer(comparison)),
+        forms.headline(comparison),
+        _bullets(answer(comparison)),
+        tables.first_markdown(comparison) if len(comparison.frame) else "",
         *(f"![{name}](figures/{name}.svg)" for name in drawn),
+        *(["## Findings", forms.bullets(comparison)] if comparison.findings else []),
+        "## All cases",
         tables.markdown(comparison),
+        "## Verdicts",
+        escape.table(["", "cases"], counted(comparison), "ll"),
+        "## How times were compared",
+        _bullets(notes(comparison)),
         "## How to read this",
         how_to_read,
         *_limits(comparison.policies),
@@ -71,6 +78,10 @@ def page(comparison: Comparison, drawn: Sequence[str], source: str = "") -> str:
         *(["## Command", escape.fenced(source, "sh")] if source else []),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _bullets(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {escape.text(each, longest=None)}" for each in sentences)
 
 
 def _one(shares: Iterable[float]) -> str:
