@@ -51,6 +51,5 @@ def run(
         display.close()
     found = load(where)
     if report:
-        run_report.write(found)
-        page.write(found)
+        page.write(found, run_report.write(found))
     return found

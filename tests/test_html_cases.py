@@ -5,7 +5,7 @@ import random
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import browsing
 import pytest
@@ -19,7 +19,7 @@ from attnbench.reports.text import units
 from attnbench.suites.selection import Narrowing
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, LocatorAssertions, Page
+    from playwright.sync_api import Locator, Page
 
 TEMPLATES = Path(shell.__file__).parent / "templates"
 PLAN = replace(
@@ -76,7 +76,7 @@ def select(page: "Page", expression: str) -> None:
     page.press("#cases-expression", "Enter")
 
 
-def expect(locator: "Locator") -> "LocatorAssertions":
+def expect(locator: "Locator") -> Any:
     """Wait until something holds: the table sorts after the event."""
     from playwright.sync_api import expect as waiting
 

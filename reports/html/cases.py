@@ -19,7 +19,7 @@ from attnbench.reports.data.profiles import shares, short
 from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import names
 from attnbench.reports.data.values import plain
-from attnbench.reports.html import shell
+from attnbench.reports.html import pictures, shell
 from attnbench.variants import AXES, DEFAULTS
 
 MOST_TIMES = 100_000
@@ -182,13 +182,14 @@ def _data(run: Run) -> dict[str, Any]:
         "times": _times(run),
         "processes": run.log_ns.shape[1],
         "profiles": _profiles(run),
+        "pictures": pictures.places(run),
     }
 
 
 def _present(frame: pd.DataFrame) -> dict[str, list[Column]]:
     """Return the columns in which some case has a value, by their heading; with those that a run has of its own."""
     known = {each.name for found in _GROUPS.values() for each in found} | {"parameters"}
-    others = [name for name in frame if name not in known]
+    others = [str(name) for name in frame if name not in known]
     axes = [Column(name, name, name, "") for name in others if name in COLUMNS]
     parameters = [Column(name, name, name, _unit(frame[name])) for name in others if name not in COLUMNS]
     added = {"Conditions": axes, "Case": parameters}
@@ -210,8 +211,8 @@ def _packed(values: pd.Series, column: Column, group: str) -> dict[str, Any]:
     told = [_rounded(each, kept) for each in values.astype(object)] if column.unit else [*values.astype(object)]
     codes, found = pd.factorize(pd.Series(told, dtype=object), use_na_sentinel=False)
     distinct = [_rounded(each, kept) if column.unit else _word(each) for each in found]
-    coded = {"distinct": distinct, "codes": codes.tolist() if len(distinct) > 1 else []}
-    forms = [coded, {"values": told}] if column.unit else [coded]
+    coded: dict[str, Any] = {"distinct": distinct, "codes": codes.tolist() if len(distinct) > 1 else []}
+    forms: list[dict[str, Any]] = [coded, {"values": told}] if column.unit else [coded]
     return {**column._asdict(), "group": group, **min(forms, key=lambda each: len(json.dumps(each)))}
 
 

@@ -64,12 +64,12 @@ def told() -> Iterator[None]:
         sys.exit(exit_code.USAGE)
 
 
-def write_page(run: "Run", *, quiet: bool = False) -> None:
-    """Write a run's `report.html`, and print its path, or how to get it if a package is missing."""
+def write_page(run: "Run", report: Path, *, quiet: bool = False) -> None:
+    """Write `report.html` beside the `report.md` of a run. Print its path, or how to get it if a package is missing."""
     from attnbench.reports import html
     from attnbench.reports.html import page
 
-    written = page.write(run)
+    written = page.write(run, report)
     if written is None:
         say(html.HINT, quiet=quiet)
     elif not quiet:

@@ -3,27 +3,6 @@
 const PRINTED = 500;
 const PAGE = 25;
 
-/** The columns of the data, by the names that they go by. */
-function unpacked(data) {
-  const columns = new Map();
-  for (const packed of data.columns) {
-    const { distinct, codes, values } = packed;
-    const at = values ? (row) => values[row] : codes.length ? (row) => distinct[codes[row]] : () => distinct[0];
-    const column = { ...packed, at };
-    columns.set(packed.name, column);
-    if (!columns.has(packed.word)) columns.set(packed.word, column);
-  }
-  for (const name of data.intervals) {
-    const column = columns.get(name);
-    const stem = name.replace(/_ns$/, "");
-    const ends = ["low", "high"].map((end) => columns.get(name.replace(/(_ns)?$/, `_${end}$1`)));
-    if (!column || !ends[0]) continue;
-    [column.low, column.high] = ends;
-    for (const end of ends) end.isBound = true;
-  }
-  return columns;
-}
-
 function caseTable(data) {
   const columns = unpacked(data);
   const by = (id) => document.getElementById(`cases-${id}`);
@@ -43,11 +22,12 @@ function caseTable(data) {
       return document.createTextNode(written(column, row));
     };
   }
+  const label = columns.get("label");
   function nameCell(column) {
     return (row, type) => {
       if (type !== "display") return cell(column)(row, type);
-      const parts = column.at(row).split(/(?<=[(/,])/).flatMap((part) => [element("wbr"), part]);
-      return element("button", { type: "button", class: "open", "aria-expanded": "false" }, ...parts);
+      const parts = column.at(row).split(/(?=\()|(?<=[/,])/).flatMap((part) => [element("wbr"), part]);
+      return element("button", { type: "button", class: "open", "aria-expanded": "false" }, ...picture(data, label.at(row)), ...parts);
     };
   }
 
@@ -123,12 +103,14 @@ function caseTable(data) {
   by("expression").addEventListener("change", () => select(true));
 
   // Paper has no pages to turn: all rows of the selection, or the first ones and how many there are.
+  let length = PAGE;
   addEventListener("beforeprint", () => {
+    length = table.page.len();
     const count = table.rows({ search: "applied" }).count();
     table.page.len(count > PRINTED ? PRINTED : -1).draw();
     by("printed").textContent = count > PRINTED ? `The first ${PRINTED} of ${count.toLocaleString("en-US")} cases.` : "";
   });
-  addEventListener("afterprint", () => table.page.len(PAGE).draw());
+  addEventListener("afterprint", () => table.page.len(length).draw());
 
   // One page needs no buttons to turn it.
   const paging = () => {

@@ -31,5 +31,6 @@ def verb(runs: tuple[Path, ...]) -> None:
                 click.echo(comparison.rebuild(folder))
             else:
                 run = load(folder)
-                click.echo(run_report.write(run))
-                write_page(run)
+                written = run_report.write(run)
+                click.echo(written)
+                write_page(run, written)

@@ -187,7 +187,7 @@ def _report(folder: Path, *, quiet: bool, as_json: bool) -> None:
 
     run = load(folder)
     written = run_report.write(run)
-    write_page(run, quiet=quiet or as_json)
+    write_page(run, written, quiet=quiet or as_json)
     if as_json:
         from attnbench.reports.export.formats import json
         from attnbench.runner.execution import progress
@@ -199,11 +199,7 @@ def _report(folder: Path, *, quiet: bool, as_json: bool) -> None:
     if not quiet:
         from rich.console import Console
 
-        from attnbench.reports.tables import tables
-        from attnbench.reports.text import answer
+        from attnbench.reports.tables import terminal
 
-        console = Console()
-        console.print(tables.terminal(run))
-        for sentence in answer.answer(run):
-            console.print(sentence, markup=False, highlight=False)
+        terminal.show(run, Console())
     click.echo(f"report: {written}")
