@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner
 from folders import forgotten
 
-from attnbench.reports.compare import between_revisions, forms, tables
-from attnbench.reports.compare.answer import answer
+from attnbench.reports.compare import between_revisions, forms, page, tables
+from attnbench.reports.compare.answer import notes
 from attnbench.reports.compare.gate import STRICT as EVERYTHING
 from attnbench.reports.data.reading import RunError
 from attnbench.reports.decision import decide
@@ -311,6 +311,21 @@ def test_an_intended_change_is_let_through() -> None:
     assert policy.severity("time") == "fail"
 
 
+def test_an_entry_of_the_suite_lets_a_change_of_its_cases_through(tmp_path: Path) -> None:
+    def asked(limit: str, seq_len: int) -> Callable[[dict[str, Any]], object]:
+        entry = {"where": {"variant": ["full"], "seq_len": [seq_len]}, "time": {"relative": limit}}
+        return lambda row: row.get("policy", {}).update({"cases": [entry]})
+
+    n = case().setting.shape.seq_len
+    for name, limit, seq_len, failing in (("wide", "20%", n, 0), ("narrow", "5%", n, 1), ("other", "20%", n + 1, 1)):
+        folder = written(tmp_path / name, [*SLOWER, *QUIET], asked(limit, seq_len))
+        page.rebuild(folder)
+        told = json.loads((folder / "comparison.json").read_text())
+        assert len(told["findings"]) == failing, name
+        assert told["cases"][0]["verdict"] == "regressed"
+        assert told["cases"][0]["limit"] == (float(limit[:-1]) / 100 if seq_len == n else 0)
+
+
 # --- what is made of the rows
 
 
@@ -397,7 +412,7 @@ def test_what_the_spread_explains_is_no_noise_of_the_machine(tmp_path: Path) -> 
     found = between_revisions.load(written(tmp_path / "ab", [*SCATTERED, *SLOWER]))
     assert found.frame.iloc[0]["verdict"] == "regressed"
     assert found.noise == 0.0
-    assert "the same code against itself is not shown to differ" in answer(found)
+    assert "the same code against itself is not shown to differ" in notes(found)
 
 
 @pytest.mark.parametrize(("arm", "verdict"), [("B", Verdict.ERROR), ("A", Verdict.INCONCLUSIVE)])
@@ -450,8 +465,8 @@ def test_an_interrupted_comparison_says_so(tmp_path: Path) -> None:
     lines = (folder / between_revisions.ROWS).read_text().splitlines(keepends=True)
     (folder / between_revisions.ROWS).write_text("".join(lines[:-1]) + '{"kind": "pa')
     found = between_revisions.load(folder)
-    assert answer(found)[0] == "It was interrupted: what follows is not the whole."
-    assert forms.headline(found).startswith(answer(found)[0])
+    assert notes(found)[0] == "It was interrupted: what follows is not the whole."
+    assert forms.headline(found).startswith(notes(found)[0])
 
 
 def test_a_comparison_whose_time_ran_out_says_so(tmp_path: Path) -> None:

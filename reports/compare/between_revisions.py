@@ -127,7 +127,7 @@ def _told(
     a, b = (_probe(each, case) for each in probed)
     row: dict[str, Any] = {name: value if name in SIZES else cell(value) for name, value in case.flat().items()}
     row |= {"case": case.key, "label": label}
-    row |= {"against": "", "a_ns": np.nan, "b_ns": np.nan}
+    row |= {"against": "", "a_ns": np.nan, "b_ns": np.nan, "limit": np.nan}
     verdict, reason = _verdict(probed, a, b, decision, ended, noise, rule)
     names = ("ratio", "low", "high", "minimum_detectable")
     row |= {"verdict": verdict.value, "reason": reason, **dict.fromkeys((*names, "p_value"), np.nan), "processes": 0}

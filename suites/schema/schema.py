@@ -5,7 +5,7 @@ The schema accepts what the loader accepts, as far as JSON Schema can express it
 - kv_heads divides every number of heads, and the exponents of pow2 ascend;
 - a padding has no length above N and no more than 100 lengths;
 - the baseline is a variant and implementation of the suite;
-- every exclusion matches some case, and some case is left;
+- every exclusion and every entry of `check.cases` matches some case, and some case is left;
 - the number of cases, and of points in the grid of a variant, is within its limit;
 - the parameters of a variant are valid together;
 - numbers of parameters are as equal as `equal_parameters` demands;

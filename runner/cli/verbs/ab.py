@@ -57,8 +57,9 @@ def verb(
     Two live workers take turns on each case, in pairs of fresh processes. Each imports from its own revision first
     (--path); the suite and attnbench come from this installation. Variants of --variants come from the folder as it is;
     their imports come from each revision. BASE is also measured against itself: if that differs by more than 3 %, no
-    change is reported. Everything that is shown to be worse counts, even one byte of peak memory, unless --limit or
-    --severity allows it. The suite's check: is only used by bench check.
+    change is reported. Everything that is shown to be worse counts, even one byte of peak memory, unless --limit,
+    --severity, or an entry of the suite's check: for single cases allows it. The rest of check: is only used by
+    bench check.
 
     DIR (default: runs/ab-DATE-TIME) gets ab.jsonl, comparison.md, comparison.csv, comparison.json, figures/ and, with
     --format github, comment.md. All but ab.jsonl are written at the end. After a kill, bench report DIR writes them,
@@ -86,9 +87,10 @@ def verb(
         from attnbench.runner.execution import journal
         from attnbench.runner.execution.json_lines import Book
 
-        policy = policy_of(EVERYTHING.model_dump(), limits, severities)
         repository = revisions.top(Path.cwd())
         loaded = load_suite(suite, folders)
+        # The suite's policy for all cases is for runs of different hours, so only that of single cases is used here.
+        policy = policy_of({**EVERYTHING.model_dump(), "cases": loaded.check.cases}, limits, severities)
         folder = out or journal.new_folder("ab")
         journal.make_folder(folder)
         if head == "HEAD" and revisions.changed(repository):
@@ -131,9 +133,9 @@ def verb(
                 sys.exit(exit_code.INTERRUPTED)
         finally:
             shutil.rmtree(trees, ignore_errors=True)
-        comparison = held(reading.load(folder), policy)
+        comparison = held(reading.load(folder), policy.by_case({case.key: case for case in loaded.cases()}))
         publish(comparison, form, folder)
         if form != "text":
             for doubt in forms.doubts(comparison):
                 say(doubt, quiet=False)
-    sys.exit(early or judged(comparison, policy, form, strict=strict))
+    sys.exit(early or judged(comparison, form, strict=strict))
