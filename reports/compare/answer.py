@@ -7,7 +7,6 @@ from attnbench.reports.compare.comparison import Comparison, Ratio
 from attnbench.reports.decision.rule import COMPARED, Verdict
 from attnbench.reports.text import escape
 from attnbench.reports.text.phrases import listed
-from attnbench.suites import fingerprint
 
 _MOST_NAMED = 5
 _METRICS = {"verdict": "time", "memory": "peak memory", "work": "work", "operators": "operators", "error": "error"}
@@ -100,6 +99,6 @@ def _noise(comparison: Comparison) -> list[str]:
 
 def _machines(comparison: Comparison) -> list[str]:
     if not comparison.differences:
-        return []
+        return ["no version and no variable differs"] if comparison.what == "environments" else []
     told = [f"{name}: {escape.plain(a)} and {escape.plain(b)}" for name, (a, b) in comparison.differences.items()]
-    return [f"the {fingerprint.what_differs(comparison.differences)} differ in {'; '.join(told)}"]
+    return [f"the {comparison.what_differs} differ in {'; '.join(told)}"]
