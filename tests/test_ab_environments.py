@@ -17,6 +17,7 @@ from folders import forgotten
 from attnbench.reports.compare import between_revisions, page
 from attnbench.reports.compare.answer import answer
 from attnbench.reports.compare.gate import STRICT
+from attnbench.reports.data.reading import RunError
 from attnbench.reports.decision import decide
 from attnbench.runner.ab import environments, paired_timing
 from attnbench.runner.ab.environments import Environment, EnvironmentRefused, Wanted
@@ -133,9 +134,10 @@ def test_variables_alone_need_no_installation(tmp_path: Path) -> None:
 
 
 def test_a_process_inherits_the_interpreter_and_the_rest_stays() -> None:
-    before = spawn.get_executable(), sys.path
+    before: tuple[object, ...] = spawn.get_executable(), sys.path
     with starting.interpreter(Interpreter("/elsewhere/python", ("/a", "/b"))):
-        assert (spawn.get_executable(), sys.path) == (b"/elsewhere/python", ["/a", "/b"])
+        inside: tuple[object, ...] = spawn.get_executable(), sys.path
+        assert inside == (b"/elsewhere/python", ["/a", "/b"])
     assert (spawn.get_executable(), sys.path) == before
 
 
@@ -260,7 +262,7 @@ def test_rows_have_revisions_or_environments(tmp_path: Path) -> None:
     folder = written(tmp_path / "out", {}, {})
     path = folder / between_revisions.ROWS
     path.write_text(path.read_text().replace('"environments"', '"surroundings"'))
-    with pytest.raises(between_revisions.RunError, match="expected either revisions or environments"):
+    with pytest.raises(RunError, match="expected either revisions or environments"):
         between_revisions.load(folder)
 
 

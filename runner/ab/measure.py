@@ -97,7 +97,7 @@ def measure(
 
 def _compared(sides: tuple[Side, Side], cases: list[Case], budget: Budget) -> dict[str, Any]:
     """Return what is compared: `revisions` with their commits, or `environments` with all that is known of them."""
-    environments = {side.name: each for side in sides if (each := side.environment)}
+    environments = {side.name: side.environment for side in sides if side.environment}
     if environments:
         told = {
             side.name: {
@@ -109,8 +109,8 @@ def _compared(sides: tuple[Side, Side], cases: list[Case], budget: Budget) -> di
             for side in sides
         }
         return {"environments": told}
-    named = {side.name: each for side in sides if (each := side.revision)}
-    return {"revisions": {name: {"name": each.name, "commit": each.commit} for name, each in named.items()}}
+    revisions = {side.name: side.revision for side in sides if side.revision}
+    return {"revisions": {name: {"name": each.name, "commit": each.commit} for name, each in revisions.items()}}
 
 
 class _OutOfTime(Exception):

@@ -3,7 +3,7 @@
 import errno
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from attnbench.runner.machine import system_errors
 if TYPE_CHECKING:
     from attnbench.reports.decision.decide import Rule
     from attnbench.runner.ab.paired_timing import Flag, Stages
+    from attnbench.suites import Case
     from attnbench.suites.schema.suite import Suite
 
 VARIANTS = click.option(
@@ -93,6 +94,19 @@ def load_suite(path: Path, folders: tuple[Path, ...]) -> "Suite":
 
     extend(folders)
     return load(path if path.is_file() else shipped().get(str(path), path))
+
+
+def say_what_is_oversubscribed(cases: "Sequence[Case]", *, quiet: bool) -> None:
+    """Print how many cases use more threads than this process may use cores."""
+    from attnbench.runner.machine import environment
+
+    cores = environment.cores()
+    on_cpu = [each.setting.threads for each in cases if each.setting.device == "cpu"]
+    many = [each for each in on_cpu if each != "auto" and each > cores]
+    if many:
+        named = ", ".join(map(str, sorted(set(many))))
+        says = f"{len(many)} of {len(cases)} cases use more threads than this process may use cores"
+        say(f"{says} (threads: {named}; cores: {cores}), so their threads wait for each other", quiet=quiet)
 
 
 def extend(folders: tuple[Path, ...]) -> None:

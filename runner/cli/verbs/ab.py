@@ -85,8 +85,8 @@ def verb(
     if (base is None) == (not environments) or len(environments) > 2:
         given = f"BASE and {len(environments)} --env" if base else f"{len(environments)} --env"
         raise click.UsageError(f"expected BASE, or --env once or twice, found {given}")
-    for option, given in (("--prepare", prepare is not None), ("--aa", aa)):
-        if environments and given:
+    for option, wanted in (("--prepare", prepare is not None), ("--aa", aa)):
+        if environments and wanted:
             raise click.UsageError(f"{option}: expected with BASE alone; --env times every case of one checkout")
     for limit in limits:
         if limit.startswith("time=") and not limit.endswith("%"):
@@ -165,9 +165,10 @@ def _of_revisions(
     if names[1] == "HEAD" and revisions.changed(repository):
         say("uncommitted changes are not measured: HEAD is the last commit", quiet=False)
     a, b = revisions.lay_out(repository, names, folder)
-    for each in (a, b) if prepare is not None else ():
-        say(f"preparing {each.name}", quiet=quiet)
-        revisions.prepare(each, prepare)
+    if prepare is not None:
+        for each in (a, b):
+            say(f"preparing {each.name}", quiet=quiet)
+            revisions.prepare(each, prepare)
     return Side("A", a, revisions.import_root(a, root)), Side("B", b, revisions.import_root(b, root))
 
 
