@@ -146,6 +146,10 @@ class Probe(Result):
 
     reserved_bytes: Bytes | None = None
     """Growth of the device memory that the allocator reserves, used or not, during one call (CUDA)."""
+    torch_kernel: str | None = None
+    """The kernel of torch's attention that ran: `flash`, `efficient`, `cudnn` or `math`, or several, joined by `+`.
+
+    None if none ran. Runs of older versions do not say."""
 
 
 @dataclass(frozen=True)

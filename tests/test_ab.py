@@ -22,10 +22,11 @@ from attnbench.reports.data.reading import RunError
 from attnbench.reports.decision import decide
 from attnbench.reports.decision.rule import Verdict
 from attnbench.runner.ab import measure as measuring
-from attnbench.runner.ab import paired_timing, revisions
+from attnbench.runner.ab import paired_timing, revisions, sides
 from attnbench.runner.ab.live_pair import Pair
 from attnbench.runner.ab.paired_timing import Stages
 from attnbench.runner.ab.revisions import RevisionError
+from attnbench.runner.ab.sides import Side
 from attnbench.runner.cli import main
 from attnbench.runner.cli.policy import policy_of
 from attnbench.runner.execution.json_lines import Book
@@ -275,13 +276,13 @@ class Stand:
         return 1000 if request["do"] == "free_bytes" else {"mylib.py": "00"}
 
 
-def side(tmp_path: Path) -> measuring.Side:
-    return measuring.Side("A", revisions.Revision("main", "0" * 40, tmp_path), tmp_path)
+def side(tmp_path: Path) -> Side:
+    return Side("A", revisions.Revision("main", "0" * 40, tmp_path), tmp_path)
 
 
 def test_two_sides_share_the_memory_of_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand = Stand(ready=True)
-    monkeypatch.setattr(measuring, "Worker", lambda *given, **named: stand)
+    monkeypatch.setattr(sides, "Worker", lambda *given, **named: stand)
     suite = parse(SUITE.replace("[mine, full]", "[full]") + "device: cuda\n", "mine.yaml")
     measuring._probe(side(tmp_path), suite.cases()[0], suite.budget, 0, ())
     asked = next(each for each in stand.asked if each["do"] == "probe")
@@ -296,7 +297,7 @@ def test_a_worker_that_cannot_start_blames_no_case(tmp_path: Path, monkeypatch: 
         tried.append(Stand(ready=False))
         return tried[-1]
 
-    monkeypatch.setattr(measuring, "Worker", start)
+    monkeypatch.setattr(sides, "Worker", start)
     suite = parse(SUITE.replace("[mine, full]", "[full]"), "mine.yaml")
     with pytest.raises(NotStarted):
         measuring._probe(side(tmp_path), suite.cases()[0], suite.budget, 0, ())

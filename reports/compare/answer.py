@@ -7,7 +7,6 @@ from attnbench.reports.compare.comparison import METRICS, Comparison, Ratio
 from attnbench.reports.decision.rule import COMPARED, Verdict
 from attnbench.reports.text import escape, units
 from attnbench.reports.text.phrases import brackets, listed, summed
-from attnbench.suites import fingerprint
 
 MOST_SENTENCES = 3
 WORDS = {"verdict": "time", "memory": "peak memory", "work": "work", "operators": "operators", "error": "error"}
@@ -104,7 +103,7 @@ def _machines(comparison: Comparison) -> list[str]:
     """Return a sentence on what differs between the machines or the code."""
     if not comparison.differences:
         return []
-    return [f"The {fingerprint.what_differs(comparison.differences)} differ in {summed(list(comparison.differences))}."]
+    return [f"The {comparison.what_differs} differ in {summed(list(comparison.differences))}."]
 
 
 def _others(comparison: Comparison) -> list[str]:
@@ -139,6 +138,6 @@ def _noise(comparison: Comparison) -> list[str]:
 def _differences(comparison: Comparison) -> list[str]:
     """Return a sentence with both values of what differs between the machines or the code."""
     if not comparison.differences:
-        return []
+        return ["no version and no variable differs"] if comparison.what == "environments" else []
     told = [f"{name}: {escape.plain(a)} and {escape.plain(b)}" for name, (a, b) in comparison.differences.items()]
-    return [f"the {fingerprint.what_differs(comparison.differences)} differ in {'; '.join(told)}"]
+    return [f"the {comparison.what_differs} differ in {'; '.join(told)}"]

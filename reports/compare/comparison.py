@@ -16,7 +16,7 @@ from attnbench.reports.decision.pairs import Estimates
 from attnbench.reports.decision.power import detectable_at_once
 from attnbench.reports.decision.rule import COMPARED, ORDER, Verdict
 from attnbench.reports.stats.statistics import FloatArray
-from attnbench.suites import Status
+from attnbench.suites import Status, fingerprint
 from attnbench.suites.schema.limits import METRICS as LIMITED
 from attnbench.suites.schema.limits import Check, Severity
 from attnbench.variants import AXES
@@ -144,6 +144,8 @@ class Comparison:
     """Why the comparison is incomplete, in a sentence; empty if it is complete."""
     after: Run | None = None
     """Run B, with the times of A as the column `before_ns` of its frame; None unless two runs are compared."""
+    what: str = "runs"
+    """What is compared: `runs`, or `revisions` or `environments` of `bench ab`."""
     findings: tuple[Finding, ...] | None = None
     """The findings, the worst first; None without a policy."""
     policies: Mapping[str, Check] | None = None
@@ -160,6 +162,11 @@ class Comparison:
     def too_noisy(self) -> bool:
         """Check whether the same code differs from itself by more than the floor of a change."""
         return self.noise is not None and self.noise > self.rule.floor
+
+    @property
+    def what_differs(self) -> str:
+        """What the differences are of: the environments, else the machines or the runs."""
+        return self.what if self.what == "environments" else fingerprint.what_differs(self.differences)
 
     @property
     def title(self) -> str:

@@ -14,7 +14,6 @@ from attnbench.reports.compare.gate import held
 from attnbench.reports.data.files import put
 from attnbench.reports.drawing import saving
 from attnbench.reports.text import escape
-from attnbench.suites import fingerprint
 from attnbench.suites.schema.limits import METRICS as LIMITED
 from attnbench.suites.schema.limits import Check
 
@@ -74,7 +73,7 @@ def page(comparison: Comparison, drawn: Sequence[str], source: str = "") -> str:
         "## How to read this",
         how_to_read,
         *_limits(comparison.policies),
-        *_machines(comparison.differences),
+        *_machines(comparison.what_differs, comparison.differences),
         *(["## Command", escape.fenced(source, "sh")] if source else []),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -99,10 +98,10 @@ def _limits(policies: Mapping[str, Check] | None) -> list[str]:
     return ["## Limits", escape.table(["cases", *LIMITED], rows, "rlllll")]
 
 
-def _machines(differences: Mapping[str, tuple[Any, Any]]) -> list[str]:
+def _machines(what: str, differences: Mapping[str, tuple[Any, Any]]) -> list[str]:
     """Return a section with a table of differences between the machines or runs; nothing if there are none."""
     if not differences:
         return []
     rows = [[escape.text(name), escape.text(a), escape.text(b)] for name, (a, b) in differences.items()]
-    title = f"## The {fingerprint.what_differs(differences)} differ"
+    title = f"## The {what} differ"
     return [title, escape.table(["", "A", "B"], rows, "lll")]

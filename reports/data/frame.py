@@ -23,8 +23,10 @@ _COUNTS = ("peak_bytes", "allowed_pairs", "computed_pairs", "flops")
 _APPROXIMATION = ("error_vs_full", "error_of_mean")
 _EXTRA_COUNTS = ("prepare_ns", "first_call_ns", "prepared_bytes", "resident_bytes", "predicted_bytes")
 _PROBED = (*_COUNTS, *_EXTRA_COUNTS, "reserved_bytes", "compile_ns", "ties", "parameter_count", "state_bytes")
-_OTHERS = dict.fromkeys(("max_abs_error", "proved", "proof_s", *_APPROXIMATION), "float64") | dict.fromkeys(
-    ("compile_cached", "repeats_exactly"), "boolean"
+_OTHERS = (
+    dict.fromkeys(("max_abs_error", "proved", "proof_s", *_APPROXIMATION), "float64")
+    | dict.fromkeys(("compile_cached", "repeats_exactly"), "boolean")
+    | {"torch_kernel": "string"}
 )
 """Other fields of a probe that become columns, with their types."""
 
@@ -40,6 +42,7 @@ COLUMNS = (
     *("compile_ns", "compile_cached", *derived.PROOF),
     *(name for name in AXES if name not in (*_FIRST, _LAST)),
     *(*_APPROXIMATION, "family", *capacity.COLUMNS, "tokens_per_s", "ties", "parameter_count", "state_bytes", _LAST),
+    "torch_kernel",
 )
 """The columns of every frame, described in `docs/columns.md`. Only cases that passed have numbers.
 
@@ -69,11 +72,18 @@ def table(journal: Journal, estimate: Estimate) -> Table:
     frame = _told(journal, endings)
     _add_times(frame, log_ns)
     _add_speedups(frame, log_ns, baseline_rows)
-    derived.add(frame, log_ns, timed)
+    derived.add(frame, log_ns, timed, _cores(journal))
     capacity.add(frame, journal)
     frame["waste"] = _ratio(floats(frame["computed_pairs"]), floats(frame["allowed_pairs"]))
     frame = with_parameters(frame[list(COLUMNS)], [each.case.mechanism.parameters for each in journal.planned])
     return Table(frame, log_ns, baseline_rows)
+
+
+def _cores(journal: Journal) -> dict[int, int]:
+    """Return how many cores the processes of each part of a run may use, for the parts that say it."""
+    parts = [journal.meta["environment"], *(part["environment"] for part in journal.meta.get("resumed", ()))]
+    told = [len(each["affinity"]) if each.get("affinity") else each.get("cores") for each in parts]
+    return {part: cores for part, cores in enumerate(told) if cores is not None}
 
 
 def _ending(probe: Probe | None, samples: Mapping[int, Sample]) -> tuple[Status, str]:

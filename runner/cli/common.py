@@ -3,7 +3,7 @@
 import errno
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from attnbench.reports.data.run import Run
     from attnbench.reports.decision.decide import Rule
     from attnbench.runner.ab.paired_timing import Flag, Stages
+    from attnbench.suites import Case
     from attnbench.suites.schema.suite import Suite
 
 VARIANTS = click.option(
@@ -86,6 +87,7 @@ def _mistake(error: Exception) -> str | None:
         return f"expected to get from this system what bench needs, found: {refused}"
 
     from attnbench.reports.data.reading import RunError
+    from attnbench.runner.ab.environments import EnvironmentRefused
     from attnbench.runner.ab.revisions import RevisionError
     from attnbench.runner.execution.journal import FolderError
     from attnbench.runner.workers.worker import WorkerEnded
@@ -94,7 +96,7 @@ def _mistake(error: Exception) -> str | None:
 
     if isinstance(error, WorkerEnded):
         return f"expected a worker that can measure, found that {error.reason}; see bench doctor"
-    mistakes = (SuiteError, FolderError, RunError, SelectionError, RevisionError)
+    mistakes = (SuiteError, FolderError, RunError, SelectionError, RevisionError, EnvironmentRefused)
     return str(error) if isinstance(error, mistakes) else None
 
 
@@ -105,6 +107,19 @@ def load_suite(path: Path, folders: tuple[Path, ...]) -> "Suite":
 
     extend(folders)
     return load(path if path.is_file() else shipped().get(str(path), path))
+
+
+def say_what_is_oversubscribed(cases: "Sequence[Case]", *, quiet: bool) -> None:
+    """Print how many cases use more threads than this process may use cores."""
+    from attnbench.runner.machine import environment
+
+    cores = environment.cores()
+    on_cpu = [each.setting.threads for each in cases if each.setting.device == "cpu"]
+    many = [each for each in on_cpu if each != "auto" and each > cores]
+    if many:
+        named = ", ".join(map(str, sorted(set(many))))
+        says = f"{len(many)} of {len(cases)} cases use more threads than this process may use cores"
+        say(f"{says} (threads: {named}; cores: {cores}), so their threads wait for each other", quiet=quiet)
 
 
 def extend(folders: tuple[Path, ...]) -> None:

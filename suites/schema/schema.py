@@ -161,7 +161,11 @@ def _text(value: Any, nodes: list[Node]) -> str:
             return "expected at least one entry, found an empty list"
         if len(value) > nodes[0].get("maxItems", len(value)):
             return f"expected at most {nodes[0]['maxItems']} entries, found {len(value)}"
-    return f"expected {_words(nodes)}, {found(value, [str(name) for node in nodes for name in _names(node)])}"
+    told = f"expected {_words(nodes)}, {found(value, [str(name) for node in nodes for name in _names(node)])}"
+    even = type(value) is int and value % 2 == 0
+    if even and any("not" in node and node["minimum"] <= value <= node["maximum"] for node in nodes):
+        return f"{told}; take {value - 1} or {value + 1}"
+    return told
 
 
 def _names(node: Node) -> list[Any]:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from attnbench.runner.cli.common import VARIANTS, command_line, extend, load_suite, say, told, write_page
+from attnbench.runner.cli.common import (
+    VARIANTS,
+    command_line,
+    extend,
+    load_suite,
+    say,
+    say_what_is_oversubscribed,
+    told,
+    write_page,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,6 +106,7 @@ def verb(
         else:
             assert loaded is not None
             cases = narrowing.of(loaded.cases())
+            say_what_is_oversubscribed(cases, quiet=quiet or as_json)
             if dry_run:
                 _dry_run(loaded, cases, folders, as_json=as_json)
                 return
