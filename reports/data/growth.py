@@ -26,11 +26,13 @@ COLUMNS = (
 )
 
 
-def scaling(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) -> pd.DataFrame:
+def scaling(
+    frame: pd.DataFrame, log_ns: FloatArray, paired_log_ns: FloatArray, baseline_rows: IntArray
+) -> pd.DataFrame:
     """Return one row per series and setting, with its growth exponents and its crossover.
 
-    `log_ns [cases, P]` holds each process's log time, and `baseline_rows [cases]` the row of each case's baseline or
-    -1. Both are in the order of the frame.
+    `log_ns [cases, P]` holds each process's log time, `paired_log_ns` also those of baselines that were timed again,
+    and `baseline_rows [cases]` the row of each case's baseline or -1. All are in the order of the frame.
     """
     n = frame["seq_len"].to_numpy(np.int64)
     peak_bytes = floats(frame["peak_bytes"])
@@ -40,12 +42,13 @@ def scaling(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) ->
     for key, indices in frame.groupby([*SERIES, *SETTING], sort=False).indices.items():
         rows = np.asarray(indices)[np.argsort(n[indices], kind="stable")]
         rival = families[rows[0]] != FLOOR
+        against = _baselines(rows, paired_log_ns, baseline_rows[rows])
         found.append(
             {
                 **dict(zip((*SERIES, *SETTING), cast(tuple[object, ...], key), strict=True)),
                 **_growth(n[rows], log_ns[rows], peak_bytes[rows]),
                 "baseline": next(filter(None, names[rows]), ""),
-                **(_crossover(n[rows], rows, log_ns, baseline_rows[rows]) if rival else {"crossover": ""}),
+                **(_crossover(n[rows], log_ns[rows], against) if rival else {"crossover": ""}),
                 "family": families[rows[0]],
                 "fits_up_to": max(fits[rows][fits[rows] > 0], default=np.nan),
                 **_against_cost(n[rows], log_ns[rows], flops[rows]),
@@ -91,12 +94,16 @@ def _against_cost(n: IntArray, log_ns: FloatArray, flops: FloatArray) -> dict[st
     return dict(zip(_COST, (*map(float, time[:3]), cost, n[0], n[-1], rates[0], rates[-1]), strict=True))
 
 
-def _crossover(n: IntArray, rows: IntArray, log_ns: FloatArray, baseline_rows: IntArray) -> dict[str, Any]:
-    """Find the length from which a series stays faster than its baseline, among the lengths that both have."""
-    # A baseline does not cross itself.
+def _baselines(rows: IntArray, paired_log_ns: FloatArray, baseline_rows: IntArray) -> FloatArray:
+    """Return the log times of the baselines of rows; NaN without one. A baseline is not compared with itself."""
     known = (baseline_rows >= 0) & (baseline_rows != rows)
-    difference = log_ns[rows] - log_ns[np.where(known, baseline_rows, rows)]
-    both = known & np.isfinite(difference).any(axis=1)
+    return np.where(known[:, None], paired_log_ns[baseline_rows], np.nan)
+
+
+def _crossover(n: IntArray, log_ns: FloatArray, baseline_log_ns: FloatArray) -> dict[str, Any]:
+    """Find the length from which a series stays faster than its baseline, among the lengths that both have."""
+    difference = log_ns - baseline_log_ns
+    both = np.isfinite(difference).any(axis=1)
     if not both.any():
         return {"crossover": ""}
     found = crossover(n[both].astype(np.float64), difference[both])

@@ -83,7 +83,7 @@ class Kept(NamedTuple):
 
 
 def fastest(frame: pd.DataFrame, log_ns: FloatArray) -> Fastest | None:
-    """Return the fastest series of a setting; None if no case passed. `log_ns` is that of the run."""
+    """Return the fastest series of a setting; None if no case passed. `log_ns` is the run's `paired_log_ns`."""
     passed = frame[frame["status"] == "passed"]
     if not len(passed):
         return None
@@ -101,7 +101,7 @@ def fastest(frame: pd.DataFrame, log_ns: FloatArray) -> Fastest | None:
 
 
 def floors(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray, n: int) -> list[Floor]:
-    """Compare each floor of a setting with its baseline at a length; the arrays are those of the run."""
+    """Compare each floor of a setting with its baseline at a length; `log_ns` is the run's `paired_log_ns`."""
     at = frame[(frame["family"] == FLOOR) & (frame["seq_len"] == n) & frame["speedup"].notna()]
     times = interval(log_ns[at.index] - log_ns[baseline_rows[at.index]])
     told = zip(names(at), at["baseline"], *times, at["peak_fraction"], strict=True)

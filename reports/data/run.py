@@ -14,6 +14,7 @@ from attnbench.reports.data import against, lengths, lra, paired, reading
 from attnbench.reports.data.frame import table
 from attnbench.reports.data.growth import scaling
 from attnbench.reports.data.outcomes import Outcomes, outcomes
+from attnbench.reports.data.parts import Part, parts
 from attnbench.reports.data.profiles import Profiled, profiled
 from attnbench.reports.data.settings import Setting, comparison_length, scaled, settings, without_floor
 from attnbench.reports.data.sweeps import Sweep, common_density, sweeps
@@ -77,6 +78,10 @@ class Run:
     """Each process's log time `[cases, P]`; NaN if a process has none."""
     baseline_rows: IntArray
     """The row of each case's baseline `[cases]`; -1 if it has none."""
+    paired_log_ns: FloatArray
+    """`log_ns` with the times of baselines that were timed again beside cases that were added later."""
+    processes: tuple[tuple[int, int], ...]
+    """The replicate and the part of the run of each process `[P]`."""
     scaling: pd.DataFrame
     """One row per series and setting; see `attnbench.reports.data.growth`."""
 
@@ -116,6 +121,11 @@ class Run:
         return outcomes(self.frame, self.meta)
 
     @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of the run."""
+        return parts(self.meta)
+
+    @cached_property
     def arenas(self) -> tuple[lra.Arena, ...]:
         """The settings in the layout of Long Range Arena; none unless the run trains encoders at its lengths."""
         return tuple(lra.arenas(self.settings))
@@ -143,7 +153,7 @@ class Run:
     def _results(self, setting: Setting) -> Results:
         frame, rivals = setting.frame, without_floor(setting.frame)
         n = comparison_length(rivals) if (rivals["status"] == "passed").any() else 0
-        found = sweeps(rivals, self.log_ns)
+        found = sweeps(rivals, self.log_ns, self.paired_log_ns)
         growth = scaled(self.scaling, setting)
         return Results(
             setting,
@@ -152,14 +162,14 @@ class Run:
             several_lengths=bool(frame["seq_len"].nunique() > 1),
             compared_at=n,
             growth=growth,
-            fastest=lengths.fastest(rivals, self.log_ns),
+            fastest=lengths.fastest(rivals, self.paired_log_ns),
             standing=lengths.standing(rivals, n),
             peaks=lengths.peaks(rivals, n),
             realised=lengths.realised(rivals, n),
             fits=lengths.fits(rivals, n),
             errors=lengths.errors(rivals, n),
             against_cost=lengths.against_cost(growth),
-            floors=lengths.floors(frame, self.log_ns, self.baseline_rows, n),
+            floors=lengths.floors(frame, self.paired_log_ns, self.baseline_rows, n),
             kept=lengths.kept(frame),
             sweeps=found,
             density=common_density(found) if found else None,
@@ -179,8 +189,9 @@ def load(folder: Path) -> Run:
 def judged(folder: Path, journal: reading.Journal, estimate: Estimate | None = None) -> Run:
     """Build the run in `folder` from its journal, with the estimate of the journal unless another is given."""
     estimate = estimate or journal.estimate
-    frame, log_ns, baseline_rows = table(journal, estimate)
-    return Run(folder, journal.meta, estimate, frame, log_ns, baseline_rows, scaling(frame, log_ns, baseline_rows))
+    found = table(journal, estimate)
+    grown = scaling(found.frame, found.log_ns, found.paired_log_ns, found.baseline_rows)
+    return Run(folder, journal.meta, estimate, *found, grown)
 
 
 @contextmanager
