@@ -344,7 +344,7 @@ def test_an_unreadable_line_is_named(tmp_path: Path, line: str, problem: str) ->
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"format": 2}, "expected format 1, found 2"),
+        ({"format": 3}, "expected format 1 or 2, found 3"),
         ({"cases": {}}, "cases: expected a list"),
         ({"name": None}, "name: expected a text of at most 1000 .*, found nothing"),
         ({"cases": [{"key": "a"}]}, r"cases.0.: variant: expected a value, found none"),

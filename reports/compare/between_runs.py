@@ -170,7 +170,7 @@ def _taken(log_ns: FloatArray, at: IntArray) -> FloatArray:
 def _relative(run: Run, baseline_rows: IntArray) -> FloatArray:
     """Return log times minus those of the baseline in the same process; NaN without another case as baseline."""
     at = np.where(baseline_rows == np.arange(len(baseline_rows)), -1, baseline_rows)
-    return run.log_ns - _taken(run.log_ns, at)
+    return run.log_ns - _taken(run.paired_log_ns, at)
 
 
 def _same_baselines(a: Run, b: Run) -> IntArray:

@@ -35,7 +35,7 @@ def within(run: Run, axis: Axis, rule: Rule | None = None) -> Comparison:
     rule = rule or Rule()
     passed = run.frame[run.frame["status"] == "passed"]
     at, against = _references(passed, [each for each in IDENTITY if each not in ("case", *_VARIES[axis])])
-    found = paired(run.log_ns[at] - run.log_ns[against])
+    found = paired(run.log_ns[at] - run.paired_log_ns[against])
     mine, theirs = run.frame.iloc[at].reset_index(drop=True), run.frame.iloc[against].reset_index(drop=True)
     frame = mine[list(IDENTITY)].copy()
     same = theirs["direction"] == mine["direction"]

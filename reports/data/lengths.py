@@ -60,7 +60,10 @@ class Kept(NamedTuple):
 
 
 def fastest(frame: pd.DataFrame, log_ns: FloatArray, n: int) -> Fastest | None:
-    """Return the fastest series of a setting at a length; None if no case passed. `log_ns` is that of the run."""
+    """Return the fastest series of a setting at a length; None if no case passed.
+
+    `log_ns` is the run's `paired_log_ns`.
+    """
     passed = frame[(frame["status"] == "passed") & (frame["seq_len"] <= n)]
     if not len(passed):
         return None
@@ -76,7 +79,7 @@ def fastest(frame: pd.DataFrame, log_ns: FloatArray, n: int) -> Fastest | None:
 def fastest_rows(frame: pd.DataFrame, log_ns: FloatArray) -> list[int]:
     """Return the row of the fastest of some cases, then those of cases that are not shown to be slower.
 
-    There are none of the latter if there are too few processes to say. `log_ns` is that of the run.
+    There are none of the latter if there are too few processes to say. `log_ns` is the run's `paired_log_ns`.
     """
     passed = frame[frame["status"] == "passed"]
     if not len(passed):
@@ -100,7 +103,7 @@ def winners(frame: pd.DataFrame) -> dict[int, str]:
 
 
 def floors(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray, n: int) -> list[Floor]:
-    """Compare each floor of a setting with its baseline at a length; the arrays are those of the run."""
+    """Compare each floor of a setting with its baseline at a length; `log_ns` is the run's `paired_log_ns`."""
     at = frame[(frame["family"] == FLOOR) & (frame["seq_len"] == n) & frame["speedup"].notna()]
     times = interval(log_ns[at.index] - log_ns[baseline_rows[at.index]])
     told = zip(names(at), at["baseline"], *times, at["peak_fraction"], strict=True)

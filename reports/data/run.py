@@ -14,6 +14,7 @@ from attnbench.reports.data import lra, paired, reading
 from attnbench.reports.data.frame import table
 from attnbench.reports.data.growth import scaling
 from attnbench.reports.data.outcomes import Outcomes, outcomes
+from attnbench.reports.data.parts import Part, parts
 from attnbench.reports.data.profiles import Profiled, profiled
 from attnbench.reports.data.results import Results as Results
 from attnbench.reports.data.results import results
@@ -44,6 +45,10 @@ class Run:
     """Each process's log time `[cases, P]`; NaN if a process has none."""
     baseline_rows: IntArray
     """The row of each case's baseline `[cases]`; -1 if it has none."""
+    paired_log_ns: FloatArray
+    """`log_ns` with the times of baselines that were timed again beside cases that were added later."""
+    processes: tuple[tuple[int, int], ...]
+    """The replicate and the part of the run of each process `[P]`."""
     scaling: pd.DataFrame
     """One row per series and setting; see `attnbench.reports.data.growth`."""
 
@@ -61,7 +66,8 @@ class Run:
     def results(self) -> tuple[Results, ...]:
         """The results of each setting."""
         return tuple(
-            results(each, self.scaling, self.log_ns, self.baseline_rows, self._baselines) for each in self.settings
+            results(each, self.scaling, self.log_ns, self.paired_log_ns, self.baseline_rows, self._baselines)
+            for each in self.settings
         )
 
     @cached_property
@@ -88,6 +94,11 @@ class Run:
     def outcomes(self) -> Outcomes:
         """The summary of how the cases ended."""
         return outcomes(self.frame, self.meta)
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of the run."""
+        return parts(self.meta)
 
     @cached_property
     def arenas(self) -> tuple[lra.Arena, ...]:
@@ -128,8 +139,9 @@ def load(folder: Path) -> Run:
 def judged(folder: Path, journal: reading.Journal, estimate: Estimate | None = None) -> Run:
     """Build the run in `folder` from its journal, with the estimate of the journal unless another is given."""
     estimate = estimate or journal.estimate
-    frame, log_ns, baseline_rows = table(journal, estimate)
-    return Run(folder, journal.meta, estimate, frame, log_ns, baseline_rows, scaling(frame, log_ns, baseline_rows))
+    found = table(journal, estimate)
+    grown = scaling(found.frame, found.log_ns, found.paired_log_ns, found.baseline_rows)
+    return Run(folder, journal.meta, estimate, *found, grown)
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def _memory(row: pd.Series, scale: float, unit: str) -> str:
 
 
 def _fastest(frame: pd.DataFrame, run: Run) -> list[int]:
-    return lengths.fastest_rows(frame, run.log_ns)
+    return lengths.fastest_rows(frame, run.paired_log_ns)
 
 
 def _smallest(frame: pd.DataFrame, run: Run) -> list[int]:
