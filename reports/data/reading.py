@@ -47,7 +47,7 @@ def read(folder: Path) -> Journal:
     Raises:
         RunError: a file is missing or cannot be read.
     """
-    meta, file = _run_file(folder / RUN)
+    meta, file = run_file(folder / RUN)
     probes: dict[str, Probe] = {}
     samples: dict[str, dict[int, Sample]] = {}
     for row in _rows_if_any(folder / SAMPLES, partial(_row, {each.key for each in file.cases})):
@@ -123,8 +123,12 @@ def _rows_if_any(path: Path, make: Callable[[Any], T]) -> Iterator[T]:
     return rows(path, make) if path.exists() else iter(())
 
 
-def _run_file(path: Path) -> tuple[dict[str, Any], RunFile]:
-    """Read `run.json`. Return all of its contents, and its known fields checked."""
+def run_file(path: Path) -> tuple[dict[str, Any], RunFile]:
+    """Read `run.json`. Return all of its contents, and its known fields checked.
+
+    Raises:
+        RunError: it is missing or cannot be read.
+    """
     try:
         meta = json.loads(path.read_bytes(), parse_constant=_refused)
     except OSError as error:

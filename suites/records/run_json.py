@@ -78,6 +78,14 @@ class InputFile:
 
 
 @dataclass(frozen=True)
+class Revision:
+    """The commit of the project in which `bench run` was called, `+` if tracked files had changed, and its date."""
+
+    commit: Name
+    date: Name
+
+
+@dataclass(frozen=True)
 class Part:
     """A resumed part of a run: when and where it ran, its number of processes, and what had changed."""
 
@@ -118,6 +126,7 @@ class RunFile:
     patterns: tuple[Thumbnail, ...]
     started: Name | None = None
     finished: Name | None = None
+    revision: Revision | None = None
     seed: Count = 0
     budget_bytes: Bytes | None = None
     inputs: InputFile | None = None
