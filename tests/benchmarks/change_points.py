@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _shares(method: Method, cases: int, runs: int, sd: float, histories: int, *, odd: bool) -> list[float]:
-    """The share of unchanged histories with a change, and of those with a step in one case that is found in its place."""
+    """The share of unchanged histories with a change, and of each step in one case the share that is found there."""
     alarms = 0
     found = np.zeros(len(STEPS))
     for seed in range(histories):
