@@ -58,7 +58,7 @@ clean: ## remove .venv, caches and build outputs; runs stay
 
 # The installed state, as stamps: newer than what was asked for means nothing to do.
 .venv/.user: pyproject.toml constraints.txt | .venv/bin/python
-	@$(INSTALL) -e . || $(NOT_INSTALLED)
+	@$(INSTALL) -e '.[html]' || $(NOT_INSTALLED)
 	@touch $@
 
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python

@@ -1,13 +1,19 @@
 """What every test runs under: a seed, no hypothesis deadline, threads and compilers as in a worker, GPU tests only
-with a GPU.
+with a GPU, pages in a browser where there is one.
 """
 
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+import browsing
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # OpenMP reads it once, when torch is loaded
 os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # so does torch's compiler, when it is
@@ -41,3 +47,23 @@ def _seed() -> None:
     """Start every test at the same state of torch's generator, where torch is loaded."""
     if torch := sys.modules.get("torch"):
         torch.manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A browser for the tests of a module.
+
+    Playwright holds an event loop for as long as it runs, so that no other test could start one: no longer than this.
+    """
+    with browsing.chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def visit(browser: "Browser") -> Iterator[browsing.Visit]:
+    """Open local pages; a page that complains or asks the network for something fails the test."""
+    visit = browsing.Visit(browser)
+    yield visit
+    for context in browser.contexts:
+        context.close()
+    assert visit.problems == []

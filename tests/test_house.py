@@ -20,16 +20,27 @@ MAY_IMPORT = {
     "runner": {"runner", "reports", "suites", "variants"},
 }
 ROOMS = sorted(MAY_IMPORT)
+HEAVY = {"matplotlib", "numpy", "pandas", "pydantic", "scipy", "seaborn", "torch"}
 LEFT_OUT = {
     "attnbench.variants": {"torch"},
     "attnbench.variants.kernels": {"torch"},
     "attnbench.variants.peers": {"torch"},
     "attnbench.suites": {"torch"},
-    "attnbench.reports": {"torch"},
-    "attnbench.runner.cli": {"matplotlib", "numpy", "pandas", "pydantic", "scipy", "seaborn", "torch"},
+    "attnbench.reports": {"bokeh", "jinja2", "torch"},
+    "attnbench.runner.cli": {
+        "bokeh",
+        "jinja2",
+        "matplotlib",
+        "numpy",
+        "pandas",
+        "pydantic",
+        "scipy",
+        "seaborn",
+        "torch",
+    },
     "attnbench.runner.pytest_plugin": {"matplotlib", "numpy", "pandas", "pydantic", "scipy", "seaborn", "torch"},
 }
-RENDERING = [f"reports/{folder}" for folder in ("text", "tables", "drawing", "figures", "pages", "export")]
+RENDERING = [f"reports/{folder}" for folder in ("text", "tables", "drawing", "figures", "pages", "html", "export")]
 """What these write was computed before, in `reports/data`: no two outputs can disagree."""
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md"))]
 

@@ -6,10 +6,11 @@ A floor does not mix tokens. It is compared with the baseline, and left out of e
 import math
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from attnbench.reports.data.settings import SERIES, names
-from attnbench.reports.data.values import FEWEST_PROCESSES, FloatArray
+from attnbench.reports.data.values import CLOSE, FASTER, SLOWER, FloatArray, verdicts
 from attnbench.reports.stats.statistics import IntArray, Interval, interval
 from attnbench.variants import FLOOR
 
@@ -22,15 +23,15 @@ _LIKE_MEAN = 0.95
 
 
 class Fastest(NamedTuple):
-    """Fastest series at the longest length that any series passed."""
+    """Fastest series at the length at which series are compared."""
 
     name: str
     case: pd.Series
     """Its row of the frame."""
     since: int
-    """The length from which it stays the fastest."""
+    """The length from which it stays the fastest up to there."""
     close: list[str]
-    """Series that are not shown to be slower at the longest length; empty if there are too few processes to say."""
+    """Series that are not shown to be slower there; empty if there are too few processes to say."""
 
 
 class Floor(NamedTuple):
@@ -82,9 +83,9 @@ class Kept(NamedTuple):
     """At the longest."""
 
 
-def fastest(frame: pd.DataFrame, log_ns: FloatArray) -> Fastest | None:
-    """Return the fastest series of a setting; None if no case passed. `log_ns` is that of the run."""
-    passed = frame[frame["status"] == "passed"]
+def fastest(frame: pd.DataFrame, log_ns: FloatArray, n: int) -> Fastest | None:
+    """Return the fastest series of a setting at a length; None if no case passed. `log_ns` is that of the run."""
+    passed = frame[(frame["status"] == "passed") & (frame["seq_len"] <= n)]
     if not len(passed):
         return None
     winners = passed.groupby("seq_len")["time_ns"].idxmin()
@@ -94,10 +95,8 @@ def fastest(frame: pd.DataFrame, log_ns: FloatArray) -> Fastest | None:
     since = int(winners.index[winners.index > lost.max()][0] if len(lost) else winners.index[0])
     rivals = passed[(passed["seq_len"] == best["seq_len"]) & (passed.index != winners.iloc[-1])]
     # The interval of a difference within processes separates two series better than their own two intervals do.
-    apart = interval(log_ns[rivals.index] - log_ns[winners.iloc[-1]])
-    enough = best["processes"] >= FEWEST_PROCESSES
-    close = [rival for rival, low in zip(names(rivals), apart.low, strict=True) if enough and not low > 0]
-    return Fastest(name, best, since, close)
+    _, low, high, _ = interval(log_ns[rivals.index] - log_ns[winners.iloc[-1]])
+    return Fastest(name, best, since, list(names(rivals)[verdicts(np.exp(low), np.exp(high)) == CLOSE]))
 
 
 def floors(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray, n: int) -> list[Floor]:
@@ -111,8 +110,8 @@ def floors(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray, n: 
 def standing(frame: pd.DataFrame, n: int) -> Standing:
     """Sort the cases of a setting at a length by how they compare with their baseline."""
     at = frame[(frame["seq_len"] == n) & frame["speedup_low"].notna() & (names(frame) != frame["baseline"])]
-    faster, slower = at["speedup_low"] > 1, at["speedup_high"] < 1
-    return Standing(at[faster], at[slower], at[~faster & ~slower])
+    told = verdicts(at["speedup_low"], at["speedup_high"])
+    return Standing(at[told == FASTER], at[told == SLOWER], at[told == CLOSE])
 
 
 def peaks(frame: pd.DataFrame, n: int) -> Peaks | None:

@@ -38,19 +38,31 @@ def terminal(seen: BoolArray, encoding: str) -> str:
 def svg(seen: BoolArray, title: str) -> str:
     """Draw one rectangle per run of set cells in a row. The same picture gives the same bytes."""
     side = len(seen)
-    edges = np.diff(seen.astype(np.int8), axis=1, prepend=0, append=0)
-    row, start = (each.tolist() for each in np.nonzero(edges == 1))
-    stop = np.nonzero(edges == -1)[1].tolist()
-    runs = (f"M{x} {y}h{end - x}v1h{x - end}z" for y, x, end in zip(row, start, stop, strict=True))
     size = f'viewBox="0 0 {side} {side}" width="{_SVG_SIDE}" height="{_SVG_SIDE}"'
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} shape-rendering="crispEdges">',
         f"<title>{html.escape(title)}</title>",
         f'<path fill="{UNSEEN}" d="M0 0h{side}v{side}h-{side}z"/>',
-        f'<path fill="{COLOUR}" d="{"".join(runs)}"/>',
+        f'<path fill="{COLOUR}" d="{path(seen)}"/>',
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
+
+
+def path(seen: BoolArray) -> str:
+    """Return the path of SVG around the set cells, one unit each."""
+    edges = np.diff(seen.astype(np.int8), axis=1, prepend=0, append=0)
+    row, start = (each.tolist() for each in np.nonzero(edges == 1))
+    stop = np.nonzero(edges == -1)[1].tolist()
+    return "".join(f"M{x} {y}h{end - x}v1h{x - end}z" for y, x, end in zip(row, start, stop, strict=True))
+
+
+def shrunk(seen: BoolArray, side: int) -> BoolArray:
+    """Join cells so that at most side x side are left. One is set if any of its parts is."""
+    width = -(-len(seen) // side)
+    cells = -(-len(seen) // width)
+    padded = np.pad(seen, (0, cells * width - len(seen)))
+    return padded.reshape(cells, width, cells, width).any(axis=(1, 3))
 
 
 def png(seen: BoolArray) -> bytes:

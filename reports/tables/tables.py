@@ -10,6 +10,7 @@ from attnbench.reports.data.outcomes import Outcomes
 from attnbench.reports.data.paired import Ratio, Threads
 from attnbench.reports.data.run import Results, Run
 from attnbench.reports.data.settings import attempted
+from attnbench.reports.data.values import FASTER, SLOWER, verdicts
 from attnbench.reports.text import cells, escape, units
 
 if TYPE_CHECKING:
@@ -209,5 +210,6 @@ def _coloured(row: pd.Series | None) -> "Text":
         return Text(cells.SHORT[row["status"]], "yellow")
     low, high = row["time_low_ns"], row["time_high_ns"]
     time = f"{units.time(row['time_ns'], low, high)} {units.spread(low, high)}".rstrip()
-    sure = "green" if row["speedup_low"] > 1 else "red" if row["speedup_high"] < 1 else "dim"
+    colours = {FASTER: "green", SLOWER: "red"}
+    sure = colours.get(str(verdicts(row["speedup_low"], row["speedup_high"])), "dim")
     return Text.assemble(time, "\n", (cells.times(row), sure), " !" if row["flags"] else "")

@@ -1,94 +1,71 @@
-"""Answer to a suite's question, in sentences that the tables confirm."""
+"""Answer to a suite's question, in at most three short sentences that the tables confirm."""
 
-import math
-import re
-from itertools import groupby
-from typing import TYPE_CHECKING
+from collections import Counter
 
-from attnbench.reports.data.paired import Gain, Ratio, Threads
-from attnbench.reports.data.run import Results, Run
-from attnbench.reports.data.settings import SERIES, names
-from attnbench.reports.text import by_keys, by_length, cells, outcomes, units
+from attnbench.reports.data.outcomes import Outcomes
+from attnbench.reports.data.paired import Ratio, Threads
+from attnbench.reports.data.run import Run
+from attnbench.reports.text import by_keys, by_length, cells
+from attnbench.reports.text.names import shortest
 from attnbench.reports.text.phrases import ends, listed
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-_MOST_IN_DETAIL = 4
-"""With more settings than this, or if threads vary, each setting gets a short text."""
-_MOST_SERIES = 8
-"""With more series than this, only the smallest and the largest ratio are given."""
+MOST_SENTENCES, MOST_WORDS = 3, 25
 
 
 def answer(run: Run) -> list[str]:
-    """Return sentences about what the run varies, then about what passed and what did not.
+    """Return at most three sentences of at most 25 words each, the most important first.
 
-    - Threads: the gain from more of them.
-    - Keys per query: the number up to which a pattern beats the baseline, and the cost of one more key.
-    - Lengths: the length from which a series beats the baseline, the fastest series, growth of time and memory, and the
-      realised share of the saved work.
-    - Levels: what stands around attention, and what its parameters add. Directions: the cost of gradients.
-
-    Brackets hold 95 % intervals. With too few processes for an interval, no difference is claimed.
+    They are about the most important setting (`Run.summary`). What the run varies decides what comes first: threads,
+    levels, keys per query, or else lengths and variants. Brackets hold 95 % intervals over processes. A series counts
+    as faster only if the whole interval of its speed-up is above 1.
     """
-    measured = [each for each in run.results if each.passed]
-    found = [sentence for each in run.threads for sentence in _threads(each)]
-    detailed = len(measured) <= _MOST_IN_DETAIL and not found
-    found += [sentence for each in measured for sentence in _of(each, detailed=detailed)]
-    ratios = (*run.levels, *run.gradients)
-    alike = groupby(ratios, key=lambda each: (each.title, each.value, each.against, each.seq_len))
-    found += [_ratios(list(each)) for _, each in alike]
-    return _shortened(run.frame, [*found, *outcomes.sentences(run.outcomes)])
+    found = run.summary
+    if found is None:
+        return [_nothing(run.outcomes)]
+    named, results = shortest(run.frame), found.results
+    told = [*_threads(run.threads, named), *_levels(run.levels, named)]
+    keys = by_keys.sentences(results.sweeps, results.density, named)
+    told += keys if keys and not results.several_lengths else by_length.sentences(results, run.results, named)
+    return [*told, *keys][:MOST_SENTENCES]
 
 
-def _threads(found: Threads) -> list[str]:
-    """Return how much faster each series is with more threads, at the shortest and the longest length."""
-    by_length = {n: list(each) for n, each in groupby(found.gains, key=lambda each: each.seq_len)}
-    ends_of = dict.fromkeys((min(by_length), max(by_length))) if by_length else ()
-    return [_gains(found, n, by_length[n]) for n in ends_of]
+def _nothing(found: Outcomes) -> str:
+    """Return how the cases ended if none passed."""
+    many = Counter({each.status: 0 for each in found.ended})
+    for each in found.failures:
+        many[each.word] += each.many
+    told = [f"{count} {status.replace('_', ' ')}" for status, count in many.most_common(4)]
+    return f"No case passed: {listed(told)}." if told else "The run has no cases."
 
 
-def _gains(found: Threads, n: int, gains: list[Gain]) -> str:
-    """Return the sentence on the gains of one setting and length, the largest first."""
-    ordered = sorted(gains, key=lambda each: -float(each.time.mean))
-    told = [f"{cells.ratio(each.time)} for {each.name}" for each in ordered]
-    threads = f"{found.fewest} to {found.most} threads"
-    return f"{found.title}: from {threads} at N = {n} a call gets faster by {listed(told)}."
-
-
-def _of(results: Results, *, detailed: bool) -> list[str]:
-    """Return the sentences of one setting: over keys per query, over lengths, or both."""
-    told = by_keys.sentences(results.sweeps, results.density)
-    if not told or results.several_lengths:
-        told += by_length.sentences(results, detailed=detailed)
-    return [f"{results.setting.title}: {each}" for each in told]
-
-
-def _ratios(found: list[Ratio]) -> str:
-    """Return a sentence that compares a direction or level with another: time, the most first, memory and work."""
+def _threads(found: tuple[Threads, ...], named: dict[str, str]) -> list[str]:
+    """Return how much faster calls are with the most threads, at the longest length and at the shortest."""
+    if not found or not found[0].gains:
+        return []
     first = found[0]
-    found = sorted(found, key=lambda each: -float(each.time.mean))
-    told = [f"{cells.ratio(each.time)} for {each.name}" for each in found]
-    if len(told) > _MOST_SERIES:
-        told = [f"{told[0]} (most)", f"{told[-1]} (least)"]
-    sentence = f"{first.title}: against {first.against}, {first.value} at N = {first.seq_len} takes {listed(told)}"
-    peak, work = (_ends([getattr(each, name) for each in found]) for name in ("peak", "work"))
-    beside = [f"its peak memory is {peak} times as large"] if peak else []
-    beside += [f"its work {work} times"] if work else []
-    return f"{sentence}; {', '.join(beside)}." if beside else f"{sentence}."
+    n, shortest_n = (each(gain.seq_len for gain in first.gains) for each in (max, min))
+    gains = sorted((each for each in first.gains if each.seq_len == n), key=lambda each: float(each.time.mean))
+    least, most = (f"{cells.factor(each.time)} times as fast for {named[each.name]}" for each in (gains[0], gains[-1]))
+    threads = f"With {first.most} threads instead of {first.fewest}, calls at N = {n} are"
+    told = [f"{threads} {least} to {most.replace(' times as fast', '')}." if len(gains) > 1 else f"{threads} {least}."]
+    if shortest_n != n:
+        short = sorted((each.time for each in first.gains if each.seq_len == shortest_n), key=lambda each: each.mean)
+        told.append(
+            f"At N = {shortest_n} they are {ends([cells.factor(short[0]), cells.factor(short[-1])])} times as fast."
+        )
+    return told
 
 
-def _ends(ratios: list[float]) -> str:
-    """Write the smallest and the largest ratio; empty if none is known."""
-    known = sorted(filter(math.isfinite, ratios))
-    return ends([units.number(each, 2) for each in (known[0], known[-1])]) if known else ""
-
-
-def _shortened(frame: "pd.DataFrame", sentences: list[str]) -> list[str]:
-    """Return the sentences without implementations of labels that have only one."""
-    pairs = frame[list(SERIES)].drop_duplicates()
-    alone = pairs[~pairs["label"].duplicated(keep=False)]
-    for name, label in zip(names(alone), alone["label"], strict=True):
-        whole = re.compile(rf"(?<![\w/]){re.escape(name)}(?!\w)")
-        sentences = [label.join(whole.split(each)) for each in sentences]
-    return sentences
+def _levels(found: tuple[Ratio, ...], named: dict[str, str]) -> list[str]:
+    """Return what a level takes as a multiple of attention, and what its parameters add, in the first setting."""
+    told: dict[str, str] = {}
+    for each in found:
+        alike = [other for other in found if (*other[:1], *other[2:5]) == (*each[:1], *each[2:5])]
+        if each.title != found[0].title or each.against in told:
+            continue
+        alike.sort(key=lambda other: float(other.time.mean))
+        times = [f"{cells.factor(end.time)} times" for end in (alike[0], alike[-1])]
+        of = f"the time of {each.against}"
+        told[each.against] = f"At N = {each.seq_len}, {each.value} takes {times[0]} {of} for {named[alike[0].name]}"
+        told[each.against] += f" to {times[1]} for {named[alike[-1].name]}." if len(alike) > 1 else "."
+    return list(told.values())[: MOST_SENTENCES - 1]

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from attnbench.reports.data.capacity import MOST
+from attnbench.reports.data.growth import FEW_PROCESSES
 from attnbench.reports.data.sweeps import Line, Sweep
 from attnbench.reports.data.values import ALWAYS, CROSSES, NEVER, UNCLEAR, Crossover, Interval
 from attnbench.reports.text import units
@@ -69,11 +70,11 @@ def times(row: pd.Series) -> str:
 
 
 def time_exponent(row: pd.Series) -> str:
-    """Write the growth exponent of time: `N^1.98 [1.95, 2.01]`."""
+    """Write the growth exponent of time: `N^1.98 (1.95 to 2.01)`, or why there is none."""
     value, low, high = row["time_exponent"], row["time_exponent_low"], row["time_exponent_high"]
     if math.isnan(value):
-        return NONE
-    return f"N^{value:.2f}" if math.isnan(low) else f"N^{value:.2f} [{low:.2f}, {high:.2f}]"
+        return str(row["growth_reason"])
+    return f"N^{value:.2f}" if math.isnan(low) else f"N^{value:.2f} ({low:.2f} to {high:.2f})"
 
 
 def last_exponent(row: pd.Series) -> str:
@@ -100,44 +101,73 @@ def memory_exponent(row: pd.Series) -> str:
 
 def fitted(row: pd.Series) -> str:
     """Write the range of lengths that the exponents are fitted over: `2048 to 16384`."""
-    return NONE if math.isnan(row["time_exponent"]) else f"{row['fitted_from']} to {row['fitted_to']}"
+    if math.isnan(row["time_exponent"]):
+        return NONE
+    told = f"{row['fitted_from']} to {row['fitted_to']}"
+    return f"{told}; {row['growth_reason']}" if row["growth_reason"] else told
 
 
 def crossover(row: pd.Series) -> str:
-    """Write the length from which a series is faster than its baseline; empty if there is nothing to compare."""
+    """Write the length from which a series is faster than its baseline, or why there is none."""
+    if not row["crossover"]:
+        return str(row["crossover_reason"])
     if row["crossover"] == CROSSES:
-        value, low, high = row["crossover_seq_len"], row["crossover_low"], row["crossover_high"]
-        return f"from N = {units.honest(value, low, high).replace(',', '')}{brackets(low, high)}"
-    if row["crossover"] == UNCLEAR:
-        words = ("at every length", "from a length on", "none in range")
-        return _unclear(words, row["always_processes"], row["crossing_processes"], row["processes"])
-    return {ALWAYS: "at every length measured", NEVER: "none in range"}.get(row["crossover"], "")
+        names = ("crossover_seq_len", "crossover_low", "crossover_high")
+        return _from(*(float(row[name]) for name in names), int(row["compared_from"]), int(row["compared_to"]))
+    words = {ALWAYS: "at every length measured", NEVER: f"slower at N = {row['compared_to']}"}
+    return words.get(row["crossover"], f"not distinguishable at N = {row['compared_to']}")
 
 
-def limit(found: Crossover, seq_len: int) -> str:
-    """Write the keys per query up to which a sweep is faster than its baseline; empty without a baseline."""
+def _from(at: float, low: float, high: float, first: int, last: int) -> str:
+    """Write a crossover between the lengths `first` and `last`, at which its interval is cut.
+
+    `from N = 410 (380 to 440)`, `from N = 410 (below 256 to 440)`, `from below N = 256 (at most 300)`.
+    """
+    told, least, most = _within(at, low, high, first, last)
+    if math.isnan(at):
+        return f"from below N = {first} (at most {most})"
+    return f"from N = {told} ({f'below {first}' if math.isnan(low) else least} to {most})"
+
+
+def _within(at: float, low: float, high: float, first: float, last: float) -> list[str]:
+    """Write a point and the ends of its interval in whole numbers, rounded, and never outside of `first` to `last`."""
+    # If one end is not known, the other one is as far from the point.
+    known = [each for each in (low, high, 2 * at - low, 2 * at - high) if not math.isnan(each)]
+    step = max(units.step(min(known), max(known)), 1.0)
+    whole = (round(each / step) * step for each in (at, low, high) if not math.isnan(each))
+    told = iter(keys(min(max(each, first), last)) for each in whole)
+    return ["" if math.isnan(each) else next(told) for each in (at, low, high)]
+
+
+def limit(found: Crossover) -> str:
+    """Write the keys per query up to which a sweep is faster than its baseline; empty if nothing was compared."""
     if found.kind == CROSSES:
-        told = units.honest(found.at, found.low, found.high).replace(",", "")
-        return f"up to {told}{brackets(found.low, found.high)} keys per query ({density(found.at / seq_len)} of N)"
-    if found.kind == UNCLEAR:
-        words = ("at every number of keys", "up to a number of keys", "none in range")
-        return _unclear(words, found.always_processes, found.crossing_processes, found.processes)
-    return {ALWAYS: "at every number of keys measured", NEVER: "none in range"}.get(found.kind, "")
+        return f"up to {_up_to(found)} keys"
+    words = {
+        ALWAYS: "at every number of keys measured",
+        NEVER: f"slower at {keys(found.first)} keys",
+        UNCLEAR: f"not distinguishable at {keys(found.first)} keys",
+    }
+    return words.get(found.kind, "")
 
 
-def _unclear(words: tuple[str, str, str], always: int, crossing: int, processes: int) -> str:
-    """Write how processes disagree: `unclear: at every length in 4, none in range in 1 of 5 processes`."""
-    counts = (always, crossing, processes - always - crossing)
-    told = ", ".join(f"{word} in {count}" for word, count in zip(words, counts, strict=True) if count)
-    return f"unclear: {told} of {processes} processes"
+def _up_to(found: Crossover) -> str:
+    """Write a limit, with its interval cut at the most keys measured.
+
+    `2400 (2200 to 2700)`, `2400 (2200 to above 4096)`, `more than 4096 (at least 3900)`.
+    """
+    told, least, most = _within(*found[1:6])
+    if math.isnan(found.at):
+        return f"more than {keys(found.last)} (at least {least})"
+    return f"{told} ({least} to {f'above {keys(found.last)}' if math.isnan(found.high) else most})"
 
 
 def power(found: Interval) -> str:
-    """Write an exponent of keys per query: `k^0.93 [0.91, 0.95]`."""
+    """Write an exponent of keys per query: `k^0.93 (0.91 to 0.95)`."""
     value, low, high = (round(float(each), 2) + 0.0 for each in found[:3])  # no -0.00
     if math.isnan(value):
         return NONE
-    return f"k^{value:.2f}" if math.isnan(low) else f"k^{value:.2f} [{low:.2f}, {high:.2f}]"
+    return f"k^{value:.2f}" if math.isnan(low) else f"k^{value:.2f} ({low:.2f} to {high:.2f})"
 
 
 def line(found: Line) -> str:
@@ -155,7 +185,7 @@ def sweep(swept: Sweep) -> list[str]:
         told if swept.line.straight else NONE,
         power(swept.exponent),
         doubling(swept.doubling),
-        limit(swept.limit, swept.seq_len) or NONE,
+        limit(swept.limit) or swept.limit_reason,
         *([] if swept.realised is None else [share(swept.realised)]),
     ]
 
@@ -163,9 +193,11 @@ def sweep(swept: Sweep) -> list[str]:
 def doubling(found: Crossover) -> str:
     """Write the keys per query from which a sweep takes twice the time of its fewest keys."""
     if found.kind == CROSSES:
-        told = units.honest(found.at, found.low, found.high).replace(",", "")
-        return f"from {told}{brackets(found.low, found.high)} keys on"
-    return {NEVER: "none in range", UNCLEAR: "unclear"}.get(found.kind, NONE)
+        # It cannot be before the first point: there a call takes the time of the fewest keys.
+        told, least, most = _within(*found[1:6])
+        return f"from {told} ({least} to {most}) keys on"
+    last = keys(found.last)
+    return {NEVER: f"not up to {last} keys", UNCLEAR: f"not clear at {last} keys"}.get(found.kind, FEW_PROCESSES)
 
 
 def keys(count: float) -> str:
@@ -179,19 +211,25 @@ def density(share: float) -> str:
 
 
 def share(found: Interval) -> str:
-    """Write a share from its logarithm: `61% [58%, 64%]`."""
+    """Write a share from its logarithm: `61% (58% to 64%)`."""
     value, low, high = (math.exp(each) for each in found[:3])
     if math.isnan(value):
         return NONE
-    return units.percent(value) + ("" if math.isnan(low) else f" [{units.percent(low)}, {units.percent(high)}]")
+    return units.percent(value) + ("" if math.isnan(low) else f" ({units.percent(low)} to {units.percent(high)})")
 
 
 def ratio(found: Interval) -> str:
-    """Write a ratio from its logarithm: `3.12x [3.05, 3.18]`."""
+    """Write a ratio from its logarithm: `3.12x (3.05 to 3.18)`."""
     value, low, high = (math.exp(each) for each in found[:3])
     if math.isnan(value):
         return NONE
     return f"{units.honest(value, low, high)}x{brackets(low, high)}"
+
+
+def factor(found: Interval) -> str:
+    """Write a ratio from its logarithm without its interval: `3.1`."""
+    value, low, high = (math.exp(each) for each in found[:3])
+    return units.number(value, min(units.digits(value, low, high), 3))
 
 
 def multiple(value: float) -> str:

@@ -1,0 +1,135 @@
+// The table of all cases: DataTables sorts, pages and searches it; a status and an expression select its rows.
+
+const PRINTED = 500;
+const PAGE = 25;
+
+/** The columns of the data, by the names that they go by. */
+function unpacked(data) {
+  const columns = new Map();
+  for (const packed of data.columns) {
+    const { distinct, codes, values } = packed;
+    const at = values ? (row) => values[row] : codes.length ? (row) => distinct[codes[row]] : () => distinct[0];
+    const column = { ...packed, at };
+    columns.set(packed.name, column);
+    if (!columns.has(packed.word)) columns.set(packed.word, column);
+  }
+  for (const name of data.intervals) {
+    const column = columns.get(name);
+    const stem = name.replace(/_ns$/, "");
+    const ends = ["low", "high"].map((end) => columns.get(name.replace(/(_ns)?$/, `_${end}$1`)));
+    if (!column || !ends[0]) continue;
+    [column.low, column.high] = ends;
+    for (const end of ends) end.isBound = true;
+  }
+  return columns;
+}
+
+function caseTable(data) {
+  const columns = unpacked(data);
+  const by = (id) => document.getElementById(`cases-${id}`);
+  const shown = data.shown.map((name) => columns.get(name)).filter(Boolean);
+  const words = [...new Set(columns.values())].filter((each) => !each.unit || each.unit === "plain");
+
+  // Cases without a number come last in either direction.
+  const order = (sign) => (a, b) => (a == null) - (b == null) || sign * (a - b) || 0;
+  DataTable.ext.type.order["quantity-asc"] = order(1);
+  DataTable.ext.type.order["quantity-desc"] = order(-1);
+  DataTable.ext.errMode = "throw";
+
+  function cell(column) {
+    return (row, type) => {
+      if (type === "sort" || type === "type") return column.at(row);
+      if (type === "filter") return words.map((each) => each.at(row)).join(" ");
+      return document.createTextNode(written(column, row));
+    };
+  }
+  function nameCell(column) {
+    return (row, type) => {
+      if (type !== "display") return cell(column)(row, type);
+      const parts = column.at(row).split(/(?<=[(/,])/).flatMap((part) => [element("wbr"), part]);
+      return element("button", { type: "button", class: "open", "aria-expanded": "false" }, ...parts);
+    };
+  }
+
+  const table = new DataTable(by("table"), {
+    data: Array.from({ length: data.cases }, (_, row) => row),
+    columns: shown.map((column, place) => ({
+      title: column.title,
+      data: (place === 0 ? nameCell : cell)(column),
+      type: column.unit ? "quantity" : "string",
+      className: column.unit ? "" : "words",
+      searchable: place === 0,
+      orderSequence: ["asc", "desc", ""],
+    })),
+    order: [],
+    autoWidth: false,
+    pageLength: PAGE,
+    lengthMenu: [PAGE, 100, 500, { label: "all", value: -1 }],
+    layout: { topStart: null, topEnd: null, bottomStart: ["info", "pageLength"], bottomEnd: "paging" },
+    language: {
+      info: "_START_ to _END_ of _TOTAL_ cases",
+      infoEmpty: "no case",
+      infoFiltered: "(of _MAX_)",
+      lengthMenu: "_MENU_ a page",
+      emptyTable: "The run has no cases.",
+      zeroRecords: "No case fits the search, the status and the expression.",
+    },
+  });
+
+  // Details open under a row, with the button of its name or with a click anywhere in it.
+  function toggle(tr) {
+    const row = table.row(tr);
+    const isOpen = row.child.isShown();
+    if (isOpen) row.child.hide();
+    else row.child(details(data, columns, row.data()), "details-row").show();
+    tr.querySelector("button.open").setAttribute("aria-expanded", String(!isOpen));
+  }
+  by("table").addEventListener("click", (event) => {
+    const tr = event.target.closest("tbody > tr");
+    if (!tr || tr.classList.contains("details-row") || !tr.querySelector("button.open")) return;
+    if (!event.target.closest("button") && String(getSelection())) return; // someone selects text
+    toggle(tr);
+  });
+
+  by("search").addEventListener("input", (event) => table.search(event.target.value).draw());
+  by("status").addEventListener("change", (event) => {
+    const wanted = event.target.value;
+    table.search.fixed("status", wanted ? (_text, row) => columns.get("status").at(row) === wanted : null).draw();
+  });
+
+  // An expression counts as soon as it is whole. Only Enter or leaving the field says what is wrong with it.
+  const message = by("message");
+  function select(complain) {
+    const text = by("expression").value.trim();
+    try {
+      const fits = text ? new Reader(text, columns).read() : null;
+      table.search.fixed("expression", fits && ((_text, row) => fits(row))).draw();
+      message.textContent = "";
+      by("expression").removeAttribute("aria-invalid");
+    } catch (error) {
+      if (!(error instanceof Mistake)) throw error;
+      if (!complain) return;
+      message.textContent = error.message;
+      by("expression").setAttribute("aria-invalid", "true");
+    }
+  }
+  by("expression").addEventListener("input", () => select(false));
+  by("expression").addEventListener("change", () => select(true));
+
+  // Paper has no pages to turn: all rows of the selection, or the first ones and how many there are.
+  addEventListener("beforeprint", () => {
+    const count = table.rows({ search: "applied" }).count();
+    table.page.len(count > PRINTED ? PRINTED : -1).draw();
+    by("printed").textContent = count > PRINTED ? `The first ${PRINTED} of ${count.toLocaleString("en-US")} cases.` : "";
+  });
+  addEventListener("afterprint", () => table.page.len(PAGE).draw());
+
+  // One page needs no buttons to turn it.
+  const paging = () => {
+    by("table").closest(".dt-container").querySelector(".dt-paging").hidden = table.page.info().pages < 2;
+  };
+  table.on("draw", paging);
+  paging();
+}
+
+caseTable(JSON.parse(document.getElementById("cases-data").textContent));

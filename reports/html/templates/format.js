@@ -1,0 +1,92 @@
+// Numbers with their units, as reports/text/units.py writes them: no more digits than their interval justifies.
+
+const MOST_DIGITS = 4;
+const DIGITS_WITHOUT_INTERVAL = 2;
+const TIMES = [[1e9, "s"], [1e6, "ms"], [1e3, "us"], [1, "ns"]];
+const SIZES = [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"], [1, "B"]];
+const NONE = "-";
+
+/** The power of ten of the leading digit. */
+function place(value) {
+  return Number(Math.abs(value).toExponential().split("e")[1]);
+}
+
+/** The significant digits of a value, up to the first one that its interval leaves open. */
+function digits(value, low, high) {
+  if (low == null || high == null) return DIGITS_WITHOUT_INTERVAL;
+  const half = (high - low) / 2;
+  if (half <= 0) return MOST_DIGITS;
+  return Math.min(Math.max(place(value) - place(half) + 1, 1), MOST_DIGITS);
+}
+
+/** A value with so many significant digits and without an exponent: 12,300, 3.10, 0.012. */
+function number(value, significant) {
+  if (value === 0) return "0";
+  const decimals = significant - 1 - place(value);
+  const rounding = decimals < 0
+    ? { maximumSignificantDigits: significant }
+    : { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
+  return value.toLocaleString("en-US", { ...rounding, roundingMode: "halfEven" });
+}
+
+/** A value in the largest unit that is at most as large: [3.1, "ms"]. */
+function scaled(value, units) {
+  const [scale, unit] = units.find(([each]) => value >= each) ?? units.at(-1);
+  return [value / scale, unit, scale];
+}
+
+/** The ends of an interval, to the decimal place at which `number` stops its value: [660, 830]. */
+function bounds(low, high) {
+  const half = (high - low) / 2;
+  const least = place((low + high) / 2) - MOST_DIGITS + 1;
+  const last = half > 0 ? Math.max(place(half), least) : least;
+  const ends = [low, high].map((end) => number(end, Math.max(place(end) - last + 1, 1)).replaceAll(",", ""));
+  return `[${ends.join(", ")}]`;
+}
+
+/** Half the width of an interval on the log scale: ±1.2%. */
+function spread(low, high) {
+  const share = Math.sqrt(high / low) - 1;
+  return share >= 0.001 ? `±${number(100 * share, 2)}%` : "±<0.1%";
+}
+
+/** A share in whole percent, or with one digit if it rounds to 0: 61%, 0.3%. */
+function percent(share) {
+  if (share > 0 && share < 0.005) return `${number(100 * share, 1)}%`;
+  const whole = { maximumFractionDigits: 0, useGrouping: false, roundingMode: "halfEven" };
+  return `${(100 * share).toLocaleString("en-US", whole)}%`;
+}
+
+/** How each kind of number is written; `low` and `high` are the ends of its interval, where it has one. */
+const WRITTEN = {
+  time(value, low, high) {
+    const [count, unit] = scaled(value, TIMES);
+    return `${number(count, digits(value, low, high))} ${unit}${low == null ? "" : ` ${spread(low, high)}`}`;
+  },
+  size(value) {
+    const [count, unit, scale] = scaled(value, SIZES);
+    return `${scale > 1 ? number(count, 3) : Math.round(count)} ${unit}`;
+  },
+  ratio(value, low, high) {
+    const shown = `${number(value, Math.min(digits(value, low, high), 3))}x`;
+    return low == null || low === high ? shown : `${shown} ${bounds(low, high)}`;
+  },
+  share(value, low, high) {
+    return low == null ? percent(value) : `${percent(value)} [${percent(low)}, ${percent(high)}]`;
+  },
+  count: (value) => value.toLocaleString("en-US"),
+  error: (value) => value.toExponential(1).replace(/e([+-])(\d)$/, "e$10$2"),
+  number: (value) => number(value, 2),
+  plain: (value) => String(value),
+  rate: (value) => `${number(value / 1e9, 2)} GFLOP/s`,
+  seconds: (value) => `${number(value, 2)} s`,
+  spread: (value) => `${number(100 * value, 2)}%`,
+};
+
+/** A cell of a column as text. */
+function written(column, row) {
+  const value = column.at(row);
+  if (value == null || value === "") return NONE;
+  if (!column.unit) return value;
+  return WRITTEN[column.unit](value, column.low?.at(row), column.high?.at(row));
+}
