@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 
 HINT = "expected the package ruptures, which finds changes, found none; pip install 'attnbench[html,history]'"
+PAGE_HINT = "for history.html: pip install 'attnbench[html]'"
 
 
 def installed() -> bool:

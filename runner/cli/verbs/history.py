@@ -16,7 +16,7 @@ from attnbench.runner.cli.common import told
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write history.md, history.csv and badge.json into this folder, over older ones.",
+    help="Write history.html, history.md, history.csv and badge.json into this folder, over older ones.",
 )
 def verb(runs: tuple[str, ...], suite: str | None, last: int | None, out: Path | None) -> None:
     """Show what changed over runs of one suite: time relative to the baseline, memory, work and error of each case.
@@ -29,6 +29,7 @@ def verb(runs: tuple[str, ...], suite: str | None, last: int | None, out: Path |
     """
     with told():
         from attnbench.reports import history as package
+        from attnbench.reports import html
         from attnbench.runner.cli import exit_code
 
         if not package.installed():
@@ -50,3 +51,5 @@ def verb(runs: tuple[str, ...], suite: str | None, last: int | None, out: Path |
             click.echo(line)
         if out is not None:
             click.echo(f"history: {page.write(seen, out)}")
+            if not html.installed():
+                click.echo(package.PAGE_HINT)
