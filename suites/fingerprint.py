@@ -10,6 +10,8 @@ TIMES = (
 """Facts that times depend on. Names of hosts and what changes every hour (clocks, load) are not among them."""
 MEMORY = ("cpu_capability", "threads", "gpu", "torch")
 """Facts that peak memory depends on."""
+SOFTWARE = ("gpu_driver", "torch", "cuda", "cudnn", "blas")
+"""Facts of `TIMES` that an upgrade changes on one and the same machine."""
 CODE = ("attnbench", "commit")
 """The code that is measured. All parts of one run must share it too."""
 
@@ -46,6 +48,18 @@ def between(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, 
     mixed = within(a).keys() | within(b).keys()
     one, other = (_of_run(each, mixed) for each in (a, b))
     return {name: (one[name], other[name]) for name in one if one[name] != other[name] or name in mixed}
+
+
+def machine(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of the machine of a run, without its software, from its `run.json`."""
+    told = _of_run(meta, set())
+    return {name: told[name] for name in TIMES if name not in SOFTWARE}
+
+
+def software(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the software of a run's machine, and the version of attnbench, from its `run.json`."""
+    told = _of_run(meta, {"attnbench"})
+    return {name: told[name] for name in ("attnbench", *SOFTWARE)}
 
 
 def what_differs(found: Mapping[str, object]) -> str:

@@ -13,7 +13,7 @@ from attnbench.suites.profile import Profile
 
 ERROR_FACTOR = 2.0
 """An error counts as worse if it more than doubles. The proof allows twice the textbook's error too."""
-_ERROR_FLOORS = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-3, "bfloat16": 8e-3}
+ERROR_FLOORS = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-3, "bfloat16": 8e-3}
 """Errors below this are rounding. The proof has the same floors for outputs of about 1."""
 
 
@@ -88,7 +88,7 @@ def _errors(frame: pd.DataFrame) -> list[str]:
     a, b = (floats(frame[f"{side}_max_abs_error"]) for side in "ab")
     proved = (floats(frame[f"{side}_proved"]) for side in "ab")
     alike = np.equal(*(np.nan_to_num(each, nan=-1.0) for each in proved))
-    floor = frame["dtype"].map(_ERROR_FLOORS).to_numpy(np.float64)
+    floor = frame["dtype"].map(ERROR_FLOORS).to_numpy(np.float64)
     grown, shrunk = (np.where(to > ERROR_FACTOR * since + floor, 1.0, 0.0) for since, to in ((a, b), (b, a)))
     # 0 is unchanged, 1 worse and -1 better, so that `exact` turns the differences into verdicts.
     there = np.where(np.isfinite(a) & np.isfinite(b) & alike, 0.0, np.nan)

@@ -19,7 +19,8 @@ from attnbench.reports.data.run import Run, load
 from attnbench.reports.data.values import plain
 from attnbench.suites.result import SPENT
 
-_SUFFIX = ".tar.gz"
+SUFFIX = ".tar.gz"
+"""How the name of a baseline's file ends."""
 _FILES = (RUN, SAMPLES, PROFILE)
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _LARGEST = 2**30
@@ -90,8 +91,8 @@ def save(folder: Path, name: str, store: Path, *, replace: bool = False) -> Base
 
 def listed(store: Path) -> list[Baseline]:
     """Return every baseline of a store, sorted by name."""
-    paths = sorted(store.glob(f"*{_SUFFIX}"))
-    return [Baseline(each.name.removesuffix(_SUFFIX), each, each.lstat().st_size) for each in paths]
+    paths = sorted(store.glob(f"*{SUFFIX}"))
+    return [Baseline(each.name.removesuffix(SUFFIX), each, each.lstat().st_size) for each in paths]
 
 
 def describe(baseline: Baseline) -> Described:
@@ -135,14 +136,25 @@ def opened(name: str, store: Path) -> Iterator[Run]:
     path = Path(name)
     if not path.exists() or any(each.name == name for each in listed(store)):
         path = _found(name, store) if re.fullmatch(_NAME, name) else _missing(path, store)
+    with unpacked(path) as folder:
+        yield load(folder)
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[Path]:
+    """Provide the folder of a run: `path` itself, or a temporary one with the contents of a baseline's file.
+
+    Raises:
+        RunError: it is neither.
+    """
     if path.is_dir():
-        yield load(path)
+        yield path
         return
-    with tempfile.TemporaryDirectory(prefix="attnbench-") as unpacked:
-        where = Path(unpacked) / path.name.removesuffix(_SUFFIX)
+    with tempfile.TemporaryDirectory(prefix="attnbench-") as scratch:
+        where = Path(scratch) / path.name.removesuffix(SUFFIX)
         where.mkdir()
         _unpack(path, where)
-        yield load(where)
+        yield where
 
 
 def _unpack(path: Path, folder: Path) -> None:
@@ -178,4 +190,4 @@ def _missing(path: Path, store: Path) -> NoReturn:
 def _path(name: str, store: Path) -> Path:
     if not re.fullmatch(_NAME, name):
         raise RunError(f"{name}: expected a name of letters, digits and . _ -, found another; give one")
-    return store / f"{name}{_SUFFIX}"
+    return store / f"{name}{SUFFIX}"

@@ -37,8 +37,13 @@ def script() -> Markup:
 
 
 def item(chart: Chart) -> dict[str, Any]:
-    """Return a figure for `Bokeh.embed.embed_item`. The same chart gives the same item."""
-    made = json.dumps(json_item(_layout(chart)))
+    """Return the figure of a chart for `Bokeh.embed.embed_item`."""
+    return embedded(_layout(chart))
+
+
+def embedded(layout: LayoutDOM) -> dict[str, Any]:
+    """Return a figure for `Bokeh.embed.embed_item`. Equal figures give equal items."""
+    made = json.dumps(json_item(layout))
     numbers: dict[str, str] = {}
 
     def renamed(found: re.Match[str]) -> str:

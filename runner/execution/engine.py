@@ -14,7 +14,7 @@ from attnbench.runner.execution.journal import FolderError
 from attnbench.runner.execution.progress import Progress
 from attnbench.runner.execution.resuming import Stopped
 from attnbench.runner.execution.session import Session, Task
-from attnbench.runner.machine import memory
+from attnbench.runner.machine import environment, memory
 from attnbench.runner.workers import prober
 from attnbench.runner.workers.worker import StartWorker, Worker
 from attnbench.suites import Case, Result
@@ -72,6 +72,7 @@ def run(
         "budget_bytes": budget_bytes,
         "profile": profile,
         **({"shard": shard} if shard else {}),
+        "revision": environment.revision(Path.cwd()),
         "environment": prober.machine(cases, suite.budget, folders, start_worker),
         **_measured(suite, cases),
     }

@@ -100,13 +100,18 @@ def of_gpu(properties: Any) -> dict[str, Any]:
 def _commit() -> str | None:
     """Return the commit of this code's checkout, with `+` if tracked files changed; None without a checkout."""
     here = Path(__file__).resolve().parents[2]
-    if not (here / ".git").exists():
-        return None
+    found = revision(here) if (here / ".git").exists() else None
+    return found["commit"] if found else None
+
+
+def revision(folder: Path) -> dict[str, str] | None:
+    """Return commit and date of the checkout that holds a folder, as `_commit`; None if there is none."""
     try:
-        commit = _git(here, "rev-parse", "--short=12", "HEAD")
-        return commit + ("+" if _git(here, "status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.SubprocessError):
+        commit, date = _git(folder, "show", "--no-patch", "--abbrev=12", "--format=%h %cI", "HEAD").split()
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, ValueError, subprocess.SubprocessError):
         return None
+    return {"commit": commit + ("+" if changed else ""), "date": date}
 
 
 def _git(folder: Path, *words: str) -> str:

@@ -82,6 +82,14 @@ class InputFile:
 
 
 @dataclass(frozen=True)
+class Revision:
+    """The commit of the project in which `bench run` was called, `+` if tracked files had changed, and its date."""
+
+    commit: Name
+    date: Name
+
+
+@dataclass(frozen=True)
 class Part:
     """A later part of a run, which was resumed or merged: when and where it ran, and what had changed."""
 
@@ -133,6 +141,7 @@ class RunFile:
     """When the first part of several finished."""
     shard: Name | None = None
     """The shard of the suite, such as `2/5`, that the first part measured."""
+    revision: Revision | None = None
     seed: Count = 0
     budget_bytes: Bytes | None = None
     inputs: InputFile | None = None

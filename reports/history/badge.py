@@ -1,0 +1,26 @@
+"""The badge of a history, for the endpoint of shields.io (https://shields.io/badges/endpoint-badge)."""
+
+import json
+
+from attnbench.reports.data.values import plain
+from attnbench.reports.history.changes import Changes
+
+
+def badge(changes: Changes) -> str:
+    """Return the badge as JSON: how many cases the latest change made worse, or better, and since which commit."""
+    message, color = _told(changes)
+    label = plain(changes.history.suite, 40)
+    return json.dumps({"schemaVersion": 1, "label": label, "message": message, "color": color}) + "\n"
+
+
+def _told(changes: Changes) -> tuple[str, str]:
+    """Return message and colour."""
+    history, latest = changes.history, changes.latest
+    if latest is not None:
+        count = latest.worse or len({each.case for each in latest.changes})
+        cases = f"{count} case{'' if count == 1 else 's'}"
+        since = history.label(latest.after)
+        return (f"{cases} worse since {since}", "red") if latest.worse else (f"{cases} better since {since}", "green")
+    if not changes.detectable:
+        return "too few runs", "lightgrey"
+    return f"no change in {len(history.runs)} runs", "brightgreen"
