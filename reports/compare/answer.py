@@ -1,14 +1,17 @@
 """Answer of a comparison, in at most three short sentences, and notes on how it was made."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from attnbench.reports.compare.cells import share, title
 from attnbench.reports.compare.comparison import METRICS, Comparison, Ratio
 from attnbench.reports.decision.rule import COMPARED, Verdict
 from attnbench.reports.text import escape, units
-from attnbench.reports.text.phrases import brackets, listed, summed
+from attnbench.reports.text.phrases import brackets, listed
 
 MOST_SENTENCES = 3
+_MOST_NAMES = 5
 WORDS = {"verdict": "time", "memory": "peak memory", "work": "work", "operators": "operators", "error": "error"}
 """The metrics as columns, and in words."""
 
@@ -65,7 +68,7 @@ def _nothing(comparison: Comparison) -> list[str]:
 
 def _axes(comparison: Comparison) -> list[str]:
     """Return a sentence on the axes that separate the cases only in A from those only in B."""
-    told = [f"{name} is {summed(a)} in A and {summed(b)} in B" for name, (a, b) in comparison.apart.items()]
+    told = [f"{name} is {_few(a)} in A and {_few(b)} in B" for name, (a, b) in comparison.apart.items()]
     return [f"no case is in both: {'; '.join(told)}"] if told else []
 
 
@@ -103,7 +106,13 @@ def _machines(comparison: Comparison) -> list[str]:
     """Return a sentence on what differs between the machines or the code."""
     if not comparison.differences:
         return []
-    return [f"The {comparison.what_differs} differ in {summed(list(comparison.differences))}."]
+    return [f"The {comparison.what_differs} differ in {_few(list(comparison.differences))}."]
+
+
+def _few(told: Sequence[str]) -> str:
+    """List the first names, and count the others."""
+    rest = len(told) - _MOST_NAMES
+    return listed([*told[:_MOST_NAMES], *([f"{rest} more"] if rest > 0 else [])])
 
 
 def _others(comparison: Comparison) -> list[str]:

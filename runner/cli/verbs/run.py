@@ -117,11 +117,11 @@ def verb(
             cases = part.of(cases) if part else cases
             say_what_is_oversubscribed(cases, quiet=quiet or as_json)
             if dry_run:
-                _dry_run(loaded, cases, folders, part and str(part), as_json=as_json)
+                _dry_run(loaded, cases, folders, str(part) if part else None, as_json=as_json)
                 return
             _say_what_has_no_baseline(loaded, cases, quiet=quiet or as_json)
             folder = out or journal.new_folder(loaded.name)
-            measure = partial(engine.run, loaded, folder, cases=cases, shard=part and str(part))
+            measure = partial(engine.run, loaded, folder, cases=cases, shard=str(part) if part else None)
         display = progress.choose(quiet=quiet, as_json=as_json)
         if as_json:
             progress.event("run", folder=str(folder))
