@@ -330,7 +330,7 @@ def test_pointing_at_a_marker_tells_the_case(visit: browsing.Visit, path: Path) 
     found.mouse.move(x, y)
     found.wait_for_selector(".bk-tooltip-content, .bk-Tooltip")
     told = found.locator(".bk-Tooltip").evaluate("(each) => each.shadowRoot.textContent")
-    for text in ("local_window(window=129)", "time of one call", "±", "512", "passed", "noisy"):
+    for text in ("local_window(window=129)", "time of one call", "±", "512", "passed", "above_roof"):
         assert text in told
     browsing.screenshot(found, "report-hover")
 
