@@ -8,7 +8,8 @@ from attnbench.reports.data.run import Run
 from attnbench.reports.drawing import panels
 from attnbench.reports.drawing.style import looks
 from attnbench.reports.figures import patterns
-from attnbench.reports.text import citation, first_screen
+from attnbench.reports.pages import run_report
+from attnbench.reports.text import citation, first_screen, outcomes
 from attnbench.reports.text.answer import answer
 from attnbench.reports.text.escape import plain
 
@@ -40,6 +41,8 @@ def page(run: Run, report: str) -> str:
         context=panels.context(run),
         question=plain(run.meta["question"], longest=None),
         answer=[plain(each, longest=None) for each in answer(run)],
+        unfinished=run_report.unfinished(run),
+        lines=[plain(each, longest=None) for each in outcomes.lines(run.outcomes)],
         table=first_screen.table(run),
         caption=first_screen.caption(run),
         beside=[(marks.swatch(look[each.name]), seen.get(each.case["label"], "")) for each in rows],

@@ -10,7 +10,7 @@ from attnbench.reports.data.files import put
 from attnbench.reports.data.run import Run
 from attnbench.reports.pages import profile
 from attnbench.reports.tables import lra, tables
-from attnbench.reports.text import escape, outcomes, units
+from attnbench.reports.text import escape, first_screen, outcomes, units
 from attnbench.reports.text.answer import answer
 
 _HOW_TO_READ = """\
@@ -76,8 +76,10 @@ def report(run: Run, markdown: str) -> str:
     parts = [
         f"# {escape.text(meta['name'])}",
         f"**{escape.text(meta['question'], longest=None)}**",
-        *_unfinished(run),
+        *unfinished(run),
         "\n".join(f"- {escape.text(each, longest=None)}" for each in answer(run)),
+        *_first_screen(run),
+        *(escape.text(line, longest=None) for line in outcomes.lines(run.outcomes)),
         "## Figures",
         *(f"![{name}](figures/{name}.svg)\n\n{each.READING}" for name, each in figures.of(run).items() if each.READING),
         "## Tables",
@@ -91,15 +93,29 @@ def report(run: Run, markdown: str) -> str:
         f"Started {escape.text(meta.get('started'))}, finished {escape.text(meta.get('finished') or 'not')}.",
         *(_resumed(part) for part in meta.get("resumed", ())),
         *filter(None, [outcomes.price(run.outcomes)]),
-        "## Command",
-        escape.fenced(meta["command"], "sh"),
+        "## Commands" if meta.get("resumed") else "## Command",
+        escape.fenced("\n".join(_commands(meta)), "sh"),
         "## Suite",
         escape.fenced(meta["source"] or json.dumps(meta["suite"], indent=1), "yaml"),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _unfinished(run: Run) -> list[str]:
+def _first_screen(run: Run) -> list[str]:
+    """Return the table of the first screen with what it is about above it; nothing if no case passed."""
+    found = first_screen.table(run)
+    if not found.rows:
+        return []
+    header, *rows = ([escape.text(each) for each in line] for line in (found.header, *found.rows))
+    return [f"{escape.text(first_screen.caption(run))}:", escape.table(header, rows, "ll")]
+
+
+def _commands(meta: Mapping[str, Any]) -> list[str]:
+    """Return every command that measured the run, in order."""
+    return [escape.plain(each["command"], None) for each in (meta, *meta.get("resumed", ()))]
+
+
+def unfinished(run: Run) -> list[str]:
     """Return a warning if the run is not finished."""
     if run.meta.get("finished"):
         return []
