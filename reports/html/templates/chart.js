@@ -120,9 +120,14 @@ async function openChart(root, columns) {
     fill("ended", ranked.filter(({ words }) => words).map((each) => ({ ...each, x: left })));
   }
 
+  // Bokeh may paint between the new lines and their new number. So lines that are gone stay, without points.
   function fill(name, rows) {
     const source = model(name);
-    source.data = Object.fromEntries(Object.keys(source.data).map((key) => [key, rows.map((row) => row[key])]));
+    const column = (key) => {
+      const gone = "xs" in source.data ? Array.from(source.data[key]).slice(rows.length) : [];
+      return [...rows.map((row) => row[key]), ...gone.map((old) => (key === "xs" || key === "ys" ? [] : old))];
+    };
+    source.data = Object.fromEntries(Object.keys(source.data).map((key) => [key, column(key)]));
   }
 
   // Give the axis of the quantity the ends of what is drawn, with some room.
