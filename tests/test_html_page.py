@@ -303,78 +303,13 @@ def test_figures_show_the_numbers_of_the_run(visit: browsing.Visit, run: Run, pa
     assert any("[" in each for each in source(found, "points", "value"))
 
 
-def test_a_name_hides_and_isolates_its_series(visit: browsing.Visit, path: Path) -> None:
+def test_the_first_screen_fits_and_follows_the_scheme(visit: browsing.Visit, path: Path) -> None:
     found = opened(visit, path)
-    names = found.locator(".legend li").all_inner_texts()
-    assert len(names) == len(lines(found)) == 3
-    found.locator(".legend label").first.click()
-    assert len(lines(found)) == 2
-    found.locator(".legend button").last.click()
-    assert source(found, "points", "name") == ["local_window(window=129)"] * 4
-    found.locator(".legend button").last.press("Enter")
-    assert len(lines(found)) == 3
-
-
-def test_pointing_at_a_marker_tells_the_case(visit: browsing.Visit, path: Path) -> None:
-    found = opened(visit, path)
-    found.locator(".legend button").last.click()
-    box = found.locator(".plot").bounding_box()
-    x, y = found.evaluate("""() => {
-        const view = [...Bokeh.index.roots][0];
-        const find = (each) => each.model.name === "main" ? each : (each.child_views ?? []).map(find).find(Boolean);
-        const main = find(view), data = main.model.document.get_model_by_name("points").data;
-        const at = main.el.getBoundingClientRect();
-        return [at.x + main.frame.x_scale.compute(data.x[1]), at.y + main.frame.y_scale.compute(data.y[1])];
-    }""")
-    assert box is not None
-    found.mouse.move(x, y)
-    found.wait_for_selector(".bk-tooltip-content, .bk-Tooltip")
-    told = found.locator(".bk-Tooltip").evaluate("(each) => each.shadowRoot.textContent")
-    for text in ("local_window(window=129)", "time of one call", "±", "512", "passed", "above_roof"):
-        assert text in told
-    browsing.screenshot(found, "report-hover")
-
-
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_the_page_is_clean_in_both_schemes(visit: browsing.Visit, path: Path, dark: bool) -> None:
-    found = opened(visit, path, dark=dark)
-    assert browsing.violations(found) == []
     assert found.evaluate("document.querySelector('.first').getBoundingClientRect().bottom") <= browsing.WIDE[1]
-    assert ("#e4e6e8" in lines(found)) is dark
-    browsing.screenshot(found, f"report-{'dark' if dark else 'light'}")
-    found.emulate_media(color_scheme="light" if dark else "dark")
-    assert ("#e4e6e8" in lines(found)) is not dark
-
-
-def test_a_phone_scrolls_only_down(visit: browsing.Visit, path: Path) -> None:
-    found = opened(visit, path, size=browsing.PHONE)
-    found.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
-    assert found.evaluate("document.documentElement.scrollWidth") == browsing.PHONE[0]
-    assert browsing.violations(found) == []
-    browsing.screenshot(found, "report-phone", whole=True)
-
-
-def test_print_opens_what_folds(visit: browsing.Visit, path: Path) -> None:
-    found = opened(visit, path)
-    found.emulate_media(media="print")
-    found.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert found.locator("details:not([open])").count() == 0
-    assert not any(each.is_visible() for each in found.locator(".chart :is(select, button, input)").all())
-    browsing.screenshot(found, "report-print", whole=True)
-    found.evaluate("dispatchEvent(new Event('afterprint'))")
-    assert found.locator("details[open]").count() == 0
-
-
-def test_hostile_text_runs_nothing(visit: browsing.Visit, tmp_path: Path) -> None:
-    run_report.put(tmp_path / "page.html", page_of(hostile(tmp_path / "run")))
-    found = opened(visit, tmp_path / "page.html")
-    found.locator(".legend button").last.click()
-    assert found.title().startswith("</script>")
-    assert found.title() != "owned"
-    assert HOSTILE in found.inner_text("h1")
-    assert found.locator(".plot img, main i, main b").count() == 0
-    assert all(each.startswith(MECHANISM) for each in source(found, "points", "name"))
-    browsing.screenshot(found, "report-hostile")
+    assert "#262626" in lines(found)
+    found.emulate_media(color_scheme="dark")
+    assert "#e4e6e8" in lines(found)
+    assert "#262626" not in lines(found)
 
 
 def test_many_series_begin_with_those_of_the_table_and_can_be_found(visit: browsing.Visit, tmp_path: Path) -> None:

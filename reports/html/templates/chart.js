@@ -1,7 +1,7 @@
 // Fills the figures with the cases that the menus and the legend choose.
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const MOST_TICKS = { across: 6, up: 9 };
+const MOST_TICKS = { across: 6, up: 7 };
 const ROOM = 0.06;
 
 async function openChart(root, columns) {
@@ -120,14 +120,9 @@ async function openChart(root, columns) {
     fill("ended", ranked.filter(({ words }) => words).map((each) => ({ ...each, x: left })));
   }
 
-  // Bokeh may paint between the new lines and their new number. So lines that are gone stay, without points.
   function fill(name, rows) {
     const source = model(name);
-    const column = (key) => {
-      const gone = "xs" in source.data ? Array.from(source.data[key]).slice(rows.length) : [];
-      return [...rows.map((row) => row[key]), ...gone.map((old) => (key === "xs" || key === "ys" ? [] : old))];
-    };
-    source.data = Object.fromEntries(Object.keys(source.data).map((key) => [key, column(key)]));
+    source.data = Object.fromEntries(Object.keys(source.data).map((key) => [key, rows.map((row) => row[key])]));
   }
 
   // Give the axis of the quantity the ends of what is drawn, with some room.
