@@ -102,7 +102,7 @@ def test_numbers_are_written_as_in_other_reports(page: "Page") -> None:
     chance = random.Random(0)
     spans = []
     for _ in range(300):
-        value, width = float(f"{10 ** chance.uniform(0, 12):.5g}"), chance.uniform(0.0001, 0.5)
+        value, width = float(f"{10 ** chance.uniform(0, chance.choice((0.05, 12))):.7g}"), chance.uniform(0.0001, 0.5)
         spans.append((value, value * (1 - width), value * (1 + width)))
     page.add_script_tag(path=TEMPLATES / "format.js")
     found = page.evaluate(
@@ -286,16 +286,14 @@ def test_details_open_by_the_keyboard(page: "Page") -> None:
 def test_a_dot_stands_for_each_process(page: "Page", run: Run) -> None:
     body(page).nth(0).locator("button").click()
     assert page.locator(".details circle").count() == PLAN.processes == run.log_ns.shape[1]
-    assert re.fullmatch(
-        r"5 processes: \S+ \S+ to \S+ \S+", page.locator(".details svg").get_attribute("aria-label") or ""
-    )
+    assert re.fullmatch(r"5 processes: \S+ \S+ to \S+ \S+", page.locator(".dots svg").get_attribute("aria-label") or "")
 
 
 def test_a_case_that_did_not_pass_says_why(page: "Page") -> None:
     page.locator("#cases-status").select_option("out_of_memory")
     body(page).nth(0).locator("button").click()
     assert "needs 16.0 GiB, the budget is 12.0 GiB" in page.locator(".details").inner_text()
-    assert page.locator(".details svg").count() == 0
+    assert page.locator(".dots svg").count() == 0
 
 
 def test_the_command_selects_the_case_and_its_baseline(page: "Page", run: Run) -> None:
