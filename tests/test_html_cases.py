@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import browsing
+import pandas as pd
 import pytest
 import rows
 from benchmarks import fuzz_runs
@@ -205,6 +206,27 @@ def test_expressions_select(page: "Page", run: Run) -> None:
         assert page.locator("#cases-message").inner_text() == ""
         found[expression] = many(page)
     assert found == {expression: len(frame.query(query, engine="python")) for expression, query in FITTING.items()}
+
+
+def test_columns_of_a_run_alone_select_and_stand_in_the_details(
+    visit: browsing.Visit, run: Run, tmp_path: Path
+) -> None:
+    here = run.frame["variant"] == "local_window"
+    own = {
+        "window": pd.Series(129, run.frame.index, "Int64").where(here),
+        "edges": pd.Series("clip", run.frame.index, "str").where(here),
+        "causal": pd.Series(False, run.frame.index, "boolean").where(here),
+        "time": pd.Series(7, run.frame.index, "Int64").where(here),  # called like what expressions call another column
+    }
+    page = visit(page_of(replace(run, frame=run.frame.assign(**own)), tmp_path / "page.html"))
+    for expression in ("window == 129", "edges == clip", "causal == no", "parameter_time == 7"):
+        select(page, expression)
+        assert page.locator("#cases-message").inner_text() == ""
+        assert many(page) == here.sum()
+    select(page, "time < 1s and window < 1000")
+    assert many(page) == here.sum()
+    body(page).first.locator("button").click()
+    assert re.search(r"window\s+129\s+edges\s+clip\s+causal\s+no", page.locator(".details").inner_text())
 
 
 WRONG = {
