@@ -73,6 +73,7 @@ def _mistake(error: Exception) -> str | None:
         return f"expected to get from this system what bench needs, found: {refused}"
 
     from attnbench.reports.data.reading import RunError
+    from attnbench.reports.data.where import WhereError
     from attnbench.runner.ab.revisions import RevisionError
     from attnbench.runner.execution.journal import FolderError
     from attnbench.runner.workers.worker import WorkerEnded
@@ -81,7 +82,7 @@ def _mistake(error: Exception) -> str | None:
 
     if isinstance(error, WorkerEnded):
         return f"expected a worker that can measure, found that {error.reason}; see bench doctor"
-    mistakes = (SuiteError, FolderError, RunError, SelectionError, RevisionError)
+    mistakes = (SuiteError, FolderError, RunError, WhereError, SelectionError, RevisionError)
     return str(error) if isinstance(error, mistakes) else None
 
 
