@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from matplotlib.axes import Axes
+
     from attnbench.reports.data.run import Run
 
 
@@ -61,3 +63,34 @@ def rounded(value: float, low: float, high: float) -> str:
     from attnbench.reports.text import units
 
     return units.honest(value, low, high)
+
+
+def plot(
+    run: "Run", x: str = "seq_len", y: str = "time", hue: str = "series", where: str = "", ax: "Axes | None" = None
+) -> "Axes":
+    """Draw `y` over `x` with a line for each value of `hue`, as `bench plot` does, and return the axes.
+
+    `y` is `time`, `speedup`, `memory` or any column of numbers, `x` and `hue` any columns of the run's frame, and
+    `hue` may be `series`: label and implementation. `where` chooses cases, such as `"dtype == 'bfloat16'"`; it compares
+    columns with values and never runs code. Cases that differ in more get lines of their own. Without `ax` a new figure
+    is made by pyplot.
+
+    Raises:
+        WhereError: there is no such column, the condition cannot be read, or there is nothing to draw.
+    """
+    from attnbench.reports import drawing as drawing  # before matplotlib, see there
+    from attnbench.reports.drawing import fixed, saving
+    from attnbench.reports.drawing import plot as own
+    from attnbench.reports.drawing.style import STYLE
+
+    with saving.settings(STYLE):
+        if ax is not None:
+            inches = float(ax.get_window_extent().width / ax.get_figure(root=True).dpi)
+            ax.legend(handles=own.plot(run, ax, x, y, hue, where, inches))
+            return ax
+        from matplotlib import pyplot
+
+        figure = pyplot.figure(figsize=(6.9, 3.2), layout="constrained")
+        axes = figure.add_subplot()
+        fixed.legend(figure, own.plot(run, axes, x, y, hue, where, fixed.axes_width(6.9, 1)))
+    return axes

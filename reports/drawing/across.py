@@ -97,7 +97,7 @@ def _slopes(axes: Axes, drawn: panels.Sheet) -> None:
     (left, right), (low, high) = np.log(axes.get_xlim()), np.log(axes.get_ylim())
     high = low + (high - low) * (1 - drawn.strip)
     run = min(0.24 * (right - left), 0.22 * (high - low))
-    tall = (fixed.TALL - fixed.DECORATION if drawn.width else panels.HEIGHT) * run / (high - low)
+    tall = (fixed.TALL if drawn.width else panels.HEIGHT) * run / (high - low)
     if tall < _SLOPES_APART * scale():
         return
     x, y = left + 0.05 * (right - left), high - 0.06 * (high - low) - 2 * run

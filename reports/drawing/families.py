@@ -16,7 +16,7 @@ from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import attempted, names, without_floor
 from attnbench.reports.data.values import floats, positive
 from attnbench.reports.drawing import fixed, labels, panels, strip
-from attnbench.reports.drawing.style import Look, looks, points, scale
+from attnbench.reports.drawing.style import Look, looks, points
 from attnbench.variants import Family
 
 MOST_SERIES = 12
@@ -85,9 +85,9 @@ def sheet_of_width(run: Run, title: str, note: str, width: float) -> panels.Shee
     every = [each for each in every if each[2].any()]
     failures = min(max(len(strip.failing(each)) for each in found), _MOST + 1)
     columns, high = fixed.columns(width), strip.height(failures)
-    tall = fixed.TALL - fixed.DECORATION * scale() + high
+    tall = fixed.TALL + high
     inches = fixed.axes_width(width, columns)
-    figure, spec = fixed.grid(width, [fixed.TALL + high] * -(-len(every) // columns), columns)
+    figure, spec = fixed.grid(width, [fixed.row() + high] * -(-len(every) // columns), columns)
     drawn, beside = [], []
     look: dict[str, Look] = {}
     for place, (setting, words, is_own) in enumerate(every):
@@ -111,7 +111,7 @@ def legends(drawn: panels.Sheet, extra: Sequence[Line2D]) -> None:
         looked = {name: drawn.looks[name].options() for name, _ in attempted(setting.frame)}
         handles = [Line2D([], [], label=short[name].replace("\n ", ""), **each) for name, each in looked.items()]
         told.append((axes, fixed.arranged(handles, drawn.axes_width, labels.SIZE)))
-    fixed.below(drawn.figure, told, (fixed.TALL - fixed.DECORATION * scale()) / (1 - drawn.strip))
+    fixed.below(drawn.figure, told, fixed.TALL / (1 - drawn.strip))
     fixed.legend(drawn.figure, extra)
 
 

@@ -15,8 +15,8 @@ from matplotlib.textpath import TextPath
 from attnbench.reports.data.settings import Setting
 from attnbench.reports.drawing.style import points, scale
 
-TALL, DECORATION = 2.5, 0.75
-"""Inches of a panel's height with its labels, and of labels across or down."""
+TALL, DECORATION = 1.75, 0.75
+"""Inches of a panel's height, and of its labels across or down."""
 LINE, _PANEL, _HANDLE = 0.17, 2.4, 0.55
 """Inches: a line of a legend, the least width of a panel, and a legend's mark with its gaps."""
 _BETWEEN = 0.06
@@ -26,6 +26,11 @@ _BETWEEN = 0.06
 def columns(width: float) -> int:
     """Return how many panels fit beside each other."""
     return max(int(width / (_PANEL * scale())), 1)
+
+
+def row(tall: float = TALL) -> float:
+    """Return the inches of a row of panels of this height, with their labels."""
+    return tall + DECORATION * scale()
 
 
 def axes_width(width: float, across: int) -> float:
@@ -87,7 +92,7 @@ def below(figure: Figure, keys: Sequence[tuple[Axes, Key]], tall: float) -> None
     """
     width, height = figure.get_size_inches()
     rows = max(axes.get_subplotspec().rowspan.stop for axes, _ in keys)
-    figure.set_size_inches(width, height + rows * max(key.inches for _, key in keys))
+    figure.set_size_inches(width, height + rows * (0.1 * scale() + max(key.inches for _, key in keys)))
     for axes, key in keys:
         down = -(DECORATION - 0.2) * scale() / tall
         axes.legend(loc="upper left", bbox_to_anchor=(0.0, down), borderaxespad=0.0, **_options(key))

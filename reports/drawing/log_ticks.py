@@ -25,6 +25,11 @@ def rates(low: float, high: float) -> list[tuple[float, str]]:
     return [(place, round_count(place)) for place in _even(low, high)]
 
 
+def numbers(low: float, high: float) -> list[tuple[float, str]]:
+    """Return evenly spaced round numbers without a unit."""
+    return [(place, f"{place:g}") for place in _even(low, high)]
+
+
 def _even(low: float, high: float) -> list[float]:
     """Return round numbers between two numbers: 1, 10, 100, or 1, 3, 10, 30, or 1, 2, 4, 8, or finer.
 

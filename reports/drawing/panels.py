@@ -17,7 +17,7 @@ from attnbench.reports.data.values import FloatArray, floats
 from attnbench.reports.drawing import fixed, strip
 from attnbench.reports.drawing.log_ticks import Places, Ticks
 from attnbench.reports.drawing.log_ticks import lengths as ticks_of_length
-from attnbench.reports.drawing.style import NOTE_COLOUR, Look, looks, points, scale
+from attnbench.reports.drawing.style import NOTE_COLOUR, Look, looks, points
 from attnbench.reports.text.context import context as context
 from attnbench.reports.text.context import intervals as intervals
 from attnbench.variants import FLOOR
@@ -110,8 +110,8 @@ def sheet(
     note = f"{context(run)}. {note}{more}"
     frame = run.frame if shown is None else pd.concat([each.frame for each in found])
     if width:
-        figure, spec = fixed.grid(width, [fixed.TALL + high] * rows, columns)
-        axes_width, tall = fixed.axes_width(width, columns), fixed.TALL - fixed.DECORATION * scale() + high
+        figure, spec = fixed.grid(width, [fixed.row() + high] * rows, columns)
+        axes_width, tall = fixed.axes_width(width, columns), fixed.TALL + high
     else:
         axes_width, tall = WIDTH, HEIGHT + high
         width_all = _LEFT + columns * (WIDTH + _GAP_X) + _LEGEND
@@ -187,7 +187,7 @@ def label_y(drawn: Sheet, text: str) -> None:
     """Label the y axis at the left of each row."""
     for setting, axes in drawn.panels:
         if setting.column == 0:
-            axes.set_ylabel(fixed.fitted(text, fixed.TALL - fixed.DECORATION, 8.5) if drawn.width else text)
+            axes.set_ylabel(fixed.fitted(text, fixed.TALL, 8.5) if drawn.width else text)
 
 
 def legend(drawn: Sheet, extra: Iterable[Line2D] = ()) -> None:

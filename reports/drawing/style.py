@@ -17,9 +17,9 @@ Line = str | tuple[int, tuple[int, ...]]
 
 COLOURS = tuple(sns.color_palette("colorblind").as_hex()[i] for i in (0, 1, 2, 3, 4, 9, 5, 6))
 """Colours that colour-blind people can distinguish, without yellow and grey, which are too faint on white."""
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">")
-_LINES: tuple[Line, ...] = ("-", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
-_FILLS = ("full", "none", "left", "right", "top", "bottom")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">")
+LINES: tuple[Line, ...] = ("-", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
+FILLS = ("full", "none", "left", "right", "top", "bottom")
 _THICKEST, _THINNEST = 2.1, 1.2
 
 _LETTERS = 8
@@ -99,9 +99,9 @@ def looks(frame: pd.DataFrame) -> dict[str, Look]:
         rank = sorted(mine, key=lambda name: name not in baselines).index(f"{label}/{implementation}")
         found[f"{label}/{implementation}"] = Look(
             colours.get(label, BASELINE_COLOUR),
-            _MARKERS[labels.index(label) % len(_MARKERS)],
-            _LINES[rank % len(_LINES)],
-            _FILLS[rank % len(_FILLS)],
+            MARKERS[labels.index(label) % len(MARKERS)],
+            LINES[rank % len(LINES)],
+            FILLS[rank % len(FILLS)],
             _THICKEST - (_THICKEST - _THINNEST) * i / max(len(names) - 1, 1),
         )
     return found

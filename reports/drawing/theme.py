@@ -1,7 +1,7 @@
 """Sizes, letters and fonts of figures for papers and slides."""
 
 import difflib
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from matplotlib import font_manager
 
@@ -11,7 +11,7 @@ Theme = Literal["paper", "slides"]
 Width = Literal["column", "page"]
 INCHES: dict[Width, float] = {"column": 3.3, "page": 6.9}
 """The width of a column and of the text of a paper with two columns."""
-_SCALES: dict[Theme, float] = {"paper": 1.0, "slides": 1.5}
+SCALES: dict[Theme, float] = {"paper": 1.0, "slides": 1.5}
 """Letters, lines and marks against those of a report."""
 _SCALED = ("size", "width", "pad")
 _GENERIC = ("serif", "sans-serif", "monospace")
@@ -31,7 +31,7 @@ def settings(theme: Theme, font: str | None = None) -> dict[str, Any]:
     """
     if font is not None:
         _check(font)
-    scale = _SCALES[theme]
+    scale = SCALES[theme]
     sizes = {
         name: value * scale
         for name, value in STYLE.items()
@@ -47,8 +47,3 @@ def _check(font: str) -> None:
         return
     near = difflib.get_close_matches(font, known, 3) or sorted(known)[:3]
     raise FontError(f"expected a font that is installed, such as {', '.join(near)}, found {font}")
-
-
-def names(kind: Any) -> list[str]:
-    """Return the words of `Theme` or `Width`."""
-    return list(get_args(kind))

@@ -81,7 +81,7 @@ def _stacked(told: list[dict[str, Any]], width: float) -> tuple[Figure, list[Axe
     columns = max(int(width / (_SIDE * scale())), 1)
     side = width / columns - 0.2
     lines = max(1 + fixed.fitted(each["label"], side, 7).count("\n") for each in told)
-    figure, spec = fixed.grid(width, [side + (0.15 + 0.13 * lines) * scale()] * -(-len(told) // columns), columns)
+    figure, spec = fixed.grid(width, [side + (0.4 + 0.14 * lines) * scale()] * -(-len(told) // columns), columns)
     return figure, [figure.add_subplot(spec[divmod(i, columns)]) for i in range(len(told))], side
 
 

@@ -87,6 +87,7 @@ def _mistake(error: Exception) -> str | None:
         return f"expected to get from this system what bench needs, found: {refused}"
 
     from attnbench.reports.data.reading import RunError
+    from attnbench.reports.data.where import WhereError
     from attnbench.runner.ab.environments import EnvironmentRefused
     from attnbench.runner.ab.revisions import RevisionError
     from attnbench.runner.execution.journal import FolderError
@@ -96,7 +97,7 @@ def _mistake(error: Exception) -> str | None:
 
     if isinstance(error, WorkerEnded):
         return f"expected a worker that can measure, found that {error.reason}; see bench doctor"
-    mistakes = (SuiteError, FolderError, RunError, SelectionError, RevisionError, EnvironmentRefused)
+    mistakes = (SuiteError, FolderError, RunError, WhereError, SelectionError, RevisionError, EnvironmentRefused)
     return str(error) if isinstance(error, mistakes) else None
 
 
