@@ -137,7 +137,7 @@ def resume(
         }
         profile = profile or bool(stopped.meta.get("profile"))
         resumed = [*earlier, part]
-        news = {"finished": None, "profile": profile, "resumed": resumed}
+        news: dict[str, Any] = {"finished": None, "profile": profile, "resumed": resumed}
         news |= {} if earlier else {"first_finished": stopped.meta.get("finished")}
         news |= {"format": run_json.AGAIN} if again else {}
         journal.keep_edges(folder, suite.edge_files())
