@@ -584,7 +584,7 @@ def test_a_baseline_that_dies_beside_an_added_case_keeps_its_numbers(tmp_path: P
     assert exit_code.of(finished.rows, out_of_time=False) == exit_code.NOT_PASSED
     table = load(tmp_path / "run").frame.set_index("case")
     assert table.loc[before["case"], "time_ns"].tolist() == before["time_ns"].tolist()
-    new = table.drop(index=before["case"])
+    new = table.drop(index=before["case"].tolist())
     assert new["speedup"].isna().tolist() == [False, True, False]
     assert new["time_ns"].notna().all()
 

@@ -53,7 +53,7 @@ def read(folder: Path) -> Journal:
     probes: dict[str, Probe] = {}
     samples: dict[str, dict[int, Sample]] = {}
     again: dict[tuple[str, tuple[int, int]], Sample] = {}
-    for row in _rows_if_any(folder / SAMPLES, partial(_row, {each.key for each in file.cases})):
+    for row in _rows_if_any(folder / SAMPLES, partial(_row, {each.key for each in file.cases}, len(file.resumed))):
         if isinstance(row, Probe):
             probes[row.case] = row
         elif row.again:
@@ -156,11 +156,13 @@ def _refused(constant: str) -> None:
     raise ValueError(f"{constant}, which is no number")
 
 
-def _row(keys: set[str], told: Any) -> Probe | Sample:
-    """Check one row of a run."""
+def _row(keys: set[str], last_part: int, told: Any) -> Probe | Sample:
+    """Check one row of a run, whose parts have the numbers from 0 to `last_part`."""
     row = result.from_json(told)
     if row.case not in keys:
         raise ValueError(f"case: expected the key of a case of run.json, {found(row.case)}")
+    if row.part > last_part:
+        raise ValueError(f"part: expected a part of run.json, from 0 to {last_part}, {found(row.part)}")
     if isinstance(row, Sample) and row.status is Status.PASSED and not row.values_ns:
         raise ValueError("values_ns: expected the times of a case that passed, found none")
     return row

@@ -99,12 +99,13 @@ def _finished(rows: Mapping[K, R]) -> dict[K, R]:
     The reasons identify those cases, which are measured again. Rows are never changed: a case that is measured again
     gets another row, and the last one counts.
     """
-    return {
-        key: row
-        for key, row in rows.items()
-        if not (row.status is Status.SKIPPED and row.reason.endswith(SPENT))
-        and not (row.status is Status.FAILED and row.reason.startswith(NOT_STARTED))
-    }
+    return {key: row for key, row in rows.items() if was_tried(row)}
+
+
+def was_tried(row: Result) -> bool:
+    """Check whether a row tells of more than a lack of time or of a worker."""
+    spent = row.status is Status.SKIPPED and row.reason.endswith(SPENT)
+    return not spent and not (row.status is Status.FAILED and row.reason.startswith(NOT_STARTED))
 
 
 def input_file(folder: Path, suite: Suite) -> Mapping[str, str] | None:
@@ -179,7 +180,7 @@ def refuse_shard(folder: Path, stopped: Stopped) -> None:
         FolderError: it has.
     """
     shard = stopped.meta.get("shard")
-    if shard:
+    if shard and not stopped.meta.get("merged"):
         raise FolderError(
             f"{folder}: expected the suite that the run began with, because it is shard {shard}, found another; "
             "merge the shards first, or begin a new run"

@@ -107,6 +107,14 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Merged:
+    """How a run was made of others."""
+
+    command: str
+    at: Name
+
+
+@dataclass(frozen=True)
 class Measured:
     """Settings of the measurement that a report needs."""
 
@@ -146,6 +154,7 @@ class RunFile:
     budget_bytes: Bytes | None = None
     inputs: InputFile | None = None
     resumed: tuple[Part, ...] = ()
+    merged: Merged | None = None
 
     def __post_init__(self) -> None:
         if len({each.key for each in self.cases}) < len(self.cases):

@@ -103,6 +103,7 @@ def verb(
         from attnbench.suites.shards import Shard
 
         part = None if shard is None else Shard.read(shard)
+        written = None if part is None else str(part)
         narrowing = Narrowing(variant, device, direction, seq_len, words)
         extend(folders)
         loaded = None if suite is None else load_suite(suite, folders)
@@ -117,11 +118,11 @@ def verb(
             cases = part.of(cases) if part else cases
             say_what_is_oversubscribed(cases, quiet=quiet or as_json)
             if dry_run:
-                _dry_run(loaded, cases, folders, str(part) if part else None, as_json=as_json)
+                _dry_run(loaded, cases, folders, written, as_json=as_json)
                 return
             _say_what_has_no_baseline(loaded, cases, quiet=quiet or as_json)
             folder = out or journal.new_folder(loaded.name)
-            measure = partial(engine.run, loaded, folder, cases=cases, shard=str(part) if part else None)
+            measure = partial(engine.run, loaded, folder, cases=cases, shard=written)
         display = progress.choose(quiet=quiet, as_json=as_json)
         if as_json:
             progress.event("run", folder=str(folder))
