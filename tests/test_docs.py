@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from attnbench.reports.compare import comparison
 from attnbench.reports.data import frame, reading
+from attnbench.reports.history import tables
 from attnbench.runner.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,7 +96,8 @@ def test_a_wrong_verb_is_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heading", "columns"), [("`table.csv`", frame.COLUMNS), ("`comparison.csv`", comparison.COLUMNS)]
+    ("heading", "columns"),
+    [("`table.csv`", frame.COLUMNS), ("`comparison.csv`", comparison.COLUMNS), ("`history.csv`", tables.COLUMNS)],
 )
 def test_every_column_is_on_its_page_once(heading: str, columns: tuple[str, ...]) -> None:
     text = (ROOT / "docs" / "columns.md").read_text()
@@ -180,6 +182,51 @@ def test_the_pull_request_of_the_page(tmp_path: Path, more: str, code: int, anno
     assert annotation in done.stdout
     assert (tmp_path / "summary").read_text().startswith("### attnbench: ")
     assert (clone / "ab" / "comment.md").read_text().startswith("<!-- attnbench -->")
+
+
+def test_the_history_of_the_page(tmp_path: Path) -> None:
+    """The steps that are shown, on two commits of a repository that has no branch `runs` at first."""
+    job = yaml.safe_load(block("ci.md", "yaml", "name: history\non:"))["jobs"]["history"]
+    lines = [step["run"] for step in job["steps"] if "run" in step and not step["run"].startswith("pip ")]
+    origin = tmp_path / "origin.git"
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(origin)], check=True)
+    for number in range(2):
+        clone = tmp_path / f"clone{number}"
+        git(tmp_path, "clone", "-q", str(origin), clone.name)
+        folder = clone / "bench"
+        folder.mkdir(exist_ok=True)
+        variant = block("ci.md", "python", '"""Attention of my library."""')
+        (folder / "mine.py").write_text(
+            variant.replace("mylib.kernel", "torch.nn.functional").replace(
+                "import attend", "import scaled_dot_product_attention as attend"
+            )
+        )
+        suite = block("ci.md", "yaml", "name: history\nquestion").replace("[512, 2048]", "64")
+        (folder / "history.yaml").write_text(suite + "measure: {processes: 2, values: 2, value_ms: 1}\n")
+        (clone / "NEWS").write_text(str(number))
+        git(clone, "add", "-A")
+        git(clone, "commit", "-qm", str(number))
+        git(clone, "push", "-q", "origin", "HEAD:main")
+        for line in lines:
+            done = subprocess.run(
+                ["bash", "-e", "-c", line],
+                cwd=clone,
+                env={
+                    **os.environ,
+                    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                    "GITHUB_SHA": str(number),
+                },
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+        found = done.stdout.splitlines()
+        assert found[0].startswith(f"history: {number + 1} run{'s' * number} of 4 cases on 1 machine")
+        assert sorted(each.name for each in (clone / "site").iterdir()) == sorted(
+            ["badge.json", "history.csv", "history.html", "history.md"]
+        )
+        assert len([*(clone / "runs").glob("*.tar.gz")]) == number + 1
 
 
 def git(folder: Path, *words: str) -> None:

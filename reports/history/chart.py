@@ -34,8 +34,8 @@ def item() -> dict[str, Any]:
     main = figure(
         height=_HEIGHT,
         sizing_mode="stretch_width",
-        x_range=Range1d(-0.5, 0.5, name="runs"),
-        y_range=Range1d(0, 1, name="range"),
+        x_range=Range1d(start=-0.5, end=0.5, name="runs"),
+        y_range=Range1d(start=0, end=1, name="range"),
         tools="pan,box_zoom,reset,save",
         active_drag=None,
     )

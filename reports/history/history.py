@@ -66,7 +66,8 @@ class History:
     @cached_property
     def baseline_rows(self) -> IntArray:
         """The row of each case's baseline `[C]`; -1 if it has none."""
-        return pd.Index(self.cases["case"]).get_indexer(self.cases["baseline"]).astype(np.int64)
+        rows: IntArray = pd.Index(self.cases["case"]).get_indexer(self.cases["baseline"]).astype(np.int64)
+        return rows
 
     def label(self, run: int) -> str:
         """Return the name of a run: its commit if it is known, else its folder."""

@@ -29,7 +29,7 @@ STEPS = ((0.05, "middle"), (0.10, "middle"), (0.10, "last 3"), (0.30, "last 3"))
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description="How often change points err.")
-    parser.add_argument("--histories", type=int, default=400, help="histories of each kind")
+    parser.add_argument("--histories", type=int, default=200, help="histories of each kind")
     parser.add_argument("--odd", action="store_true", help="some values are far off")
     parser.add_argument("--otava", type=Path, help="a folder with the package otava")
     asked = parser.parse_args()
@@ -87,8 +87,8 @@ def _pelt(y: FloatArray) -> list[list[int]]:
 def _otava(y: FloatArray) -> list[list[int]]:
     from otava.analysis import compute_change_points
 
-    # It raises ValueError on some series if its window is longer than 30 and the series than 50.
-    window = 50 if y.shape[1] <= 50 else 30
+    # Its usual window is 50. It raises ValueError on series that are longer than half a window.
+    window = max(50, 2 * y.shape[1])
     return [[int(point.index) for point in compute_change_points(np.exp(each), window_len=window)[0]] for each in y]
 
 
