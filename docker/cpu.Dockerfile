@@ -20,8 +20,8 @@ RUN pip install -c constraints.txt --extra-index-url https://download.pytorch.or
         "torch==$(sed -n 's/^torch==//p' constraints.txt)+cpu" .
 
 # Runs are written to /work, by a user that is not root.
-RUN useradd --create-home bench && mkdir /work && chown bench /work
-USER bench
+RUN useradd --create-home --uid 1000 bench && mkdir /work && chown bench /work
+USER 1000
 WORKDIR /work
 
 ENTRYPOINT ["bench"]

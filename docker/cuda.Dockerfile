@@ -23,8 +23,8 @@ COPY . .
 RUN pip install -c constraints.txt '.[gpu]'
 
 # Runs are written to /work, by a user that is not root.
-RUN useradd --create-home bench && mkdir /work && chown bench /work
-USER bench
+RUN useradd --create-home --uid 1000 bench && mkdir /work && chown bench /work
+USER 1000
 WORKDIR /work
 
 ENTRYPOINT ["bench"]

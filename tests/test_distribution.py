@@ -111,7 +111,7 @@ def test_a_container_is_made_with_care(file: Path) -> None:
     assert "PIP_NO_CACHE_DIR=1" in dict(told)["ENV"]
     assert all("-c constraints.txt" in run for run in runs if "pip install" in run)
     assert names.index("USER") > max(at for at, name in enumerate(names) if name == "RUN"), "everything runs as a user"
-    assert dict(told)["USER"] == "bench"
+    assert dict(told)["USER"] == "1000"
     assert dict(told)["ENTRYPOINT"] == '["bench"]'
     assert "do not build this image" in text
 
