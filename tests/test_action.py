@@ -31,7 +31,11 @@ def step(name: str) -> dict[str, Any]:
 
 
 def run(
-    name: str, folder: Path, inputs: Mapping[str, str], outputs: Mapping[str, str] | None = None, **environment: str
+    name: str,
+    folder: Path,
+    inputs: Mapping[str, str],
+    environment: Mapping[str, str],
+    outputs: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run the script of a step in a folder, with the shell of GitHub. `outputs` are those of the step `measure`."""
     known = {f"inputs.{key}": str(each.get("default", "")) for key, each in ACTION["inputs"].items()}
@@ -129,7 +133,7 @@ def test_this_project_uses_it() -> None:
 def test_what_is_installed(tmp_path: Path, path: str) -> None:
     folder = tmp_path / "library"
     folder.mkdir()
-    done = run("Install attnbench", folder, {"install": "-r requirements.txt\neinops"}, PATH=path)
+    done = run("Install attnbench", folder, {"install": "-r requirements.txt\neinops"}, {"PATH": path})
     assert done.returncode == 0, done.stderr
     (line,) = (tmp_path / "pip.log").read_text().splitlines()
     assert line == f"-m pip install {ROOT}[html] -r requirements.txt einops", "torch is there already"
@@ -138,29 +142,30 @@ def test_what_is_installed(tmp_path: Path, path: str) -> None:
 def test_a_pull_request_is_measured(tmp_path: Path, clone: Path, path: str) -> None:
     written = {name: str(tmp_path / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
     inputs = {"suite": "bench/ci.yaml", "variants": "bench\n", "path": "src", "options": "--limit memory=1%\n--quiet"}
-    done = run("Measure", clone, inputs, PATH=path, GITHUB_BASE_REF=HOSTILE, RUNNER_TEMP=str(tmp_path), **written)
+    told = {"PATH": path, "GITHUB_BASE_REF": HOSTILE, "RUNNER_TEMP": str(tmp_path)}
+    done = run("Measure", clone, inputs, told | written)
     assert done.returncode == 0, done.stdout + done.stderr
     assert Path(written["GITHUB_OUTPUT"]).read_text() == f"folder={tmp_path}/attnbench\nexit-code=0\n"
     assert Path(written["GITHUB_STEP_SUMMARY"]).read_text().startswith("### attnbench: ")
     assert (tmp_path / "attnbench" / "comment.md").read_text().startswith(MARKER)
-    told = json.loads((tmp_path / "attnbench" / "comparison.json").read_text())
-    assert told["a"].startswith(f"origin/{HOSTILE} (")
+    found = json.loads((tmp_path / "attnbench" / "comparison.json").read_text())
+    assert found["a"].startswith(f"origin/{HOSTILE} (")
     assert not [*tmp_path.rglob("hacked")]
 
 
 def test_the_exit_code_is_that_of_bench(tmp_path: Path, clone: Path, path: str) -> None:
     output = tmp_path / "output"
     told = {"PATH": path, "RUNNER_TEMP": str(tmp_path), "GITHUB_OUTPUT": str(output), "GITHUB_BASE_REF": ""}
-    done = run("Measure", clone, {"suite": "quick", "base": "nowhere"}, **told)
+    done = run("Measure", clone, {"suite": "quick", "base": "nowhere"}, told)
     assert done.returncode == 2
     assert "nowhere: expected a revision" in done.stderr
     assert output.read_text().endswith("exit-code=2\n")
-    done = run("Measure", clone, {"suite": "quick"}, **told)
+    done = run("Measure", clone, {"suite": "quick"}, told)
     assert (done.returncode, "::error title=attnbench::expected a pull request or the input base" in done.stdout) == (
         2,
         True,
     )
-    done = run("Measure", clone, {"suite": "quick", "env": "A=b\n\nmylib --pre\n"}, **told)
+    done = run("Measure", clone, {"suite": "quick", "env": "A=b\n\nmylib --pre\n"}, told)
     assert done.returncode == 2
     assert "--env mylib --pre: expected requirements or NAME=VALUE" in done.stderr
 
@@ -221,7 +226,7 @@ def comment(tmp_path: Path, github: Any, path: str, text: str) -> str:
     event = tmp_path / "event.json"
     event.write_text(json.dumps({"pull_request": {"number": 7, "title": HOSTILE}}))
     told = {"GITHUB_EVENT_PATH": str(event), "GITHUB_API_URL": github.url, "GITHUB_REPOSITORY": "me/mylib"}
-    done = run("Comment", folder, {}, {"folder": str(folder)}, PATH=path, **told)
+    done = run("Comment", folder, {}, told | {"PATH": path}, {"folder": str(folder)})
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -244,5 +249,5 @@ def test_a_fork_may_not_comment_and_is_not_failed_for_it(tmp_path: Path, github:
 
 
 def test_without_a_comparison_there_is_no_comment(tmp_path: Path, path: str) -> None:
-    done = run("Comment", tmp_path, {}, {"folder": str(tmp_path / "none")}, PATH=path)
+    done = run("Comment", tmp_path, {}, {"PATH": path}, {"folder": str(tmp_path / "none")})
     assert (done.returncode, done.stdout) == (0, "::warning title=attnbench::no comment: nothing was compared\n")
