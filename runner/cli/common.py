@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from attnbench.runner.cli import exit_code
 from attnbench.runner.machine import system_errors
@@ -36,7 +37,20 @@ STORE = click.option(
     metavar="DIR",
     help="The folder of baselines.",
 )
-SUITE = click.argument("suite", type=click.Path(path_type=Path))
+
+
+class SuitePath(click.Path):
+    """The path of a suite. A shell completes the names of shipped suites, and else files."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the names that begin like this, after what a path completes to."""
+        from attnbench.suites import shipped
+
+        files = super().shell_complete(ctx, param, incomplete)
+        return [*files, *(CompletionItem(name) for name in shipped() if name.startswith(incomplete))]
+
+
+SUITE = click.argument("suite", type=SuitePath(path_type=Path))
 
 
 @contextmanager

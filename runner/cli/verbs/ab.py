@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from attnbench.runner.cli.common import VARIANTS, command_line, decided_by, load_suite, say, told
+from attnbench.runner.cli.common import VARIANTS, SuitePath, command_line, decided_by, load_suite, say, told
 from attnbench.runner.cli.policy import FORMAT, LIMITS, SEVERITIES, STRICT, judged, policy_of
 from attnbench.runner.cli.publish import publish
 
@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     help="Compare environments instead of revisions: requirements of pip (numpy==2.1) and variables (NAME=VALUE), "
     "separated by spaces. Once: against the current environment; twice: A and B.",
 )
-@click.option(
-    "--suite", type=click.Path(path_type=Path), default=Path("ci"), show_default=True, help="What to measure."
-)
+@click.option("--suite", type=SuitePath(path_type=Path), default=Path("ci"), show_default=True, help="What to measure.")
 @click.option(
     "--path",
     "root",

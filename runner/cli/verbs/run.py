@@ -9,6 +9,7 @@ import click
 
 from attnbench.runner.cli.common import (
     VARIANTS,
+    SuitePath,
     command_line,
     extend,
     load_suite,
@@ -29,7 +30,7 @@ _QUICK, _RIGOROUS = 2, 20
 
 
 @click.command()
-@click.argument("suite", type=click.Path(path_type=Path), required=False)
+@click.argument("suite", type=SuitePath(path_type=Path), required=False)
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run folder; new or empty.")
 @click.option(
     "--resume",
