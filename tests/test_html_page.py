@@ -15,6 +15,7 @@ import rows
 from commands import bench
 
 from attnbench.reports import html
+from attnbench.reports.data.files import put
 from attnbench.reports.data.run import Run, load
 from attnbench.reports.html import page, shell
 from attnbench.reports.html.metrics import METRICS
@@ -81,7 +82,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def path(run: Run) -> Path:
-    run_report.put(run.folder / "page.html", page_of(run))
+    put(run.folder / "page.html", page_of(run))
     return run.folder / "page.html"
 
 
@@ -248,7 +249,7 @@ def test_without_the_packages_a_report_says_how_to_get_them(
 )
 def test_odd_runs_have_a_page(tmp_path: Path, visit: browsing.Visit, plan: rows.Plan) -> None:
     run = load(rows.write(tmp_path, plan))
-    run_report.put(tmp_path / "page.html", page_of(run))
+    put(tmp_path / "page.html", page_of(run))
     found = opened(visit, tmp_path / "page.html")
     assert run.meta["question"] in found.inner_text("h1")
     assert found.locator(".chart").count() == int((run.frame["status"] == "passed").any())
@@ -315,7 +316,7 @@ def test_the_first_screen_fits_and_follows_the_scheme(visit: browsing.Visit, pat
 def test_many_series_begin_with_those_of_the_table_and_can_be_found(visit: browsing.Visit, tmp_path: Path) -> None:
     plan = rows.Plan((rows.FULL, *WINDOWS), (512, 1024, 2048), ("forward",))
     run = load(rows.write(tmp_path, plan))
-    run_report.put(tmp_path / "page.html", page_of(run))
+    put(tmp_path / "page.html", page_of(run))
     found = opened(visit, tmp_path / "page.html")
     assert run.summary is not None
     first = lines(found)
@@ -334,7 +335,7 @@ def test_many_series_begin_with_those_of_the_table_and_can_be_found(visit: brows
 
 def test_a_ranking_has_a_row_for_each_series(visit: browsing.Visit, tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, replace(FAILING, lengths=(1024,), directions=("forward",))))
-    run_report.put(tmp_path / "page.html", page_of(run))
+    put(tmp_path / "page.html", page_of(run))
     found = opened(visit, tmp_path / "page.html")
     order = found.evaluate("Bokeh.documents[0].get_model_by_name('rows').factors")
     assert order == ["full/eager", "full/sdpa", "local_window(window=129)"]
