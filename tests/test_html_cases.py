@@ -402,6 +402,17 @@ def test_times_of_too_many_processes_are_left_out(run: Run, monkeypatch: pytest.
     assert cases._times(run) is None
 
 
+def test_a_run_without_cases_or_results_has_a_table(visit: browsing.Visit, run: Run, tmp_path: Path) -> None:
+    empty = replace(run, frame=run.frame[:0], log_ns=run.log_ns[:0])
+    page = visit(page_of(empty, tmp_path / "empty.html"))
+    assert "The run has no cases." in page.locator("#cases-table").inner_text()
+    begun = rows.write_rows(tmp_path / "begun", rows.meta(PLAN), ())
+    page = visit(page_of(load(begun), tmp_path / "begun.html"))
+    assert {*column(page, "status")} == {"skipped"}
+    body(page).first.locator("button").click()
+    assert "not reached" in page.locator(".details").inner_text()
+
+
 def test_print_has_all_rows_of_the_selection(visit: browsing.Visit, path: Path) -> None:
     page = visit(path)
     select(page, "direction == training or N > 256")
