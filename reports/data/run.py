@@ -1,6 +1,7 @@
 """A run as one frozen value, computed once. Every table, text, figure and file renders it."""
 
 import gc
+import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,13 +21,13 @@ from attnbench.reports.data.results import Results as Results
 from attnbench.reports.data.results import results
 from attnbench.reports.data.settings import Setting, settings
 from attnbench.reports.data.summary import Summary, summary
-from attnbench.reports.data.values import FloatArray
+from attnbench.reports.data.values import FloatArray, plain
 from attnbench.reports.stats.statistics import IntArray
 from attnbench.suites.profile import Profile
 from attnbench.suites.schema.limits import Estimate
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """Run that was read from its folder.
 
@@ -51,6 +52,16 @@ class Run:
     """The replicate and the part of the run of each process `[P]`."""
     scaling: pd.DataFrame
     """One row per series and setting; see `attnbench.reports.data.growth`."""
+
+    def __repr__(self) -> str:
+        passed = int((self.frame["status"] == "passed").sum())
+        return f"<Run {plain(self.meta['name'])}: {passed} of {len(self.frame)} cases passed, in {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: question, answer, first table and first figure."""
+        # By name, because what is read here does not depend on what renders it.
+        shown: str = importlib.import_module("attnbench.reports.pages.notebook").html(self)
+        return shown
 
     @property
     def several_lengths(self) -> bool:
