@@ -44,6 +44,7 @@ class Asked(NamedTuple):
     """The names of both revisions, with their commits."""
     cases: list[tuple[Case, str]]
     """Cases with their labels, because a variant may not exist here."""
+    environment: Mapping[str, Any]
 
 
 def load(folder: Path) -> Comparison:
@@ -52,7 +53,7 @@ def load(folder: Path) -> Comparison:
     Raises:
         RunError: its rows are missing or cannot be read.
     """
-    (_, _, rule, sides, cases), rows = _read(folder)
+    (_, _, rule, sides, cases, facts), rows = _read(folder)
     probes = {(row["arm"], row["probe"]["case"]): row for row in rows if row["kind"] == "probe"}
     pairs = [row for row in rows if row["kind"] == "pair"]
     same = _ratios(pairs, "same", set())
@@ -73,7 +74,7 @@ def load(folder: Path) -> Comparison:
     metrics.add(frame, same_memory=True)
     frame.loc[frame["reason"].isin(UNTESTED), list(METRICS)] = Verdict.INCOMPARABLE.value
     how = _HOW if any(row["stage"] == "screen" for row in pairs) else _UNTIMED
-    return Comparison(*sides, frame[list(COLUMNS)], {}, how, rule, noise, cut=_cut(rows))
+    return Comparison(*sides, frame[list(COLUMNS)], {}, how, rule, noise, cut=_cut(rows), environments=(facts,))
 
 
 def asked(folder: Path) -> Asked:
@@ -90,7 +91,8 @@ def _read(folder: Path) -> tuple[Asked, list[dict[str, Any]]]:
     told, rows = book(folder / ROWS)
     a, b = (f"{each['name']} ({each['commit'][:12]})" for each in (told["revisions"][side] for side in "AB"))
     cases = [(Case.from_json(each), each["label"]) for each in told["cases"]]
-    asked = Asked(told["command"], Check.model_validate(told["policy"]), Rule.of(told["pairs"]), (a, b), cases)
+    policy, rule = Check.model_validate(told["policy"]), Rule.of(told["pairs"])
+    asked = Asked(told["command"], policy, rule, (a, b), cases, told["facts"])
     return asked, rows
 
 
