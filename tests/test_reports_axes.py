@@ -156,7 +156,8 @@ def test_what_is_not_distinguishable_has_no_limit() -> None:
     x = np.array([1.0, 2.0, 4.0])
     agreed = np.array([[-1.0, -1, -1], [-1, -1, -1], [1, 1, 1]])
     found = crossover.limit(x, agreed)
-    assert (found.kind, found.at) == (CROSSES, pytest.approx(np.sqrt(8)))
+    assert found.kind == CROSSES
+    assert found.at == pytest.approx(np.sqrt(8))
     assert crossover.limit(x, -agreed).kind == NEVER
     assert crossover.crossover(x, -agreed).at == pytest.approx(np.sqrt(8))
     assert crossover.crossover(x, np.full((3, 2), np.nan)).kind == ""

@@ -261,7 +261,7 @@ def test_trust_is_the_gravest_doubt(tmp_path: Path) -> None:
     assert trust(unsteady=(1,)) == ["not steady"] * 2
     assert trust(unsteady=(1,), drift=0.1) == ["drifting"] * 2
     assert trust(proved=0.5) == ["proved in part"] * 2
-    assert trust(proved=None) == ["proof not recorded"] * 2
+    assert trust(proved=None) == ["proof unknown"] * 2
     assert {*GRAVEST_FIRST} == {*flags.MEANINGS}, "every flag has its place"
 
 

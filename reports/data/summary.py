@@ -72,5 +72,5 @@ def _trust(case: pd.Series) -> str:
     if grave:
         return grave.replace("_", " ")
     if math.isnan(case["proved"]):
-        return "proof not recorded"
+        return "proof unknown"
     return SOUND if case["proved"] == 1 else "proved in part"

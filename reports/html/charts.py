@@ -3,6 +3,7 @@
 A figure has all settings of the run. The page shows one of them, and one quantity, as its menus say.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -159,10 +160,12 @@ def _series(run: Run, frame: pd.DataFrame) -> list[Series]:
     labels, named = dict(zip(frame["name"], frame["label"], strict=True)), short(run.frame)
     # If none of the first is here, as in a sweep, all are shown.
     first = first if first & set(labels) else set(labels)
+    told = {name: plain(named.get(name, name)) for name in found if name in labels}
+    many = Counter(told.values())
+    # Two names that differ only in what is not shown are told apart by a number.
     return [
-        Series(name, plain(named.get(name, name)), labels[name], look, name in first)
-        for name, look in found.items()
-        if name in labels
+        Series(name, shown if many[shown] == 1 else f"{shown} [{i}]", labels[name], found[name], name in first)
+        for i, (name, shown) in enumerate(told.items())
     ]
 
 

@@ -63,7 +63,7 @@ METRICS = (
         "time of one call",
         "time_ns",
         log_ticks.round_time,
-        "Lower is faster. Both axes are logarithmic: a straight line is a power.",
+        "Lower is faster.",
     ),
     Metric(
         "speed-up against the baseline",

@@ -31,8 +31,8 @@ _HOW_TO_READ = """\
   by the predictions of the implementation or else the growth of what was measured. It is an estimate of two digits.
 - **Keys per query**: allowed pairs over queries, a mean. **Density**: its share of the length. What is said of them is
   interpolated between the numbers of keys measured, on the log scale.
-- **Faster than the baseline from N on**: interpolated between the lengths measured; it stays faster up to the longest
-  length that both have.
+- **Faster**: the whole interval of the speed-up is above 1. **From N**: interpolated between the lengths measured; it
+  stays faster up to the longest length that both have.
 - **Waste**: pairs of query and key that were computed over pairs that the pattern allows.
 - **GFLOP/s** counts the allowed pairs only. **Of roof**: its share of the fastest matrix product seen beside the case.
 - **Bound**: the baseline's allowed pairs over the case's, the speed-up if time followed work. **Realised**: the
@@ -42,11 +42,12 @@ _HOW_TO_READ = """\
   once, in the probe, and is in no time of a call.
 - **Error**: the largest difference of an output from a float64 reference, over all lengths checked.
 - **Error vs full**: the distance of the mechanism's output from that of full attention, as a share of its size, on
-  {inputs}. In brackets, the same for the mean of all values.
+  {inputs}.
 - **Proved**: every element of the output and the gradients is held to that reference before a case is timed, and the
-  last result of each process to the proved one. Where there is too much to look at, the answer says so.
-- **Flags** mark cases whose numbers are doubtful; nothing is left out for it. The terminal marks them with `!`.
-- **n/a**: unsupported. **skipped**: not tried. An empty cell: not in the suite."""
+  last result of each process to the proved one. Where there is too much to look at, a line at the top says so.
+- **Flags** mark cases whose numbers are doubtful; nothing is left out for it. **Trust**: the gravest doubt.
+- **n/a**: unsupported. **skipped**: not tried. An empty cell: not in the suite. **-**: no such number, because the
+  mechanism has no pattern, FLOPs, choice or compilation."""
 
 
 def write(run: Run) -> Path:

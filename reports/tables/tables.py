@@ -29,12 +29,12 @@ def markdown(run: Run) -> str:
     """Return all tables: of each setting, of levels, directions and threads, of flags and of failures."""
     named, first = shortest(run.frame), run.summary
     parts = []
-    for each in run.results:
+    for results in run.results:
         # The answer of the run is about the most important setting.
-        said = [] if first is None or each is first.results or not each.passed else answer.of(each, named)
-        if said:
-            parts.append(f"**{escape.text(each.setting.title)}.** {escape.text(' '.join(said), longest=None)}")
-        parts += _of(each)
+        if first is not None and results is not first.results and results.passed:
+            said = " ".join(answer.of(results, named))
+            parts.append(f"**{escape.text(results.setting.title)}.** {escape.text(said, longest=None)}")
+        parts += _of(results)
     parts = parts or [NOTHING]
     alike: dict[tuple[str, str, int], list[Ratio]] = {}
     for each in (*run.levels, *run.gradients):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _LONGEST_QUESTION, _LONGEST_LINE = 280, 190
 _GAP = "  "
 _LEAST_NAME = 24
-"""A column of names gets at least this many characters."""
+"""Columns are left out until names have this many characters, or two columns are left."""
 _BLANK = "\N{NO-BREAK SPACE}"
 _COLOURS = {FASTER: "green", SLOWER: "red"}
 
@@ -77,8 +77,7 @@ def _table(run: Run, width: int) -> "list[Text]":
     shown = list(range(1, len(header)))
     while len(shown) > 2 and _LEAST_NAME + sum(len(_GAP) + widths[column] for column in shown) > width:
         del shown[-2]
-    room = max(_LEAST_NAME, width - sum(len(_GAP) + widths[column] for column in shown))
-    first = min(room, widths[0])
+    first = min(max(width - sum(len(_GAP) + widths[column] for column in shown), 0), widths[0])
 
     def line(cells: list[str]) -> str:
         return "".join(_GAP + " " * (widths[column] - cell_len(cells[column])) + cells[column] for column in shown)

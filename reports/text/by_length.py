@@ -40,7 +40,7 @@ def _best(results: Results) -> pd.Series:
     """Return the case that is faster than the baseline by the largest factor, else the one with the least time."""
     faster = results.standing.faster
     if len(faster):
-        return faster.loc[faster["speedup"].idxmax()]
+        return faster.iloc[int(faster["speedup"].argmax())]
     assert results.fastest is not None
     return results.fastest.case
 

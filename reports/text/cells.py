@@ -115,24 +115,26 @@ def crossover(row: pd.Series, *, brief: bool = False) -> str:
     if not row["crossover"]:
         return str(row["crossover_reason"])
     if row["crossover"] == CROSSES:
-        names = ("crossover_seq_len", "crossover_low", "crossover_high")
-        told = _from(*(float(row[name]) for name in names), int(row["compared_from"]), int(row["compared_to"]))
-        return told.removeprefix("from ") if brief else told
+        names = ("crossover_seq_len", "crossover_low", "crossover_high", "compared_from", "compared_to")
+        at, low, high, first, last = (float(row[name]) for name in names)
+        return _from(at, low, high, first, last, brief=brief)
     if row["crossover"] == ALWAYS:
         return "every length" if brief else "at every length measured"
     told = SLOWER if row["crossover"] == NEVER else CLOSE
     return told if brief else f"{told} at N = {row['compared_to']}"
 
 
-def _from(at: float, low: float, high: float, first: int, last: int) -> str:
+def _from(at: float, low: float, high: float, first: float, last: float, *, brief: bool) -> str:
     """Write a crossover between the lengths `first` and `last`, at which its interval is cut.
 
     `from N = 410 (380 to 440)`, `from N = 410 (below 256 to 440)`, `from below N = 256 (at most 300)`.
     """
     told, least, most = _within(at, low, high, first, last)
     if math.isnan(at):
-        return f"from below N = {first} (at most {most})"
-    return f"from N = {told} ({f'below {first}' if math.isnan(low) else least} to {most})"
+        return f"N = {most} at most" if brief else f"from below N = {keys(first)} (at most {most})"
+    if math.isnan(low):
+        least = f"below {keys(first)}"
+    return f"{'' if brief else 'from '}N = {told} ({least} to {most})"
 
 
 def _within(at: float, low: float, high: float, first: float, last: float) -> list[str]:

@@ -1,7 +1,7 @@
 // Fills the figures with the cases that the menus and the legend choose.
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const MOST_TICKS = { across: 6, up: 9 };
+const MOST_TICKS = { across: 6, up: 7 };
 const ROOM = 0.06;
 
 async function openChart(root, columns) {
@@ -39,7 +39,7 @@ async function openChart(root, columns) {
       entries[i].hidden = rows.length === 0;
       if (!rows.length || !boxes[i].checked) return [];
       const xs = data.x?.[place][i] ?? rows.map((row) => at("seq_len", row));
-      return [{ look: { ...look, colour: look.colours[scheme] }, cases: rows.map((row, k) => ({ row, x: xs[k] })) }];
+      return [{ look: { ...look, place: i, colour: look.colours[scheme] }, cases: rows.map((row, k) => ({ row, x: xs[k] })) }];
     });
   }
 
@@ -74,17 +74,23 @@ async function openChart(root, columns) {
   }
   const ended = ({ row }) => at("status", row) in data.short;
 
+  // Each series has its row in every source, empty if it is hidden: bokeh may paint before it has counted new rows.
   function drawLines(found, { middle, low, high, bound }) {
-    const line = ({ look, cases }, y) => ({ ...look, xs: cases.map(({ x }) => x), ys: cases.map((each) => y(each) ?? NaN) });
-    const band = (look, cases) => {
-      const [below, above] = [low, high].map((y) => line({ look, cases }, y));
-      return { ...look, xs: [...below.xs, ...above.xs.reverse()], ys: [...below.ys, ...above.ys.reverse()] };
+    const each = (drawn) => data.series.map((look, place) => {
+      const one = found.find((every) => every.look.place === place);
+      return one ? { ...one.look, ...drawn(one.cases) } : { ...look, colour: look.colours[0], xs: [], ys: [] };
+    });
+    const line = (y) => each((cases) => ({ xs: cases.map(({ x }) => x), ys: cases.map((one) => y(one) ?? NaN) }));
+    const band = (cases) => {
+      const corners = runs(cases, (one) => low(one) !== null).flatMap((part) => [
+        ...part.map((one) => [one.x, low(one)]), ...part.reverse().map((one) => [one.x, high(one)]), [NaN, NaN]]);
+      return { xs: corners.map(([x]) => x), ys: corners.map(([, y]) => y) };
     };
-    fill("lines", found.map((each) => line(each, middle)));
-    fill("bounds", found.map((each) => line(each, bound)));
-    fill("bands", found.flatMap(({ look, cases }) => runs(cases, (each) => low(each) !== null).map((part) => band(look, part))));
-    fill("points", found.flatMap(({ look, cases }) => cases.filter((each) => middle(each) !== null).map((each) => (
-      { ...point(look, each), y: middle(each) }))));
+    fill("lines", line(middle));
+    fill("bounds", line(bound));
+    fill("bands", each(band));
+    fill("points", found.flatMap(({ look, cases }) => cases.filter((one) => middle(one) !== null).map((one) => (
+      { ...point(look, one), y: middle(one) }))));
     if (model("strip")) drawStrip(found);
   }
 

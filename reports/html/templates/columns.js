@@ -12,7 +12,6 @@ function unpacked(data) {
   }
   for (const name of data.intervals) {
     const column = columns.get(name);
-    const stem = name.replace(/_ns$/, "");
     const ends = ["low", "high"].map((end) => columns.get(name.replace(/(_ns)?$/, `_${end}$1`)));
     if (!column || !ends[0]) continue;
     [column.low, column.high] = ends;
