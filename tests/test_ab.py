@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from folders import forgotten
 
-from attnbench.reports.compare import between_revisions, forms, page, tables
+from attnbench.reports.compare import between_revisions, forms, tables
 from attnbench.reports.compare.answer import notes
 from attnbench.reports.compare.gate import STRICT as EVERYTHING
 from attnbench.reports.data.reading import RunError
@@ -320,7 +320,7 @@ def test_an_entry_of_the_suite_lets_a_change_of_its_cases_through(tmp_path: Path
     n = case().setting.shape.seq_len
     for name, limit, seq_len, failing in (("wide", "20%", n, 0), ("narrow", "5%", n, 1), ("other", "20%", n + 1, 1)):
         folder = written(tmp_path / name, [*SLOWER, *QUIET], asked(limit, seq_len))
-        page.rebuild(folder)
+        assert commands.bench("report", folder)[0] == 0
         told = json.loads((folder / "comparison.json").read_text())
         assert len(told["findings"]) == failing, name
         assert told["cases"][0]["verdict"] == "regressed"
@@ -481,7 +481,11 @@ def test_a_comparison_whose_time_ran_out_says_so(tmp_path: Path) -> None:
 
 def test_a_comparison_that_was_killed_is_made_from_its_rows(tmp_path: Path) -> None:
     folder = written(tmp_path / "ab", [*QUIET, *SLOWER])
-    assert commands.bench("report", folder) == (0, f"{folder / 'comparison.md'}\n")
+    code, said = commands.bench("report", folder)
+    assert code == 0
+    assert [line.split(": ")[1] for line in said.splitlines()] == [
+        str(folder / f"comparison.{kind}") for kind in ("md", "html")
+    ]
     page = (folder / "comparison.md").read_text()
     assert "1 finding that fails" in page
     assert "bench ab main" in page

@@ -8,10 +8,10 @@ from attnbench.reports.compare.cells import share, title
 from attnbench.reports.compare.comparison import METRICS, Comparison, Ratio
 from attnbench.reports.decision.rule import COMPARED, Verdict
 from attnbench.reports.text import escape, units
-from attnbench.reports.text.phrases import brackets, listed
+from attnbench.reports.text.phrases import brackets, ends, listed
 
 MOST_SENTENCES = 3
-_MOST_NAMES = 5
+_MOST_VALUES = 6
 WORDS = {"verdict": "time", "memory": "peak memory", "work": "work", "operators": "operators", "error": "error"}
 """The metrics as columns, and in words."""
 
@@ -68,8 +68,13 @@ def _nothing(comparison: Comparison) -> list[str]:
 
 def _axes(comparison: Comparison) -> list[str]:
     """Return a sentence on the axes that separate the cases only in A from those only in B."""
-    told = [f"{name} is {_few(a)} in A and {_few(b)} in B" for name, (a, b) in comparison.apart.items()]
+    told = [f"{name} is {_summed(a)} in A and {_summed(b)} in B" for name, (a, b) in comparison.apart.items()]
     return [f"no case is in both: {'; '.join(told)}"] if told else []
+
+
+def _summed(told: Sequence[str]) -> str:
+    """Join a few values with commas; of many, give the number and the first and last: `9, from a to z`."""
+    return listed(told) if len(told) <= _MOST_VALUES else f"{len(told)}, from {ends([told[0], told[-1]])}"
 
 
 def _changed(comparison: Comparison, part: pd.DataFrame, word: str, every: int) -> list[str]:
@@ -106,13 +111,7 @@ def _machines(comparison: Comparison) -> list[str]:
     """Return a sentence on what differs between the machines or the code."""
     if not comparison.differences:
         return []
-    return [f"The {comparison.what_differs} differ in {_few(list(comparison.differences))}."]
-
-
-def _few(told: Sequence[str]) -> str:
-    """List the first names, and count the others."""
-    rest = len(told) - _MOST_NAMES
-    return listed([*told[:_MOST_NAMES], *([f"{rest} more"] if rest > 0 else [])])
+    return [f"The {comparison.what_differs} differ in {_summed(list(comparison.differences))}."]
 
 
 def _others(comparison: Comparison) -> list[str]:

@@ -46,6 +46,8 @@ class Asked(NamedTuple):
     """Cases with their labels, because a variant may not exist here."""
     environments: Mapping[str, _Row] | None
     """Both environments, by side; None for revisions."""
+    facts: _Row
+    """Facts of the machine, and of the process that compared."""
 
 
 def load(folder: Path) -> Comparison:
@@ -54,7 +56,7 @@ def load(folder: Path) -> Comparison:
     Raises:
         RunError: its rows are missing or cannot be read.
     """
-    (_, _, rule, sides, cases, environments), rows = _read(folder)
+    (_, _, rule, sides, cases, environments, facts), rows = _read(folder)
     probes = {(row["arm"], row["probe"]["case"]): row for row in rows if row["kind"] == "probe"}
     pairs = [row for row in rows if row["kind"] == "pair"]
     same = _ratios(pairs, "same", set())
@@ -78,7 +80,17 @@ def load(folder: Path) -> Comparison:
     what = "revisions" if environments is None else "environments"
     how = (_HOW if any(row["stage"] == "screen" for row in pairs) else _UNTIMED).format(what=what)
     differences = _differences(environments) if environments else {}
-    return Comparison(*sides, frame[list(COLUMNS)], differences, how, rule, noise, cut=_cut(rows), what=what)
+    return Comparison(
+        *sides,
+        frame[list(COLUMNS)],
+        differences,
+        how,
+        rule,
+        noise,
+        cut=_cut(rows),
+        what=what,
+        environments=tuple(environments[side]["facts"] for side in "AB") if environments else (facts,),
+    )
 
 
 def asked(folder: Path) -> Asked:
@@ -99,8 +111,8 @@ def _read(folder: Path) -> tuple[Asked, list[dict[str, Any]]]:
     else:
         a, b = (environments[side]["name"] for side in "AB")
     cases = [(Case.from_json(each), each["label"]) for each in told["cases"]]
-    policy = Check.model_validate(told["policy"])
-    return Asked(told["command"], policy, Rule.of(told["pairs"]), (a, b), cases, environments), rows
+    policy, rule = Check.model_validate(told["policy"]), Rule.of(told["pairs"])
+    return Asked(told["command"], policy, rule, (a, b), cases, environments, told["facts"]), rows
 
 
 def _differences(environments: Mapping[str, _Row]) -> dict[str, tuple[Any, Any]]:

@@ -107,6 +107,8 @@ def compare(
         ratio=ratio,
         after=after,
         judged_by_limit=policies is not None,
+        environments=(a.meta["environment"], b.meta["environment"]),
+        commands=(("A", a.meta["command"]), ("B", b.meta["command"])),
     )
 
 

@@ -146,6 +146,10 @@ class Comparison:
     """Run B, with the times of A as the column `before_ns` of its frame; None unless two runs are compared."""
     what: str = "runs"
     """What is compared: `runs`, or `revisions` or `environments` of `bench ab`."""
+    environments: tuple[Mapping[str, Any], ...] = ()
+    """Where A and B were measured, or one environment if both were measured in it."""
+    commands: tuple[tuple[str, str], ...] = ()
+    """What each side is called, with the command that measured it."""
     findings: tuple[Finding, ...] | None = None
     """The findings, the worst first; None without a policy."""
     policies: Mapping[str, Check] | None = None

@@ -41,42 +41,53 @@ def write(comparison: Comparison, folder: Path, source: str = "") -> Path:
     return put(folder / "comparison.md", page(comparison, list(drawn), source))
 
 
-def rebuild(folder: Path) -> Path:
-    """Rewrite the files of a `bench ab` folder from its rows, and return the path of `comparison.md`.
+def rebuilt(folder: Path) -> tuple[Comparison, str]:
+    """Return the comparison of a `bench ab` folder, from its rows alone, and the command that made it.
 
     Raises:
         RunError: the rows are missing or cannot be read.
     """
     asked, comparison = between_revisions.asked(folder), between_revisions.load(folder)
     policies = asked.policy.by_case({case.key: case for case, _ in asked.cases})
-    return write(held(comparison, policies), folder, asked.command)
+    return held(comparison, policies), asked.command
 
 
 def page(comparison: Comparison, drawn: Sequence[str], source: str = "") -> str:
     """Return the page as Markdown, with the figures in `drawn`; `source` as in `write`."""
-    floors = comparison.frame["limit"] if comparison.judged_by_limit else [comparison.rule.floor]
-    floor, equivalence = (_one(each) for each in (floors, comparison.margins))
-    how_to_read = _HOW_TO_READ.format(ratio=comparison.ratio, floor=floor, equivalence=equivalence)
     parts = [
         f"# {escape.text(comparison.title, longest=None)}",
         forms.headline(comparison),
         _bullets(answer(comparison)),
         tables.first_markdown(comparison) if len(comparison.frame) else "",
         *(f"![{name}](figures/{name}.svg)" for name in drawn),
-        *(["## Findings", forms.bullets(comparison)] if comparison.findings else []),
+        *findings(comparison),
         "## All cases",
         tables.markdown(comparison),
+        *explained(comparison),
+        *_machines(comparison.what_differs, comparison.differences),
+        *(["## Command", escape.fenced(source, "sh")] if source else []),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def findings(comparison: Comparison, most: int | None = None) -> list[str]:
+    """Return the section of the findings, at most so many if `most` is given; nothing if there are none."""
+    return ["## Findings", forms.bullets(comparison, most)] if comparison.findings else []
+
+
+def explained(comparison: Comparison) -> list[str]:
+    """Return the sections on verdicts, method, words and limits."""
+    floors = comparison.frame["limit"] if comparison.judged_by_limit else [comparison.rule.floor]
+    floor, equivalence = (_one(each) for each in (floors, comparison.margins))
+    return [
         "## Verdicts",
         escape.table(["", "cases"], counted(comparison), "ll"),
         "## How times were compared",
         _bullets(notes(comparison)),
         "## How to read this",
-        how_to_read,
+        _HOW_TO_READ.format(ratio=comparison.ratio, floor=floor, equivalence=equivalence),
         *_limits(comparison.policies),
-        *_machines(comparison.what_differs, comparison.differences),
-        *(["## Command", escape.fenced(source, "sh")] if source else []),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _bullets(sentences: Sequence[str]) -> str:

@@ -47,7 +47,17 @@ def within(run: Run, axis: Axis, rule: Rule | None = None) -> Comparison:
         frame[f"a_{name}"], frame[f"b_{name}"] = theirs[name], mine[name]
     metrics.add(frame, same_memory=True, same_pattern=False)
     folder = str(run.folder)
-    return Comparison(folder, folder, frame[list(COLUMNS)], {}, _HOW, rule, ratio=Ratio.CASES)
+    return Comparison(
+        folder,
+        folder,
+        frame[list(COLUMNS)],
+        {},
+        _HOW,
+        rule,
+        ratio=Ratio.CASES,
+        environments=(run.meta["environment"],),
+        commands=(("Run", run.meta["command"]),),
+    )
 
 
 def _references(passed: pd.DataFrame, alike: Sequence[str]) -> tuple[IntArray, IntArray]:

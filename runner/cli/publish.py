@@ -22,12 +22,11 @@ _LONGEST_NOTE = 190
 
 def publish(comparison: "Comparison", form: str, folder: Path | None) -> None:
     """Write a comparison into a folder, if one is given, and print it in the format `form`."""
-    from attnbench.reports.compare import forms, page, tables
+    from attnbench.reports.compare import forms, tables
 
-    where = None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        where = page.write(comparison, folder, shlex.join(command_line()))
+        written = write(comparison, folder, shlex.join(command_line()))
     if form == "text":
         _print(comparison)
     elif form == "github":
@@ -46,8 +45,19 @@ def publish(comparison: "Comparison", form: str, folder: Path | None) -> None:
             "junit": lambda: forms.junit(comparison),
         }
         click.echo(written[form](), nl=False)
-    if where is not None:
-        click.echo(f"comparison: {where}", err=form != "text")
+    if folder is not None:
+        for each in written:
+            click.echo(each, err=form != "text")
+
+
+def write(comparison: "Comparison", folder: Path, command: str) -> list[str]:
+    """Write the files of a comparison. Return where its pages are, or how to get one if a package is missing."""
+    from attnbench.reports import html
+    from attnbench.reports.compare import html as in_html
+    from attnbench.reports.compare import page
+
+    made = page.write(comparison, folder, command), in_html.write(comparison, folder, command)
+    return [f"comparison: {each}" if each else html.HINT.replace("report", "comparison") for each in made]
 
 
 def _print(comparison: "Comparison") -> None:

@@ -73,9 +73,9 @@ def verb(
     --severity, or an entry of the suite's check: for single cases allows it. The rest of check: is only used by
     bench check.
 
-    DIR (default: runs/ab-DATE-TIME) gets ab.jsonl, comparison.md, comparison.csv, comparison.json, figures/ and, with
-    --format github, comment.md. All but ab.jsonl are written at the end. After a kill, bench report DIR writes them,
-    except comment.md.
+    DIR (default: runs/ab-DATE-TIME) gets ab.jsonl, comparison.md, comparison.csv, comparison.json, figures/, with
+    attnbench[html] comparison.html and, with --format github, comment.md. All but ab.jsonl are written at the end.
+    After a kill, bench report DIR writes them, except comment.md.
 
     Exit codes: 0 nothing is shown to be worse; 1 something is; 2 usage, invalid suite, no such revision, nothing
     imported from --path, what pip cannot install, or unusable folder; 3 a case is lost; 4 some time is inconclusive
