@@ -36,6 +36,7 @@ def run(
 
     from attnbench import variants
     from attnbench.reports import load
+    from attnbench.reports.html import page
     from attnbench.reports.pages import run_report
     from attnbench.runner.execution import engine
     from attnbench.runner.execution.journal import new_folder
@@ -50,5 +51,5 @@ def run(
         display.close()
     found = load(where)
     if report:
-        run_report.write(found)
+        page.write(found, run_report.write(found))
     return found

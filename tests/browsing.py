@@ -26,6 +26,7 @@ FLAGS = (
     "--disable-sync",
 )
 INLINE = ("data:", "blob:", "about:")
+PATIENCE_MS = 10_000
 WIDE, PHONE = (1280, 800), (390, 844)
 
 
@@ -59,6 +60,7 @@ class Visit:
             viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light", **options
         )
         page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         page.on("console", lambda said: self._note(said.type in ("error", "warning"), f"console: {said.text}"))
         page.on("pageerror", lambda error: self._note(True, f"exception: {error}"))
         own = (path.resolve().as_uri(), *INLINE)

@@ -26,13 +26,17 @@ _LAST = ("last_time_exponent", "last_time_exponent_low", "last_time_exponent_hig
 _COST = (*_LAST, "cost_exponent", "cost_from", "cost_to", "rate_from", "rate_to")
 """`rate_from` and `rate_to` are GFLOP/s at the first and the last of these lengths, `cost_from` and `cost_to`."""
 _COST_OCTAVES = 2
+_COST_AGREES = 0.15
+"""Time grows as the stated cost if their exponents differ by at most this."""
+AS_STATED, MORE_SLOWLY, FASTER_THAN_COST = "as stated", "more slowly", "faster"
+"""How the growth of time compares with that of the stated cost."""
 _CROSSOVER = ("crossover", "crossover_seq_len", "crossover_low", "crossover_high")
 _COMPARED = ("compared_from", "compared_to", "processes")
 """The lengths that a crossover was looked for between, and the fewest processes at one of them."""
 COLUMNS = (
     *(*SERIES, *SETTING, *_TIME, "memory_exponent", "fitted_from", "fitted_to"),
     *("baseline", *_CROSSOVER, *_COMPARED),
-    *("family", "fits_up_to", *_COST, "growth_reason", "crossover_reason"),
+    *("family", "fits_up_to", *_COST, "growth_reason", "crossover_reason", "against_cost", "cost_reason"),
 )
 FEW_LENGTHS = f"fewer than {FEWEST_LENGTHS} lengths in {OCTAVES} octaves"
 APART = f"no process measured {FEWEST_LENGTHS} lengths"
@@ -44,6 +48,9 @@ NO_BASELINE = "no baseline"
 NOT_BESIDE = "no length passed beside the baseline"
 IS_FLOOR = "does not mix tokens"
 """Why a series has no crossover."""
+NO_COST = "no stated cost"
+FEW_LAST = f"fewer than {FEWEST_LENGTHS} lengths in {_COST_OCTAVES} octaves"
+"""Why a series has no exponent of the stated cost."""
 
 
 def scaling(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) -> pd.DataFrame:
@@ -118,15 +125,20 @@ def _fitted(n: IntArray, log_ns: FloatArray, octaves: int) -> tuple[IntArray, In
 def _against_cost(n: IntArray, log_ns: FloatArray, flops: FloatArray) -> dict[str, Any]:
     """Fit the exponents of time and of FLOPs over the same lengths. A series without FLOPs has none."""
     known = flops > 0
+    if not known.any():
+        return {"cost_reason": NO_COST}
     n, log_ns, flops = n[known], log_ns[known], flops[known]
     chosen = _fitted(n, log_ns, _COST_OCTAVES)
     if chosen is None:
-        return {}
+        return {"cost_reason": FEW_LAST}
     n, log_ns, flops = n[chosen[0]], log_ns[np.ix_(*chosen)], flops[chosen[0]]
     time = interval(slopes(np.log(n), log_ns))
     cost = float(slopes(np.log(n), np.log(flops)[:, None])[0])
     rates = flops / np.exp(interval(log_ns).mean)
-    return dict(zip(_COST, (*map(float, time[:3]), cost, n[0], n[-1], rates[0], rates[-1]), strict=True))
+    excess = float(time.mean) - cost
+    verdict = AS_STATED if abs(excess) <= _COST_AGREES else MORE_SLOWLY if excess < 0 else FASTER_THAN_COST
+    told = dict(zip(_COST, (*map(float, time[:3]), cost, n[0], n[-1], rates[0], rates[-1]), strict=True))
+    return {**told, "against_cost": verdict, "cost_reason": ""}
 
 
 def _crossover(n: IntArray, rows: IntArray, log_ns: FloatArray, baseline_rows: IntArray) -> dict[str, Any]:

@@ -27,12 +27,10 @@ class Results:
     growth: list[tuple[str, pd.Series]]
     """Each series with its row of the run's `scaling`."""
     fastest: lengths.Fastest | None
+    winners: dict[int, str]
+    """The series with the least time at each length."""
     standing: lengths.Standing
-    peaks: lengths.Peaks | None
-    realised: pd.DataFrame
-    fits: pd.DataFrame
     errors: pd.DataFrame
-    against_cost: lengths.AgainstCost
     floors: list[lengths.Floor]
     kept: list[lengths.Kept]
     """What series keep to decode; empty in other directions."""
@@ -63,12 +61,9 @@ def results(
         compared_at=n,
         growth=growth,
         fastest=lengths.fastest(rivals, log_ns, n),
+        winners=lengths.winners(rivals),
         standing=lengths.standing(rivals, n),
-        peaks=lengths.peaks(rivals, n),
-        realised=lengths.realised(rivals, n),
-        fits=lengths.fits(rivals, n),
         errors=lengths.errors(rivals, n),
-        against_cost=lengths.against_cost(growth),
         floors=lengths.floors(frame, log_ns, baseline_rows, n),
         kept=lengths.kept(frame),
         sweeps=found,

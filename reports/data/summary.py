@@ -12,8 +12,8 @@ from attnbench.reports.data.values import FEWEST_PROCESSES
 
 _MOST_ROWS = 10
 SOUND = "sound"
-_GRAVE = ("above_roof", "throttled", "bimodal", "drifting", "not_steady", "noisy", "memory_off")
-"""Every flag, the gravest first."""
+GRAVEST_FIRST = ("above_roof", "throttled", "bimodal", "drifting", "not_steady", "noisy", "memory_off")
+"""Every flag."""
 
 
 class Row(NamedTuple):
@@ -68,9 +68,9 @@ def _trust(case: pd.Series) -> str:
     processes, raised = int(case["processes"]), case["flags"].split()
     if processes < FEWEST_PROCESSES:
         return "1 process" if processes == 1 else f"{processes} processes"
-    grave = next((each for each in _GRAVE if each in raised), "")
+    grave = next((each for each in GRAVEST_FIRST if each in raised), "")
     if grave:
         return grave.replace("_", " ")
     if math.isnan(case["proved"]):
-        return "proof not recorded"
+        return "proof unknown"
     return SOUND if case["proved"] == 1 else "proved in part"

@@ -62,7 +62,7 @@ def shrunk(seen: BoolArray, side: int) -> BoolArray:
     width = -(-len(seen) // side)
     cells = -(-len(seen) // width)
     padded = np.pad(seen, (0, cells * width - len(seen)))
-    return padded.reshape(cells, width, cells, width).any(axis=(1, 3))
+    return np.asarray(padded.reshape(cells, width, cells, width).any(axis=(1, 3)))
 
 
 def png(seen: BoolArray) -> bytes:

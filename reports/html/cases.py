@@ -19,14 +19,15 @@ from attnbench.reports.data.profiles import shares, short
 from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import names
 from attnbench.reports.data.values import plain
-from attnbench.reports.html import shell
+from attnbench.reports.html import pictures, shell
 from attnbench.variants import AXES, DEFAULTS
 
 MOST_TIMES = 100_000
 """With more times of processes than this, the page leaves them out: it would become too large."""
 _MOST_OPERATORS = 5
-_SIGNIFICANT = 5
-"""Digits that are kept of numbers that are not whole; their intervals justify fewer."""
+_SIGNIFICANT = {"time": 7, "ratio": 6}
+_OTHERWISE = 5
+"""Digits that are kept of numbers that are not whole, by their kind; their intervals justify fewer."""
 
 
 class Column(NamedTuple):
@@ -181,13 +182,14 @@ def _data(run: Run) -> dict[str, Any]:
         "times": _times(run),
         "processes": run.log_ns.shape[1],
         "profiles": _profiles(run),
+        "pictures": pictures.places(run),
     }
 
 
 def _present(frame: pd.DataFrame) -> dict[str, list[Column]]:
     """Return the columns in which some case has a value, by their heading; with those that a run has of its own."""
     known = {each.name for found in _GROUPS.values() for each in found} | {"parameters"}
-    others = [name for name in frame if name not in known]
+    others = [str(name) for name in frame if name not in known]
     axes = [Column(name, name, name, "") for name in others if name in COLUMNS]
     parameters = [Column(name, name, name, _unit(frame[name])) for name in others if name not in COLUMNS]
     added = {"Conditions": axes, "Case": parameters}
@@ -205,21 +207,22 @@ def _unit(column: pd.Series) -> str:
 
 def _packed(values: pd.Series, column: Column, group: str) -> dict[str, Any]:
     """Return a column with its values, or with its distinct values and the place of each, whichever is shorter."""
-    told = [*map(_rounded, values.astype(object))] if column.unit else [*values.astype(object)]
+    kept = _SIGNIFICANT.get(column.unit, _OTHERWISE)
+    told = [_rounded(each, kept) for each in values.astype(object)] if column.unit else [*values.astype(object)]
     codes, found = pd.factorize(pd.Series(told, dtype=object), use_na_sentinel=False)
-    distinct = [_rounded(each) if column.unit else _word(each) for each in found]
-    coded = {"distinct": distinct, "codes": codes.tolist() if len(distinct) > 1 else []}
-    forms = [coded, {"values": told}] if column.unit else [coded]
+    distinct = [_rounded(each, kept) if column.unit else _word(each) for each in found]
+    coded: dict[str, Any] = {"distinct": distinct, "codes": codes.tolist() if len(distinct) > 1 else []}
+    forms: list[dict[str, Any]] = [coded, {"values": told}] if column.unit else [coded]
     return {**column._asdict(), "group": group, **min(forms, key=lambda each: len(json.dumps(each)))}
 
 
-def _rounded(value: Any) -> Any:
-    """Return a number without the digits that no interval justifies; whole ones as they are."""
-    if pd.isna(value) or isinstance(value, int):
-        return None if pd.isna(value) else value
-    if math.isinf(value):
+def _rounded(value: Any, significant: int) -> Any:
+    """Return a number with so many digits; a whole one as it is, and none for what is no number."""
+    if isinstance(value, int):
+        return value
+    if pd.isna(value) or math.isinf(value):
         return None
-    short = float(f"{value:.{_SIGNIFICANT}g}")
+    short = float(f"{value:.{significant}g}")
     return int(short) if short.is_integer() else short
 
 
@@ -254,7 +257,7 @@ def _profiles(run: Run) -> dict[str, Any]:
         if profile and profile.operators:
             largest = shares(profile)[:_MOST_OPERATORS]
             found[row] = [
-                [operators.setdefault(plain(short(each.operator.operator)), len(operators)), _rounded(each.share)]
+                [operators.setdefault(plain(short(each.operator.operator)), len(operators)), _rounded(each.share, 3)]
                 for each in largest
             ]
     return {"operators": [*operators], "of": found}

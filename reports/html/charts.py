@@ -3,7 +3,7 @@
 A figure has all settings of the run. The page shows one of them, and one quantity, as its menus say.
 """
 
-import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from attnbench.reports.data.results import Results
 from attnbench.reports.data.run import Run
-from attnbench.reports.data.settings import SETTING, Setting, attempted, names
+from attnbench.reports.data.settings import SETTING, names
 from attnbench.reports.data.values import floats, plain
 from attnbench.reports.drawing import log_ticks
 from attnbench.reports.drawing.style import Look, looks
@@ -25,6 +25,8 @@ MOST_SERIES = 12
 """With more series than this, a figure begins with those of the first table."""
 _DIGITS = 5
 _TICKS = 9
+_REACH = 4.0
+"""Ticks go as far beyond the values, for the ends of intervals."""
 
 
 class Series(NamedTuple):
@@ -75,13 +77,13 @@ class Chart(NamedTuple):
     failing: bool
     """Whether some case has no number."""
     data: dict[str, Any]
-    """For the script of the page: see `chart.js`."""
+    """For the script of the page, which finds the numbers of the cases in the data of the table of all cases."""
 
 
 def of(run: Run) -> list[Chart]:
     """Return the figures of a run: over lengths, over keys per query, or a ranking if it varies neither."""
-    parts = [(each, _in_series(each.frame)) for each in run.settings]
-    swept = [(each.setting, _swept(each)) for each in run.results if each.sweeps]
+    parts = [_in_series(each.frame) for each in run.settings]
+    swept = [_swept(each) for each in run.results if each.sweeps]
     found = []
     if run.several_lengths and parts:
         across = _across("sequence length N", log_ticks.lengths, parts)
@@ -95,8 +97,10 @@ def of(run: Run) -> list[Chart]:
 
 
 def _in_series(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the series of a setting that are supported at some length, by length."""
-    return pd.concat([part.assign(name=name, x=part["seq_len"]) for name, part in attempted(frame)])
+    """Return the cases of a setting by length, with the `name` of their series, without those never supported."""
+    frame = frame.assign(name=names(frame), x=frame["seq_len"])
+    supported = (frame["status"] != "unsupported").groupby(frame["name"]).transform("any")
+    return frame[supported].sort_values("seq_len", kind="stable")
 
 
 def _swept(results: Results) -> pd.DataFrame:
@@ -107,46 +111,35 @@ def _swept(results: Results) -> pd.DataFrame:
     return pd.concat([swept, *(baselines.assign(x=swept["x"].agg(end)) for end in ("min", "max"))])
 
 
-def _lengths(parts: Sequence[tuple[Setting, pd.DataFrame]]) -> str:
-    return " or ".join(map(str, sorted({int(n) for _, part in parts for n in part["seq_len"]})))
+def _lengths(parts: Sequence[pd.DataFrame]) -> str:
+    return " or ".join(map(str, sorted({int(n) for part in parts for n in part["seq_len"]})))
 
 
-def _across(words: str, ticks: log_ticks.Places, parts: Sequence[tuple[Setting, pd.DataFrame]]) -> Across:
-    values = sorted({float(x) for _, part in parts for x in part["x"]})
+def _across(words: str, ticks: log_ticks.Places, parts: Sequence[pd.DataFrame]) -> Across:
+    values = sorted({float(x) for part in parts for x in part["x"]})
     room = max(values[-1] / values[0], 2.0) ** 0.06
     return Across(words, ticks(values, _TICKS), (values[0] / room, values[-1] * room))
 
 
-def _chart(
-    run: Run, name: str, title: str, across: Across | None, parts: Sequence[tuple[Setting, pd.DataFrame]]
-) -> Chart:
-    """Return a figure of the settings in `parts`; their frames have the columns `name` of the series and `x`."""
-    frame = pd.concat([part.assign(setting=i) for i, (_, part) in enumerate(parts)])
-    for low, high in (("tokens_low", "time_high_ns"), ("tokens_high", "time_low_ns")):
-        frame[low] = frame["tokens_per_s"] * frame["time_ns"] / frame[high]
+def _chart(run: Run, name: str, title: str, across: Across | None, parts: Sequence[pd.DataFrame]) -> Chart:
+    """Return a figure of settings, each with its cases; these have the `name` of their series and `x`."""
+    frame = pd.concat(parts)
     menus = [_menu(run, frame, axis) for axis in SETTING if frame[axis].nunique() > 1]
-    firsts = [part.iloc[0] for _, part in parts]
-    settings = [[menu.values.index(str(row[menu.name])) for menu in menus] for row in firsts]
-    metrics = [each for each in METRICS if (floats(frame[each.columns[0]]) > 0).any()]
+    metrics = [each for each in METRICS if (floats(frame[each.column]) > 0).any()]
     series = _series(run, frame)
-    places = {each.name: i for i, each in enumerate(series)}
-    quantities = [_values(frame, each) for each in metrics]
-    texts, cases = {}, {"series": frame["name"].map(places), "setting": frame["setting"], "n": frame["seq_len"]}
-    for column in ("status", "reason", "flags"):
-        codes, found = pd.factorize(frame[column])
-        cases[column] = pd.Series(codes)
-        texts[column] = [plain(each) for each in found]
-    texts["short"] = [cells.SHORT.get(each, "") for each in texts["status"]]
+    order = {each.name: i for i, each in enumerate(series)}
+    # The places of cases in the run's frame: a list for each setting and series.
+    rows = [[part.index[part["name"] == each].tolist() for each in order] for part in parts]
     data = {
         "ranking": across is None,
-        "settings": settings,
+        "settings": [[menu.values.index(str(part[menu.name].iloc[0])) for menu in menus] for part in parts],
         "series": [{"name": each.short, **options(each.look)} for each in series],
-        "metrics": [told for told, _ in quantities],
-        "cases": {column: values.tolist() for column, values in cases.items()}
-        | {"x": [_rounded(x) for x in frame["x"]], "processes": frame["processes"].tolist()},
-        "values": [values for _, values in quantities],
-        "texts": texts,
+        "metrics": [_axis(frame, each) for each in metrics],
+        "rows": rows,
+        "short": cells.SHORT,
     }
+    if name == "keys":
+        data["x"] = [[[_rounded(x) for x in part["x"][part["name"] == each]] for each in order] for part in parts]
     failing = across is not None and bool((frame["status"] != "passed").any())
     return Chart(name, title, across, menus, metrics, series, failing, data)
 
@@ -167,32 +160,23 @@ def _series(run: Run, frame: pd.DataFrame) -> list[Series]:
     labels, named = dict(zip(frame["name"], frame["label"], strict=True)), short(run.frame)
     # If none of the first is here, as in a sweep, all are shown.
     first = first if first & set(labels) else set(labels)
+    told = {name: plain(named.get(name, name)) for name in found if name in labels}
+    many = Counter(told.values())
+    # Two names that differ only in what is not shown are told apart by a number.
     return [
-        Series(name, plain(named.get(name, name)), labels[name], look, name in first)
-        for name, look in found.items()
-        if name in labels
+        Series(name, shown if many[shown] == 1 else f"{shown} [{i}]", labels[name], found[name], name in first)
+        for i, (name, shown) in enumerate(told.items())
     ]
 
 
-def _values(frame: pd.DataFrame, metric: Metric) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what the axis of a quantity says, and the quantity of each case, also in words."""
-    numbers = [[*row, *[math.nan] * (3 - len(row))] for row in floats(frame[list(metric.columns)]).tolist()]
-    values: dict[str, Any] = {
-        "middle": [_rounded(row[0]) for row in numbers],
-        "words": [metric.written(*row) if row[0] > 0 else "" for row in numbers],
-    }
-    if len(metric.columns) > 1:
-        values |= {end: [_rounded(row[i]) for row in numbers] for i, end in enumerate(("low", "high"), 1)}
-    if metric.bound:
-        values["bound"] = [_rounded(each) for each in floats(frame[metric.bound])]
-    drawn = [each for part in values.values() for each in part if isinstance(each, int | float)]
-    ticks = metric.ticks(min(drawn), max(drawn))
-    return {"words": metric.words, "reading": metric.reading, "one": bool(metric.bound), "ticks": ticks}, values
+def _axis(frame: pd.DataFrame, metric: Metric) -> dict[str, Any]:
+    """Return what the script gets of a quantity: its columns, its words and its ticks."""
+    numbers = floats(frame[[metric.column, *filter(None, [metric.bound])]])
+    drawn = numbers[numbers > 0]
+    ticks = metric.ticks(float(drawn.min()) / _REACH, float(drawn.max()) * _REACH)
+    return {**metric.told, "ticks": ticks}
 
 
-def _rounded(value: float) -> float | int | None:
-    """Return a positive number with a few digits; None if there is none."""
-    if not (value > 0 and math.isfinite(value)):
-        return None
-    rounded = float(f"{value:.{_DIGITS}g}")
-    return int(rounded) if rounded >= 10**_DIGITS else rounded
+def _rounded(value: float) -> float:
+    """Return a number with a few digits."""
+    return float(f"{value:.{_DIGITS}g}")

@@ -12,17 +12,17 @@ from bokeh.models import (
     FixedTicker,
     HoverTool,
     Range1d,
-    Span,
 )
+from bokeh.models.annotations.geometry import Span
 from bokeh.models.layouts import LayoutDOM
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 from markupsafe import Markup
 
-from attnbench.reports.html.charts import Chart
+from attnbench.reports.html.charts import Across, Chart
 
-_HEIGHT, _LEFT = 372, 74
-"""Pixels of a figure, and of the room for its y axis, which the strip above it shares."""
+_HEIGHT, _LEFT, _RIGHT = 372, 74, 40
+"""Pixels of a figure, and of the room beside it for its y axis and its tools, which the strip above it has too."""
 _BAND, _BOUND = 0.16, 0.9
 """Opacities."""
 _POINTS = ("x", "y", "low", "high", "marker", "size", "colour", "fill", "name", "value", "n", "status", "flags", "many")
@@ -56,30 +56,31 @@ def embedded(layout: LayoutDOM) -> dict[str, Any]:
 
 def _layout(chart: Chart) -> LayoutDOM:
     """Return the strip of cases without a number, if there are any, above the figure."""
-    main = _ranking(chart) if chart.across is None else _lines(chart)
+    main = _ranking(chart) if chart.across is None else _lines(chart, chart.across)
     if not chart.failing:
         return main
     return column(_strip(main), main, sizing_mode="stretch_width", spacing=0)
 
 
-def _lines(chart: Chart) -> figure:
+def _lines(chart: Chart, across: Across) -> figure:
     """Return a figure of lines with bands, both axes logarithmic."""
-    main = _figure(chart, x_range=Range1d(*chart.across.ends), y_range=Range1d(1, 10, name="range"))
+    start, end = across.ends
+    main = _figure(chart, x_range=Range1d(start=start, end=end), y_range=Range1d(start=1, end=10, name="range"))
     bands, lines, bounds = (_source(name, _LINES) for name in ("bands", "lines", "bounds"))
     main.patches("xs", "ys", source=bands, fill_color="colour", fill_alpha=_BAND, line_color=None)
     main.multi_line("xs", "ys", source=bounds, line_color="colour", line_dash="6 4", line_alpha=_BOUND)
     main.multi_line("xs", "ys", source=lines, line_color="colour", line_dash="dash", line_width="width")
     _points(chart, main)
-    main.xaxis.axis_label = chart.across.words
-    main.xaxis.ticker = FixedTicker(ticks=[place for place, _ in chart.across.ticks])
-    main.xaxis.major_label_overrides = dict(chart.across.ticks)
+    main.xaxis.axis_label = across.words
+    main.xaxis.ticker = FixedTicker(ticks=[place for place, _ in across.ticks])
+    main.xaxis.major_label_overrides = dict(across.ticks)
     main.add_layout(Span(location=1, dimension="width", name="one", line_color="#8a8f95", visible=False))
     return main
 
 
 def _ranking(chart: Chart) -> figure:
     """Return a figure of one row per series, with bars for intervals and strokes for bounds."""
-    main = _figure(chart, x_range=Range1d(1, 10, name="range"), y_range=FactorRange(name="rows"))
+    main = _figure(chart, x_range=Range1d(start=1, end=10, name="range"), y_range=FactorRange(name="rows"))
     bars, bounds = (_source(name, ("x", "y", "low", "high", "colour")) for name in ("bars", "bounds"))
     main.segment("low", "y", "high", "y", source=bars, line_color="colour", line_width=2)
     main.scatter("x", "y", source=bounds, marker="dash", angle=1.5708, size=12, line_color="colour")
@@ -102,6 +103,10 @@ def _figure(chart: Chart, **ranges: Any) -> figure:
         active_drag=None,
         toolbar_location="right",
         min_border_left=_LEFT,
+        min_border_right=_RIGHT,
+        background_fill_color=None,
+        border_fill_color=None,
+        outline_line_color=None,
         **ranges,
     )
     main.toolbar.logo = None
@@ -139,14 +144,27 @@ def _strip(main: figure) -> figure:
         x_range=main.x_range,
         y_range=FactorRange(name="rows"),
         tools="",
-        toolbar_location="right",
+        toolbar_location=None,
         min_border_left=_LEFT,
+        min_border_right=_RIGHT,
+        background_fill_color="#8a8f95",
+        background_fill_alpha=0.13,
+        border_fill_color=None,
+        outline_line_color=None,
     )
     strip.axis.visible = False
     strip.grid.visible = False
     ended = _source("ended", _ENDED)
-    words = {"text_color": "colour", "text_font_size": "11px", "text_baseline": "middle", "text_align": "center"}
-    strip.text("x", "y", "words", source=ended, **words)
+    strip.text(
+        "x",
+        "y",
+        "words",
+        source=ended,
+        text_color="colour",
+        text_font_size="11px",
+        text_baseline="middle",
+        text_align="center",
+    )
     area = strip.scatter("x", "y", source=ended, marker="square", size=16, fill_alpha=0, line_alpha=0)
     marks = _source("marks", ("x", "y", "marker", "colour", "fill"))
     strip.scatter("x", "y", source=marks, marker="marker", size=6, line_color="colour", fill_color="fill")

@@ -7,9 +7,9 @@ from attnbench.reports.data.files import put
 from attnbench.reports.data.run import Run
 from attnbench.reports.drawing import panels
 from attnbench.reports.drawing.style import looks
+from attnbench.reports.figures import patterns
 from attnbench.reports.pages import run_report
-from attnbench.reports.tables import tables
-from attnbench.reports.text import citation, first_screen
+from attnbench.reports.text import citation, first_screen, outcomes
 from attnbench.reports.text.answer import answer
 from attnbench.reports.text.escape import plain
 
@@ -17,19 +17,21 @@ _SHOWN = ("Figures",)
 """Sections of `report.md` that the page has in a form of its own."""
 
 
-def write(run: Run) -> Path | None:
-    """Write `report.html` into the run's folder, and return its path; None if the packages of `html` are not here.
+def write(run: Run, report: Path) -> Path | None:
+    """Write `report.html` beside the `report.md` of a run, and return its path; None if a package is missing.
 
     Raises:
         RunError: its profiles cannot be read.
     """
-    return put(run.folder / "report.html", page(run)) if html.installed() else None
+    if not html.installed():
+        return None
+    return put(run.folder / "report.html", page(run, report.read_text(encoding="utf-8")))
 
 
-def page(run: Run) -> str:
-    """Return the page of a run."""
+def page(run: Run, report: str) -> str:
+    """Return the page of a run; `report` is its report as Markdown, which has the tables."""
     # Not at the top, so that `write` works without the packages.
-    from attnbench.reports.html import charts, figures, marks, pictures, shell
+    from attnbench.reports.html import cases, charts, figures, marks, pictures, shell
 
     drawn, summary, look, seen = charts.of(run), run.summary, looks(run.frame), pictures.patterns(run)
     rows = summary.rows if summary else ()
@@ -39,6 +41,8 @@ def page(run: Run) -> str:
         context=panels.context(run),
         question=plain(run.meta["question"], longest=None),
         answer=[plain(each, longest=None) for each in answer(run)],
+        unfinished=run_report.unfinished(run),
+        lines=[plain(each, longest=None) for each in outcomes.lines(run.outcomes)],
         table=first_screen.table(run),
         caption=first_screen.caption(run),
         beside=[(marks.swatch(look[each.name]), seen.get(each.case["label"], "")) for each in rows],
@@ -46,10 +50,10 @@ def page(run: Run) -> str:
         items=[figures.item(each) for each in drawn],
         bokeh=figures.script(),
         pictures=seen,
+        cases=cases.section(run),
         symbols=pictures.symbols(run),
-        sections=[
-            each for each in shell.sections(run_report.report(run, tables.markdown(run))) if each.title not in _SHOWN
-        ],
+        reading=patterns.READING,
+        sections=[each for each in shell.sections(report) if each.title not in _SHOWN],
         bibtex=citation.bibtex(run),
         files=citation.files(run.folder),
     )

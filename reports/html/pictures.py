@@ -25,4 +25,9 @@ def symbols(run: Run) -> Markup:
 def patterns(run: Run) -> Mapping[str, Markup]:
     """Return the picture of each label that has a pattern."""
     one = Markup('<svg class="pattern" aria-hidden="true"><use href="#pattern-{}"/></svg>')
-    return {each["label"]: one.format(i) for i, each in enumerate(run.meta["patterns"][:_MOST])}
+    return {label: one.format(place) for label, place in places(run).items()}
+
+
+def places(run: Run) -> Mapping[str, int]:
+    """Return the number of each label's symbol."""
+    return {each["label"]: place for place, each in enumerate(run.meta["patterns"][:_MOST])}

@@ -14,6 +14,17 @@ from markupsafe import Markup, escape
 _TEMPLATES = Path(__file__).parent / "templates"
 _BREAK = "<!-- -->"
 """What the Markdown of a report puts into `@name`, so that GitHub notifies nobody. Pages have no need of it."""
+_TAGS = {
+    "</table>": "</table></div>",
+    ' style="text-align:right"': "",
+    '<tr>\n<td style="text-align:left">': "<tr>\n<td>",
+    ' style="text-align:left"': ' class="words"',
+    "</td>\n": "",
+    "</th>\n": "",
+    "</tr>\n": "",
+}
+"""What becomes of the renderer's tags. Tables are most of a page with many cases, so their cells are short: most hold
+numbers, the first of a row is a name, and HTML needs no end tags of cells and rows."""
 
 
 class Section(NamedTuple):
@@ -75,10 +86,10 @@ def _html(tokens: list[Token], label: str) -> Markup:
     parser = _markdown()
     found: str = parser.renderer.render(tokens, parser.options, {})
     # All of these tags are the renderer's, because those in the text are escaped.
-    box = f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
-    found = found.replace("<table>", f"{box}<table>").replace("</table>", "</table></div>")
-    # Most cells are numbers, so these have no attribute.
-    return Markup(found.replace(' style="text-align:right"', "").replace(' style="text-align:left"', ' class="words"'))
+    for tag, written in _TAGS.items():
+        found = found.replace(tag, written)
+    box = f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}"><table>'
+    return Markup(found.replace("<table>", box))
 
 
 @cache

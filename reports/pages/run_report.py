@@ -10,7 +10,7 @@ from attnbench.reports.data.files import put
 from attnbench.reports.data.run import Run
 from attnbench.reports.pages import profile
 from attnbench.reports.tables import lra, tables
-from attnbench.reports.text import escape, outcomes, units
+from attnbench.reports.text import escape, first_screen, outcomes, units
 from attnbench.reports.text.answer import answer
 
 _HOW_TO_READ = """\
@@ -31,8 +31,8 @@ _HOW_TO_READ = """\
   by the predictions of the implementation or else the growth of what was measured. It is an estimate of two digits.
 - **Keys per query**: allowed pairs over queries, a mean. **Density**: its share of the length. What is said of them is
   interpolated between the numbers of keys measured, on the log scale.
-- **Faster than the baseline from N on**: interpolated between the lengths measured; it stays faster up to the longest
-  length that both have.
+- **Faster**: the whole interval of the speed-up is above 1. **From N**: interpolated between the lengths measured; it
+  stays faster up to the longest length that both have.
 - **Waste**: pairs of query and key that were computed over pairs that the pattern allows.
 - **GFLOP/s** counts the allowed pairs only. **Of roof**: its share of the fastest matrix product seen beside the case.
 - **Bound**: the baseline's allowed pairs over the case's, the speed-up if time followed work. **Realised**: the
@@ -42,11 +42,12 @@ _HOW_TO_READ = """\
   once, in the probe, and is in no time of a call.
 - **Error**: the largest difference of an output from a float64 reference, over all lengths checked.
 - **Error vs full**: the distance of the mechanism's output from that of full attention, as a share of its size, on
-  {inputs}. In brackets, the same for the mean of all values.
+  {inputs}.
 - **Proved**: every element of the output and the gradients is held to that reference before a case is timed, and the
-  last result of each process to the proved one. Where there is too much to look at, the answer says so.
-- **Flags** mark cases whose numbers are doubtful; nothing is left out for it. The terminal marks them with `!`.
-- **n/a**: unsupported. **skipped**: not tried. An empty cell: not in the suite."""
+  last result of each process to the proved one. Where there is too much to look at, a line at the top says so.
+- **Flags** mark cases whose numbers are doubtful; nothing is left out for it. **Trust**: the gravest doubt.
+- **n/a**: unsupported. **skipped**: not tried. An empty cell: not in the suite. **-**: no such number, because the
+  mechanism has no pattern, FLOPs, choice or compilation."""
 
 
 def write(run: Run) -> Path:
@@ -76,8 +77,10 @@ def report(run: Run, markdown: str) -> str:
     parts = [
         f"# {escape.text(meta['name'])}",
         f"**{escape.text(meta['question'], longest=None)}**",
-        *_unfinished(run),
+        *unfinished(run),
         "\n".join(f"- {escape.text(each, longest=None)}" for each in answer(run)),
+        *_first_screen(run),
+        *(escape.text(line, longest=None) for line in outcomes.lines(run.outcomes)),
         "## Figures",
         *(f"![{name}](figures/{name}.svg)\n\n{each.READING}" for name, each in figures.of(run).items() if each.READING),
         "## Tables",
@@ -91,15 +94,29 @@ def report(run: Run, markdown: str) -> str:
         f"Started {escape.text(meta.get('started'))}, finished {escape.text(meta.get('finished') or 'not')}.",
         *(_resumed(part) for part in meta.get("resumed", ())),
         *filter(None, [outcomes.price(run.outcomes)]),
-        "## Command",
-        escape.fenced(meta["command"], "sh"),
+        "## Commands" if meta.get("resumed") else "## Command",
+        escape.fenced("\n".join(_commands(meta)), "sh"),
         "## Suite",
         escape.fenced(meta["source"] or json.dumps(meta["suite"], indent=1), "yaml"),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _unfinished(run: Run) -> list[str]:
+def _first_screen(run: Run) -> list[str]:
+    """Return the table of the first screen with what it is about above it; nothing if no case passed."""
+    found = first_screen.table(run)
+    if not found.rows:
+        return []
+    header, *rows = ([escape.text(each) for each in line] for line in (found.header, *found.rows))
+    return [f"{escape.text(first_screen.caption(run))}:", escape.table(header, rows, "ll")]
+
+
+def _commands(meta: Mapping[str, Any]) -> list[str]:
+    """Return every command that measured the run, in order."""
+    return [escape.plain(each["command"], None) for each in (meta, *meta.get("resumed", ()))]
+
+
+def unfinished(run: Run) -> list[str]:
     """Return a warning if the run is not finished."""
     if run.meta.get("finished"):
         return []

@@ -56,14 +56,13 @@ def crossover(x: FloatArray, difference: FloatArray) -> Crossover:
     if not there.any():
         return Crossover("", processes=int(found.processes.max(initial=0)))
     mean, low, high = (each[there] for each in found[:3])
-    measured = float(x[there][0]), float(x[there][-1]), int(found.processes[there].min())
     told = verdicts(np.exp(-high), np.exp(-low))
-    if (told == FASTER).all():
-        return Crossover(ALWAYS, math.nan, math.nan, math.nan, *measured)
-    if told[-1] != FASTER:
-        return Crossover(NEVER if told[-1] == SLOWER else UNCLEAR, math.nan, math.nan, math.nan, *measured)
-    log_x = np.log(x[there])
-    return Crossover(CROSSES, *(_last_crossing(log_x, each) for each in (mean, low, high)), *measured)
+    first, last, processes = float(x[there][0]), float(x[there][-1]), int(found.processes[there].min())
+    if (told == FASTER).all() or told[-1] != FASTER:
+        kind = {FASTER: ALWAYS, SLOWER: NEVER, CLOSE: UNCLEAR}[str(told[-1])]
+        return Crossover(kind, first=first, last=last, processes=processes)
+    at, least, most = (_last_crossing(np.log(x[there]), each) for each in (mean, low, high))
+    return Crossover(CROSSES, at, least, most, first, last, processes)
 
 
 def limit(x: FloatArray, difference: FloatArray) -> Crossover:

@@ -9,107 +9,109 @@ from attnbench.reports.data.run import Results
 from attnbench.reports.data.settings import names
 from attnbench.reports.data.values import ALWAYS, CROSSES, FEWEST_PROCESSES
 from attnbench.reports.text import cells, units
-from attnbench.reports.text.phrases import brackets, ends, listed
+from attnbench.reports.text.phrases import MOST_WORDS, brackets, ends, listed
 
 _SPEEDUP = ("speedup", "speedup_low", "speedup_high")
 _TIME = ("time_ns", "time_low_ns", "time_high_ns")
+_SAME = 0.005
+"""Peaks that differ by less than this share count as equal."""
 
 
-def sentences(results: Results, settings: Sequence[Results], named: Mapping[str, str]) -> list[str]:
-    """Return sentences on a setting that passed; `settings` are all of the run, and `named` gives short names."""
+def sentences(
+    results: Results, settings: Sequence[Results], named: Mapping[str, str], title: str, beside: Sequence[str]
+) -> list[str]:
+    """Return sentences on a setting that passed.
+
+    `settings` are all of the run, `named` has short names, `title` says how the setting differs from the others, and
+    `beside` compares it with them.
+    """
     best = _best(results)
     return [
-        *_fastest(results, best, named),
+        *_fastest(results, best, named, f"{title}: " if title else ""),
+        *_kept(results, best, named),
         *(_crossovers(results, named) if results.several_lengths else _standing(results, named)),
-        *_needs(results, best, named),
+        *beside,
         *_elsewhere(best, results, settings, named),
+        *_needs(results, best, named),
     ]
 
 
 def _best(results: Results) -> pd.Series:
     """Return the case that is faster than the baseline by the largest factor, else the one with the least time."""
     faster = results.standing.faster
+    if len(faster):
+        return faster.iloc[int(faster["speedup"].argmax())]
     assert results.fastest is not None
-    return results.fastest.case if not len(faster) else faster.loc[faster["speedup"].idxmax()]
+    return results.fastest.case
 
 
 def _name(case: pd.Series) -> str:
     return f"{case['label']}/{case['implementation']}"
 
 
-def _fastest(results: Results, best: pd.Series, named: Mapping[str, str]) -> Iterator[str]:
-    """Return the fastest series, and how much faster than the baseline it is."""
-    n, name, base = results.compared_at, _name(best), results.baseline
-    found = results.fastest
-    close = found.close if found is not None and found.name == name else []
-    close = [each for each in close if each != base]
-    rivals = f"; not distinguishable: {named[close[0]] if len(close) == 1 else f'{len(close)} others'}" if close else ""
+def _fastest(results: Results, best: pd.Series, named: Mapping[str, str], title: str) -> Iterator[str]:
+    """Return the fastest series, how much faster than the baseline it is, and which are not shown to be slower."""
+    n, name, base, found = results.compared_at, _name(best), results.baseline, results.fastest
+    close = [each for each in found.close if each != base] if found is not None and found.name == name else []
     time = units.time(*(best[each] for each in _TIME))
     if best["processes"] < FEWEST_PROCESSES:
-        yield f"{named[name]} took the least time at N = {n}, {time} a call."
-        yield f"With fewer than {FEWEST_PROCESSES} processes, nothing can be shown to be faster."
-    elif len(results.standing.faster):
+        yield f"{title}{named[name]} took the least time at N = {n}, {time} a call."
+        yield f"With fewer than {FEWEST_PROCESSES} processes nothing can be shown to be faster."
+        return
+    if not len(results.standing.faster) and len(results.standing.slower) + len(results.standing.close):
+        yield f"{title}{'nothing' if title else 'Nothing'} is shown to be faster than {named[base]} at N = {n}."
+        return
+    told = f"{title}{named[name]} is the fastest at N = {n}, "
+    if len(results.standing.faster):
         value, low, high = (float(best[each]) for each in _SPEEDUP)
-        factor = f"{units.honest(value, low, high)} times as fast as {named[base]}{brackets(low, high)}"
-        yield f"{named[name]} is the fastest at N = {n}, {factor}{rivals}."
-    elif len(results.standing.slower) + len(results.standing.close):
-        yield f"Nothing is shown to be faster than {named[base]} at N = {n}."
+        told += f"{units.honest(value, low, high)} times as fast as {named[base]}{brackets(low, high)}"
     else:
-        yield f"{named[name]} is the fastest at N = {n}, {time} a call{rivals}."
+        told += f"{time} a call"
+    others = named[close[0]] if len(close) == 1 else f"{len(close)} others"
+    beside = f"{told}, but not distinguishable from {others}." if close else ""
+    # Without room for the rivals it is not called the fastest.
+    alone = told.replace("is the fastest", "is among the fastest") if close else told
+    yield beside if close and len(beside.split()) <= MOST_WORDS else f"{alone}."
 
 
 def _crossovers(results: Results, named: Mapping[str, str]) -> Iterator[str]:
     """Return from which length on how many series are faster than the baseline."""
-    rows = [(name, row) for name, row in results.growth if row["crossover"]]
-    always = [name for name, row in rows if row["crossover"] == ALWAYS]
-    crossing = [(name, row) for name, row in rows if row["crossover"] == CROSSES]
-    rest = [name for name, row in rows if row["crossover"] not in (ALWAYS, CROSSES)]
+    rows = {name: row for name, row in results.growth if row["crossover"]}
+    always = [name for name, row in rows.items() if row["crossover"] == ALWAYS]
+    crossing = {name: row for name, row in rows.items() if row["crossover"] == CROSSES}
     if not always and not crossing:
         return
-    told = [f"{_some(always, named)} at every length measured"] if always else []
+    base, others = named[results.baseline], len(rows)
+    told = [(always, "at every length measured")] if always else []
     if len(crossing) == 1:
-        told += [f"{named[name]} {cells.crossover(row)}" for name, row in crossing]
+        told += [([name], cells.crossover(row)) for name, row in crossing.items()]
     elif crossing:
-        known = [row["crossover_seq_len"] for _, row in crossing]
-        numbers = [row["compared_from"] if math.isnan(at) else at for at, (_, row) in zip(known, crossing, strict=True)]
-        between = ends([units.number(each, 2).replace(",", "") for each in (min(numbers), max(numbers))])
-        told.append(f"{len(crossing)} from N = {between} on")
-    told += [f"{_some(rest, named)} not even at N = {results.compared_at}"] if rest else []
-    yield f"Faster than {named[results.baseline]}: {listed(told)}."
-
-
-def _some(found: Sequence[str], named: Mapping[str, str]) -> str:
-    """Write the name of a series, or how many they are."""
-    return named[found[0]] if len(found) == 1 else str(len(found))
+        known = [row["crossover_seq_len"] for row in crossing.values()]
+        least = [
+            row["compared_from"] if math.isnan(at) else at for at, row in zip(known, crossing.values(), strict=True)
+        ]
+        between = ends([units.number(float(each), 2).replace(",", "") for each in (min(least), max(least))])
+        told.append(([*crossing], f"from N = {between} on"))
+    subject, words = told[0]
+    if len(subject) == 1:
+        head = f"{named[subject[0]]} is"
+    else:
+        head = f"All {others} others are" if len(subject) == others else f"{len(subject)} of {others} others are"
+    rest = [f"{named[part[0]] if len(part) == 1 else f'{len(part)} more'} {words}" for part, words in told[1:]]
+    yield f"{', '.join([f'{head} faster than {base} {words}', *rest])}."
 
 
 def _standing(results: Results, named: Mapping[str, str]) -> Iterator[str]:
     """Return how many series are faster or slower than the baseline at the only length."""
-    faster, slower, close = results.standing
-    if len(faster) + len(slower) + len(close) > 1:
-        pairs = ((faster, "faster than"), (slower, "slower than"), (close, "not distinguishable from"))
-        told = [f"{_some(list(names(part)), named)} {words}" for part, words in pairs if len(part)]
-        told[0] = told[0].replace(" than", f" than {named[results.baseline]}")
-        told[0] = told[0].replace(" from", f" from {named[results.baseline]}")
-        yield f"At N = {results.compared_at}, {listed([told[0], *(each.removesuffix(' than') for each in told[1:])])}."
-
-
-def _needs(results: Results, best: pd.Series, named: Mapping[str, str]) -> Iterator[str]:
-    """Return how the time of the fastest series grows, and its memory and realised share of the saved work."""
-    name, base = _name(best), results.baseline
-    rows = dict(results.growth)
-    told = []
-    grows = {each: rows[each]["time_exponent"] for each in (base, name) if each in rows}
-    if name in grows and not math.isnan(grows[name]):
-        beside = base in grows and base != name and not math.isnan(grows[base])
-        told.append(f"its time grows as N^{grows[name]:.1f}" + (f", not N^{grows[base]:.1f}" if beside else ""))
-    kept = {each.name: each.most for each in results.kept}
-    if name in kept:
-        told.append(f"it keeps {units.size(kept[name])}" + (f", not {units.size(kept[base])}" if base in kept else ""))
-    elif base != name and not math.isnan(best["peak_fraction"]):
-        told.append(f"it needs {units.fraction(best['peak_fraction'])} times the peak memory of {named[base]}")
-    if told:
-        yield f"Of {named[name]}: {listed(told)}."
+    parts = zip(("faster than", "slower than", "not distinguishable from"), results.standing, strict=True)
+    found = [(words, list(names(part))) for words, part in parts if len(part)]
+    others, base = sum(len(part) for _, part in found), named.get(results.baseline, "")
+    if others < 2:
+        return
+    (words, part), *rest = found
+    head = f"{named[part[0]]} is" if len(part) == 1 else f"{len(part)} of {others} others are"
+    told = [f"{len(part)} {words.rpartition(' ')[0]}" for words, part in rest]
+    yield f"At N = {results.compared_at}, {listed([f'{head} {words} {base}', *told])}."
 
 
 def _elsewhere(
@@ -117,6 +119,36 @@ def _elsewhere(
 ) -> Iterator[str]:
     """Return in how many other settings the same series is the fastest."""
     others = [each for each in settings if each.passed and each is not results]
-    if others:
+    if others and best["processes"] >= FEWEST_PROCESSES:
         same = sum(_name(_best(each)) == _name(best) for each in others)
-        yield f"{named[_name(best)]} is also the fastest in {same} of {len(others)} other settings."
+        words = "is also the fastest" if len(results.standing.faster) else "also takes the least time"
+        which = "the other setting" if len(others) == 1 else f"{same} of {len(others)} other settings"
+        if same:
+            yield f"{named[_name(best)]} {words} in {which}."
+
+
+def _kept(results: Results, best: pd.Series, named: Mapping[str, str]) -> Iterator[str]:
+    """Return what the fastest series keeps of earlier tokens to decode, and the baseline."""
+    kept, name, base = {each.name: each.most for each in results.kept}, _name(best), results.baseline
+    if name in kept:
+        beside = f", {named[base]} {units.size(kept[base])}" if base in kept and base != name else ""
+        yield f"{named[name]} keeps {units.size(kept[name])} of earlier tokens{beside}."
+
+
+def _needs(results: Results, best: pd.Series, named: Mapping[str, str]) -> Iterator[str]:
+    """Return the peak memory of the fastest series, and how its time grows, beside the baseline's."""
+    name, base, rows = _name(best), results.baseline, dict(results.growth)
+    told = []
+    share = float(best["peak_fraction"])
+    if base != name and not math.isnan(share):
+        times = (
+            "as much peak memory as" if abs(share - 1) < _SAME else f"{units.fraction(share)} times the peak memory of"
+        )
+        told.append(f"{named[name]} needs {times} {named[base]}")
+    grows = {each: float(rows[each]["time_exponent"]) for each in (name, base) if each in rows}
+    if not math.isnan(grows.get(name, math.nan)):
+        beside = base != name and not math.isnan(grows.get(base, math.nan))
+        words = f"time grows as N^{grows[name]:.1f}" + (f", not N^{grows[base]:.1f}" if beside else "")
+        told.append(f"its {words}" if told else f"the {words} with {named[name]}")
+    if told:
+        yield f"{', and '.join(told)}."

@@ -9,9 +9,9 @@ import pandas as pd
 from attnbench.reports.data.capacity import MOST
 from attnbench.reports.data.growth import FEW_PROCESSES
 from attnbench.reports.data.sweeps import Line, Sweep
-from attnbench.reports.data.values import ALWAYS, CROSSES, NEVER, UNCLEAR, Crossover, Interval
+from attnbench.reports.data.values import ALWAYS, CLOSE, CROSSES, NEVER, SLOWER, UNCLEAR, Crossover, Interval
 from attnbench.reports.text import units
-from attnbench.reports.text.phrases import brackets
+from attnbench.reports.text.phrases import brackets, ends
 
 SHORT = {
     "wrong": "WRONG",
@@ -41,11 +41,11 @@ def ended(row: pd.Series | None, written: Callable[[pd.Series], str]) -> str:
 
 
 def speed(row: pd.Series) -> str:
-    """Write calls per second, and the speed-up over the baseline: `1,020 (3.2x)`."""
+    """Write calls per second, half of their interval, and the speed-up over the baseline: `1,020 ±2% (3.2x)`."""
     # The longest time is the fewest calls, so the ends of the interval change places.
     calls = [1e9 / row[name] for name in ("time_ns", "time_high_ns", "time_low_ns")]
-    against = times(row)
-    return units.honest(calls[0], calls[1], calls[2]) + (f" ({against})" if against else "")
+    told = [units.honest(*calls), units.spread(row["time_low_ns"], row["time_high_ns"])]
+    return " ".join(filter(None, [*told, f"({times(row)})" if times(row) else ""]))
 
 
 def memory(row: pd.Series) -> str:
@@ -53,7 +53,7 @@ def memory(row: pd.Series) -> str:
     if pd.isna(row["peak_bytes"]):
         return NONE
     fraction = row["peak_fraction"]
-    return units.size(row["peak_bytes"]) + ("" if math.isnan(fraction) else f" ({units.number(fraction, 2)})")
+    return units.size(row["peak_bytes"]) + ("" if math.isnan(fraction) else f" ({units.fraction(fraction)})")
 
 
 def state(row: pd.Series) -> str:
@@ -78,13 +78,14 @@ def time_exponent(row: pd.Series) -> str:
 
 
 def last_exponent(row: pd.Series) -> str:
-    """Write the growth exponent of time over the longest two octaves: `N^1.98`."""
-    return NONE if math.isnan(row["last_time_exponent"]) else f"N^{row['last_time_exponent']:.2f}"
+    """Write the growth exponent of time over the longest two octaves, `N^1.98`, or why there is none."""
+    value = row["last_time_exponent"]
+    return str(row["cost_reason"]) if math.isnan(value) else f"N^{value:.2f}"
 
 
 def cost_exponent(row: pd.Series) -> str:
-    """Write the growth exponent of the stated cost there: `N^2.00`."""
-    return NONE if math.isnan(row["cost_exponent"]) else f"N^{row['cost_exponent']:.2f}"
+    """Write the growth exponent of the stated cost there, and how time compares: `N^2.00, as stated`."""
+    return NONE if math.isnan(row["cost_exponent"]) else f"N^{row['cost_exponent']:.2f}, {row['against_cost']}"
 
 
 def rates(row: pd.Series) -> str:
@@ -95,8 +96,10 @@ def rates(row: pd.Series) -> str:
 
 
 def memory_exponent(row: pd.Series) -> str:
-    """Write the growth exponent of memory: `N^1.00`."""
-    return NONE if math.isnan(row["memory_exponent"]) else f"N^{row['memory_exponent']:.2f}"
+    """Write the growth exponent of memory, `N^1.00`, or why there is none."""
+    if math.isnan(row["memory_exponent"]):
+        return str(row["growth_reason"]) or "nothing is allocated"
+    return f"N^{row['memory_exponent']:.2f}"
 
 
 def fitted(row: pd.Series) -> str:
@@ -107,26 +110,31 @@ def fitted(row: pd.Series) -> str:
     return f"{told}; {row['growth_reason']}" if row["growth_reason"] else told
 
 
-def crossover(row: pd.Series) -> str:
-    """Write the length from which a series is faster than its baseline, or why there is none."""
+def crossover(row: pd.Series, *, brief: bool = False) -> str:
+    """Write the length from which a series is faster than its baseline, or why there is none; `brief` for a column."""
     if not row["crossover"]:
         return str(row["crossover_reason"])
     if row["crossover"] == CROSSES:
-        names = ("crossover_seq_len", "crossover_low", "crossover_high")
-        return _from(*(float(row[name]) for name in names), int(row["compared_from"]), int(row["compared_to"]))
-    words = {ALWAYS: "at every length measured", NEVER: f"slower at N = {row['compared_to']}"}
-    return words.get(row["crossover"], f"not distinguishable at N = {row['compared_to']}")
+        names = ("crossover_seq_len", "crossover_low", "crossover_high", "compared_from", "compared_to")
+        at, low, high, first, last = (float(row[name]) for name in names)
+        return _from(at, low, high, first, last, brief=brief)
+    if row["crossover"] == ALWAYS:
+        return "every length" if brief else "at every length measured"
+    told = SLOWER if row["crossover"] == NEVER else CLOSE
+    return told if brief else f"{told} at N = {row['compared_to']}"
 
 
-def _from(at: float, low: float, high: float, first: int, last: int) -> str:
+def _from(at: float, low: float, high: float, first: float, last: float, *, brief: bool) -> str:
     """Write a crossover between the lengths `first` and `last`, at which its interval is cut.
 
     `from N = 410 (380 to 440)`, `from N = 410 (below 256 to 440)`, `from below N = 256 (at most 300)`.
     """
     told, least, most = _within(at, low, high, first, last)
     if math.isnan(at):
-        return f"from below N = {first} (at most {most})"
-    return f"from N = {told} ({f'below {first}' if math.isnan(low) else least} to {most})"
+        return f"N = {most} at most" if brief else f"from below N = {keys(first)} (at most {most})"
+    if math.isnan(low):
+        least = f"below {keys(first)}"
+    return f"{'' if brief else 'from '}N = {told} ({least} to {most})"
 
 
 def _within(at: float, low: float, high: float, first: float, last: float) -> list[str]:
@@ -178,7 +186,7 @@ def line(found: Line) -> str:
 
 
 def sweep(swept: Sweep) -> list[str]:
-    """Return the cells of a sweep: keys per query, line and growth of time, doubling, limit, and realised share."""
+    """Return the cells of a sweep: keys, line and growth of time, doubling, limit, memory, and realised share."""
     told = f"{line(swept.line)} a key" if swept.rises else "the same for all"
     return [
         f"{keys(swept.keys[0])} to {keys(swept.keys[-1])}",
@@ -186,6 +194,7 @@ def sweep(swept: Sweep) -> list[str]:
         power(swept.exponent),
         doubling(swept.doubling),
         limit(swept.limit) or swept.limit_reason,
+        ends([NONE if math.isnan(each) else units.fraction(each) for each in swept.peak_shares]),
         *([] if swept.realised is None else [share(swept.realised)]),
     ]
 
@@ -233,22 +242,20 @@ def factor(found: Interval) -> str:
 
 
 def multiple(value: float) -> str:
-    """Write a ratio without an interval: `2.0x`."""
-    return NONE if math.isnan(value) else f"{units.number(value, 2)}x"
+    """Write an exact ratio: `2.00x`."""
+    return NONE if math.isnan(value) else f"{units.fraction(value)}x"
 
 
 def fits(row: pd.Series) -> str:
-    """Write the longest sequence that the memory budget holds: `2,600,000`."""
+    """Write the longest sequence that the memory budget holds, `2,600,000`, or why it is unknown."""
     longest = row["fits_up_to"]
     if pd.isna(longest):
-        return NONE
+        return str(row["fits_source"]) or NONE
     return f"{longest:,} or more" if longest == MOST else units.number(longest, 2)
 
 
 def work(row: pd.Series) -> list[str]:
-    """Return the cells of work: pairs, waste, rate, share of the roof, bound, speed-ups, errors, tokens/s, ties."""
-    if row["status"] != "passed":
-        return [SHORT[row["status"]], *[""] * 11]
+    """Return the cells of work: pairs, waste, rate, share of the roof, bound, speed-up, realised, error, tokens/s."""
     return [
         *(NONE if pd.isna(row[name]) else f"{row[name]:,}" for name in ("allowed_pairs", "computed_pairs")),
         _or_none(row["waste"], "{:.2f}"),
@@ -258,17 +265,15 @@ def work(row: pd.Series) -> list[str]:
         times(row) or NONE,
         _percent(row["realised"]),
         _or_none(row["max_abs_error"], "{:.1e}"),
-        _vs_full(row),
         units.number(row["tokens_per_s"], 2),
-        NONE if pd.isna(row["ties"]) else f"{row['ties']:,}",
     ]
 
 
-def _vs_full(row: pd.Series) -> str:
-    """Write the error against full attention, and that of the mean of all values: `0.24 (0.95)`."""
-    if pd.isna(row["error_vs_full"]):
-        return NONE
-    return f"{error(row['error_vs_full'])} ({error(row['error_of_mean'])})"
+def vs_full(row: pd.Series) -> list[str]:
+    """Return the cells of an error against full attention: that of the case, that of a mean, which is less, ties."""
+    like_mean = "hardly better than the mean" if row["like_mean"] else "better than the mean"
+    ties = NONE if pd.isna(row["ties"]) else f"{row['ties']:,}"
+    return [error(row["error_vs_full"]), error(row["error_of_mean"]), like_mean, ties]
 
 
 def error(value: float) -> str:
@@ -289,8 +294,6 @@ def before(row: pd.Series) -> list[str]:
 
     `2.6 s (cached)` is a compilation that torch found on disk.
     """
-    if row["status"] != "passed":
-        return [SHORT[row["status"]], *[""] * 3]
     cached = " (cached)" if pd.notna(row["compile_cached"]) and row["compile_cached"] else ""
     return [
         _time(row["prepare_ns"]),

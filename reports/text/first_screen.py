@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from attnbench.reports.data.growth import FEW_PROCESSES
 from attnbench.reports.data.run import Run
 from attnbench.reports.data.summary import Row, Summary
 from attnbench.reports.data.values import verdicts
@@ -27,17 +28,17 @@ class Table(NamedTuple):
 def table(run: Run) -> Table:
     """Return the series of the most important setting against its baseline; empty if no case passed.
 
-    Columns: mechanism, from where it is faster than the baseline, times as fast at the comparison length, peak memory
-    as a fraction of the baseline's, realised share of the saved work, trust. The baseline's row has its time and bytes.
+    Columns: mechanism, the length from which it is faster than the baseline, times as fast at the comparison length,
+    peak memory as a fraction of the baseline's, realised share of the saved work, trust. The baseline's row has its
+    time and bytes.
     """
     found = run.summary
     if found is None:
         return Table([], [])
-    named, results = short(run.frame), found.results
-    against, at = named.get(results.baseline, results.baseline), f"at N = {results.compared_at}"
+    named, several = short(run.frame), found.results.several_lengths
     compared = any(not math.isnan(each.case["speedup"]) for each in found.rows)
-    faster, times = f"faster than {against}", f"times as fast {at}"
-    header = ["", *([faster, times] if compared else [f"a call {at}"]), "memory", "realised", "trust"]
+    against = ["faster from" if several else "it is", "times as fast"]
+    header = ["", *(against if compared else ["a call"]), "memory", "realised", "trust"]
     rows = [[named[each.name], *_cells(found, each, compared=compared)] for each in found.rows]
     if all(row[-2] == NONE for row in rows):
         header, *rows = [[*each[:-2], each[-1]] for each in (header, *rows)]
@@ -45,24 +46,26 @@ def table(run: Run) -> Table:
 
 
 def caption(run: Run) -> str:
-    """Return what the table is about, and what it leaves out: `forward, float32, cpu; 24 more series below`."""
+    """Return what the table is about, and what it leaves out."""
     found = run.summary
     if found is None:
         return ""
-    others = sum(each.passed for each in run.results) - 1
+    others, results = sum(each.passed for each in run.results) - 1, found.results
+    against = f" against {short(run.frame).get(results.baseline, results.baseline)}" if results.baseline else ""
     more = [f"{found.left_out} more series"] if found.left_out else []
     more += [f"{others} other setting{'s' if others > 1 else ''}"] if others else []
-    return "; ".join([found.results.setting.title, *([f"{' and '.join(more)} in the tables below"] if more else [])])
+    rest = f"; the report has {' and '.join(more)}" if more else ""
+    return f"{results.setting.title}{against} at N = {results.compared_at}{rest}"
 
 
 def _cells(found: Summary, row: Row, *, compared: bool) -> list[str]:
     """Return the cells of a series after its name."""
     case, is_baseline = row.case, row.name == found.results.baseline
-    time = f"{units.time(*(case[name] for name in _TIME))} a call"
+    time = units.time(*(case[name] for name in _TIME))
     if not compared:
         told = [time]
     elif is_baseline:
-        told = ["the baseline", time]
+        told = ["the baseline", f"{time} a call"]
     else:
         told = [_faster(found, row), _times(case)]
     realised = NONE if math.isnan(case["realised"]) or is_baseline else units.percent(case["realised"])
@@ -70,10 +73,11 @@ def _cells(found: Summary, row: Row, *, compared: bool) -> list[str]:
 
 
 def _faster(found: Summary, row: Row) -> str:
-    """Return from where a series is faster than the baseline; at one length, whether it is."""
-    if found.results.several_lengths and row.growth is not None:
-        return cells.crossover(row.growth).removeprefix("from ")
-    return str(verdicts(*row.case[[*_SPEEDUP[1:]]])) or NONE
+    """Return from which length on a series is faster than the baseline; at one length, whether it is."""
+    told, growth = str(verdicts(*row.case[[*_SPEEDUP[1:]]])), row.growth
+    if not found.results.several_lengths or growth is None:
+        return told or FEW_PROCESSES
+    return cells.crossover(growth, brief=True)
 
 
 def _times(case: pd.Series) -> str:

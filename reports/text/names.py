@@ -18,7 +18,7 @@ def shortest(frame: pd.DataFrame) -> dict[str, str]:
     If neither is its own alone, the name is that of `short`.
     """
     pairs = frame[["variant", *SERIES]].drop_duplicates()
-    found = pd.Series(list(short(frame).values()), pairs.index)
+    found = names(pairs).map(short(frame))
     for shorter in (pairs["variant"] + "/" + pairs["implementation"], pairs["variant"]):
         alone = ~shorter.duplicated(keep=False) & (shorter.str.len() < found.str.len())
         found = shorter.where(alone, found)

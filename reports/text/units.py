@@ -37,6 +37,9 @@ def bounds(low: float, high: float) -> str:
     Markdown needs no escape for this form.
     """
     last = _last_place(low, high)
+    # A ratio above or below 1 must not read as 1.
+    while any(round(end, -last) == 1 != end for end in (low, high)) and last > -_MOST_DIGITS:
+        last -= 1
     ends = (number(end, max(_place(end) - last + 1, 1)) for end in (low, high))
     return f"({' to '.join(end.replace(',', '') for end in ends)})"
 

@@ -14,6 +14,7 @@ from attnbench.runner.cli import exit_code
 from attnbench.runner.machine import system_errors
 
 if TYPE_CHECKING:
+    from attnbench.reports.data.run import Run
     from attnbench.reports.decision.decide import Rule
     from attnbench.runner.ab.paired_timing import Flag, Stages
     from attnbench.suites.schema.suite import Suite
@@ -61,6 +62,18 @@ def told() -> Iterator[None]:
             sys.exit(exit_code.FAULT)
         click.echo(mistake, err=True)
         sys.exit(exit_code.USAGE)
+
+
+def write_page(run: "Run", report: Path, *, quiet: bool = False) -> None:
+    """Write `report.html` beside the `report.md` of a run. Print its path, or how to get it if a package is missing."""
+    from attnbench.reports import html
+    from attnbench.reports.html import page
+
+    written = page.write(run, report)
+    if written is None:
+        say(html.HINT, quiet=quiet)
+    elif not quiet:
+        click.echo(written)
 
 
 def _mistake(error: Exception) -> str | None:

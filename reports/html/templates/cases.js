@@ -3,27 +3,6 @@
 const PRINTED = 500;
 const PAGE = 25;
 
-/** The columns of the data, by the names that they go by. */
-function unpacked(data) {
-  const columns = new Map();
-  for (const packed of data.columns) {
-    const { distinct, codes, values } = packed;
-    const at = values ? (row) => values[row] : codes.length ? (row) => distinct[codes[row]] : () => distinct[0];
-    const column = { ...packed, at };
-    columns.set(packed.name, column);
-    if (!columns.has(packed.word)) columns.set(packed.word, column);
-  }
-  for (const name of data.intervals) {
-    const column = columns.get(name);
-    const stem = name.replace(/_ns$/, "");
-    const ends = ["low", "high"].map((end) => columns.get(name.replace(/(_ns)?$/, `_${end}$1`)));
-    if (!column || !ends[0]) continue;
-    [column.low, column.high] = ends;
-    for (const end of ends) end.isBound = true;
-  }
-  return columns;
-}
-
 function caseTable(data) {
   const columns = unpacked(data);
   const by = (id) => document.getElementById(`cases-${id}`);
@@ -39,15 +18,16 @@ function caseTable(data) {
   function cell(column) {
     return (row, type) => {
       if (type === "sort" || type === "type") return column.at(row);
-      if (type === "filter") return words.map((each) => each.at(row)).join(" ");
+      if (type === "filter") return "";
       return document.createTextNode(written(column, row));
     };
   }
+  const label = columns.get("label");
   function nameCell(column) {
     return (row, type) => {
       if (type !== "display") return cell(column)(row, type);
-      const parts = column.at(row).split(/(?<=[(/,])/).flatMap((part) => [element("wbr"), part]);
-      return element("button", { type: "button", class: "open", "aria-expanded": "false" }, ...parts);
+      const parts = column.at(row).split(/(?=\()|(?<=[/,])/).flatMap((part) => [element("wbr"), part]);
+      return element("button", { type: "button", class: "open", "aria-expanded": "false" }, ...picture(data, label.at(row)), ...parts);
     };
   }
 
@@ -58,7 +38,7 @@ function caseTable(data) {
       data: (place === 0 ? nameCell : cell)(column),
       type: column.unit ? "quantity" : "string",
       className: column.unit ? "" : "words",
-      searchable: place === 0,
+      searchable: false,
       orderSequence: ["asc", "desc", ""],
     })),
     order: [],
@@ -91,7 +71,13 @@ function caseTable(data) {
     toggle(tr);
   });
 
-  by("search").addEventListener("input", (event) => table.search(event.target.value).draw());
+  // The table's own search reads text as HTML where it holds an `&`. This one finds rows that have all words.
+  const texts = [];
+  const text = (row) => (texts[row] ??= words.map((each) => each.at(row)).join("\n").toLowerCase());
+  by("search").addEventListener("input", (event) => {
+    const wanted = event.target.value.toLowerCase().split(/\s+/).filter(Boolean);
+    table.search.fixed("text", (_text, row) => wanted.every((each) => text(row).includes(each))).draw();
+  });
   by("status").addEventListener("change", (event) => {
     const wanted = event.target.value;
     table.search.fixed("status", wanted ? (_text, row) => columns.get("status").at(row) === wanted : null).draw();
@@ -117,12 +103,14 @@ function caseTable(data) {
   by("expression").addEventListener("change", () => select(true));
 
   // Paper has no pages to turn: all rows of the selection, or the first ones and how many there are.
+  let length = PAGE;
   addEventListener("beforeprint", () => {
+    length = table.page.len();
     const count = table.rows({ search: "applied" }).count();
     table.page.len(count > PRINTED ? PRINTED : -1).draw();
     by("printed").textContent = count > PRINTED ? `The first ${PRINTED} of ${count.toLocaleString("en-US")} cases.` : "";
   });
-  addEventListener("afterprint", () => table.page.len(PAGE).draw());
+  addEventListener("afterprint", () => table.page.len(length).draw());
 
   // One page needs no buttons to turn it.
   const paging = () => {

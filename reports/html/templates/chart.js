@@ -1,151 +1,188 @@
-// Fills the figures with the cases that the menus and the legend choose. Nothing is computed here.
-"use strict";
+// Fills the figures with the cases that the menus and the legend choose.
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
+const MOST_TICKS = { across: 6, up: 7 };
+const ROOM = 0.06;
 
-async function openChart(root) {
+async function openChart(root, columns) {
   const { item, data } = JSON.parse(root.querySelector("script").textContent);
   await Bokeh.embed.embed_item(item, root.querySelector(".plot"));
   const figure = Bokeh.documents.at(-1);
   const model = (name) => figure.get_model_by_name(name);
-  const metric = root.querySelector("select.metric");
+  const legend = root.querySelector(".legend");
+  const boxes = [...legend.querySelectorAll("input[type=checkbox]")];
+  const entries = boxes.map((each) => each.closest("li"));
+  const quantity = root.querySelector("select.metric");
   const menus = [...root.querySelectorAll("select.axis")];
-  const boxes = [...root.querySelectorAll(".legend input[type=checkbox]")];
-  const { cases, texts } = data;
+  let printing = false;
 
-  // The setting that the menus name. If the run has none, it is the one that differs least and has what was chosen last.
-  function setting(last = -1) {
+  const at = (name, row) => columns.get(name)?.at(row);
+  const metric = () => data.metrics[quantity?.value ?? 0];
+  const paper = () => getComputedStyle(document.body).backgroundColor;
+
+  // The place of the setting that the menus name. If the run has no such setting, it is one that has what was chosen
+  // last and most of the rest.
+  function setting(last) {
     const wanted = menus.map((each) => Number(each.value));
-    const agreeing = (each) => each.filter((value, i) => value === wanted[i]).length;
-    const allowed = data.settings.filter((each) => last < 0 || each[last] === wanted[last]);
+    const agreeing = (each) => each.filter((value, place) => value === wanted[place]).length;
+    const allowed = data.settings.filter((each) => last === undefined || each[last] === wanted[last]);
     const best = allowed.reduce((a, b) => (agreeing(b) > agreeing(a) ? b : a));
-    menus.forEach((each, i) => { each.value = best[i]; });
+    menus.forEach((each, place) => { each.value = best[place]; });
     return data.settings.indexOf(best);
   }
 
-  // Give the axis of the quantity the ends of what is drawn, with some room.
-  function reach(columns, shown) {
-    const drawn = columns.flatMap((column) => (column ? shown.flatMap(({ rows }) => rows.map((i) => column[i])) : []));
-    const logs = drawn.filter((each) => each !== null).map(Math.log);
-    if (!logs.length) return;
-    const low = logs.reduce((a, b) => Math.min(a, b)), high = logs.reduce((a, b) => Math.max(a, b));
-    const room = Math.max(0.06 * (high - low), 0.15);
-    const start = Math.exp(low - room), end = Math.exp(high + room);
-    model("range").setv({ start, end, reset_start: start, reset_end: end });
-  }
-
-  // As many ticks as there is room for.
-  function mark(ticks) {
-    const { start, end } = model("range");
-    const inside = ticks.filter(([place]) => start <= place && place <= end);
-    const most = [2, 1, 0].find((rank) => inside.filter((each) => each[2] <= rank).length <= 9) ?? 0;
-    model("ticks").ticks = inside.filter((each) => each[2] <= most).map(([place]) => place);
+  // The series of the setting that the legend shows, each with its look and its cases.
+  function shown(place) {
+    const scheme = dark.matches && !printing ? 1 : 0;
+    return data.series.flatMap((look, i) => {
+      const rows = data.rows[place][i];
+      entries[i].hidden = rows.length === 0;
+      if (!rows.length || !boxes[i].checked) return [];
+      const xs = data.x?.[place][i] ?? rows.map((row) => at("seq_len", row));
+      return [{ look: { ...look, place: i, colour: look.colours[scheme] }, cases: rows.map((row, k) => ({ row, x: xs[k] })) }];
+    });
   }
 
   function draw(last) {
-    const place = metric ? Number(metric.value) : 0;
-    const told = data.metrics[place];
-    const values = data.values[place];
-    const at = setting(last);
-    const light = Number(dark.matches && !printing);
-    const looks = data.series.map((each) => ({ ...each, colour: each.colours[light] }));
-    const rows = looks.map(() => []);
-    cases.setting.forEach((each, i) => { if (each === at) rows[cases.series[i]].push(i); });
-    boxes.forEach((box, i) => { box.closest("li").hidden = rows[i].length === 0; });
-    const shown = looks.map((look, i) => ({ look, rows: boxes[i].checked ? rows[i] : [] })).filter((each) => each.rows.length);
-
-    const hover = (look, i) => ({
-      name: look.name, n: cases.n[i], colour: look.colour, marker: look.marker, value: `${told.words}: ${values.words[i]}`,
-      size: 3.5 + 1.8 * look.width, fill: look.filled ? look.colour : paper(), many: cases.processes[i],
-      status: texts.status[cases.status[i]], reason: texts.reason[cases.reason[i]], flags: texts.flags[cases.flags[i]] || "none",
-      words: texts.short[cases.status[i]],
-    });
-    const known = (i) => values.middle[i] !== null;
-    const ended = (i) => texts.short[cases.status[i]] !== "";
-    (data.ranking ? drawRanking : drawLines)({ told, values, shown, hover, known, ended });
-
-    reach([values.middle, values.low, values.high, values.bound], shown);
+    const told = metric();
+    const found = shown(setting(last));
+    const column = columns.get(told.column);
+    const quantities = {
+      middle: ({ row }) => positive(column.at(row)),
+      low: ({ row }) => positive(column.low?.at(row)),
+      high: ({ row }) => positive(column.high?.at(row)),
+      bound: ({ row }) => (told.bound ? positive(at(told.bound, row)) : null),
+    };
+    reach(found, Object.values(quantities));
+    (data.ranking ? drawRanking : drawLines)(found, quantities);
     model("quantity").axis_label = told.words;
-    model("quantity").major_label_overrides = new Map(told.ticks.map(([place, words]) => [place, words]));
-    mark(told.ticks);
-    model("one").visible = told.one;
+    model("quantity").major_label_overrides = new Map(told.ticks);
+    model("one").visible = told.bound !== "";
     root.querySelector(".reading").textContent = told.reading;
+    mark();
   }
 
-  function drawLines({ values, shown, hover, known, ended }) {
-    const line = (rows, column) => ({ xs: rows.map((i) => cases.x[i]), ys: rows.map((i) => column[i] ?? NaN) });
-    const every = ({ look, rows }, column) => ({ ...look, ...line(rows, column) });
-    fill("lines", shown.map((each) => every(each, values.middle)));
-    fill("bounds", values.bound ? shown.map((each) => every(each, values.bound)) : []);
-    fill("bands", values.low ? shown.flatMap(({ look, rows }) => runs(rows, (i) => values.low[i] !== null).map((part) => {
-      const low = line(part, values.low), high = line(part, values.high);
-      return { ...look, xs: [...low.xs, ...high.xs.reverse()], ys: [...low.ys, ...high.ys.reverse()] };
-    })) : []);
-    fill("points", shown.flatMap(({ look, rows }) => rows.filter(known).map((i) => (
-      { ...hover(look, i), x: cases.x[i], y: values.middle[i] }))));
+  // The point of a case, with what it says when it is pointed at.
+  function point(look, { row, x }) {
+    const told = metric();
+    const status = at("status", row);
+    return {
+      ...look, x, fill: look.filled ? look.colour : paper(), size: 3.5 + 1.8 * look.width, n: at("seq_len", row), status,
+      value: `${told.words}: ${written(columns.get(told.column), row)}`, many: at("processes", row),
+      reason: at("reason", row) ?? "", flags: at("flags", row) || "none", words: data.short[status] ?? "",
+    };
+  }
+  const ended = ({ row }) => at("status", row) in data.short;
+
+  // Each series has its row in every source, empty if it is hidden: bokeh may paint before it has counted new rows.
+  function drawLines(found, { middle, low, high, bound }) {
+    const each = (drawn) => data.series.map((look, place) => {
+      const one = found.find((every) => every.look.place === place);
+      return one ? { ...one.look, ...drawn(one.cases) } : { ...look, colour: look.colours[0], xs: [], ys: [] };
+    });
+    const line = (y) => each((cases) => ({ xs: cases.map(({ x }) => x), ys: cases.map((one) => y(one) ?? NaN) }));
+    const band = (cases) => {
+      const corners = runs(cases, (one) => low(one) !== null).flatMap((part) => [
+        ...part.map((one) => [one.x, low(one)]), ...part.reverse().map((one) => [one.x, high(one)]), [NaN, NaN]]);
+      return { xs: corners.map(([x]) => x), ys: corners.map(([, y]) => y) };
+    };
+    fill("lines", line(middle));
+    fill("bounds", line(bound));
+    fill("bands", each(band));
+    fill("points", found.flatMap(({ look, cases }) => cases.filter((one) => middle(one) !== null).map((one) => (
+      { ...point(look, one), y: middle(one) }))));
+    if (model("strip")) drawStrip(found);
+  }
+
+  // A row for each series with a case that has no number.
+  function drawStrip(found) {
     const strip = model("strip");
-    if (!strip) return;
-    const failing = shown.filter(({ rows }) => rows.some(ended)).reverse();
-    const left = strip.x_range.start * (strip.x_range.end / strip.x_range.start) ** 0.015;
+    const failing = found.filter(({ cases }) => cases.some(ended)).reverse();
+    const { start, end } = strip.x_range;
     strip.y_range.factors = failing.map(({ look }) => look.name);
     strip.height = 6 + 15 * failing.length;
     strip.visible = failing.length > 0;
-    fill("ended", failing.flatMap(({ look, rows }) => rows.filter(ended).map((i) => (
-      { ...hover(look, i), x: cases.x[i], y: look.name }))));
-    fill("marks", failing.map(({ look }) => ({ ...hover(look, 0), x: left, y: look.name })));
+    fill("ended", failing.flatMap(({ look, cases }) => cases.filter(ended).map((each) => ({ ...point(look, each), y: look.name }))));
+    fill("marks", failing.map(({ look, cases }) => ({ ...point(look, cases[0]), x: start * (end / start) ** 0.015, y: look.name })));
   }
 
-  function drawRanking({ values, shown, hover, known, ended }) {
-    const rows = shown.flatMap(({ look, rows }) => rows.map((i) => ({ look, i })));
-    const best = (each) => values.middle[each.i] ?? Infinity;
-    rows.sort((a, b) => best(b) - best(a));
-    const own = ({ look, i }) => ({ ...hover(look, i), x: values.middle[i], y: look.name, low: values.low?.[i], high: values.high?.[i] });
-    model("rows").factors = rows.map(({ look }) => look.name);
-    model("main").height = 90 + 19 * rows.length;
-    fill("points", rows.filter(({ i }) => known(i)).map(own));
-    fill("bars", values.low ? rows.filter(({ i }) => values.low[i] !== null).map(own) : []);
-    fill("bounds", values.bound ? rows.filter(({ i }) => values.bound[i] !== null).map((each) => ({ ...own(each), x: values.bound[each.i] })) : []);
-    const left = Math.min(...rows.filter(({ i }) => known(i)).map(({ i }) => values.low?.[i] ?? values.middle[i]));
-    fill("ended", rows.filter(({ i }) => ended(i)).map((each) => ({ ...own(each), x: left })));
+  // A row for each series, the smallest number on top; below, those without one.
+  function drawRanking(found, { middle, low, high, bound }) {
+    const ranked = found.map(({ look, cases: [only] }) => (
+      { ...point(look, only), x: middle(only), low: low(only), high: high(only), bound: bound(only), y: look.name }));
+    ranked.sort((a, b) => (b.x ?? Infinity) - (a.x ?? Infinity) || 0);
+    model("rows").factors = ranked.map(({ name }) => name);
+    model("main").height = 80 + 19 * ranked.length;
+    fill("points", ranked.filter(({ x }) => x !== null));
+    fill("bars", ranked.filter((each) => each.low !== null));
+    fill("bounds", ranked.filter((each) => each.bound !== null).map((each) => ({ ...each, x: each.bound })));
+    const left = model("range").start;
+    fill("ended", ranked.filter(({ words }) => words).map((each) => ({ ...each, x: left })));
   }
 
   function fill(name, rows) {
     const source = model(name);
-    source.data = Object.fromEntries(Object.keys(source.data).map((column) => [column, rows.map((row) => row[column])]));
+    source.data = Object.fromEntries(Object.keys(source.data).map((key) => [key, rows.map((row) => row[key])]));
   }
 
-  const paper = () => getComputedStyle(document.body).backgroundColor;
-  let printing = false;
+  // Give the axis of the quantity the ends of what is drawn, with some room.
+  function reach(found, quantities) {
+    let [low, high] = [Infinity, -Infinity];
+    for (const { cases } of found) for (const each of cases) for (const of of quantities) {
+      const value = of(each);
+      if (value !== null) [low, high] = [Math.min(low, value), Math.max(high, value)];
+    }
+    if (low > high) return;
+    const room = Math.max((high / low) ** ROOM, 1.15);
+    const [start, end] = [low / room, high * room];
+    model("range").setv({ start, end, reset_start: start, reset_end: end });
+  }
 
-  const { start, end } = model("range").properties;
-  for (const each of [start, end]) each.change.connect(() => mark(data.metrics[metric ? Number(metric.value) : 0].ticks));
-  metric?.addEventListener("change", () => draw());
-  menus.forEach((each, i) => each.addEventListener("change", () => draw(i)));
+  // As many ticks as there is room for.
+  function mark() {
+    const { start, end } = model("range");
+    const inside = metric().ticks.filter(([place]) => start <= place && place <= end);
+    const ranked = (rank) => inside.filter((each) => each[2] <= rank);
+    const most = data.ranking ? MOST_TICKS.across : MOST_TICKS.up;
+    model("ticks").ticks = ranked([2, 1].find((rank) => ranked(rank).length <= most) ?? 0).map(([place]) => place);
+  }
+
+  quantity?.addEventListener("change", () => draw());
+  menus.forEach((each, place) => each.addEventListener("change", () => draw(place)));
   dark.addEventListener("change", () => draw());
   addEventListener("beforeprint", () => { printing = true; draw(); });
   addEventListener("afterprint", () => { printing = false; draw(); });
-  root.querySelector(".legend").addEventListener("change", () => draw());
-  root.querySelector(".legend").addEventListener("click", ({ target }) => {
+  for (const end of ["start", "end"]) model("range").properties[end].change.connect(mark);
+
+  legend.addEventListener("change", ({ target }) => { if (target.type === "checkbox") draw(); });
+  legend.addEventListener("click", ({ target }) => {
     if (target.dataset.only === undefined) return;
     const only = Number(target.dataset.only);
-    const alone = boxes.every((box, i) => box.checked === (i === only) || box.closest("li").hidden);
-    boxes.forEach((box, i) => { box.checked = alone || only < 0 || i === only; });
+    const isAlone = boxes.every((box, place) => entries[place].hidden || box.checked === (place === only));
+    boxes.forEach((box, place) => { box.checked = isAlone || only < 0 || place === only; });
     draw();
   });
-  root.querySelector("input[type=search]")?.addEventListener("input", ({ target }) => {
+  legend.querySelector("input[type=search]")?.addEventListener("input", ({ target }) => {
     const wanted = target.value.toLowerCase();
-    for (const box of boxes) box.closest("li").classList.toggle("other", !box.parentElement.textContent.toLowerCase().includes(wanted));
+    for (const each of entries) each.classList.toggle("other", !each.textContent.toLowerCase().includes(wanted));
   });
   draw();
 }
 
-// Neighbours for which a test holds, as lists: a band ends where a case has no interval.
-function runs(rows, test) {
+/** A number that a logarithmic axis can show, or null. */
+function positive(value) {
+  return value > 0 ? value : null;
+}
+
+/** Neighbours for which a test holds, as lists: a band ends where a case has no interval. */
+function runs(cases, test) {
   const found = [[]];
-  for (const each of rows) test(each) ? found.at(-1).push(each) : found.push([]);
+  for (const each of cases) {
+    if (test(each)) found.at(-1).push(each);
+    else found.push([]);
+  }
   return found.filter((part) => part.length);
 }
 
-(async () => {
-  for (const each of document.querySelectorAll(".chart")) await openChart(each);
-})();
+const columns = unpacked(JSON.parse(document.getElementById("cases-data").textContent));
+for (const each of document.querySelectorAll(".chart")) await openChart(each, columns);

@@ -12,6 +12,14 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
+/** The picture of a pattern by its label: the page holds it as a symbol. None if there is no pattern. */
+function picture(data, label) {
+  if (!Object.hasOwn(data.pictures, label)) return [];
+  const shown = element("svg", { xmlns: SVG, class: "pattern", "aria-hidden": "true" });
+  shown.append(element("use", { xmlns: SVG, href: `#pattern-${data.pictures[label]}` }));
+  return [shown];
+}
+
 /** A block of the details under its heading; none without content. */
 function block(title, ...content) {
   return content.length ? [element("section", {}, element("h3", {}, title), ...content)] : [];
@@ -42,14 +50,14 @@ function dots(times, time, low, high) {
   const band = low == null ? [] : [
     shape("rect", { x: x(low), y: 4, width: Math.max(x(high) - x(low), 1), height: height - 8, class: "band" }),
   ];
-  const picture = shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": said });
-  picture.append(
+  const drawing = shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": said });
+  drawing.append(
     ...band,
     shape("line", { x1: x(time), x2: x(time), y1: 2, y2: height - 2, class: "middle" }),
     ...times.map((each) => shape("circle", { cx: x(each), cy: height / 2, r: 4, class: "dot" })),
   );
   const key = `Dots are processes, the line is the time${low == null ? "" : ", the band its 95 % interval"}.`;
-  return element("figure", { class: "dots" }, picture, element("figcaption", { class: "note" }, `${said}. ${key}`));
+  return element("figure", { class: "dots" }, drawing, element("figcaption", { class: "note" }, `${said}. ${key}`));
 }
 
 /** The largest operators of a case with their shares. */
@@ -81,6 +89,7 @@ function details(data, columns, row) {
   const offsets = data.times?.[row] ?? [];
   const times = offsets.filter((each) => each != null).map((each) => value("time_ns") * Math.exp(each / 1e4));
   const more = {
+    Case: () => picture(data, value("label")),
     Result: () => flagged(value("flags") ?? "", data.flags),
     Spread: () => {
       if (times.length) return [dots(times, value("time_ns"), value("time_low_ns"), value("time_high_ns"))];

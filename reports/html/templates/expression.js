@@ -111,11 +111,12 @@ class Reader {
     const count = this.took(/[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?/y);
     const named = Object.keys(units).filter(Boolean).join(", ");
     if (!count) throw this.mistake(named ? `a number with one of the units ${named}` : `a number after ${name}`);
+    if (!named) return Number(count);
     const start = this.at;
     const unit = this.took(/(?!(?:and|or)\b)[A-Za-zµμ%][\w/]*/y)?.replace("μ", "µ") ?? "";
     if (!Object.hasOwn(units, unit) && !(unit === "" && Number(count) === 0)) {
       this.at = start;
-      throw this.mistake(named ? `one of the units ${named}` : "no unit");
+      throw this.mistake(`one of the units ${named}`);
     }
     return Number(count) * (units[unit] ?? 1);
   }

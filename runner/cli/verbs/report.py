@@ -4,13 +4,15 @@ from pathlib import Path
 
 import click
 
-from attnbench.runner.cli.common import told
+from attnbench.runner.cli.common import told, write_page
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 def verb(runs: tuple[Path, ...]) -> None:
     """Rebuild tables, figures and report of each RUN folder from its run.json, samples.jsonl and profile.jsonl alone.
+
+    The report is report.md and, with the extra attnbench[html], report.html.
 
     In a folder of bench ab, rebuild the comparison from ab.jsonl, even if it ended early.
 
@@ -28,4 +30,7 @@ def verb(runs: tuple[Path, ...]) -> None:
             elif (folder / between_revisions.ROWS).is_file():
                 click.echo(comparison.rebuild(folder))
             else:
-                click.echo(run_report.write(load(folder)))
+                run = load(folder)
+                written = run_report.write(run)
+                click.echo(written)
+                write_page(run, written)

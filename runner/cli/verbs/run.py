@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from attnbench.runner.cli.common import VARIANTS, command_line, extend, load_suite, say, told
+from attnbench.runner.cli.common import VARIANTS, command_line, extend, load_suite, say, told, write_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -187,6 +187,7 @@ def _report(folder: Path, *, quiet: bool, as_json: bool) -> None:
 
     run = load(folder)
     written = run_report.write(run)
+    write_page(run, written, quiet=quiet or as_json)
     if as_json:
         from attnbench.reports.export.formats import json
         from attnbench.runner.execution import progress
@@ -198,11 +199,7 @@ def _report(folder: Path, *, quiet: bool, as_json: bool) -> None:
     if not quiet:
         from rich.console import Console
 
-        from attnbench.reports.tables import tables
-        from attnbench.reports.text import answer
+        from attnbench.reports.tables import terminal
 
-        console = Console()
-        console.print(tables.terminal(run))
-        for sentence in answer.answer(run):
-            console.print(sentence, markup=False, highlight=False)
+        terminal.show(run, Console())
     click.echo(f"report: {written}")
