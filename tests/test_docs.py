@@ -184,6 +184,7 @@ def test_the_pull_request_of_the_page(tmp_path: Path, more: str, code: int, anno
     assert (clone / "ab" / "comment.md").read_text().startswith("<!-- attnbench -->")
 
 
+@pytest.mark.slow
 def test_the_history_of_the_page(tmp_path: Path) -> None:
     """The steps that are shown, on two commits of a repository that has no branch `runs` at first."""
     job = yaml.safe_load(block("ci.md", "yaml", "name: history\non:"))["jobs"]["history"]

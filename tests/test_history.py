@@ -464,7 +464,7 @@ def test_imprecise_runs_count_less() -> None:
         y[:, 12:] += np.log1p(0.08)
         for known in found:
             found[known] += bool(change_points.find(signals(y, half=half if known else None))[0].steps)
-    assert found[True] >= 1.5 * found[False]
+    assert found[True] >= found[False] + 10
 
 
 def test_machines_that_take_turns_do_not_hide_a_step_or_make_one() -> None:

@@ -6,7 +6,7 @@ procedure; PELT alone, with a penalty of 3 log n variances; and, if a folder wit
 method on each series with its usual settings.
 
     pip download --no-deps apache-otava==0.8.0 && unzip -d otava apache_otava-*.whl
-    PYTHONPATH=typings python tests/benchmarks/change_points.py --otava otava
+    python tests/benchmarks/change_points.py --otava otava
 """
 
 import argparse
@@ -30,6 +30,7 @@ def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description="How often change points err.")
     parser.add_argument("--histories", type=int, default=200, help="histories of each kind")
+    parser.add_argument("--cases", type=int, nargs="+", default=[1, 10, 46])
     parser.add_argument("--odd", action="store_true", help="some values are far off")
     parser.add_argument("--otava", type=Path, help="a folder with the package otava")
     asked = parser.parse_args()
@@ -41,7 +42,7 @@ def main() -> None:
     print(f"| method | cases | runs | noise | false alarms | {steps} |")
     print(f"|{' --- |' * (5 + len(STEPS))}")
     for name, method in methods.items():
-        for cases in (1, 10, 46):
+        for cases in asked.cases:
             for runs in (10, 20, 60):
                 for sd in (0.02, 0.05):
                     shares = _shares(method, cases, runs, sd, asked.histories, odd=asked.odd)
