@@ -83,14 +83,20 @@ def plot(
     from attnbench.reports.drawing import plot as own
     from attnbench.reports.drawing.style import STYLE
 
-    with saving.settings(STYLE):
-        if ax is not None:
+    if ax is not None:
+        with saving.settings(STYLE):
             inches = float(ax.get_window_extent().width / ax.get_figure(root=True).dpi)
             ax.legend(handles=own.plot(run, ax, x, y, hue, where, inches))
-            return ax
-        from matplotlib import pyplot
+        return ax
+    from matplotlib import pyplot
 
-        figure = pyplot.figure(figsize=(6.9, 3.2), layout="constrained")
-        axes = figure.add_subplot()
-        fixed.legend(figure, own.plot(run, axes, x, y, hue, where, fixed.axes_width(6.9, 1)))
+    # Before the settings of figures: the first figure has pyplot set up how a notebook shows it.
+    figure = pyplot.figure(figsize=(6.9, 3.2), layout="constrained")
+    try:
+        with saving.settings(STYLE):
+            axes = figure.add_subplot()
+            fixed.legend(figure, own.plot(run, axes, x, y, hue, where, fixed.axes_width(6.9, 1)))
+    except Exception:
+        pyplot.close(figure)
+        raise
     return axes

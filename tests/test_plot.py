@@ -279,6 +279,9 @@ def test_a_plot_returns_axes(run: Run) -> None:
     assert axes.get_ylabel() == "speed-up against the baseline"
     assert len(axes.figure.legends) == 1
     pyplot.close()
+    with pytest.raises(WhereError):
+        reports.plot(run, y="seedup")
+    assert pyplot.get_fignums() == []
     assert dict(mpl.rcParams) == before
 
 

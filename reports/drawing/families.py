@@ -111,7 +111,7 @@ def legends(drawn: panels.Sheet, extra: Sequence[Line2D]) -> None:
         looked = {name: drawn.looks[name].options() for name, _ in attempted(setting.frame)}
         handles = [Line2D([], [], label=short[name].replace("\n ", ""), **each) for name, each in looked.items()]
         told.append((axes, fixed.arranged(handles, drawn.axes_width, labels.SIZE)))
-    fixed.below(drawn.figure, told, fixed.TALL / (1 - drawn.strip))
+    fixed.below(drawn.figure, told)
     fixed.legend(drawn.figure, extra)
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.gridspec import GridSpec
 from matplotlib.textpath import TextPath
+from matplotlib.transforms import ScaledTranslation
 
 from attnbench.reports.data.settings import Setting
 from attnbench.reports.drawing.style import points, scale
@@ -85,17 +86,15 @@ def legend(figure: Figure, handles: Iterable[Artist]) -> None:
         figure.legend(loc="outside lower left", **_options(key))
 
 
-def below(figure: Figure, keys: Sequence[tuple[Axes, Key]], tall: float) -> None:
-    """Draw a legend below each panel, and make all rows of the figure taller by the tallest one.
-
-    The axes of a panel are about so many inches tall.
-    """
+def below(figure: Figure, keys: Sequence[tuple[Axes, Key]]) -> None:
+    """Draw a legend below each panel, and make all rows of the figure taller by the tallest one."""
     width, height = figure.get_size_inches()
     rows = max(axes.get_subplotspec().rowspan.stop for axes, _ in keys)
     figure.set_size_inches(width, height + rows * (0.1 * scale() + max(key.inches for _, key in keys)))
+    down = ScaledTranslation(0.0, -(DECORATION - 0.2) * scale(), figure.dpi_scale_trans)
     for axes, key in keys:
-        down = -(DECORATION - 0.2) * scale() / tall
-        axes.legend(loc="upper left", bbox_to_anchor=(0.0, down), borderaxespad=0.0, **_options(key))
+        place: dict[str, Any] = {"bbox_to_anchor": (0.0, 0.0), "bbox_transform": axes.transAxes + down}
+        axes.legend(loc="upper left", borderaxespad=0.0, **place, **_options(key))
 
 
 def _options(key: Key) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def draw(run: Run, width: float | None = None) -> Figure:
             keys.append((axes, fixed.arranged(_named(bubbles, numbers, short), size.wide, labels.SIZE)))
     handles = _families(set(run.frame["family"]) - {FLOOR}), _sizes(most, size.largest)
     if width:
-        fixed.below(figure, keys, size.tall)
+        fixed.below(figure, keys)
         fixed.legend(figure, [*handles[0], *handles[1]])
     else:
         _legends(places[0], *handles)
@@ -158,7 +158,7 @@ def _panel(axes: Axes, found: list[_Bubble], short: Mapping[str, str], size: _Si
         taken.append(labels.around(x, y, each.diameter / 100, each.diameter / 100))
     room = labels.Box(0.02, wide + 0.2, -0.1, tall - 0.02)
     for y, x, each, colour in sorted(spots, key=lambda spot: spot[:2]):
-        box = labels.beside(x, y, each.diameter / 144, short[each.name], taken, room)
+        box = labels.beside(x, y, each.diameter / 144, short[each.name], taken, room, scale())
         if box is None:
             continue
         taken.append(box)
