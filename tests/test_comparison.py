@@ -122,8 +122,8 @@ def test_what_fails_comes_first(tmp_path: Path) -> None:
     worse = replace(QUIET, series=(slower(FULL, 1.2), slower(LOCAL, 1.5)))
     found = compared(tmp_path, worse)
     wide = Check(time=TimeLimit(relative="100%", severity="fail"))
-    labels = found.frame.set_index("case")["label"]
-    policies = {case: STRICT if label == "full" else wide for case, label in labels.items()}
+    labels = zip(found.frame["case"], found.frame["label"], strict=True)
+    policies = {str(case): STRICT if label == "full" else wide for case, label in labels}
     assert list(found.worst_first["label"])[:2] == ["local_window(window=129)"] * 2
     assert list(held(found, policies).worst_first["label"])[:2] == ["full"] * 2
 

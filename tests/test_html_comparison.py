@@ -128,7 +128,7 @@ def test_hostile_text_stays_text(visit: browsing.Visit, tmp_path: Path) -> None:
         told["command"] = f"bench run '{HOSTILE[0]}'"
         told["environment"] |= {HOSTILE[1]: HOSTILE[0], "python": HOSTILE[2]}
         (folder / "run.json").write_text(json.dumps(told))
-    found = held(compare(*map(load, folders), name=HOSTILE[1]), STRICT)
+    found = held(compare(load(folders[0]), load(folders[1]), name=HOSTILE[1]), STRICT)
     page = visit(html.write(found, tmp_path, HOSTILE[1]) or tmp_path)
     for each in page.locator("details").all():
         each.evaluate("each => each.open = true")

@@ -10,7 +10,7 @@ import numpy as np
 from attnbench.reports import html
 from attnbench.reports.compare import cells, forms, page, tables
 from attnbench.reports.compare.answer import answer
-from attnbench.reports.compare.comparison import Comparison
+from attnbench.reports.compare.comparison import METRICS, Comparison
 from attnbench.reports.data.files import put
 from attnbench.reports.data.settings import varied
 from attnbench.reports.data.values import plain
@@ -139,15 +139,19 @@ def ratios(comparison: Comparison) -> tuple[Axis, list[Drawn]]:
     reach = min(max(1.3 * float(known.max(initial=0.0)), math.log(1.1)), math.log(_FARTHEST))
 
     def place(ratio: float) -> float:
+        if math.isnan(ratio):
+            return math.nan
         share = math.log(ratio) / reach if ratio > 0 else -1.0
         return round(_WIDTH / 2 * (1 + min(max(share, -1.0), 1.0)), 1)
 
-    def placed(ratio: float) -> float:
-        return math.nan if math.isnan(ratio) else place(ratio)
-
     drawn = [
-        Drawn(str(row["verdict"]), cells.change(row), *map(placed, three), (place(1 / (1 + margin)), place(1 + margin)))
-        for (_, row), three, margin in zip(frame.iterrows(), ends.tolist(), margins.tolist(), strict=True)
+        Drawn(
+            str(row["verdict"]),
+            cells.change(row),
+            *(place(row["ratio"]), place(row["low"]), place(row["high"])),
+            (place(1 / (1 + margin)), place(1 + margin)),
+        )
+        for (_, row), margin in zip(frame.iterrows(), margins, strict=True)
     ]
     upper = [each for each in _ROUND if math.log(each) < 0.8 * reach][-1:]
     ticks = [(place(each), f"{each:.2g}") for low in upper for each in (1 / low, 1.0, low)]
@@ -188,7 +192,7 @@ def _cases(comparison: Comparison) -> Any:
 
 def _compared(comparison: Comparison) -> list[str]:
     """Return the metrics beside time that some case was compared in."""
-    return [name for name in tables.METRICS if (comparison.frame[name] != "incomparable").any()]
+    return [name for name in METRICS if (comparison.frame[name] != "incomparable").any()]
 
 
 def _environments(comparison: Comparison) -> list[tuple[str, list[str], bool]]:

@@ -138,7 +138,7 @@ def terminal(comparison: Comparison, most: int = MOST_FIRST) -> "Table":
     for name in FIRST[0 if judged else 1 : 4]:
         table.add_column(name, no_wrap=name != "case", overflow="fold", ratio=1 if name == "case" else None)
     for severity, verdict, case, ratio, _, others in found:
-        words = Text.assemble(case, *(["\n", (others, "dim")] if others else []))
+        words = Text.assemble(case, "\n" if others else "", (others, "dim"))
         start = [Text(severity, _COLOURS[Verdict.REGRESSED])] if judged else []
         table.add_row(*start, Text(verdict, _COLOURS[Verdict(verdict)]), words, ratio)
     return table

@@ -26,7 +26,7 @@ def publish(comparison: "Comparison", form: str, folder: Path | None) -> None:
 
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        written = write(comparison, folder, shlex.join(command_line()))
+        pages = write(comparison, folder, shlex.join(command_line()))
     if form == "text":
         _print(comparison)
     elif form == "github":
@@ -46,7 +46,7 @@ def publish(comparison: "Comparison", form: str, folder: Path | None) -> None:
         }
         click.echo(written[form](), nl=False)
     if folder is not None:
-        for each in written:
+        for each in pages:
             click.echo(each, err=form != "text")
 
 
