@@ -9,12 +9,12 @@ import pytest
 import rows
 from settings import case_of
 from stages import unheard
+from test_reports_tables import cells
 
 from attnbench.reports.data import capacity
 from attnbench.reports.data.run import load
 from attnbench.reports.stats.statistics import parabola
 from attnbench.reports.tables import tables
-from attnbench.reports.text.answer import answer
 from attnbench.runner.worker import admission, probe
 from attnbench.runner.worker import capacity as needs
 from attnbench.runner.worker.call import programs
@@ -97,15 +97,13 @@ def test_a_length_that_passed_fits_and_none_is_longer_than_a_suite_may_have(tmp_
     assert set(table(tmp_path, PLAN, budget=2**50)["fits_up_to"]) == {2**24}
 
 
-def test_it_is_in_the_table_and_in_the_answer(tmp_path: Path) -> None:
+def test_it_is_in_the_table(tmp_path: Path) -> None:
     meta = rows.meta(PLAN) | {"budget_bytes": BUDGET}
     run = load(rows.write_rows(tmp_path, meta, rows.rows(PLAN)))
     assert run.scaling["fits_up_to"].tolist() == pytest.approx([1677721, 1198372], abs=2)
-    assert (
-        "forward, float32, cpu: a call fits the memory budget of 16.0 GiB up to N = 1,700,000 for full and 1,200,000 "
-        "for local_window(window=129)."
-    ) in answer(run)
-    assert "| fits up to N |" in tables.markdown(run)
+    found = cells(tables.markdown(run), "forward, float32, cpu: memory (budget 16.0 GiB) at N = 4096")
+    assert found[""][-1] == "fits up to N"
+    assert [row[-1] for row in found.values()][1:] == ["1,700,000", "1,200,000"]
 
 
 @pytest.mark.parametrize("level", ["attention", "layer"])

@@ -15,7 +15,6 @@ from attnbench.reports.data import frame as frames
 from attnbench.reports.data.reading import RunError
 from attnbench.reports.data.run import Run, load
 from attnbench.reports.pages import run_report
-from attnbench.reports.text import cells
 from attnbench.suites import Probe, Sample, Status
 
 SPECIFIED = (
@@ -82,7 +81,7 @@ def test_exponents_and_crossover_without_noise(tmp_path: Path) -> None:
     assert one(run, "full")["time_exponent"] == pytest.approx(2)
     assert local["crossover"] == "crosses"
     assert local["crossover_seq_len"] == pytest.approx(0.4 * 1024)
-    assert one(run, "full")["crossover"] == ""
+    assert (one(run, "full")["crossover"], one(run, "full")["crossover_reason"]) == ("", "the baseline")
 
 
 def test_exponents_and_crossover_through_noise(tmp_path: Path) -> None:
@@ -104,29 +103,6 @@ def test_other_crossovers(tmp_path: Path, at_1024_ns: float, exponent: float, cr
     row = one(run, "local_window")
     assert row["crossover"] == crossover
     assert np.isnan(row["crossover_seq_len"])
-
-
-@pytest.mark.parametrize(
-    ("at_256", "at_512", "expected"),
-    [
-        ("ffffs", "fffff", "unclear: at every length in 4, from a length on in 1 of 5 processes"),
-        ("fffff", "ffffs", "unclear: at every length in 4, none in range in 1 of 5 processes"),
-        ("sssss", "ffffs", "unclear: from a length on in 4, none in range in 1 of 5 processes"),
-        ("fffss", "ffffs", "unclear: at every length in 3, from a length on in 1, none in range in 1 of 5 processes"),
-    ],
-)
-def test_processes_that_disagree_are_counted_by_what_they_say(
-    tmp_path: Path, at_256: str, at_512: str, expected: str
-) -> None:
-    plan = rows.Plan((rows.FULL, rows.LOCAL), (256, 512))
-    times_ns = {"f": 0.5e6, "s": 1.5e6}
-    told: list[Probe | Sample] = [rows.probe(each, series, Status.PASSED, "") for series, each in rows.cases(plan)]
-    for series, each in rows.cases(plan):
-        for process, pace in enumerate(at_256 if each.setting.shape.seq_len == 256 else at_512):
-            time_ns = 1e6 if series is rows.FULL else times_ns[pace]
-            told.append(Sample(each.key, Status.PASSED, "", process, 1, (time_ns,)))
-    run = load(rows.write_rows(tmp_path, rows.meta(plan), told))
-    assert cells.crossover(one(run, "local_window")) == expected
 
 
 def test_speedups_are_paired_by_replicate(tmp_path: Path) -> None:
@@ -165,7 +141,7 @@ def test_a_replicate_of_several_parts_tells_nothing_across_lengths(tmp_path: Pat
     ]
     run = load(rows.write_rows(tmp_path, rows.meta(EXACT), told))
     local = one(run, "local_window")
-    assert (local["crossover"], local["processes"]) == ("crosses", 4)
+    assert (local["crossover"], local["processes"]) == ("crosses", 5), "each length is compared by itself"
     assert local["time_exponent"] == pytest.approx(1)
     assert set(run.frame["processes"]) == {5}
     assert run.frame["speedup"].notna().all()

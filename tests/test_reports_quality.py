@@ -1,24 +1,24 @@
 """Spread, flags and memory of a case: against closed forms, SciPy and simulated truth."""
 
-import io
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import rows
-from rich.console import Console
 from scipy import stats
 
 from attnbench.reports.data import derived, flags
 from attnbench.reports.data.run import load
+from attnbench.reports.data.summary import GRAVEST_FIRST
 from attnbench.reports.pages import run_report
 from attnbench.reports.stats import spread
 from attnbench.reports.stats.statistics import FloatArray, interval
 from attnbench.reports.tables import tables
-from attnbench.reports.text.answer import answer
+from attnbench.reports.text import outcomes
 from attnbench.suites import Sample, Status
 from attnbench.variants import Direction
 
@@ -188,10 +188,7 @@ def test_two_processes_give_no_interval_and_no_verdict_on_noise(tmp_path: Path) 
     run = load(rows.write(tmp_path, replace(FAULTY, process_sd=0.5, processes=2)))
     assert run.frame[["time_low_ns", "drift", "processes_for_1_percent"]].isna().all(axis=None)
     assert set(run.frame["flags"]) == {"", "memory_off"}
-    shown = io.StringIO()
-    console = Console(width=140, file=shown)
-    console.print(tables.terminal(run))
-    assert "±" not in shown.getvalue()
+    assert "±" not in tables.markdown(run).partition("### Flags")[0]
 
 
 @pytest.mark.parametrize("replicates", [(0,), (8,), (2, 3)])
@@ -241,39 +238,31 @@ def test_flags_are_shown_and_nothing_is_dropped(tmp_path: Path) -> None:
     assert len(body) == 4
     assert body[2].startswith("| drifting | 4 | time changed by more than 2 % over the run")
     assert body[3].endswith("| local_window(window=129)/blockwise at N = 512, 1024 |")
-    assert (
-        "4 of the 4 that passed are flagged (drifting 4, memory_off 2): see the table of flags before use."
-        in answer(run)
-    )
+    line = "Flagged: 4 of 4 (drifting 4, memory_off 2). For drifting: see bench doctor (clocks, heat, load); run again."
+    assert line in outcomes.lines(run.outcomes)
     assert "### Flags\n\n| flag | cases |" in run_report.report(run, markdown)
 
 
 def test_a_run_without_flags_says_so_in_its_table_alone(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, QUIET))
     assert "### Flags\n\nNo case is flagged." in tables.markdown(run)
-    assert not [each for each in answer(run) if "flag" in each]
+    assert not [each for each in outcomes.lines(run.outcomes) if "lagged" in each]
 
 
-def test_few_flagged_cases_are_left_to_the_table(tmp_path: Path) -> None:
-    series = (
-        rows.FULL,
-        replace(rows.LOCAL, predicted=2.0),
-        *(replace(rows.FULL, implementation=f"x{i}") for i in "abcd"),
-    )
-    run = load(rows.write(tmp_path, replace(QUIET, series=series)))
-    assert "memory_off | 2 |" in tables.markdown(run)
-    assert not [each for each in answer(run) if "flagged" in each]
+def test_trust_is_the_gravest_doubt(tmp_path: Path) -> None:
+    def trust(**more: Any) -> list[str]:
+        found = load(rows.write(tmp_path, replace(QUIET, **({"proved": 1.0} | more)))).summary
+        assert found is not None
+        return [row.trust for row in found.rows]
 
-
-def test_the_terminal_marks_flagged_cases(tmp_path: Path) -> None:
-    run = load(rows.write(tmp_path, replace(FAULTY, drift=0)))
-    shown = io.StringIO()
-    console = Console(width=140, file=shown)
-    console.print(tables.terminal(run))
-    text = shown.getvalue()
-    assert len(re.findall(r"\dx !", text)) == 2
-    assert len(re.findall(r"\dx(?! !)", text)) == 2
-    assert "! flagged: " in text
+    assert trust() == ["sound"] * 2
+    assert trust(processes=2) == ["2 processes"] * 2
+    assert trust(processes=1) == ["1 process"] * 2
+    assert trust(unsteady=(1,)) == ["not steady"] * 2
+    assert trust(unsteady=(1,), drift=0.1) == ["drifting"] * 2
+    assert trust(proved=0.5) == ["proved in part"] * 2
+    assert trust(proved=None) == ["proof unknown"] * 2
+    assert {*GRAVEST_FIRST} == {*flags.MEANINGS}, "every flag has its place"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from attnbench.reports.stats import statistics
+from attnbench.reports.stats import crossover, statistics
+from attnbench.reports.stats.crossover import ALWAYS, CLOSE, CROSSES, FASTER, NEVER, SLOWER, UNCLEAR
 
 
 @pytest.mark.parametrize("quantile", [0.0, 0.25, 0.5, 1.0])
@@ -95,28 +96,68 @@ def test_slopes_of_a_power_law_and_of_a_gap() -> None:
     assert np.isnan(found[1])
 
 
-X = np.log2([256, 512, 1024, 2048])
+X = np.array([256.0, 512, 1024, 2048])
 
 
 @pytest.mark.parametrize(
-    ("difference", "expected"),
+    ("difference", "kind", "at"),
     [
-        ([3, 1, -1, -3], 9.5),
-        ([3, 1, -3, -3], 9.25),
-        ([-1, 1, -1, -1], 9.5),
-        ([1, -1, 1, -1], 10.5),
-        ([1, 1, 0, -1], 10),
-        ([-1, -2, -3, -4], -np.inf),
-        ([3, 2, 1, 0.5], np.inf),
-        ([-3, -2, -1, 0.5], np.inf),
-        ([3, 2, 1, 0], np.inf),
-        ([3, np.nan, -1, -2], np.nan),
+        ([3, 1, -1, -3], CROSSES, 2**9.5),
+        ([3, 1, -3, -3], CROSSES, 2**9.25),
+        ([-1, 1, -1, -1], CROSSES, 2**9.5),
+        ([1, -1, 1, -1], CROSSES, 2**10.5),
+        ([1, 1, 0, -1], CROSSES, 2**10),
+        ([-1, -2, -3, -4], ALWAYS, np.nan),
+        ([3, 2, 1, 0.5], NEVER, np.nan),
+        ([-3, -2, -1, 0.5], NEVER, np.nan),
+        ([3, 2, 1, 0], UNCLEAR, np.nan),
+        ([np.nan, 1, -1, -2], CROSSES, 2**9.5),
+        ([np.nan, np.nan, np.nan, np.nan], "", np.nan),
     ],
 )
-def test_crossings(difference: list[float], expected: float) -> None:
-    found = statistics.crossings(X, np.array(difference, float)[:, None])
-    assert found == pytest.approx([expected], nan_ok=True)
+def test_crossovers(difference: list[float], kind: str, at: float) -> None:
+    found = crossover.crossover(X, np.repeat(np.array(difference, float)[:, None], 3, axis=1))
+    assert found.kind == kind
+    assert [found.at, found.low, found.high] == pytest.approx([at] * 3, nan_ok=True), "without noise it is one point"
+    few = crossover.crossover(X, np.repeat(np.array(difference, float)[:, None], 2, axis=1))
+    assert few.kind == "", "two processes have no interval"
 
 
-def test_crossings_at_one_length() -> None:
-    assert statistics.crossings(X[:1], np.array([[-1.0, 1.0]])).tolist() == [-np.inf, np.inf]
+def test_an_interval_of_a_crossover_is_cut_at_the_range() -> None:
+    noise = np.array([-1.0, 0.0, 1.0])
+    known = crossover.crossover(X, np.array([[0.5], [-1], [-9], [-9]]) + noise)
+    assert known.kind == CROSSES
+    assert np.isnan(known.low), "at 256 it may be faster"
+    assert 256 < known.at < 512 < known.high < 1024
+    before = crossover.crossover(X, np.array([[-0.5], [-9], [-9], [-9]]) + noise)
+    assert (before.kind, before.first, before.last) == (CROSSES, 256, 2048)
+    assert np.isnan([before.at, before.low]).all()
+    assert 256 < before.high < 512
+    after = crossover.limit(X, np.array([[-9], [-9], [-9], [-0.5]]) + noise)
+    assert (after.kind, after.first, after.last) == (CROSSES, 256, 2048)
+    assert np.isnan([after.at, after.high]).all()
+    assert 1024 < after.low < 2048
+
+
+def test_a_crossover_agrees_with_the_verdict_at_each_point() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        difference = rng.normal(rng.normal(0, 1, (4, 1)), rng.uniform(0.01, 1), (4, 5))
+        difference[rng.random((4, 5)) < 0.1] = np.nan
+        found = crossover.crossover(X, difference)
+        _, low, high, processes = statistics.interval(difference)
+        told = crossover.verdicts(np.exp(-high), np.exp(-low))
+        known = X[processes >= 3], told[processes >= 3]
+        if not len(known[0]):
+            assert found.kind == ""
+            continue
+        assert (found.kind == ALWAYS) == (known[1] == FASTER).all()
+        assert (found.kind == NEVER) == (known[1][-1] == SLOWER)
+        assert (found.kind == UNCLEAR) == (known[1][-1] == CLOSE)
+        if found.kind == CROSSES:
+            ends = [each for each in (found.low, found.at, found.high) if not np.isnan(each)]
+            assert ends == sorted(ends)
+            assert known[0][0] <= ends[0] <= ends[-1] <= known[0][-1]
+            assert (known[1][known[0] > found.high] == FASTER).all()
+            if not np.isnan(found.low):
+                assert SLOWER in known[1][known[0] <= found.low], "before its low end it was slower"

@@ -19,7 +19,7 @@ def title(row: pd.Series, named: set[str]) -> str:
 
 
 def change(row: pd.Series) -> str:
-    """Write a ratio: `1.12x [1.08, 1.16]`; empty if there is none."""
+    """Write a ratio: `1.12x (1.08 to 1.16)`; empty if there is none."""
     ratio, low, high = row["ratio"], row["low"], row["high"]
     if math.isnan(ratio):
         return ""

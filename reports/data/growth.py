@@ -8,7 +8,16 @@ import pandas as pd
 from attnbench.reports.data.settings import SERIES, SETTING
 from attnbench.reports.data.values import floats
 from attnbench.reports.stats.crossover import crossover
-from attnbench.reports.stats.statistics import FloatArray, IntArray, interval, longest_octaves, slopes
+from attnbench.reports.stats.statistics import (
+    FEWEST_LENGTHS,
+    FEWEST_PROCESSES,
+    OCTAVES,
+    FloatArray,
+    IntArray,
+    interval,
+    longest_octaves,
+    slopes,
+)
 from attnbench.variants import FLOOR
 
 _TIME = ("time_exponent", "time_exponent_low", "time_exponent_high")
@@ -17,13 +26,31 @@ _LAST = ("last_time_exponent", "last_time_exponent_low", "last_time_exponent_hig
 _COST = (*_LAST, "cost_exponent", "cost_from", "cost_to", "rate_from", "rate_to")
 """`rate_from` and `rate_to` are GFLOP/s at the first and the last of these lengths, `cost_from` and `cost_to`."""
 _COST_OCTAVES = 2
+_COST_AGREES = 0.15
+"""Time grows as the stated cost if their exponents differ by at most this."""
+AS_STATED, MORE_SLOWLY, FASTER_THAN_COST = "as stated", "more slowly", "faster"
+"""How the growth of time compares with that of the stated cost."""
 _CROSSOVER = ("crossover", "crossover_seq_len", "crossover_low", "crossover_high")
-_PROCESSES = ("processes", "crossing_processes", "always_processes")
+_COMPARED = ("compared_from", "compared_to", "processes")
+"""The lengths that a crossover was looked for between, and the fewest processes at one of them."""
 COLUMNS = (
     *(*SERIES, *SETTING, *_TIME, "memory_exponent", "fitted_from", "fitted_to"),
-    *("baseline", *_CROSSOVER, *_PROCESSES),
-    *("family", "fits_up_to", *_COST),
+    *("baseline", *_CROSSOVER, *_COMPARED),
+    *("family", "fits_up_to", *_COST, "growth_reason", "crossover_reason", "against_cost", "cost_reason"),
 )
+FEW_LENGTHS = f"fewer than {FEWEST_LENGTHS} lengths in {OCTAVES} octaves"
+APART = f"no process measured {FEWEST_LENGTHS} lengths"
+LONGER_APART = "longer ones are of other processes"
+"""Why a series has no growth exponent, or why it is not fitted up to its longest length."""
+FEW_PROCESSES = f"fewer than {FEWEST_PROCESSES} processes"
+IS_BASELINE = "the baseline"
+NO_BASELINE = "no baseline"
+NOT_BESIDE = "no length passed beside the baseline"
+IS_FLOOR = "does not mix tokens"
+"""Why a series has no crossover."""
+NO_COST = "no stated cost"
+FEW_LAST = f"fewer than {FEWEST_LENGTHS} lengths in {_COST_OCTAVES} octaves"
+"""Why a series has no exponent of the stated cost."""
 
 
 def scaling(
@@ -36,75 +63,106 @@ def scaling(
     """
     n = frame["seq_len"].to_numpy(np.int64)
     peak_bytes = floats(frame["peak_bytes"])
-    names, families = frame["baseline"].to_numpy(), frame["family"].to_numpy()
+    baselines, families = frame["baseline"].to_numpy(), frame["family"].to_numpy()
     fits, flops = floats(frame["fits_up_to"]), floats(frame["flops"])
     found = []
     for key, indices in frame.groupby([*SERIES, *SETTING], sort=False).indices.items():
         rows = np.asarray(indices)[np.argsort(n[indices], kind="stable")]
         rival = families[rows[0]] != FLOOR
-        against = _baselines(rows, paired_log_ns, baseline_rows[rows])
         found.append(
             {
                 **dict(zip((*SERIES, *SETTING), cast(tuple[object, ...], key), strict=True)),
                 **_growth(n[rows], log_ns[rows], peak_bytes[rows]),
-                "baseline": next(filter(None, names[rows]), ""),
-                **(_crossover(n[rows], log_ns[rows], against) if rival else {"crossover": ""}),
+                "baseline": next(filter(None, baselines[rows]), ""),
+                **(
+                    _crossover(n[rows], rows, log_ns, paired_log_ns, baseline_rows[rows])
+                    if rival
+                    else _without(IS_FLOOR)
+                ),
                 "family": families[rows[0]],
                 "fits_up_to": max(fits[rows][fits[rows] > 0], default=np.nan),
                 **_against_cost(n[rows], log_ns[rows], flops[rows]),
             }
         )
-    whole = ("fitted_from", "fitted_to", *_PROCESSES, "fits_up_to", "cost_from", "cost_to")
+    whole = ("fitted_from", "fitted_to", *_COMPARED, "fits_up_to", "cost_from", "cost_to")
     counts = dict.fromkeys(whole, "Int64")
     return pd.DataFrame(found, columns=list(COLUMNS)).astype(counts)
 
 
 def _growth(n: IntArray, log_ns: FloatArray, peak_bytes: FloatArray) -> dict[str, Any]:
     """Fit the exponents of time and memory over the longest octaves measured."""
-    timed = np.isfinite(log_ns).any(axis=1)
-    n, log_ns, peak_bytes = n[timed], log_ns[timed], peak_bytes[timed]
-    fitted = longest_octaves(n)
-    if not fitted.any():
-        return {}
-    log_n = np.log(n[fitted])
+    chosen, timed = _fitted(n, log_ns, OCTAVES), n[np.isfinite(log_ns).any(axis=1)]
+    if chosen is None:
+        return {"growth_reason": APART if longest_octaves(timed).any() else FEW_LENGTHS}
+    lengths, processes = chosen
+    log_n, peak_bytes = np.log(n[lengths]), peak_bytes[lengths]
     # One slope per process, then an interval over slopes: the lengths within a process are not independent.
-    time = interval(slopes(log_n, log_ns[fitted]))
+    time = interval(slopes(log_n, log_ns[np.ix_(lengths, processes)]))
     # Peaks are exact, so their exponent has no interval. A call without allocations has no logarithm.
-    positive = bool((peak_bytes[fitted] > 0).all())
-    memory = slopes(log_n, np.log(peak_bytes[fitted])[:, None])[0] if positive else np.nan
+    positive = bool((peak_bytes > 0).all())
+    memory = slopes(log_n, np.log(peak_bytes)[:, None])[0] if positive else np.nan
     return {
         **dict(zip(_TIME, map(float, time[:3]), strict=True)),
         "memory_exponent": float(memory),
-        "fitted_from": int(n[fitted][0]),
-        "fitted_to": int(n[-1]),
+        "fitted_from": int(n[lengths][0]),
+        "fitted_to": int(n[lengths][-1]),
+        "growth_reason": LONGER_APART if timed[-1] > n[lengths][-1] else "",
     }
+
+
+def _fitted(n: IntArray, log_ns: FloatArray, octaves: int) -> tuple[IntArray, IntArray] | None:
+    """Choose the lengths and the processes to fit over: every process has every length. None if too few lengths are so.
+
+    A run that was resumed may have lengths that only some of its processes measured. At least three processes come
+    first, then the longest length, then most lengths.
+    """
+    timed = np.isfinite(log_ns)
+    found: list[tuple[tuple[bool, int, int], IntArray, IntArray]] = []
+    for has in np.unique(timed, axis=1).T:
+        lengths = np.flatnonzero(has)
+        lengths = lengths[longest_octaves(n[lengths], octaves)]
+        if len(lengths):
+            processes = np.flatnonzero(timed[lengths].all(axis=0))
+            rank = (len(processes) >= FEWEST_PROCESSES, int(n[lengths[-1]]), len(lengths))
+            found.append((rank, lengths, processes))
+    return max(found, key=lambda each: each[0])[1:] if found else None
 
 
 def _against_cost(n: IntArray, log_ns: FloatArray, flops: FloatArray) -> dict[str, Any]:
     """Fit the exponents of time and of FLOPs over the same lengths. A series without FLOPs has none."""
-    known = np.isfinite(log_ns).any(axis=1) & (flops > 0)
+    known = flops > 0
+    if not known.any():
+        return {"cost_reason": NO_COST}
     n, log_ns, flops = n[known], log_ns[known], flops[known]
-    fitted = longest_octaves(n, _COST_OCTAVES)
-    if not fitted.any():
-        return {}
-    n, log_ns, flops = n[fitted], log_ns[fitted], flops[fitted]
+    chosen = _fitted(n, log_ns, _COST_OCTAVES)
+    if chosen is None:
+        return {"cost_reason": FEW_LAST}
+    n, log_ns, flops = n[chosen[0]], log_ns[np.ix_(*chosen)], flops[chosen[0]]
     time = interval(slopes(np.log(n), log_ns))
     cost = float(slopes(np.log(n), np.log(flops)[:, None])[0])
     rates = flops / np.exp(interval(log_ns).mean)
-    return dict(zip(_COST, (*map(float, time[:3]), cost, n[0], n[-1], rates[0], rates[-1]), strict=True))
+    excess = float(time.mean) - cost
+    verdict = AS_STATED if abs(excess) <= _COST_AGREES else MORE_SLOWLY if excess < 0 else FASTER_THAN_COST
+    told = dict(zip(_COST, (*map(float, time[:3]), cost, n[0], n[-1], rates[0], rates[-1]), strict=True))
+    return {**told, "against_cost": verdict, "cost_reason": ""}
 
 
-def _baselines(rows: IntArray, paired_log_ns: FloatArray, baseline_rows: IntArray) -> FloatArray:
-    """Return the log times of the baselines of rows; NaN without one. A baseline is not compared with itself."""
-    known = (baseline_rows >= 0) & (baseline_rows != rows)
-    return np.where(known[:, None], paired_log_ns[baseline_rows], np.nan)
-
-
-def _crossover(n: IntArray, log_ns: FloatArray, baseline_log_ns: FloatArray) -> dict[str, Any]:
+def _crossover(
+    n: IntArray, rows: IntArray, log_ns: FloatArray, paired_log_ns: FloatArray, baseline_rows: IntArray
+) -> dict[str, Any]:
     """Find the length from which a series stays faster than its baseline, among the lengths that both have."""
-    difference = log_ns - baseline_log_ns
-    both = np.isfinite(difference).any(axis=1)
-    if not both.any():
-        return {"crossover": ""}
-    found = crossover(n[both].astype(np.float64), difference[both])
-    return dict(zip((*_CROSSOVER, *_PROCESSES), found, strict=True))
+    if (baseline_rows == rows).any():
+        return _without(IS_BASELINE)
+    known = baseline_rows >= 0
+    if not known.any():
+        return _without(NO_BASELINE)
+    difference = log_ns[rows[known]] - paired_log_ns[baseline_rows[known]]
+    found = crossover(n[known].astype(np.float64), difference)
+    if not found.kind:
+        return _without(FEW_PROCESSES if found.processes else NOT_BESIDE)
+    return {**dict(zip((*_CROSSOVER, *_COMPARED), found, strict=True)), "crossover_reason": ""}
+
+
+def _without(reason: str) -> dict[str, Any]:
+    """Return the columns of a series without a crossover."""
+    return {"crossover": "", "crossover_reason": reason}

@@ -1,36 +1,32 @@
-"""Results of a setting by length: the fastest series, the floor, comparisons with the baseline, memory, realised work.
+"""Results of a setting by length: the fastest series, the floor, comparisons with the baseline, errors, cached bytes.
 
 A floor does not mix tokens. It is compared with the baseline, and left out of everything else.
 """
 
-import math
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from attnbench.reports.data.settings import SERIES, names
-from attnbench.reports.data.values import FEWEST_PROCESSES, FloatArray
+from attnbench.reports.data.values import CLOSE, FASTER, SLOWER, FloatArray, verdicts
 from attnbench.reports.stats.statistics import IntArray, Interval, interval
 from attnbench.variants import FLOOR
 
-_SAME = 0.005
-"""Peaks that differ by less than this share of the baseline's count as equal."""
-COST_AGREES = 0.15
-"""Time grows as the stated cost if their exponents differ by at most this."""
 _LIKE_MEAN = 0.95
 """An error of at least this share of that of the mean of all values is hardly smaller."""
 
 
 class Fastest(NamedTuple):
-    """Fastest series at the longest length that any series passed."""
+    """Fastest series at the length at which series are compared."""
 
     name: str
     case: pd.Series
     """Its row of the frame."""
     since: int
-    """The length from which it stays the fastest."""
+    """The length from which it stays the fastest up to there."""
     close: list[str]
-    """Series that are not shown to be slower at the longest length; empty if there are too few processes to say."""
+    """Series that are not shown to be slower there; empty if there are too few processes to say."""
 
 
 class Floor(NamedTuple):
@@ -44,15 +40,6 @@ class Floor(NamedTuple):
     """The share of the memory peak; NaN if either is missing."""
 
 
-class AgainstCost(NamedTuple):
-    """Series with their rows of `scaling`, sorted by whether time grows as their stated cost."""
-
-    agreeing: list[tuple[str, pd.Series]]
-    slower: list[tuple[str, pd.Series]]
-    """Time grows more slowly, the largest difference first."""
-    faster: list[tuple[str, pd.Series]]
-
-
 class Standing(NamedTuple):
     """Cases at one length, sorted by whether the interval of their speed-up is above, below or around 1."""
 
@@ -60,16 +47,6 @@ class Standing(NamedTuple):
     slower: pd.DataFrame
     close: pd.DataFrame
     """Cases that are not shown to differ from their baseline."""
-
-
-class Peaks(NamedTuple):
-    """Memory peaks at one length, each with its share of the baseline's, the smallest first."""
-
-    baseline: str
-    baseline_bytes: int
-    less: list[tuple[str, float]]
-    same: list[tuple[str, float]]
-    more: list[tuple[str, float]]
 
 
 class Kept(NamedTuple):
@@ -82,22 +59,34 @@ class Kept(NamedTuple):
     """At the longest."""
 
 
-def fastest(frame: pd.DataFrame, log_ns: FloatArray) -> Fastest | None:
-    """Return the fastest series of a setting; None if no case passed. `log_ns` is the run's `paired_log_ns`."""
-    passed = frame[frame["status"] == "passed"]
+def fastest(frame: pd.DataFrame, log_ns: FloatArray, n: int) -> Fastest | None:
+    """Return the fastest series of a setting at a length; None if no case passed.
+
+    `log_ns` is the run's `paired_log_ns`.
+    """
+    passed = frame[(frame["status"] == "passed") & (frame["seq_len"] <= n)]
     if not len(passed):
         return None
-    winners = passed.groupby("seq_len")["time_ns"].idxmin()
+    winners = _winners(passed)
     best = frame.loc[winners.iloc[-1]]
     name = "/".join(best[list(SERIES)])
     lost = winners.index[names(frame.loc[winners]) != name]
     since = int(winners.index[winners.index > lost.max()][0] if len(lost) else winners.index[0])
     rivals = passed[(passed["seq_len"] == best["seq_len"]) & (passed.index != winners.iloc[-1])]
     # The interval of a difference within processes separates two series better than their own two intervals do.
-    apart = interval(log_ns[rivals.index] - log_ns[winners.iloc[-1]])
-    enough = best["processes"] >= FEWEST_PROCESSES
-    close = [rival for rival, low in zip(names(rivals), apart.low, strict=True) if enough and not low > 0]
-    return Fastest(name, best, since, close)
+    _, low, high, _ = interval(log_ns[rivals.index] - log_ns[winners.iloc[-1]])
+    return Fastest(name, best, since, list(names(rivals)[verdicts(np.exp(low), np.exp(high)) == CLOSE]))
+
+
+def _winners(passed: pd.DataFrame) -> pd.Series:
+    """Return the row of the least time at each length."""
+    return passed.groupby("seq_len")["time_ns"].idxmin()
+
+
+def winners(frame: pd.DataFrame) -> dict[int, str]:
+    """Return the series with the least time at each length."""
+    best = frame.loc[_winners(frame[frame["status"] == "passed"])]
+    return dict(zip(map(int, best["seq_len"]), names(best), strict=True))
 
 
 def floors(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray, n: int) -> list[Floor]:
@@ -111,43 +100,8 @@ def floors(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray, n: 
 def standing(frame: pd.DataFrame, n: int) -> Standing:
     """Sort the cases of a setting at a length by how they compare with their baseline."""
     at = frame[(frame["seq_len"] == n) & frame["speedup_low"].notna() & (names(frame) != frame["baseline"])]
-    faster, slower = at["speedup_low"] > 1, at["speedup_high"] < 1
-    return Standing(at[faster], at[slower], at[~faster & ~slower])
-
-
-def peaks(frame: pd.DataFrame, n: int) -> Peaks | None:
-    """Compare the memory peaks of a setting at a length; None if the baseline has none."""
-    at = frame[(frame["seq_len"] == n) & frame["peak_fraction"].notna()].sort_values("peak_fraction", kind="stable")
-    own = at[names(at) == at["baseline"]]
-    if not len(own):
-        return None
-    shares = [each for each in zip(names(at), at["peak_fraction"], strict=True) if each[0] not in set(at["baseline"])]
-    same = [each for each in shares if abs(each[1] - 1) < _SAME]
-    less, more = ([each for each in shares if each not in same and (each[1] < 1) is below] for below in (True, False))
-    return Peaks(str(own["baseline"].iloc[0]), int(own["peak_bytes"].iloc[0]), less, same, more)
-
-
-def fits(frame: pd.DataFrame, n: int) -> pd.DataFrame:
-    """Return the cases of a setting at a length of which it is known how long they may get, the shortest first."""
-    return frame[(frame["seq_len"] == n) & frame["fits_up_to"].notna()].sort_values("fits_up_to", kind="stable")
-
-
-def against_cost(growth: list[tuple[str, pd.Series]]) -> AgainstCost:
-    """Compare how time and stated cost grow, for series that mix tokens and state FLOPs."""
-    known = [each for each in growth if each[1]["family"] != FLOOR and not math.isnan(_excess(each[1]))]
-    known.sort(key=lambda each: -abs(_excess(each[1])))
-    off = [each for each in known if abs(_excess(each[1])) > COST_AGREES]
-    slower = [each for each in off if _excess(each[1]) < 0]
-    return AgainstCost(
-        [each for each in known if abs(_excess(each[1])) <= COST_AGREES],
-        slower,
-        [each for each in off if _excess(each[1]) > 0],
-    )
-
-
-def _excess(row: pd.Series) -> float:
-    """Return by how much the exponent of time is above that of the stated cost."""
-    return float(row["last_time_exponent"] - row["cost_exponent"])
+    told = verdicts(at["speedup_low"], at["speedup_high"])
+    return Standing(at[told == FASTER], at[told == SLOWER], at[told == CLOSE])
 
 
 def errors(frame: pd.DataFrame, n: int) -> pd.DataFrame:
@@ -165,9 +119,3 @@ def kept(frame: pd.DataFrame) -> list[Kept]:
     groups = told.groupby("name", sort=False)["state_bytes"]
     found = [Kept(str(name), int(each.iloc[0]), int(each.iloc[-1])) for name, each in groups]
     return sorted(found, key=lambda each: each.most)
-
-
-def realised(frame: pd.DataFrame, n: int) -> pd.DataFrame:
-    """Return the cases of a setting at a length that save work, the smallest realised share first."""
-    at = frame[(frame["seq_len"] == n) & (frame["bound_speedup"] > 1)].dropna(subset=["realised"])
-    return at.sort_values("realised", kind="stable")

@@ -13,9 +13,6 @@ from attnbench.reports.data.frame import NOT_REACHED
 from attnbench.reports.data.settings import which
 from attnbench.reports.data.values import FEWEST_PROCESSES, floats
 
-_MANY_FLAGGED = 0.2
-"""The report's answer mentions flags if at least this share of cases has one."""
-
 
 class Cases(NamedTuple):
     """Cases that share a flag, or a status and its reason."""
@@ -26,15 +23,6 @@ class Cases(NamedTuple):
     many: int
     which: str
     """Their names."""
-
-
-class Ended(NamedTuple):
-    """The cases of one status."""
-
-    status: str
-    reasons: list[str]
-    """Each reason once."""
-    which: str
 
 
 @dataclass(frozen=True)
@@ -51,8 +39,6 @@ class Outcomes:
     """Cases that passed and have a flag."""
     flags: list[Cases]
     """One for each flag."""
-    ended: list[Ended]
-    """One for each status except `passed`."""
     failures: list[Cases]
     """One for each status and reason."""
     partly_proved: int
@@ -63,11 +49,6 @@ class Outcomes:
     """Seconds of all proofs; NaN if unknown."""
     run_s: float
     """Seconds of the run if it finished without being resumed, else NaN."""
-
-    @property
-    def many_flagged(self) -> bool:
-        """Check whether enough cases are flagged for the answer to mention it."""
-        return self.flagged > 0 and self.flagged >= _MANY_FLAGGED * self.passed
 
 
 def outcomes(frame: pd.DataFrame, meta: Mapping[str, Any]) -> Outcomes:
@@ -84,10 +65,6 @@ def outcomes(frame: pd.DataFrame, meta: Mapping[str, Any]) -> Outcomes:
         processes=(int(processes.min()), int(processes.max())) if (processes >= FEWEST_PROCESSES).any() else None,
         flagged=int((passed["flags"] != "").sum()),
         flags=[Cases(flag, "", len(them), which(frame, them)) for flag, them in carried.items() if len(them)],
-        ended=[
-            Ended(str(status), list(them["reason"].unique()), which(frame, them))
-            for status, them in failed.groupby("status", sort=False)
-        ],
         failures=[
             Cases(str(status), str(reason), len(them), which(frame, them))
             for (status, reason), them in failed.groupby(["status", "reason"], sort=False)

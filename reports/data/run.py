@@ -10,53 +10,20 @@ from typing import Any
 
 import pandas as pd
 
-from attnbench.reports.data import against, lengths, lra, paired, reading
+from attnbench.reports.data import lra, paired, reading
 from attnbench.reports.data.frame import table
 from attnbench.reports.data.growth import scaling
 from attnbench.reports.data.outcomes import Outcomes, outcomes
 from attnbench.reports.data.parts import Part, parts
 from attnbench.reports.data.profiles import Profiled, profiled
-from attnbench.reports.data.settings import Setting, comparison_length, scaled, settings, without_floor
-from attnbench.reports.data.sweeps import Sweep, common_density, sweeps
+from attnbench.reports.data.results import Results as Results
+from attnbench.reports.data.results import results
+from attnbench.reports.data.settings import Setting, settings
+from attnbench.reports.data.summary import Summary, summary
 from attnbench.reports.data.values import FloatArray
 from attnbench.reports.stats.statistics import IntArray
 from attnbench.suites.profile import Profile
 from attnbench.suites.schema.limits import Estimate
-
-
-@dataclass(frozen=True, eq=False)
-class Results:
-    """Results of a run for one setting."""
-
-    setting: Setting
-    baseline: str
-    """The series that the others are compared with; empty if there is none."""
-    other_baselines: tuple[tuple[str, float], ...]
-    """The suite's other baselines, each with its speed as a multiple of the baseline's."""
-    several_lengths: bool
-    compared_at: int
-    """The length at which series are compared; 0 if no case passed."""
-    growth: list[tuple[str, pd.Series]]
-    """Each series with its row of the run's `scaling`."""
-    fastest: lengths.Fastest | None
-    standing: lengths.Standing
-    peaks: lengths.Peaks | None
-    realised: pd.DataFrame
-    fits: pd.DataFrame
-    errors: pd.DataFrame
-    against_cost: lengths.AgainstCost
-    floors: list[lengths.Floor]
-    kept: list[lengths.Kept]
-    """What series keep to decode; empty in other directions."""
-    sweeps: tuple[Sweep, ...]
-    """The sweeps over keys per query."""
-    density: float | None
-    """The lowest density that all sweeps reach; None if there is none."""
-
-    @property
-    def passed(self) -> bool:
-        """Check whether any case passed."""
-        return self.fastest is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +65,15 @@ class Run:
     @cached_property
     def results(self) -> tuple[Results, ...]:
         """The results of each setting."""
-        return tuple(self._results(each) for each in self.settings)
+        return tuple(
+            results(each, self.scaling, self.log_ns, self.paired_log_ns, self.baseline_rows, self._baselines)
+            for each in self.settings
+        )
+
+    @cached_property
+    def summary(self) -> Summary | None:
+        """The first screen: the most important setting. None if no case passed."""
+        return summary(self.results)
 
     @cached_property
     def gradients(self) -> tuple[paired.Ratio, ...]:
@@ -149,31 +124,6 @@ class Run:
         """The suite's baselines."""
         named = self.meta["suite"].get("baseline")
         return named if isinstance(named, list) else []
-
-    def _results(self, setting: Setting) -> Results:
-        frame, rivals = setting.frame, without_floor(setting.frame)
-        n = comparison_length(rivals) if (rivals["status"] == "passed").any() else 0
-        found = sweeps(rivals, self.log_ns, self.paired_log_ns)
-        growth = scaled(self.scaling, setting)
-        return Results(
-            setting,
-            baseline=next(filter(None, frame["baseline"]), ""),
-            other_baselines=against.others(frame, self._baselines),
-            several_lengths=bool(frame["seq_len"].nunique() > 1),
-            compared_at=n,
-            growth=growth,
-            fastest=lengths.fastest(rivals, self.paired_log_ns),
-            standing=lengths.standing(rivals, n),
-            peaks=lengths.peaks(rivals, n),
-            realised=lengths.realised(rivals, n),
-            fits=lengths.fits(rivals, n),
-            errors=lengths.errors(rivals, n),
-            against_cost=lengths.against_cost(growth),
-            floors=lengths.floors(frame, self.paired_log_ns, self.baseline_rows, n),
-            kept=lengths.kept(frame),
-            sweeps=found,
-            density=common_density(found) if found else None,
-        )
 
 
 def load(folder: Path) -> Run:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from attnbench.reports.data.growth import FEW_PROCESSES, NO_BASELINE, NOT_BESIDE
 from attnbench.reports.data.settings import names, tokens
 from attnbench.reports.data.values import FloatArray, floats
 from attnbench.reports.stats import crossover
@@ -79,6 +80,13 @@ class Sweep:
     def limit(self) -> Crossover:
         """The keys per query up to which the sweep is faster than its baseline."""
         return crossover.limit(self.keys, self.log_ns - self.baseline_log_ns)
+
+    @property
+    def limit_reason(self) -> str:
+        """Why the sweep has no limit: no baseline passed, or too few processes have both."""
+        if self.limit.kind:
+            return ""
+        return FEW_PROCESSES if self.against else NOT_BESIDE if self.frame["baseline"].any() else NO_BASELINE
 
     @cached_property
     def doubling(self) -> Crossover:

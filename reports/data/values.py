@@ -7,10 +7,33 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from attnbench.reports.stats.crossover import ALWAYS, CROSSES, NEVER, UNCLEAR, Crossover
+from attnbench.reports.stats.crossover import (
+    ALWAYS,
+    CLOSE,
+    CROSSES,
+    FASTER,
+    NEVER,
+    SLOWER,
+    UNCLEAR,
+    Crossover,
+    verdicts,
+)
 from attnbench.reports.stats.statistics import FEWEST_PROCESSES, FloatArray, Interval
 
-__all__ = ["ALWAYS", "CROSSES", "FEWEST_PROCESSES", "NEVER", "UNCLEAR", "Crossover", "FloatArray", "Interval"]
+__all__ = [
+    "ALWAYS",
+    "CLOSE",
+    "CROSSES",
+    "FASTER",
+    "FEWEST_PROCESSES",
+    "NEVER",
+    "SLOWER",
+    "UNCLEAR",
+    "Crossover",
+    "FloatArray",
+    "Interval",
+    "verdicts",
+]
 """Names of `stats` that rendering modules may import from here, so that they do not depend on `stats` itself."""
 
 LONGEST = 400

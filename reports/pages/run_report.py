@@ -10,7 +10,7 @@ from attnbench.reports.data.parts import Part, differing
 from attnbench.reports.data.run import Run
 from attnbench.reports.pages import profile
 from attnbench.reports.tables import lra, tables
-from attnbench.reports.text import escape, outcomes, units
+from attnbench.reports.text import escape, first_screen, outcomes, units
 from attnbench.reports.text.answer import answer
 
 _HOW_TO_READ = """\
@@ -31,8 +31,8 @@ _HOW_TO_READ = """\
   by the predictions of the implementation or else the growth of what was measured. It is an estimate of two digits.
 - **Keys per query**: allowed pairs over queries, a mean. **Density**: its share of the length. What is said of them is
   interpolated between the numbers of keys measured, on the log scale.
-- **Faster than the baseline from N on**: interpolated between the lengths measured; it stays faster up to the longest
-  length that both have.
+- **Faster**: the whole interval of the speed-up is above 1. **From N**: interpolated between the lengths measured; it
+  stays faster up to the longest length that both have.
 - **Waste**: pairs of query and key that were computed over pairs that the pattern allows.
 - **GFLOP/s** counts the allowed pairs only. **Of roof**: its share of the fastest matrix product seen beside the case.
 - **Bound**: the baseline's allowed pairs over the case's, the speed-up if time followed work. **Realised**: the
@@ -42,11 +42,12 @@ _HOW_TO_READ = """\
   once, in the probe, and is in no time of a call.
 - **Error**: the largest difference of an output from a float64 reference, over all lengths checked.
 - **Error vs full**: the distance of the mechanism's output from that of full attention, as a share of its size, on
-  {inputs}. In brackets, the same for the mean of all values.
+  {inputs}.
 - **Proved**: every element of the output and the gradients is held to that reference before a case is timed, and the
-  last result of each process to the proved one. Where there is too much to look at, the answer says so.
-- **Flags** mark cases whose numbers are doubtful; nothing is left out for it. The terminal marks them with `!`.
-- **n/a**: unsupported. **skipped**: not tried. An empty cell: not in the suite."""
+  last result of each process to the proved one. Where there is too much to look at, a line at the top says so.
+- **Flags** mark cases whose numbers are doubtful; nothing is left out for it. **Trust**: the gravest doubt.
+- **n/a**: unsupported. **skipped**: not tried. An empty cell: not in the suite. **-**: no such number, because the
+  mechanism has no pattern, FLOPs, choice or compilation."""
 
 
 def write(run: Run) -> Path:
@@ -78,6 +79,8 @@ def report(run: Run, markdown: str) -> str:
         f"**{escape.text(meta['question'], longest=None)}**",
         *_unfinished(run),
         "\n".join(f"- {escape.text(each, longest=None)}" for each in answer(run)),
+        *_first_screen(run),
+        *(escape.text(line, longest=None) for line in outcomes.lines(run.outcomes)),
         "## Figures",
         *(f"![{name}](figures/{name}.svg)\n\n{each.READING}" for name, each in figures.of(run).items() if each.READING),
         "## Tables",
@@ -91,12 +94,21 @@ def report(run: Run, markdown: str) -> str:
         f"Started {escape.text(meta.get('started'))}, finished {escape.text(meta.get('finished') or 'not')}.",
         *_parts(run),
         *filter(None, [outcomes.price(run.outcomes)]),
-        "## Command",
+        "## Commands" if len(run.parts) > 1 else "## Command",
         escape.fenced("\n".join(_commands(run)), "sh"),
         "## Suite",
         escape.fenced(meta["source"] or json.dumps(meta["suite"], indent=1), "yaml"),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _first_screen(run: Run) -> list[str]:
+    """Return the table of the first screen with what it is about above it; nothing if no case passed."""
+    found = first_screen.table(run)
+    if not found.rows:
+        return []
+    header, *rows = ([escape.text(each) for each in line] for line in (found.header, *found.rows))
+    return [f"{escape.text(first_screen.caption(run))}:", escape.table(header, rows, "ll")]
 
 
 def _unfinished(run: Run) -> list[str]:
@@ -138,7 +150,7 @@ def _part(part: Part) -> str:
 def _commands(run: Run) -> list[str]:
     """Return every command of a run, the first one first."""
     merge = (run.meta.get("merged") or {}).get("command")
-    return [each for each in (*(part.command for part in run.parts), merge) if each]
+    return [escape.plain(each, None) for each in (*(part.command for part in run.parts), merge) if each]
 
 
 def _value(value: object) -> str:

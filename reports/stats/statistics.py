@@ -96,24 +96,6 @@ def parabola(x: FloatArray, y: FloatArray) -> FloatArray:
     return np.asarray(nnls(relative, np.ones_like(y))[0] / scale ** np.arange(3.0))
 
 
-def crossings(log_n: FloatArray, difference: FloatArray) -> FloatArray:
-    """Return the log N from which each column of `difference [K, P]` stays negative, lengths ascending.
-
-    A difference is log time minus the baseline's, so negative is faster. Between lengths it is interpolated linearly in
-    log N. The result is -inf if all are negative, inf if the longest length is not, and NaN if a value is missing.
-    """
-    slower = difference >= 0
-    # The crossing is after the last length that is not faster: before it, noise may change the sign several times.
-    last = len(log_n) - 1 - np.argmax(slower[::-1], axis=0)
-    before, after = last, np.minimum(last + 1, len(log_n) - 1)
-    columns = np.arange(difference.shape[1])
-    high, low = difference[before, columns], difference[after, columns]
-    share = np.divide(high, high - low, out=np.zeros_like(high), where=high != low)
-    crossed = log_n[before] + share * (log_n[after] - log_n[before])
-    crossed = np.where(slower[-1], np.inf, np.where(slower.any(axis=0), crossed, -np.inf))
-    return np.where(np.isnan(difference).any(axis=0), np.nan, crossed)
-
-
 class Rate(NamedTuple):
     """Share of cases with its interval over runs; the bounds are NaN if there are too few runs."""
 

@@ -1,94 +1,101 @@
-"""Answer to a suite's question, in sentences that the tables confirm."""
+"""Answer to a suite's question, in at most three short sentences that the tables confirm."""
 
-import math
-import re
-from itertools import groupby
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
-from attnbench.reports.data.paired import Gain, Ratio, Threads
+from attnbench.reports.data.outcomes import Outcomes
+from attnbench.reports.data.paired import Ratio, Threads
 from attnbench.reports.data.run import Results, Run
-from attnbench.reports.data.settings import SERIES, names
-from attnbench.reports.text import by_keys, by_length, cells, outcomes, units
+from attnbench.reports.data.settings import told, varied
+from attnbench.reports.text import by_keys, by_length, cells
+from attnbench.reports.text.names import shortest
 from attnbench.reports.text.phrases import ends, listed
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-_MOST_IN_DETAIL = 4
-"""With more settings than this, or if threads vary, each setting gets a short text."""
-_MOST_SERIES = 8
-"""With more series than this, only the smallest and the largest ratio are given."""
+MOST_SENTENCES = 3
 
 
 def answer(run: Run) -> list[str]:
-    """Return sentences about what the run varies, then about what passed and what did not.
+    """Return at most three sentences of at most 25 words each, the most important first.
 
-    - Threads: the gain from more of them.
-    - Keys per query: the number up to which a pattern beats the baseline, and the cost of one more key.
-    - Lengths: the length from which a series beats the baseline, the fastest series, growth of time and memory, and the
-      realised share of the saved work.
-    - Levels: what stands around attention, and what its parameters add. Directions: the cost of gradients.
-
-    Brackets hold 95 % intervals. With too few processes for an interval, no difference is claimed.
+    They are about the most important setting (`Run.summary`). What the run varies decides what comes first: threads,
+    levels that are measured equally often, keys per query, or else lengths and variants. Brackets hold 95 % intervals
+    over processes. A series counts as faster only if the whole interval of its speed-up is above 1.
     """
-    measured = [each for each in run.results if each.passed]
-    found = [sentence for each in run.threads for sentence in _threads(each)]
-    detailed = len(measured) <= _MOST_IN_DETAIL and not found
-    found += [sentence for each in measured for sentence in _of(each, detailed=detailed)]
-    ratios = (*run.levels, *run.gradients)
-    alike = groupby(ratios, key=lambda each: (each.title, each.value, each.against, each.seq_len))
-    found += [_ratios(list(each)) for _, each in alike]
-    return _shortened(run.frame, [*found, *outcomes.sentences(run.outcomes)])
+    found = run.summary
+    if found is None:
+        return [_nothing(run.outcomes)]
+    named, results = shortest(run.frame), found.results
+    between = varied(run.frame)
+    title = ", ".join(told(results.setting.frame.iloc[0], between)) if between else ""
+    levels, gradients = _compared(run.levels, named), _compared(run.gradients, named)
+    even = len({len(each.setting.frame) for each in run.results}) == 1
+    first = [*_threads(run.threads, named), *(levels if even else [])]
+    alone = _of(results, run.results, named, title, [*levels, *gradients])
+    return list(dict.fromkeys([*first, *alone, *gradients]))[:MOST_SENTENCES]
 
 
-def _threads(found: Threads) -> list[str]:
-    """Return how much faster each series is with more threads, at the shortest and the longest length."""
-    by_length = {n: list(each) for n, each in groupby(found.gains, key=lambda each: each.seq_len)}
-    ends_of = dict.fromkeys((min(by_length), max(by_length))) if by_length else ()
-    return [_gains(found, n, by_length[n]) for n in ends_of]
+def of(results: Results, named: Mapping[str, str]) -> list[str]:
+    """Return at most three sentences on one setting, of which some case passed; `named` has short names."""
+    return _of(results, [results], named, "", [])[:MOST_SENTENCES]
 
 
-def _gains(found: Threads, n: int, gains: list[Gain]) -> str:
-    """Return the sentence on the gains of one setting and length, the largest first."""
-    ordered = sorted(gains, key=lambda each: -float(each.time.mean))
-    told = [f"{cells.ratio(each.time)} for {each.name}" for each in ordered]
-    threads = f"{found.fewest} to {found.most} threads"
-    return f"{found.title}: from {threads} at N = {n} a call gets faster by {listed(told)}."
+def _of(
+    results: Results, settings: Sequence[Results], named: Mapping[str, str], title: str, beside: Sequence[str]
+) -> list[str]:
+    """Return the sentences of a setting over keys per query, lengths, or both; see `by_length.sentences`."""
+    lengths = by_length.sentences(results, settings, named, title, beside)
+    keys = by_keys.sentences(results.sweeps, results.density, named)
+    if not keys:
+        return lengths
+    return [*lengths[:2], *keys] if results.several_lengths else keys
 
 
-def _of(results: Results, *, detailed: bool) -> list[str]:
-    """Return the sentences of one setting: over keys per query, over lengths, or both."""
-    told = by_keys.sentences(results.sweeps, results.density)
-    if not told or results.several_lengths:
-        told += by_length.sentences(results, detailed=detailed)
-    return [f"{results.setting.title}: {each}" for each in told]
+def _nothing(found: Outcomes) -> str:
+    """Return how the cases ended if none passed that mixes tokens."""
+    if found.passed:
+        return "Only layers that do not mix tokens passed, so nothing is compared."
+    many: Counter[str] = Counter()
+    for each in found.failures:
+        many[each.word] += each.many
+    ended = [f"{count} {status.replace('_', ' ')}" for status, count in many.most_common(4)]
+    return f"No case passed: {listed(ended)}." if ended else "The run has no cases."
 
 
-def _ratios(found: list[Ratio]) -> str:
-    """Return a sentence that compares a direction or level with another: time, the most first, memory and work."""
-    first = found[0]
-    found = sorted(found, key=lambda each: -float(each.time.mean))
-    told = [f"{cells.ratio(each.time)} for {each.name}" for each in found]
-    if len(told) > _MOST_SERIES:
-        told = [f"{told[0]} (most)", f"{told[-1]} (least)"]
-    sentence = f"{first.title}: against {first.against}, {first.value} at N = {first.seq_len} takes {listed(told)}"
-    peak, work = (_ends([getattr(each, name) for each in found]) for name in ("peak", "work"))
-    beside = [f"its peak memory is {peak} times as large"] if peak else []
-    beside += [f"its work {work} times"] if work else []
-    return f"{sentence}; {', '.join(beside)}." if beside else f"{sentence}."
-
-
-def _ends(ratios: list[float]) -> str:
-    """Write the smallest and the largest ratio; empty if none is known."""
-    known = sorted(filter(math.isfinite, ratios))
-    return ends([units.number(each, 2) for each in (known[0], known[-1])]) if known else ""
-
-
-def _shortened(frame: "pd.DataFrame", sentences: list[str]) -> list[str]:
-    """Return the sentences without implementations of labels that have only one."""
-    pairs = frame[list(SERIES)].drop_duplicates()
-    alone = pairs[~pairs["label"].duplicated(keep=False)]
-    for name, label in zip(names(alone), alone["label"], strict=True):
-        whole = re.compile(rf"(?<![\w/]){re.escape(name)}(?!\w)")
-        sentences = [label.join(whole.split(each)) for each in sentences]
+def _threads(found: Sequence[Threads], named: Mapping[str, str]) -> list[str]:
+    """Return how much faster calls are with the most threads, at the longest length and at the shortest."""
+    if not found or not found[0].gains:
+        return []
+    first, gains = found[0], sorted(found[0].gains, key=lambda each: float(each.time.mean))
+    longest, shortest_n = (choose(each.seq_len for each in gains) for choose in (max, min))
+    at = [each for each in gains if each.seq_len == longest]
+    least, most = ((cells.factor(each.time), named[each.name]) for each in (at[0], at[-1]))
+    head = f"With {first.most} threads instead of {first.fewest}, calls at N = {longest} are"
+    if len(at) == 1:
+        return [f"{head} {least[0]} times as fast with {least[1]}."]
+    sentences = [f"{head} from {least[0]} times as fast with {least[1]} to {most[0]} times with {most[1]}."]
+    if shortest_n != longest:
+        short = [cells.factor(each.time) for each in gains if each.seq_len == shortest_n]
+        sentences.append(f"At N = {shortest_n} they are {ends([short[0], short[-1]])} times as fast.")
     return sentences
+
+
+def _compared(found: Sequence[Ratio], named: Mapping[str, str]) -> list[str]:
+    """Return what a level takes as a multiple of another, or a direction of `forward`, each for the first setting."""
+    alike: dict[str, list[Ratio]] = {}
+    for each in found:
+        first = alike.setdefault(each.against, [each])[0]
+        if each is not first and (each.title, each.value) == (first.title, first.value):
+            alike[each.against].append(each)
+    return [_ends(sorted(each, key=lambda ratio: float(ratio.time.mean)), named) for each in alike.values()]
+
+
+def _ends(found: list[Ratio], named: Mapping[str, str]) -> str:
+    """Return the smallest and the largest of some ratios, which are sorted."""
+    least, most = found[0], found[-1]
+    times = [f"{cells.factor(each.time)} times" for each in (least, most)]
+    head = f"At N = {least.seq_len}, {least.value} takes"
+    if times[0] == times[1]:
+        with_one = f" with {named[least.name]}" if len(found) == 1 else ""
+        return f"{head} {times[0]} the time of {least.against}{with_one}."
+    with_least = f"from {times[0]} the time of {least.against} with {named[least.name]}"
+    return f"{head} {with_least} to {times[1]} with {named[most.name]}."

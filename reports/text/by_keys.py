@@ -1,79 +1,73 @@
-"""Sentences on keys per query: where a pattern beats the baseline, cost per key, realised share."""
+"""Sentences on keys per query: up to where series beat the baseline, the cost of a key, and which realises most."""
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from attnbench.reports.data.sweeps import Sweep
-from attnbench.reports.data.values import CROSSES, FEWEST_PROCESSES, NEVER
+from attnbench.reports.data.values import ALWAYS, CROSSES
 from attnbench.reports.text import cells, units
-from attnbench.reports.text.phrases import Where, ends, listed, where
+from attnbench.reports.text.phrases import ends
 
 
-def sentences(found: Sequence[Sweep], density: float | None) -> list[str]:
-    """Return sentences on the sweeps of a setting; `density` is the lowest that all of them reach."""
-    if not found:
-        return []
+def sentences(found: Sequence[Sweep], density: float | None, named: Mapping[str, str]) -> list[str]:
+    """Return sentences on the sweeps of a setting; `density` is the lowest that all reach, `named` has short names."""
     alone = [label for label, many in Counter(each.label for each in found).items() if many == 1]
-    named = {each.label if each.label in alone else each.name: each for each in found}
-    told = [_limits(named), _cost(named), _growth(named), _doubling(named), _realised(named, density), _memory(named)]
-    return [f"at N = {found[0].seq_len}, {each}." for each in told if each]
+    sweeps = {each.label if each.label in alone else each.name: each for each in found}
+    return [*filter(None, [_limits(sweeps, named), _cost(sweeps), _realised(sweeps, density)])] if sweeps else []
 
 
-def _limits(named: dict[str, Sweep]) -> str:
-    """Return the keys per query up to which each sweep is faster than the baseline."""
-    limits = {name: sweep.limit for name, sweep in named.items()}
-    compared = [name for name in named if limits[name].kind and limits[name].processes >= FEWEST_PROCESSES]
-    told = where([Where(name, limits[name].kind, cells.limit(limits[name], named[name].seq_len)) for name in compared])
-    return f"faster than {named[compared[0]].against}: {'; '.join(told)}" if told else ""
-
-
-def _cost(named: dict[str, Sweep]) -> str:
-    """Return the cost of one more key, for sweeps whose time is nearly a straight line."""
-    straight = {name: sweep for name, sweep in named.items() if sweep.line.straight}
-    level = [name for name, sweep in straight.items() if not sweep.rises]
-    told = [f"{cells.line(sweep.line)} a key with {name}" for name, sweep in straight.items() if name not in level]
-    parts = [f"a call takes about {listed(told)}"] if told else []
-    return "; ".join([*parts, *([f"no cost of one more key shows with {listed(level)}"] if level else [])])
-
-
-def _growth(named: dict[str, Sweep]) -> str:
-    """Return how time grows with keys per query."""
-    found = {name: sweep.exponent for name, sweep in named.items()}
-    told = [f"{cells.power(each)} for {name}" for name, each in found.items() if math.isfinite(each.mean)]
-    return f"time grows with k keys per query as {listed(told)}" if told else ""
-
-
-def _doubling(named: dict[str, Sweep]) -> str:
-    """Return the keys per query from which each sweep takes twice the time of its fewest keys."""
-    found = {name: sweep.doubling for name, sweep in named.items()}
-    told = [
-        f"{name} {cells.doubling(each)} (fewest: {cells.keys(named[name].keys[0])})"
-        for name, each in found.items()
-        if each.kind == CROSSES
-    ]
-    never = [name for name, each in found.items() if each.kind == NEVER]
-    told += [f"none in range for {listed(never)}"] if never else []
-    return f"twice the time of the fewest keys: {'; '.join(told)}" if told else ""
-
-
-def _realised(named: dict[str, Sweep], density: float | None) -> str:
-    """Return the share of its bound that each sweep realises at a common density, the largest first."""
-    found = {name: sweep.realised for name, sweep in named.items() if sweep.against and sweep.realised}
-    known = {name: each for name, each in found.items() if math.isfinite(each.mean)}
-    if density is None or len(found) < 2 or not known:
+def _limits(sweeps: Mapping[str, Sweep], named: Mapping[str, str]) -> str:
+    """Return up to how many keys per query sweeps are faster than the baseline."""
+    limits = {name: sweep.limit for name, sweep in sweeps.items() if sweep.limit.kind}
+    if not limits:
         return ""
-    told = [f"{cells.share(known[name])} by {name}" for name in sorted(known, key=lambda name: -known[name].mean)]
-    at = f"where {cells.density(density)} of all pairs are allowed, the least that all of them measured"
-    return f"{at}, of the speed-up that the saved work allows was realised {listed(told)}"
+    always = [name for name, each in limits.items() if each.kind == ALWAYS]
+    crossing = {name: each for name, each in limits.items() if each.kind == CROSSES}
+    told = [(always, "at every number of keys measured")] if always else []
+    if crossing:
+        numbers = sorted(each.last if math.isnan(each.at) else each.at for each in crossing.values())
+        keys = ends([units.number(each, 2).replace(",", "") for each in (numbers[0], numbers[-1])])
+        up_to = cells.limit(next(iter(crossing.values()))) if len(crossing) == 1 else f"up to {keys} keys"
+        told.append(([*crossing], up_to))
+    first = next(iter(sweeps.values()))
+    against = named[first.against]
+    if not told:
+        return f"At N = {first.seq_len}, none of {len(limits)} series is faster than {against} with any number of keys."
+    subject, words = told[0]
+    head = f"At N = {first.seq_len}, {_some(subject, len(limits))} faster than {against} {words}"
+    rest = [name for name in limits if name not in always and name not in crossing]
+    told += [(rest, "not even with the fewest")] if rest else []
+    others = [f"{names[0] if len(names) == 1 else len(names)} {words}" for names, words in told[1:]]
+    return f"{', '.join([head, *others])}."
 
 
-def _memory(named: dict[str, Sweep]) -> str:
-    """Return peak memory from the fewest to the most keys, over the baseline's."""
-    told = [
-        f"{ends([units.number(share, 2) for share in sweep.peak_shares])} times for {name}"
-        for name, sweep in named.items()
-        if all(map(math.isfinite, sweep.peak_shares))
-    ]
-    baseline = next((sweep.against for sweep in named.values() if sweep.against), "")
-    return f"peak memory from the fewest to the most keys is, against {baseline}, {listed(told)}" if told else ""
+def _some(names: Sequence[str], of: int) -> str:
+    """Write some of several series with a verb: `a is`, `all 4 series are`, `3 of 4 series are`."""
+    if len(names) == 1:
+        return f"{names[0]} is"
+    return f"all {of} series are" if len(names) == of else f"{len(names)} of {of} series are"
+
+
+def _cost(sweeps: Mapping[str, Sweep]) -> str:
+    """Return the smallest and the largest cost of one more key, of sweeps whose time rises as a straight line."""
+    rising = {name: sweep.line.per_key_ns for name, sweep in sweeps.items() if sweep.line.straight and sweep.rises}
+    if not rising:
+        return ""
+    ordered = sorted(rising, key=lambda name: float(rising[name].mean))
+    told = [units.time(*map(float, rising[name][:3])) for name in dict.fromkeys((ordered[0], ordered[-1]))]
+    if len(told) == 1:
+        return f"One more key per query costs {told[0]} a call with {ordered[0]}."
+    return f"One more key per query costs from {told[0]} a call with {ordered[0]} to {told[1]} with {ordered[-1]}."
+
+
+def _realised(sweeps: Mapping[str, Sweep], density: float | None) -> str:
+    """Return the largest and the smallest realised share of the bound at a common density."""
+    found = {name: sweep.realised for name, sweep in sweeps.items() if sweep.against and sweep.realised}
+    known = {name: float(each.mean) for name, each in found.items() if math.isfinite(each.mean)}
+    if density is None or len(known) < 2:
+        return ""
+    most, least = max(known, key=lambda name: known[name]), min(known, key=lambda name: known[name])
+    high, low = (units.percent(math.exp(known[name])) for name in (most, least))
+    told = f"With {cells.density(density)} of all pairs, {most} realises {high} of the speed-up"
+    return f"{told} that its saved work allows, {least} {low}."

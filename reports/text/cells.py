@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 
 from attnbench.reports.data.capacity import MOST
+from attnbench.reports.data.growth import FEW_PROCESSES
 from attnbench.reports.data.sweeps import Line, Sweep
-from attnbench.reports.data.values import ALWAYS, CROSSES, NEVER, UNCLEAR, Crossover, Interval
+from attnbench.reports.data.values import ALWAYS, CLOSE, CROSSES, NEVER, SLOWER, UNCLEAR, Crossover, Interval
 from attnbench.reports.text import units
-from attnbench.reports.text.phrases import brackets
+from attnbench.reports.text.phrases import brackets, ends
 
 SHORT = {
     "wrong": "WRONG",
@@ -40,11 +41,11 @@ def ended(row: pd.Series | None, written: Callable[[pd.Series], str]) -> str:
 
 
 def speed(row: pd.Series) -> str:
-    """Write calls per second, and the speed-up over the baseline: `1,020 (3.2x)`."""
+    """Write calls per second, half of their interval, and the speed-up over the baseline: `1,020 ±2% (3.2x)`."""
     # The longest time is the fewest calls, so the ends of the interval change places.
     calls = [1e9 / row[name] for name in ("time_ns", "time_high_ns", "time_low_ns")]
-    against = times(row)
-    return units.honest(calls[0], calls[1], calls[2]) + (f" ({against})" if against else "")
+    told = [units.honest(*calls), units.spread(row["time_low_ns"], row["time_high_ns"])]
+    return " ".join(filter(None, [*told, f"({times(row)})" if times(row) else ""]))
 
 
 def memory(row: pd.Series) -> str:
@@ -52,7 +53,7 @@ def memory(row: pd.Series) -> str:
     if pd.isna(row["peak_bytes"]):
         return NONE
     fraction = row["peak_fraction"]
-    return units.size(row["peak_bytes"]) + ("" if math.isnan(fraction) else f" ({units.number(fraction, 2)})")
+    return units.size(row["peak_bytes"]) + ("" if math.isnan(fraction) else f" ({units.fraction(fraction)})")
 
 
 def state(row: pd.Series) -> str:
@@ -69,21 +70,22 @@ def times(row: pd.Series) -> str:
 
 
 def time_exponent(row: pd.Series) -> str:
-    """Write the growth exponent of time: `N^1.98 [1.95, 2.01]`."""
+    """Write the growth exponent of time: `N^1.98 (1.95 to 2.01)`, or why there is none."""
     value, low, high = row["time_exponent"], row["time_exponent_low"], row["time_exponent_high"]
     if math.isnan(value):
-        return NONE
-    return f"N^{value:.2f}" if math.isnan(low) else f"N^{value:.2f} [{low:.2f}, {high:.2f}]"
+        return str(row["growth_reason"])
+    return f"N^{value:.2f}" if math.isnan(low) else f"N^{value:.2f} ({low:.2f} to {high:.2f})"
 
 
 def last_exponent(row: pd.Series) -> str:
-    """Write the growth exponent of time over the longest two octaves: `N^1.98`."""
-    return NONE if math.isnan(row["last_time_exponent"]) else f"N^{row['last_time_exponent']:.2f}"
+    """Write the growth exponent of time over the longest two octaves, `N^1.98`, or why there is none."""
+    value = row["last_time_exponent"]
+    return str(row["cost_reason"]) if math.isnan(value) else f"N^{value:.2f}"
 
 
 def cost_exponent(row: pd.Series) -> str:
-    """Write the growth exponent of the stated cost there: `N^2.00`."""
-    return NONE if math.isnan(row["cost_exponent"]) else f"N^{row['cost_exponent']:.2f}"
+    """Write the growth exponent of the stated cost there, and how time compares: `N^2.00, as stated`."""
+    return NONE if math.isnan(row["cost_exponent"]) else f"N^{row['cost_exponent']:.2f}, {row['against_cost']}"
 
 
 def rates(row: pd.Series) -> str:
@@ -94,50 +96,86 @@ def rates(row: pd.Series) -> str:
 
 
 def memory_exponent(row: pd.Series) -> str:
-    """Write the growth exponent of memory: `N^1.00`."""
-    return NONE if math.isnan(row["memory_exponent"]) else f"N^{row['memory_exponent']:.2f}"
+    """Write the growth exponent of memory, `N^1.00`, or why there is none."""
+    if math.isnan(row["memory_exponent"]):
+        return str(row["growth_reason"]) or "nothing is allocated"
+    return f"N^{row['memory_exponent']:.2f}"
 
 
 def fitted(row: pd.Series) -> str:
     """Write the range of lengths that the exponents are fitted over: `2048 to 16384`."""
-    return NONE if math.isnan(row["time_exponent"]) else f"{row['fitted_from']} to {row['fitted_to']}"
+    if math.isnan(row["time_exponent"]):
+        return NONE
+    told = f"{row['fitted_from']} to {row['fitted_to']}"
+    return f"{told}; {row['growth_reason']}" if row["growth_reason"] else told
 
 
-def crossover(row: pd.Series) -> str:
-    """Write the length from which a series is faster than its baseline; empty if there is nothing to compare."""
+def crossover(row: pd.Series, *, brief: bool = False) -> str:
+    """Write the length from which a series is faster than its baseline, or why there is none; `brief` for a column."""
+    if not row["crossover"]:
+        return str(row["crossover_reason"])
     if row["crossover"] == CROSSES:
-        value, low, high = row["crossover_seq_len"], row["crossover_low"], row["crossover_high"]
-        return f"from N = {units.honest(value, low, high).replace(',', '')}{brackets(low, high)}"
-    if row["crossover"] == UNCLEAR:
-        words = ("at every length", "from a length on", "none in range")
-        return _unclear(words, row["always_processes"], row["crossing_processes"], row["processes"])
-    return {ALWAYS: "at every length measured", NEVER: "none in range"}.get(row["crossover"], "")
+        names = ("crossover_seq_len", "crossover_low", "crossover_high", "compared_from", "compared_to")
+        at, low, high, first, last = (float(row[name]) for name in names)
+        return _from(at, low, high, first, last, brief=brief)
+    if row["crossover"] == ALWAYS:
+        return "every length" if brief else "at every length measured"
+    told = SLOWER if row["crossover"] == NEVER else CLOSE
+    return told if brief else f"{told} at N = {row['compared_to']}"
 
 
-def limit(found: Crossover, seq_len: int) -> str:
-    """Write the keys per query up to which a sweep is faster than its baseline; empty without a baseline."""
+def _from(at: float, low: float, high: float, first: float, last: float, *, brief: bool) -> str:
+    """Write a crossover between the lengths `first` and `last`, at which its interval is cut.
+
+    `from N = 410 (380 to 440)`, `from N = 410 (below 256 to 440)`, `from below N = 256 (at most 300)`.
+    """
+    told, least, most = _within(at, low, high, first, last)
+    if math.isnan(at):
+        return f"N = {most} at most" if brief else f"from below N = {keys(first)} (at most {most})"
+    if math.isnan(low):
+        least = f"below {keys(first)}"
+    return f"{'' if brief else 'from '}N = {told} ({least} to {most})"
+
+
+def _within(at: float, low: float, high: float, first: float, last: float) -> list[str]:
+    """Write a point and the ends of its interval in whole numbers, rounded, and never outside of `first` to `last`."""
+    # If one end is not known, the other one is as far from the point.
+    known = [each for each in (low, high, 2 * at - low, 2 * at - high) if not math.isnan(each)]
+    step = max(units.step(min(known), max(known)), 1.0)
+    whole = (round(each / step) * step for each in (at, low, high) if not math.isnan(each))
+    told = iter(keys(min(max(each, first), last)) for each in whole)
+    return ["" if math.isnan(each) else next(told) for each in (at, low, high)]
+
+
+def limit(found: Crossover) -> str:
+    """Write the keys per query up to which a sweep is faster than its baseline; empty if nothing was compared."""
     if found.kind == CROSSES:
-        told = units.honest(found.at, found.low, found.high).replace(",", "")
-        return f"up to {told}{brackets(found.low, found.high)} keys per query ({density(found.at / seq_len)} of N)"
-    if found.kind == UNCLEAR:
-        words = ("at every number of keys", "up to a number of keys", "none in range")
-        return _unclear(words, found.always_processes, found.crossing_processes, found.processes)
-    return {ALWAYS: "at every number of keys measured", NEVER: "none in range"}.get(found.kind, "")
+        return f"up to {_up_to(found)} keys"
+    words = {
+        ALWAYS: "at every number of keys measured",
+        NEVER: f"slower at {keys(found.first)} keys",
+        UNCLEAR: f"not distinguishable at {keys(found.first)} keys",
+    }
+    return words.get(found.kind, "")
 
 
-def _unclear(words: tuple[str, str, str], always: int, crossing: int, processes: int) -> str:
-    """Write how processes disagree: `unclear: at every length in 4, none in range in 1 of 5 processes`."""
-    counts = (always, crossing, processes - always - crossing)
-    told = ", ".join(f"{word} in {count}" for word, count in zip(words, counts, strict=True) if count)
-    return f"unclear: {told} of {processes} processes"
+def _up_to(found: Crossover) -> str:
+    """Write a limit, with its interval cut at the most keys measured.
+
+    `2400 (2200 to 2700)`, `2400 (2200 to above 4096)`, `more than 4096 (at least 3900)`.
+    """
+    told, least, most = _within(*found[1:6])
+    if math.isnan(found.at):
+        return f"more than {keys(found.last)} (at least {least})"
+    return f"{told} ({least} to {f'above {keys(found.last)}' if math.isnan(found.high) else most})"
 
 
 def power(found: Interval) -> str:
-    """Write an exponent of keys per query: `k^0.93 [0.91, 0.95]`."""
+    """Write an exponent of keys per query: `k^0.93 (0.91 to 0.95)`."""
     value, low, high = (round(float(each), 2) + 0.0 for each in found[:3])  # no -0.00
     if math.isnan(value):
         return NONE
-    return f"k^{value:.2f}" if math.isnan(low) else f"k^{value:.2f} [{low:.2f}, {high:.2f}]"
+    return f"k^{value:.2f}" if math.isnan(low) else f"k^{value:.2f} ({low:.2f} to {high:.2f})"
 
 
 def line(found: Line) -> str:
@@ -148,14 +186,15 @@ def line(found: Line) -> str:
 
 
 def sweep(swept: Sweep) -> list[str]:
-    """Return the cells of a sweep: keys per query, line and growth of time, doubling, limit, and realised share."""
+    """Return the cells of a sweep: keys, line and growth of time, doubling, limit, memory, and realised share."""
     told = f"{line(swept.line)} a key" if swept.rises else "the same for all"
     return [
         f"{keys(swept.keys[0])} to {keys(swept.keys[-1])}",
         told if swept.line.straight else NONE,
         power(swept.exponent),
         doubling(swept.doubling),
-        limit(swept.limit, swept.seq_len) or NONE,
+        limit(swept.limit) or swept.limit_reason,
+        ends([NONE if math.isnan(each) else units.fraction(each) for each in swept.peak_shares]),
         *([] if swept.realised is None else [share(swept.realised)]),
     ]
 
@@ -163,9 +202,11 @@ def sweep(swept: Sweep) -> list[str]:
 def doubling(found: Crossover) -> str:
     """Write the keys per query from which a sweep takes twice the time of its fewest keys."""
     if found.kind == CROSSES:
-        told = units.honest(found.at, found.low, found.high).replace(",", "")
-        return f"from {told}{brackets(found.low, found.high)} keys on"
-    return {NEVER: "none in range", UNCLEAR: "unclear"}.get(found.kind, NONE)
+        # It cannot be before the first point: there a call takes the time of the fewest keys.
+        told, least, most = _within(*found[1:6])
+        return f"from {told} ({least} to {most}) keys on"
+    last = keys(found.last)
+    return {NEVER: f"not up to {last} keys", UNCLEAR: f"not clear at {last} keys"}.get(found.kind, FEW_PROCESSES)
 
 
 def keys(count: float) -> str:
@@ -179,38 +220,42 @@ def density(share: float) -> str:
 
 
 def share(found: Interval) -> str:
-    """Write a share from its logarithm: `61% [58%, 64%]`."""
+    """Write a share from its logarithm: `61% (58% to 64%)`."""
     value, low, high = (math.exp(each) for each in found[:3])
     if math.isnan(value):
         return NONE
-    return units.percent(value) + ("" if math.isnan(low) else f" [{units.percent(low)}, {units.percent(high)}]")
+    return units.percent(value) + ("" if math.isnan(low) else f" ({units.percent(low)} to {units.percent(high)})")
 
 
 def ratio(found: Interval) -> str:
-    """Write a ratio from its logarithm: `3.12x [3.05, 3.18]`."""
+    """Write a ratio from its logarithm: `3.12x (3.05 to 3.18)`."""
     value, low, high = (math.exp(each) for each in found[:3])
     if math.isnan(value):
         return NONE
     return f"{units.honest(value, low, high)}x{brackets(low, high)}"
 
 
+def factor(found: Interval) -> str:
+    """Write a ratio from its logarithm without its interval: `3.1`."""
+    value, low, high = (math.exp(each) for each in found[:3])
+    return units.number(value, min(units.digits(value, low, high), 3))
+
+
 def multiple(value: float) -> str:
-    """Write a ratio without an interval: `2.0x`."""
-    return NONE if math.isnan(value) else f"{units.number(value, 2)}x"
+    """Write an exact ratio: `2.00x`."""
+    return NONE if math.isnan(value) else f"{units.fraction(value)}x"
 
 
 def fits(row: pd.Series) -> str:
-    """Write the longest sequence that the memory budget holds: `2,600,000`."""
+    """Write the longest sequence that the memory budget holds, `2,600,000`, or why it is unknown."""
     longest = row["fits_up_to"]
     if pd.isna(longest):
-        return NONE
+        return str(row["fits_source"]) or NONE
     return f"{longest:,} or more" if longest == MOST else units.number(longest, 2)
 
 
 def work(row: pd.Series) -> list[str]:
-    """Return the cells of work: pairs, waste, rate, share of the roof, bound, speed-ups, errors, tokens/s, ties."""
-    if row["status"] != "passed":
-        return [SHORT[row["status"]], *[""] * 11]
+    """Return the cells of work: pairs, waste, rate, share of the roof, bound, speed-up, realised, error, tokens/s."""
     return [
         *(NONE if pd.isna(row[name]) else f"{row[name]:,}" for name in ("allowed_pairs", "computed_pairs")),
         _or_none(row["waste"], "{:.2f}"),
@@ -220,17 +265,15 @@ def work(row: pd.Series) -> list[str]:
         times(row) or NONE,
         _percent(row["realised"]),
         _or_none(row["max_abs_error"], "{:.1e}"),
-        _vs_full(row),
         units.number(row["tokens_per_s"], 2),
-        NONE if pd.isna(row["ties"]) else f"{row['ties']:,}",
     ]
 
 
-def _vs_full(row: pd.Series) -> str:
-    """Write the error against full attention, and that of the mean of all values: `0.24 (0.95)`."""
-    if pd.isna(row["error_vs_full"]):
-        return NONE
-    return f"{error(row['error_vs_full'])} ({error(row['error_of_mean'])})"
+def vs_full(row: pd.Series) -> list[str]:
+    """Return the cells of an error against full attention: that of the case, that of a mean, which is less, ties."""
+    like_mean = "hardly better than the mean" if row["like_mean"] else "better than the mean"
+    ties = NONE if pd.isna(row["ties"]) else f"{row['ties']:,}"
+    return [error(row["error_vs_full"]), error(row["error_of_mean"]), like_mean, ties]
 
 
 def error(value: float) -> str:
@@ -251,8 +294,6 @@ def before(row: pd.Series) -> list[str]:
 
     `2.6 s (cached)` is a compilation that torch found on disk.
     """
-    if row["status"] != "passed":
-        return [SHORT[row["status"]], *[""] * 3]
     cached = " (cached)" if pd.notna(row["compile_cached"]) and row["compile_cached"] else ""
     return [
         _time(row["prepare_ns"]),

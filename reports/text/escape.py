@@ -1,6 +1,7 @@
 """Functions that escape untrusted text for Markdown, such as exception messages and suite names."""
 
 import re
+from collections.abc import Sequence
 
 from attnbench.reports.data.values import LONGEST
 from attnbench.reports.data.values import plain as plain
@@ -25,6 +26,17 @@ def fenced(body: str, language: str = "") -> str:
     longest = max((len(run) for run in re.findall("`+", body)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{body.rstrip(chr(10))}\n{fence}"
+
+
+def folded(header: list[str], rows: list[list[str]], reasons: Sequence[str]) -> str:
+    """Return a table without columns in which every row has the same reason for no number; a line below has these."""
+    alike = {column: rows[0][column] for column in range(1, len(header)) if len({row[column] for row in rows}) == 1}
+    dropped = {column: reason for column, reason in alike.items() if reason in reasons}
+    shown = [column for column in range(len(header)) if column not in dropped]
+    # A dash has no reason of its own: it is that of the column before.
+    told = [f"{header[column]} ({reason})" for column, reason in dropped.items() if " " in reason]
+    parts = [table([header[column] for column in shown], [[row[column] for column in shown] for row in rows])]
+    return "\n\n".join([*(parts if len(shown) > 1 else []), *([f"Left out: {', '.join(told)}."] if told else [])])
 
 
 def table(header: list[str], rows: list[list[str]], align: str = "l") -> str:

@@ -1,23 +1,45 @@
-"""Sentences on cases that passed, are flagged or did not pass, and on the proofs."""
+"""Lines on how the cases of a run ended: which passed, are flagged, did not pass, or were proved in part."""
 
+from attnbench.reports.data import flags
 from attnbench.reports.data.outcomes import Outcomes
 from attnbench.reports.text import escape, units
-from attnbench.reports.text.phrases import ends
+from attnbench.reports.text.phrases import ends, listed
 
-_LONGEST_REASON = 160
-
-
-def sentences(found: Outcomes) -> list[str]:
-    """Return how many cases passed, how many are flagged if they are many, and a sentence for each other status."""
-    return [_passed(found), *filter(None, [in_part(found), _flagged(found)]), *_ended(found)]
+_LONGEST_REASON = 100
 
 
-def _passed(found: Outcomes) -> str:
-    """Return how many cases passed, and what the brackets are."""
-    told = f"{found.passed} of {found.cases} cases passed"
+def lines(found: Outcomes) -> list[str]:
+    """Return one line each on what passed, what did not, flags with what to do, and proofs in part, as plain text."""
+    return [*filter(None, [passed(found), failed(found), flagged(found), in_part(found)])]
+
+
+def passed(found: Outcomes) -> str:
+    """Return how many cases passed, and over how many processes intervals are."""
+    told = f"{found.passed} of {found.cases} cases passed."
     if found.processes is None:
-        return f"{told}."
-    return f"{told}; brackets hold 95 % intervals over {ends([*map(str, found.processes)])} processes."
+        return told
+    return f"{told} Brackets hold 95 % intervals over {ends([*map(str, found.processes)])} processes."
+
+
+def failed(found: Outcomes) -> str:
+    """Return how many cases ended in each other status, with the reason of most; empty if all passed."""
+    if not found.failures:
+        return ""
+    many: dict[str, int] = {}
+    for each in found.failures:
+        many[each.word] = many.get(each.word, 0) + each.many
+    told = listed([f"{count} {status}" for status, count in many.items()])
+    first = max(found.failures, key=lambda each: each.many)
+    return f"Did not pass: {told}. Most: {escape.plain(first.reason, _LONGEST_REASON)}."
+
+
+def flagged(found: Outcomes) -> str:
+    """Return how many cases have which flag, and what to do about the most frequent one; empty if none has any."""
+    if not found.flags:
+        return ""
+    told = ", ".join(f"{each.word} {each.many}" for each in found.flags)
+    first = max(found.flags, key=lambda each: each.many)
+    return f"Flagged: {found.flagged} of {found.passed} ({told}). For {first.word}: {flags.MEANINGS[first.word].do}."
 
 
 def in_part(found: Outcomes) -> str:
@@ -26,7 +48,7 @@ def in_part(found: Outcomes) -> str:
         return ""
     cases = f"{found.partly_proved} case{'s' if found.partly_proved > 1 else ''}"
     least = units.percent(found.least_proved)
-    return f"the proof of {cases} covered a part of the elements, as little as {least} in one: see proved in table.csv."
+    return f"The proof of {cases} covered a part of the elements, as little as {least} in one: see proved in table.csv."
 
 
 def price(found: Outcomes) -> str:
@@ -36,21 +58,3 @@ def price(found: Outcomes) -> str:
         return ""
     told = f"Proving took {units.time(found.proof_s * 1e9)}"
     return f"{told}, {units.percent(found.proof_s / found.run_s)} of the run." if found.run_s > 0 else f"{told}."
-
-
-def _flagged(found: Outcomes) -> str:
-    """Return how many cases are flagged, and with which flags; empty if they are few."""
-    if not found.many_flagged:
-        return ""
-    told = ", ".join(f"{each.word} {each.many}" for each in found.flags)
-    return f"{found.flagged} of the {found.passed} that passed are flagged ({told}): see the table of flags before use."
-
-
-def _ended(found: Outcomes) -> list[str]:
-    """Return a sentence for each status except `passed`: the reason and the cases."""
-    told = []
-    for status, reasons, which in found.ended:
-        others = len(reasons) - 1
-        more = f", and {others} other reason{'s' if others > 1 else ''}" if others else ""
-        told.append(f"{status} ({escape.plain(reasons[0], _LONGEST_REASON)}{more}): {which}.")
-    return told

@@ -32,11 +32,26 @@ def honest(value: float, low: float, high: float) -> str:
 
 
 def bounds(low: float, high: float) -> str:
-    """Write the ends of an interval to the same decimal place as `honest` writes its value: `[660, 830]`."""
-    half, least = (high - low) / 2, _place((low + high) / 2) - _MOST_DIGITS + 1
-    last = max(_place(half), least) if half > 0 else least
+    """Write the ends of an interval to the same decimal place as `honest` writes its value: `(660 to 830)`.
+
+    Markdown needs no escape for this form.
+    """
+    last = _last_place(low, high)
+    # A ratio above or below 1 must not read as 1.
+    while any(round(end, -last) == 1 != end for end in (low, high)) and last > -_MOST_DIGITS:
+        last -= 1
     ends = (number(end, max(_place(end) - last + 1, 1)) for end in (low, high))
-    return f"[{', '.join(end.replace(',', '') for end in ends)}]"
+    return f"({' to '.join(end.replace(',', '') for end in ends)})"
+
+
+def step(low: float, high: float) -> float:
+    """Return the unit of the last digit that an interval bears: 10 for `(660 to 830)`."""
+    return float(10.0 ** _last_place(low, high))
+
+
+def _last_place(low: float, high: float) -> int:
+    half, least = (high - low) / 2, _place((low + high) / 2) - _MOST_DIGITS + 1
+    return max(_place(half), least) if half > 0 else least
 
 
 def time(ns: float, low: float = math.nan, high: float = math.nan) -> str:
@@ -64,6 +79,11 @@ def linear_spread(value: float, low: float, high: float) -> str:
 def percent(share: float) -> str:
     """Write a share in whole percent, or with one digit if it rounds to 0: `61%`, `0.3%`."""
     return f"{share:.0%}" if share >= 0.005 or share <= 0 else f"{number(100 * share, 1)}%"
+
+
+def fraction(share: float) -> str:
+    """Write an exact ratio with two decimals, so that 1.02 does not read as 1.0; from 10 on with two digits."""
+    return f"{share:.2f}" if 0.01 <= share < 9.995 else number(share, 2)
 
 
 def clock(seconds: float) -> str:

@@ -57,7 +57,7 @@ def show(name: str, store: Path) -> None:
         from rich.console import Console
 
         from attnbench.reports.data import baselines
-        from attnbench.reports.tables import tables
+        from attnbench.reports.tables import terminal
 
         with baselines.opened(name, store) as run:
             facts = run.meta["environment"]
@@ -66,7 +66,7 @@ def show(name: str, store: Path) -> None:
                 f"{facts.get('cpu')}, {facts.get('threads')} threads, torch {facts.get('torch')}, "
                 f"{facts.get('gpu') or 'no GPU'}"
             )
-            Console().print(tables.terminal(run))
+            terminal.show(run, Console())
 
 
 @verb.command("rm")

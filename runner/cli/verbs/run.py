@@ -210,11 +210,7 @@ def _report(folder: Path, *, quiet: bool, as_json: bool) -> None:
     if not quiet:
         from rich.console import Console
 
-        from attnbench.reports.tables import tables
-        from attnbench.reports.text import answer
+        from attnbench.reports.tables import terminal
 
-        console = Console()
-        console.print(tables.terminal(run))
-        for sentence in answer.answer(run):
-            console.print(sentence, markup=False, highlight=False)
+        terminal.show(run, Console())
     click.echo(f"report: {written}")
