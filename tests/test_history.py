@@ -241,6 +241,13 @@ def test_if_all_cases_change_alike_it_is_their_baseline(tmp_path: Path) -> None:
         assert each.low < 1.4 < each.high
 
 
+def test_if_all_cases_but_the_baseline_change_they_are_named(tmp_path: Path) -> None:
+    made = [Made({"local_window": 1.4, "truncated": 1.4} if number >= 6 else {}) for number in range(12)]
+    seen = find(write(tmp_path, made))
+    assert {name.partition("(")[0] for name, _ in told(seen)} == {"local_window", "truncated"}
+    assert {each.metric for _, each in told(seen)} == {RATIO}
+
+
 def test_without_a_baseline_times_are_compared(tmp_path: Path) -> None:
     plan = replace(PLAN, baseline=None)
     seen = find(write(tmp_path, [replace(each, plan=plan) for each in SLOWER]))

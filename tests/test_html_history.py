@@ -93,6 +93,8 @@ def test_everybody_can_use_it(visit: browsing.Visit, path: Path, options: dict[s
     page = visit(path, **options)
     drawn(page, "points")
     assert browsing.violations(page) == []
+    # The figure has no paper of its own, which would be white on a dark page.
+    assert page.evaluate("Bokeh.documents[0].roots()[0].border_fill_color") is None
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     browsing.screenshot(page, f"history-{'-'.join(options) or 'light'}", whole=True)
 

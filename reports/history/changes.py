@@ -23,6 +23,9 @@ BASELINE = "time_of_baseline"
 _ALIKE = 1.1
 """If the ratios of all cases to a baseline change by the same factor, up to this one, the baseline changed."""
 
+_NEIGHBOURS = 5
+"""The most runs on each side of a change whose times show if the baseline or the other cases changed."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -189,7 +192,11 @@ def _grouped(history: History, changes: Sequence[Change], tested: Sequence[tuple
 
 
 def _of_baselines(history: History, found: Sequence[Change], tested: Sequence[tuple[int, str]]) -> list[Change]:
-    """Replace changes relative to a baseline by one of the baseline if all cases, two at least, changed alike."""
+    """Replace changes relative to a baseline by one of the baseline if all cases, two at least, changed alike.
+
+    The cases may also have changed together, such as by a kernel that they share. So their own times must have changed
+    less than those of the baseline.
+    """
     everyone = Counter(int(history.baseline_rows[case]) for case, metric in tested if metric == RATIO)
     by_baseline: dict[int, list[Change]] = {}
     for each in found:
@@ -198,7 +205,9 @@ def _of_baselines(history: History, found: Sequence[Change], tested: Sequence[tu
     told = [*found]
     for baseline, changes in by_baseline.items():
         factors = [each.factor for each in changes]
-        if 1 < len(changes) == everyone[baseline] and max(factors) <= _ALIKE * min(factors):
+        alike = 1 < len(changes) == everyone[baseline] and max(factors) <= _ALIKE * min(factors)
+        own = [_own_change(history, each.case, each.after) for each in changes] if alike else []
+        if alike and abs(np.mean(own)) < abs(_own_change(history, baseline, changes[0].after)):
             # The ratios have the time of the baseline in their denominator.
             factor, low, high = (
                 1 / geometric_mean(getattr(each, name) for each in changes) for name in ("factor", "high", "low")
@@ -208,3 +217,15 @@ def _of_baselines(history: History, found: Sequence[Change], tested: Sequence[tu
             told = [each for each in told if each not in changes]
             told.append(Change(baseline, BASELINE, before, after, factor, low, high, was, now, factor > 1))
     return told
+
+
+def _own_change(history: History, case: int, after: int) -> float:
+    """Return by how much the log time of a case changed, over a few runs of the same machine; NaN if there are none."""
+    log_ns, machines = np.log(history.values[TIME].value[case]), history.machines
+    changes = []
+    for machine in np.unique(machines):
+        runs = np.flatnonzero((machines == machine) & np.isfinite(log_ns))
+        before, later = runs[runs < after][-_NEIGHBOURS:], runs[runs >= after][:_NEIGHBOURS]
+        if len(before) and len(later):
+            changes.append(log_ns[later].mean() - log_ns[before].mean())
+    return float(np.mean(changes)) if changes else math.nan

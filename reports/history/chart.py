@@ -38,6 +38,8 @@ def item() -> dict[str, Any]:
         y_range=Range1d(start=0, end=1, name="range"),
         tools="pan,box_zoom,reset,save",
         active_drag=None,
+        background_fill_color=None,
+        border_fill_color=None,
     )
     main.toolbar.logo = None
     main.axis.axis_label_text_font_style = "normal"

@@ -33,7 +33,7 @@ _WORDS = {
 _HOW_TO_READ = """\
 - **Time**: that of a case over that of its baseline in the same run, paired by process, so that a slow day does not
   count. Only where a suite has no baseline are the times themselves compared. Machines are told apart in both. If all
-  cases relative to a baseline changed alike, the baseline is named instead.
+  cases relative to a baseline changed alike, and their own times less than its, the baseline is named instead.
 - **Change points** of times come from PELT, and a t test with corrections for the numbers of runs and cases. They have
   at least three runs on each side, and are at least 3 %. The interval is that of the factor, 95 %.
 - **Memory, work and error** repeat exactly. Any difference of pairs, or of memory with the same torch, instruction set,
