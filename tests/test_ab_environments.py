@@ -15,7 +15,7 @@ import pytest
 from folders import forgotten
 
 from attnbench.reports.compare import between_revisions, page
-from attnbench.reports.compare.answer import answer
+from attnbench.reports.compare.answer import answer, notes
 from attnbench.reports.compare.gate import STRICT
 from attnbench.reports.data.reading import RunError
 from attnbench.reports.decision import decide
@@ -246,7 +246,8 @@ def test_a_comparison_names_what_differs_between_environments(tmp_path: Path) ->
         "torch": ("2.12.0", "2.13.0"),
         "threads": (None, 2),
     }
-    told = "\n".join(answer(found))
+    assert "The environments differ in threads, torch and A." in answer(found)
+    told = "\n".join(notes(found))
     assert "the environments differ in threads: None and 2; torch: 2.12.0 and 2.13.0; A: as it was and <b>" in told
     assert "Both environments were measured together" in told
     text = page.page(found, [])
@@ -255,7 +256,7 @@ def test_a_comparison_names_what_differs_between_environments(tmp_path: Path) ->
 
 
 def test_equal_environments_are_said_to_be_equal(tmp_path: Path) -> None:
-    assert "no version and no variable differs" in answer(between_revisions.load(written(tmp_path / "out", {}, {})))
+    assert "no version and no variable differs" in notes(between_revisions.load(written(tmp_path / "out", {}, {})))
 
 
 def test_rows_have_revisions_or_environments(tmp_path: Path) -> None:

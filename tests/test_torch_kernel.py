@@ -62,7 +62,7 @@ def test_the_table_has_the_kernel_and_older_runs_have_none(tmp_path: Path) -> No
     old = load(rows.write(tmp_path / "old", rows.QUICK))
     assert old.frame["torch_kernel"].isna().all()
     assert {row["torch_kernel"] for row in as_json.cases(old)} == {None}
-    assert tables.csv(old.frame).splitlines()[0].endswith(",torch_kernel")
+    assert "torch_kernel" in tables.csv(old.frame).splitlines()[0].split(",")
     assert json.dumps(as_json.cases(run)[0])
 
 
