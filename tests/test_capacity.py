@@ -101,8 +101,8 @@ def test_it_is_in_the_table(tmp_path: Path) -> None:
     meta = rows.meta(PLAN) | {"budget_bytes": BUDGET}
     run = load(rows.write_rows(tmp_path, meta, rows.rows(PLAN)))
     assert run.scaling["fits_up_to"].tolist() == pytest.approx([1677721, 1198372], abs=2)
-    found = cells(tables.markdown(run), "forward, float32, cpu: memory (budget 16.0 GiB) at N = 4096")
-    assert found[""][-1] == "fits up to N"
+    found = cells(tables.markdown(run), "forward, float32, cpu: peak memory (fraction of full/sdpa)")
+    assert found[""][-1] == "fits 16.0 GiB up to N"
     assert [row[-1] for row in found.values()][1:] == ["1,700,000", "1,200,000"]
 
 

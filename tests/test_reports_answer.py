@@ -213,7 +213,7 @@ def test_the_terminal_breaks_no_name(tmp_path: Path, name: str, width: int) -> N
 def test_columns_that_do_not_fit_are_named(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, rows.QUICK))
     wide, narrow = (" ".join(" ".join(shown(run, width)).split()) for width in (100, 60))
-    hint = "in the report: times as fast, memory"
+    hint = "in the report: faster from, "
     assert (hint in wide, hint in narrow) == (False, True)
     for column in first_screen.table(run).header:
         assert column in narrow

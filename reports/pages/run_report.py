@@ -21,14 +21,12 @@ _HOW_TO_READ = """\
   process.
 - **Peak memory**: the most that the allocator held during one call, inputs apart.
 - **Growth**: the exponent k of N^k, fitted over the longest three octaves measured.
-- **Stated cost**: the exponent of the FLOPs, beside that of time over the same lengths, the longest two octaves. Where
-  time grows more slowly, the fixed costs of a call still count at the shorter lengths. Where it grows faster, work that
-  is no product takes more of the time, such as softmax or sorting, or data leaves the caches.
+- **Stated cost**: the exponent of the FLOPs over the last two octaves. Time grows more slowly if fixed costs of a call
+  count at the shorter lengths, and faster if softmax, sorting or memory traffic take more of it.
 - **Tokens/s**: tokens of a call (the whole batch) over its time.
-- **Ties**: rows in which a mechanism that chooses by content could as well have chosen another key or block, because
-  their scores differ by less than rounding does.
-- **Fits up to N**: the longest sequence for which inputs, weights, masks and the peak of a call fit the memory budget,
-  by the predictions of the implementation or else the growth of what was measured. It is an estimate of two digits.
+- **Ties**: rows in which a mechanism could as well have chosen another key or block, within rounding.
+- **Fits up to N**: the longest sequence for which inputs, weights, masks and the peak fit the memory budget, estimated
+  from predictions or else from what was measured.
 - **Keys per query**: allowed pairs over queries, a mean. **Density**: its share of the length. What is said of them is
   interpolated between the numbers of keys measured, on the log scale.
 - **Faster**: the whole interval of the speed-up is above 1. **From N**: interpolated between the lengths measured; it
@@ -37,12 +35,11 @@ _HOW_TO_READ = """\
 - **GFLOP/s** counts the allowed pairs only. **Of roof**: its share of the fastest matrix product seen beside the case.
 - **Bound**: the baseline's allowed pairs over the case's, the speed-up if time followed work. **Realised**: the
   measured speed-up as a share of it.
-- **Before the first value**: preparation is the building of masks and layouts, which then hold so many bytes;
-  compilation is what the first call takes beyond a later one, *cached* where torch had it on disk. All of it is taken
-  once, in the probe, and is in no time of a call.
+- **Before the first value**, once: preparation builds masks and layouts, which hold so many bytes; compilation is what
+  the first call takes beyond a later one, *cached* if torch had it on disk. No time of a call includes it.
 - **Error**: the largest difference of an output from a float64 reference, over all lengths checked.
 - **Error vs full**: the distance of the mechanism's output from that of full attention, as a share of its size, on
-  {inputs}.
+  {inputs}. **Of the mean**: that of the mean of all values in its place. **Better**: less than 95 % of it.
 - **Proved**: every element of the output and the gradients is held to that reference before a case is timed, and the
   last result of each process to the proved one. Where there is too much to look at, a line at the top says so.
 - **Flags** mark cases whose numbers are doubtful; nothing is left out for it. **Trust**: the gravest doubt.

@@ -6,6 +6,7 @@ from itertools import product
 import pandas as pd
 
 from attnbench.reports.data import flags
+from attnbench.reports.data.capacity import NO_BUDGET, NO_FORWARD, TOO_FEW
 from attnbench.reports.data.growth import APART, FEW_LAST, FEW_LENGTHS, NO_COST
 from attnbench.reports.data.lengths import Floor
 from attnbench.reports.data.outcomes import Outcomes
@@ -17,7 +18,7 @@ from attnbench.reports.text import answer, cells, escape, units
 from attnbench.reports.text.names import shortest
 
 NOTHING = "No case was measured."
-_REASONS = (FEW_LENGTHS, APART, FEW_LAST, NO_COST, cells.NONE)
+_REASONS = (FEW_LENGTHS, APART, FEW_LAST, NO_COST, NO_BUDGET, NO_FORWARD, TOO_FEW, cells.NONE)
 
 
 def csv(frame: pd.DataFrame) -> str:
@@ -62,17 +63,31 @@ def lengths(results: Results) -> str:
     others = "".join(f"; {name} is {speed}x as fast" for name, speed in speeds)
     rows = [(escape.text(name), cells.by_length(part)) for name, part in attempted(frame)]
     speed = [[name, *(_speed(results, part.get(n)) for n in columns)] for name, part in rows]
-    memory = [[name, *(cells.ended(part.get(n), cells.memory) for n in columns)] for name, part in rows]
     found = [
         f"### {title}: calls per second{against and f' (times {against}{others})'}",
         escape.table(header, speed),
         f"### {title}: peak memory{against and f' (fraction of {against})'}",
-        escape.table(header, memory),
+        _memory(results, header, columns),
     ]
     if results.kept:
         state = [[name, *(cells.ended(part.get(n), cells.state) for n in columns)] for name, part in rows]
         found += [f"### {title}: cache or state", escape.table(header, state)]
     return "\n\n".join(found)
+
+
+def _memory(results: Results, header: list[str], columns: list[int]) -> str:
+    """Return peak memory by length, how it grows, and the longest sequence that fits the budget."""
+    growth, rows = dict(results.growth), []
+    budgets = results.setting.frame["budget_bytes"].dropna()
+    for name, part in attempted(results.setting.frame):
+        by_length, passed = cells.by_length(part), part[part["status"] == "passed"]
+        peaks = [cells.ended(by_length.get(n), cells.memory) for n in columns]
+        grows = [cells.memory_exponent(growth[name])] if results.several_lengths else []
+        fits = cells.fits(passed.iloc[-1]) if len(passed) else cells.NONE
+        rows.append([escape.text(name), *peaks, *grows, fits])
+    fit = f"fits {units.size(budgets.iloc[0])} up to N" if len(budgets) else "fits up to N"
+    more = ["grows as", fit] if results.several_lengths else [fit]
+    return escape.folded([*header, *more], rows, _REASONS)
 
 
 def _speed(results: Results, row: pd.Series | None) -> str:

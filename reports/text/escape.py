@@ -29,11 +29,15 @@ def fenced(body: str, language: str = "") -> str:
 
 
 def folded(header: list[str], rows: list[list[str]], reasons: Sequence[str]) -> str:
-    """Return a table without columns in which every row has the same reason for no number; a line below has these."""
+    """Return a table without columns in which every row has the same reason for no number; a line below has these.
+
+    A dash needs no line: it stands for what the mechanisms do not have, or for a number whose reason is beside it.
+    """
+    if not rows:
+        return table(header, rows)
     alike = {column: rows[0][column] for column in range(1, len(header)) if len({row[column] for row in rows}) == 1}
     dropped = {column: reason for column, reason in alike.items() if reason in reasons}
     shown = [column for column in range(len(header)) if column not in dropped]
-    # A dash has no reason of its own: it is that of the column before.
     told = [f"{header[column]} ({reason})" for column, reason in dropped.items() if " " in reason]
     parts = [table([header[column] for column in shown], [[row[column] for column in shown] for row in rows])]
     return "\n\n".join([*(parts if len(shown) > 1 else []), *([f"Left out: {', '.join(told)}."] if told else [])])
