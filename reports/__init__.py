@@ -85,7 +85,7 @@ def plot(
 
     if ax is not None:
         with saving.settings(STYLE):
-            inches = float(ax.get_window_extent().width / ax.get_figure(root=True).dpi)
+            inches = float(ax.get_window_extent().width / ax.figure.dpi)
             ax.legend(handles=own.plot(run, ax, x, y, hue, where, inches))
         return ax
     from matplotlib import pyplot

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,12 +42,16 @@ PLANS = {
     "threads": rows.Plan((rows.FULL, rows.LOCAL), (512, 700, 720, 1024), threads=(1, 2, "auto")),
     "families": FIELD,
 }
-LOOKS: tuple[tuple[Width, Theme], ...] = (("column", "paper"), ("page", "paper"), ("page", "slides"))
+LOOKS = (
+    ("column", "paper"),
+    pytest.param("page", "paper", marks=pytest.mark.slow),
+    pytest.param("page", "slides", marks=pytest.mark.slow),
+)
 
 
 def texts(figure: Figure) -> Iterator[tuple[str, tuple[float, float, float, float]]]:
     """Every text that is seen, with its left, bottom, right and top in pixels."""
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)  # its methods have no types
     canvas.draw()
     for each in figure.findobj(Text):
         assert isinstance(each, Text)

@@ -184,7 +184,7 @@ def test_lines_are_the_numbers_of_the_table_with_their_intervals(run: Run) -> No
     assert entries == ["full/sdpa"]
     part = run.frame[(run.frame["direction"] == "forward") & (run.frame["variant"] == "full")]
     assert axes.lines[0].get_xydata() == pytest.approx(part[["seq_len", "time_ns"]].to_numpy(np.float64))
-    band = axes.collections[0].get_paths()[0].vertices
+    band = np.asarray(axes.collections[0].get_paths()[0].vertices)
     assert {*part["time_low_ns"], *part["time_high_ns"]} <= {*band[:, 1]}
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("sequence length N", "time of one call")

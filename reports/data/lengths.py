@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from attnbench.reports.data.settings import SERIES, names
-from attnbench.reports.data.values import CLOSE, FASTER, SLOWER, FloatArray, verdicts
+from attnbench.reports.data.values import CLOSE, FASTER, SLOWER, FloatArray, floats, verdicts
 from attnbench.reports.stats.statistics import IntArray, Interval, interval
 from attnbench.variants import FLOOR
 
@@ -84,7 +84,7 @@ def fastest_rows(frame: pd.DataFrame, log_ns: FloatArray) -> list[int]:
     passed = frame[frame["status"] == "passed"]
     if not len(passed):
         return []
-    first = int(passed["time_ns"].idxmin())
+    first = int(passed.index[int(floats(passed["time_ns"]).argmin())])
     rivals = passed.index[passed.index != first]
     # The interval of a difference within processes separates two series better than their own two intervals do.
     _, low, high, _ = interval(log_ns[rivals] - log_ns[first])

@@ -74,13 +74,15 @@ def _holds(node: ast.expr, frame: pd.DataFrame) -> Bools:
     match node:
         case ast.BoolOp(op=op, values=values):
             parts = [_holds(each, frame) for each in values]
-            return np.logical_and.reduce(parts) if isinstance(op, ast.And) else np.logical_or.reduce(parts)
+            joined = np.logical_and if isinstance(op, ast.And) else np.logical_or
+            return np.asarray(joined.reduce(parts), np.bool_)
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             return ~_holds(operand, frame)
         case ast.Compare(left=left, ops=ops, comparators=comparators):
             sides = [left, *comparators]
             pairs = zip(sides, ops, sides[1:], strict=False)
-            return np.logical_and.reduce([_compared(one, op, other, frame) for one, op, other in pairs])
+            parts = [_compared(one, op, other, frame) for one, op, other in pairs]
+            return np.asarray(np.logical_and.reduce(parts), np.bool_)
         case ast.Name(id=name) if column(frame, name).dtype in ("bool", "boolean"):
             return column(frame, name).fillna(False).to_numpy(np.bool_)
     raise WhereError(f"expected {_GRAMMAR}, found {ast.unparse(node)}")

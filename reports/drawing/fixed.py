@@ -89,7 +89,7 @@ def legend(figure: Figure, handles: Iterable[Artist]) -> None:
 def below(figure: Figure, keys: Sequence[tuple[Axes, Key]]) -> None:
     """Draw a legend below each panel, and make all rows of the figure taller by the tallest one."""
     width, height = figure.get_size_inches()
-    rows = max(axes.get_subplotspec().rowspan.stop for axes, _ in keys)
+    rows = max(spec.rowspan.stop for axes, _ in keys if (spec := axes.get_subplotspec()) is not None)
     figure.set_size_inches(width, height + rows * (0.1 * scale() + max(key.inches for _, key in keys)))
     down = ScaledTranslation(0.0, -(DECORATION - 0.2) * scale(), figure.dpi_scale_trans)
     for axes, key in keys:

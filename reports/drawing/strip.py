@@ -43,7 +43,7 @@ def mark_failures(drawn: "Sheet") -> list[Line2D]:
     Where words would overlap, a status is its first letter, and the legend has the words.
     """
     short = any(_crowded(each, drawn.axes_width) for each in drawn.panels)
-    told = set()
+    told: set[str] = set()
     for setting, axes in drawn.panels:
         if drawn.strip:
             strip = Rectangle((0, 1 - drawn.strip), 1, drawn.strip, transform=axes.transAxes, color="#f2f2f2", zorder=0)

@@ -101,7 +101,7 @@ def _free(count: int, note: str) -> tuple[Figure, list[Axes]]:
 def _stacked(count: int, size: _Size, width: float) -> tuple[Figure, list[Axes]]:
     """Create a figure of a width."""
     figure, spec = fixed.grid(width, [fixed.row(size.tall)] * count)
-    return figure, [figure.add_subplot(each) for each in spec]
+    return figure, [figure.add_subplot(spec[i]) for i in range(count)]
 
 
 def _named(found: list[_Bubble], numbers: Mapping[str, str], short: Mapping[str, str]) -> list[Line2D]:

@@ -50,7 +50,7 @@ def draw(run: Run, width: float | None = None) -> Figure:
         title = "\n".join(textwrap.wrap(each["label"], 26, break_long_words=False))
         axes.set_title(fixed.fitted(each["label"], side, 7) if width else title, **_title())
         if i == 0:
-            options = {"fontsize": points(7), "color": NOTE_COLOUR, "labelpad": 2}
+            options: dict[str, Any] = {"fontsize": points(7), "color": NOTE_COLOUR, "labelpad": 2}
             axes.set_xlabel("keys →", loc="left", **options)
             axes.set_ylabel("← queries", loc="top", **options)
     return figure

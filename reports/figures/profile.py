@@ -91,7 +91,7 @@ def _stacked(
     """Create a figure of a width with the panels below each other."""
     tall = [(heights[each.row] + fixed.DECORATION) * scale() for each, _ in sheets]
     figure, spec = fixed.grid(width, tall)
-    return figure, [figure.add_subplot(each) for each in spec]
+    return figure, [figure.add_subplot(spec[i]) for i in range(len(tall))]
 
 
 def _draw_bars(axes: Axes, rows: list[_Row], height: float, colour_of: Mapping[str, str]) -> None:

@@ -124,7 +124,7 @@ def _stacked(ranked: Sequence[pd.DataFrame], count: int, width: float) -> _Layou
     row = _ROW if max(map(max, lines)) == 1 else _ROW * 0.7 * max(map(max, lines))
     heights = [row * scale() * (len(rows) + 1) + fixed.DECORATION * scale() for rows in ranked]
     figure, spec = fixed.grid(width, [each for each in heights for _ in range(count // across)], across)
-    every = [figure.add_subplot(each) for each in spec]
+    every = [figure.add_subplot(spec[i]) for i in range(len(ranked) * count)]
     places = [every[i : i + count] for i in range(0, len(every), count)]
     return _Layout(figure, places, (width - named - 0.3) / across - 0.1, named)
 

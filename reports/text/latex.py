@@ -70,7 +70,7 @@ def _character(one: str) -> str:
         return _ESCAPED[one]
     if one.isascii():
         return one
-    letter, *accents = unicodedata.normalize("NFD", one)
+    letter, *accents = list(unicodedata.normalize("NFD", one))
     if letter.isalpha() and letter.isascii() and len(accents) == 1 and accents[0] in _ACCENTS:
         return f"\\{_ACCENTS[accents[0]]}{{{letter}}}"
     return f"{{[}}U+{ord(one):04X}{{]}}"
