@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 INSTALL = .venv/bin/python -m pip install -c constraints.txt
 NOT_INSTALLED = { echo "The installation stopped; pip says why above. It needs a network, or a pip set up to do without one." >&2; exit 1; }
 
-.PHONY: help quickstart test bench gpu lint types package check docs constraints clean
+.PHONY: help quickstart test bench gpu lint types package check docs site constraints clean
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,9 @@ check: test lint types ## all of it: the test suite (it holds `package`), ruff a
 
 docs: .venv/.dev ## write the pages that are made from the code anew
 	PYTHONPATH=tests .venv/bin/python -m pages
+
+site: .venv/.dev ## the documentation as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build
 
 constraints: ## pin anew what the development environment pulls; TORCH=2.13.0 sets torch's version
 	rm -rf build/venv

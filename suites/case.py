@@ -119,7 +119,12 @@ class Case:
     @property
     def family(self) -> tuple[Any, ...]:
         """Everything but the length. A longer case of a family costs more."""
-        return (self.mechanism, self.implementation, self.setting.at(1), getattr(self.setting.shape, "padding", None))
+        return (self.mechanism, self.implementation, *self.sweep)
+
+    @property
+    def sweep(self) -> tuple[Any, ...]:
+        """The setting without its length: what the cases of a sweep over lengths share."""
+        return (self.setting.at(1), getattr(self.setting.shape, "padding", None))
 
     def changed(self, **axes: Any) -> Self:
         """Return the case with other values of fields of its setting: `case.changed(direction="forward")`."""

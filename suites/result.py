@@ -144,8 +144,14 @@ class Probe(Result):
     proof_s: Seconds | None = None
     """Seconds of the proof: oracles, comparisons, and extra calls."""
 
+    part: Count = 0
+    """Part of the run that probed it: see `Sample.part`. Runs of older versions do not say."""
     reserved_bytes: Bytes | None = None
     """Growth of the device memory that the allocator reserves, used or not, during one call (CUDA)."""
+    torch_kernel: str | None = None
+    """The kernel of torch's attention that ran: `flash`, `efficient`, `cudnn` or `math`, or several, joined by `+`.
+
+    None if none ran. Runs of older versions do not say."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +171,10 @@ class Sample(Result):
     order: Count = 0
     """Position among the samples of its replicate, from 0. Groups of cases have a random order."""
     part: Count = 0
-    """Part of the run that timed it: 0, and one more each time that the run was resumed."""
+    """Part of the run that timed it: 0, and one more each time that the run was resumed. A merged run has more."""
+    again: bool = False
+    """Whether the case is a baseline that was timed before, and again beside cases that were added to the run later.
+    The speed-ups of those use this sample, and the case's own time does not."""
     proof_s: Seconds | None = None
     """Seconds of the proof in this process: new content before each value, and the check of the last result."""
 

@@ -247,7 +247,11 @@ def write_on(folder: Path, plan: Plan, policy: Mapping[str, Any] | None = None, 
 
 
 def write_rows(folder: Path, run: Mapping[str, Any], told: Iterable[Probe | Sample]) -> Path:
-    """A run's folder with these contents."""
+    """A run's folder with these contents. It was resumed as often as its rows say."""
+    told = list(told)
+    later = max((row.part for row in told), default=0)
+    resumed = [{"started": "later", "processes": 1, "environment": run["environment"], "changed": {}}] * later
+    run = {**run, "resumed": resumed} if later and "resumed" not in run else run
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "run.json").write_text(json.dumps(run), encoding="utf-8")
     text = "".join(json.dumps(row.to_json()) + "\n" for row in told)

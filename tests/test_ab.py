@@ -16,16 +16,17 @@ from click.testing import CliRunner
 from folders import forgotten
 
 from attnbench.reports.compare import between_revisions, forms, tables
-from attnbench.reports.compare.answer import answer
+from attnbench.reports.compare.answer import notes
 from attnbench.reports.compare.gate import STRICT as EVERYTHING
 from attnbench.reports.data.reading import RunError
 from attnbench.reports.decision import decide
 from attnbench.reports.decision.rule import Verdict
 from attnbench.runner.ab import measure as measuring
-from attnbench.runner.ab import paired_timing, revisions
+from attnbench.runner.ab import paired_timing, revisions, sides
 from attnbench.runner.ab.live_pair import Pair
 from attnbench.runner.ab.paired_timing import Stages
 from attnbench.runner.ab.revisions import RevisionError
+from attnbench.runner.ab.sides import Side
 from attnbench.runner.cli import main
 from attnbench.runner.cli.policy import policy_of
 from attnbench.runner.execution.json_lines import Book
@@ -275,13 +276,13 @@ class Stand:
         return 1000 if request["do"] == "free_bytes" else {"mylib.py": "00"}
 
 
-def side(tmp_path: Path) -> measuring.Side:
-    return measuring.Side("A", revisions.Revision("main", "0" * 40, tmp_path), tmp_path)
+def side(tmp_path: Path) -> Side:
+    return Side("A", revisions.Revision("main", "0" * 40, tmp_path), tmp_path)
 
 
 def test_two_sides_share_the_memory_of_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand = Stand(ready=True)
-    monkeypatch.setattr(measuring, "Worker", lambda *given, **named: stand)
+    monkeypatch.setattr(sides, "Worker", lambda *given, **named: stand)
     suite = parse(SUITE.replace("[mine, full]", "[full]") + "device: cuda\n", "mine.yaml")
     measuring._probe(side(tmp_path), suite.cases()[0], suite.budget, 0, ())
     asked = next(each for each in stand.asked if each["do"] == "probe")
@@ -296,7 +297,7 @@ def test_a_worker_that_cannot_start_blames_no_case(tmp_path: Path, monkeypatch: 
         tried.append(Stand(ready=False))
         return tried[-1]
 
-    monkeypatch.setattr(measuring, "Worker", start)
+    monkeypatch.setattr(sides, "Worker", start)
     suite = parse(SUITE.replace("[mine, full]", "[full]"), "mine.yaml")
     with pytest.raises(NotStarted):
         measuring._probe(side(tmp_path), suite.cases()[0], suite.budget, 0, ())
@@ -309,6 +310,21 @@ def test_an_intended_change_is_let_through() -> None:
     assert not EVERYTHING.memory.allows(109, 100)
     assert policy.severity("work") == "warn"
     assert policy.severity("time") == "fail"
+
+
+def test_an_entry_of_the_suite_lets_a_change_of_its_cases_through(tmp_path: Path) -> None:
+    def asked(limit: str, seq_len: int) -> Callable[[dict[str, Any]], object]:
+        entry = {"where": {"variant": ["full"], "seq_len": [seq_len]}, "time": {"relative": limit}}
+        return lambda row: row.get("policy", {}).update({"cases": [entry]})
+
+    n = case().setting.shape.seq_len
+    for name, limit, seq_len, failing in (("wide", "20%", n, 0), ("narrow", "5%", n, 1), ("other", "20%", n + 1, 1)):
+        folder = written(tmp_path / name, [*SLOWER, *QUIET], asked(limit, seq_len))
+        assert commands.bench("report", folder)[0] == 0
+        told = json.loads((folder / "comparison.json").read_text())
+        assert len(told["findings"]) == failing, name
+        assert told["cases"][0]["verdict"] == "regressed"
+        assert told["cases"][0]["limit"] == (float(limit[:-1]) / 100 if seq_len == n else 0)
 
 
 # --- what is made of the rows
@@ -397,7 +413,7 @@ def test_what_the_spread_explains_is_no_noise_of_the_machine(tmp_path: Path) -> 
     found = between_revisions.load(written(tmp_path / "ab", [*SCATTERED, *SLOWER]))
     assert found.frame.iloc[0]["verdict"] == "regressed"
     assert found.noise == 0.0
-    assert "the same code against itself is not shown to differ" in answer(found)
+    assert "the same code against itself is not shown to differ" in notes(found)
 
 
 @pytest.mark.parametrize(("arm", "verdict"), [("B", Verdict.ERROR), ("A", Verdict.INCONCLUSIVE)])
@@ -450,8 +466,8 @@ def test_an_interrupted_comparison_says_so(tmp_path: Path) -> None:
     lines = (folder / between_revisions.ROWS).read_text().splitlines(keepends=True)
     (folder / between_revisions.ROWS).write_text("".join(lines[:-1]) + '{"kind": "pa')
     found = between_revisions.load(folder)
-    assert answer(found)[0] == "It was interrupted: what follows is not the whole."
-    assert forms.headline(found).startswith(answer(found)[0])
+    assert notes(found)[0] == "It was interrupted: what follows is not the whole."
+    assert forms.headline(found).startswith(notes(found)[0])
 
 
 def test_a_comparison_whose_time_ran_out_says_so(tmp_path: Path) -> None:
@@ -465,7 +481,11 @@ def test_a_comparison_whose_time_ran_out_says_so(tmp_path: Path) -> None:
 
 def test_a_comparison_that_was_killed_is_made_from_its_rows(tmp_path: Path) -> None:
     folder = written(tmp_path / "ab", [*QUIET, *SLOWER])
-    assert commands.bench("report", folder) == (0, f"{folder / 'comparison.md'}\n")
+    code, said = commands.bench("report", folder)
+    assert code == 0
+    assert [line.split(": ")[1] for line in said.splitlines()] == [
+        str(folder / f"comparison.{kind}") for kind in ("md", "html")
+    ]
     page = (folder / "comparison.md").read_text()
     assert "1 finding that fails" in page
     assert "bench ab main" in page

@@ -51,7 +51,7 @@ def applies(run):
     return True
 
 
-def draw(run):
+def draw(run, width=None):
     return panels.blank("Mine", panels.context(run), "It is drawn.")
 '''
 VERB = (

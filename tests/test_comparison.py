@@ -15,11 +15,12 @@ from rich.console import Console
 from rows import FULL, LOCAL, OOM, QUIET, Plan, Series
 from rows import write_on as run
 
-from attnbench.reports.compare import page, tables
-from attnbench.reports.compare.answer import answer
+from attnbench.reports.compare import forms, page, tables
+from attnbench.reports.compare.answer import answer, notes
 from attnbench.reports.compare.between_runs import compare
 from attnbench.reports.compare.comparison import COLUMNS, Comparison
 from attnbench.reports.compare.figures import overlay, ratios
+from attnbench.reports.compare.gate import STRICT, held
 from attnbench.reports.compare.within_run import within
 from attnbench.reports.data.run import load
 from attnbench.reports.decision.decide import Rule, judge
@@ -28,6 +29,7 @@ from attnbench.reports.decision.power import detectable_at_once
 from attnbench.reports.text import escape
 from attnbench.runner.cli import main
 from attnbench.suites import Status
+from attnbench.suites.schema.limits import Check, TimeLimit
 
 
 def compared(
@@ -64,6 +66,66 @@ def test_a_slower_series_is_called_and_no_other(tmp_path: Path) -> None:
     assert row["low"] < 1.10 < row["high"]
     assert row["label"].startswith("local_window")
     assert 0.0 < row["minimum_detectable"] < 0.05
+
+
+RUINED = replace(
+    QUIET,
+    series=(
+        slower(FULL, 0.7),
+        replace(slower(LOCAL, 1.3), bytes_at_1024=2**25, waste=1.5, endings={2048: OOM, 4096: (Status.WRONG, "off")}),
+    ),
+    lengths=(512, 1024, 2048, 4096),
+)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "environment"),
+    [
+        pytest.param(QUIET, QUIET, {}, id="equal"),
+        pytest.param(replace(QUIET, lengths=RUINED.lengths), RUINED, {}, id="slower-faster-lost-and-larger"),
+        pytest.param(replace(QUIET, process_sd=0.2), replace(QUIET, process_sd=0.2), {}, id="noisy"),
+        pytest.param(QUIET, replace(QUIET, lengths=tuple(range(2048, 4096, 64))), {}, id="nothing-in-both"),
+        pytest.param(
+            replace(QUIET, lengths=tuple(range(512, 2048, 64)), directions=("forward", "training")),
+            replace(RUINED, lengths=tuple(range(512, 2048, 64)), directions=("forward", "training")),
+            {"cpu": "Another CPU " + "x" * 300, "torch": "9", "cores": 99, "gpu": "A GPU"},
+            id="many-on-another-machine",
+        ),
+        pytest.param(
+            replace(QUIET, lengths=tuple(range(512, 2048, 64)), directions=("forward", "training")),
+            replace(RUINED, lengths=tuple(range(512, 2048, 64)), directions=("forward", "training")),
+            {},
+            id="many",
+        ),
+    ],
+)
+def test_the_first_screen_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, a: Plan, b: Plan, environment: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    found = compared(tmp_path, b, a, **environment)
+    assert 1 <= len(answer(found)) <= 3
+    assert all(len(each.split()) <= 25 for each in [*answer(found), *forms.sight(found)])
+    _, output = bench("check", tmp_path / "b", "--baseline", tmp_path / "a")
+    assert len(output.splitlines()) <= 40
+    assert max(map(len, output.splitlines())) <= 100
+    text = page.page(held(found, STRICT), [])
+    first = text[: text.index("\n## ")]
+    assert len([line for line in first.splitlines() if line.startswith("| ")]) <= 12, "ten cases below the header"
+    named = [line.split(" | ")[2] for line in first.splitlines() if " | " in line][2:]
+    every = text[text.index("\n## All cases") :]
+    assert [name for name in named if name not in every] == []
+
+
+def test_what_fails_comes_first(tmp_path: Path) -> None:
+    """Also before larger changes that the policy allows."""
+    worse = replace(QUIET, series=(slower(FULL, 1.2), slower(LOCAL, 1.5)))
+    found = compared(tmp_path, worse)
+    wide = Check(time=TimeLimit(relative="100%", severity="fail"))
+    labels = zip(found.frame["case"], found.frame["label"], strict=True)
+    policies = {str(case): STRICT if label == "full" else wide for case, label in labels}
+    assert list(found.worst_first["label"])[:2] == ["local_window(window=129)"] * 2
+    assert list(held(found, policies).worst_first["label"])[:2] == ["full"] * 2
 
 
 def test_a_faster_series_is_an_improvement(tmp_path: Path) -> None:
@@ -137,7 +199,9 @@ def test_other_machines_are_incomparable_in_time_and_memory_but_not_in_work(tmp_
     assert set(found.frame["verdict"]) == set(found.frame["memory"]) == {"incomparable"}
     assert set(found.frame["work"]) == {"unchanged"}
     assert found.differences == {"cpu": ("Example CPU @ 2.10GHz", "Another CPU"), "torch": ("2.13.0", "2.14.0")}
-    assert any("the machines differ in cpu: " in each for each in answer(found))
+    assert any("the machines differ in cpu: " in each for each in notes(found))
+    assert "The machines differ in cpu and torch." in answer(found)
+    assert not any("No time of" in each for each in answer(found)), "none was compared"
 
 
 def test_a_run_of_two_commits_differs_as_a_run_and_not_by_its_machine(tmp_path: Path) -> None:
@@ -149,7 +213,7 @@ def test_a_run_of_two_commits_differs_as_a_run_and_not_by_its_machine(tmp_path: 
     found = compare(load(a), load(b))
     assert set(found.frame["reason"]) == {"the runs differ"}
     assert found.how.startswith("The runs differ, so times are not compared")
-    assert "the runs differ in commit: aaa, then bbb and aaa" in answer(found)
+    assert "the runs differ in commit: aaa, then bbb and aaa" in notes(found)
     assert "## The runs differ\n" in page.page(found, [])
 
 
@@ -274,7 +338,7 @@ def test_a_ratio_is_called_what_it_is(tmp_path: Path) -> None:
         (alone, "time of a case (B) over time of the one it is against (A)"),
     ):
         assert found.frame["ratio"].notna().sum() >= 2
-        assert any("B takes" in each for each in answer(found)) == (found is plain)
+        assert any("B takes" in each for each in notes(found)) == (found is plain)
         assert f"\n- **Ratio**: {words}, with its 95 % interval" in page.page(found, [])
         shown = [each.get_text() for each in ratios(found).texts]
         assert shown[0] == f"T{words[1:]}"
@@ -329,7 +393,7 @@ def test_the_page_and_its_files(tmp_path: Path) -> None:
     found = compared(tmp_path, replace(QUIET, series=(FULL, slower(LOCAL, 1.2))))
     written = page.write(found, tmp_path / "out", "bench <compare>")
     text = written.read_text()
-    assert text.index("slower: ") < text.index("| regressed |") < text.index("| unchanged |")
+    assert text.index(" are slower, ") < text.index("| regressed |") < text.index("| unchanged |")
     assert "bench <compare>" in text
     assert "estimated to by 3% at least. **unchanged**: shown to differ by less\n  than 5%." in text
     names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
@@ -426,15 +490,15 @@ def test_cases_without_times_cost_the_others_nothing() -> None:
 def test_an_axis_that_changed_altogether_is_named(tmp_path: Path) -> None:
     """A suite that now has another number of threads measures other cases."""
     found = compared(tmp_path, replace(QUIET, threads=(1, 2)), replace(QUIET, threads=("auto",)))
-    assert "no case is in both: threads is auto in A and 1 and 2 in B" in answer(found)
-    assert not any("no case is in both" in each for each in answer(compared(tmp_path / "same", QUIET)))
+    assert "no case is in both: threads is auto in A and 1 and 2 in B" in notes(found)
+    assert not any("no case is in both" in each for each in notes(compared(tmp_path / "same", QUIET)))
 
 
 def test_an_implementation_that_was_exchanged_is_named_with_the_line_that_pins_it(tmp_path: Path) -> None:
     """As where one machine has a compiler and the other has none."""
     series = tuple(replace(each, implementation="native") if each.variant != "full" else each for each in QUIET.series)
     found = compared(tmp_path, replace(QUIET, series=series), QUIET)
-    (told,) = [each for each in answer(found) if "not compared" in each]
+    (told,) = [each for each in notes(found) if "not compared" in each]
     assert "local_window" in told
     assert "blockwise in A and native in B" in told
     assert "`implementation: blockwise`" in told

@@ -142,7 +142,7 @@ def block(page: str, language: str, begins: str) -> str:
     ("more", "code", "annotation"),
     [
         pytest.param("", 0, "", id="a-change-of-the-documentation"),
-        pytest.param("raise ValueError('no')\n", 3, "::error title=ended error::mine/own N=64", id="a-broken-kernel"),
+        pytest.param("raise ValueError('no')\n", 3, "::error title=case lost::mine/own N=64", id="a-broken-kernel"),
     ],
 )
 def test_the_pull_request_of_the_page(tmp_path: Path, more: str, code: int, annotation: str) -> None:

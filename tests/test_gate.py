@@ -12,17 +12,19 @@ from commands import bench
 from rows import FULL, LOCAL, OOM, QUIET, Plan
 from rows import write_on as run
 
-from attnbench.reports.compare import forms, tables
+from attnbench.reports.compare import cells, forms, tables
 from attnbench.reports.compare.between_runs import compare
 from attnbench.reports.compare.comparison import Comparison
 from attnbench.reports.compare.gate import STRICT, held
 from attnbench.reports.data import baselines
 from attnbench.reports.data.reading import RunError
 from attnbench.reports.data.run import load
-from attnbench.suites import Status
+from attnbench.reports.decision.rule import Rule
+from attnbench.runner.cli.policy import policy_of
+from attnbench.suites import Case, Status
 from attnbench.suites.profile import Operator, Profile
 from attnbench.suites.schema.limits import Check, MemoryLimit, TimeLimit
-from attnbench.suites.schema.load import SuiteError, parse
+from attnbench.suites.schema.load import SuiteError, from_dict, parse
 
 SLOW = replace(QUIET, seed=1, series=(FULL, replace(LOCAL, at_1024_ns=1.3e6)))
 SLIGHTLY = replace(QUIET, seed=1, series=(FULL, replace(LOCAL, at_1024_ns=1.1e6)))
@@ -103,7 +105,7 @@ def test_what_fails_a_check_stands_in_its_files(tmp_path: Path) -> None:
     assert ("memory", "regressed", "fail", "8.00 MiB to 8.06 MiB") in found
     assert told["how"].startswith("Times of two runs are compared")
     text = (tmp_path / "out" / "comparison.md").read_text()
-    assert "\n\n2 findings that fail, 0 that warn.\n\n- **fail** " in text
+    assert "\n\n2 findings that fail, 0 that warn. A slow-down of " in text
     assert text.count("- **fail** ") == 2
 
 
@@ -121,6 +123,53 @@ def test_strict_asks_for_certainty(tmp_path: Path) -> None:
     stored, now = run(tmp_path / "stored", noisy), run(tmp_path / "now", replace(noisy, seed=1))
     assert check(now, "--baseline", stored)[0] == 0
     assert check(now, "--baseline", stored, "--strict")[0] == 4
+
+
+def checked(tmp_path: Path, plan: Plan, policy: Check) -> Comparison:
+    """What `bench check` finds for two runs of a plan."""
+    a, b = (load(run(tmp_path / name, replace(plan, seed=seed))) for seed, name in enumerate("ab"))
+    policies = dict.fromkeys(a.frame["case"], policy)
+    return held(compare(a, b, Rule(floor=0), policies=policies), policies)
+
+
+def test_a_check_says_how_small_a_slow_down_it_could_have_seen(tmp_path: Path) -> None:
+    found = checked(tmp_path, replace(QUIET, process_sd=0.02), Check())
+    sizes = found.frame["minimum_detectable"]
+    assert 0.01 < sizes.min() < 0.15, "whatever the limit is"
+    assert (found.median_detectable, found.worst_detectable) == (sizes.median(), sizes.max())
+    told = json.loads(tables.as_json(found))
+    assert told["detectable"] == {"median": sizes.median(), "worst": sizes.max()}
+    assert {each["limit"] for each in told["cases"]} == {0.15}
+    first = forms.headline(found)
+    assert cells.share(sizes.median()) in first
+    assert cells.share(sizes.max()) in first
+    assert not forms.doubts(found)
+
+
+def test_a_check_that_could_not_see_what_its_limit_refuses_warns_and_is_4_if_strict(tmp_path: Path) -> None:
+    plan, policy = replace(QUIET, process_sd=0.02), Check(time=TimeLimit(relative="2%"))
+    found = checked(tmp_path, plan, policy)
+    assert (found.frame["minimum_detectable"] > 0.02).all()
+    assert found.blind.all()
+    assert forms.annotations(found).startswith("::warning title=attnbench::Too noisy: 4 of 4 cases")
+    words: list[str | Path] = [tmp_path / "b", "--baseline", tmp_path / "a", "--limit"]
+    assert check(*words, "time=2%")[0] == 0
+    assert check(*words, "time=2%", "--strict")[0] == 4
+    assert check(*words, "time=2%", "--strict", "--severity", "time=ignore")[0] == 0
+    assert check(*words, "time=40%", "--strict")[0] == 0
+
+
+def test_too_few_processes_could_not_have_seen_anything(tmp_path: Path) -> None:
+    found = checked(tmp_path, replace(QUIET, processes=2), Check())
+    assert found.frame["minimum_detectable"].isna().all()
+    assert found.blind.all()
+
+
+def test_an_amount_of_time_is_a_share_of_each_time(tmp_path: Path) -> None:
+    found = checked(tmp_path, QUIET, Check(time=TimeLimit(relative="1%", absolute="50us")))
+    shares = 50_000 / found.frame["a_ns"].to_numpy(float)
+    assert found.frame["limit"].to_numpy(float) == pytest.approx(shares)
+    assert found.margins.to_numpy(float) == pytest.approx(shares.clip(0.05))
 
 
 def test_nothing_comparable_is_5(tmp_path: Path) -> None:
@@ -161,6 +210,74 @@ def test_a_suite_may_hold_a_policy() -> None:
     assert found.memory.allows(2.0**20, 0.0)
     with pytest.raises(SuiteError, match=r'check\.time\.relative: expected a percentage such as "5%", found 5'):
         parse(f"{text}check: {{time: {{relative: 5}}}}\n")
+
+
+ENTRIES = {
+    "time": {"relative": "10%", "severity": "fail"},
+    "cases": [
+        {"where": {"variant": ["local_window"]}, "time": {"relative": "40%", "absolute": "20us"}},
+        {"where": {"seq_len": ["<= 512"]}, "time": {"severity": "warn"}, "memory": {"relative": "1%"}},
+        {"where": {"window": [129], "seq_len": [512]}, "time": {"relative": "20%"}},
+    ],
+}
+
+
+def test_the_last_entry_that_matches_and_sets_a_key_holds(tmp_path: Path) -> None:
+    told = json.loads((run(tmp_path / "run", QUIET) / "run.json").read_text())["cases"]
+    policies = Check.model_validate(ENTRIES).by_case({each["key"]: Case.from_json(each) for each in told})
+    found = {(each["variant"], each["seq_len"]): policies[each["key"]] for each in told}
+    times = {place: (each.time.relative, each.time.absolute, each.time.severity) for place, each in found.items()}
+    assert times == {
+        ("full", 512): ("10%", "0ns", "warn"),
+        ("full", 1024): ("10%", "0ns", "fail"),
+        ("local_window", 512): ("20%", "20us", "warn"),
+        ("local_window", 1024): ("40%", "20us", "fail"),
+    }
+    assert {n: found["full", n].memory.relative for n in (512, 1024)} == {512: "1%", 1024: "0%"}
+    assert all(each.work == Check().work for each in found.values())
+
+
+def test_a_suite_keeps_its_entries_and_needs_no_key_without_them() -> None:
+    text = "name: x\nquestion: Why?\nshape: {heads: 1, head_dim: 8, seq_len: [16, 32]}\nvariants: [full]\n"
+    suite = parse(text + "check: {cases: [{where: {seq_len: '< 20'}, time: {relative: 30%}}]}\n")
+    assert from_dict(json.loads(json.dumps(suite.to_json()))).check == suite.check
+    assert Check.model_validate(json.loads(json.dumps(suite.to_json()))["check"]) == suite.check
+    assert {case.setting.shape.seq_len for case in suite.cases()} == {16, 32}, "nothing is left out"
+    assert "cases" not in parse(text).to_json()["check"]
+
+
+@pytest.mark.parametrize(
+    ("where", "options", "code"),
+    [
+        pytest.param({"variant": ["full"]}, (), 1, id="another-case"),
+        pytest.param({"variant": ["local_window"]}, (), 0, id="the-slow-ones"),
+        pytest.param({"variant": ["local_window"], "seq_len": [">= 1024"]}, (), 1, id="one-of-the-slow-ones"),
+        pytest.param({"mine": [1], "variant": ["not_here"]}, (), 1, id="a-variant-that-is-not-here"),
+        pytest.param({"variant": ["local_window"]}, ("--limit", "time=10%"), 1, id="the-command-line-holds-for-all"),
+    ],
+)
+def test_a_noisy_case_may_have_a_limit_of_its_own(
+    tmp_path: Path, where: dict[str, list[object]], options: tuple[str, ...], code: int
+) -> None:
+    entry = {"where": where, "time": {"relative": "50%"}}
+    policy = {"time": {"relative": "10%", "severity": "fail"}, "cases": [entry]}
+    stored, now = run(tmp_path / "stored", QUIET), run(tmp_path / "now", SLOW, policy)
+    assert check(now, "--baseline", stored, "--out", tmp_path / "out", *options)[0] == code
+    told = json.loads((tmp_path / "out" / "comparison.json").read_text())["cases"]
+    matched = ["variant" in where and each["label"].startswith(str(where["variant"][0])) for each in told]
+    long = [each["seq_len"] >= 1024 or "seq_len" not in where for each in told]
+    wide = [all(each) and not options for each in zip(matched, long, strict=True)]
+    assert [each["limit"] for each in told] == [0.5 if each else 0.1 for each in wide]
+    shown = (tmp_path / "out" / "comparison.md").read_text()
+    assert shown.count("time fail above 50%") == sum(wide)
+
+
+def test_the_command_line_replaces_what_entries_set() -> None:
+    policy = policy_of({**STRICT.model_dump(), "cases": Check.model_validate(ENTRIES).cases}, (), ())
+    assert policy.time == STRICT.time
+    assert len(policy.cases) == 3
+    without = policy_of({**STRICT.model_dump(), "cases": policy.cases}, ("time=5%",), ("time=warn", "memory=fail"))
+    assert [[*each] for each in without.cases] == [["where", "memory"]]
 
 
 def test_limits_are_the_larger_of_share_and_amount() -> None:
@@ -229,6 +346,49 @@ def test_a_check_calls_the_baseline_what_the_user_does(
     drawn = "".join(path.read_text() for path in Path("out/figures").glob("*.svg"))
     assert f"A: {name}. B: now." in drawn
     assert "attnbench-" not in drawn
+
+
+def test_a_list_says_what_each_baseline_holds_on_a_line_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = replace(QUIET, lengths=(512,))
+    for name, plan, commit in (("main", QUIET, "0123456789abcdef"), ("a-longer-name", small, None)):
+        bench("baseline", "save", name, run(tmp_path / name, plan, commit=commit, cpu="A CPU " + "x" * 100, cores=64))
+    code, output = bench("baseline", "list")
+    assert code == 0
+    longer, main = output.splitlines()
+    assert main.startswith("main  ")
+    assert longer.startswith("a-longer-name  ")
+    for told in ("2026-01-02 03:04", "A CPU xxx", "64 cores", " cases  ", " KiB"):
+        assert main.index(told) == longer.index(told)
+    assert "4 cases" in main
+    assert "2 cases" in longer
+    assert "0123456789ab " in main
+    assert max(map(len, (main, longer))) < 130
+
+
+def test_a_list_names_a_baseline_that_cannot_be_read_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    saved = baselines.save(run(tmp_path / "run", QUIET), "main", Path("baselines"))
+    (Path("baselines") / "cut.tar.gz").write_bytes(saved.path.read_bytes()[:500])
+    (Path("baselines") / "gone.tar.gz").symlink_to("nowhere")
+    (Path("baselines") / "folder.tar.gz").mkdir()
+    other = run(tmp_path / "other", QUIET)
+    told = json.loads((other / "run.json").read_text()) | {"format": 99}
+    (other / "run.json").write_text(json.dumps(told))
+    with tarfile.open(Path("baselines") / "newer.tar.gz", "w:gz") as archive:
+        archive.add(other / "run.json", "run.json")
+    code, output = bench("baseline", "list")
+    assert code == 0
+    lines = {line.split()[0]: line for line in output.splitlines()}
+    assert [*lines] == ["cut", "folder", "gone", "main", "newer"]
+    assert {name for name, line in lines.items() if "cannot be read: expected" in line} == {*lines} - {"main"}
+    assert "expected format 1, found 99" in lines["newer"]
+    assert str(tmp_path) not in output
+    assert bench("baseline", "list", "--store", "nothing-here") == (0, "")
 
 
 def test_the_same_run_gives_the_same_bytes_and_comes_back_whole(tmp_path: Path) -> None:
@@ -378,14 +538,16 @@ def test_a_strict_check_wants_times_that_can_be_compared(tmp_path: Path, monkeyp
     assert code == 4
     assert output.splitlines()[-1].endswith("which --strict does not let pass")
     assert check(here, "--baseline", elsewhere, "--strict", "--format", "github")[1].startswith(
-        "::error title=attnbench::some"
+        "::error title=attnbench::times of 4 cases"
     )
     assert check(here, "--baseline", elsewhere, "--strict", "--severity", "time=ignore")[0] == 0
 
 
 def test_every_finding_is_on_the_terminal_with_what_it_means(tmp_path: Path) -> None:
     output = check(run(tmp_path / "b", SLOW), "--baseline", run(tmp_path / "a", QUIET))[1]
-    assert output.count("warn: local_window(window=129)/blockwise N=") == 2
+    assert [line.split()[1:3] for line in output.splitlines() if line.startswith(" warn")] == [
+        ["regressed", "local_window(window=129)/blockwise"]
+    ] * 2
 
 
 @pytest.mark.parametrize(
@@ -403,20 +565,47 @@ def test_a_mistake_in_a_policy_names_its_option(tmp_path: Path, words: tuple[str
     assert told in output
 
 
-def test_junit_skips_what_is_open(tmp_path: Path) -> None:
+def junit(found: Comparison) -> ElementTree.Element:
+    """The test suite of a comparison, of the form that CI systems read."""
+    suite = ElementTree.fromstring(forms.junit(found))
+    assert suite.tag == "testsuite"
+    assert {*suite.attrib} == {"name", "tests", "failures", "errors", "skipped"}
+    tests = suite.findall("testcase")
+    assert len(tests) == len(suite) == int(suite.attrib["tests"])
+    assert len({(each.attrib["classname"], each.attrib["name"]) for each in tests}) == len(tests)
+    for each in tests:
+        assert {*each.attrib} == {"classname", "name"}
+        *outcome, output = [below.tag for below in each]
+        assert output == "system-out"
+        assert outcome in ([], ["failure"], ["error"], ["skipped"])
+    for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        assert int(suite.attrib[name]) == sum(each.find(tag) is not None for each in tests)
+    return suite
+
+
+def outcomes(suite: ElementTree.Element, metric: str) -> list[str]:
+    """How the tests of a metric ended, in the order of words."""
+    of = [each for each in suite if each.attrib["classname"] == f"attnbench.{metric}"]
+    return sorted(next((below.tag for below in each if below.tag != "system-out"), "passed") for each in of)
+
+
+def test_junit_has_a_test_for_each_metric_and_skips_only_what_is_open(tmp_path: Path) -> None:
     found = compared(tmp_path, replace(QUIET, seed=1, process_sd=0.2))
-    (suite,) = ElementTree.fromstring(forms.junit(found)).iter("testsuite")
-    skipped = [each.get("message") for each in suite.iter("skipped")]
-    assert suite.get("skipped") == str(len(skipped)) == str((found.frame["verdict"] == "inconclusive").sum())
-    assert all(str(each).startswith("inconclusive: ") for each in skipped)
+    assert set(found.frame["verdict"]) == {"inconclusive"}
+    suite = junit(held(found, STRICT))
+    assert outcomes(suite, "time") == ["skipped"] * 4
+    for metric in ("memory", "work", "error"):
+        assert outcomes(suite, metric) == ["passed"] * 4
+    assert outcomes(suite, "operators") == [], "nothing was profiled"
 
 
 def test_junit_skips_what_has_nothing_to_compare(tmp_path: Path) -> None:
     fat = run(tmp_path / "b", replace(FAT, lengths=(1024,)), cpu="Another")
     found = compare(load(run(tmp_path / "a", replace(QUIET, lengths=(1024,)))), load(fat))
     assert set(found.frame["verdict"]) == {"incomparable"}
-    suite = ElementTree.fromstring(forms.junit(held(found, STRICT)))
-    assert suite.attrib == {"name": "attnbench", "tests": "2", "failures": "1", "errors": "0", "skipped": "0"}
+    suite = junit(held(found, STRICT))
+    assert outcomes(suite, "time") == ["skipped"] * 2
+    assert outcomes(suite, "memory") == ["failure", "passed"]
 
 
 def test_junit_counts_failures_and_errors(tmp_path: Path) -> None:
@@ -424,12 +613,20 @@ def test_junit_counts_failures_and_errors(tmp_path: Path) -> None:
         SLOW, series=(replace(FULL, endings={512: (Status.CRASHED, "killed \x00 by <SIGSEGV>")}), SLOW.series[1])
     )
     found = compared(tmp_path, plan)
-    suite = ElementTree.fromstring(forms.junit(held(found, STRICT)))
-    assert suite.attrib == {"name": "attnbench", "tests": "4", "failures": "2", "errors": "1", "skipped": "0"}
-    assert len(suite.findall("testcase/failure")) == 2
-    (error,) = suite.findall("testcase/error")
+    suite = junit(held(found, STRICT))
+    assert outcomes(suite, "time") == ["error", "failure", "failure", "passed"]
+    assert outcomes(suite, "work") == ["passed"] * 3, "a lost case has one test"
+    error = suite.find("testcase/error")
+    assert error is not None
     assert error.attrib["type"] == "error"
     assert "<SIGSEGV>" in error.attrib["message"]
+
+
+def test_junit_has_no_tests_of_what_is_ignored_and_passes_what_only_warns(tmp_path: Path) -> None:
+    found = compared(tmp_path, SLOW)
+    suite = junit(held(found, Check.model_validate({"work": {"severity": "ignore"}})))
+    assert outcomes(suite, "work") == []
+    assert outcomes(suite, "time") == ["passed"] * 4, "times warn"
 
 
 def test_github_writes_the_step_summary_and_the_comment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import browsing
+import pandas as pd
 import pytest
 import rows
 from benchmarks import fuzz_runs
@@ -102,7 +103,7 @@ def test_numbers_are_written_as_in_other_reports(page: "Page") -> None:
     chance = random.Random(0)
     spans = []
     for _ in range(300):
-        value, width = float(f"{10 ** chance.uniform(0, 12):.5g}"), chance.uniform(0.0001, 0.5)
+        value, width = float(f"{10 ** chance.uniform(0, chance.choice((0.05, 12))):.7g}"), chance.uniform(0.0001, 0.5)
         spans.append((value, value * (1 - width), value * (1 + width)))
     page.add_script_tag(path=TEMPLATES / "format.js")
     found = page.evaluate(
@@ -207,6 +208,27 @@ def test_expressions_select(page: "Page", run: Run) -> None:
     assert found == {expression: len(frame.query(query, engine="python")) for expression, query in FITTING.items()}
 
 
+def test_columns_of_a_run_alone_select_and_stand_in_the_details(
+    visit: browsing.Visit, run: Run, tmp_path: Path
+) -> None:
+    here = run.frame["variant"] == "local_window"
+    own: dict[str, pd.Series] = {
+        "window": pd.Series(129, run.frame.index, "Int64").where(here),
+        "edges": pd.Series("clip", run.frame.index, "str").where(here),
+        "causal": pd.Series(False, run.frame.index, "boolean").where(here),
+        "time": pd.Series(7, run.frame.index, "Int64").where(here),  # called like what expressions call another column
+    }
+    page = visit(page_of(replace(run, frame=run.frame.assign(**own)), tmp_path / "page.html"))
+    for expression in ("window == 129", "edges == clip", "causal == no", "parameter_time == 7"):
+        select(page, expression)
+        assert page.locator("#cases-message").inner_text() == ""
+        assert many(page) == here.sum()
+    select(page, "time < 1s and window < 1000")
+    assert many(page) == here.sum()
+    body(page).first.locator("button").click()
+    assert re.search(r"window\s+129\s+edges\s+clip\s+causal\s+no", page.locator(".details").inner_text())
+
+
 WRONG = {
     "tiem < 5ms": "1: expected a column (see the list below), found tiem.",
     "time": "5: expected one of <, <=, >, >=, ==, != after time, found the end.",
@@ -286,16 +308,14 @@ def test_details_open_by_the_keyboard(page: "Page") -> None:
 def test_a_dot_stands_for_each_process(page: "Page", run: Run) -> None:
     body(page).nth(0).locator("button").click()
     assert page.locator(".details circle").count() == PLAN.processes == run.log_ns.shape[1]
-    assert re.fullmatch(
-        r"5 processes: \S+ \S+ to \S+ \S+", page.locator(".details svg").get_attribute("aria-label") or ""
-    )
+    assert re.fullmatch(r"5 processes: \S+ \S+ to \S+ \S+", page.locator(".dots svg").get_attribute("aria-label") or "")
 
 
 def test_a_case_that_did_not_pass_says_why(page: "Page") -> None:
     page.locator("#cases-status").select_option("out_of_memory")
     body(page).nth(0).locator("button").click()
     assert "needs 16.0 GiB, the budget is 12.0 GiB" in page.locator(".details").inner_text()
-    assert page.locator(".details svg").count() == 0
+    assert page.locator(".dots svg").count() == 0
 
 
 def test_the_command_selects_the_case_and_its_baseline(page: "Page", run: Run) -> None:
@@ -380,6 +400,17 @@ def test_times_of_too_many_processes_are_left_out(run: Run, monkeypatch: pytest.
     assert len(cases._times(run) or ()) == len(run.frame)
     monkeypatch.setattr(cases, "MOST_TIMES", run.log_ns.size - 1)
     assert cases._times(run) is None
+
+
+def test_a_run_without_cases_or_results_has_a_table(visit: browsing.Visit, run: Run, tmp_path: Path) -> None:
+    empty = replace(run, frame=run.frame[:0], log_ns=run.log_ns[:0])
+    page = visit(page_of(empty, tmp_path / "empty.html"))
+    assert "The run has no cases." in page.locator("#cases-table").inner_text()
+    begun = rows.write_rows(tmp_path / "begun", rows.meta(PLAN), ())
+    page = visit(page_of(load(begun), tmp_path / "begun.html"))
+    assert {*column(page, "status")} == {"skipped"}
+    body(page).first.locator("button").click()
+    assert "not reached" in page.locator(".details").inner_text()
 
 
 def test_print_has_all_rows_of_the_selection(visit: browsing.Visit, path: Path) -> None:

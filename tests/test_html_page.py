@@ -301,7 +301,7 @@ def test_figures_show_the_numbers_of_the_run(visit: browsing.Visit, run: Run, pa
     assert not any(source(found, "bands", "xs"))
     found.select_option("select.metric", label="speed-up against the baseline")
     assert any(map(any, source(found, "bounds", "ys")))
-    assert any("[" in each for each in source(found, "points", "value"))
+    assert any(" to " in each for each in source(found, "points", "value"))
 
 
 def test_the_first_screen_fits_and_follows_the_scheme(visit: browsing.Visit, path: Path) -> None:

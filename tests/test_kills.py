@@ -1,13 +1,19 @@
 """Runs killed at random moments and resumed: no unit is lost or measured twice, nothing is left behind."""
 
+import os
 import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
-from killing import UNITS, Found, kill
-from test_run import FIGURES, FILES
+from killing import SUITE, UNITS, Found, kill, left_of
+from test_run import FIGURES, FILES, bench, rows
 
 from attnbench.reports.data.run import load
+from attnbench.suites.schema.load import parse
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -29,3 +35,29 @@ def test_nothing_is_lost_however_a_run_is_killed(tmp_path: Path) -> None:
         run = load(out).frame
         assert set(run["status"]) == {"passed"}
         assert set(run["processes"]) == {2}
+
+
+@pytest.mark.parametrize("new_rows", [1, 7])
+def test_a_run_that_grows_may_be_killed(tmp_path: Path, new_rows: int) -> None:
+    grown = SUITE.replace("[64, 96]", "[64, 96, 128]").replace("{window: 9}", "{window: [9, 17]}")
+    (tmp_path / "killed.yaml").write_text(SUITE)
+    assert bench("run", "killed.yaml", "--out", "run", "--quiet", cwd=tmp_path).returncode == 0
+    (tmp_path / "killed.yaml").write_text(grown)
+    before = (tmp_path / "run" / "samples.jsonl").read_bytes()
+    command = [sys.executable, "-m", "attnbench.runner", "run", "killed.yaml", "--resume", "run", "--quiet"]
+    process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True)
+    while len(rows(tmp_path / "run")) < UNITS + new_rows:
+        assert process.poll() is None
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert left_of(process.pid) == []
+    done = bench("run", "--resume", "run", "--quiet", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = rows(tmp_path / "run")
+    assert (tmp_path / "run" / "samples.jsonl").read_bytes().startswith(before)
+    own = [(row["case"], row.get("replicate", -1)) for row in told if not row.get("again")]
+    assert sorted(own) == sorted((case.key, at) for case in parse(grown).cases() for at in range(-1, 2))
+    table = load(tmp_path / "run").frame
+    assert set(table["status"]) == {"passed"}
+    assert table["speedup"].notna().all()

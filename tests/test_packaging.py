@@ -47,12 +47,17 @@ def project(tree: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def wheel(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> ZipFile:
-    """The wheel of `tree`."""
+def dist(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the source archive of `tree`, and the wheel that is built from the archive."""
     folder = tmp_path_factory.mktemp("dist")
-    output(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, cwd=tree)
-    (path,) = folder.iterdir()
-    return ZipFile(path)
+    output(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, cwd=tree)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> ZipFile:
+    """The wheel of `tree`."""
+    return ZipFile(next(dist.glob("*.whl")))
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +81,11 @@ def test_the_metadata_say_what_the_project_says(wheel: ZipFile, project: dict[st
     assert told["License-Expression"] == project["license"]
     needed = [line for line in told.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert sorted(needed) == sorted(project["dependencies"])
+
+
+def test_an_index_would_take_both_archives(dist: Path) -> None:
+    said = output(sys.executable, "-m", "twine", "check", "--strict", *dist.iterdir(), cwd=dist)
+    assert said.count("PASSED") == 2
 
 
 def test_the_wheel_carries_the_licence(tree: Path, wheel: ZipFile) -> None:

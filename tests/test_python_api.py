@@ -1,6 +1,7 @@
 """`attnbench.runner.run` and `attnbench.reports.load`, and the page about them."""
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -9,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import rows
+from scipy import stats
 from test_engine import Machine, passed
 
 import attnbench.reports
@@ -117,6 +120,43 @@ def test_an_interruption_closes_the_display(machine: Machine, tmp_path: Path, mo
     assert (tmp_path / "out" / "run.json").is_file()
 
 
+def test_an_interval_is_that_of_the_table(tmp_path: Path) -> None:
+    run = attnbench.reports.load(rows.write(tmp_path / "run", rows.QUICK))
+    row = run.frame.index[run.frame["label"].str.startswith("bigbird")][0]
+    found = attnbench.reports.interval(np.exp(run.log_ns[row]))
+    assert found == pytest.approx(tuple(run.frame.loc[row, ["time_ns", "time_low_ns", "time_high_ns"]]))
+    ratio = attnbench.reports.interval(np.exp(run.log_ns[run.baseline_rows[row]] - run.log_ns[row]))
+    assert ratio == pytest.approx(tuple(run.frame.loc[row, ["speedup", "speedup_low", "speedup_high"]]))
+
+
+def test_an_interval_is_students_on_logarithms() -> None:
+    numbers = [2.0, 3.0, 5.0, math.nan]
+    logs = np.log(numbers[:3])
+    half = stats.t.ppf(0.975, 2) * logs.std(ddof=1) / math.sqrt(3)
+    expected = np.exp([logs.mean(), logs.mean() - half, logs.mean() + half])
+    assert attnbench.reports.interval(numbers) == pytest.approx(tuple(expected))
+    value, low, high = attnbench.reports.interval([2.0, 8.0])
+    assert value == pytest.approx(4.0)
+    assert math.isnan(low)
+    assert math.isnan(high)
+    with pytest.raises(ValueError, match="expected positive numbers, one per process, found 0"):
+        attnbench.reports.interval([1.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ((1234.5, 1180, 1290), "1,230"),
+        ((3.14159, 3.1, 3.18), "3.14"),
+        ((0.0123, math.nan, math.nan), "0.012"),
+        ((0, -1, 1), "0"),
+        ((2, -math.inf, math.inf), "2.0"),
+    ],
+)
+def test_a_number_is_rounded_to_what_its_interval_bears(given: tuple[float, float, float], told: str) -> None:
+    assert attnbench.reports.rounded(*given) == told
+
+
 def test_no_run_is_one_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="expected the folder of a run"):
         attnbench.reports.load(tmp_path)
@@ -146,7 +186,7 @@ def test_the_page_runs_as_a_script_without_a_guard(tmp_path: Path) -> None:
     assert done.stdout.count("begun") == 1, "no worker ran the script again"
     assert "5 cases: local_window(window=5)/native N=64 float32 cpu forward" in done.stdout
     assert "# mine" in done.stdout
-    assert "- 6 of 6 cases passed" in done.stdout
+    assert "took the least time at N = 128" in done.stdout
     assert done.stderr.count("passed ") == 6
     assert sorted(os.listdir(tmp_path)) == ["mine", "script.py"]
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 import rows
 
 from attnbench.reports.data import frame as frames
+from attnbench.reports.data.parameters import with_parameters
 from attnbench.reports.data.reading import RunError
 from attnbench.reports.data.run import Run, load
 from attnbench.reports.pages import run_report
+from attnbench.reports.tables import tables
 from attnbench.suites import Probe, Sample, Status
 
 SPECIFIED = (
@@ -39,8 +42,61 @@ def one(run: Run, label: str, n: int | None = None) -> pd.Series:
 def test_columns_in_their_order(tmp_path: Path) -> None:
     run = load(rows.write(tmp_path, rows.QUICK))
     assert ",".join(run.frame.columns).startswith(SPECIFIED)
-    assert tuple(run.frame.columns) == frames.COLUMNS
+    assert tuple(run.frame.columns[: len(frames.COLUMNS)]) == frames.COLUMNS
     assert len(run.frame) == 48
+
+
+def test_parameters_are_columns_of_their_own(tmp_path: Path) -> None:
+    run = load(rows.write(tmp_path, rows.QUICK))
+    own = list(run.frame.columns[len(frames.COLUMNS) :])
+    assert sorted(own) == sorted({name for told in run.frame["parameters"] for name in json.loads(told)})
+    assert {"left", "right", "window", "globals", "block", "edges", "causal"} <= set(own)
+    for name in own:
+        for told, value in zip(run.frame["parameters"], run.frame[name], strict=True):
+            expected = json.loads(told).get(name)
+            assert pd.isna(value) if expected is None else value == expected
+    assert str(run.frame["window"].dtype) == "Int64"
+    assert str(run.frame["causal"].dtype) == "boolean"
+    assert run.frame.query("window == 129 and seq_len == 256")["variant"].unique().tolist() == [
+        "local_window",
+        "longformer",
+    ]
+    again = pd.read_csv(StringIO(tables.csv(run.frame)))
+    assert again["window"].dropna().unique().tolist() == [129, 3]
+
+
+def test_a_parameter_never_takes_the_column_of_another_number() -> None:
+    given = [{"status": 3, "left": 8}, {"parameter_status": 4}, {"parameter_parameter_status": 5}]
+    frame = with_parameters(pd.DataFrame({"status": ["passed"] * 3}), given)
+    assert list(frame["status"]) == ["passed"] * 3
+    assert list(frame.columns) == [
+        "status",
+        "parameter_status",
+        "left",
+        "parameter_parameter_status",
+        "parameter_parameter_parameter_status",
+    ]
+    assert frame["parameter_status"].dropna().tolist() == [3]
+    assert frame["parameter_parameter_status"].dropna().tolist() == [4]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "told"),
+    [
+        pytest.param([None, True, False], "boolean", [True, False], id="yes-or-no"),
+        pytest.param([1, 2, None], "Int64", [1, 2], id="whole"),
+        pytest.param([1, 0.5, None], "float64", [1.0, 0.5], id="numbers"),
+        pytest.param([7, [7, 5], None], "str", ["7", "7x5"], id="a-size-and-a-pair"),
+        pytest.param([True, "down", 4], "str", ["true", "down", "4"], id="several-types"),
+        pytest.param([2**70, 1, None], "str", [str(2**70), "1"], id="a-number-that-does-not-fit"),
+        pytest.param(["<b>", None, "a,b"], "str", ["<b>", "a,b"], id="text"),
+    ],
+)
+def test_a_parameter_of_two_variants_has_a_type_that_holds_both(values: list[Any], kind: str, told: list[Any]) -> None:
+    given = [{"other": 1} if each is None else {"it": each} for each in values]
+    column = with_parameters(pd.DataFrame(index=range(len(values))), given)["it"]
+    assert str(column.dtype) == kind
+    assert column.dropna().tolist() == told
 
 
 def test_numbers_without_noise(tmp_path: Path) -> None:
@@ -288,7 +344,7 @@ def test_an_unreadable_line_is_named(tmp_path: Path, line: str, problem: str) ->
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"format": 2}, "expected format 1, found 2"),
+        ({"format": 3}, "expected format 1 or 2, found 3"),
         ({"cases": {}}, "cases: expected a list"),
         ({"name": None}, "name: expected a text of at most 1000 .*, found nothing"),
         ({"cases": [{"key": "a"}]}, r"cases.0.: variant: expected a value, found none"),
@@ -325,7 +381,8 @@ def test_a_run_without_rows_or_cases(tmp_path: Path) -> None:
     (folder / "samples.jsonl").unlink()
     assert (load(folder).frame["status"] == "skipped").all()
     empty = load(rows.write_rows(tmp_path, rows.meta(rows.QUICK) | {"cases": []}, []))
-    assert empty.frame.shape == (0, len(frames.COLUMNS))
+    assert list(empty.frame.columns) == list(frames.COLUMNS)
+    assert empty.frame.empty
     assert empty.scaling.empty
 
 

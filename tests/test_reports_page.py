@@ -187,9 +187,7 @@ def test_the_report_holds_what_made_it(tmp_path: Path) -> None:
     meta["environment"]["note"] = "two\nlines | and a pipe"
     folder = rows.write_rows(tmp_path, meta, rows.rows(PLANS["failing"]))
     text = run_report.write(load(folder)).read_text(encoding="utf-8")
-    assert text.startswith(
-        "# a &lt;b&gt; \\| c\n\n**Is \\`it\\` &lt;i&gt;faster&lt;/i&gt;?**\n\n- forward, float32, cpu: "
-    )
+    assert text.startswith("# a &lt;b&gt; \\| c\n\n**Is \\`it\\` &lt;i&gt;faster&lt;/i&gt;?**\n\n- forward: ")
     assert "````yaml\nname: x\n# ```yaml\n````" in text
     assert "| note | two lines \\| and a pipe |" in text
     assert "| memory_bytes | 16.0 GiB |" in text

@@ -204,7 +204,7 @@ def test_one_throttled_sample_flags_the_case(tmp_path: Path) -> None:
         for i in range(4)
         for p in (0, 1)
     ]
-    derived.add(run.frame, run.log_ns, told)
+    derived.add(run.frame, run.log_ns, told, {})
     assert run.frame["flags"].tolist() == ["", "", "throttled", ""]
 
 

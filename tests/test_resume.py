@@ -127,7 +127,7 @@ def test_a_run_that_was_stopped_anywhere_becomes_what_it_would_have_been(
     assert first.timed + second.timed == machine.timed, "the same groups in the same order"
     assert first.seeds + second.seeds == machine.seeds
     assert exit_code.of(finished.rows, out_of_time=finished.out_of_time) == exit_code.OK
-    probes = [row.to_json() for row in finished.rows if row.kind == "probe"]
+    probes = [replace(row, part=0).to_json() for row in finished.rows if isinstance(row, Probe)]
     assert json.loads(json.dumps(probes)) == [row for row in lines(folder) if row["kind"] == "probe"]
     assert len(finished.rows) == len(lines(folder))
     told = meta(tmp_path / "run")
@@ -403,6 +403,223 @@ def test_another_suite_that_is_narrowed_keeps_its_other_cases_for_another_time(t
     assert {each.case.setting.shape.seq_len for each in read(tmp_path / "run").planned} == {16, 32, 64, 128, 256}
     resume(Machine(), tmp_path / "run")
     assert set(load(tmp_path / "run").frame["status"]) == {"passed"}
+
+
+# A suite that grew
+
+LONGER = SUITE.replace("[16, 32, 64]", "[16, 32, 64, 128]")
+WIDER = SUITE.replace("{window: 3}", "{window: [3, 5]}")
+BOTH = WIDER.replace("[16, 32, 64]", "[16, 32, 64, 128]")
+
+
+class Timing(Stopping):
+    """A machine whose calls take `call_ns`, and each variant so many times as long as its name has letters."""
+
+    def __init__(self, stop_at: int = 10**6, call_ns: float = 1e6) -> None:
+        super().__init__(stop_at)
+        self.call_ns = call_ns
+
+    def start(self, kind: str, budget_bytes: int | None, folders: tuple[Path, ...]) -> FakeWorker:
+        super().start(kind, budget_bytes, folders)
+        return TimingWorker(self)
+
+
+class TimingWorker(StoppingWorker):
+    """A worker of a `Timing`."""
+
+    def __init__(self, machine: Timing) -> None:
+        super().__init__(machine)
+        self.timing = machine
+
+    def ask(self, request: dict[str, Any], patience_s: float) -> Any:
+        reply = super().ask(request, patience_s)
+        if request["do"] != "time":
+            return reply
+        for each, sample in zip(request["cases"], reply, strict=True):
+            size = len(each["case"]["variant"]) * (1 + 0.01 * request["replicate"])
+            sample["values_ns"] = [self.timing.call_ns * size for _ in sample["values_ns"]]
+        return reply
+
+
+def samples(folder: Path, *, again: bool) -> list[dict[str, Any]]:
+    return [row for row in lines(folder) if row["kind"] == "sample" and row["again"] is again]
+
+
+def own(folder: Path) -> list[tuple[str, int | None]]:
+    """Units but for those of baselines that were timed again."""
+    return sorted((row["case"], row.get("replicate", -1)) for row in lines(folder) if not row.get("again"))
+
+
+def every(text: str, processes: int = 3) -> list[tuple[str, int]]:
+    """The units of a whole run."""
+    return sorted((case.key, at) for case in parse(text).cases() for at in range(-1, processes))
+
+
+def test_a_length_that_was_added_is_measured_and_nothing_else(tmp_path: Path) -> None:
+    run(Timing(), tmp_path / "run", command=["bench", "run", "tiny.yaml"])
+    before, finished = (tmp_path / "run" / "samples.jsonl").read_bytes(), meta(tmp_path / "run")["finished"]
+    machine = Timing(1 + 3 + 3)
+    resume(machine, tmp_path / "run", suite=parse(LONGER, "tiny.yaml"), command=["bench", "run", "--resume"])
+    assert (machine.stop_at, [len(keys) for _, keys in machine.timed]) == (0, [3, 3, 3]), "all of the new group"
+    assert (tmp_path / "run" / "samples.jsonl").read_bytes().startswith(before)
+    assert own(tmp_path / "run") == every(LONGER)
+    assert samples(tmp_path / "run", again=True) == [], "the group has its baseline"
+    told = load(tmp_path / "run")
+    assert told.frame["case"].tolist() == [case.key for case in parse(LONGER).cases()]
+    assert told.frame["parts"].tolist() == ["0"] * 9 + ["1"] * 3
+    assert told.frame["speedup"].notna().all()
+    assert meta(tmp_path / "run")["format"] == 1
+    assert [part.command for part in told.parts] == ["bench run tiny.yaml", "bench run --resume"]
+    assert [part.finished for part in told.parts] == [finished, told.meta["finished"]]
+    assert "bench run tiny.yaml\nbench run --resume\n" in run_report.report(told, "")
+    assert "Changed since: suite.shape.seq_len was [16, 32, 64], then [16, 32, 64, 128]." in unescaped(told)
+
+
+def test_a_variant_that_was_added_is_measured_beside_its_baseline(tmp_path: Path) -> None:
+    run(Timing(), tmp_path / "run")
+    before = load(tmp_path / "run")
+    machine = Timing(call_ns=7e6)
+    resume(machine, tmp_path / "run", suite=parse(WIDER, "tiny.yaml"))
+    assert [len(keys) for _, keys in machine.timed] == [2] * 9, "the added case and full/sdpa"
+    assert own(tmp_path / "run") == every(WIDER)
+    repeated = samples(tmp_path / "run", again=True)
+    baselines = {case.key for case in parse(SUITE).cases() if case.implementation == "sdpa"}
+    assert sorted((row["case"], row["replicate"]) for row in repeated) == sorted(
+        (key, replicate) for key in baselines for replicate in range(3)
+    )
+    assert {row["part"] for row in repeated} == {1}
+    after = load(tmp_path / "run")
+    old = after.frame[after.frame["case"].isin(before.frame["case"])]
+    columns = [name for name in old.columns if name != "processes_for_1_percent"]
+    assert old[columns].reset_index(drop=True).equals(before.frame[columns]), "what was there keeps its numbers"
+    new = after.frame[~after.frame["case"].isin(before.frame["case"])]
+    assert len(new) == 3
+    assert new["speedup"].tolist() == pytest.approx([len("full") / len("local_window")] * 3), "within its part"
+    assert set(new["processes"]) == {3}
+    assert set(new["parts"]) == {"1"}
+    assert set(after.scaling["crossover"]) == {"", "never"}, "baselines have none"
+    assert after.processes == tuple((replicate, part) for replicate in range(3) for part in range(2))
+    assert meta(tmp_path / "run")["format"] == 2
+    assert compare(after, after, across_machines=True).frame["verdict"].ne("error").all()
+
+
+def test_a_suite_may_grow_again(tmp_path: Path) -> None:
+    run(Timing(), tmp_path / "run")
+    resume(Timing(), tmp_path / "run", suite=parse(WIDER, "tiny.yaml"))
+    resume(Timing(), tmp_path / "run", suite=parse(WIDER.replace("[3, 5]", "[3, 5, 7]"), "tiny.yaml"))
+    assert own(tmp_path / "run") == every(WIDER.replace("[3, 5]", "[3, 5, 7]"))
+    parts = {(row["case"], row["replicate"], row["part"]) for row in samples(tmp_path / "run", again=True)}
+    assert len(parts) == 3 * 3 * 2
+    table = load(tmp_path / "run").frame
+    assert table["parts"].value_counts().to_dict() == {"0": 9, "1": 3, "2": 3}
+    assert table["speedup"].notna().all()
+    machine = Timing()
+    resume(machine, tmp_path / "run", suite=parse(WIDER.replace("[3, 5]", "[3, 5, 7]"), "tiny.yaml"))
+    assert machine.timed == [], "nothing is left"
+    resume(machine, tmp_path / "run", processes=4)
+    assert [len(keys) for _, keys in machine.timed] == [5] * 3, "one process for all"
+    assert len(samples(tmp_path / "run", again=True)) == 18
+
+
+@pytest.mark.parametrize("stop_at", range(1, 1 + 7 + 3 * 4))
+def test_a_run_that_grows_may_be_interrupted_anywhere(tmp_path: Path, stop_at: int) -> None:
+    run(Timing(), tmp_path / "run")
+    first = lines(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        resume(Timing(stop_at), tmp_path / "run", suite=parse(BOTH, "tiny.yaml"))
+    load(tmp_path / "run")
+    resume(Timing(), tmp_path / "run")
+    assert lines(tmp_path / "run")[: len(first)] == first
+    assert own(tmp_path / "run") == every(BOTH)
+    told = [(row["case"], row["replicate"]) for row in samples(tmp_path / "run", again=True)]
+    assert len(told) == len(set(told)) == 9
+    table = load(tmp_path / "run").frame
+    assert table["speedup"].notna().all()
+    assert set(table["processes"]) == {3}
+
+
+@pytest.mark.parametrize("torn", [1, 2])
+def test_a_pair_that_was_torn_apart_is_measured_again_together(tmp_path: Path, torn: int) -> None:
+    run(Timing(), tmp_path / "run")
+    resume(Timing(), tmp_path / "run", suite=parse(WIDER, "tiny.yaml"))
+    path = tmp_path / "run" / "samples.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-torn]))
+    resume(Timing(), tmp_path / "run")
+    assert own(tmp_path / "run") == every(WIDER)
+    assert load(tmp_path / "run").frame["speedup"].notna().all()
+
+
+def test_an_interrupted_run_may_grow(tmp_path: Path) -> None:
+    stopped(tmp_path / "run", 1 + 9 + 3 + 1)
+    resume(Timing(), tmp_path / "run", suite=parse(BOTH, "tiny.yaml"))
+    assert own(tmp_path / "run") == every(BOTH)
+    table = load(tmp_path / "run").frame
+    assert table["speedup"].notna().all()
+
+
+def test_a_narrowed_run_grows_by_what_is_new(tmp_path: Path) -> None:
+    chosen = Narrowing(seq_len=(16, 32)).of(parse(SUITE).cases())
+    run(Timing(), tmp_path / "run", cases=chosen)
+    machine = Timing()
+    resume(machine, tmp_path / "run", suite=parse(BOTH, "tiny.yaml"))
+    lengths = {case.key: case.setting.shape.seq_len for case in parse(BOTH).cases()}
+    found = {lengths[key]: len(keys) for _, keys in machine.timed for key in keys}
+    assert found == {16: 2, 32: 2, 64: 1, 128: 4}, "full/sdpa at 64 was left out by the first command"
+
+
+def test_added_cases_that_are_narrowed_have_their_baselines_too(tmp_path: Path) -> None:
+    run(Timing(), tmp_path / "run")
+    narrow = Narrowing(words="window=5").of
+    machine = Timing()
+    resume(machine, tmp_path / "run", suite=parse(WIDER, "tiny.yaml"), narrow=narrow)
+    assert [len(keys) for _, keys in machine.timed] == [2] * 9
+    assert load(tmp_path / "run").frame["speedup"].notna().all()
+
+
+def test_a_baseline_that_dies_beside_an_added_case_keeps_its_numbers(tmp_path: Path) -> None:
+    run(Timing(), tmp_path / "run")
+    before = load(tmp_path / "run").frame
+    killer = Machine(kills=lambda case: case.implementation == "sdpa" and case.setting.shape.seq_len == 32)
+    finished = resume(killer, tmp_path / "run", suite=parse(WIDER, "tiny.yaml"))
+    assert exit_code.of(finished.rows, out_of_time=False) == exit_code.NOT_PASSED
+    table = load(tmp_path / "run").frame.set_index("case")
+    assert table.loc[before["case"], "time_ns"].tolist() == before["time_ns"].tolist()
+    new = table.drop(index=before["case"].tolist())
+    assert new["speedup"].isna().tolist() == [False, True, False]
+    assert new["time_ns"].notna().all()
+
+
+def test_a_suite_that_grew_and_changed_otherwise_is_refused(tmp_path: Path) -> None:
+    run(Timing(), tmp_path / "run")
+    for text in (
+        BOTH.replace("[16, 32, 64, 128]", "[32, 64, 128]"),
+        BOTH.replace("values: 2", "values: 3"),
+        BOTH.replace("suite_s: 1000", "suite_s: 900"),
+        BOTH + "baseline: full/eager\n",
+        BOTH.replace("tiny", "large"),
+    ):
+        with pytest.raises(FolderError, match="expected the suite and the machine that the run began with, found oth"):
+            resume(Timing(), tmp_path / "run", suite=parse(text, "tiny.yaml"))
+    assert own(tmp_path / "run") == every(SUITE)
+
+
+def test_a_suite_that_grew_on_another_machine_is_refused_for_the_machine_alone(tmp_path: Path) -> None:
+    run(Timing(), tmp_path / "run")
+    change(tmp_path / "run", environment=meta(tmp_path / "run")["environment"] | {"cpu": "another"})
+    with pytest.raises(FolderError) as error:
+        resume(Timing(), tmp_path / "run", suite=parse(BOTH, "tiny.yaml"))
+    (line,) = str(error.value).splitlines()[1:]
+    assert line.startswith("  environment.cpu: 'another' in the run, ")
+
+
+def test_a_shard_does_not_grow(tmp_path: Path) -> None:
+    run(Timing(), tmp_path / "run", shard="1/1")
+    with pytest.raises(FolderError, match="because it is shard 1/1, found another; merge the shards first, or begin"):
+        resume(Timing(), tmp_path / "run", suite=parse(BOTH, "tiny.yaml"))
+    resume(Timing(), tmp_path / "run", suite=parse(SUITE, "tiny.yaml"))
+
+
+# What is refused: folders
 
 
 def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:

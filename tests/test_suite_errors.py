@@ -104,6 +104,27 @@ name: again
             REST + "exclude:\n- {seq_len: 64, variant: bigbird}",
             "6:3: exclude[0]: expected an entry that matches some case, found none; correct or remove it",
         ),
+        (
+            REST + "check:\n  cases:\n  - {where: {seq_len: 32}, time: {relative: 30%}}",
+            "7:5: check.cases[0]: expected an entry that matches some case, found none; correct or remove it",
+        ),
+        (REST + "check: {cases: [where: {variant: full}]}", "5:17: check.cases[0]: expected some limit, found none"),
+        (
+            REST + "check: {cases: [{where: {variant: full}, time: {}}]}",
+            "5:48: check.cases[0].time: expected some limit, found none",
+        ),
+        (
+            REST + "check: {cases: [{where: {}, time: {relative: 1%}}]}",
+            "5:25: check.cases[0].where: expected at least one name, found none",
+        ),
+        (
+            REST + "check: {cases: [{where: {variant: full}, time: {relative: 1}}]}",
+            '5:59: check.cases[0].time.relative: expected a percentage such as "5%", found 1',
+        ),
+        (
+            REST + "check: {cases: [time: {relative: 1%}]}",
+            "5:17: check.cases[0].where: expected a value, found nothing",
+        ),
         (REST + "exclude: [seq_len: 64]", "5:10: exclude: expected some case to be left, found all 1 excluded"),
         (
             "shape: {seq_len: 64}\nvariants: [full, bigbird]\nbaseline: full/sdpa\nexclude: [variant: full]",
@@ -165,6 +186,14 @@ name: again
 def test_mistakes_that_need_more_than_one_value(text: str, expected: str) -> None:
     seeds = ", ".join(map(str, range(1, 121)))
     assert lines(HEAD + text.replace("SEEDS", seeds)) == [f"s.yaml:{expected}"]
+
+
+def test_where_has_the_grammar_of_an_exclusion() -> None:
+    for entry in ("{variant: fool}", '{seq_len: "~ 3"}', "{windw: 3}", "{heads: yes}"):
+        (told,) = lines(HEAD + REST + f"exclude:\n- {entry}")
+        (found,) = lines(HEAD + REST + f"check:\n  cases:\n  - where: {entry}\n    work: {{severity: warn}}")
+        assert found.split(": ", 2)[2].replace("check.cases[0].where", "") == told.split(": ", 2)[2], entry
+        assert found.split(":")[1] == "7"
 
 
 def test_mistakes_across_keys_are_told_together_with_others() -> None:

@@ -157,7 +157,7 @@ def test_a_pattern_says_where_it_does_not_exist(parameters: dict[str, Any], n: i
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
-        ("longformer", {"window": 4}, "window: expected an odd number, found 4"),
+        ("longformer", {"window": 4}, "window: expected an odd number, found 4; take 3 or 5"),
         ("local_window", {"window": True}, "window: expected int, found True"),
         ("local_window", {"window": 3, "edges": "wrap"}, "edges: expected one of clip, slide, found 'wrap'"),
         ("block_local", {"block": 0}, "block: expected at least 1, found 0"),

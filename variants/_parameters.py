@@ -88,7 +88,7 @@ def _problem(value: object, kind: Any, metadata: Any) -> str | None:
     if minimum is not None and isinstance(value, int | float) and not value >= minimum:
         return f"expected at least {minimum}, found {value}"
     if metadata.get("odd") and isinstance(value, int) and value % 2 == 0:
-        return f"expected an odd number, found {value}"
+        return f"expected an odd number, found {value}; take {value - 1} or {value + 1}"
     return None
 
 

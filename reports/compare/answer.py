@@ -1,105 +1,151 @@
-"""Sentences on the result of a comparison."""
+"""Answer of a comparison, in at most three short sentences, and notes on how it was made."""
 
-import math
+from collections.abc import Sequence
 
-from attnbench.reports.compare.cells import change, title
-from attnbench.reports.compare.comparison import Comparison, Ratio
+import pandas as pd
+
+from attnbench.reports.compare.cells import share, title
+from attnbench.reports.compare.comparison import METRICS, Comparison, Ratio
 from attnbench.reports.decision.rule import COMPARED, Verdict
-from attnbench.reports.text import escape
-from attnbench.reports.text.phrases import listed
-from attnbench.suites import fingerprint
+from attnbench.reports.text import escape, units
+from attnbench.reports.text.phrases import brackets, ends, listed
 
-_MOST_NAMED = 5
-_METRICS = {"verdict": "time", "memory": "peak memory", "work": "work", "operators": "operators", "error": "error"}
+MOST_SENTENCES = 3
+_MOST_VALUES = 6
+WORDS = {"verdict": "time", "memory": "peak memory", "work": "work", "operators": "operators", "error": "error"}
+"""The metrics as columns, and in words."""
 
 
 def answer(comparison: Comparison) -> list[str]:
-    """Return sentences on what changed, by how much, what could not be compared, and how reliable this is."""
-    cut = [comparison.cut] if comparison.cut else []
+    """Return at most three sentences of at most 25 words each, the worst first."""
     if not comparison.compared:
-        return [
-            *cut,
-            f"Nothing could be compared: {_counts(comparison, 'verdict') or _none(comparison)}.",
-            *_axes(comparison),
-            *_exchanged(comparison),
-            *_machines(comparison),
-        ]
-    told = [f"{word}: {_counts(comparison, metric)}" for metric, word in _METRICS.items() if _told(comparison, metric)]
+        return [*_nothing(comparison), *_machines(comparison)][:MOST_SENTENCES]
+    frame = comparison.worst_first
+    slower, faster = (frame[frame["verdict"] == each] for each in (Verdict.REGRESSED, Verdict.IMPROVED))
+    every = int((comparison.timed & comparison.frame["verdict"].isin(COMPARED)).sum())
+    changes = [
+        *_changed(comparison, slower, "slower", every),
+        *_lost(comparison, frame[frame["verdict"].isin([Verdict.ERROR, Verdict.MISSING])]),
+        *_changed(comparison, faster, "faster", every),
+    ]
+    return [*(changes or _open(comparison, every)), *_machines(comparison), *_others(comparison)][:MOST_SENTENCES]
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """Return what else must be known: exchanged implementations, all times together, noise, machines, the method."""
     return [
-        *cut,
-        *_changes(comparison),
-        *_exchanged(comparison),
-        *told,
+        *([comparison.cut] if comparison.cut else []),
+        *_axes(comparison),
+        *(
+            f"{listed(labels)}: {a} in A and {b} in B, which is not compared; "
+            f"to compare them, write `implementation: {a}` in the suite of B"
+            for (a, b), labels in comparison.exchanged.items()
+        ),
         *_together(comparison),
         *_noise(comparison),
-        *_machines(comparison),
+        *_differences(comparison),
         comparison.how,
     ]
 
 
-def _none(comparison: Comparison) -> str:
-    """Return why a comparison has no case."""
-    return "no two cases differ by that alone" if comparison.ratio is Ratio.CASES else "neither side has a case"
+def counted(comparison: Comparison) -> list[list[str]]:
+    """Return a row for each metric: its name, and how many cases have each verdict. Operators only if profiled."""
+    told = [name for name in WORDS if name != "operators" or comparison.profiled]
+    return [
+        [WORDS[name], ", ".join(f"{count:,} {verdict}" for verdict, count in comparison.counts(name).items())]
+        for name in told
+    ]
+
+
+def _nothing(comparison: Comparison) -> list[str]:
+    """Return why nothing could be compared."""
+    if comparison.frame.empty:
+        why = "no two cases differ by that alone" if comparison.ratio is Ratio.CASES else "neither side has a case"
+        return [f"Nothing could be compared: {why}."]
+    counts = [f"{count:,} {verdict}" for verdict, count in comparison.counts().items()]
+    return [f"By case: {listed(counts)}."]
 
 
 def _axes(comparison: Comparison) -> list[str]:
     """Return a sentence on the axes that separate the cases only in A from those only in B."""
-    told = [f"{name} is {listed(a)} in A and {listed(b)} in B" for name, (a, b) in comparison.apart.items()]
+    told = [f"{name} is {_summed(a)} in A and {_summed(b)} in B" for name, (a, b) in comparison.apart.items()]
     return [f"no case is in both: {'; '.join(told)}"] if told else []
 
 
-def _exchanged(comparison: Comparison) -> list[str]:
-    """Return a sentence for each pair of implementations that A and B use for the same mechanisms."""
-    return [
-        f"{listed(labels)}: {a} in A and {b} in B, which is not compared; "
-        f"to compare them, write `implementation: {a}` in the suite of B"
-        for (a, b), labels in comparison.exchanged.items()
-    ]
+def _summed(told: Sequence[str]) -> str:
+    """Join a few values with commas; of many, give the number and the first and last: `9, from a to z`."""
+    return listed(told) if len(told) <= _MOST_VALUES else f"{len(told)}, from {ends([told[0], told[-1]])}"
 
 
-def _told(comparison: Comparison, metric: str) -> bool:
-    """Check whether a metric gets a sentence: operators get none if nothing was profiled."""
-    return metric != "operators" or set(comparison.counts(metric)) != {Verdict.INCOMPARABLE.value}
+def _changed(comparison: Comparison, part: pd.DataFrame, word: str, every: int) -> list[str]:
+    """Return how many cases are slower or faster, and the one that changed most."""
+    if part.empty:
+        return []
+    row = part.iloc[0]
+    times = f"{units.honest(row['ratio'], row['low'], row['high'])} times as long{brackets(row['low'], row['high'])}"
+    named = title(row, comparison.named)
+    if len(part) == 1:
+        return [f"1 of {every:,} cases is {word}: {named} takes {times}."]
+    return [f"{len(part):,} of {every:,} cases are {word}, most of all {named}: {times}."]
 
 
-def _counts(comparison: Comparison, metric: str) -> str:
-    return ", ".join(f"{count} {verdict}" for verdict, count in comparison.counts(metric).items())
+def _lost(comparison: Comparison, part: pd.DataFrame) -> list[str]:
+    """Return how many cases are lost, and the first of them."""
+    if part.empty:
+        return []
+    told = f"{title(part.iloc[0], comparison.named)} ({part.iloc[0]['reason'].partition(':')[0]})"
+    return [f"1 case is lost: {told}." if len(part) == 1 else f"{len(part):,} cases are lost, first {told}."]
 
 
-def _changes(comparison: Comparison) -> list[str]:
-    """Name the cases that changed most, or say that none did."""
-    frame = comparison.worst_first
-    told = []
-    for verdict, word in ((Verdict.REGRESSED, "slower"), (Verdict.IMPROVED, "faster")):
-        part = frame[frame["verdict"] == verdict]
-        named = [f"{title(row, comparison.named)} {change(row)}" for _, row in part.head(_MOST_NAMED).iterrows()]
-        more = f", and {len(part) - _MOST_NAMED} more" if len(part) > _MOST_NAMED else ""
-        told += [f"{word}: {'; '.join(named)}{more}"] if named else []
-    lost = frame[frame["verdict"].isin([Verdict.ERROR, Verdict.MISSING])]
-    told += [f"{title(row, comparison.named)}: {row['reason']}" for _, row in lost.head(_MOST_NAMED).iterrows()]
-    if told or not frame["verdict"].isin(COMPARED).any():
-        return told
-    return ["no case is shown to be slower or faster"]
+def _open(comparison: Comparison, every: int) -> list[str]:
+    """Return that no time changed, and how many cases are not decided."""
+    if not every:
+        return []
+    counts = comparison.counts()
+    told = [f"{counts[each]:,} {each}" for each in (Verdict.UNSTABLE, Verdict.INCONCLUSIVE) if each in counts]
+    rest = f"; {listed(told)}" if told else ""
+    return [f"No time of {every:,} is shown to have changed{rest}."]
+
+
+def _machines(comparison: Comparison) -> list[str]:
+    """Return a sentence on what differs between the machines or the code."""
+    if not comparison.differences:
+        return []
+    return [f"The {comparison.what_differs} differ in {_summed(list(comparison.differences))}."]
+
+
+def _others(comparison: Comparison) -> list[str]:
+    """Return a sentence on the metrics beside time: what is worse, else what is better, else what is unchanged."""
+    for verdict, word in ((Verdict.REGRESSED, "worse"), (Verdict.IMPROVED, "better")):
+        found = [(WORDS[name], comparison.counts(name).get(verdict, 0)) for name in METRICS]
+        there = [(name, count) for name, count in found if count]
+        if there:
+            (first, count), *rest = there
+            more = [f"{name} in {each:,}" for name, each in rest]
+            cases = "1 case" if count == 1 else f"{count:,} cases"
+            return [f"{first.capitalize()} is {word} in {listed([cases, *more])}."]
+    same = [WORDS[name] for name in METRICS if set(comparison.counts(name)) == {Verdict.UNCHANGED.value}]
+    verb = "is" if len(same) == 1 else "are"
+    return [f"{listed(same).capitalize()} {verb} unchanged."] if same else []
 
 
 def _together(comparison: Comparison) -> list[str]:
     """Return a sentence on the mean change of all cases of two runs."""
     if comparison.mean_ratio is None:
         return []
-    told = f"over all cases together B takes {comparison.mean_ratio:.3f} times as long as A"
-    found = f"; for the median case a change of {comparison.median_detectable:.1%} could be found"
-    return [told + (found if math.isfinite(comparison.median_detectable) else "")]
+    return [f"over all cases together B takes {comparison.mean_ratio:.3f} times as long as A"]
 
 
 def _noise(comparison: Comparison) -> list[str]:
     if comparison.noise is None:
         return []
-    told = f"differed by {comparison.noise:.1%} at most" if comparison.noise else "is not shown to differ"
+    told = f"differed by {share(comparison.noise)} at most" if comparison.noise else "is not shown to differ"
     return [f"the same code against itself {told}"]
 
 
-def _machines(comparison: Comparison) -> list[str]:
+def _differences(comparison: Comparison) -> list[str]:
+    """Return a sentence with both values of what differs between the machines or the code."""
     if not comparison.differences:
-        return []
+        return ["no version and no variable differs"] if comparison.what == "environments" else []
     told = [f"{name}: {escape.plain(a)} and {escape.plain(b)}" for name, (a, b) in comparison.differences.items()]
-    return [f"the {fingerprint.what_differs(comparison.differences)} differ in {'; '.join(told)}"]
+    return [f"the {comparison.what_differs} differ in {'; '.join(told)}"]

@@ -1,4 +1,4 @@
-"""Functions that read the results of `bench ab`: two revisions measured in one run."""
+"""Functions that read the results of `bench ab`: two revisions or environments measured in one run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,16 +15,16 @@ from attnbench.reports.data.values import cell
 from attnbench.reports.decision.decide import Decision, Rule, decide
 from attnbench.reports.decision.pairs import largest_shown
 from attnbench.reports.decision.rule import Verdict
-from attnbench.suites import Case, Probe, Status
+from attnbench.suites import Case, Probe, Status, fingerprint
 from attnbench.suites.records import paired_timing
 from attnbench.suites.schema.limits import Check
 
 ROWS = paired_timing.AB
 _HOW = (
-    "Both revisions were measured together: two live workers took turns of about a millisecond or a call, in pairs of "
+    "Both {what} were measured together: two live workers took turns of about a millisecond or a call, in pairs of "
     "fresh processes; what looked changed was confirmed on new pairs, with Holm's correction over what was flagged."
 )
-_UNTIMED = "Both revisions were checked, and no case was timed: why stands beside each."
+_UNTIMED = "Both {what} were checked, and no case was timed: why stands beside each."
 IDENTICAL = "both revisions import the same files for it: not timed"
 UNREACHED = "not reached: the run ended before"
 UNTOUCHED = "imports nothing from --path on either side: it says nothing of them"
@@ -41,9 +41,13 @@ class Asked(NamedTuple):
     policy: Check
     rule: Rule
     sides: tuple[str, str]
-    """The names of both revisions, with their commits."""
+    """The names of both revisions, with their commits, or of both environments."""
     cases: list[tuple[Case, str]]
     """Cases with their labels, because a variant may not exist here."""
+    environments: Mapping[str, _Row] | None
+    """Both environments, by side; None for revisions."""
+    facts: _Row
+    """Facts of the machine, and of the process that compared."""
 
 
 def load(folder: Path) -> Comparison:
@@ -52,7 +56,7 @@ def load(folder: Path) -> Comparison:
     Raises:
         RunError: its rows are missing or cannot be read.
     """
-    (_, _, rule, sides, cases), rows = _read(folder)
+    (_, _, rule, sides, cases, environments, facts), rows = _read(folder)
     probes = {(row["arm"], row["probe"]["case"]): row for row in rows if row["kind"] == "probe"}
     pairs = [row for row in rows if row["kind"] == "pair"]
     same = _ratios(pairs, "same", set())
@@ -65,15 +69,28 @@ def load(folder: Path) -> Comparison:
         raise RunError(f"{folder / ROWS}: {error}") from None
     ended = _ended(pairs)
     told = [
-        _told(case, label, probes, decisions.get(case.key), ended.get(case.key), noise, rule) for case, label in cases
+        _told(case, label, probes, decisions.get(case.key), ended.get(case.key), noise, rule, environments is None)
+        for case, label in cases
     ]
     frame = pd.DataFrame(told)
     for name in [f"{side}_{each}" for side in "ab" for each in NUMBERS]:
         frame[name] = frame[name].astype("Float64")
     metrics.add(frame, same_memory=True)
     frame.loc[frame["reason"].isin(UNTESTED), list(METRICS)] = Verdict.INCOMPARABLE.value
-    how = _HOW if any(row["stage"] == "screen" for row in pairs) else _UNTIMED
-    return Comparison(*sides, frame[list(COLUMNS)], {}, how, rule, noise, cut=_cut(rows))
+    what = "revisions" if environments is None else "environments"
+    how = (_HOW if any(row["stage"] == "screen" for row in pairs) else _UNTIMED).format(what=what)
+    differences = _differences(environments) if environments else {}
+    return Comparison(
+        *sides,
+        frame[list(COLUMNS)],
+        differences,
+        how,
+        rule,
+        noise,
+        cut=_cut(rows),
+        what=what,
+        environments=tuple(environments[side]["facts"] for side in "AB") if environments else (facts,),
+    )
 
 
 def asked(folder: Path) -> Asked:
@@ -88,10 +105,25 @@ def asked(folder: Path) -> Asked:
 def _read(folder: Path) -> tuple[Asked, list[dict[str, Any]]]:
     """Read the request and all rows."""
     told, rows = book(folder / ROWS)
-    a, b = (f"{each['name']} ({each['commit'][:12]})" for each in (told["revisions"][side] for side in "AB"))
+    environments = told.get("environments")
+    if environments is None:
+        a, b = (f"{each['name']} ({each['commit'][:12]})" for each in (told["revisions"][side] for side in "AB"))
+    else:
+        a, b = (environments[side]["name"] for side in "AB")
     cases = [(Case.from_json(each), each["label"]) for each in told["cases"]]
-    asked = Asked(told["command"], Check.model_validate(told["policy"]), Rule.of(told["pairs"]), (a, b), cases)
-    return asked, rows
+    policy, rule = Check.model_validate(told["policy"]), Rule.of(told["pairs"])
+    return Asked(told["command"], policy, rule, (a, b), cases, environments, told["facts"]), rows
+
+
+def _differences(environments: Mapping[str, _Row]) -> dict[str, tuple[Any, Any]]:
+    """Return the variables, packages and facts in which two environments differ, with both values."""
+    a, b = environments["A"], environments["B"]
+    found: dict[str, tuple[Any, Any]] = {}
+    for kind, absent in (("variables", "as it was"), ("packages", "not installed")):
+        names = sorted(a[kind].keys() | b[kind].keys())
+        both = {name: (a[kind].get(name, absent), b[kind].get(name, absent)) for name in names}
+        found |= {name: each for name, each in both.items() if each[0] != each[1]}
+    return fingerprint.differences(a["facts"], b["facts"]) | found
 
 
 def _ended(pairs: Sequence[_Row]) -> dict[str, Sequence[str]]:
@@ -121,14 +153,15 @@ def _told(
     ended: Sequence[str] | None,
     noise: float | None,
     rule: Rule,
+    by_imports: bool,
 ) -> dict[str, Any]:
     """Return one row of the comparison, without the verdicts on other metrics than time."""
     probed = [probes.get((arm, case.key)) for arm in "AB"]
     a, b = (_probe(each, case) for each in probed)
     row: dict[str, Any] = {name: value if name in SIZES else cell(value) for name, value in case.flat().items()}
     row |= {"case": case.key, "label": label}
-    row |= {"against": "", "a_ns": np.nan, "b_ns": np.nan}
-    verdict, reason = _verdict(probed, a, b, decision, ended, noise, rule)
+    row |= {"against": "", "a_ns": np.nan, "b_ns": np.nan, "limit": np.nan}
+    verdict, reason = _verdict(probed, a, b, decision, ended, noise, rule, by_imports)
     names = ("ratio", "low", "high", "minimum_detectable")
     row |= {"verdict": verdict.value, "reason": reason, **dict.fromkeys((*names, "p_value"), np.nan), "processes": 0}
     if decision is not None and verdict not in (Verdict.ERROR, Verdict.NEW, Verdict.INCOMPARABLE):
@@ -147,15 +180,16 @@ def _verdict(
     ended: Sequence[str] | None,
     noise: float | None,
     rule: Rule,
+    by_imports: bool,
 ) -> tuple[Verdict, str]:
-    """Return the verdict on a case and its reason."""
+    """Return the verdict on a case and its reason. `by_imports` says that only imported files can differ."""
     imports = [row["imports"] for row in probed if row is not None]
     if len(imports) < len(probed):
         return Verdict.INCOMPARABLE, UNREACHED
     untimed = lost_or_new(Ending(a.status, a.reason), Ending(b.status, b.reason))
     if untimed:
         return untimed
-    if not all(imports) and (any(imports) or decision is None):
+    if by_imports and not all(imports) and (any(imports) or decision is None):
         return Verdict.INCOMPARABLE, ONE_SIDED if any(imports) else UNTOUCHED
     # A case that ended in A during timing keeps a change that was called from the pairs before.
     called = decision is not None and decision.verdict in (Verdict.REGRESSED, Verdict.IMPROVED)
@@ -163,7 +197,8 @@ def _verdict(
         arm, status, reason = ended
         return Verdict.ERROR if arm == "B" else Verdict.INCONCLUSIVE, f"while {arm} was timed: {status}: {reason}"
     if decision is None:
-        return (Verdict.UNCHANGED, IDENTICAL) if imports[0] == imports[1] else (Verdict.INCOMPARABLE, UNREACHED)
+        same = by_imports and imports[0] == imports[1]
+        return (Verdict.UNCHANGED, IDENTICAL) if same else (Verdict.INCOMPARABLE, UNREACHED)
     # The machine may favour an arm. In one of 20 runs, the same code differed by 4 to 7 % (docs/trust.md).
     if called and noise is not None and noise > rule.floor:
         return Verdict.INCONCLUSIVE, f"{decision.verdict}, but the same code against itself differed by {noise:.1%}"

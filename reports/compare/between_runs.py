@@ -12,6 +12,7 @@ from attnbench.reports.compare.comparison import (
     COLUMNS,
     IDENTITY,
     NUMBERS,
+    UNDECIDED,
     Comparison,
     Ending,
     Ratio,
@@ -26,6 +27,7 @@ from attnbench.reports.decision.pairs import unpaired
 from attnbench.reports.decision.rule import COMPARED, Verdict
 from attnbench.reports.stats.statistics import FEWEST_PROCESSES, BoolArray, FloatArray, IntArray
 from attnbench.suites import Status, fingerprint
+from attnbench.suites.schema.limits import Check
 
 DOUBTFUL = {"bimodal", "drifting", "throttled"}
 """Flags that make a difference `unstable` instead of a change."""
@@ -46,11 +48,18 @@ _NO_BASELINE = "no baseline passed beside it"
 
 
 def compare(
-    a: Run, b: Run, rule: Rule | None = None, *, across_machines: bool = False, name: str | None = None
+    a: Run,
+    b: Run,
+    rule: Rule | None = None,
+    *,
+    across_machines: bool = False,
+    name: str | None = None,
+    policies: Mapping[str, Check] | None = None,
 ) -> Comparison:
     """Compare run B with run A. A is called `name`, or else by its folder.
 
-    Both use the estimate of the older run, because ratios need the same statistic on both sides.
+    Both use the estimate of the older run, because ratios need the same statistic on both sides. With `policies`, by
+    case, a time is judged by the limit of its case instead of the rule's floor.
     """
     rule = rule or Rule()
     estimates = {a.estimate, b.estimate}
@@ -68,9 +77,11 @@ def compare(
     elif differences:
         apart = dict.fromkeys(frame["case"], f"the {what} differ")
     found = unpaired(_taken(log_a, at_a), _taken(log_b, at_b))
-    add_times(frame, found, rule)
+    times = zip(frame["case"], frame["a_ns"], strict=True)
+    limits = None if policies is None else np.array([policies[case].time.of(ns) for case, ns in times])
+    add_times(frame, found, rule, limits)
     few = f"expected at least {FEWEST_PROCESSES} processes in each run"
-    reasons = np.where(found.pairs < FEWEST_PROCESSES, few, "neither a change confirmed nor one excluded")
+    reasons = np.where(found.pairs < FEWEST_PROCESSES, few, UNDECIDED)
     frame["reason"] = np.where(frame["verdict"] == Verdict.INCONCLUSIVE, reasons, "")
     frame["against"] = ""
     _override(frame, (a, at_a), (b, at_b), apart)
@@ -87,7 +98,18 @@ def compare(
     ratio = Ratio.TO_BASELINES if relative else Ratio.TIMES
     names = name or str(a.folder), str(b.folder)
     after = replace(b, frame=b.frame.assign(before_ns=frame["a_ns"].array[: len(b.frame)]))
-    return Comparison(*names, frame[list(COLUMNS)], differences, how, rule, ratio=ratio, after=after)
+    return Comparison(
+        *names,
+        frame[list(COLUMNS)],
+        differences,
+        how,
+        rule,
+        ratio=ratio,
+        after=after,
+        judged_by_limit=policies is not None,
+        environments=(a.meta["environment"], b.meta["environment"]),
+        commands=(("A", a.meta["command"]), ("B", b.meta["command"])),
+    )
 
 
 def _by_one_estimate(a: Run, b: Run) -> tuple[Run, Run]:
@@ -150,7 +172,7 @@ def _taken(log_ns: FloatArray, at: IntArray) -> FloatArray:
 def _relative(run: Run, baseline_rows: IntArray) -> FloatArray:
     """Return log times minus those of the baseline in the same process; NaN without another case as baseline."""
     at = np.where(baseline_rows == np.arange(len(baseline_rows)), -1, baseline_rows)
-    return run.log_ns - _taken(run.log_ns, at)
+    return run.log_ns - _taken(run.paired_log_ns, at)
 
 
 def _same_baselines(a: Run, b: Run) -> IntArray:
@@ -187,7 +209,7 @@ def _told(
 ) -> tuple[Verdict, str]:
     """Return verdict and reason of a case from its endings in A and B; `verdict` is that on its times."""
     if now is None:
-        return Verdict.MISSING, "only A has it"
+        return Verdict.MISSING, "not in B"
     if was is None:
         return only_in_b(now)
     untimed = lost_or_new(was, now)

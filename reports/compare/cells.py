@@ -4,7 +4,9 @@ import math
 
 import pandas as pd
 
+from attnbench.reports.compare.comparison import METRICS, UNDECIDED, Comparison
 from attnbench.reports.data.settings import told
+from attnbench.reports.decision.rule import Verdict
 from attnbench.reports.text import units
 
 _SMALL = 0.1
@@ -30,9 +32,23 @@ def change(row: pd.Series) -> str:
     return f"{ratio:.3f}x [{low:.3f}, {high:.3f}]"
 
 
-def detectable(row: pd.Series) -> str:
-    """Write the detectable change: `2.1%`; empty if there is none."""
-    return "" if math.isnan(row["minimum_detectable"]) else f"{row['minimum_detectable']:.1%}"
+def share(change: float) -> str:
+    """Write a change, a ratio minus 1, to two digits: `2.1%`, `160%`; empty if there is none."""
+    return "" if math.isnan(change) else f"{units.number(100 * change, 2).removesuffix('.0')}%"
+
+
+def limits(row: pd.Series, comparison: Comparison) -> str:
+    """Write the limits of a case in those metrics in which the limits of cases differ: `time fail above 30%`."""
+    policy = (comparison.policies or {}).get(row["case"])
+    return "" if policy is None else ", ".join(f"{name} {policy.limit(name)}" for name in comparison.limited)
+
+
+def others(row: pd.Series) -> str:
+    """Write the verdicts on other metrics than time that say something, and the reason of that on time."""
+    written = {name: metric(row, name) for name in METRICS}
+    quiet = (Verdict.UNCHANGED, Verdict.INCOMPARABLE)
+    told = [f"{name} {written[name]}" for name in METRICS if row[name] not in quiet]
+    return "; ".join([*told, *([str(row["reason"])] if row["reason"] and row["reason"] != UNDECIDED else [])])
 
 
 def time(ns: float) -> str:
@@ -63,6 +79,16 @@ def operators(row: pd.Series) -> str:
     if row["operators"] == "incomparable":
         return ""
     return f"{row['operators']} {row['operators_changed']}".rstrip()
+
+
+def metric(row: pd.Series, name: str) -> str:
+    """Write the verdict on a metric, and what was found: `unchanged 1.003x [0.994, 1.012], detectable 2.1%`."""
+    if name != "time":
+        return {"memory": memory, "work": work, "operators": operators, "error": error}[name](row)
+    told = f"{row['verdict']} {change(row)}".rstrip()
+    detectable = share(row["minimum_detectable"])
+    told += f", detectable {detectable}" if detectable else ""
+    return f"{told}: {row['reason']}" if row["reason"] else told
 
 
 def error(row: pd.Series) -> str:

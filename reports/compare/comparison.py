@@ -15,12 +15,17 @@ from attnbench.reports.decision.decide import Rule, judge
 from attnbench.reports.decision.pairs import Estimates
 from attnbench.reports.decision.power import detectable_at_once
 from attnbench.reports.decision.rule import COMPARED, ORDER, Verdict
-from attnbench.suites import Status
-from attnbench.suites.schema.limits import Severity
+from attnbench.reports.stats.statistics import FloatArray
+from attnbench.suites import Status, fingerprint
+from attnbench.suites.schema.limits import METRICS as LIMITED
+from attnbench.suites.schema.limits import Check, Severity
 from attnbench.variants import AXES
 
 IDENTITY = (*("case", "label", "implementation", *AXES),)
-TIME = ("verdict", "ratio", "low", "high", "minimum_detectable", "p_value", "reason", "a_ns", "b_ns", "processes")
+TIME = (
+    *("verdict", "ratio", "low", "high", "minimum_detectable", "p_value", "reason"),
+    *("a_ns", "b_ns", "processes", "limit"),
+)
 METRICS = ("memory", "work", "operators", "error")
 COLUMNS = (
     *IDENTITY,
@@ -34,10 +39,13 @@ COLUMNS = (
 """The columns of a comparison. `against` names the other case if a run is compared with itself. `verdict` is on time.
 `ratio` is defined by the comparison's `Ratio`, with its 95 % interval `low`, `high`. `minimum_detectable` is the
 smallest slow-down, a ratio minus 1, that is found with a power of 80 %. `p_value` is adjusted for the number of cases,
-and `processes` counts the processes of the ratio. `memory`, `work` and `error` are verdicts on the peak, on allowed and
-computed pairs, and on the error against the oracle. `operators` is a verdict on the calls of each operator, if both
-were profiled; `operators_changed` names those that differ."""
+`processes` counts the processes of the ratio, and `limit` is the share by which the policy lets a time grow. `memory`,
+`work` and `error` are verdicts on the peak, on allowed and computed pairs, and on the error against the oracle.
+`operators` is a verdict on the calls of each operator, if both were profiled; `operators_changed` names those that
+differ."""
 
+UNDECIDED = "neither a change confirmed nor one excluded"
+"""The usual reason of `inconclusive`, which says nothing beyond that."""
 NUMBERS = ("peak_bytes", "allowed_pairs", "computed_pairs", "max_abs_error", "proved")
 """Numbers compared besides time, as columns of A (`a_peak_bytes`) and B."""
 
@@ -58,6 +66,7 @@ class Ending:
     reason: str
 
 
+_SEVERITIES = ("fail", "warn", "ignore")
 _FAULTS = (Status.WRONG, Status.CRASHED, Status.FAILED, Status.TIMED_OUT)
 _NOT_TRIED = (Status.UNSUPPORTED, Status.SKIPPED, Status.OUT_OF_MEMORY)
 
@@ -79,14 +88,15 @@ def lost_or_new(a: Ending, b: Ending) -> tuple[Verdict, str] | None:
 def only_in_b(b: Ending) -> tuple[Verdict, str]:
     """Return the verdict on a case that only B has, and its reason."""
     if b.status is Status.PASSED:
-        return Verdict.NEW, "only B has it"
+        return Verdict.NEW, "not in A"
     verdict = Verdict.ERROR if b.status in _FAULTS else Verdict.INCOMPARABLE
-    return verdict, f"only B has it; {b.status}: {b.reason}"
+    return verdict, f"not in A, and in B {b.status}: {b.reason}"
 
 
-def add_times(frame: pd.DataFrame, found: Estimates, rule: Rule) -> None:
-    """Fill in the verdicts on time with their numbers, from one stage over all cases."""
-    verdicts, adjusted = judge(found, rule)
+def add_times(frame: pd.DataFrame, found: Estimates, rule: Rule, limits: FloatArray | None = None) -> None:
+    """Fill in the verdicts on time with their numbers, from one stage over all cases; `limits` as in `judge`."""
+    verdicts, adjusted = judge(found, rule, limits)
+    frame["limit"] = np.nan if limits is None else limits
     frame["verdict"] = [verdict.value for verdict in verdicts]
     frame["ratio"], frame["low"], frame["high"] = (np.exp(each) for each in found[:3])
     frame["minimum_detectable"] = detectable_at_once(found.error, found.freedom, rule)
@@ -106,6 +116,11 @@ class Finding:
     severity: Severity
     told: str
     """What changed, in a few words."""
+
+    @property
+    def words(self) -> str:
+        """What is worse, in words: `time 1.20x [1.18, 1.22]`, or how a lost case ended."""
+        return self.told if self.metric == "ended" else f"{self.metric} {self.told}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +144,18 @@ class Comparison:
     """Why the comparison is incomplete, in a sentence; empty if it is complete."""
     after: Run | None = None
     """Run B, with the times of A as the column `before_ns` of its frame; None unless two runs are compared."""
+    what: str = "runs"
+    """What is compared: `runs`, or `revisions` or `environments` of `bench ab`."""
+    environments: tuple[Mapping[str, Any], ...] = ()
+    """Where A and B were measured, or one environment if both were measured in it."""
+    commands: tuple[tuple[str, str], ...] = ()
+    """What each side is called, with the command that measured it."""
     findings: tuple[Finding, ...] | None = None
     """The findings, the worst first; None without a policy."""
+    policies: Mapping[str, Check] | None = None
+    """The policy of each case, by key; None without one."""
+    judged_by_limit: bool = False
+    """Whether a time regressed if it is shown to be above the limit of its case, and not above the rule's floor."""
 
     @property
     def failing(self) -> list[Finding]:
@@ -143,18 +168,28 @@ class Comparison:
         return self.noise is not None and self.noise > self.rule.floor
 
     @property
+    def what_differs(self) -> str:
+        """What the differences are of: the environments, else the machines or the runs."""
+        return self.what if self.what == "environments" else fingerprint.what_differs(self.differences)
+
+    @property
     def title(self) -> str:
         """The title: what is compared with what."""
         return f"Cases of {self.b} against each other" if self.ratio is Ratio.CASES else f"{self.b} against {self.a}"
 
     @cached_property
     def worst_first(self) -> pd.DataFrame:
-        """The rows, first those with any regression, then by the verdict on time, then by the size of the change."""
+        """The rows, first those with findings, then those with any regression, by verdict on time and size of change.
+
+        Findings that fail come before those that warn.
+        """
+        worst = {each.case: each.severity for each in reversed(self.findings or ())}
+        finding = self.frame["case"].map(lambda case: _SEVERITIES.index(worst.get(case, "ignore")))
         worse = (self.frame[["verdict", *METRICS]] == Verdict.REGRESSED).any(axis=1)
         order = self.frame["verdict"].map(lambda verdict: ORDER[Verdict(verdict)])
         change = (self.frame["ratio"].fillna(1.0) - 1).abs()
-        told = self.frame.assign(_fine=~worse, _order=order, _change=-change)
-        return told.sort_values(["_fine", "_order", "_change"], kind="stable")[list(COLUMNS)]
+        told = self.frame.assign(_finding=finding, _fine=~worse, _order=order, _change=-change)
+        return told.sort_values(["_finding", "_fine", "_order", "_change"], kind="stable")[list(COLUMNS)]
 
     def counts(self, metric: str = "verdict") -> dict[str, int]:
         """Count the cases of each verdict, the worst first."""
@@ -181,6 +216,52 @@ class Comparison:
     def median_detectable(self) -> float:
         """The smallest detectable change of the median case; NaN if there is none."""
         return float(self.frame["minimum_detectable"].median())
+
+    @cached_property
+    def worst_detectable(self) -> float:
+        """The smallest detectable change of the case in which it is largest; NaN if there is none."""
+        return float(self.frame["minimum_detectable"].max())
+
+    @property
+    def profiled(self) -> bool:
+        """Check whether the operators of any case were compared."""
+        return bool((self.frame["operators"] != Verdict.INCOMPARABLE).any())
+
+    def severity(self, case: str, metric: str) -> Severity:
+        """Return the severity of a worse result of a metric of a case."""
+        return self.policies[case].severity(metric) if self.policies else "fail"
+
+    @cached_property
+    def limited(self) -> tuple[str, ...]:
+        """The metrics in which the policies of its cases differ."""
+        every = list(dict.fromkeys((self.policies or {}).values()))
+        return tuple(name for name in LIMITED if len({each.limit(name) for each in every}) > 1)
+
+    @property
+    def margins(self) -> "pd.Series[float]":
+        """The margin of `unchanged` of each case."""
+        least = self.rule.equivalence
+        limits = self.frame["limit"] if self.judged_by_limit else pd.Series(least, self.frame.index)
+        return limits.clip(lower=least)
+
+    @cached_property
+    def timed(self) -> "pd.Series[bool]":
+        """The cases whose times count: both are there, and the policy does not ignore them."""
+        ignored = {case for case, policy in (self.policies or {}).items() if policy.time.severity == "ignore"}
+        either = self.frame["verdict"].isin(COMPARED) | self.frame[["a_ns", "b_ns"]].notna().all(axis=1)
+        return either & ~self.frame["case"].isin(ignored)
+
+    @cached_property
+    def blind(self) -> "pd.Series[bool]":
+        """The cases in which a slow-down of their limit's size would probably not have been found."""
+        seen = self.frame["minimum_detectable"] <= self.frame["limit"]
+        return self.timed & self.frame["verdict"].isin(COMPARED) & ~seen & self.judged_by_limit
+
+    @property
+    def undecided(self) -> "pd.Series[bool]":
+        """The cases whose times show neither a change nor that there is none, or could not have shown one."""
+        open_ = (Verdict.INCONCLUSIVE, Verdict.UNSTABLE, Verdict.INCOMPARABLE)
+        return self.timed & (self.frame["verdict"].isin(open_) | self.blind)
 
     @cached_property
     def apart(self) -> dict[str, tuple[list[str], list[str]]]:

@@ -7,12 +7,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from attnbench.reports.compare import cells
 from attnbench.reports.compare.cells import title
 from attnbench.reports.compare.comparison import Comparison, Ratio
 from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import attempted
 from attnbench.reports.decision.rule import Verdict
-from attnbench.reports.drawing import log_ticks, panels
+from attnbench.reports.drawing import log_ticks, panels, strip
 from attnbench.reports.drawing.style import BASELINE_COLOUR, GUIDE_COLOUR, NOTE_COLOUR
 
 MOST = 60
@@ -32,10 +33,11 @@ def ratios(comparison: Comparison) -> Figure:
     heading = f"{comparison.ratio[0].upper()}{comparison.ratio[1:]}"
     frame = comparison.worst_first
     drawn = frame[frame["ratio"].notna()].head(MOST)
-    margin = comparison.rule.equivalence
+    margins = comparison.margins[drawn.index].to_numpy(np.float64)
     within = comparison.ratio is Ratio.CASES
     sides = f"Cases of {comparison.b}" if within else f"A: {comparison.a}. B: {comparison.b}"
-    note = f"{sides}. Bars: 95 % intervals. Band: {margin:.0%} either way."
+    band = cells.share(margins[0]) if len(set(margins)) == 1 else "the limit of a case"
+    note = f"{sides}. Bars: 95 % intervals. Band: {band} either way."
     if not len(drawn):
         return panels.blank(heading, note, "Nothing to draw: no two times were compared.")
     left_out = int(frame["ratio"].notna().sum()) - len(drawn)
@@ -43,9 +45,9 @@ def ratios(comparison: Comparison) -> Figure:
     height = 1.2 + 0.17 * len(drawn)
     figure = Figure(figsize=(8.6, height))
     axes = figure.add_axes((0.47, 0.45 / height, 0.36, 1 - 1.2 / height))
-    axes.axvspan(1 / (1 + margin), 1 + margin, color="#f2f2f2", zorder=0)
+    places = np.arange(len(drawn))[::-1]
+    axes.barh(places, 1 + margins - 1 / (1 + margins), 1, 1 / (1 + margins), color="#f2f2f2", zorder=0)
     axes.axvline(1, color=NOTE_COLOUR, linewidth=0.8, zorder=1)
-    places = range(len(drawn) - 1, -1, -1)
     for place, (_, row) in zip(places, drawn.iterrows(), strict=True):
         colour = _COLOURS[Verdict(row["verdict"])]
         if not math.isnan(row["low"]):
@@ -55,7 +57,7 @@ def ratios(comparison: Comparison) -> Figure:
     axes.set_yticks(list(places), [title(row, comparison.named) for _, row in drawn.iterrows()], fontsize=6.5)
     axes.set_ylim(-0.8, len(drawn) - 0.2)
     ends = drawn[["ratio", "low", "high"]].to_numpy(np.float64)
-    reach = max(1.03 * (1 + margin), float(np.nanmax(np.maximum(ends, 1 / ends))) * 1.03)
+    reach = max(1.03 * (1 + min(margins.max(), 1)), float(np.nanmax(np.maximum(ends, 1 / ends))) * 1.03)
     axes.set_xlim(1 / reach, reach)
     ticks = _ticks(reach)
     axes.set_xticks(ticks, [f"{each:.2g}" if each < 1 else f"{each:g}" for each in ticks])
@@ -85,7 +87,6 @@ def overlay(comparison: Comparison, after: Run) -> Figure:
             axes.plot(part["seq_len"], part["before_ns"], color=drawn.looks[name].colour, **before)
     panels.share_y(drawn, log_ticks.times, *panels.TIME, "before_ns")
     panels.label_y(drawn, "time of one call")
-    panels.mark_failures(drawn)
     named = (Line2D([], [], color=NOTE_COLOUR, label="B"), Line2D([], [], color=NOTE_COLOUR, label="A", **before))
-    panels.legend(drawn, named)
+    panels.legend(drawn, [*named, *strip.mark_failures(drawn)])
     return drawn.figure

@@ -5,12 +5,14 @@ comment holds 65,536 characters.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from xml.etree import ElementTree
+
+import pandas as pd
 
 from attnbench.reports.compare import cells, tables
 from attnbench.reports.compare.answer import answer
-from attnbench.reports.compare.comparison import Comparison, Finding
+from attnbench.reports.compare.comparison import METRICS, Comparison, Finding
 from attnbench.reports.decision.rule import COMPARED, Verdict
 from attnbench.reports.text import escape
 
@@ -19,16 +21,25 @@ MARKER = "<!-- attnbench -->"
 MOST_ANNOTATIONS = 10
 SUMMARY_BYTES = 2**20
 COMMENT_CHARACTERS = 65_536
+_DECIDED = (Verdict.REGRESSED, Verdict.IMPROVED, Verdict.UNCHANGED)
 _UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]|[\ud800-\udfff]")
 
 
 def headline(comparison: Comparison) -> str:
-    """Count the findings: `2 findings that fail, 1 that warns.` Mention doubts too."""
-    told = [*doubts(comparison), *([_counted(comparison)] if comparison.findings else [])] or [
-        "Nothing is shown to be worse than allowed."
-    ]
+    """Count the findings, `2 findings that fail, 1 that warns.`, and say how small a slow-down could be seen."""
+    fine = [] if comparison.findings is None else ["Nothing is shown to be worse than allowed."]
+    told = [*doubts(comparison), *([_counted(comparison)] if comparison.findings else [])] or fine
     untimed = comparison.compared and not comparison.frame["verdict"].isin(COMPARED).any()
-    return " ".join([*told, *(["No time was compared."] if untimed else [])])
+    return " ".join([*told, *(["No time was compared."] if untimed else sight(comparison))])
+
+
+def sight(comparison: Comparison) -> list[str]:
+    """Return a sentence on the smallest slow-down that would have been found, or nothing if there is none."""
+    median, worst = (cells.share(each) for each in (comparison.median_detectable, comparison.worst_detectable))
+    if not median or comparison.too_noisy:
+        return []
+    where = "" if median == worst else f" in the median case, and of {worst} in the worst"
+    return [f"A slow-down of {median} would have been found{where}."]
 
 
 def doubts(comparison: Comparison) -> list[str]:
@@ -37,7 +48,16 @@ def doubts(comparison: Comparison) -> list[str]:
         *([comparison.cut] if comparison.cut else []),
         *([] if comparison.compared else ["Nothing could be compared."]),
         *([f"Too noisy: the same code differed by {comparison.noise:.1%}."] if comparison.too_noisy else []),
+        *_blind(comparison),
     ]
+
+
+def _blind(comparison: Comparison) -> list[str]:
+    """Return how many cases could not have shown a slow-down of the size that the policy refuses."""
+    count, every = int(comparison.blind.sum()), int(comparison.timed.sum())
+    limits = sorted(set(map(cells.share, comparison.frame["limit"][comparison.blind])))
+    limit = limits[0] if len(limits) == 1 else "its limit"
+    return [f"Too noisy: {count} of {every} cases could not have shown a slow-down of {limit}."] if count else []
 
 
 def _counted(comparison: Comparison) -> str:
@@ -51,9 +71,7 @@ def bullets(comparison: Comparison, most: int | None = None) -> str:
     """Return the findings as a Markdown list; with `most`, at most so many and the number of others."""
     found = comparison.findings or ()
     shown = found[:most]
-    lines = [
-        f"- **{each.severity}** {escape.text(each.title)}: {each.metric} {escape.text(each.told)}" for each in shown
-    ]
+    lines = [f"- **{each.severity}** {escape.text(each.title)}: {escape.text(each.words)}" for each in shown]
     left_out = len(found) - len(shown)
     return "\n".join([*lines, *([f"- and {left_out} more"] if left_out else [])])
 
@@ -63,9 +81,14 @@ def annotations(comparison: Comparison) -> str:
     told = [("warning", "attnbench", each) for each in doubts(comparison)]
     for each in comparison.findings or ():
         kind = "error" if each.severity == "fail" else "warning"
-        told.append((kind, f"{each.metric} {each.verdict}", f"{each.title}: {each.told}"))
+        told.append((kind, _kind(each), f"{each.title}: {each.told}"))
     lines = [f"::{kind} title={_property(title)}::{_message(text)}" for kind, title, text in told]
     return "".join(f"{line}\n" for line in lines[:MOST_ANNOTATIONS])
+
+
+def _kind(finding: Finding) -> str:
+    """Name a finding: `time regressed`, or that a case is lost."""
+    return "case lost" if finding.metric == "ended" else f"{finding.metric} {finding.verdict}"
 
 
 def summary(comparison: Comparison) -> str:
@@ -79,35 +102,49 @@ def comment(comparison: Comparison) -> str:
 
 
 def junit(comparison: Comparison) -> str:
-    """Return JUnit XML with one test case per case.
+    """Return JUnit XML with a test for each metric of each case, in a class for each metric.
 
-    A finding that fails the check is a failure, and a lost case an error. Others are skipped if their time is undecided
-    or nothing was compared.
+    A finding that fails the check is a failure, and a lost case an error of its time. What was not compared, or is not
+    decided, is skipped. Tests say in their output what was found. Metrics that the policy ignores, and operators if
+    nothing was profiled, have no tests.
     """
-    by_case: dict[str, list[Finding]] = {}
-    for each in comparison.failing:
-        by_case.setdefault(each.case, []).append(each)
-    frame = comparison.worst_first
-    lost = sum(any(each.metric == "ended" for each in told) for told in by_case.values())
-    idle = set(frame.loc[~comparison.compared_rows & (frame["verdict"] == Verdict.INCOMPARABLE), "case"]) - set(by_case)
-    undecided = frame["verdict"].isin([Verdict.INCONCLUSIVE, Verdict.UNSTABLE])
-    idle |= set(frame.loc[undecided, "case"]) - set(by_case)
-    counts = {"tests": len(frame), "failures": len(by_case) - lost, "errors": lost, "skipped": len(idle)}
-    suite = ElementTree.Element(
-        "testsuite", {"name": "attnbench", **{name: str(each) for name, each in counts.items()}}
-    )
-    for _, row in frame.iterrows():
-        name = {"classname": f"attnbench.{row['direction']}", "name": _readable(cells.title(row, comparison.named))}
-        case = ElementTree.SubElement(suite, "testcase", name)
-        told = by_case.get(row["case"], [])
-        if told:
-            kind = "error" if told[0].metric == "ended" else "failure"
-            text = "; ".join(f"{each.metric}: {each.told}" for each in told)
-            ElementTree.SubElement(case, kind, {"message": _readable(text), "type": told[0].verdict.value})
-        elif row["case"] in idle:
-            ElementTree.SubElement(case, "skipped", {"message": _readable(f"{row['verdict']}: {row['reason']}")})
+    failing = {(each.case, each.metric): each for each in comparison.failing}
+    metrics = ["time", *(name for name in METRICS if name != "operators" or comparison.profiled)]
+    suite = ElementTree.Element("testsuite", {"name": "attnbench"})
+    for metric in metrics:
+        for _, row in comparison.worst_first.iterrows():
+            if comparison.severity(row["case"], metric) != "ignore":
+                _test(suite, row, metric, comparison, failing)
+    counted = {"failures": "failure", "errors": "error", "skipped": "skipped"}
+    suite.set("tests", str(len(suite)))
+    for name, tag in counted.items():
+        suite.set(name, str(len(suite.findall(f"testcase/{tag}"))))
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _test(
+    suite: ElementTree.Element,
+    row: pd.Series,
+    metric: str,
+    comparison: Comparison,
+    failing: Mapping[tuple[str, str], Finding],
+) -> None:
+    """Add the test of a metric of a case. A lost case has that of its time alone."""
+    lost = failing.get((row["case"], "ended"))
+    if lost and metric != "time":
+        return
+    name = {"classname": f"attnbench.{metric}", "name": _readable(cells.title(row, comparison.named))}
+    case = ElementTree.SubElement(suite, "testcase", name)
+    found = lost or failing.get((row["case"], metric))
+    verdict = row["verdict"] if metric == "time" else row[metric]
+    if found:
+        kind = "error" if lost else "failure"
+        ElementTree.SubElement(case, kind, {"message": _readable(found.told), "type": found.verdict.value})
+    elif verdict not in _DECIDED:
+        why = f"{verdict}: {row['reason']}" if metric == "time" and row["reason"] else verdict
+        ElementTree.SubElement(case, "skipped", {"message": _readable(why)})
+    ElementTree.SubElement(case, "system-out").text = _readable(cells.metric(row, metric))
 
 
 def _fitting(comparison: Comparison, fits: Callable[[str], bool], first: str = "") -> str:
@@ -124,7 +161,7 @@ def _page(comparison: Comparison, most: int) -> str:
     """Return a page with at most `most` findings and rows."""
     title = "### attnbench" if comparison.findings is None else f"### attnbench: {headline(comparison)}"
     words = "\n".join(f"- {escape.text(each)}" for each in answer(comparison))
-    parts = [title, bullets(comparison, most), words, tables.markdown(comparison, most) if most else ""]
+    parts = [title, words, bullets(comparison, most), tables.markdown(comparison, most) if most else ""]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -1,6 +1,6 @@
 """Check of a comparison against a policy: what is worse than allowed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -14,13 +14,18 @@ STRICT = Check(time=TimeLimit(relative="0%", severity="fail"))
 """Policy under which every regression counts, for arms that were measured together."""
 
 
-def held(comparison: Comparison, policy: Check, *, times: bool = True) -> Comparison:
+def held(comparison: Comparison, policy: Check | Mapping[str, Check], *, times: bool = True) -> Comparison:
     """Return the comparison with its findings: everything worse than the policy allows, and every lost case.
 
-    Metrics that the policy ignores are left out, and so are times unless `times`. A lost case, which is missing or no
-    longer passes, always fails.
+    The policy is one for all cases, or one for each by key. Metrics that it ignores are left out, and so are times
+    unless `times`. A lost case, which is missing or no longer passes, always fails.
     """
-    found = [each for _, row in comparison.worst_first.iterrows() for each in _of(row, comparison.named, policy)]
+    cases = comparison.frame["case"]
+    policies = dict.fromkeys(cases, policy) if isinstance(policy, Check) else policy
+    limits = [policies[case].time.of(ns) for case, ns in zip(cases, comparison.frame["a_ns"], strict=True)]
+    comparison = replace(comparison, frame=comparison.frame.assign(limit=limits), policies=policies)
+    rows = comparison.worst_first.iterrows()
+    found = [each for _, row in rows for each in _of(row, comparison.named, policies[row["case"]])]
     found = [each for each in found if times or each.metric != "time"]
     found.sort(key=lambda each: (each.severity != "fail", ORDER[each.verdict]))
     return replace(comparison, findings=tuple(found))

@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING
 
 from attnbench.reports.compare import cells
-from attnbench.reports.compare.answer import answer
+from attnbench.reports.compare.answer import answer, notes
 from attnbench.reports.compare.comparison import COLUMNS, METRICS, Comparison
 from attnbench.reports.data.values import finite
 from attnbench.reports.decision.rule import Verdict
@@ -13,14 +13,16 @@ from attnbench.reports.text import escape
 if TYPE_CHECKING:
     from rich.table import Table
 
-HEADER = ("time", "case", "ratio", "detectable", "A", "B", *METRICS, "why")
+HEADER = ("time", "case", "ratio", "detectable", "A", "B", *METRICS, "why", "limits")
 _COLOURS = {
     **dict.fromkeys((Verdict.REGRESSED, Verdict.ERROR, Verdict.MISSING), "red"),
     **dict.fromkeys((Verdict.UNSTABLE, Verdict.INCONCLUSIVE, Verdict.INCOMPARABLE), "yellow"),
     **dict.fromkeys((Verdict.IMPROVED, Verdict.NEW), "green"),
     Verdict.UNCHANGED: "dim",
 }
-_MOST_IN_TERMINAL = 40
+MOST_FIRST = 10
+"""Cases of the first screen."""
+FIRST = ("", "time", "case", "ratio", "detectable", "also")
 
 
 def rows(comparison: Comparison, most: int | None = None) -> list[list[str]]:
@@ -31,7 +33,7 @@ def rows(comparison: Comparison, most: int | None = None) -> list[list[str]]:
             str(row["verdict"]),
             cells.title(row, comparison.named),
             cells.change(row),
-            cells.detectable(row),
+            cells.share(row["minimum_detectable"]),
             cells.time(row["a_ns"]),
             cells.time(row["b_ns"]),
             cells.memory(row),
@@ -39,6 +41,7 @@ def rows(comparison: Comparison, most: int | None = None) -> list[list[str]]:
             cells.operators(row),
             cells.error(row),
             str(row["reason"]),
+            cells.limits(row, comparison),
         ]
         for _, row in frame.head(len(frame) if most is None else most).iterrows()
     ]
@@ -48,7 +51,7 @@ def markdown(comparison: Comparison, most: int | None = None) -> str:
     """Return the table as Markdown without empty columns; with `most`, at most so many rows and a note on the rest."""
     shown = [[escape.text(each) for each in row] for row in rows(comparison, most)]
     told = [place for place in range(len(HEADER)) if not shown or any(row[place] for row in shown)]
-    header, aligned = ([each[place] for place in told] for each in (HEADER, "llrrrrlllll"))
+    header, aligned = ([each[place] for place in told] for each in (HEADER, "llrrrrllllll"))
     left_out = len(comparison.frame) - len(shown)
     more = f"\n\n{left_out} more cases, none worse than these, are left out." if left_out else ""
     return escape.table(header, [[row[place] for place in told] for row in shown], "".join(aligned)) + more
@@ -69,10 +72,15 @@ def as_json(comparison: Comparison) -> str:
         "b": comparison.b,
         "ratio": comparison.ratio.value,
         "answer": answer(comparison),
+        "notes": notes(comparison),
         "cut": comparison.cut,
         "how": comparison.how,
         "findings": None if found is None else [{name: getattr(each, name) for name in named} for each in found],
         "counts": comparison.counts(),
+        "detectable": {
+            "median": finite(comparison.median_detectable),
+            "worst": finite(comparison.worst_detectable),
+        },
         "noise": comparison.noise,
         "differences": {name: list(pair) for name, pair in comparison.differences.items()},
         "cases": [
@@ -83,30 +91,54 @@ def as_json(comparison: Comparison) -> str:
     return json.dumps(told, indent=1) + "\n"
 
 
-def terminal(comparison: Comparison) -> "Table":
-    """Return the cases that are not unchanged as a table for the terminal, the worst first."""
+def first(comparison: Comparison, most: int = MOST_FIRST) -> list[list[str]]:
+    """Return the worst cases as plain text, one row each in the columns of `FIRST`."""
+    severities = {each.case: each.severity for each in reversed(comparison.findings or ())}
+    frame = comparison.worst_first.head(most)
+    return [
+        [
+            severities.get(row["case"], ""),
+            str(row["verdict"]),
+            cells.title(row, comparison.named),
+            cells.change(row),
+            cells.share(row["minimum_detectable"]),
+            cells.others(row),
+        ]
+        for _, row in frame.iterrows()
+    ]
+
+
+def left_out(comparison: Comparison, shown: int) -> str:
+    """Return how many cases a table leaves out; empty if none."""
+    more = len(comparison.frame) - shown
+    return f"{more:,} more case{'s' if more > 1 else ''}, none worse than these" if more > 0 else ""
+
+
+def first_markdown(comparison: Comparison) -> str:
+    """Return the worst cases as Markdown, without empty columns."""
+    found = first(comparison)
+    there = [place for place in range(len(FIRST)) if any(row[place] for row in found)]
+    told = [[escape.text(row[place]) for place in there] for row in found]
+    aligned = "".join("lllrrl"[place] for place in there)
+    rest = left_out(comparison, len(found))
+    table = escape.table([FIRST[place] for place in there], told, aligned)
+    return f"{table}\n\n{rest}." if rest else table
+
+
+def terminal(comparison: Comparison, most: int = MOST_FIRST) -> "Table":
+    """Return the worst cases as a table for the terminal."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    every = rows(comparison)
-    told = [(row, others) for row in every if (others := _others(row)) or row[0] != Verdict.UNCHANGED]
-    shown = told[:_MOST_IN_TERMINAL]
-    hidden = [f"{len(every) - len(told)} unchanged"] if len(told) < len(every) else []
-    hidden += [f"{len(told) - len(shown)} more, none worse than these"] if len(shown) < len(told) else []
-    caption = f"not shown: {', '.join(hidden)}" if hidden else None
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left", show_header=bool(shown))
-    for name in ("time", "case", "ratio"):
+    found = first(comparison, most)
+    caption = left_out(comparison, len(found)) or None
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left", show_header=bool(found))
+    judged = any(row[0] for row in found)
+    for name in FIRST[0 if judged else 1 : 4]:
         table.add_column(name, no_wrap=name != "case", overflow="fold", ratio=1 if name == "case" else None)
-    for (verdict, case, ratio, *_, why), others in shown:
-        also = [each for each in (others, why) if each]
-        words = Text.assemble(case, *[part for each in also for part in ("\n", (each, "dim"))])
-        table.add_row(Text(verdict, _COLOURS[Verdict(verdict)]), words, ratio)
+    for severity, verdict, case, ratio, _, others in found:
+        words = Text.assemble(case, "\n" if others else "", (others, "dim"))
+        start = [Text(severity, _COLOURS[Verdict.REGRESSED])] if judged else []
+        table.add_row(*start, Text(verdict, _COLOURS[Verdict(verdict)]), words, ratio)
     return table
-
-
-def _others(row: list[str]) -> str:
-    """Return the verdicts of a row on other metrics than time, without those that say nothing."""
-    named = dict(zip(HEADER, row, strict=True))
-    quiet = (Verdict.UNCHANGED, Verdict.INCOMPARABLE, "")
-    return ", ".join(f"{name} {named[name]}" for name in METRICS if named[name] not in quiet)

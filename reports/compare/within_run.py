@@ -35,7 +35,7 @@ def within(run: Run, axis: Axis, rule: Rule | None = None) -> Comparison:
     rule = rule or Rule()
     passed = run.frame[run.frame["status"] == "passed"]
     at, against = _references(passed, [each for each in IDENTITY if each not in ("case", *_VARIES[axis])])
-    found = paired(run.log_ns[at] - run.log_ns[against])
+    found = paired(run.log_ns[at] - run.paired_log_ns[against])
     mine, theirs = run.frame.iloc[at].reset_index(drop=True), run.frame.iloc[against].reset_index(drop=True)
     frame = mine[list(IDENTITY)].copy()
     same = theirs["direction"] == mine["direction"]
@@ -47,7 +47,17 @@ def within(run: Run, axis: Axis, rule: Rule | None = None) -> Comparison:
         frame[f"a_{name}"], frame[f"b_{name}"] = theirs[name], mine[name]
     metrics.add(frame, same_memory=True, same_pattern=False)
     folder = str(run.folder)
-    return Comparison(folder, folder, frame[list(COLUMNS)], {}, _HOW, rule, ratio=Ratio.CASES)
+    return Comparison(
+        folder,
+        folder,
+        frame[list(COLUMNS)],
+        {},
+        _HOW,
+        rule,
+        ratio=Ratio.CASES,
+        environments=(run.meta["environment"],),
+        commands=(("Run", run.meta["command"]),),
+    )
 
 
 def _references(passed: pd.DataFrame, alike: Sequence[str]) -> tuple[IntArray, IntArray]:

@@ -22,8 +22,7 @@ def rows(planned: Sequence[Planned], log_ns: FloatArray) -> IntArray:
     times = interval(log_ns)[0]
     sweeps: dict[object, list[int]] = {}
     for row, each in enumerate(planned):
-        setting = each.case.setting
-        sweeps.setdefault((setting.at(1), setting.shape.padding), []).append(row)
+        sweeps.setdefault(each.case.sweep, []).append(row)
     found = np.full(len(planned), -1, np.int64)
     for sweep in sweeps.values():
         candidates = {row: [at[key] for key in _baselines(planned[row]) if key in at] for row in sweep}

@@ -14,8 +14,9 @@ from typing import NoReturn
 
 from attnbench.reports.data.files import put
 from attnbench.reports.data.frame import NOT_REACHED, NOT_TIMED
-from attnbench.reports.data.reading import PROFILE, RUN, SAMPLES, RunError
+from attnbench.reports.data.reading import PROFILE, RUN, SAMPLES, RunError, run_file
 from attnbench.reports.data.run import Run, load
+from attnbench.reports.data.values import plain
 from attnbench.suites.result import SPENT
 
 SUFFIX = ".tar.gz"
@@ -24,6 +25,10 @@ _FILES = (RUN, SAMPLES, PROFILE)
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _LARGEST = 2**30
 """Most bytes of a file in a baseline."""
+_HASH = 12
+"""Digits of a commit that are shown."""
+_LONGEST_PART = 30
+"""Characters of a processor's name that are shown."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,18 @@ class Baseline:
     path: Path
     size: int
     """Bytes."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a baseline holds, in words."""
+
+    date: str
+    """When the run began."""
+    revision: str
+    """The commit of the code that was measured."""
+    machine: str
+    cases: int
 
 
 def save(folder: Path, name: str, store: Path, *, replace: bool = False) -> Baseline:
@@ -75,7 +92,27 @@ def save(folder: Path, name: str, store: Path, *, replace: bool = False) -> Base
 def listed(store: Path) -> list[Baseline]:
     """Return every baseline of a store, sorted by name."""
     paths = sorted(store.glob(f"*{SUFFIX}"))
-    return [Baseline(each.name.removesuffix(SUFFIX), each, each.stat().st_size) for each in paths]
+    return [Baseline(each.name.removesuffix(SUFFIX), each, each.lstat().st_size) for each in paths]
+
+
+def describe(baseline: Baseline) -> Described:
+    """Return what a baseline holds. Its samples are not parsed.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="attnbench-") as unpacked:
+        _unpack(baseline.path, Path(unpacked))
+        meta, file = run_file(Path(unpacked) / RUN)
+    facts = file.environment
+    machine = [facts.cpu or "unknown CPU", f"{meta['environment'].get('cores') or '?'} cores", facts.gpu or ""]
+    date = (file.started or "no date").replace("T", " ")[: len("2026-01-31 12:34")]
+    return Described(
+        date,
+        (facts.commit or "no revision")[:_HASH],
+        ", ".join(plain(each, _LONGEST_PART) for each in machine if each),
+        len(file.cases),
+    )
 
 
 def remove(name: str, store: Path) -> Path:

@@ -1,6 +1,6 @@
 """Columns that follow from samples and shapes: memory, share of the roof, spread, flags, clocks and proofs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from math import prod
 from statistics import median
@@ -39,11 +39,14 @@ Timed = Sequence[tuple[int, Sample]]
 """The samples that passed, each with the row of its case."""
 
 
-def add(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed) -> None:
-    """Fill in the columns above; `log_ns [cases, P]` holds each process's log time."""
+def add(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed, cores: Mapping[int, int]) -> None:
+    """Fill in the columns above; `log_ns [cases, P]` holds each process's log time.
+
+    `cores` has the number of cores of each part of the run, where known.
+    """
     _add_memory(frame)
     _add_roof(frame, log_ns, timed)
-    _add_quality(frame, log_ns, timed)
+    _add_quality(frame, log_ns, timed, cores)
     _add_conditions(frame, timed)
     # The column holds the probe's seconds so far. Each process repeats a part of the proof.
     seconds = floats(frame["proof_s"]).copy()
@@ -98,7 +101,8 @@ def _by_process(timed: Timed, name: str, shape: tuple[int, ...]) -> FloatArray:
     return np.asarray(np.log(found))
 
 
-def _add_quality(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed) -> None:
+def _add_quality(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed, cores: Mapping[int, int]) -> None:
+    threads = [int(each) if each != "auto" else 0 for each in frame["threads"].where(frame["device"] == "cpu", "auto")]
     rows = np.array([row for row, _ in timed], np.int64)
     samples = [sample for _, sample in timed]
     drift = spread.drift(log_ns)
@@ -119,6 +123,7 @@ def _add_quality(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed) -> None:
         # The low end, so that noise alone does not raise the flag. Too few processes have no interval.
         "above_roof": (frame["roof_share_low"].fillna(frame["roof_share"]) > ABOVE_ROOF).to_numpy(),
         "memory_off": flags.memory_off(*(floats(frame[name]) for name in ("peak_bytes", "predicted_bytes"))),
+        "oversubscribed": some([threads[row] > cores.get(each.part, np.inf) for row, each in timed]),
     }
     frame["flags"] = pd.Series(flags.words(raised, len(frame)), frame.index, "str")
 

@@ -57,6 +57,10 @@ MEANINGS: Mapping[str, Meaning] = {
         "peak memory is more than 10 % off its prediction",
         "trust the measured peak; predictions of longer cases may be off too",
     ),
+    "oversubscribed": Meaning(
+        "more threads than the process may use cores, so threads wait for each other",
+        "take at most as many threads as cores, or threads: auto",
+    ),
 }
 """Every flag, in the order in which a case lists them."""
 

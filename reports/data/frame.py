@@ -9,6 +9,8 @@ import pandas as pd
 
 from attnbench import variants
 from attnbench.reports.data import against, capacity, derived
+from attnbench.reports.data.parameters import with_parameters
+from attnbench.reports.data.parts import parts
 from attnbench.reports.data.reading import Journal
 from attnbench.reports.data.settings import SIZES, names, tokens
 from attnbench.reports.data.values import cell, floats, plain, positive
@@ -17,13 +19,15 @@ from attnbench.suites import Case, Probe, Sample, Status
 from attnbench.suites.schema.limits import QUANTILES, Estimate
 from attnbench.variants import AXES
 
-_WORDS = ("case", "variant", "parameters", "implementation", "status", "reason", "baseline", "label", "family")
+_WORDS = ("case", "variant", "parameters", "implementation", "status", "reason", "baseline", "label", "family", "parts")
 _COUNTS = ("peak_bytes", "allowed_pairs", "computed_pairs", "flops")
 _APPROXIMATION = ("error_vs_full", "error_of_mean")
 _EXTRA_COUNTS = ("prepare_ns", "first_call_ns", "prepared_bytes", "resident_bytes", "predicted_bytes")
 _PROBED = (*_COUNTS, *_EXTRA_COUNTS, "reserved_bytes", "compile_ns", "ties", "parameter_count", "state_bytes")
-_OTHERS = dict.fromkeys(("max_abs_error", "proved", "proof_s", *_APPROXIMATION), "float64") | dict.fromkeys(
-    ("compile_cached", "repeats_exactly"), "boolean"
+_OTHERS = (
+    dict.fromkeys(("max_abs_error", "proved", "proof_s", *_APPROXIMATION), "float64")
+    | dict.fromkeys(("compile_cached", "repeats_exactly"), "boolean")
+    | {"torch_kernel": "string"}
 )
 """Other fields of a probe that become columns, with their types."""
 
@@ -39,8 +43,12 @@ COLUMNS = (
     *("compile_ns", "compile_cached", *derived.PROOF),
     *(name for name in AXES if name not in (*_FIRST, _LAST)),
     *(*_APPROXIMATION, "family", *capacity.COLUMNS, "tokens_per_s", "ties", "parameter_count", "state_bytes", _LAST),
+    "torch_kernel",
+    "parts",
 )
-"""The columns of a frame, described in `docs/columns.md`. Only cases that passed have numbers."""
+"""The columns of every frame, described in `docs/columns.md`. Only cases that passed have numbers.
+
+A column for each parameter of the run's variants follows; see `attnbench.reports.data.parameters`."""
 
 NOT_REACHED = "not reached"
 NOT_TIMED = "not timed: the run ended before"
@@ -55,21 +63,37 @@ class Table(NamedTuple):
     """Each process's log time `[cases, P]`; NaN if a process has none."""
     baseline_rows: IntArray
     """The row of each case's baseline `[cases]`; -1 if it has none."""
+    paired_log_ns: FloatArray
+    """`log_ns`, and the times of baselines that were timed again beside cases that were added later. Differences of two
+    cases use it."""
+    processes: tuple[tuple[int, int], ...]
+    """The replicate and the part of the run of each process `[P]`."""
 
 
 def table(journal: Journal, estimate: Estimate) -> Table:
     """Build the table from a run's journal; `estimate` reduces the values of a process to one time."""
     endings = [_ending(journal.probes.get(each.key), journal.samples.get(each.key, {})) for each in journal.planned]
     timed = _timed(journal, [status is Status.PASSED for status, _ in endings])
-    log_ns = _log_ns(timed, len(endings), estimate)
+    processes = tuple(sorted({sample.process for _, sample in timed}))
+    nothing = np.full((len(endings), len(processes)), np.nan)
+    log_ns = _with_times(nothing, processes, timed, estimate)
+    paired_log_ns = _with_times(log_ns, processes, _again(journal, endings), estimate)
     baseline_rows = against.rows(journal.planned, log_ns)
     frame = _told(journal, endings)
     _add_times(frame, log_ns)
-    _add_speedups(frame, log_ns, baseline_rows)
-    derived.add(frame, log_ns, timed)
+    _add_speedups(frame, log_ns, paired_log_ns, baseline_rows)
+    derived.add(frame, log_ns, timed, _cores(journal))
     capacity.add(frame, journal)
     frame["waste"] = _ratio(floats(frame["computed_pairs"]), floats(frame["allowed_pairs"]))
-    return Table(frame[list(COLUMNS)], log_ns, baseline_rows)
+    frame = with_parameters(frame[list(COLUMNS)], [each.case.mechanism.parameters for each in journal.planned])
+    return Table(frame, log_ns, baseline_rows, paired_log_ns, processes)
+
+
+def _cores(journal: Journal) -> dict[int, int]:
+    """Return how many cores the processes of each part of a run may use, for the parts that say it."""
+    told = {part.index: part.environment for part in parts(journal.meta)}
+    cores = {part: len(each["affinity"]) if each.get("affinity") else each.get("cores") for part, each in told.items()}
+    return {part: count for part, count in cores.items() if count is not None}
 
 
 def _ending(probe: Probe | None, samples: Mapping[int, Sample]) -> tuple[Status, str]:
@@ -101,16 +125,30 @@ def _timed(journal: Journal, passed: list[bool]) -> list[tuple[int, Sample]]:
     ]
 
 
-def _log_ns(timed: list[tuple[int, Sample]], cases: int, estimate: Estimate) -> FloatArray:
-    """Return the log time of each case in each process `[cases, P]`."""
+def _again(journal: Journal, endings: list[tuple[Status, str]]) -> list[tuple[int, Sample]]:
+    """Return the samples of baselines that were timed again, each with the row of its case."""
+    rows = {each.key: i for i, each in enumerate(journal.planned) if endings[i][0] is Status.PASSED}
+    told = [each for each in journal.again if each.status is Status.PASSED]
+    return [(rows[each.case], each) for each in told if each.case in rows]
+
+
+def _with_times(
+    log_ns: FloatArray,
+    processes: tuple[tuple[int, int], ...],
+    timed: list[tuple[int, Sample]],
+    estimate: Estimate,
+) -> FloatArray:
+    """Return log times `[cases, P]` with those of some samples; processes that are not listed are left out."""
     # Noise on a shared machine only adds time, so a low quantile of the values varies least between processes. With 5
     # processes, half of the interval was 2.3 % for the minimum and 4.4 % for the median (docs/trust.md).
-    columns = {name: p for p, name in enumerate(sorted({sample.process for _, sample in timed}))}
-    log_ns = np.full((cases, len(columns)), np.nan)
-    if timed:
-        at = [i for i, _ in timed], [columns[sample.process] for _, sample in timed]
-        log_ns[at] = log_quantiles([sample.values_ns for _, sample in timed], QUANTILES[estimate])
-    return log_ns
+    columns = {name: p for p, name in enumerate(processes)}
+    listed = [(i, sample) for i, sample in timed if sample.process in columns]
+    if not listed:
+        return log_ns
+    found = log_ns.copy()
+    at = [i for i, _ in listed], [columns[sample.process] for _, sample in listed]
+    found[at] = log_quantiles([sample.values_ns for _, sample in listed], QUANTILES[estimate])
+    return found
 
 
 def _told(journal: Journal, endings: list[tuple[Status, str]]) -> pd.DataFrame:
@@ -129,13 +167,21 @@ def _told(journal: Journal, endings: list[tuple[Status, str]]) -> pd.DataFrame:
         row = {name: value if name in SIZES else cell(value) for name, value in case.flat().items()}
         row |= {"parameters": parameters, "family": families[case.mechanism.name]}
         row |= {"label": labels[case.mechanism.name, parameters], "baseline": ""}
-        row |= {"case": each.key, "status": status.value, "reason": reason}
+        row |= {"case": each.key, "status": status.value, "reason": reason, "parts": _parts(journal, each.key)}
         told.append(row | _numbers(probe))
     frame = pd.DataFrame(told, columns=list(COLUMNS))
     sizes = dict.fromkeys(SIZES, "int64")
     words = dict.fromkeys((*_WORDS, *(name for name in AXES if name not in sizes)), "str")
     numbers = dict.fromkeys(_PROBED, "Int64") | _OTHERS
     return frame.astype(words | sizes | numbers)
+
+
+def _parts(journal: Journal, key: str) -> str:
+    """Return the parts of the run that timed a case, or else the one that probed it: `0 1`."""
+    told = {sample.part for sample in journal.samples.get(key, {}).values() if sample.status is Status.PASSED}
+    if not told and key in journal.probes:
+        told = {journal.probes[key].part}
+    return " ".join(map(str, sorted(told)))
 
 
 def _label(case: Case) -> str:
@@ -169,14 +215,14 @@ def _add_times(frame: pd.DataFrame, log_ns: FloatArray) -> None:
     frame["tokens_per_s"] = tokens(frame) / frame["time_ns"] * 1e9
 
 
-def _add_speedups(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) -> None:
+def _add_speedups(frame: pd.DataFrame, log_ns: FloatArray, paired_log_ns: FloatArray, baseline_rows: IntArray) -> None:
     """Add speed-ups, paired by process, and the ratios of work and memory to the baseline's."""
     known = baseline_rows >= 0
     # Row 0 stands in for a missing baseline; its numbers are masked by `known` below.
     at = np.where(known, baseline_rows, 0)
     theirs = names(frame).to_numpy()[at]
     frame["baseline"] = pd.Series(np.where(known, theirs, ""), frame.index, "str")
-    speedup = interval(np.where(known[:, None], log_ns[at] - log_ns, np.nan))
+    speedup = interval(np.where(known[:, None], paired_log_ns[at] - log_ns, np.nan))
     frame["speedup"], frame["speedup_low"], frame["speedup_high"] = (np.exp(each) for each in speedup[:3])
     flops, peak = positive(floats(frame["flops"])), floats(frame["peak_bytes"])
     frame["bound_speedup"] = _ratio(np.where(known, flops[at], np.nan), flops)

@@ -53,11 +53,13 @@ FEW_LAST = f"fewer than {FEWEST_LENGTHS} lengths in {_COST_OCTAVES} octaves"
 """Why a series has no exponent of the stated cost."""
 
 
-def scaling(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) -> pd.DataFrame:
+def scaling(
+    frame: pd.DataFrame, log_ns: FloatArray, paired_log_ns: FloatArray, baseline_rows: IntArray
+) -> pd.DataFrame:
     """Return one row per series and setting, with its growth exponents and its crossover.
 
-    `log_ns [cases, P]` holds each process's log time, and `baseline_rows [cases]` the row of each case's baseline or
-    -1. Both are in the order of the frame.
+    `log_ns [cases, P]` holds each process's log time, `paired_log_ns` also those of baselines that were timed again,
+    and `baseline_rows [cases]` the row of each case's baseline or -1. All are in the order of the frame.
     """
     n = frame["seq_len"].to_numpy(np.int64)
     peak_bytes = floats(frame["peak_bytes"])
@@ -72,7 +74,11 @@ def scaling(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray) ->
                 **dict(zip((*SERIES, *SETTING), cast(tuple[object, ...], key), strict=True)),
                 **_growth(n[rows], log_ns[rows], peak_bytes[rows]),
                 "baseline": next(filter(None, baselines[rows]), ""),
-                **(_crossover(n[rows], rows, log_ns, baseline_rows[rows]) if rival else _without(IS_FLOOR)),
+                **(
+                    _crossover(n[rows], rows, log_ns, paired_log_ns, baseline_rows[rows])
+                    if rival
+                    else _without(IS_FLOOR)
+                ),
                 "family": families[rows[0]],
                 "fits_up_to": max(fits[rows][fits[rows] > 0], default=np.nan),
                 **_against_cost(n[rows], log_ns[rows], flops[rows]),
@@ -141,14 +147,16 @@ def _against_cost(n: IntArray, log_ns: FloatArray, flops: FloatArray) -> dict[st
     return {**told, "against_cost": verdict, "cost_reason": ""}
 
 
-def _crossover(n: IntArray, rows: IntArray, log_ns: FloatArray, baseline_rows: IntArray) -> dict[str, Any]:
+def _crossover(
+    n: IntArray, rows: IntArray, log_ns: FloatArray, paired_log_ns: FloatArray, baseline_rows: IntArray
+) -> dict[str, Any]:
     """Find the length from which a series stays faster than its baseline, among the lengths that both have."""
     if (baseline_rows == rows).any():
         return _without(IS_BASELINE)
     known = baseline_rows >= 0
     if not known.any():
         return _without(NO_BASELINE)
-    difference = log_ns[rows[known]] - log_ns[baseline_rows[known]]
+    difference = log_ns[rows[known]] - paired_log_ns[baseline_rows[known]]
     found = crossover(n[known].astype(np.float64), difference)
     if not found.kind:
         return _without(FEW_PROCESSES if found.processes else NOT_BESIDE)

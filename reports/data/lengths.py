@@ -60,7 +60,10 @@ class Kept(NamedTuple):
 
 
 def fastest(frame: pd.DataFrame, log_ns: FloatArray, n: int) -> Fastest | None:
-    """Return the fastest series of a setting at a length; None if no case passed. `log_ns` is that of the run."""
+    """Return the fastest series of a setting at a length; None if no case passed.
+
+    `log_ns` is the run's `paired_log_ns`.
+    """
     passed = frame[(frame["status"] == "passed") & (frame["seq_len"] <= n)]
     if not len(passed):
         return None
@@ -69,10 +72,23 @@ def fastest(frame: pd.DataFrame, log_ns: FloatArray, n: int) -> Fastest | None:
     name = "/".join(best[list(SERIES)])
     lost = winners.index[names(frame.loc[winners]) != name]
     since = int(winners.index[winners.index > lost.max()][0] if len(lost) else winners.index[0])
-    rivals = passed[(passed["seq_len"] == best["seq_len"]) & (passed.index != winners.iloc[-1])]
+    leading = fastest_rows(frame[frame["seq_len"] == best["seq_len"]], log_ns)
+    return Fastest(name, best, since, list(names(frame.loc[leading[1:]])))
+
+
+def fastest_rows(frame: pd.DataFrame, log_ns: FloatArray) -> list[int]:
+    """Return the row of the fastest of some cases, then those of cases that are not shown to be slower.
+
+    There are none of the latter if there are too few processes to say. `log_ns` is the run's `paired_log_ns`.
+    """
+    passed = frame[frame["status"] == "passed"]
+    if not len(passed):
+        return []
+    first = int(passed["time_ns"].idxmin())
+    rivals = passed.index[passed.index != first]
     # The interval of a difference within processes separates two series better than their own two intervals do.
-    _, low, high, _ = interval(log_ns[rivals.index] - log_ns[winners.iloc[-1]])
-    return Fastest(name, best, since, list(names(rivals)[verdicts(np.exp(low), np.exp(high)) == CLOSE]))
+    _, low, high, _ = interval(log_ns[rivals] - log_ns[first])
+    return [first, *(int(row) for row in rivals[verdicts(np.exp(low), np.exp(high)) == CLOSE])]
 
 
 def _winners(passed: pd.DataFrame) -> pd.Series:
@@ -87,7 +103,7 @@ def winners(frame: pd.DataFrame) -> dict[int, str]:
 
 
 def floors(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray, n: int) -> list[Floor]:
-    """Compare each floor of a setting with its baseline at a length; the arrays are those of the run."""
+    """Compare each floor of a setting with its baseline at a length; `log_ns` is the run's `paired_log_ns`."""
     at = frame[(frame["family"] == FLOOR) & (frame["seq_len"] == n) & frame["speedup"].notna()]
     times = interval(log_ns[at.index] - log_ns[baseline_rows[at.index]])
     told = zip(names(at), at["baseline"], *times, at["peak_fraction"], strict=True)

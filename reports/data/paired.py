@@ -1,11 +1,12 @@
 """Ratios within a run, paired by process: directions over `forward`, levels over attention, few threads over many."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from attnbench.reports.data.parts import Part
 from attnbench.reports.data.settings import SERIES, SETTING, comparison_length, told, varied, without_floor
 from attnbench.reports.data.values import FloatArray, floats
 from attnbench.reports.stats.statistics import Interval, interval
@@ -116,20 +117,24 @@ class Threads(NamedTuple):
     """One for each length and series that passed with both the fewest and the most threads."""
 
 
-def by_threads(frame: pd.DataFrame, log_ns: FloatArray, environment: Mapping[str, Any]) -> list[Threads]:
-    """Return the settings that passed with several numbers of threads. Only the CPU has them."""
-    told_auto = environment.get("threads")
-    auto = told_auto if isinstance(told_auto, int) else 0
-    rest = [name for name in SETTING if name != "threads"]
+def by_threads(frame: pd.DataFrame, log_ns: FloatArray, parts: Sequence[Part]) -> list[Threads]:
+    """Return the settings that passed with several numbers of threads on one machine. Only the CPU has them.
+
+    `parts` are those of the run.
+    """
+    auto = [each if isinstance(each, int) else 0 for each in (part.environment.get("threads") for part in parts)]
+    rest = [*(name for name in SETTING if name != "threads"), "machine"]
     named = {"direction", "dtype", "device", *varied(frame)} - {"threads"}
-    count = [int(each) if each.isdigit() else auto for each in frame["threads"]]
-    frame = frame.assign(count=pd.Series(count, frame.index, "int64"))
+    first = [int(each.partition(" ")[0] or 0) for each in frame["parts"]]
+    count = [int(each) if each.isdigit() else auto[part] for each, part in zip(frame["threads"], first, strict=True)]
+    machine = [parts[part].machine for part in first]
+    frame = frame.assign(count=np.array(count, np.int64), machine=np.array(machine, np.int64))
     frame = without_floor(frame[(frame["status"] == "passed") & (frame["device"] == "cpu") & (frame["count"] > 0)])
     # If a case passed both with `auto` and with the number that `auto` stands for, keep the number.
     twice = frame.duplicated([*rest, "seq_len", *SERIES, "count"], keep=False)
     frame = frame[~(twice & (frame["threads"] == "auto"))]
-    parts = [part for _, part in frame.groupby(rest, sort=False) if part["count"].nunique() > 1]
-    return [_threads(", ".join(told(part.iloc[0], named)), part, log_ns) for part in parts]
+    groups = [group for _, group in frame.groupby(rest, sort=False) if group["count"].nunique() > 1]
+    return [_threads(", ".join(told(group.iloc[0], named)), group, log_ns) for group in groups]
 
 
 def _threads(title: str, part: pd.DataFrame, log_ns: FloatArray) -> Threads:

@@ -37,6 +37,8 @@ class Journal:
     probes: Mapping[str, Probe]
     samples: Mapping[str, Mapping[int, Sample]]
     """By case, then by replicate."""
+    again: tuple[Sample, ...]
+    """Samples of baselines that were timed again beside cases that were added later; each once."""
     estimate: Estimate
     """The statistic that represents a process: minimum, quartile or median of its values."""
 
@@ -50,12 +52,15 @@ def read(folder: Path) -> Journal:
     meta, file = run_file(folder / RUN)
     probes: dict[str, Probe] = {}
     samples: dict[str, dict[int, Sample]] = {}
-    for row in _rows_if_any(folder / SAMPLES, partial(_row, {each.key for each in file.cases})):
+    again: dict[tuple[str, tuple[int, int]], Sample] = {}
+    for row in _rows_if_any(folder / SAMPLES, partial(_row, {each.key for each in file.cases}, len(file.resumed))):
         if isinstance(row, Probe):
             probes[row.case] = row
+        elif row.again:
+            again[row.case, row.process] = row
         else:
             samples.setdefault(row.case, {})[row.replicate] = row
-    return Journal(meta, file.cases, probes, samples, file.suite.measure.estimate)
+    return Journal(meta, file.cases, probes, samples, tuple(again.values()), file.suite.measure.estimate)
 
 
 def profiles(folder: Path) -> dict[str, Profile]:
@@ -135,10 +140,11 @@ def run_file(path: Path) -> tuple[dict[str, Any], RunFile]:
         raise RunError(f"{path}: expected the folder of a run, found none ({error.strerror}); give one") from None
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path}: expected JSON, found a mistake: {error}") from None
-    if not isinstance(meta, dict) or meta.get("format") != run_json.FORMAT:
+    if not isinstance(meta, dict) or meta.get("format") not in (run_json.FORMAT, run_json.AGAIN):
         found = meta.get("format") if isinstance(meta, dict) else type(meta).__name__
         raise RunError(
-            f"{path}: expected format {run_json.FORMAT}, found {found!r}; read it with the version that wrote it"
+            f"{path}: expected format {run_json.FORMAT} or {run_json.AGAIN}, found {found!r}; "
+            "read it with the version that wrote it"
         )
     try:
         return meta, read_as(RunFile, meta)
@@ -150,11 +156,13 @@ def _refused(constant: str) -> None:
     raise ValueError(f"{constant}, which is no number")
 
 
-def _row(keys: set[str], told: Any) -> Probe | Sample:
-    """Check one row of a run."""
+def _row(keys: set[str], last_part: int, told: Any) -> Probe | Sample:
+    """Check one row of a run, whose parts have the numbers from 0 to `last_part`."""
     row = result.from_json(told)
     if row.case not in keys:
         raise ValueError(f"case: expected the key of a case of run.json, {found(row.case)}")
+    if row.part > last_part:
+        raise ValueError(f"part: expected a part of run.json, from 0 to {last_part}, {found(row.part)}")
     if isinstance(row, Sample) and row.status is Status.PASSED and not row.values_ns:
         raise ValueError("values_ns: expected the times of a case that passed, found none")
     return row

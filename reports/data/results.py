@@ -46,12 +46,17 @@ class Results:
 
 
 def results(
-    setting: Setting, scaling: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray, baselines: Sequence[str]
+    setting: Setting,
+    scaling: pd.DataFrame,
+    log_ns: FloatArray,
+    paired_log_ns: FloatArray,
+    baseline_rows: IntArray,
+    baselines: Sequence[str],
 ) -> Results:
     """Compute the results of a setting; the arrays and `scaling` are those of the run, `baselines` its suite's."""
     frame, rivals = setting.frame, without_floor(setting.frame)
     n = comparison_length(rivals) if (rivals["status"] == "passed").any() else 0
-    found = sweeps(rivals, log_ns)
+    found = sweeps(rivals, log_ns, paired_log_ns)
     growth = scaled(scaling, setting)
     return Results(
         setting,
@@ -60,11 +65,11 @@ def results(
         several_lengths=bool(frame["seq_len"].nunique() > 1),
         compared_at=n,
         growth=growth,
-        fastest=lengths.fastest(rivals, log_ns, n),
+        fastest=lengths.fastest(rivals, paired_log_ns, n),
         winners=lengths.winners(rivals),
         standing=lengths.standing(rivals, n),
         errors=lengths.errors(rivals, n),
-        floors=lengths.floors(frame, log_ns, baseline_rows, n),
+        floors=lengths.floors(frame, paired_log_ns, baseline_rows, n),
         kept=lengths.kept(frame),
         sweeps=found,
         density=common_density(found) if found else None,

@@ -1,6 +1,7 @@
 """A run as one frozen value, computed once. Every table, text, figure and file renders it."""
 
 import gc
+import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,18 +15,19 @@ from attnbench.reports.data import lra, paired, reading
 from attnbench.reports.data.frame import table
 from attnbench.reports.data.growth import scaling
 from attnbench.reports.data.outcomes import Outcomes, outcomes
+from attnbench.reports.data.parts import Part, parts
 from attnbench.reports.data.profiles import Profiled, profiled
 from attnbench.reports.data.results import Results as Results
 from attnbench.reports.data.results import results
 from attnbench.reports.data.settings import Setting, settings
 from attnbench.reports.data.summary import Summary, summary
-from attnbench.reports.data.values import FloatArray
+from attnbench.reports.data.values import FloatArray, plain
 from attnbench.reports.stats.statistics import IntArray
 from attnbench.suites.profile import Profile
 from attnbench.suites.schema.limits import Estimate
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """Run that was read from its folder.
 
@@ -44,8 +46,22 @@ class Run:
     """Each process's log time `[cases, P]`; NaN if a process has none."""
     baseline_rows: IntArray
     """The row of each case's baseline `[cases]`; -1 if it has none."""
+    paired_log_ns: FloatArray
+    """`log_ns` with the times of baselines that were timed again beside cases that were added later."""
+    processes: tuple[tuple[int, int], ...]
+    """The replicate and the part of the run of each process `[P]`."""
     scaling: pd.DataFrame
     """One row per series and setting; see `attnbench.reports.data.growth`."""
+
+    def __repr__(self) -> str:
+        passed = int((self.frame["status"] == "passed").sum())
+        return f"<Run {plain(self.meta['name'])}: {passed} of {len(self.frame)} cases passed, in {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: question, answer, first table and first figure."""
+        # By name, because what is read here does not depend on what renders it.
+        shown: str = importlib.import_module("attnbench.reports.pages.notebook").html(self)
+        return shown
 
     @property
     def several_lengths(self) -> bool:
@@ -61,7 +77,8 @@ class Run:
     def results(self) -> tuple[Results, ...]:
         """The results of each setting."""
         return tuple(
-            results(each, self.scaling, self.log_ns, self.baseline_rows, self._baselines) for each in self.settings
+            results(each, self.scaling, self.log_ns, self.paired_log_ns, self.baseline_rows, self._baselines)
+            for each in self.settings
         )
 
     @cached_property
@@ -82,12 +99,17 @@ class Run:
     @cached_property
     def threads(self) -> tuple[paired.Threads, ...]:
         """The gains from threads, for settings that differ only in them."""
-        return tuple(paired.by_threads(self.frame, self.log_ns, self.meta["environment"]))
+        return tuple(paired.by_threads(self.frame, self.log_ns, self.parts))
 
     @cached_property
     def outcomes(self) -> Outcomes:
         """The summary of how the cases ended."""
         return outcomes(self.frame, self.meta)
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of the run."""
+        return parts(self.meta)
 
     @cached_property
     def arenas(self) -> tuple[lra.Arena, ...]:
@@ -128,8 +150,9 @@ def load(folder: Path) -> Run:
 def judged(folder: Path, journal: reading.Journal, estimate: Estimate | None = None) -> Run:
     """Build the run in `folder` from its journal, with the estimate of the journal unless another is given."""
     estimate = estimate or journal.estimate
-    frame, log_ns, baseline_rows = table(journal, estimate)
-    return Run(folder, journal.meta, estimate, frame, log_ns, baseline_rows, scaling(frame, log_ns, baseline_rows))
+    found = table(journal, estimate)
+    grown = scaling(found.frame, found.log_ns, found.paired_log_ns, found.baseline_rows)
+    return Run(folder, journal.meta, estimate, *found, grown)
 
 
 @contextmanager

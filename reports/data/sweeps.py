@@ -141,13 +141,13 @@ class Sweep:
         return interval(np.array([np.interp(at, log_keys, each) for each in share.T]))
 
 
-def sweeps(frame: pd.DataFrame, log_ns: FloatArray) -> tuple[Sweep, ...]:
-    """Find the sweeps of a setting, in its order, at the longest length that has any; `log_ns` is that of the run."""
+def sweeps(frame: pd.DataFrame, log_ns: FloatArray, paired_log_ns: FloatArray) -> tuple[Sweep, ...]:
+    """Find the sweeps of a setting, in its order, at the longest length that has any; times are those of the run."""
     passed = frame[(frame["status"] == "passed") & (floats(frame["allowed_pairs"]) > 0)]
     passed = passed.assign(keys=_keys(passed))
     for n in _candidates(passed):
         part = passed[passed["seq_len"] == n]
-        found = [_sweep(part, group, log_ns) for group in _groups(part)]
+        found = [_sweep(part, group, log_ns, paired_log_ns) for group in _groups(part)]
         if found:
             density = common_density(found)
             if density is not None:
@@ -221,7 +221,7 @@ def _enough(parts: list[pd.DataFrame], named: Set[str] = frozenset()) -> list[_G
     return found
 
 
-def _sweep(part: pd.DataFrame, group: _Group, log_ns: FloatArray) -> Sweep:
+def _sweep(part: pd.DataFrame, group: _Group, log_ns: FloatArray, paired_log_ns: FloatArray) -> Sweep:
     """Build the sweep of a group; `part` holds the cases of its setting and length."""
     kept, rows = group
     first = part.loc[rows[0]]
@@ -234,7 +234,7 @@ def _sweep(part: pd.DataFrame, group: _Group, log_ns: FloatArray) -> Sweep:
         frame=part.loc[rows].assign(label=label),
         log_ns=log_ns[rows],
         baseline=same,
-        baseline_log_ns=log_ns[same.index[0]] if len(same) else np.full(log_ns.shape[1], np.nan),
+        baseline_log_ns=paired_log_ns[same.index[0]] if len(same) else np.full(log_ns.shape[1], np.nan),
     )
 
 

@@ -108,12 +108,16 @@ def decide(screen: Mapping[str, FloatArray], confirm: Mapping[str, FloatArray], 
     return dict(zip(screen, _decisions(found, suspect, adjusted, rule), strict=True))
 
 
-def judge(found: Estimates, rule: Rule) -> tuple[list[Verdict], FloatArray]:
-    """Return the verdicts on C cases from one stage, and Holm's adjusted p values `[C]`, NaN without an estimate."""
+def judge(found: Estimates, rule: Rule, limits: FloatArray | None = None) -> tuple[list[Verdict], FloatArray]:
+    """Return the verdicts on C cases from one stage, and Holm's adjusted p values `[C]`, NaN without an estimate.
+
+    With `limits [C]` each case has a floor of its own, which is its margin of equivalence too unless the rule's is
+    larger.
+    """
     tested = np.isfinite(found.error)
     adjusted = np.full(len(tested), np.nan)
     adjusted[tested] = holm(found.p_values()[tested])
-    return _verdicts(found, adjusted, rule), adjusted
+    return _verdicts(found, adjusted, rule, limits), adjusted
 
 
 def holm(p_values: FloatArray) -> FloatArray:
@@ -153,11 +157,13 @@ def _decisions(found: Estimates, suspect: BoolArray, adjusted: FloatArray, rule:
     ]
 
 
-def _verdicts(found: Estimates, adjusted: FloatArray, rule: Rule) -> list[Verdict]:
+def _verdicts(found: Estimates, adjusted: FloatArray, rule: Rule, limits: FloatArray | None = None) -> list[Verdict]:
     """Return the verdict on each case: first test for a change by its adjusted p value, then for `unchanged`."""
-    large = np.abs(found.mean) >= np.log1p(rule.floor)
+    floor = rule.floor if limits is None else limits
+    large = np.abs(found.mean) >= np.log1p(floor)
     called = (adjusted <= rule.family_level) & large
-    rows = zip(called, found.mean > 0, found.within(rule.equivalence, EQUIVALENCE_LEVEL), strict=True)
+    alike = found.within(np.maximum(floor, rule.equivalence), EQUIVALENCE_LEVEL)
+    rows = zip(called, found.mean > 0, alike, strict=True)
     return [_verdict(*row) for row in rows]
 
 

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import attempted, names, without_floor
 from attnbench.reports.data.values import floats, positive
-from attnbench.reports.drawing import labels, panels
-from attnbench.reports.drawing.style import Look, looks
+from attnbench.reports.drawing import fixed, labels, panels, strip
+from attnbench.reports.drawing.style import Look, looks, points
 from attnbench.variants import Family
 
 MOST_SERIES = 12
@@ -41,9 +42,9 @@ def sheet(run: Run, title: str, note: str) -> panels.Sheet:
     found, more = panels.fitting(run.settings)
     frame = pd.concat([each.frame for each in found])
     groups = _groups(frame)
-    failures = min(max(len(panels.failing(each)) for each in found), _MOST + 1)
-    strip = panels.strip_height(failures)
-    height = _HEIGHT + strip
+    failures = min(max(len(strip.failing(each)) for each in found), _MOST + 1)
+    high = strip.height(failures)
+    height = _HEIGHT + high
     columns, rows = min(_COLUMNS, len(groups)), -(-len(groups) // _COLUMNS)
     width_all = _LEFT + columns * (_WIDTH + _NAMES)
     note = f"{panels.context(run)}. {note} Grey: the series of the other panels.{more}"
@@ -55,7 +56,7 @@ def sheet(run: Run, title: str, note: str) -> panels.Sheet:
     look: dict[str, Look] = {}
     for place, setting in enumerate(found):
         top = height_all - above - place * tall
-        figure.text(0.1 / width_all, top / height_all, setting.title, va="top", fontsize=10, fontweight="bold")
+        figure.text(0.1 / width_all, top / height_all, setting.title, va="top", fontsize=points(10), fontweight="bold")
         for number, (words, own) in enumerate(groups):
             is_own = names(setting.frame).isin(own)
             if not is_own.any():
@@ -64,8 +65,8 @@ def sheet(run: Run, title: str, note: str) -> panels.Sheet:
             left = _LEFT + column * (_WIDTH + _NAMES)
             bottom = top - _HEADING - row * (height + _GAP) - height
             axes = figure.add_axes((left / width_all, bottom / height_all, _WIDTH / width_all, height / height_all))
-            axes.set_title(words, loc="left", fontsize=8.5, fontweight="normal")
-            panels.x_axis(axes, panels.LENGTH, np.unique(frame["seq_len"].to_numpy(np.float64)).tolist())
+            axes.set_title(words, loc="left", fontsize=points(8.5), fontweight="normal")
+            panels.x_axis(axes, panels.LENGTH, np.unique(floats(frame["seq_len"])).tolist(), _WIDTH)
             if number + _COLUMNS < len(groups):
                 axes.set_xlabel("")
             shown = is_own | (names(setting.frame) == setting.frame["baseline"])
@@ -73,7 +74,45 @@ def sheet(run: Run, title: str, note: str) -> panels.Sheet:
             beside.append(setting.frame[~shown])
             look |= looks(setting.frame[shown])
     panels.header(figure, title, note)
-    return panels.Sheet(figure, drawn, look, strip / height, failures, tuple(beside))
+    return panels.Sheet(figure, drawn, look, high / height, failures, tuple(beside))
+
+
+def sheet_of_width(run: Run, title: str, note: str, width: float) -> panels.Sheet:
+    """Create the same panels, as many beside each other as fit into so many inches, each with its legend below."""
+    found, more = panels.fitting(run.settings)
+    frame = pd.concat([each.frame for each in found])
+    every = [(each, words, names(each.frame).isin(own)) for each in found for words, own in _groups(frame)]
+    every = [each for each in every if each[2].any()]
+    failures = min(max(len(strip.failing(each)) for each in found), _MOST + 1)
+    columns, high = fixed.columns(width), strip.height(failures)
+    tall = fixed.TALL + high
+    inches = fixed.axes_width(width, columns)
+    figure, spec = fixed.grid(width, [fixed.row() + high] * -(-len(every) // columns), columns)
+    drawn, beside = [], []
+    look: dict[str, Look] = {}
+    for place, (setting, words, is_own) in enumerate(every):
+        axes = figure.add_subplot(spec[divmod(place, columns)])
+        words = f"{setting.title}: {words}" if len(found) > 1 else words
+        axes.set_title(fixed.title(words, inches), loc="left", fontsize=points(8.5), fontweight="normal")
+        panels.x_axis(axes, panels.LENGTH, np.unique(floats(frame["seq_len"])).tolist(), inches)
+        shown = is_own | (names(setting.frame) == setting.frame["baseline"])
+        drawn.append(panels.Panel(setting._replace(frame=setting.frame[shown], column=place % columns), axes))
+        beside.append(setting.frame[~shown])
+        look |= looks(setting.frame[shown])
+    panels.header(figure, title, f"{panels.context(run)}. {note} Grey: the series of the other panels.{more}")
+    return panels.Sheet(figure, drawn, look, high / tall, failures, tuple(beside), width, inches)
+
+
+def legends(drawn: panels.Sheet, extra: Sequence[Line2D]) -> None:
+    """Draw the legend of each panel below it, and one of `extra` below all."""
+    short = short_names(pd.concat([each.setting.frame for each in drawn.panels]))
+    told = []
+    for setting, axes in drawn.panels:
+        looked = {name: drawn.looks[name].options() for name, _ in attempted(setting.frame)}
+        handles = [Line2D([], [], label=short[name].replace("\n ", ""), **each) for name, each in looked.items()]
+        told.append((axes, fixed.arranged(handles, drawn.axes_width, labels.SIZE)))
+    fixed.below(drawn.figure, told)
+    fixed.legend(drawn.figure, extra)
 
 
 def grey(drawn: panels.Sheet, column: str) -> None:
@@ -88,7 +127,7 @@ def name_ends(drawn: panels.Sheet, column: str) -> None:
     every = pd.concat([each.setting.frame for each in drawn.panels])
     short = short_names(every)
     for setting, axes in drawn.panels:
-        failing = [name for name, _ in panels.failing(setting)]
+        failing = [name for name, _ in strip.failing(setting)]
         ends = []
         for name, part in attempted(setting.frame):
             known = part[positive(floats(part[column])) > 0]
@@ -96,7 +135,7 @@ def name_ends(drawn: panels.Sheet, column: str) -> None:
                 x, y = _place(axes, *floats(known[["seq_len", column]].iloc[-1:])[0])
                 ends.append((y, x, name))
             elif name in failing:
-                ends.append((panels.strip_row(drawn, failing.index(name)), 1.0, name))
+                ends.append((strip.middle(drawn, failing.index(name)), 1.0, name))
         _write(axes, sorted(ends), short, drawn)
 
 
@@ -107,7 +146,7 @@ def _write(axes: Axes, ends: Sequence[tuple[float, float, str]], short: dict[str
     for (y, x, name), middle in zip(ends, labels.apart([y for y, *_ in ends], tall), strict=True):
         options: dict[str, Any] = {"color": drawn.looks[name].colour, "transform": axes.transAxes, "clip_on": False}
         axes.plot([x, 1.0, 1.03], [y, middle, middle], linewidth=0.5, alpha=0.6, zorder=1, **options)
-        axes.text(1.04, middle, short[name], va="center", fontsize=labels.SIZE, linespacing=1.0, **options)
+        axes.text(1.04, middle, short[name], va="center", fontsize=points(labels.SIZE), linespacing=1.0, **options)
 
 
 def _place(axes: Axes, x: float, y: float) -> tuple[float, float]:

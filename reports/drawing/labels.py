@@ -40,10 +40,15 @@ def around(x: float, y: float, wide: float, tall: float) -> Box:
     return Box(x - wide / 2, x + wide / 2, y - tall / 2, y + tall / 2)
 
 
-def beside(x: float, y: float, radius: float, text: str, taken: Sequence[Box], room: Box) -> Box | None:
-    """Return the nearest free place for a name beside a disc, or None if there is none in the room."""
+def beside(
+    x: float, y: float, radius: float, text: str, taken: Sequence[Box], room: Box, size: float = 1.0
+) -> Box | None:
+    """Return the nearest free place for a name beside a disc, or None if there is none in the room.
+
+    Letters are `size` times as large as in a report.
+    """
     lines = text.split("\n")
-    wide, tall = LETTER * max(map(len, lines)), LINE * len(lines)
+    wide, tall = size * LETTER * max(map(len, lines)), size * LINE * len(lines)
     for box in _places(x, y, radius, wide, tall):
         if box.inside(room) and not any(map(box.overlaps, taken)):
             return box

@@ -11,26 +11,48 @@ Ticks = Callable[[float, float], list[tuple[float, str]]]
 Places = Callable[[Sequence[float], int], list[tuple[float, str]]]
 """Function from the ascending values on an axis, and the most ticks that fit, to its ticks and their labels."""
 
-_MOST = 7
+_MOST, _FEWEST = 7, 4
+"""The most ticks of an axis, and the fewest if numbers of two digits give as many."""
 
 
 def times(low: float, high: float) -> list[tuple[float, str]]:
-    """Return decades of nanoseconds, with twos and fives if there are few decades."""
-    return [(place, round_time(place)) for place in _decades(low, high)]
+    """Return evenly spaced round numbers of nanoseconds."""
+    return [(place, round_time(place)) for place in _even(low, high)]
 
 
 def rates(low: float, high: float) -> list[tuple[float, str]]:
-    """Return decades of a count per second, with twos and fives if there are few decades."""
-    return [(place, round_count(place)) for place in _decades(low, high)]
+    """Return evenly spaced round numbers of a count per second."""
+    return [(place, round_count(place)) for place in _even(low, high)]
 
 
-def _decades(low: float, high: float) -> list[float]:
-    """Return powers of ten between two numbers, with twos and fives if there are few."""
+def numbers(low: float, high: float) -> list[tuple[float, str]]:
+    """Return evenly spaced round numbers without a unit."""
+    return [(place, f"{place:g}") for place in _even(low, high)]
+
+
+def _even(low: float, high: float) -> list[float]:
+    """Return round numbers between two numbers: 1, 10, 100, or 1, 3, 10, 30, or 1, 2, 4, 8, or finer.
+
+    They have the same ratio, so that a logarithmic axis shows them at equal distances; 3 is nearly half of a decade.
+    """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    every = [lead * 10.0**decade for decade in decades for lead in (1, 2, 5)]
-    inside = [place for place in every if low <= place <= high] or [_between(low, high)]
-    tens = [place for place in inside if math.isclose(math.log10(place), round(math.log10(place)))]
-    return inside if len(inside) <= _MOST else tens if len(tens) > 2 else inside[:: len(inside) // _MOST + 1]
+    # Powers of two start at a power of ten that is on the axis, if there is one.
+    ten = 10.0 ** math.floor(math.log10(high))
+    first, last = math.floor(math.log2(low / ten)), math.ceil(math.log2(high / ten))
+    found = [
+        [10.0**power for power in decades],
+        [10.0**power * lead for power in decades for lead in (1, 3)],
+        [ten * 2.0**power for power in range(first, last + 1)],
+        *(
+            [float(f"{ten * 2 ** (part / parts):.1e}") for part in range(first * parts, last * parts + 1)]
+            for parts in (2, 4)
+        ),
+    ]
+    for every in found:
+        inside = [place for place in every if low <= place <= high]
+        if len(inside) >= _FEWEST:
+            return inside[:: -(-len(inside) // _MOST)]
+    return inside or [_between(low, high)]
 
 
 def sizes(low: float, high: float) -> list[tuple[float, str]]:
@@ -60,10 +82,8 @@ def whole(values: Sequence[float], room: int) -> list[tuple[float, str]]:
 
 
 def densities(low: float, high: float) -> list[tuple[float, str]]:
-    """Return shares of 1 in percent, by ones, twos and fives of each decade as far as there is room."""
-    decades = [lead * 10.0**decade for decade in range(-6, 1) for lead in (1, 2, 5)]
-    inside = [place for place in decades if low <= place <= min(high, 1.0)]
-    return [(place, f"{100 * place:g} %") for place in inside[::-1][:: len(inside) // _MOST + 1][::-1]]
+    """Return evenly spaced shares of 1 in percent."""
+    return [(place, f"{100 * place:g} %") for place in _even(low, min(high, 1.0))] if low < 1 else []
 
 
 def _powers(low: float, high: float) -> list[float]:
@@ -77,8 +97,12 @@ def _powers(low: float, high: float) -> list[float]:
 
 def _between(low: float, high: float) -> float:
     """Return a number of two digits between two close numbers, else the smaller of these."""
-    middle = float(f"{math.sqrt(low * high):.1e}")
+    middle = _two_digits(math.sqrt(low * high))
     return middle if low <= middle <= high else low
+
+
+def _two_digits(number: float) -> float:
+    return float(f"{number:.1e}")
 
 
 def round_time(ns: float) -> str:

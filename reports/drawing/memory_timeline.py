@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from attnbench.reports.data.profiles import short
 from attnbench.reports.drawing import log_ticks, panels
-from attnbench.reports.drawing.style import BASELINE_COLOUR, NOTE_COLOUR
+from attnbench.reports.drawing.style import BASELINE_COLOUR, NOTE_COLOUR, points
 from attnbench.reports.text import units
 from attnbench.suites.profile import Profile
 
@@ -37,9 +37,9 @@ def case(profile: Profile) -> Figure:
             marks.append((at, [str(number)]))
         told.append(f"{number}  +{units.size(step.bytes)}  {short(step.operator)}")
     for at, numbers in marks:
-        axes.annotate(", ".join(numbers), at, (-3, 2), textcoords="offset points", ha="right", fontsize=7)
+        axes.annotate(", ".join(numbers), at, (-3, 2), textcoords="offset points", ha="right", fontsize=points(7))
     if profile.steps:
-        figure.text(5.55 / _WIDTH, 2.8 / _HEIGHT, "\n".join(told), va="top", fontsize=7.5, linespacing=1.5)
+        figure.text(5.55 / _WIDTH, 2.8 / _HEIGHT, "\n".join(told), va="top", fontsize=points(7.5), linespacing=1.5)
     panels.header(figure, TITLE, f"{profile.title}. Beyond what was held before the call.")
     return figure
 
@@ -57,7 +57,7 @@ def steps(axes: Axes, profile: Profile, colour: str, most: int) -> tuple[list[fl
     axes.fill_between(ns, held, step="post", color=colour, alpha=0.2, linewidth=0)
     axes.step(ns, held, where="post", color=colour, linewidth=1.2)
     axes.axhline(peak, color=NOTE_COLOUR, linewidth=0.6, linestyle=":")
-    words: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 6.5, "color": NOTE_COLOUR}
+    words: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": points(6.5), "color": NOTE_COLOUR}
     axes.text(0.99, peak, f"peak {units.size(peak)}", transform=axes.get_yaxis_transform(), **words)
     axes.set_xlim(0, ns[-1] or 1)
     axes.set_ylim(0, max(peak * 1.15, 1))

@@ -1,7 +1,7 @@
 """Figures of panels: one column per direction, one row per device, dtype and shape; mostly over the length."""
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,16 +9,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
 
 from attnbench.reports.data.run import Run
-from attnbench.reports.data.settings import SHAPE, Setting, attempted, shape, without_floor
+from attnbench.reports.data.settings import Setting, attempted, without_floor
 from attnbench.reports.data.values import FloatArray, floats
+from attnbench.reports.drawing import fixed, strip
 from attnbench.reports.drawing.log_ticks import Places, Ticks
 from attnbench.reports.drawing.log_ticks import lengths as ticks_of_length
-from attnbench.reports.drawing.style import NOTE_COLOUR, Look, looks
-from attnbench.reports.text import cells
+from attnbench.reports.drawing.style import NOTE_COLOUR, Look, looks, points
+from attnbench.reports.text.context import context as context
+from attnbench.reports.text.context import intervals as intervals
 from attnbench.variants import FLOOR
 
 WIDTH, HEIGHT = 3.9, 3.0
@@ -26,7 +27,6 @@ WIDTH, HEIGHT = 3.9, 3.0
 _LEFT, _BOTTOM, _GAP_X, _GAP_Y = 0.8, 0.55, 0.3, 0.8
 _HEADER, _LINE = 0.76, 0.14
 """Inches of a header, and of each line of its note."""
-_STRIP_ROW = 0.15
 _LEGEND = 2.9
 _MARGIN = 0.12
 
@@ -78,35 +78,60 @@ class Sheet(NamedTuple):
     """The most series of a panel with such cases."""
     beside: tuple[pd.DataFrame, ...] = ()
     """For each panel the series that other panels of its setting have; empty if a panel has all series."""
+    width: float | None = None
+    """The inches of the figure, if it has a fixed width."""
+    axes_width: float = WIDTH
+    """Inches of a panel, about."""
 
 
-def sheet(run: Run, title: str, note: str, across: Across = LENGTH, shown: Sequence[Setting] | None = None) -> Sheet:
-    """Create empty panels under a title and a note, for every setting of a run or for those in `shown`."""
+def sheet(
+    run: Run,
+    title: str,
+    note: str,
+    across: Across = LENGTH,
+    shown: Sequence[Setting] | None = None,
+    values: Sequence[float] = (),
+    width: float | None = None,
+) -> Sheet:
+    """Create empty panels under a title and a note, for every setting of a run or for those in `shown`.
+
+    The x axis holds the ascending `values`, or all values of the column if there are none. With a `width` in inches,
+    the figure has no title and no note: they are its label.
+    """
     found, more = fitting(run.settings if shown is None else shown)
     if not found:
-        return Sheet(blank(title, context(run), "Nothing to draw: no case is supported here."), [], {}, 0.0)
-    failures = max(len(failing(each)) for each in found)
-    strip = strip_height(failures)
-    rows = 1 + max(each.row for each in found)
-    columns = 1 + max(each.column for each in found)
-    height = HEIGHT + strip
-    width_all = _LEFT + columns * (WIDTH + _GAP_X) + _LEGEND
+        reason = "Nothing to draw: no case is supported here."
+        return Sheet(blank(title, context(run), reason, width), [], {}, 0.0, width=width)
+    failures = max(len(strip.failing(each)) for each in found)
+    high = strip.height(failures)
+    one_row = not any(each.row for each in found)
+    found = fixed.placed(found, width) if width else found
+    rows, columns = 1 + max(each.row for each in found), 1 + max(each.column for each in found)
     note = f"{context(run)}. {note}{more}"
-    above = header_height(note, width_all)
-    height_all = above + rows * height + (rows - 1) * _GAP_Y + _BOTTOM
-    figure = Figure(figsize=(width_all, height_all))
     frame = run.frame if shown is None else pd.concat([each.frame for each in found])
+    if width:
+        figure, spec = fixed.grid(width, [fixed.row() + high] * rows, columns)
+        axes_width, tall = fixed.axes_width(width, columns), fixed.TALL + high
+    else:
+        axes_width, tall = WIDTH, HEIGHT + high
+        width_all = _LEFT + columns * (WIDTH + _GAP_X) + _LEGEND
+        above = header_height(note, width_all)
+        height_all = above + rows * tall + (rows - 1) * _GAP_Y + _BOTTOM
+        figure = Figure(figsize=(width_all, height_all))
     panels = []
     for each in found:
-        left = _LEFT + each.column * (WIDTH + _GAP_X)
-        bottom = height_all - above - (each.row + 1) * height - each.row * _GAP_Y
-        box = (left / width_all, bottom / height_all, WIDTH / width_all, height / height_all)
-        axes = figure.add_axes(box)
-        axes.set_title(each.title if rows > 1 else str(each.frame["direction"].iloc[0]), loc="left")
-        x_axis(axes, across, np.unique(frame[across.column].to_numpy(np.float64)).tolist())
+        if width:
+            axes = figure.add_subplot(spec[each.row, each.column])
+        else:
+            left = _LEFT + each.column * (WIDTH + _GAP_X)
+            bottom = height_all - above - (each.row + 1) * tall - each.row * _GAP_Y
+            axes = figure.add_axes((left / width_all, bottom / height_all, WIDTH / width_all, tall / height_all))
+        words = str(each.frame["direction"].iloc[0]) if one_row else each.title
+        axes.set_title(fixed.title(words, axes_width) if width else words, loc="left")
+        x_axis(axes, across, values or np.unique(floats(frame[across.column])).tolist(), axes_width)
         panels.append(Panel(each, axes))
     header(figure, title, note)
-    return Sheet(figure, panels, looks(frame), strip / height, failures)
+    return Sheet(figure, panels, looks(frame), high / tall, failures, width=width, axes_width=axes_width)
 
 
 def fitting(found: Sequence[Setting]) -> tuple[list[Setting], str]:
@@ -119,68 +144,6 @@ def fitting(found: Sequence[Setting]) -> tuple[list[Setting], str]:
     more = f" {len(rows) - MOST_ROWS} more settings are left out; table.csv has them." if len(rows) > MOST_ROWS else ""
     more += f" Not drawn: the floor, {', '.join(floors)}." if floors else ""
     return [each for each in found if each.row in kept], more
-
-
-def context(run: Run) -> str:
-    """Return run, device, dtype, shape and processes in one line."""
-    frame = pd.concat([each.frame for each in run.settings] or [run.frame])
-    environment = run.meta["environment"]
-    told = [str(run.meta["name"])]
-    for device in frame["device"].unique():
-        name = environment.get("gpu" if device == "cuda" else "cpu") or device
-        told.append(f"{device}: {name}{_threads(frame, environment) if device == 'cpu' else ''}")
-    told.append(" and ".join(frame["dtype"].unique()))
-    shapes = {shape(row) for _, row in frame.drop_duplicates(list(SHAPE)).iterrows()}
-    told += shapes if len(shapes) == 1 else []
-    processes = frame["processes"].max() if len(frame) else 0
-    if processes:
-        told.append("1 process" if processes == 1 else f"{processes} processes")
-    return " · ".join(filter(None, told))
-
-
-def intervals(run: Run, words: str) -> str:
-    """Return a note on intervals; `words` is how they are drawn, `Bands` or `Bars`."""
-    enough = run.outcomes.processes is not None
-    return f"{words}: 95 % intervals over processes." if enough else "Too few processes for intervals."
-
-
-def _threads(frame: pd.DataFrame, environment: Mapping[str, Any]) -> str:
-    """Return the number of threads if all cases have the same; else nothing."""
-    told = set(frame["threads"])
-    count = environment.get("threads") if told == {"auto"} else told.pop() if len(told) == 1 else None
-    return f", {count} thread{'s' if str(count) != '1' else ''}" if count else ""
-
-
-def failing(setting: Setting) -> list[tuple[str, pd.DataFrame]]:
-    """Return the series of a setting with cases that did not pass, and these cases."""
-    found = [(name, part[part["status"] != "passed"]) for name, part in attempted(setting.frame)]
-    return [(name, part) for name, part in found if len(part)]
-
-
-def strip_height(failures: int) -> float:
-    """Return the inches of a strip for this many series with cases that did not pass."""
-    return failures * _STRIP_ROW + 0.05 if failures else 0.0
-
-
-def strip_row(drawn: Sheet, row: int) -> float:
-    """Return the place of a row of the strip, as a share of the height of a panel."""
-    return 1 - drawn.strip * (row + 0.6) / (drawn.strip_rows + 0.2)
-
-
-def mark_failures(drawn: Sheet) -> None:
-    """Write the status of cases that did not pass above each panel, a row per series and a column per length."""
-    for setting, axes in drawn.panels:
-        if drawn.strip:
-            strip = Rectangle((0, 1 - drawn.strip), 1, drawn.strip, transform=axes.transAxes, color="#f2f2f2", zorder=0)
-            axes.add_patch(strip)
-        for row, (name, part) in enumerate(failing(setting)):
-            y = strip_row(drawn, row)
-            look = drawn.looks[name]
-            options = {**look.options(), "linestyle": "none", "markersize": 3.5, "transform": axes.transAxes}
-            axes.plot([0.02], [y], clip_on=False, **options)
-            for n, status in zip(part["seq_len"], part["status"], strict=True):
-                options = {"ha": "center", "va": "center", "fontsize": 6.5, "color": look.colour}
-                axes.text(n, y, cells.SHORT[status], transform=axes.get_xaxis_transform(), **options)
 
 
 def line(axes: Axes, part: pd.DataFrame, across: Across, banded: Banded, look: Look) -> None:
@@ -224,35 +187,40 @@ def label_y(drawn: Sheet, text: str) -> None:
     """Label the y axis at the left of each row."""
     for setting, axes in drawn.panels:
         if setting.column == 0:
-            axes.set_ylabel(text)
+            axes.set_ylabel(fixed.fitted(text, fixed.TALL, 8.5) if drawn.width else text)
 
 
 def legend(drawn: Sheet, extra: Iterable[Line2D] = ()) -> None:
-    """Draw the legend of the series at the right of the panels."""
+    """Draw the legend of the series at the right of the panels, or below them if the figure has a fixed width."""
     seen = {name for each in drawn.panels for name, _ in attempted(each.setting.frame)}
     handles = [Line2D([], [], label=name, **look.options()) for name, look in drawn.looks.items() if name in seen]
-    if handles:
+    if drawn.width:
+        fixed.legend(drawn.figure, [*handles, *extra])
+    elif handles:
         boxes = [each.axes.get_position() for each in drawn.panels]
         at = (max(box.x1 for box in boxes) + 0.1 / drawn.figure.get_figwidth(), max(box.y1 for box in boxes))
         drawn.figure.legend(handles=[*handles, *extra], loc="upper left", bbox_to_anchor=at, handlelength=2.8)
 
 
-def blank(title: str, note: str, reason: str) -> Figure:
+def blank(title: str, note: str, reason: str, width: float | None = None) -> Figure:
     """Return a figure that says why there is nothing to draw."""
-    figure = Figure(figsize=(6.0, 1.2))
+    figure = Figure(figsize=(width or 6.0, 1.2), layout="constrained" if width else None)
     header(figure, title, note)
-    figure.text(0.1 / 6.0, 0.15, reason, color=NOTE_COLOUR, fontsize=9)
+    words = fixed.fitted(reason, width - 0.2, 9) if width else reason
+    figure.text(0.1 / (width or 6.0), 0.15, words, color=NOTE_COLOUR, fontsize=points(9))
     return figure
 
 
 def header(figure: Figure, title: str, note: str) -> None:
-    """Write title and note at the top left."""
+    """Write title and note at the top left, or keep them as the label of a figure with a fixed width."""
+    figure.set_label(f"{title}. {note}")
+    if figure.get_layout_engine() is not None:
+        return
     width, height = figure.get_size_inches()
     left = 0.1 / width
-    figure.text(left, 1 - 0.1 / height, title, va="top", fontsize=11, fontweight="bold")
-    figure.text(
-        left, 1 - 0.34 / height, _wrapped(note, width), va="top", color=NOTE_COLOUR, fontsize=7.5, linespacing=1.3
-    )
+    figure.text(left, 1 - 0.1 / height, title, va="top", fontsize=points(11), fontweight="bold")
+    options: dict[str, Any] = {"va": "top", "color": NOTE_COLOUR, "fontsize": points(7.5), "linespacing": 1.3}
+    figure.text(left, 1 - 0.34 / height, _wrapped(note, width), **options)
 
 
 def header_height(note: str, width: float) -> float:
@@ -265,14 +233,15 @@ def _wrapped(note: str, width: float) -> str:
     return "\n".join(textwrap.wrap(note, int((width - 0.2) / 0.075)))
 
 
-def x_axis(axes: Axes, across: Across, values: list[float]) -> None:
-    """Set up the x axis in octaves, with room for text at both ends."""
+def x_axis(axes: Axes, across: Across, values: Sequence[float], inches: float = WIDTH) -> None:
+    """Set up the x axis in octaves, with room for text at both ends; `inches` is about how wide it is."""
     octaves = max(float(np.log2(values[-1] / values[0])), 1.0)
     middle = np.sqrt(values[0] * values[-1])
     reach = 2 ** (octaves * (0.5 + _MARGIN))
     axes.set_xscale("log", base=2)
     axes.set_xlim(middle / reach, middle * reach)
     axes.xaxis.set_minor_locator(NullLocator())
-    places = across.ticks(values, 9)
+    octave = inches / (2 * octaves * (0.5 + _MARGIN))
+    places = fixed.apart(across.ticks(values, 9), octave)
     axes.set_xticks([place for place, _ in places], [text for _, text in places])
     axes.set_xlabel(across.words)

@@ -1,4 +1,4 @@
-"""Function that writes figures into a folder, each as SVG and PNG."""
+"""Functions that write figures: those of a report as SVG and PNG, and single ones in any format."""
 
 import os
 import sys
@@ -12,8 +12,14 @@ from matplotlib.figure import Figure
 
 from attnbench.reports.drawing.style import STYLE
 
-_METADATA = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+_METADATA: dict[str, dict[str, str | None]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
 """Metadata without dates and versions, so that the same figure gives the same bytes."""
+_WITHOUT_DATE: dict[str, dict[str, str | None]] = {
+    **_METADATA,
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+KINDS = tuple(_WITHOUT_DATE)
+"""The formats of a single figure, as suffixes of its file."""
 
 
 def save(figures: Mapping[str, Callable[[], Figure]], folder: Path) -> list[Path]:
@@ -24,7 +30,7 @@ def save(figures: Mapping[str, Callable[[], Figure]], folder: Path) -> list[Path
     """
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     written = []
-    with mpl.rc_context(cast(Any, STYLE)), _fonts_read():
+    with settings(STYLE):
         for name, draw in figures.items():
             figure = draw()
             for kind, metadata in _METADATA.items():
@@ -34,6 +40,26 @@ def save(figures: Mapping[str, Callable[[], Figure]], folder: Path) -> list[Path
                 os.replace(part, path)
                 written.append(path)
     return written
+
+
+@contextmanager
+def settings(chosen: Mapping[str, Any]) -> Iterator[None]:
+    """Apply settings of matplotlib. All that is drawn and written within uses them."""
+    with mpl.rc_context(cast(Any, dict(chosen))), _fonts_read():
+        yield
+
+
+def put(figure: Figure, path: Path) -> None:
+    """Write a figure in its own size into a file of the kind of its suffix; its label is the title of the file.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    kind = path.suffix.removeprefix(".")
+    part = path.with_name(f"{path.name}.part")
+    title = " ".join(str(figure.get_label()).split())
+    figure.savefig(part, format=kind, metadata={**_WITHOUT_DATE[kind], "Title": title}, dpi=300)
+    os.replace(part, path)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
 
@@ -16,16 +17,18 @@ Line = str | tuple[int, tuple[int, ...]]
 
 COLOURS = tuple(sns.color_palette("colorblind").as_hex()[i] for i in (0, 1, 2, 3, 4, 9, 5, 6))
 """Colours that colour-blind people can distinguish, without yellow and grey, which are too faint on white."""
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">")
-_LINES: tuple[Line, ...] = ("-", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
-_FILLS = ("full", "none", "left", "right", "top", "bottom")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">")
+LINES: tuple[Line, ...] = ("-", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
+FILLS = ("full", "none", "left", "right", "top", "bottom")
 _THICKEST, _THINNEST = 2.1, 1.2
 
+_LETTERS = 8
+"""Points of the letters of `STYLE`."""
 STYLE: dict[str, Any] = {
     **sns.axes_style("ticks"),
     **sns.plotting_context("paper"),
     "font.family": ["DejaVu Sans"],
-    "font.size": 8,
+    "font.size": _LETTERS,
     "axes.titlesize": 9,
     "axes.titleweight": "bold",
     "axes.labelsize": 8.5,
@@ -46,6 +49,16 @@ STYLE: dict[str, Any] = {
 """Settings of matplotlib that apply while a figure is drawn."""
 
 
+def scale() -> float:
+    """Return how much larger letters and lines are than those of a report."""
+    return float(mpl.rcParams["font.size"]) / _LETTERS
+
+
+def points(size: float) -> float:
+    """Return the points of letters that have this size in a report."""
+    return size * scale()
+
+
 class Look(NamedTuple):
     """Look of a series. Colour and marker show the mechanism, line and marker fill the implementation."""
 
@@ -63,8 +76,8 @@ class Look(NamedTuple):
             "marker": self.marker,
             "linestyle": self.line,
             "fillstyle": self.fill,
-            "linewidth": self.width,
-            "markersize": 2.2 + 1.6 * self.width,
+            "linewidth": self.width * scale(),
+            "markersize": (2.2 + 1.6 * self.width) * scale(),
             "markerfacecoloralt": "white",
         }
 
@@ -86,9 +99,9 @@ def looks(frame: pd.DataFrame) -> dict[str, Look]:
         rank = sorted(mine, key=lambda name: name not in baselines).index(f"{label}/{implementation}")
         found[f"{label}/{implementation}"] = Look(
             colours.get(label, BASELINE_COLOUR),
-            _MARKERS[labels.index(label) % len(_MARKERS)],
-            _LINES[rank % len(_LINES)],
-            _FILLS[rank % len(_FILLS)],
+            MARKERS[labels.index(label) % len(MARKERS)],
+            LINES[rank % len(LINES)],
+            FILLS[rank % len(FILLS)],
             _THICKEST - (_THICKEST - _THINNEST) * i / max(len(names) - 1, 1),
         )
     return found

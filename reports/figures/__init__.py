@@ -25,8 +25,12 @@ class RunFigure(Protocol):
     def applies(self, run: "Run") -> bool:
         """Check whether the run has the data that the figure shows."""
 
-    def draw(self, run: "Run") -> "Figure":
-        """Draw the figure. If there is nothing to draw, it says why."""
+    def draw(self, run: "Run", width: float | None = None) -> "Figure":
+        """Draw the figure. If there is nothing to draw, it says why.
+
+        With a `width` in inches, it has that width, without title and note, which are its label. Otherwise it is as
+        wide as it needs.
+        """
 
 
 def load(name: str) -> RunFigure:

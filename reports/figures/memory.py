@@ -16,9 +16,9 @@ def applies(run: Run) -> bool:
     return run.several_lengths
 
 
-def draw(run: Run) -> Figure:
+def draw(run: Run, width: float | None = None) -> Figure:
     """Draw peak memory of one call."""
-    drawn = across.lengths(run, "Peak memory of one call", "Peak of the allocator, inputs apart.")
+    drawn = across.lengths(run, "Peak memory of one call", "Peak of the allocator, inputs apart.", width)
     for setting, axes in drawn.panels:
         for name, part in attempted(setting.frame):
             axes.plot(part["seq_len"], positive(floats(part["peak_bytes"])), **drawn.looks[name].options())

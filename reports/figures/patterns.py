@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from attnbench.reports.data.run import Run
-from attnbench.reports.drawing import panels
-from attnbench.reports.drawing.style import BASELINE_COLOUR, NOTE_COLOUR, colours
+from attnbench.reports.drawing import fixed, panels
+from attnbench.reports.drawing.style import BASELINE_COLOUR, NOTE_COLOUR, colours, points, scale
 
 _SIDE, _GAP_X, _GAP_Y, _EDGE, _HEADER = 1.5, 0.35, 0.55, 0.45, 0.95
 _MOST_COLUMNS = 5
@@ -31,35 +32,57 @@ def applies(run: Run) -> bool:
     return True
 
 
-def draw(run: Run) -> Figure:
+def draw(run: Run, width: float | None = None) -> Figure:
     """Draw a grid of thumbnails, queries down and keys across."""
     every = run.meta["patterns"]
     told = every[:_MOST]
     if not told:
-        return panels.blank(_TITLE, str(run.meta["name"]), "The run holds no patterns.")
+        return panels.blank(_TITLE, str(run.meta["name"]), "The run holds no patterns.", width)
     more = f" {len(every) - _MOST} more are left out." if len(every) > _MOST else ""
-    rows = -(-len(told) // _MOST_COLUMNS)
-    columns = -(-len(told) // rows)
-    width = max(2 * _EDGE + columns * _SIDE + (columns - 1) * _GAP_X, 5.0)
-    height = _HEADER + rows * _SIDE + (rows - 1) * _GAP_Y + _EDGE
-    figure = Figure(figsize=(width, height))
+    figure, places, side = _stacked(told, width) if width else _free(len(told))
     panels.header(figure, _TITLE, " ".join([_note(told) + more, *_not_drawn(run)]))
     colour_of = colours(run.frame)
-    for i, each in enumerate(told):
-        row, column = divmod(i, columns)
-        left = _EDGE + column * (_SIDE + _GAP_X)
-        bottom = height - _HEADER - (row + 1) * _SIDE - row * _GAP_Y
-        axes = figure.add_axes((left / width, bottom / height, _SIDE / width, _SIDE / height))
+    for i, (each, axes) in enumerate(zip(told, places, strict=True)):
         shades = ListedColormap([_UNSEEN, colour_of.get(each["label"], BASELINE_COLOUR)])
         axes.imshow(thumbnail(each), cmap=shades, vmin=0, vmax=1, interpolation="nearest")
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
         title = "\n".join(textwrap.wrap(each["label"], 26, break_long_words=False))
-        axes.set_title(title, fontsize=7, fontweight="normal", pad=4)
+        axes.set_title(fixed.fitted(each["label"], side, 7) if width else title, **_title())
         if i == 0:
-            axes.set_xlabel("keys →", fontsize=7, loc="left", color=NOTE_COLOUR, labelpad=2)
-            axes.set_ylabel("← queries", fontsize=7, loc="top", color=NOTE_COLOUR, labelpad=2)
+            options = {"fontsize": points(7), "color": NOTE_COLOUR, "labelpad": 2}
+            axes.set_xlabel("keys →", loc="left", **options)
+            axes.set_ylabel("← queries", loc="top", **options)
     return figure
+
+
+def _title() -> dict[str, Any]:
+    return {"fontsize": points(7), "fontweight": "normal", "pad": 4}
+
+
+def _free(count: int) -> tuple[Figure, list[Axes], float]:
+    """Create a figure that is as large as its pictures need, and return it with their axes and width."""
+    rows = -(-count // _MOST_COLUMNS)
+    columns = -(-count // rows)
+    width = max(2 * _EDGE + columns * _SIDE + (columns - 1) * _GAP_X, 5.0)
+    height = _HEADER + rows * _SIDE + (rows - 1) * _GAP_Y + _EDGE
+    figure = Figure(figsize=(width, height))
+    places = []
+    for i in range(count):
+        row, column = divmod(i, columns)
+        left = _EDGE + column * (_SIDE + _GAP_X)
+        bottom = height - _HEADER - (row + 1) * _SIDE - row * _GAP_Y
+        places.append(figure.add_axes((left / width, bottom / height, _SIDE / width, _SIDE / height)))
+    return figure, places, _SIDE
+
+
+def _stacked(told: list[dict[str, Any]], width: float) -> tuple[Figure, list[Axes], float]:
+    """Create a figure of a width, and return it with the axes of its pictures and their width."""
+    columns = max(int(width / (_SIDE * scale())), 1)
+    side = width / columns - 0.2
+    lines = max(1 + fixed.fitted(each["label"], side, 7).count("\n") for each in told)
+    figure, spec = fixed.grid(width, [side + (0.4 + 0.14 * lines) * scale()] * -(-len(told) // columns), columns)
+    return figure, [figure.add_subplot(spec[divmod(i, columns)]) for i in range(len(told))], side
 
 
 def thumbnail(pattern: dict[str, Any]) -> npt.NDArray[np.bool_]:

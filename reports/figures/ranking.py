@@ -1,5 +1,6 @@
 """Figure of a run with one length: time of one call, speed-up and peak memory per series, the fastest on top."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,10 +12,10 @@ from matplotlib.ticker import NullLocator
 from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import Setting, attempted, names, without_floor
 from attnbench.reports.data.values import floats, positive
-from attnbench.reports.drawing import log_ticks, panels
+from attnbench.reports.drawing import fixed, log_ticks, panels
 from attnbench.reports.drawing.log_ticks import Ticks
 from attnbench.reports.drawing.panels import Banded
-from attnbench.reports.drawing.style import NOTE_COLOUR, Look, looks
+from attnbench.reports.drawing.style import NOTE_COLOUR, Look, looks, points, scale
 from attnbench.reports.text import cells
 
 PLACE = 40
@@ -34,9 +35,6 @@ _WIDTH, _ROW, _GAP_X, _GAP_Y = 2.4, 0.19, 0.25, 0.75
 _CHARACTER = 0.062
 """Inches of a letter in a name."""
 
-_TICKS = 5
-"""The most ticks of a panel."""
-
 
 class _Quantity(NamedTuple):
     """Quantity that a column of panels shows."""
@@ -55,40 +53,80 @@ _QUANTITIES = (
 )
 
 
-def draw(run: Run) -> Figure:
+def draw(run: Run, width: float | None = None) -> Figure:
     """Draw one row per series and one column per quantity; series without a number show their status."""
     found, more = panels.fitting(run.settings)
     frame = without_floor(run.frame)
     shown = [each for each in _QUANTITIES if (floats(frame[each.columns.middle]) > 0).any()]
     title = " at N = ".join(["Time, speed-up and memory", *map(str, run.frame["seq_len"].unique())])
     if not shown:
-        return panels.blank(title, panels.context(run), "Nothing to draw: no case passed.")
+        return panels.blank(title, panels.context(run), "Nothing to draw: no case passed.", width)
     looked = looks(run.frame)
     ranked = [_ranked(each) for each in found]
-    left = 0.3 + _CHARACTER * max(len(name) for rows in ranked for name in names(rows))
-    width = left + len(shown) * (_WIDTH + _GAP_X)
     bound = any(each.bound for each in shown)
     note = f"{panels.context(run)}. {panels.intervals(run, 'Bars')}{' Strokes: bound by work.' if bound else ''}"
     note += more
-    above = panels.header_height(note, width)
-    height = above + sum(_ROW * (len(rows) + 1) + _GAP_Y for rows in ranked)
-    figure = Figure(figsize=(width, height))
-    top = height - above
-    for setting, rows in zip(found, ranked, strict=True):
-        tall = _ROW * (len(rows) + 1)
-        for column, quantity in enumerate(shown):
-            x = left + column * (_WIDTH + _GAP_X)
-            axes = figure.add_axes((x / width, (top - tall) / height, _WIDTH / width, tall / height))
+    figure, places, inches, named = _stacked(ranked, len(shown), width) if width else _beside(ranked, len(shown), note)
+    for setting, rows, panels_of in zip(found, ranked, places, strict=True):
+        words = setting.title if len(found) > 1 else ""
+        panels_of[0].set_title(fixed.title(words, inches) if width else words, loc="left")
+        for quantity, axes in zip(shown, panels_of, strict=True):
             _draw(axes, rows, quantity, looked)
-            _across(axes, frame, quantity)
-            axes.set_yticks(range(len(rows)), [] if column else list(names(rows)), fontsize=7)
+            _across(axes, frame, quantity, inches)
+            shows_names = axes is panels_of[0] or _first_column(axes)
+            written = [fixed.fitted(name, named, 7) for name in names(rows)] if shows_names else []
+            axes.set_yticks(range(len(rows)), written, fontsize=points(7))
             axes.set_ylim(len(rows) - 0.2, -0.8)
-            if not column:
-                axes.set_title(setting.title if len(found) > 1 else "", loc="left")
-                _endings(axes, rows, looked)
-        top -= tall + _GAP_Y
+        _endings(panels_of[0], rows, looked)
     panels.header(figure, title, note)
     return figure
+
+
+def _first_column(axes: Axes) -> bool:
+    """Check whether a panel has no other one at its left; without a grid, only the first of a row is such."""
+    spec = axes.get_subplotspec()
+    return spec is not None and spec.is_first_col()
+
+
+class _Layout(NamedTuple):
+    """Figure with the panels of each setting."""
+
+    figure: Figure
+    places: list[list[Axes]]
+    inches: float
+    """The width of a panel, about."""
+    named: float
+    """The width of a name."""
+
+
+def _beside(ranked: Sequence[pd.DataFrame], count: int, note: str) -> _Layout:
+    """Create panels beside each other, each setting below the other."""
+    named = _CHARACTER * max(len(name) for rows in ranked for name in names(rows))
+    left = 0.3 + named
+    width = left + count * (_WIDTH + _GAP_X)
+    above = panels.header_height(note, width)
+    height = above + sum(_ROW * (len(rows) + 1) + _GAP_Y for rows in ranked)
+    figure, top, places = Figure(figsize=(width, height)), height - above, []
+    for rows in ranked:
+        tall = _ROW * (len(rows) + 1)
+        lefts = [left + column * (_WIDTH + _GAP_X) for column in range(count)]
+        boxes = [(x / width, (top - tall) / height, _WIDTH / width, tall / height) for x in lefts]
+        places.append([figure.add_axes(box) for box in boxes])
+        top -= tall + _GAP_Y
+    return _Layout(figure, places, _WIDTH, 2 * named)
+
+
+def _stacked(ranked: Sequence[pd.DataFrame], count: int, width: float) -> _Layout:
+    """Create panels for a width, beside each other if it is a page, else below each other with names of their own."""
+    across = count if width / scale() > 6 else 1
+    named = width * (0.42 if across == 1 else 0.25)
+    lines = [[1 + fixed.fitted(name, named, 7).count("\n") for name in names(rows)] for rows in ranked]
+    row = _ROW if max(map(max, lines)) == 1 else _ROW * 0.7 * max(map(max, lines))
+    heights = [row * scale() * (len(rows) + 1) + fixed.DECORATION * scale() for rows in ranked]
+    figure, spec = fixed.grid(width, [each for each in heights for _ in range(count // across)], across)
+    every = [figure.add_subplot(each) for each in spec]
+    places = [every[i : i + count] for i in range(0, len(every), count)]
+    return _Layout(figure, places, (width - named - 0.3) / across - 0.1, named)
 
 
 def _ranked(setting: Setting) -> pd.DataFrame:
@@ -108,17 +146,16 @@ def _draw(axes: Axes, rows: pd.DataFrame, quantity: _Quantity, looked: dict[str,
         axes.axvline(1, color=NOTE_COLOUR, linewidth=0.8, zorder=1)
 
 
-def _across(axes: Axes, frame: pd.DataFrame, quantity: _Quantity) -> None:
+def _across(axes: Axes, frame: pd.DataFrame, quantity: _Quantity, inches: float) -> None:
     """Give all panels of a quantity the same logarithmic x axis."""
     low, high = panels.reach(floats(frame[[*quantity.columns, *quantity.bound]]))
     ends = float(np.exp(low)), float(np.exp(high))
     axes.set_xscale("log")
     axes.set_xlim(*ends)
     axes.xaxis.set_minor_locator(NullLocator())
-    places = quantity.ticks(*ends)
-    places = places[:: len(places) // (_TICKS + 1) + 1]
-    axes.set_xticks([place for place, _ in places], [text for _, text in places], fontsize=7)
-    axes.set_xlabel(quantity.words)
+    places = fixed.apart(quantity.ticks(*ends), inches / float(np.log2(ends[1] / ends[0])))
+    axes.set_xticks([place for place, _ in places], [text for _, text in places], fontsize=points(7))
+    axes.set_xlabel(fixed.fitted(quantity.words, inches, 8.5))
     axes.grid(axis="both", color="#ececec", linewidth=0.6)
     axes.set_axisbelow(True)
 
@@ -127,5 +164,5 @@ def _endings(axes: Axes, rows: pd.DataFrame, looked: dict[str, Look]) -> None:
     """Write the status of series without a time."""
     for place, (name, status) in enumerate(zip(names(rows), rows["status"], strict=True)):
         if status != "passed":
-            options: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 6.5}
+            options: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": points(6.5)}
             axes.text(0.02, place, cells.SHORT[status], color=looked[name].colour, **options)

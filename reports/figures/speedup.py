@@ -20,17 +20,19 @@ def applies(run: Run) -> bool:
     return run.several_lengths
 
 
-def draw(run: Run) -> Figure:
+def draw(run: Run, width: float | None = None) -> Figure:
     """Draw speed-ups, or a note if no case has a baseline."""
     baselines = [name for name in run.frame["baseline"].unique() if name]
     if not baselines:
-        return panels.blank("Speed-up", panels.context(run), "Nothing to draw: no case has a baseline in this run.")
+        return panels.blank(
+            "Speed-up", panels.context(run), "Nothing to draw: no case has a baseline in this run.", width
+        )
     against = " and ".join(baselines)
     note = "Solid: measured, with 95 % interval."
     bounded = not families.many(run)
     if bounded:
         note += " Dashed: bound by work, the baseline's FLOPs over one's own."
-    drawn = across.lengths(run, f"Speed-up against {against}", note)
+    drawn = across.lengths(run, f"Speed-up against {against}", note, width)
     for setting, axes in drawn.panels:
         axes.axhline(1, color=NOTE_COLOUR, linewidth=0.8, zorder=1)
         for name, part in attempted(setting.frame):

@@ -18,13 +18,13 @@ def applies(run: Run) -> bool:
     return any(each.sweeps for each in run.results)
 
 
-def draw(run: Run) -> Figure:
+def draw(run: Run, width: float | None = None) -> Figure:
     """Draw speed-ups and their bound by work, or a note if no baseline passed."""
     if not any(sweep.against for each in run.results for sweep in each.sweeps):
         reason = "Nothing to draw: there is no baseline that passed."
-        return panels.blank("Speed-up against keys per query", panels.context(run), reason)
+        return panels.blank("Speed-up against keys per query", panels.context(run), reason, width)
     note = "Dashed: bound by work."
-    drawn, names = across.over_keys(run, "Speed-up against keys per query", note)
+    drawn, names = across.over_keys(run, "Speed-up against keys per query", note, width)
     for (setting, axes), own in zip(drawn.panels, names, strict=False):
         axes.axhline(1, color=NOTE_COLOUR, linewidth=0.8, zorder=1)
         for name, part in across.by_keys(setting):

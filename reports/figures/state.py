@@ -16,10 +16,11 @@ def applies(run: Run) -> bool:
     return run.several_lengths and any(each.kept for each in run.results)
 
 
-def draw(run: Run) -> Figure:
+def draw(run: Run, width: float | None = None) -> Figure:
     """Draw the bytes of cache or state, for the settings that decode."""
     shown = [each.setting._replace(column=0) for each in run.results if each.kept]
-    drawn = panels.sheet(run, "Cache or state of earlier tokens", "What a call reads besides its inputs.", shown=shown)
+    note = "What a call reads besides its inputs."
+    drawn = panels.sheet(run, "Cache or state of earlier tokens", note, shown=shown, width=width)
     for setting, axes in drawn.panels:
         for name, part in attempted(setting.frame):
             axes.plot(part["seq_len"], positive(floats(part["state_bytes"])), **drawn.looks[name].options())

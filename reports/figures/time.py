@@ -18,9 +18,9 @@ def applies(run: Run) -> bool:
     return run.several_lengths
 
 
-def draw(run: Run) -> Figure:
+def draw(run: Run, width: float | None = None) -> Figure:
     """Draw the time of one call."""
-    drawn = across.lengths(run, "Time of one call", panels.intervals(run, "Bands"))
+    drawn = across.lengths(run, "Time of one call", panels.intervals(run, "Bands"), width)
     for setting, axes in drawn.panels:
         for name, part in attempted(setting.frame):
             panels.line(axes, part, panels.LENGTH, panels.TIME, drawn.looks[name])

@@ -18,9 +18,9 @@ def applies(run: Run) -> bool:
     return any(each.sweeps for each in run.results)
 
 
-def draw(run: Run) -> Figure:
+def draw(run: Run, width: float | None = None) -> Figure:
     """Draw the time of one call, with that of the baseline as a horizontal line."""
-    drawn, names = across.over_keys(run, "Time of one call against keys per query", "Bands: 95 % intervals.")
+    drawn, names = across.over_keys(run, "Time of one call against keys per query", "Bands: 95 % intervals.", width)
     for (setting, axes), own in zip(drawn.panels, names, strict=False):
         for name, part in across.by_keys(setting):
             look = drawn.looks[name]

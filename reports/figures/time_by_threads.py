@@ -18,12 +18,12 @@ def applies(run: Run) -> bool:
     return bool(run.threads)
 
 
-def draw(run: Run) -> Figure:
+def draw(run: Run, width: float | None = None) -> Figure:
     """Draw the time of one call at the comparison length; grey lines show perfect scaling."""
     shown = [Setting(each.title, row, 0, each.compared) for row, each in enumerate(run.threads)]
     lengths = sorted({int(each.frame["seq_len"].iloc[0]) for each in shown})
     note = f"N = {' or '.join(map(str, lengths))}. Bands: 95 % intervals. Thin: twice the threads, half the time."
-    drawn = panels.sheet(run, "Time of one call against threads", note, ACROSS, shown)
+    drawn = panels.sheet(run, "Time of one call against threads", note, ACROSS, shown, width=width)
     for setting, axes in drawn.panels:
         for name, cases in attempted(setting.frame):
             part = cases.sort_values("count")

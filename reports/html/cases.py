@@ -42,14 +42,14 @@ class Column(NamedTuple):
     """The kind of number, see templates/format.js; empty for words."""
 
 
-def _columns(group: str) -> list[Column]:
+def columns(group: str) -> list[Column]:
     """Read lines of `name | word | title | unit`; an empty word is the name."""
     lines = [[part.strip() for part in line.split("|")] for line in group.strip().splitlines()]
     return [Column(name, word or name, title, unit) for name, word, title, unit in lines]
 
 
 _GROUPS: Mapping[str, list[Column]] = {
-    "Result": _columns("""
+    "Result": columns("""
         status        |          | status                           |
         reason        |          | reason                           |
         time_ns       | time     | time                             | time
@@ -63,7 +63,7 @@ _GROUPS: Mapping[str, list[Column]] = {
         tokens_per_s  |          | tokens per second                | number
         flags         |          | flags                            |
     """),
-    "Proof": _columns("""
+    "Proof": columns("""
         proved          |          | share of elements checked      | share
         repeats_exactly |          | repeats exactly                |
         max_abs_error   | error    | error                          | error
@@ -72,7 +72,7 @@ _GROUPS: Mapping[str, list[Column]] = {
         ties            |          | ties                           | count
         proof_s         |          | time of the proof              | seconds
     """),
-    "Work": _columns("""
+    "Work": columns("""
         allowed_pairs    |    | pairs allowed                        | count
         computed_pairs   |    | pairs computed                       | count
         waste            |    | waste                                | number
@@ -86,7 +86,7 @@ _GROUPS: Mapping[str, list[Column]] = {
         roof_flops_per_s |    | roof                                 | rate
         parameter_count  |    | learned numbers                      | count
     """),
-    "Memory": _columns("""
+    "Memory": columns("""
         peak_bytes      | memory   | peak memory                    | size
         peak_fraction   |          | times the baseline's           | number
         gross_bytes     |          | with inputs and masks          | size
@@ -100,20 +100,20 @@ _GROUPS: Mapping[str, list[Column]] = {
         fits_up_to      |          | fits the budget up to N        | count
         fits_source     |          | known by                       |
     """),
-    "Spread": _columns("""
+    "Spread": columns("""
         within_sd               | | within a process               | spread
         between_sd              | | between processes              | spread
         drift                   | | change over the run            | spread
         drift_p                 | | its p value                    | number
         processes_for_1_percent | | processes for ±1%              | count
     """),
-    "Before the first value": _columns("""
+    "Before the first value": columns("""
         prepare_ns     | prepare    | building masks and layouts      | time
         compile_ns     | compile    | compilation                     | time
         compile_cached |            | found on disk                   |
         first_call_ns  | first_call | first call                      | time
     """),
-    "Conditions": _columns("""
+    "Conditions": columns("""
         device           |          | device                        |
         dtype            |          | dtype                         |
         direction        |          | direction                     |
@@ -132,7 +132,7 @@ _GROUPS: Mapping[str, list[Column]] = {
         launch_bound     |          | launch bound                  |
         throttled        |          | throttled                     |
     """),
-    "Case": _columns("""
+    "Case": columns("""
         variant          |          | variant                       |
         implementation   |          | implementation                |
         label            |          | label                         |
@@ -150,15 +150,19 @@ _SHOWN = ("time_ns", "speedup", "peak_bytes", "realised", "max_abs_error", "flag
 
 def section(run: Run) -> Markup:
     """Return the table of a run's cases with all that it needs, for the body of a page."""
-    frame = run.frame
-    statuses = frame["status"].value_counts().to_dict()
+    return table(_data(run), _present(run.frame), run.frame["status"], "status")
+
+
+def table(data: Mapping[str, Any], groups: Mapping[str, list[Column]], statuses: pd.Series, status: str) -> Markup:
+    """Return a table of cases with all that it needs; a menu filters it by `statuses`, which are called `status`."""
     return Markup(
         shell.render(
             "cases.html.j2",
-            statuses=statuses,
-            cases=len(frame),
-            groups=_present(frame),
-            data=shell.data(_data(run)),
+            status=status,
+            statuses=statuses.value_counts().to_dict(),
+            cases=len(statuses),
+            groups=groups,
+            data=shell.data({**data, "status": statuses.name}),
             library=_library(),
         )
     )
@@ -167,9 +171,9 @@ def section(run: Run) -> Markup:
 def _data(run: Run) -> dict[str, Any]:
     """Return what the scripts get: columns, and what the details show beside them."""
     frame = run.frame
-    columns = [_packed(names(frame).map(plain), Column("name", "name", "mechanism", ""), "")]
+    columns = [packed(names(frame).map(plain), Column("name", "name", "mechanism", ""), "")]
     for group, found in _present(frame).items():
-        columns += [_packed(frame[each.name], each, group) for each in found]
+        columns += [packed(frame[each.name], each, group) for each in found]
     varied = [name for name in AXES if frame[name].nunique() > 1]
     return {
         "cases": len(frame),
@@ -200,12 +204,18 @@ def _present(frame: pd.DataFrame) -> dict[str, list[Column]]:
     }
 
 
+def axis(column: pd.Series) -> Column:
+    """Return the column of an axis."""
+    name = "N" if column.name == "seq_len" else str(column.name)
+    return Column(str(column.name), name, name, _unit(column))
+
+
 def _unit(column: pd.Series) -> str:
-    """Return the kind of a parameter's column: a plain number, or words."""
+    """Return the kind of a column of an axis or a parameter: a plain number, or words."""
     return "plain" if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column) else ""
 
 
-def _packed(values: pd.Series, column: Column, group: str) -> dict[str, Any]:
+def packed(values: pd.Series, column: Column, group: str) -> dict[str, Any]:
     """Return a column with its values, or with its distinct values and the place of each, whichever is shorter."""
     kept = _SIGNIFICANT.get(column.unit, _OTHERWISE)
     told = [_rounded(each, kept) for each in values.astype(object)] if column.unit else [*values.astype(object)]

@@ -1,12 +1,12 @@
 """Report of a run, rebuilt from its data files only."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from attnbench.reports import figures
 from attnbench.reports.data.files import put
+from attnbench.reports.data.parts import Part, differing
 from attnbench.reports.data.run import Run
 from attnbench.reports.pages import profile
 from attnbench.reports.tables import lra, tables
@@ -92,10 +92,10 @@ def report(run: Run, markdown: str) -> str:
         "## Environment",
         _environment(meta["environment"]),
         f"Started {escape.text(meta.get('started'))}, finished {escape.text(meta.get('finished') or 'not')}.",
-        *(_resumed(part) for part in meta.get("resumed", ())),
+        *_parts(run),
         *filter(None, [outcomes.price(run.outcomes)]),
-        "## Commands" if meta.get("resumed") else "## Command",
-        escape.fenced("\n".join(_commands(meta)), "sh"),
+        "## Commands" if len(run.parts) > 1 else "## Command",
+        escape.fenced("\n".join(_commands(run)), "sh"),
         "## Suite",
         escape.fenced(meta["source"] or json.dumps(meta["suite"], indent=1), "yaml"),
     ]
@@ -109,11 +109,6 @@ def _first_screen(run: Run) -> list[str]:
         return []
     header, *rows = ([escape.text(each) for each in line] for line in (found.header, *found.rows))
     return [f"{escape.text(first_screen.caption(run))}:", escape.table(header, rows, "ll")]
-
-
-def _commands(meta: Mapping[str, Any]) -> list[str]:
-    """Return every command that measured the run, in order."""
-    return [escape.plain(each["command"], None) for each in (meta, *meta.get("resumed", ()))]
 
 
 def unfinished(run: Run) -> list[str]:
@@ -130,12 +125,36 @@ def _inputs(run: Run) -> str:
     return f"the inputs of {escape.text(file['file'])}" if file else "inputs in which neighbours are alike"
 
 
-def _resumed(part: Mapping[str, Any]) -> str:
-    """Return when a run was resumed, and what had changed since its start."""
-    told = [f"{name} was {escape.plain(was)}, then {escape.plain(now)}" for name, (was, now) in part["changed"].items()]
-    many = part["processes"]
-    words = f"Resumed {part['started']}: {many} {'process' if many == 1 else 'processes'} in all."
+def _parts(run: Run) -> list[str]:
+    """Return when a run was resumed or merged, what had changed since its start, and which machines it mixes."""
+    later = [_part(part) for part in run.parts[1:]]
+    facts = differing(run.parts)
+    if not facts:
+        return later
+    header = ["part", *(escape.text(name) for name in facts)]
+    rows = [[str(part.index), *map(_value, values)] for part, *values in zip(run.parts, *facts.values(), strict=True)]
+    words = "Parts ran on different machines or code, and their times are not compared. These facts differ:"
+    return [*later, words, escape.table(header, rows, "l" * len(header))]
+
+
+def _part(part: Part) -> str:
+    """Return when and how a later part of a run was measured."""
+    told = [f"{name} was {escape.plain(was)}, then {escape.plain(now)}" for name, (was, now) in part.changed.items()]
+    how = f"Part {part.index} is a merged run, started" if part.merged else "Resumed"
+    shard = f" (shard {part.shard})" if part.shard else ""
+    processes = f"{part.processes} {'process' if part.processes == 1 else 'processes'}"
+    words = f"{how} {part.started}{shard}: {processes} in all."
     return escape.text(f"{words} Changed since: {'; '.join(told)}." if told else words, longest=None)
+
+
+def _commands(run: Run) -> list[str]:
+    """Return every command of a run, the first one first."""
+    merge = (run.meta.get("merged") or {}).get("command")
+    return [escape.plain(each, None) for each in (*(part.command for part in run.parts), merge) if each]
+
+
+def _value(value: object) -> str:
+    return "-" if value is None else escape.text(value)
 
 
 def _environment(environment: dict[str, Any]) -> str:
@@ -143,5 +162,5 @@ def _environment(environment: dict[str, Any]) -> str:
     rows = []
     for name, value in environment.items():
         told = units.size(value) if name.endswith("_bytes") and isinstance(value, int) else value
-        rows.append([escape.text(name), "-" if told is None else escape.text(told)])
+        rows.append([escape.text(name), _value(told)])
     return escape.table(["", "value"], rows, "ll")

@@ -1,6 +1,7 @@
 """Functions that format numbers with units, with no more digits than their interval justifies."""
 
 import math
+from collections.abc import Sequence
 
 _MOST_DIGITS = 4
 _DIGITS_WITHOUT_INTERVAL = 2
@@ -11,9 +12,9 @@ _SIZE_UNITS = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
 def digits(value: float, low: float, high: float) -> int:
     """Return the significant digits of `value`, up to the first one that the interval leaves open."""
     half = (high - low) / 2
-    if math.isnan(half):
+    if not (math.isfinite(half) and math.isfinite(value)):
         return _DIGITS_WITHOUT_INTERVAL
-    if half <= 0:
+    if half <= 0 or value == 0:
         return _MOST_DIGITS
     return min(max(_place(value) - _place(half) + 1, 1), _MOST_DIGITS)
 
@@ -64,6 +65,16 @@ def size(count: float) -> str:
     """Write bytes with their unit, to three digits: `4.63 MiB`."""
     scale, unit = _unit(count, _SIZE_UNITS)
     return f"{number(count / scale, 3) if scale > 1 else round(count)} {unit}"
+
+
+def time_scale(ns: Sequence[float]) -> tuple[float, str]:
+    """Return nanoseconds in the unit that suits the smallest of some times, and its name."""
+    return _unit(min(ns, default=1.0), _TIME_UNITS)
+
+
+def size_scale(counts: Sequence[float]) -> tuple[float, str]:
+    """Return bytes in the unit that suits the smallest of some sizes, and its name."""
+    return _unit(min(counts, default=1.0), _SIZE_UNITS)
 
 
 def spread(low: float, high: float) -> str:

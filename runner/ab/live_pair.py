@@ -2,6 +2,7 @@
 
 import math
 import multiprocessing
+import os
 import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,11 @@ system with every call, and page faults can take half of a call's time.
 """
 
 
+def environment() -> dict[str, str]:
+    """Return the values of the variables in `ENVIRONMENT` for this run."""
+    return {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}
+
+
 class Partner(Protocol):
     """The interface of a worker that takes turns with another. Tests have a substitute."""
 
@@ -57,7 +63,7 @@ Start = Callable[[int | None, tuple[Path, ...], Connection], Partner]
 
 def fresh(budget_bytes: int | None, folders: tuple[Path, ...], link: Connection) -> Partner:
     """Start a fresh interpreter with the installed code."""
-    return Worker("spawn", budget_bytes, folders, link, ENVIRONMENT)
+    return Worker("spawn", budget_bytes, folders, link, environment())
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,8 @@ class Arm:
     start: Start = fresh
     digests: Mapping[str, str | None] = field(default_factory=dict)
     """Digests of the checked outputs, by case key."""
+    threads: int | None = None
+    """The number of threads of cases with `threads: auto`; None for that of the machine."""
 
     def calls(self, calls: int) -> int:
         """Return the number of calls that this arm makes instead of `calls`."""
@@ -151,7 +159,7 @@ class LivePair:
         """
         ended: dict[int, Ended] = {}
         for side, arm in enumerate(self._arms):
-            for index, (status, reason) in self._ask(side, ready_request(cases, self._limits)).items():
+            for index, (status, reason) in self._ask(side, ready_request(cases, self._limits, arm.threads)).items():
                 if side == self._base or int(index) not in ended:
                     ended[int(index)] = Ended(arm.name, Status(status), reason)
         ratios: dict[int, list[float]] = {index: [] for index in range(len(cases)) if index not in ended}
@@ -233,12 +241,15 @@ class LivePair:
             raise ArmLost(self._arms[side].name, end) from None
 
 
-def ready_request(cases: Sequence[Case], limits: Limits) -> dict[str, Any]:
-    """Return the request to prepare the cases of a group. The reply has the failures."""
+def ready_request(cases: Sequence[Case], limits: Limits, auto: int | None = None) -> dict[str, Any]:
+    """Return the request to prepare the cases of a group. The reply has the failures.
+
+    `auto` is the number of threads of cases with `threads: auto`; None for that of the machine.
+    """
     return {
         "do": "ready",
         "cases": [case.request() for case in cases],
-        "threads": threads(cases[0]),
+        "threads": threads(cases[0], auto),
         "value_ns": limits.value_ns,
         "origin": vars(limits.origin),
     }

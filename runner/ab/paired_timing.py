@@ -5,12 +5,11 @@ millisecond and follow each other directly, because the workers hand over to eac
 equally. Each pair is two new processes, so the spread includes differences between processes.
 """
 
-import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from attnbench.runner.ab.live_pair import ENVIRONMENT, VISITS, Arm, ArmLost, Ended, Limits, LivePair, Pair
+from attnbench.runner.ab.live_pair import VISITS, Arm, ArmLost, Ended, Limits, LivePair, Pair
 from attnbench.runner.machine import memory
 from attnbench.runner.worker.call import sampling
 from attnbench.runner.worker.call.sampling import Plan
@@ -30,11 +29,6 @@ Say = Callable[[str], None]
 """Prints a progress message."""
 Flag = Callable[[Mapping[str, list[float]]], list[str]]
 """Selects the cases to confirm from the log ratios of the screening pairs."""
-
-
-def environment() -> dict[str, str]:
-    """Return the values of the variables in `ENVIRONMENT` for this run."""
-    return {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}
 
 
 def share_bytes(budget: Budget) -> int:

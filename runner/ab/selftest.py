@@ -44,7 +44,7 @@ def measure(suite: Suite, book: Book, runs: int, stages: Stages, flag: Flag, say
     """
     budget_bytes = paired_timing.share_bytes(suite.budget)
     if not book.of("environment"):
-        facts = prober.machine(suite.cases(), suite.budget) | paired_timing.environment()
+        facts = prober.machine(suite.cases(), suite.budget) | live_pair.environment()
         book.write("environment", facts=facts, suite=suite.to_json(), source=suite.source, pairs=vars(stages))
     calls_ns = _calls_ns(suite, book, budget_bytes, say)
     cases = [case for case in suite.cases() if case.key in calls_ns]
@@ -104,7 +104,7 @@ def _agreement(book: Book, cases: Sequence[Case], plans: Mapping[str, Plan], lim
     if book.of("agreement"):
         return
     agreed: dict[str, list[list[float]]] = {}
-    with Worker("spawn", limits.budget_bytes, environment=live_pair.ENVIRONMENT) as worker:
+    with Worker("spawn", limits.budget_bytes, environment=live_pair.environment()) as worker:
         for group in grouped(cases):
             say(f"agreement with torch's timer: {group[0].title}")
             failed = worker.ask(live_pair.ready_request(group, limits), limits.patience_s)

@@ -3,12 +3,13 @@
 import errno
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from attnbench.runner.cli import exit_code
 from attnbench.runner.machine import system_errors
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from attnbench.reports.data.run import Run
     from attnbench.reports.decision.decide import Rule
     from attnbench.runner.ab.paired_timing import Flag, Stages
+    from attnbench.suites import Case
     from attnbench.suites.schema.suite import Suite
 
 VARIANTS = click.option(
@@ -35,7 +37,20 @@ STORE = click.option(
     metavar="DIR",
     help="The folder of baselines.",
 )
-SUITE = click.argument("suite", type=click.Path(path_type=Path))
+
+
+class SuitePath(click.Path):
+    """The path of a suite. A shell completes the names of shipped suites, and else files."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the names that begin like this, after what a path completes to."""
+        from attnbench.suites import shipped
+
+        files = super().shell_complete(ctx, param, incomplete)
+        return [*files, *(CompletionItem(name) for name in shipped() if name.startswith(incomplete))]
+
+
+SUITE = click.argument("suite", type=SuitePath(path_type=Path))
 
 
 @contextmanager
@@ -86,6 +101,8 @@ def _mistake(error: Exception) -> str | None:
         return f"expected to get from this system what bench needs, found: {refused}"
 
     from attnbench.reports.data.reading import RunError
+    from attnbench.reports.data.where import WhereError
+    from attnbench.runner.ab.environments import EnvironmentRefused
     from attnbench.runner.ab.revisions import RevisionError
     from attnbench.runner.execution.journal import FolderError
     from attnbench.runner.workers.worker import WorkerEnded
@@ -94,7 +111,7 @@ def _mistake(error: Exception) -> str | None:
 
     if isinstance(error, WorkerEnded):
         return f"expected a worker that can measure, found that {error.reason}; see bench doctor"
-    mistakes = (SuiteError, FolderError, RunError, SelectionError, RevisionError)
+    mistakes = (SuiteError, FolderError, RunError, WhereError, SelectionError, RevisionError, EnvironmentRefused)
     return str(error) if isinstance(error, mistakes) else None
 
 
@@ -105,6 +122,19 @@ def load_suite(path: Path, folders: tuple[Path, ...]) -> "Suite":
 
     extend(folders)
     return load(path if path.is_file() else shipped().get(str(path), path))
+
+
+def say_what_is_oversubscribed(cases: "Sequence[Case]", *, quiet: bool) -> None:
+    """Print how many cases use more threads than this process may use cores."""
+    from attnbench.runner.machine import environment
+
+    cores = environment.cores()
+    on_cpu = [each.setting.threads for each in cases if each.setting.device == "cpu"]
+    many = [each for each in on_cpu if each != "auto" and each > cores]
+    if many:
+        named = ", ".join(map(str, sorted(set(many))))
+        says = f"{len(many)} of {len(cases)} cases use more threads than this process may use cores"
+        say(f"{says} (threads: {named}; cores: {cores}), so their threads wait for each other", quiet=quiet)
 
 
 def extend(folders: tuple[Path, ...]) -> None:

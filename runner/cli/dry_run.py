@@ -7,8 +7,8 @@ from attnbench.runner.plan.dry_run import DryRun, PlannedCase
 from attnbench.suites.case import names_of
 
 
-def text(plan: DryRun) -> str:
-    """One line per case, and the totals."""
+def text(plan: DryRun, shard: str | None = None) -> str:
+    """One line per case, and the totals; `shard` is the part of the suite that the cases are."""
     rows: list[tuple[str, ...]] = [("case", "peak memory", "allowed pairs", "a call, at least")]
     rows += [(title, *_cells(each)) for title, each in zip(_titles(plan), plan.cases, strict=True)]
     longest = max(len(title) for title, *_ in rows)
@@ -22,16 +22,18 @@ def text(plan: DryRun) -> str:
         f"{tried} of {len(plan.cases)} cases would be measured, in {plan.processes} processes: "
         f"{clock(plan.least_s)} at least; budget.suite_s ends it after {clock(plan.suite_s)}."
     )
+    if shard:
+        lines.append(f"These cases are shard {shard}.")
     lines.append("At least: the FLOPs of the allowed pairs at the rate of the fastest matrix product seen here.")
     return "\n".join(lines)
 
 
-def tell(plan: DryRun) -> None:
+def tell(plan: DryRun, shard: str | None = None) -> None:
     """The same as JSON lines: an event `case` for each case, then `estimate`."""
     for title, each in zip(_titles(plan), plan.cases, strict=True):
         event("case", title=title, **{**vars(each), "case": each.case.key})
     estimate = {"processes": plan.processes, "least_s": plan.least_s, "suite_s": plan.suite_s}
-    event("estimate", cases=len(plan.cases), **estimate)
+    event("estimate", cases=len(plan.cases), **estimate, shard=shard)
 
 
 def _titles(plan: DryRun) -> list[str]:

@@ -38,8 +38,8 @@ def of_comparison(comparison: "Comparison", *, strict: bool = False) -> int:
     """The exit code of a comparison.
 
     A regression takes precedence over a lost case, and both over undecided times. If nothing was comparable the code is
-    never 0. Undecided times (`inconclusive`, `unstable`, or `incomparable` with a time on both sides) count only with
-    `strict`.
+    never 0. Undecided times count only with `strict`: `inconclusive`, `unstable`, `incomparable` with a time on both
+    sides, or too noisy to show a slow-down of the limit's size.
     """
     if any(each.metric != "ended" for each in comparison.failing):
         return REGRESSED
@@ -47,10 +47,7 @@ def of_comparison(comparison: "Comparison", *, strict: bool = False) -> int:
         return NOT_PASSED
     if not comparison.compared:
         return NOTHING
-    frame = comparison.frame
-    is_open = frame["verdict"].isin(["inconclusive", "unstable"])
-    is_open |= (frame["verdict"] == "incomparable") & frame[["a_ns", "b_ns"]].notna().all(axis=1)
-    return INCONCLUSIVE if strict and is_open.any() else OK
+    return INCONCLUSIVE if strict and comparison.undecided.any() else OK
 
 
 def worst(codes: Iterable[int]) -> int:

@@ -1,6 +1,6 @@
 """Options of the verbs that check a comparison against a policy, and the resulting exit code."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,27 +27,31 @@ LIMITS = click.option(
     multiple=True,
     metavar="METRIC=LIMIT",
     help="How much worse time or memory may be: a share (time=20%) or an amount (memory=1MiB). With both, a value "
-    "within either passes. Replaces the limits of that metric.",
+    "within either passes. Replaces the limits of that metric, those of single cases too.",
 )
 SEVERITIES = click.option(
     "--severity",
     "severities",
     multiple=True,
     metavar="METRIC=SEVERITY",
-    help=f"Severity ({', '.join(_SEVERITIES)}) of a metric ({', '.join(_METRICS)}). Replaces that of the metric.",
+    help=f"Severity ({', '.join(_SEVERITIES)}) of a metric ({', '.join(_METRICS)}). Replaces that of the metric, and "
+    "those of single cases.",
 )
 STRICT = click.option(
-    "--strict", is_flag=True, help="Exit with 4 if some time is inconclusive, unstable or incomparable."
+    "--strict",
+    is_flag=True,
+    help="Exit with 4 if some time is inconclusive, unstable or incomparable, or could not have shown what its limit "
+    "refuses.",
 )
 
 
-def judged(comparison: "Comparison", policy: "Check", form: str, *, strict: bool) -> int:
-    """The exit code of a gate. Prints the reason if it is that of --strict, which does not apply to ignored times."""
+def judged(comparison: "Comparison", form: str, *, strict: bool) -> int:
+    """The exit code of a gate. Prints the reason if it is that of --strict."""
     from attnbench.runner.cli import exit_code
 
-    code = exit_code.of_comparison(comparison, strict=strict and policy.severity("time") != "ignore")
+    code = exit_code.of_comparison(comparison, strict=strict)
     if code == exit_code.INCONCLUSIVE:
-        reason = "some time is inconclusive, unstable or incomparable, which --strict does not let pass"
+        reason = f"times of {comparison.undecided.sum()} cases are not decided, which --strict does not let pass"
         click.echo(f"::error title=attnbench::{reason}" if form == "github" else reason, err=form != "github")
     return code
 
@@ -73,10 +77,22 @@ def policy_of(keys: dict[str, Any], limits: Sequence[str], severities: Sequence[
         if "relative" in given or "absolute" in given:
             changes[metric] = {**_NOTHING_MORE[metric], **given}
     before = Check.model_validate(keys).model_dump()
+    entries = [_without(entry, changes) for entry in before.pop("cases", ())]
+    told = {metric: {**old, **changes.get(metric, {})} for metric, old in before.items()}
     try:
-        return Check.model_validate({metric: {**old, **changes.get(metric, {})} for metric, old in before.items()})
+        return Check.model_validate({**told, "cases": [entry for entry in entries if len(entry) > 1]})
     except ValidationError as error:
         first = explain(error, Document("", changes), Check)[0]
         metric, key = map(str, first.path)
         option = "--severity" if key == "severity" else "--limit"
         raise click.UsageError(f"{option} {metric}: {first.text}") from None
+
+
+def _without(entry: Mapping[str, Any], changes: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """An entry of `cases` without the limits that the command line replaces."""
+    kept = {
+        metric: {key: value for key, value in limits.items() if key not in changes.get(metric, ())}
+        for metric, limits in entry.items()
+        if metric != "where"
+    }
+    return {"where": entry["where"], **{metric: limits for metric, limits in kept.items() if limits}}

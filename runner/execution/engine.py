@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from attnbench.runner.workers import prober
 from attnbench.runner.workers.worker import StartWorker, Worker
 from attnbench.suites import Case, Result
 from attnbench.suites.profile import Profile
+from attnbench.suites.records import run_json
 from attnbench.suites.schema.suite import Suite
 
 Narrow = Callable[[Sequence[Case]], list[Case]]
@@ -45,10 +46,11 @@ def run(
     command: Sequence[str] = (),
     folders: tuple[Path, ...] = (),
     profile: bool = False,
+    shard: str | None = None,
     start_worker: StartWorker = Worker,
     now: Callable[[], float] = time.monotonic,
 ) -> Finished:
-    """Measure a suite into a new folder: all its cases, or only `cases`.
+    """Measure a suite into a new folder: all its cases, or only `cases`, which may be a shard of it.
 
     `folders` hold variants outside the package. With `profile`, every case that passed is profiled at the
     end. After an interruption the folder holds every finished unit.
@@ -61,7 +63,7 @@ def run(
     cases = list(suite.cases() if cases is None else cases)
     budget_bytes = suite.budget.bytes_of(memory.available_bytes())
     meta = {
-        "format": 1,
+        "format": run_json.FORMAT,
         "command": shlex.join(command),
         "started": _utc(),
         "finished": None,
@@ -69,6 +71,7 @@ def run(
         "inputs": suite.input_file(),
         "budget_bytes": budget_bytes,
         "profile": profile,
+        **({"shard": shard} if shard else {}),
         "revision": environment.revision(Path.cwd()),
         "environment": prober.machine(cases, suite.budget, folders, start_worker),
         **_measured(suite, cases),
@@ -97,8 +100,9 @@ def resume(
 
     Cases, inputs and plans stay. `narrow` selects the cases to measure now; `processes` adds replicates. Existing
     probes are not repeated. An incomplete replicate is completed by another process. `suite` is the suite that the run
-    should have. If the suite or the machine changed, the run continues only with `anyway`, and then with the cases of
-    `suite`. Its inputs and files of edges may not change.
+    should have. If it only has more cases, these are measured, each in the same processes as its baselines, which are
+    timed again. If the suite changed otherwise, or the machine changed, the run continues only with `anyway`, and then
+    with the cases of `suite`. Its inputs and files of edges may not change.
 
     Raises:
         FolderError: the folder is in use or cannot be written, or the suite, its inputs or the machine changed.
@@ -109,34 +113,44 @@ def resume(
         stopped = resuming.read(folder)
         suite = stopped.suite if suite is None else suite.with_processes(stopped.suite.measure.processes)
         renewed = suite.to_json() != stopped.suite.to_json()
-        every = suite.cases() if renewed else stopped.cases
+        grew = renewed and resuming.grew(stopped, suite)
+        if renewed:
+            resuming.refuse_shard(folder, stopped)
+        every = resuming.cases_of(stopped, suite) if grew else suite.cases() if renewed else stopped.cases
         resuming.refuse_edges(folder, stopped.suite, suite)
         input_file = resuming.input_file(folder, suite)
-        cases = narrow(every)
+        earlier = stopped.meta.get("resumed", ())
+        came = {case.key: stopped.parts.get(case.key, len(earlier) + 1) for case in every}
+        again = _again(suite, every, came)
+        cases = _with_baselines(narrow(every), every, again)
         processes = _enough(folder, processes or stopped.processes, stopped)
         facts = prober.machine(cases, suite.budget, folders, start_worker)
         changed = resuming.changes(stopped, suite, input_file, facts)
-        resuming.refuse(folder, changed, anyway=anyway)
+        blocking = {name: pair for name, pair in changed.items() if not (grew and name.startswith("suite."))}
+        resuming.refuse(folder, blocking, anyway=anyway)
         part = {
             "started": _utc(),
+            "finished": None,
             "command": shlex.join(command),
             "processes": processes,
             "environment": facts,
             "changed": {name: list(pair) for name, pair in changed.items()},
         }
         profile = profile or bool(stopped.meta.get("profile"))
-        resumed = [*stopped.meta.get("resumed", ()), part]
-        news = {"finished": None, "profile": profile, "resumed": resumed}
+        resumed = [*earlier, part]
+        news: dict[str, Any] = {"finished": None, "profile": profile, "resumed": resumed}
+        news |= {} if earlier else {"first_finished": stopped.meta.get("finished")}
+        news |= {"format": run_json.AGAIN} if again else {}
         journal.keep_edges(folder, suite.edge_files())
-        book.tell(**{**stopped.meta, **(_renewed(suite, every, stopped) if renewed else {}), **news})
+        book.tell(**{**stopped.meta, **(_renewed(suite, every, stopped, came) if renewed else {}), **news})
         budget_bytes = min(stopped.meta["budget_bytes"], suite.budget.bytes_of(memory.available_bytes()))
-        task = Task(suite, cases, processes, budget_bytes, profile, stopped.kept, len(resumed))
+        task = Task(suite, cases, processes, budget_bytes, profile, stopped.kept, len(resumed), again)
         progress.resumed(len(stopped.kept.probes), sum(map(len, stopped.kept.samples.values())))
-        return _finished(Session(task, book, progress, folders, start_worker, now))
+        return _finished(Session(task, book, progress, folders, start_worker, now), resumed)
 
 
-def _finished(session: Session) -> Finished:
-    """Run all phases; close the workers even after an interruption."""
+def _finished(session: Session, resumed: Sequence[Mapping[str, Any]] = ()) -> Finished:
+    """Run all phases; close the workers even after an interruption. `resumed` are the later parts of the run."""
     try:
         session.probe_all()
         session.time_all()
@@ -144,7 +158,9 @@ def _finished(session: Session) -> Finished:
             session.profile_all()
     finally:
         session.close()
-    session.journal.tell(finished=_utc())
+    finished = _utc()
+    parts = {"resumed": [*resumed[:-1], {**resumed[-1], "finished": finished}]} if resumed else {}
+    session.journal.tell(finished=finished, **parts)
     return Finished(tuple(session.rows), tuple(session.profiles), session.out_of_time)
 
 
@@ -159,14 +175,34 @@ def _enough(folder: Path, processes: int, stopped: Stopped) -> int:
     return processes
 
 
-def _measured(suite: Suite, cases: Sequence[Case]) -> dict[str, Any]:
-    """Return the part of `run.json` about the suite and its cases."""
+def _again(suite: Suite, cases: Sequence[Case], came: Mapping[str, int]) -> dict[str, set[str]]:
+    """Return the baselines that are timed again beside each case: those that came into the run in an earlier part.
+
+    `came` holds the part with which each case came into the run.
+    """
+    found = {
+        case.key: {each.key for each in suite.baselines_of(case) if came.get(each.key, came[case.key]) < came[case.key]}
+        for case in cases
+    }
+    return {key: baselines for key, baselines in found.items() if baselines}
+
+
+def _with_baselines(chosen: Sequence[Case], every: Sequence[Case], again: Mapping[str, set[str]]) -> list[Case]:
+    """Return the chosen cases with those that are timed again beside them."""
+    wanted = {case.key for case in chosen}.union(*(again.get(case.key, ()) for case in chosen))
+    return [case for case in every if case.key in wanted]
+
+
+def _measured(suite: Suite, cases: Sequence[Case], came: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """Return the part of `run.json` about the suite and its cases, with the parts in which these came into the run."""
 
     def planned(case: Case) -> dict[str, Any]:
         against = [each.key for each in suite.baselines_of(case)]
         several = {"baselines": against} if len(against) > 1 else {}
         named = {"label": case.label, "family": variants.load(case.mechanism.name).kind}
-        return {"key": case.key, **named, "baseline": next(iter(against), None), **several, **case.flat()}
+        part = (came or {}).get(case.key, 0)
+        later = {"part": part} if part else {}
+        return {"key": case.key, **named, "baseline": next(iter(against), None), **several, **later, **case.flat()}
 
     return {
         "name": suite.name,
@@ -178,11 +214,12 @@ def _measured(suite: Suite, cases: Sequence[Case]) -> dict[str, Any]:
     }
 
 
-def _renewed(suite: Suite, cases: Sequence[Case], stopped: Stopped) -> dict[str, Any]:
+def _renewed(suite: Suite, cases: Sequence[Case], stopped: Stopped, came: Mapping[str, int]) -> dict[str, Any]:
     """Return the same for a run that continues with another suite. Measured cases stay, even if `suite` lacks them."""
     present = {case.key for case in cases}
     measured = {row.case for row in stopped.kept.rows}
-    return _measured(suite, [*cases, *(case for case in stopped.cases if case.key in measured - present)])
+    left = [case for case in stopped.cases if case.key in measured - present]
+    return _measured(suite, [*cases, *left], {**stopped.parts, **came})
 
 
 def _utc() -> str:

@@ -1,7 +1,8 @@
 """Resuming a run: what its folder already holds, and whether suite and machine are unchanged."""
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,9 +16,12 @@ from attnbench.suites.result import NOT_STARTED, SPENT
 from attnbench.suites.schema.catalog import problems
 from attnbench.suites.schema.load import from_dict
 from attnbench.suites.schema.suite import Suite
+from attnbench.variants import Setting
 
 K = TypeVar("K")
 R = TypeVar("R", bound=Result)
+_DECIDE_CASES = {"variants", "exclude", *(each.name for each in fields(Setting))}
+"""Fields of a suite that say which cases it has, and nothing else."""
 _INPUTS = ("suite.seed", "suite.inputs", "inputs.sha256")
 """Changes that make other inputs."""
 
@@ -50,6 +54,8 @@ class Stopped:
     suite: Suite
     cases: tuple[Case, ...]
     kept: Kept
+    parts: Mapping[str, int] = field(default_factory=dict)
+    """The part with which each case came into the run, by its key."""
 
     @property
     def processes(self) -> int:
@@ -83,7 +89,8 @@ def read(folder: Path) -> Stopped:
         {key: _finished(told) for key, told in journal.samples.items()},
         _finished(reading.profiles(folder)),
     )
-    return Stopped(journal.meta, _suite(path, journal), tuple(each.case for each in journal.planned), kept)
+    cases, parts = tuple(each.case for each in journal.planned), {each.key: each.part for each in journal.planned}
+    return Stopped(journal.meta, _suite(path, journal), cases, kept, parts)
 
 
 def _finished(rows: Mapping[K, R]) -> dict[K, R]:
@@ -92,12 +99,13 @@ def _finished(rows: Mapping[K, R]) -> dict[K, R]:
     The reasons identify those cases, which are measured again. Rows are never changed: a case that is measured again
     gets another row, and the last one counts.
     """
-    return {
-        key: row
-        for key, row in rows.items()
-        if not (row.status is Status.SKIPPED and row.reason.endswith(SPENT))
-        and not (row.status is Status.FAILED and row.reason.startswith(NOT_STARTED))
-    }
+    return {key: row for key, row in rows.items() if was_tried(row)}
+
+
+def was_tried(row: Result) -> bool:
+    """Check whether a row tells of more than a lack of time or of a worker."""
+    spent = row.status is Status.SKIPPED and row.reason.endswith(SPENT)
+    return not spent and not (row.status is Status.FAILED and row.reason.startswith(NOT_STARTED))
 
 
 def input_file(folder: Path, suite: Suite) -> Mapping[str, str] | None:
@@ -137,13 +145,46 @@ def changes(
 
     The number of processes is not compared, because a resumed run may have more.
     """
-    before = stopped.meta["environment"]
     found = differences(stopped.suite.to_json(), suite.with_processes(stopped.suite.measure.processes).to_json())
     told = {f"suite.{name}": pair for name, pair in found.items()}
     read = differences(stopped.meta.get("inputs"), inputs) if "suite.inputs" not in told else {}
     told |= {f"inputs.{name}": pair for name, pair in read.items()}
-    told |= {f"environment.{name}": pair for name, pair in fingerprint.changed(before, environment).items()}
+    for part in reversed([stopped.meta, *stopped.meta.get("resumed", ())]):
+        changed = fingerprint.changed(part["environment"], environment)
+        told |= {f"environment.{name}": pair for name, pair in changed.items()}
     return told
+
+
+def grew(stopped: Stopped, suite: Suite) -> bool:
+    """Check whether a suite only has more cases than that of the run. The others keep their keys and baselines."""
+    before = stopped.suite
+    found = differences(before.to_json(), suite.with_processes(before.measure.processes).to_json())
+    if not found or any(re.split(r"[.[]", name)[0] not in _DECIDE_CASES for name in found):
+        return False
+    present = {case.key for case in suite.cases()}
+    return all(case.key in present and before.baselines_of(case) == suite.baselines_of(case) for case in before.cases())
+
+
+def cases_of(stopped: Stopped, suite: Suite) -> list[Case]:
+    """Return the cases of a run whose suite grew: those that it has, and the added ones. The first command may have
+    narrowed the cases of its suite.
+    """
+    planned, before = {case.key for case in stopped.cases}, {case.key for case in stopped.suite.cases()}
+    return [case for case in suite.cases() if case.key in planned or case.key not in before]
+
+
+def refuse_shard(folder: Path, stopped: Stopped) -> None:
+    """Raise if the run has only a shard of its suite: nothing says which shard gets other cases.
+
+    Raises:
+        FolderError: it has.
+    """
+    shard = stopped.meta.get("shard")
+    if shard and not stopped.meta.get("merged"):
+        raise FolderError(
+            f"{folder}: expected the suite that the run began with, because it is shard {shard}, found another; "
+            "merge the shards first, or begin a new run"
+        )
 
 
 def differences(a: Any, b: Any) -> dict[str, tuple[Any, Any]]:

@@ -1,7 +1,7 @@
 """A run in progress: probes, replicates and profiles. Each finished unit is written immediately."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -42,6 +42,9 @@ class Task:
     kept: Kept = field(default_factory=Kept)
     part: int = 0
     """Number of times that the run was resumed."""
+    again: Mapping[str, Set[str]] = field(default_factory=dict)
+    """By case that was added to the run, the keys of its baselines that were there before. They are timed again in the
+    same processes."""
 
 
 class Session:
@@ -125,6 +128,7 @@ class Session:
             if not self.rows:
                 raise
             probe = Probe(case.key, end.status, end.reason)
+        probe = replace(probe, part=self.task.part)
         self._write(probe)
         return probe
 
@@ -170,9 +174,12 @@ class Session:
                 continue
             if self._out_of_time():
                 break
+            # First, so that a torn row never leaves an added case without its baseline.
+            again = {key for case in left for key in self.task.again.get(case.key, ())} - missing
+            beside = [case for case in group if case.key in again and case.key in self.plans]
             left_s = self.remaining.left_s(done / len(missing))
             self.progress.working("time", f"process {replicate + 1}", done, len(missing), left_s)
-            self._time_group(left, replicate)
+            self._time_group([*beside, *left], replicate)
             done += len(left)
         self._drop_worker()
 
@@ -217,10 +224,15 @@ class Session:
     def _sampled(self, pairs: list[tuple[Case, Sample]]) -> None:
         """Write samples with their part of the run and their order in the replicate. Failed cases are not timed again.
 
-        Samples of a group are written together, so that a kill rarely separates a case from its baseline.
+        Samples of a group are written together, so that a kill rarely separates a case from its baseline. A case that
+        has a sample in this replicate already is a baseline that was timed again.
         """
         part, first = self.task.part, self._order
-        placed = [(case, replace(sample, order=first + i, part=part)) for i, (case, sample) in enumerate(pairs)]
+        again = {case.key for case, sample in pairs if sample.replicate in self.kept.samples.get(case.key, {})}
+        placed = [
+            (case, replace(sample, order=first + i, part=part, again=case.key in again))
+            for i, (case, sample) in enumerate(pairs)
+        ]
         self._order += len(placed)
         self._write(*(sample for _, sample in placed))
         for case, sample in placed:

@@ -17,13 +17,19 @@ from attnbench.runner.machine.doctor.finding import Unread
 
 def threads() -> int:
     """Return the value of `threads: auto`: physical cores, or fewer if CPU affinity or quota allow fewer."""
+    allowed = cores()
+    return min(allowed, psutil.cpu_count(logical=False) or allowed)
+
+
+def cores() -> int:
+    """Return how many cores this process may use: those of its CPU affinity, or fewer if a quota allows fewer."""
     here = machine.here(Path("/"))
     allowed = len(here.cpus)
     try:
         quota = cgroup.cpu_quota(here) or allowed
     except Unread:
         quota = allowed
-    return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed, int(quota)))
+    return max(1, min(allowed, int(quota)))
 
 
 def version() -> str:

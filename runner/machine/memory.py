@@ -11,7 +11,7 @@ import psutil
 
 from attnbench.runner.machine.doctor import cgroup, machine
 from attnbench.runner.machine.doctor.finding import Unread
-from attnbench.variants.kernels._peak import peak_bytes
+from attnbench.variants.kernels import _peak
 
 COMPILER_BYTES = 2 * 2**30
 """Memory for a compiler, in addition to the budget of the case."""
@@ -63,7 +63,7 @@ def _limit_to(wanted: int) -> None:
 
 @dataclass(frozen=True)
 class Peaks:
-    """Peak memory of one call, beyond what was held before."""
+    """Peak memory of one call, beyond what was held before, and what its profile shows besides."""
 
     allocated_bytes: int
     """From torch's allocator: exact, equal every time at the same thread count."""
@@ -71,13 +71,15 @@ class Peaks:
     """Growth of the resident peak, which includes memory of libraries. Linux and CPU only."""
     reserved_bytes: int | None = None
     """Growth of what the allocator reserved on the device. CUDA only."""
+    torch_kernel: str | None = None
+    """The kernel of torch's attention that ran; None if none did."""
 
 
 def cpu_peaks(call: Callable[[], object]) -> Peaks:
     """Return the peaks of one call on the CPU, from the profiler's memory events and from /proc."""
     resident_bytes: list[int | None] = []
-    allocated_bytes = peak_bytes(lambda: resident_bytes.append(_resident_bytes(call)))
-    return Peaks(allocated_bytes, resident_bytes[0])
+    allocated_bytes, kernel = _peak.peak_and_kernel(lambda: resident_bytes.append(_resident_bytes(call)))
+    return Peaks(allocated_bytes, resident_bytes[0], torch_kernel=kernel)
 
 
 def cuda_peaks(call: Callable[[], object]) -> Peaks:
@@ -88,12 +90,14 @@ def cuda_peaks(call: Callable[[], object]) -> Peaks:
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     allocated, reserved = int(torch.cuda.memory_allocated()), int(torch.cuda.memory_reserved())
-    call()
+    # The profile is of the host alone, whose operators say which kernel was launched.
+    kernel = _peak.kernel(call)
     torch.cuda.synchronize()
     return Peaks(
         int(torch.cuda.max_memory_allocated()) - allocated,
         None,
         int(torch.cuda.max_memory_reserved()) - reserved,
+        kernel,
     )
 
 

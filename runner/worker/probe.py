@@ -185,6 +185,7 @@ def _proved(
         "peak_bytes": peaks.allocated_bytes,
         "resident_bytes": peaks.resident_bytes,
         "reserved_bytes": peaks.reserved_bytes,
+        "torch_kernel": peaks.torch_kernel,
         "proved": proof.proved,
         "repeats_exactly": proof.repeats_exactly,
         "ties": proof.ties,

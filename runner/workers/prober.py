@@ -88,10 +88,12 @@ def ask(
     live: int = 1,
     oracle: IO[bytes] | None = None,
     origin: Origin = DEFAULT,
+    auto: int | None = None,
 ) -> Probe:
     """Have a worker probe a case within its memory allowance (see `allowance`).
 
-    Its inputs come from `origin`. Cases share the oracle's results through the file `oracle`.
+    Its inputs come from `origin`. Cases share the oracle's results through the file `oracle`. `auto` is the number of
+    threads of a case with `threads: auto`, as in `threads`.
 
     Raises:
         WorkerEnded: the worker died, took too long, or sent no valid probe.
@@ -99,7 +101,7 @@ def ask(
     budget_bytes = allowance(worker, case, budget, budget_bytes, live)
     # An unnamed file disappears with this process, however it ends. Workers open it through /proc.
     path = None if oracle is None else f"/proc/{os.getpid()}/fd/{oracle.fileno()}"
-    request = {"do": "probe", "case": case.request(), "threads": threads(case), "budget_bytes": budget_bytes}
+    request = {"do": "probe", "case": case.request(), "threads": threads(case, auto), "budget_bytes": budget_bytes}
     request |= {"oracle": path, "origin": vars(origin)}
     return understood(Probe.from_json, worker.ask(request, budget.case_s))
 
@@ -136,6 +138,6 @@ def machine(
     return environment.of_machine() | facts
 
 
-def threads(case: Case) -> int:
-    """Return the number of threads of a case."""
-    return environment.threads() if case.setting.threads == "auto" else case.setting.threads
+def threads(case: Case, auto: int | None = None) -> int:
+    """Return the number of threads of a case. With `threads: auto` this is `auto`, or that of the machine if None."""
+    return (auto or environment.threads()) if case.setting.threads == "auto" else case.setting.threads

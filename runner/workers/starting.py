@@ -8,8 +8,10 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from multiprocessing import spawn
 from multiprocessing.connection import Connection
 from types import ModuleType
+from typing import NamedTuple
 
 from attnbench.runner.machine import system_errors
 
@@ -35,19 +37,44 @@ def prepare_environment() -> None:
 
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set these variables while a process starts, so that it inherits them. Variables of the user stay.
+    """Set these variables while a process starts, so that it inherits them.
 
     Variables that are set for the parent only are removed meanwhile.
     """
-    hidden = {name: os.environ.pop(name) for name in system_errors.not_inherited()}
-    added = variables.keys() - os.environ.keys()
-    os.environ.update({name: variables[name] for name in added})
+    before = dict(os.environ)
+    for name in system_errors.not_inherited():
+        del os.environ[name]
+    os.environ.update(variables)
     try:
         yield
     finally:
-        for name in added:
+        for name in os.environ.keys() - before.keys():
             del os.environ[name]
-        os.environ.update(hidden)
+        os.environ.update(before)
+
+
+class Interpreter(NamedTuple):
+    """A Python of another environment."""
+
+    program: str
+    path: tuple[str, ...]
+    """Where it searches imports."""
+
+
+@contextmanager
+def interpreter(other: Interpreter | None) -> Iterator[None]:
+    """Start a fresh process with another interpreter. It inherits the import path; None changes nothing."""
+    if other is None:
+        yield
+        return
+    program, path = spawn.get_executable(), sys.path
+    spawn.set_executable(other.program)
+    sys.path = list(other.path)
+    try:
+        yield
+    finally:
+        spawn.set_executable(program)
+        sys.path = path
 
 
 @contextmanager

@@ -108,11 +108,13 @@ class Worker:
         link: Connection | None = None,
         environment: Mapping[str, str] | None = None,
         root: Path | None = None,
+        interpreter: starting.Interpreter | None = None,
     ) -> None:
         """Start the process.
 
         `link` is a connection to another worker that takes turns with this one. `environment` has additional variables.
-        Imports are searched under `root` first, except those of attnbench itself.
+        Imports are searched under `root` first, except those of attnbench itself. `interpreter` is the Python of
+        another environment; only `spawn` can start it.
 
         Raises:
             NotStarted: the system refused the process.
@@ -141,6 +143,7 @@ class Worker:
                 starting.interrupts_held(),
                 starting.program_hidden(),
                 starting.environment(environment or {}),
+                starting.interpreter(interpreter),
                 starting.errors_to(self._log.fileno()),
             ):
                 self._process.start()

@@ -51,6 +51,25 @@ class Revisions:
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """One side of a comparison of environments: what it was asked for, and what was found in it."""
+
+    name: Name
+    variables: dict[str, str]
+    packages: dict[Name, str]
+    """The version of each package."""
+    facts: Environment
+
+
+@dataclass(frozen=True)
+class Environments:
+    """Both sides."""
+
+    A: Surroundings
+    B: Surroundings
+
+
+@dataclass(frozen=True)
 class Labelled:
     """A case and its label. The label is stored because the variant may not be available here."""
 
@@ -70,14 +89,19 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Compared:
-    """The row `environment` of a comparison."""
+    """The row `environment` of a comparison, of either revisions or environments."""
 
     facts: Environment
     pairs: Pairs
-    revisions: Revisions
     policy: Check
     command: str
     cases: tuple[Annotated[Labelled, FromJson(Labelled.read)], ...]
+    revisions: Revisions | None = None
+    environments: Environments | None = None
+
+    def __post_init__(self) -> None:
+        if (self.revisions is None) == (self.environments is None):
+            raise ValueError("expected either revisions or environments")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ from attnbench.suites.schema.limits import Check, Estimate
 from attnbench.variants import MOST_THREADS
 
 FORMAT = 1
-"""The `format` of `run.json` that this code reads."""
+"""The `format` of `run.json`."""
+AGAIN = 2
+"""The format of a run that timed baselines again beside added cases. An older reader would mix up their samples."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Environment:
 class Planned:
     """A case of the run, its key, the keys of its baselines, and the label and family of its mechanism when it ran.
 
-    `baselines` is empty if the suite names one baseline at most.
+    `baselines` is empty if the suite names one baseline at most. `part` is the part with which the case came into the
+    run: above 0 if a resumed run had a suite with more cases.
     """
 
     key: Name
@@ -38,6 +41,7 @@ class Planned:
     label: Name | None = None
     baselines: tuple[Name, ...] = ()
     family: Name | None = None
+    part: Count = 0
 
     @classmethod
     def read(cls, row: Any) -> Self:
@@ -87,12 +91,27 @@ class Revision:
 
 @dataclass(frozen=True)
 class Part:
-    """A resumed part of a run: when and where it ran, its number of processes, and what had changed."""
+    """A later part of a run, which was resumed or merged: when and where it ran, and what had changed."""
 
     started: str
     processes: Count
+    """The number of processes that each case has after it."""
     environment: Environment
     changed: dict[str, tuple[Any, Any]]
+    finished: Name | None = None
+    """None if it did not finish, or an older version ran it."""
+    command: str = ""
+    shard: Name | None = None
+    merged: bool = False
+    """Whether it was a run of its own."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """How a run was made of others."""
+
+    command: str
+    at: Name
 
 
 @dataclass(frozen=True)
@@ -115,7 +134,7 @@ class Policy:
 class RunFile:
     """All fields."""
 
-    format: Literal[1]
+    format: Literal[1, 2]
     name: Name
     question: str
     command: str
@@ -126,11 +145,16 @@ class RunFile:
     patterns: tuple[Thumbnail, ...]
     started: Name | None = None
     finished: Name | None = None
+    first_finished: Name | None = None
+    """When the first part of several finished."""
+    shard: Name | None = None
+    """The shard of the suite, such as `2/5`, that the first part measured."""
     revision: Revision | None = None
     seed: Count = 0
     budget_bytes: Bytes | None = None
     inputs: InputFile | None = None
     resumed: tuple[Part, ...] = ()
+    merged: Merged | None = None
 
     def __post_init__(self) -> None:
         if len({each.key for each in self.cases}) < len(self.cases):

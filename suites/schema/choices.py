@@ -161,11 +161,12 @@ Levels: Any = _levels()
 
 
 class Choices(NamedTuple):
-    """Readers of the list of variants, the baseline and the list of exclusions."""
+    """Readers of the list of variants, the baseline, the list of exclusions, and one of its entries."""
 
     entries: TypeAdapter[Any]
     baseline: TypeAdapter[Any]
     exclusions: TypeAdapter[Any]
+    exclusion: TypeAdapter[Any]
 
 
 def choices() -> Choices:
@@ -180,8 +181,9 @@ def _choices(there: Catalog, implementations: tuple[str, ...]) -> Choices:
     some = one_or_more(one_of("baseline", *pairs, title="variant/implementation such as full/sdpa"))
     baseline: Any = Annotated[some | None, AfterValidator(lambda given: tuple(dict.fromkeys(given or ())))]
     entries: Any = Annotated[_tuple(_entry(there, implementations)), Field(min_length=1)]
-    exclusions: Any = Annotated[_tuple(_exclusion(there, implementations)), Field(max_length=MOST_EXCLUSIONS)]
-    return Choices(TypeAdapter(entries), TypeAdapter(baseline), TypeAdapter(exclusions))
+    exclusion = _exclusion(there, implementations)
+    exclusions: Any = Annotated[_tuple(exclusion), Field(max_length=MOST_EXCLUSIONS)]
+    return Choices(*map(TypeAdapter, (entries, baseline, exclusions, exclusion)))
 
 
 def _entry(there: Catalog, implementations: tuple[str, ...]) -> Any:

@@ -19,7 +19,7 @@ MOST_CASES = 10_000
 _OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le, "!=": operator.ne}
 
 Exclusion = Mapping[str, tuple[Any, ...]]
-"""Names of axes or parameters, each with values. A case that has one of the values for every name is dropped."""
+"""Names of axes or parameters, each with values. It matches a case that has one of the values for every name."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,13 @@ def _setting(point: Mapping[str, Any]) -> Setting:
     return Setting.of({**point, "kv_heads": point["kv_heads"] or point["heads"]})
 
 
-def excluded(cases: Iterable[Case], exclusions: Iterable[Exclusion]) -> list[set[str]]:
-    """Return the keys of the cases that each exclusion drops."""
-    facts = {case.key: {**case.flat(), **case.mechanism.parameters} for case in cases}
-    return [_dropped(facts, exclusion) for exclusion in exclusions]
+def matching(cases: Mapping[str, Case], exclusions: Iterable[Exclusion]) -> list[set[str]]:
+    """Return the keys of the cases that each exclusion matches."""
+    facts = {key: {**case.flat(), **case.mechanism.parameters} for key, case in cases.items()}
+    return [_matching(facts, exclusion) for exclusion in exclusions]
 
 
-def _dropped(facts: Mapping[str, Mapping[str, Any]], exclusion: Exclusion) -> set[str]:
+def _matching(facts: Mapping[str, Mapping[str, Any]], exclusion: Exclusion) -> set[str]:
     """Return the keys of the cases, flattened to `facts`, that have one of the values of every name."""
     # There are few values and many cases, so comparisons are cached; by type, because True equals 1.
     tests = {name: lru_cache(maxsize=None, typed=True)(partial(_any, values)) for name, values in exclusion.items()}

@@ -1,7 +1,7 @@
 """Types of a suite's values for pydantic. Types that are used in many places have names."""
 
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import Field, fields
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -12,13 +12,17 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    GetJsonSchemaHandler,
     StrictBool,
     StrictFloat,
     StrictInt,
     StrictStr,
+    TypeAdapter,
+    ValidationInfo,
     with_config,
 )
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from typing_extensions import TypeAliasType, TypedDict
 
 from attnbench.variants import AXES, VariantError
@@ -41,6 +45,29 @@ class Model(BaseModel):
     """A mapping of a suite: no other keys than its fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Late:
+    """Reader of a field whose type is made at the time of use, because the set of variants can grow.
+
+    A value in a record is read by `stored` instead, if that is given: its variants may not be here. Only suites are
+    read with a context.
+    """
+
+    def __init__(self, make: Callable[[], TypeAdapter[Any]], stored: Callable[[Any], Any] | None = None) -> None:
+        self.make, self.stored = make, stored
+
+    def read(self, value: Any, info: ValidationInfo) -> Any:
+        """Return the value in its type."""
+        if self.stored is not None and info.context is None:
+            return self.stored(value)
+        return self.make().validate_python(value)
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(self.make().core_schema)
 
 
 def mapping(name: str, keys: Mapping[str, Any], **rules: Any) -> Any:

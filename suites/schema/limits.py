@@ -1,11 +1,22 @@
 """Limits of a suite: how often it measures, what it may use, and what `bench check` allows."""
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Required
 
-from pydantic import Field, StrictFloat, StrictInt
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    StrictFloat,
+    StrictInt,
+    model_serializer,
+)
 
-from attnbench.suites.schema.kinds import Model
+from attnbench.suites.case import Case
+from attnbench.suites.schema.choices import MOST_EXCLUSIONS, choices
+from attnbench.suites.schema.expand import Exclusion, matching
+from attnbench.suites.schema.kinds import Late, Model, mapping
 
 Severity = Literal["fail", "warn", "ignore"]
 _TIMES = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
@@ -69,6 +80,12 @@ class Exact(Model):
     severity: Severity = "fail"
     """Whether a worse result fails the check, is a warning, or is ignored."""
 
+    def __str__(self) -> str:
+        """Return the limit in words: `fail`, `fail above 10% or 20us`."""
+        amounts = [getattr(self, name, "0") for name in ("relative", "absolute")]
+        told = " or ".join(each for each in amounts if re.search("[1-9]", each))
+        return f"{self.severity} above {told}" if told and self.severity != "ignore" else self.severity
+
 
 class TimeLimit(Exact):
     """How much longer a call may take. An increase within either limit passes."""
@@ -80,10 +97,14 @@ class TimeLimit(Exact):
     severity: Severity = "warn"
     """Whether a worse result fails the check, is a warning, or is ignored."""
 
+    def of(self, stored_ns: float) -> float:
+        """Return the share by which a stored time may grow. `stored_ns` is NaN if only the ratio is known."""
+        relative, absolute_ns = share(self.relative), _quantity(self.absolute, _TIMES)
+        return max(relative, absolute_ns / stored_ns) if stored_ns > 0 else relative
+
     def allows(self, ratio: float, stored_ns: float) -> bool:
-        """Check whether a time may be `ratio` times the stored one. `stored_ns` is NaN if only the ratio is known."""
-        absolute_ns = _quantity(self.absolute, _TIMES)
-        return ratio <= 1 + share(self.relative) or (ratio - 1) * stored_ns <= absolute_ns
+        """Check whether a time may be `ratio` times the stored one."""
+        return ratio <= 1 + self.of(stored_ns)
 
 
 class MemoryLimit(Exact):
@@ -100,8 +121,25 @@ class MemoryLimit(Exact):
         return grown <= max(share(self.relative) * stored_bytes, _quantity(self.absolute, _SIZES))
 
 
-class Check(Model):
-    """What `bench check` allows."""
+def _stored(where: Any) -> Exclusion:
+    """Return the names and values of an entry in a record."""
+    if not isinstance(where, Mapping) or not all(isinstance(each, list | tuple) for each in where.values()):
+        raise ValueError("expected names with lists of values")
+    # A value that is a list in JSON is a pair.
+    return {
+        name: tuple(tuple(each) if isinstance(each, list) else each for each in held) for name, held in where.items()
+    }
+
+
+def _some(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an entry if it sets some limit, or raise."""
+    if not entry.keys() - {"where"}:
+        raise ValueError("expected some limit, found none")
+    return entry
+
+
+class _Metrics(Model):
+    """The limit of each metric."""
 
     time: TimeLimit = TimeLimit()
     memory: MemoryLimit = MemoryLimit()
@@ -112,10 +150,67 @@ class Check(Model):
     error: Exact = Exact()
     """The error against the oracle. It may double."""
 
+
+METRICS = tuple(_Metrics.model_fields)
+
+
+def _some_of(limit: type[Exact]) -> Any:
+    """Return the type of some keys of a limit, without their defaults."""
+    keys = {
+        name: Annotated[(each.annotation, *each.metadata, Field(title=each.title, description=each.description))]
+        for name, each in limit.model_fields.items()
+    }
+    described = {"description": limit.__doc__, "minProperties": 1}
+    return Annotated[mapping(f"Some{limit.__name__}", keys, **described), AfterValidator(_some)]
+
+
+_WHERE = Field(description="The cases that the limits are for, as in an entry of `exclude`.")
+_Where: Any = Annotated[Any, Late(lambda: choices().exclusion, _stored), _WHERE]
+_KINDS = {kind: _some_of(kind) for kind in (TimeLimit, MemoryLimit, Exact)}
+_SOME = {
+    name: Annotated[_KINDS[type(each.default)], Field(description=each.description)]
+    for name, each in _Metrics.model_fields.items()
+}
+_Entry: Any = Annotated[
+    mapping("CaseLimits", {"where": Required[_Where], **_SOME}, minProperties=2), AfterValidator(_some)
+]
+
+
+class Check(_Metrics):
+    """What `bench check` allows."""
+
+    cases: Annotated[tuple[_Entry, ...], Field(max_length=MOST_EXCLUSIONS)] = ()
+    """Other limits for some cases. Of the entries that match a case and set a key, the last holds."""
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out `cases` if there are none: records then are as they were before there was this key."""
+        told: dict[str, Any] = dump(self)
+        return told if self.cases else {name: each for name, each in told.items() if name != "cases"}
+
+    def by_case(self, cases: Mapping[str, Case]) -> "dict[str, Check]":
+        """Return the policy of each case, by key: this one without entries, with those that match the case."""
+        holding: dict[str, tuple[int, ...]] = dict.fromkeys(cases, ())
+        for place, keys in enumerate(matching(cases, [entry["where"] for entry in self.cases])):
+            holding |= {key: (*holding[key], place) for key in keys}
+        made = {places: self._with(self.cases[place] for place in places) for places in set(holding.values())}
+        return {key: made[places] for key, places in holding.items()}
+
+    def _with(self, entries: Iterable[Mapping[str, Any]]) -> "Check":
+        """Return the policy with the limits of some entries, the later over the earlier ones."""
+        limits = self.model_dump(include=set(METRICS))
+        for entry in entries:
+            limits = {metric: {**held, **entry.get(metric, {})} for metric, held in limits.items()}
+        return Check.model_validate(limits)
+
+    def limit(self, metric: str) -> Exact:
+        """Return the limit of a metric."""
+        limit: Exact = getattr(self, metric)
+        return limit
+
     def severity(self, metric: str) -> Severity:
         """Return the severity of a worse result of a metric."""
-        limit: Exact = getattr(self, metric)
-        return limit.severity
+        return self.limit(metric).severity
 
 
 def share(percent: str) -> float:

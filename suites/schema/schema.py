@@ -5,7 +5,7 @@ The schema accepts what the loader accepts, as far as JSON Schema can express it
 - kv_heads divides every number of heads, and the exponents of pow2 ascend;
 - a padding has no length above N and no more than 100 lengths;
 - the baseline is a variant and implementation of the suite;
-- every exclusion matches some case, and some case is left;
+- every exclusion and every entry of `check.cases` matches some case, and some case is left;
 - the number of cases, and of points in the grid of a variant, is within its limit;
 - the parameters of a variant are valid together;
 - numbers of parameters are as equal as `equal_parameters` demands;
@@ -161,7 +161,11 @@ def _text(value: Any, nodes: list[Node]) -> str:
             return "expected at least one entry, found an empty list"
         if len(value) > nodes[0].get("maxItems", len(value)):
             return f"expected at most {nodes[0]['maxItems']} entries, found {len(value)}"
-    return f"expected {_words(nodes)}, {found(value, [str(name) for node in nodes for name in _names(node)])}"
+    told = f"expected {_words(nodes)}, {found(value, [str(name) for node in nodes for name in _names(node)])}"
+    even = type(value) is int and value % 2 == 0
+    if even and any("not" in node and node["minimum"] <= value <= node["maximum"] for node in nodes):
+        return f"{told}; take {value - 1} or {value + 1}"
+    return told
 
 
 def _names(node: Node) -> list[Any]:

@@ -1,6 +1,6 @@
 """The suite: the variants to measure, their settings, and how to measure them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -8,44 +8,28 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
     Field,
-    GetJsonSchemaHandler,
     PrivateAttr,
     StrictInt,
-    TypeAdapter,
     ValidationError,
     ValidationInfo,
     create_model,
     field_serializer,
     field_validator,
 )
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from attnbench.suites.case import Case
 from attnbench.suites.origin import Origin, digest
 from attnbench.suites.problem import found
 from attnbench.suites.schema.choices import Levels, Sizes, choices
 from attnbench.suites.schema.edges import digests, with_digests
-from attnbench.suites.schema.expand import MOST_CASES, Entry, Exclusion, excluded, expand, size
-from attnbench.suites.schema.kinds import IN_FOLDER, LARGEST, Model, axes, below
+from attnbench.suites.schema.expand import MOST_CASES, Entry, Exclusion, expand, matching, size
+from attnbench.suites.schema.kinds import IN_FOLDER, LARGEST, Late, Model, axes, below
 from attnbench.suites.schema.limits import Budget, Check, Measure, Percent
 from attnbench.variants import Setting, kernels, levels
 
 _BELOW = below(r"\.safetensors")
 _FILE = f'{IN_FOLDER}"data/model.safetensors"'
-
-
-class _Late:
-    """Reader of a field whose type is made at the time of use, because the set of variants can grow."""
-
-    def __init__(self, make: Callable[[], TypeAdapter[Any]]) -> None:
-        self.make = make
-
-    def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(lambda value: self.make().validate_python(value))
-
-    def __get_pydantic_json_schema__(self, _schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return handler(self.make().core_schema)
 
 
 def _usual(data: Mapping[str, Any]) -> tuple[str, ...]:
@@ -88,12 +72,12 @@ else:
 class Suite(_Axes):
     """Which variants of attention to measure at which sizes, and how. Made by `load`, `parse` and `from_dict`."""
 
-    variants: Annotated[tuple[Entry, ...], _Late(lambda: choices().entries)]
+    variants: Annotated[tuple[Entry, ...], Late(lambda: choices().entries)]
     """Names, or names with parameters. A list of values makes a grid."""
-    baseline: Annotated[tuple[str, ...], _Late(lambda: choices().baseline)] = Field(default_factory=_usual)
+    baseline: Annotated[tuple[str, ...], Late(lambda: choices().baseline)] = Field(default_factory=_usual)
     """The variant/implementation that speed-ups are relative to, at the same shape; null: none. Of a list, the fastest
     over all lengths. By default full/sdpa, if it is listed."""
-    exclude: Annotated[tuple[Exclusion, ...], _Late(lambda: choices().exclusions)] = ()
+    exclude: Annotated[tuple[Exclusion, ...], Late(lambda: choices().exclusions)] = ()
     """Cases that match every key of an entry are left out."""
     equal_parameters: Percent | None = None
     """How far the numbers of learned weights of the cases of a setting may be from the baseline's, such as 10%; null:
@@ -165,13 +149,8 @@ class Suite(_Axes):
         if not _complete(info.data):
             return exclude
         cases = expand(info.data)
-        dropped = excluded(cases, exclude)
-        idle = [index for index, keys in enumerate(dropped) if not keys]
-        if idle:
-            text = "expected an entry that matches some case, found none; correct or remove it"
-            error = PydanticCustomError("value_error", text)
-            lines = [InitErrorDetails(type=error, loc=(index,), input=exclude[index]) for index in idle]
-            raise ValidationError.from_exception_data("exclude", lines)
+        dropped = matching({case.key: case for case in cases}, exclude)
+        _refuse_idle(dropped, exclude)
         gone = set().union(*dropped)
         if len(gone) == len(cases):
             raise ValueError(f"expected some case to be left, found all {len(cases)} excluded")
@@ -182,6 +161,15 @@ class Suite(_Axes):
                     f"expected some case of the baseline {baseline} to be left, found none; name another, or null"
                 )
         return exclude
+
+    @field_validator("check")
+    @classmethod
+    def _match_some(cls, check: Check, info: ValidationInfo) -> Check:
+        if _complete(info.data) and "exclude" in info.data:
+            wanted = [entry["where"] for entry in check.cases]
+            left = {case.key: case for case in _left(info.data, info.data["exclude"])} if wanted else {}
+            _refuse_idle(matching(left, wanted), check.cases, "cases")
+        return check
 
     @field_serializer("variants")
     def _entries(self, variants: tuple[Entry, ...]) -> list[dict[str, Any]]:
@@ -198,9 +186,7 @@ class Suite(_Axes):
         The order is that of shapes (lengths ascending within the other sizes), dtypes, devices, directions, threads,
         and then of variants and their grids as listed.
         """
-        cases = expand(vars(self))
-        dropped = set[str]().union(*excluded(cases, self.exclude))
-        return [case for case in cases if case.key not in dropped]
+        return _left(vars(self), self.exclude)
 
     @field_serializer("baseline")
     def _baseline(self, baseline: tuple[str, ...]) -> str | list[str] | None:
@@ -250,6 +236,26 @@ class Suite(_Axes):
     def to_json(self) -> dict[str, Any]:
         """Return the suite as JSON, with defaults. `from_dict` reads it."""
         return self.model_dump(mode="json")
+
+
+def _left(axes: Mapping[str, Any], exclude: Sequence[Exclusion]) -> list[Case]:
+    """Return the cases without those excluded."""
+    cases = {case.key: case for case in expand(axes)}
+    dropped = set[str]().union(*matching(cases, exclude))
+    return [case for key, case in cases.items() if key not in dropped]
+
+
+def _refuse_idle(matched: Sequence[set[str]], entries: Sequence[Any], *path: str) -> None:
+    """Raise if an entry of a list matches no case; `path` is that of the list below its field."""
+    text = "expected an entry that matches some case, found none; correct or remove it"
+    error = PydanticCustomError("value_error", text)
+    lines = [
+        InitErrorDetails(type=error, loc=(*path, index), input=entries[index])
+        for index, keys in enumerate(matched)
+        if not keys
+    ]
+    if lines:
+        raise ValidationError.from_exception_data("entries", lines)
 
 
 def _complete(axes: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from attnbench.reports.text import escape
 from attnbench.suites import shipped
 from attnbench.suites.schema.catalog import NAMES
+from attnbench.suites.schema.limits import METRICS
 from attnbench.suites.schema.load import load
 from attnbench.suites.schema.schema import schema
 from attnbench.variants import levels
@@ -91,6 +92,22 @@ What `bench check` accepts, by metric, with defaults. `severity` is `fail`, `war
 `absolute` a time (`50us`) or a size (`4GiB`).
 """
 
+_CHECK_CASES = """\
+`cases` has other limits for some cases, such as short and noisy ones; `where` is as in an entry of
+[`exclude`](#exclude):
+
+```yaml
+check:
+  time: {relative: 10%, severity: fail}
+  cases:
+    - {where: {seq_len: "<= 512"}, time: {relative: 30%}}
+    - {where: {variant: topk, dtype: bfloat16}, time: {severity: warn}, memory: {relative: 1%}}
+```
+
+What an entry does not set stays. If several entries match a case and set the same key, the last one holds. An entry
+that matches no case is an error. `bench ab` uses `cases` alone, and no `absolute` of times.
+"""
+
 _VARIANTS = """\
 ### `variants`
 
@@ -148,7 +165,7 @@ def text() -> str:
         parts += [f"### `{name}`\n", _keys(part, known)]
         parts += [_PADDING, _keys(known["padding"], known), _INPUTS] if name == "shape" else []
         parts += [_MEASURE] if name == "measure" else []
-    parts += [_CHECK, _check(_followed(rules["properties"]["check"], known), known)]
+    parts += [_CHECK, _check(_followed(rules["properties"]["check"], known), known), _CHECK_CASES]
     parts += [_VARIANTS.format(implementations=_implementations(known))]
     parts += [_EXCLUDE.format(axes=", ".join(f"`{name}`" for name in NAMES)), _REFUSED]
     return "\n".join(parts)
@@ -166,6 +183,8 @@ def _check(node: Mapping[str, Any], known: Mapping[str, Any]) -> str:
     """The metrics, with the defaults of their keys."""
     lines = []
     for name, below in node["properties"].items():
+        if name not in METRICS:
+            continue
         limit = _followed(below, known)
         keys = ((key, _default(key, each, {}, below)) for key, each in limit["properties"].items())
         defaults = ", ".join(f"{key} {default.removeprefix('default ')}" for key, default in keys)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+from attnbench.reports.data.frame import COLUMNS
 from attnbench.reports.data.reading import Journal
 from attnbench.reports.data.run import Run
 from attnbench.reports.data.values import finite
@@ -20,8 +21,8 @@ def write(run: Run, journal: Journal) -> str:
 
 
 def cases(run: Run) -> list[dict[str, Any]]:
-    """Return the run's table, one row per case; missing numbers are None."""
-    return [_row(row) for row in run.frame.to_dict("records")]
+    """Return the run's table, one row per case; missing numbers are None, and all parameters are one object."""
+    return [_row(row) for row in run.frame[list(COLUMNS)].to_dict("records")]
 
 
 def _row(row: Mapping[Hashable, Any]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ function caseTable(data) {
   });
   by("status").addEventListener("change", (event) => {
     const wanted = event.target.value;
-    table.search.fixed("status", wanted ? (_text, row) => columns.get("status").at(row) === wanted : null).draw();
+    table.search.fixed("status", wanted ? (_text, row) => columns.get(data.status).at(row) === wanted : null).draw();
   });
 
   // An expression counts as soon as it is whole. Only Enter or leaving the field says what is wrong with it.

@@ -35,13 +35,15 @@ function scaled(value, units) {
   return [value / scale, unit, scale];
 }
 
-/** The ends of an interval, to the decimal place at which `number` stops its value: [660, 830]. */
+/** The ends of an interval, to the decimal place at which `number` stops its value: (660 to 830). */
 function bounds(low, high) {
   const half = (high - low) / 2;
   const least = place((low + high) / 2) - MOST_DIGITS + 1;
-  const last = half > 0 ? Math.max(place(half), least) : least;
+  let last = half > 0 ? Math.max(place(half), least) : least;
+  const isOne = (end) => end !== 1 && last <= 0 && Number(end.toFixed(-last)) === 1;
+  while ([low, high].some(isOne) && last > -MOST_DIGITS) last -= 1; // a ratio above or below 1 must not read as 1
   const ends = [low, high].map((end) => number(end, Math.max(place(end) - last + 1, 1)).replaceAll(",", ""));
-  return `[${ends.join(", ")}]`;
+  return `(${ends.join(" to ")})`;
 }
 
 /** Half the width of an interval on the log scale: ±1.2%. */
@@ -72,7 +74,7 @@ const WRITTEN = {
     return low == null || low === high ? shown : `${shown} ${bounds(low, high)}`;
   },
   share(value, low, high) {
-    return low == null ? percent(value) : `${percent(value)} [${percent(low)}, ${percent(high)}]`;
+    return low == null ? percent(value) : `${percent(value)} (${percent(low)} to ${percent(high)})`;
   },
   count: (value) => value.toLocaleString("en-US"),
   error: (value) => value.toExponential(1).replace(/e([+-])(\d)$/, "e$10$2"),

@@ -1,4 +1,4 @@
-"""`bench ab`: measure two revisions in turns."""
+"""`bench ab`: measure two revisions or environments in turns."""
 
 import shlex
 import shutil
@@ -6,27 +6,35 @@ import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from attnbench.runner.cli.common import VARIANTS, command_line, decided_by, load_suite, say, told
+from attnbench.runner.cli.common import VARIANTS, SuitePath, command_line, decided_by, load_suite, say, told
 from attnbench.runner.cli.policy import FORMAT, LIMITS, SEVERITIES, STRICT, judged, policy_of
 from attnbench.runner.cli.publish import publish
 
+if TYPE_CHECKING:
+    from attnbench.runner.ab.sides import Side
+
 
 @click.command()
-@click.argument("base")
+@click.argument("base", required=False)
 @click.argument("head", default="HEAD")
 @click.option(
-    "--suite", type=click.Path(path_type=Path), default=Path("ci"), show_default=True, help="What to measure."
+    "--env",
+    "environments",
+    multiple=True,
+    metavar="WORDS",
+    help="Compare environments instead of revisions: requirements of pip (numpy==2.1) and variables (NAME=VALUE), "
+    "separated by spaces. Once: against the current environment; twice: A and B.",
 )
+@click.option("--suite", type=SuitePath(path_type=Path), default=Path("ci"), show_default=True, help="What to measure.")
 @click.option(
     "--path",
     "root",
-    default=".",
-    show_default=True,
     metavar="DIR",
-    help="The import root, relative to the repository.",
+    help="The import root, relative to the repository (default: its top). With --env: a folder that both import from.",
 )
 @click.option("--prepare", metavar="COMMAND", help="Run this first in each revision's folder, to build the library.")
 @click.option("--aa", is_flag=True, help="Also time cases for which both revisions import the same files.")
@@ -38,10 +46,11 @@ from attnbench.runner.cli.publish import publish
 @click.option("--quiet", is_flag=True, help="Print only the result.")
 @VARIANTS
 def verb(
-    base: str,
+    base: str | None,
     head: str,
+    environments: tuple[str, ...],
     suite: Path,
-    root: str,
+    root: str | None,
     prepare: str | None,
     aa: bool,
     limits: tuple[str, ...],
@@ -54,20 +63,30 @@ def verb(
 ) -> None:
     """Measure the revisions BASE and HEAD of this repository together, and report what got slower or faster.
 
+    With --env, measure two environments instead. Requirements are installed with pip into virtual environments of their
+    own, which import everything else from the current one; they are removed afterwards.
+
     Two live workers take turns on each case, in pairs of fresh processes. Each imports from its own revision first
     (--path); the suite and attnbench come from this installation. Variants of --variants come from the folder as it is;
     their imports come from each revision. BASE is also measured against itself: if that differs by more than 3 %, no
-    change is reported. Everything that is shown to be worse counts, even one byte of peak memory, unless --limit or
-    --severity allows it. The suite's check: is only used by bench check.
+    change is reported. Everything that is shown to be worse counts, even one byte of peak memory, unless --limit,
+    --severity, or an entry of the suite's check: for single cases allows it. The rest of check: is only used by
+    bench check.
 
-    DIR (default: runs/ab-DATE-TIME) gets ab.jsonl, comparison.md, comparison.csv, comparison.json, figures/ and, with
-    --format github, comment.md. All but ab.jsonl are written at the end. After a kill, bench report DIR writes them,
-    except comment.md.
+    DIR (default: runs/ab-DATE-TIME) gets ab.jsonl, comparison.md, comparison.csv, comparison.json, figures/, with
+    attnbench[html] comparison.html and, with --format github, comment.md. All but ab.jsonl are written at the end.
+    After a kill, bench report DIR writes them, except comment.md.
 
     Exit codes: 0 nothing is shown to be worse; 1 something is; 2 usage, invalid suite, no such revision, nothing
-    imported from --path, or unusable folder; 3 a case is lost; 4 some time is inconclusive (--strict); 5 nothing was
-    comparable; 124 the suite's time ran out; 130 interrupted.
+    imported from --path, what pip cannot install, or unusable folder; 3 a case is lost; 4 some time is inconclusive
+    (--strict); 5 nothing was comparable; 124 the suite's time ran out; 130 interrupted.
     """
+    if (base is None) == (not environments) or len(environments) > 2:
+        given = f"BASE and {len(environments)} --env" if base else f"{len(environments)} --env"
+        raise click.UsageError(f"expected BASE, or --env once or twice, found {given}")
+    for option, wanted in (("--prepare", prepare is not None), ("--aa", aa)):
+        if environments and wanted:
+            raise click.UsageError(f"{option}: expected with BASE alone; --env times every case of one checkout")
     for limit in limits:
         if limit.startswith("time=") and not limit.endswith("%"):
             raise click.UsageError(f"--limit {limit}: expected a share such as time=5%; only ratios are measured here")
@@ -81,34 +100,30 @@ def verb(
         from attnbench.reports.compare.gate import held
         from attnbench.reports.decision.decide import Rule
         from attnbench.runner.ab import measure as measuring
-        from attnbench.runner.ab import revisions
+        from attnbench.runner.ab.environments import EnvironmentRefused
+        from attnbench.runner.ab.revisions import RevisionError
         from attnbench.runner.cli import exit_code
         from attnbench.runner.execution import journal
         from attnbench.runner.execution.json_lines import Book
 
-        policy = policy_of(EVERYTHING.model_dump(), limits, severities)
-        repository = revisions.top(Path.cwd())
         loaded = load_suite(suite, folders)
+        # The suite's policy for all cases is for runs of different hours, so only that of single cases is used here.
+        policy = policy_of({**EVERYTHING.model_dump(), "cases": loaded.check.cases}, limits, severities)
         folder = out or journal.new_folder("ab")
         journal.make_folder(folder)
-        if head == "HEAD" and revisions.changed(repository):
-            say("uncommitted changes are not measured: HEAD is the last commit", quiet=False)
         rule = Rule()
         stages, flag = decided_by(rule)
         early = exit_code.OK
         trees = Path(tempfile.mkdtemp(prefix="attnbench-"))
         try:
-            laid_out = revisions.lay_out(repository, (base, head), trees)
-            sides = []
-            for name, each in zip("AB", laid_out, strict=True):
-                if prepare is not None:
-                    say(f"preparing {each.name}", quiet=quiet)
-                    revisions.prepare(each, prepare)
-                sides.append(measuring.Side(name, each, revisions.import_root(each, root)))
+            if base is None:
+                sides = _of_environments(environments, root, trees, quiet=quiet)
+            else:
+                sides = _of_revisions((base, head), root or ".", prepare, trees, quiet=quiet)
             with closing(Book(folder, reading.ROWS)) as book:
                 in_time = measuring.measure(
                     loaded,
-                    (sides[0], sides[1]),
+                    sides,
                     book,
                     stages,
                     flag,
@@ -120,7 +135,7 @@ def verb(
                 )
             if not in_time:
                 early = exit_code.OUT_OF_TIME
-        except revisions.RevisionError:
+        except (RevisionError, EnvironmentRefused):
             # Nothing was compared: leave the folder usable for the next try.
             (folder / reading.ROWS).unlink(missing_ok=True)
             raise
@@ -131,9 +146,44 @@ def verb(
                 sys.exit(exit_code.INTERRUPTED)
         finally:
             shutil.rmtree(trees, ignore_errors=True)
-        comparison = held(reading.load(folder), policy)
+        comparison = held(reading.load(folder), policy.by_case({case.key: case for case in loaded.cases()}))
         publish(comparison, form, folder)
         if form != "text":
             for doubt in forms.doubts(comparison):
                 say(doubt, quiet=False)
-    sys.exit(early or judged(comparison, policy, form, strict=strict))
+    sys.exit(early or judged(comparison, form, strict=strict))
+
+
+def _of_revisions(
+    names: tuple[str, str], root: str, prepare: str | None, folder: Path, *, quiet: bool
+) -> "tuple[Side, Side]":
+    """Lay out two revisions of this repository in a folder, and prepare them."""
+    from attnbench.runner.ab import revisions
+    from attnbench.runner.ab.sides import Side
+
+    repository = revisions.top(Path.cwd())
+    if names[1] == "HEAD" and revisions.changed(repository):
+        say("uncommitted changes are not measured: HEAD is the last commit", quiet=False)
+    a, b = revisions.lay_out(repository, names, folder)
+    if prepare is not None:
+        for each in (a, b):
+            say(f"preparing {each.name}", quiet=quiet)
+            revisions.prepare(each, prepare)
+    return Side("A", a, revisions.import_root(a, root)), Side("B", b, revisions.import_root(b, root))
+
+
+def _of_environments(texts: tuple[str, ...], root: str | None, folder: Path, *, quiet: bool) -> "tuple[Side, Side]":
+    """Make two environments in a folder: those of two texts, or the current one and that of a text."""
+    from attnbench.runner.ab import environments
+    from attnbench.runner.ab.sides import Side
+
+    if root is not None and not Path(root).is_dir():
+        raise click.UsageError(f"--path {root}: expected a folder that both sides import from, found none")
+    path = None if root is None else Path(root).resolve()
+    made = []
+    for place, wanted in zip("ab"[-len(texts) :], [environments.Wanted.parse(text) for text in texts], strict=True):
+        if wanted.requirements:
+            say(f"installing {' '.join(wanted.requirements)}", quiet=quiet)
+        made.append(environments.make(wanted, folder / place))
+    a, b = made if len(made) == len("AB") else (environments.Environment(), made[0])
+    return Side("A", root=path, environment=a), Side("B", root=path, environment=b)

@@ -1,5 +1,6 @@
 """`bench baseline`: stored runs to check against."""
 
+from itertools import zip_longest
 from pathlib import Path
 
 import click
@@ -33,16 +34,29 @@ def save(name: str, run: Path, replace: bool, store: Path) -> None:
 @verb.command("list")
 @STORE
 def list_(store: Path) -> None:
-    """List the baselines of the store.
+    """List the baselines of the store: name, date, revision, machine, number of cases, and size.
+
+    One that cannot be read is listed with the reason.
 
     Exit codes: 0 listed; 2 usage.
     """
     with told():
         from attnbench.reports.data import baselines
+        from attnbench.reports.data.reading import RunError
         from attnbench.reports.text import units
 
+        rows: list[list[str]] = []
         for each in baselines.listed(store):
-            click.echo(f"{each.name}  {units.size(each.size)}")
+            size = units.size(each.size)
+            try:
+                held = baselines.describe(each)
+            except RunError as error:
+                rows.append([each.name, f"{size}, cannot be read: {str(error).partition(': ')[2]}"])
+                continue
+            rows.append([each.name, held.date, held.revision, held.machine, f"{held.cases:,} cases", size])
+        widths = [max(map(len, column), default=0) for column in zip_longest(*(row[:-1] for row in rows), fillvalue="")]
+        for row in rows:
+            click.echo("  ".join([*map(str.ljust, row[:-1], widths), row[-1]]))
 
 
 @verb.command()

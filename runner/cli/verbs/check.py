@@ -9,9 +9,6 @@ from attnbench.runner.cli.common import STORE, told
 from attnbench.runner.cli.policy import FORMAT, LIMITS, SEVERITIES, STRICT, judged, policy_of
 from attnbench.runner.cli.publish import publish
 
-_LARGEST_FLOOR = 0.99
-"""The largest floor that a rule accepts. The policy's own limit is applied afterwards."""
-
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
@@ -40,10 +37,11 @@ def verb(
 
     Allowed and computed pairs count on any machine; peak memory and operators if torch, instruction set and threads
     are equal; times on the same machine only, and by default as a warning beyond 15 % (use bench ab for times). A case
-    that vanished, passed before and does not now, or is new and faulty, fails the check.
+    that vanished, passed before and does not now, or is new and faulty, fails the check. The first line says how small
+    a slow-down would have been found, and warns where that is above the limit.
 
     Exit codes: 0 nothing is shown to be worse than the policy allows; 1 something is; 2 usage or unreadable folder; 3 a
-    case is lost; 4 some time is inconclusive (--strict); 5 nothing was comparable.
+    case is lost; 4 some time is inconclusive, or too noisy for its limit (--strict); 5 nothing was comparable.
     """
     with told():
         from attnbench.reports.compare.between_runs import compare as compare_runs
@@ -52,15 +50,17 @@ def verb(
         from attnbench.reports.data.run import load
         from attnbench.reports.decision.decide import Rule
         from attnbench.runner.execution import journal
-        from attnbench.suites.schema.limits import share
+        from attnbench.suites import Case
 
         loaded = load(run)
         policy = policy_of(loaded.meta["suite"].get("check", {}), limits, severities)
-        floor = min(share(policy.time.relative), _LARGEST_FLOOR)
-        rule = Rule(floor=floor, equivalence=max(floor, 0.05))
         with baselines.opened(baseline, store) as stored:
-            comparison = held(compare_runs(stored, loaded, rule, name=baseline), policy)
+            rows = [row for each in (stored, loaded) for row in each.meta["cases"]]
+            policies = policy.by_case({row["key"]: Case.from_json(row) for row in rows})
+            # Without a floor: what the noise lets be found is then said whatever the limit is.
+            found = compare_runs(stored, loaded, Rule(floor=0), name=baseline, policies=policies)
+            comparison = held(found, policies)
             if out is not None:
                 journal.make_folder(out)
             publish(comparison, form, out)
-    sys.exit(judged(comparison, policy, form, strict=strict))
+    sys.exit(judged(comparison, form, strict=strict))

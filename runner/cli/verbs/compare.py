@@ -23,8 +23,8 @@ _ONE_DOCUMENT = ("csv", "json", "junit")
 def verb(runs: tuple[Path, ...], by: str | None, across_machines: bool, form: str, out: Path | None) -> None:
     """Compare RUNs with the first of them, case by case: time, memory, work and error; or one RUN with itself.
 
-    DIR (default: runs/compare-DATE-TIME) gets comparison.md, comparison.csv, comparison.json and figures/, or one
-    folder for each of several comparisons.
+    DIR (default: runs/compare-DATE-TIME) gets comparison.md, comparison.csv, comparison.json, figures/ and, with
+    attnbench[html], comparison.html, or one folder for each of several comparisons.
 
     Everything that is shown to be worse counts, including operators of profiled runs; the suite's check: is not used.
     Times of two runs also differ because of other load on the machine. bench ab avoids this by measuring both at once.

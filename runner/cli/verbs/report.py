@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from attnbench.runner.cli.common import told, write_page
+from attnbench.runner.cli.publish import write
 
 
 @click.command()
@@ -20,15 +21,15 @@ def verb(runs: tuple[Path, ...]) -> None:
     """
     with told():
         from attnbench.reports import load
-        from attnbench.reports.compare import between_revisions
-        from attnbench.reports.compare import page as comparison
+        from attnbench.reports.compare import between_revisions, page
         from attnbench.reports.pages import profile, run_report
 
         for folder in runs:
             if profile.alone(folder):
                 click.echo(profile.write(folder))
             elif (folder / between_revisions.ROWS).is_file():
-                click.echo(comparison.rebuild(folder))
+                rebuilt, command = page.rebuilt(folder)
+                click.echo("\n".join(write(rebuilt, folder, command)))
             else:
                 run = load(folder)
                 written = run_report.write(run)

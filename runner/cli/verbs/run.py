@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from attnbench.runner.cli.common import VARIANTS, command_line, extend, load_suite, say, told, write_page
+from attnbench.runner.cli.common import (
+    VARIANTS,
+    SuitePath,
+    command_line,
+    extend,
+    load_suite,
+    say,
+    say_what_is_oversubscribed,
+    told,
+    write_page,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +30,7 @@ _QUICK, _RIGOROUS = 2, 20
 
 
 @click.command()
-@click.argument("suite", type=click.Path(path_type=Path), required=False)
+@click.argument("suite", type=SuitePath(path_type=Path), required=False)
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run folder; new or empty.")
 @click.option(
     "--resume",
@@ -38,6 +48,7 @@ _QUICK, _RIGOROUS = 2, 20
 @click.option("--device", multiple=True, metavar="NAME", help="Only this device.")
 @click.option("--direction", multiple=True, metavar="NAME", help="Only this direction.")
 @click.option("--seq-len", multiple=True, type=int, metavar="N", help="Only this sequence length.")
+@click.option("--shard", metavar="I/N", help="Only shard I of N of the cases, such as 2/5; join runs with bench merge.")
 @click.option("--dry-run", is_flag=True, help="List what would be measured, with memory and time; measure nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each event.")
 @click.option("--quiet", is_flag=True, help="Print only the path of the report.")
@@ -56,6 +67,7 @@ def verb(
     device: tuple[str, ...],
     direction: tuple[str, ...],
     seq_len: tuple[int, ...],
+    shard: str | None,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -70,8 +82,11 @@ def verb(
 
     More processes share the suite's budget: each gets fewer values within case_s, and suite_s still ends the run.
 
+    --shard I/N measures one of N parts with about equal work, for several jobs or machines. It never divides a sweep
+    over lengths. All shards need the same suite and narrowing options.
+
     --resume RUN continues a run that was interrupted, killed or out of time, or adds processes to it. SUITE is then
-    optional; if given, it must be unchanged.
+    optional; if given, it must be unchanged, or only have more cases, which are then measured.
 
     Exit codes: 0 measured, or --dry-run; 2 usage, invalid suite or unusable folder; 3 a case was wrong, crashed,
     failed, timed out or ran out of memory unpredictedly; 5 nothing was measured; 124 the suite's time ran out; 130
@@ -79,13 +94,17 @@ def verb(
     """
     wanted = _processes(processes, quick=quick, rigorous=rigorous)
     _check(suite, resumed, anyway=anyway)
-    _one_of("--resume", resumed is not None, {"--out": out is not None, "--dry-run": dry_run})
+    others = {"--out": out is not None, "--dry-run": dry_run, "--shard": shard is not None}
+    _one_of("--resume", resumed is not None, others)
     _one_of("--dry-run", dry_run, {"--out": out is not None, "--profile": profile, "--quiet": quiet})
     with told():
         from attnbench.runner.cli import exit_code
         from attnbench.runner.execution import engine, journal, progress
         from attnbench.suites.selection import Narrowing
+        from attnbench.suites.shards import Shard
 
+        part = None if shard is None else Shard.read(shard)
+        written = None if part is None else str(part)
         narrowing = Narrowing(variant, device, direction, seq_len, words)
         extend(folders)
         loaded = None if suite is None else load_suite(suite, folders)
@@ -97,12 +116,14 @@ def verb(
         else:
             assert loaded is not None
             cases = narrowing.of(loaded.cases())
+            cases = part.of(cases) if part else cases
+            say_what_is_oversubscribed(cases, quiet=quiet or as_json)
             if dry_run:
-                _dry_run(loaded, cases, folders, as_json=as_json)
+                _dry_run(loaded, cases, folders, written, as_json=as_json)
                 return
             _say_what_has_no_baseline(loaded, cases, quiet=quiet or as_json)
             folder = out or journal.new_folder(loaded.name)
-            measure = partial(engine.run, loaded, folder, cases=cases)
+            measure = partial(engine.run, loaded, folder, cases=cases, shard=written)
         display = progress.choose(quiet=quiet, as_json=as_json)
         if as_json:
             progress.event("run", folder=str(folder))
@@ -168,16 +189,18 @@ def _left(folder: Path) -> str:
     return f"finished results are kept; to continue: bench run --resume {folder}"
 
 
-def _dry_run(suite: "Suite", cases: "Sequence[Case]", folders: tuple[Path, ...], *, as_json: bool) -> None:
+def _dry_run(
+    suite: "Suite", cases: "Sequence[Case]", folders: tuple[Path, ...], shard: str | None, *, as_json: bool
+) -> None:
     """Print what would be measured."""
     from attnbench.runner.cli import dry_run
     from attnbench.runner.plan.dry_run import plan
 
     found = plan(suite, cases, folders)
     if as_json:
-        dry_run.tell(found)
+        dry_run.tell(found, shard)
     else:
-        click.echo(dry_run.text(found))
+        click.echo(dry_run.text(found, shard))
 
 
 def _report(folder: Path, *, quiet: bool, as_json: bool) -> None:

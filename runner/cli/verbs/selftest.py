@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from attnbench.runner.cli.common import decided_by, load_suite, say, told
+from attnbench.runner.cli.common import SuitePath, decided_by, load_suite, say, told
 
 
 @click.command()
-@click.argument("suite", type=click.Path(path_type=Path), default=Path("selftest"))
+@click.argument("suite", type=SuitePath(path_type=Path), default=Path("selftest"))
 @click.option("--runs", type=click.IntRange(1), default=4, show_default=True, help="Total number of A/A runs.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/selftest"), show_default=True, metavar="DIR")
 @click.option("--quiet", is_flag=True, help="Print only the result.")

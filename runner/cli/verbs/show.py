@@ -14,8 +14,16 @@ if TYPE_CHECKING:
     from attnbench.suites import Case
 
 
+def _names(context: click.Context, argument: click.Parameter, incomplete: str) -> list[str]:
+    """Return the variants that a shell completes to."""
+    del context, argument
+    from attnbench import variants
+
+    return [name for name in variants.names() if name.startswith(incomplete)]
+
+
 @click.command()
-@click.argument("name", metavar="VARIANT")
+@click.argument("name", metavar="VARIANT", shell_complete=_names)
 @click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A parameter, or implementation; repeatable.")
 @click.option("--seq-len", type=click.IntRange(1, 2**20), metavar="N", help="The length for picture and counts.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Also write the picture: .svg or .png.")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from attnbench.runner.cli.common import SUITE, VARIANTS, load_suite, told
+from attnbench.runner.cli.common import SUITE, VARIANTS, load_suite, say_what_is_oversubscribed, told
 
 
 @click.command()
@@ -17,4 +17,5 @@ def verb(suite: Path, folders: tuple[Path, ...]) -> None:
     """
     with told():
         loaded = load_suite(suite, folders)
+        say_what_is_oversubscribed(loaded.cases(), quiet=False)
         click.echo(f"{suite}: {len(loaded.cases())} cases")
