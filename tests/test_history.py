@@ -360,6 +360,27 @@ def test_all_runs_have_the_estimate_of_the_latest(tmp_path: Path) -> None:
     assert np.all(np.abs(np.log(values[:, :6].mean(axis=1) / values[:, 6:].mean(axis=1))) < 0.1)
 
 
+def test_a_case_that_was_added_later_has_the_baseline_of_its_own_part(tmp_path: Path) -> None:
+    """The second part took three times as long, for the case that was added and for its baseline, timed again."""
+    folder = write(tmp_path, [Made()]) / "00"
+    run = json.loads((folder / "run.json").read_text())
+    part = {"started": run["started"], "processes": 4, "environment": run["environment"], "changed": {}}
+    (folder / "run.json").write_text(json.dumps({**run, "resumed": [part]}))
+    full, local = (
+        {each["key"] for each in run["cases"] if each["variant"] == name} for name in ("full", "local_window")
+    )
+    told = []
+    for row in map(json.loads, (folder / "samples.jsonl").read_text().splitlines()):
+        later = {**row, "part": 1, "values_ns": [3 * value for value in row.get("values_ns", [])]}
+        told += [later] if row["kind"] == "sample" and row["case"] in local else [row]
+        told += [{**later, "again": True}] if row["kind"] == "sample" and row["case"] in full else []
+    before = find(tmp_path).history
+    (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in told))
+    after = find(tmp_path).history
+    np.testing.assert_allclose(after.values[RATIO].value, before.values[RATIO].value, rtol=1e-9)
+    assert not np.allclose(after.values[TIME].value, before.values[TIME].value)
+
+
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     name = "<b>|x|</b> @all \u202e"
     made = [replace(each, meta={"name": name}) for each in SLOWER[:2]]

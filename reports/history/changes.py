@@ -126,7 +126,8 @@ def _signals(history: History) -> tuple[list[tuple[int, str]], list[change_point
 
 def _exact(history: History) -> Iterator[Change]:
     """Find the changes of memory, work, error and status between runs that can be compared."""
-    facts = [{name: each.meta["environment"].get(name) for name in fingerprint.MEMORY} for each in history.runs]
+    every = [fingerprint.machine(each.meta) | fingerprint.software(each.meta) for each in history.runs]
+    facts = [{name: each[name] for name in fingerprint.MEMORY} for each in every]
     seeds = [each.meta.get("seed", 0) for each in history.runs]
     floors = history.cases["dtype"].map(ERROR_FLOORS).to_numpy(np.float64)
     for case in range(len(history.cases)):

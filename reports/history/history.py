@@ -133,7 +133,7 @@ def _part(run: Run, baselines: dict[str, str]) -> _Part:
     keys = pd.Index(run.frame["case"])
     at = keys.get_indexer([baselines.get(key, "") for key in keys])
     other = (at >= 0) & (at != np.arange(len(keys)))
-    ratio = interval(np.where(other[:, None], run.log_ns - run.log_ns[at], np.nan))
+    ratio = interval(np.where(other[:, None], run.log_ns - run.paired_log_ns[at], np.nan))
     times = {
         RATIO: Values(*(np.exp(each) for each in ratio[:3])),
         TIME: Values(*(floats(run.frame[name]) for name in ("time_ns", "time_low_ns", "time_high_ns"))),

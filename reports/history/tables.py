@@ -152,7 +152,7 @@ def _line(change: Change, history: History) -> str:
     """Return the line of a change for the terminal."""
     case, _, word, factor, was, now = cells(change, history)
     told = factor if change.metric in (*TIMES, BASELINE) else f"{was} to {now}"
-    return f"  {word:13} {told:20} {case}"
+    return f"  {word:13} {told:22} {case}"
 
 
 def _factor(change: Change) -> str:
@@ -161,7 +161,7 @@ def _factor(change: Change) -> str:
         return ""
     if math.isnan(change.low):
         return f"{units.number(change.factor, 3)}x"
-    return f"{change.factor:.2f}x [{change.low:.2f}, {change.high:.2f}]"
+    return f"{change.factor:.2f}x ({change.low:.2f} to {change.high:.2f})"
 
 
 def _value(metric: str, value: float | str) -> str:

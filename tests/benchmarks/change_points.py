@@ -12,6 +12,7 @@ method on each series with its usual settings.
 import argparse
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -86,11 +87,10 @@ def _pelt(y: FloatArray) -> list[list[int]]:
 
 
 def _otava(y: FloatArray) -> list[list[int]]:
-    from otava.analysis import compute_change_points
-
+    found = import_module("otava.analysis").compute_change_points
     # Its usual window is 50. It raises ValueError on series that are longer than half a window.
     window = max(50, 2 * y.shape[1])
-    return [[int(point.index) for point in compute_change_points(np.exp(each), window_len=window)[0]] for each in y]
+    return [[int(point.index) for point in found(np.exp(each), window_len=window)[0]] for each in y]
 
 
 if __name__ == "__main__":

@@ -212,6 +212,7 @@ def commands(chance: random.Random, mutant: Path, original: Path, folder: Path) 
         ["report", b],
         *(["export", b, "--format", form] for form in export.names()),
         chance.choice(compared),
+        ["history", a, b, "--out", str(folder / "history")],
         ["baseline", "save", "it", b, *store],
         ["baseline", "show", "it", *store],
     ]
