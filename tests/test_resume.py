@@ -14,6 +14,7 @@ from test_engine import SUITE, Answer, FakeWorker, Machine, passed
 from test_run import bench
 
 from attnbench.reports.compare.between_runs import compare
+from attnbench.reports.data import growth
 from attnbench.reports.data.reading import RunError, read
 from attnbench.reports.data.run import Run, load
 from attnbench.reports.pages import run_report
@@ -470,6 +471,9 @@ def test_a_length_that_was_added_is_measured_and_nothing_else(tmp_path: Path) ->
     assert told.frame["speedup"].notna().all()
     assert meta(tmp_path / "run")["format"] == 1
     assert [part.command for part in told.parts] == ["bench run tiny.yaml", "bench run --resume"]
+    local = told.scaling[told.scaling["label"].str.startswith("local_window")].iloc[0]
+    assert (local["crossover"], local["compared_from"], local["compared_to"]) == ("never", 16, 128)
+    assert (local["fitted_to"], local["growth_reason"]) == (64, growth.LONGER_APART), "no process has all lengths"
     assert [part.finished for part in told.parts] == [finished, told.meta["finished"]]
     assert "bench run tiny.yaml\nbench run --resume\n" in run_report.report(told, "")
     assert "Changed since: suite.shape.seq_len was [16, 32, 64], then [16, 32, 64, 128]." in unescaped(told)
@@ -497,7 +501,8 @@ def test_a_variant_that_was_added_is_measured_beside_its_baseline(tmp_path: Path
     assert new["speedup"].tolist() == pytest.approx([len("full") / len("local_window")] * 3), "within its part"
     assert set(new["processes"]) == {3}
     assert set(new["parts"]) == {"1"}
-    assert set(after.scaling["crossover"]) == {"", "never"}, "baselines have none"
+    local = after.scaling[after.scaling["label"].str.startswith("local_window")]
+    assert local["crossover"].tolist() == ["never"] * 2, "the added one too"
     assert after.processes == tuple((replicate, part) for replicate in range(3) for part in range(2))
     assert meta(tmp_path / "run")["format"] == 2
     assert compare(after, after, across_machines=True).frame["verdict"].ne("error").all()
