@@ -56,6 +56,7 @@ def test_what_axe_finds_serious_is_reported(visit: browsing.Visit, page_of: Path
 
 
 def test_a_missing_browser_is_a_reason_to_skip(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("playwright")
     monkeypatch.setenv("PATH", "")
     with pytest.raises(pytest.skip.Exception, match="needs a browser"), browsing.chromium():
         pass

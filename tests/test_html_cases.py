@@ -212,7 +212,7 @@ def test_columns_of_a_run_alone_select_and_stand_in_the_details(
     visit: browsing.Visit, run: Run, tmp_path: Path
 ) -> None:
     here = run.frame["variant"] == "local_window"
-    own = {
+    own: dict[str, pd.Series] = {
         "window": pd.Series(129, run.frame.index, "Int64").where(here),
         "edges": pd.Series("clip", run.frame.index, "str").where(here),
         "causal": pd.Series(False, run.frame.index, "boolean").where(here),

@@ -137,6 +137,15 @@ def test_a_page_of_10_000_cases_is_below_6_mb(tmp_path: Path, plan: rows.Plan) -
     assert len(page_of(run).encode()) < 6 * 2**20
 
 
+def test_tables_that_do_not_fit_are_left_out_with_a_word(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = sum(len(each.parts) for each in shell.sections(report_of(run)))
+    monkeypatch.setattr(page, "_MOST_TABLES", 2_000)
+    found = Tags(page_of(run))
+    told = re.search(r"The page has no room for (\d+) more of these tables. They are in report.md.", found.text)
+    assert told is not None
+    assert found.tags["h3"] == every - int(told[1]) > 0
+
+
 def hostile(folder: Path) -> Run:
     """A run whose every text is hostile."""
     meta = rows.meta(FAILING)

@@ -87,7 +87,7 @@ sys.meta_path.insert(0, NoTorch())
 from attnbench.runner.cli import main
 main(["report", "out"])
 """
-FILES = ["figures", "report.md", "run.json", "samples.jsonl", "table.csv", "table.md"]
+FILES = ["figures", "report.html", "report.md", "run.json", "samples.jsonl", "table.csv", "table.md"]
 FIGURES = [f"{name}.{kind}" for name in ("memory", "patterns", "speedup", "time") for kind in ("png", "svg")]
 
 

@@ -1,6 +1,7 @@
 """The page of a run: `report.html`, one file with all that `report.md` says, its figures to be looked into."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attnbench.reports import html
 from attnbench.reports.data.files import put
@@ -13,8 +14,13 @@ from attnbench.reports.text import citation, first_screen, outcomes
 from attnbench.reports.text.answer import answer
 from attnbench.reports.text.escape import plain
 
+if TYPE_CHECKING:
+    from attnbench.reports.html.shell import Section
+
 _SHOWN = ("Figures",)
 """Sections of `report.md` that the page has in a form of its own."""
+_MOST_TABLES = 1_000_000
+"""Characters of the tables of a section. A page of 10,000 cases is to stay below 6 MB."""
 
 
 def write(run: Run, report: Path) -> Path | None:
@@ -53,7 +59,21 @@ def page(run: Run, report: str) -> str:
         cases=cases.section(run),
         symbols=pictures.symbols(run),
         reading=patterns.READING,
-        sections=[each for each in shell.sections(report) if each.title not in _SHOWN],
+        sections=[_fitting(each) for each in shell.sections(report) if each.title not in _SHOWN],
         bibtex=citation.bibtex(run),
         files=citation.files(run.folder),
     )
+
+
+def _fitting(section: "Section") -> "Section":
+    """Return a section with as many of its parts, in their order, as fit; it says how many are left out."""
+    from attnbench.reports.html import shell
+
+    kept, room = [], _MOST_TABLES
+    for part in section.parts:
+        if len(part.body) <= room:
+            kept.append(part)
+            room -= len(part.body)
+    many = len(section.parts) - len(kept)
+    more = shell.prose(f"The page has no room for {many} more of these tables. They are in report.md.") if many else ""
+    return section._replace(body=section.body + more, parts=tuple(kept))

@@ -113,7 +113,7 @@ def _first_screen(run: Run) -> list[str]:
 
 def _commands(meta: Mapping[str, Any]) -> list[str]:
     """Return every command that measured the run, in order."""
-    return [escape.plain(each["command"], None) for each in (meta, *meta.get("resumed", ()))]
+    return [escape.plain(each["command"], None) for each in (meta, *meta.get("resumed", ())) if each.get("command")]
 
 
 def unfinished(run: Run) -> list[str]:
