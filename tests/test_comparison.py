@@ -117,6 +117,12 @@ def test_the_first_screen_is_short(
     assert [name for name in named if name not in every] == []
 
 
+def test_the_answer_says_what_is_worse_before_what_is_better(tmp_path: Path) -> None:
+    fat = replace(slower(LOCAL, 1.3), bytes_at_1024=2**25)
+    told = answer(compared(tmp_path, replace(QUIET, series=(slower(FULL, 0.7), fat))))
+    assert [word in each for word, each in zip(("slower", "memory", "faster"), told, strict=True)] == [True] * 3
+
+
 def test_what_fails_comes_first(tmp_path: Path) -> None:
     """Also before larger changes that the policy allows."""
     worse = replace(QUIET, series=(slower(FULL, 1.2), slower(LOCAL, 1.5)))

@@ -26,9 +26,12 @@ def answer(comparison: Comparison) -> list[str]:
     changes = [
         *_changed(comparison, slower, "slower", every),
         *_lost(comparison, frame[frame["verdict"].isin([Verdict.ERROR, Verdict.MISSING])]),
-        *_changed(comparison, faster, "faster", every),
     ]
-    return [*(changes or _open(comparison, every)), *_machines(comparison), *_others(comparison)][:MOST_SENTENCES]
+    better = [*_changed(comparison, faster, "faster", every)]
+    worse = _others(comparison, Verdict.REGRESSED, "worse")
+    rest = worse or _others(comparison, Verdict.IMPROVED, "better") or _same(comparison)
+    still = [] if changes or better else _open(comparison, every)
+    return list(dict.fromkeys([*changes, *still, *worse, *better, *_machines(comparison), *rest]))[:MOST_SENTENCES]
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -114,16 +117,19 @@ def _machines(comparison: Comparison) -> list[str]:
     return [f"The {comparison.what_differs} differ in {_summed(list(comparison.differences))}."]
 
 
-def _others(comparison: Comparison) -> list[str]:
-    """Return a sentence on the metrics beside time: what is worse, else what is better, else what is unchanged."""
-    for verdict, word in ((Verdict.REGRESSED, "worse"), (Verdict.IMPROVED, "better")):
-        found = [(WORDS[name], comparison.counts(name).get(verdict, 0)) for name in METRICS]
-        there = [(name, count) for name, count in found if count]
-        if there:
-            (first, count), *rest = there
-            more = [f"{name} in {each:,}" for name, each in rest]
-            cases = "1 case" if count == 1 else f"{count:,} cases"
-            return [f"{first.capitalize()} is {word} in {listed([cases, *more])}."]
+def _others(comparison: Comparison, verdict: Verdict, word: str) -> list[str]:
+    """Return in how many cases metrics beside time have a verdict, which `word` says; nothing if none has."""
+    found = [(WORDS[name], comparison.counts(name).get(verdict, 0)) for name in METRICS]
+    there = [(name, count) for name, count in found if count]
+    if not there:
+        return []
+    (first, count), *rest = there
+    cases = "1 case" if count == 1 else f"{count:,} cases"
+    return [f"{first.capitalize()} is {word} in {listed([cases, *(f'{name} in {each:,}' for name, each in rest)])}."]
+
+
+def _same(comparison: Comparison) -> list[str]:
+    """Return which metrics beside time are unchanged in every case."""
     same = [WORDS[name] for name in METRICS if set(comparison.counts(name)) == {Verdict.UNCHANGED.value}]
     verb = "is" if len(same) == 1 else "are"
     return [f"{listed(same).capitalize()} {verb} unchanged."] if same else []

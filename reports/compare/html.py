@@ -151,7 +151,7 @@ def ratios(comparison: Comparison) -> tuple[Axis, list[Drawn]]:
             *(place(row["ratio"]), place(row["low"]), place(row["high"])),
             (place(1 / (1 + margin)), place(1 + margin)),
         )
-        for (_, row), margin in zip(frame.iterrows(), margins, strict=True)
+        for (_, row), margin in zip(frame.iterrows(), margins.tolist(), strict=True)
     ]
     upper = [each for each in _ROUND if math.log(each) < 0.8 * reach][-1:]
     ticks = [(place(each), f"{each:.2g}") for low in upper for each in (1 / low, 1.0, low)]
