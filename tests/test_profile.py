@@ -337,7 +337,7 @@ def test_the_operators_of_every_case_are_in_the_table(tmp_path: Path) -> None:
     assert table.self_cuda_ns.isna().all()
     bmm = table[table.operator == "aten::bmm"]
     assert (bmm.share == 0.5).all()
-    assert "| aten::bmm | 2 | 500 us | 50.0% | 4.00 KiB |" in (folder / "operators.md").read_text()
+    assert "| aten::bmm | 2 | 500 µs | 50.0% | 4.00 KiB |" in (folder / "operators.md").read_text()
 
 
 def test_on_cuda_the_time_of_kernels_counts(tmp_path: Path) -> None:
@@ -347,9 +347,9 @@ def test_on_cuda_the_time_of_kernels_counts(tmp_path: Path) -> None:
     table = pd.read_csv(folder / "operators.csv")
     assert table.operator.iloc[0] == "aten::_softmax"
     assert table.share.iloc[0] == 0.75
-    assert "| aten::\\_softmax | 1 | 300 us | 300 us | 75.0% | 8.00 KiB |" in (folder / "operators.md").read_text()
+    assert "| aten::\\_softmax | 1 | 300 µs | 300 µs | 75.0% | 8.00 KiB |" in (folder / "operators.md").read_text()
     assert "Shares of CUDA time" in words(folder / "figures" / "profile.svg")
-    assert "400 us" in words(folder / "figures" / "profile.svg")
+    assert "400 µs" in words(folder / "figures" / "profile.svg")
 
 
 def test_what_could_not_be_profiled_is_told(tmp_path: Path) -> None:

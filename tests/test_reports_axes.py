@@ -120,7 +120,7 @@ def test_a_straight_line_through_times(tmp_path: Path) -> None:
     assert misfit < 0.04
     assert found["local_window/eager"].line.misfit > 0.5
     line = cells(tables.markdown(run), "forward, float32, cpu: keys per query at N = 1024")["local_window/blockwise"][1]
-    assert re.fullmatch(r"(2\.9\d+|3\.0\d*) ms \+ (1\.9\d*|2\.0\d*) us ±\d\.\d% a key", line)
+    assert re.fullmatch(r"(2\.9\d+|3\.0\d*) ms \+ (1\.9\d*|2\.0\d*) µs ±\d\.\d% a key", line)
 
 
 def test_the_answer_to_a_question_about_keys(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_the_answer_to_a_question_about_keys(tmp_path: Path) -> None:
     limit, cost, realised = answer(run)
     assert re.search(r"^At N = 1024, block_local is faster than full .* local_window/blockwise up to 512 ", limit)
     assert "local_window/sdpa_masked not even with the fewest" in limit
-    assert "3.906 us" in cost
+    assert "3.906 µs" in cost
     assert re.search(r"local_window/blockwise realises 50% .* local_window/sdpa_masked 2%", realised)
 
 
@@ -139,7 +139,7 @@ def test_what_is_said_is_in_the_table(tmp_path: Path) -> None:
         *("keys per query", "a call takes about", "time grows as", "twice the time of the fewest"),
         *("faster than full/sdpa", "peak memory, times that of full/sdpa", "realised at a density of 3.1 %"),
     ]
-    assert found["local_window/blockwise"][1:3] == ["3.906 us ±<0.1% a key", "k^1.00 (1.00 to 1.00)"]
+    assert found["local_window/blockwise"][1:3] == ["3.906 µs ±<0.1% a key", "k^1.00 (1.00 to 1.00)"]
     assert found["local_window/blockwise"][4:] == [
         "up to 512 (512 to 512) keys",
         "1.00",
@@ -177,7 +177,7 @@ def test_without_a_baseline_nothing_is_compared(tmp_path: Path) -> None:
     run, found = swept(tmp_path, replace(SWEPT, baseline=None))
     assert {each.limit.kind for each in found.values()} == {""}
     told = "\n".join(answer(run))
-    assert "One more key per query costs 3.906 us a call with local_window/blockwise." in told
+    assert "One more key per query costs 3.906 µs a call with local_window/blockwise." in told
     assert "faster than" not in told
     assert "realises" not in told
     table = cells(tables.markdown(run), "forward, float32, cpu: keys per query at N = 1024")

@@ -73,8 +73,8 @@ def test_what_goes_before_the_first_value_has_columns_of_its_own(tmp_path: Path)
     run = load(rows.write(tmp_path, replace(EXACT, series=(rows.FULL, flex, gone))))
     before = cells(tables.markdown(run), "forward, float32, cpu: before the first value at N = 2048")
     assert before[""] == ["preparation", "held", "compilation", "first call"]
-    assert before["full/sdpa"] == ["120 us", "4.00 KiB", "-", "10 ms"]
-    assert before["local_window(window=129)/flex"] == ["120 us", "4.00 KiB", "2.6 s (cached)", "10 ms"]
+    assert before["full/sdpa"] == ["120 µs", "4.00 KiB", "-", "10 ms"]
+    assert before["local_window(window=129)/flex"] == ["120 µs", "4.00 KiB", "2.6 s (cached)", "10 ms"]
     assert before["local_window(window=129)/eager"] == ["OOM", "", "", ""]
     told = run.frame[run.frame["seq_len"] == 2048].set_index("implementation")
     assert (told.at["flex", "compile_ns"], told.at["flex", "compile_cached"]) == (2_600_000_000, True)
@@ -156,7 +156,7 @@ def test_no_more_digits_than_the_interval_bears_out(value: float, low: float, hi
 
 
 def test_units() -> None:
-    assert units.time(1234.0) == "1.2 us"
+    assert units.time(1234.0) == "1.2 µs"
     assert units.time(3.1e6, 3.0e6, 3.2e6) == "3.1 ms"
     assert units.time(2.5e9, 2.499e9, 2.501e9) == "2.500 s"
     assert units.time(17.0, 16.9, 17.1) == "17.0 ns"

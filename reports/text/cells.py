@@ -179,7 +179,7 @@ def power(found: Interval) -> str:
 
 
 def line(found: Line) -> str:
-    """Write a rising line: `3.1 ms + 9.1 us ±1.2%`, without a fixed part that is below the cost of one key."""
+    """Write a rising line: `3.1 ms + 9.1 µs ±1.2%`, without a fixed part that is below the cost of one key."""
     fixed, per_key = ([float(each) for each in part[:3]] for part in (found.fixed_ns, found.per_key_ns))
     slope = f"{units.time(*per_key)} {units.linear_spread(*per_key)}".rstrip()
     return f"{units.time(*fixed)} + {slope}" if fixed[0] > per_key[0] and not fixed[1] <= 0 else slope

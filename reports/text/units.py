@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 _MOST_DIGITS = 4
 _DIGITS_WITHOUT_INTERVAL = 2
-_TIME_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
+_TIME_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
 _SIZE_UNITS = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
 
 

@@ -16,7 +16,7 @@ from attnbench.reports.text.context import context, intervals
 
 PASSED_ONLY = False
 _FLAGGED = r"$^\dagger$"
-_UNITS = {"us": r"$\mu$s"}
+_UNITS = {"µs": r"$\mu$s"}
 _TIME, _PEAK = "time_ns", "peak_bytes"
 
 

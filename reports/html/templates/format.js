@@ -2,7 +2,7 @@
 
 const MOST_DIGITS = 4;
 const DIGITS_WITHOUT_INTERVAL = 2;
-const TIMES = [[1e9, "s"], [1e6, "ms"], [1e3, "us"], [1, "ns"]];
+const TIMES = [[1e9, "s"], [1e6, "ms"], [1e3, "µs"], [1, "ns"]];
 const SIZES = [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"], [1, "B"]];
 const NONE = "-";
 

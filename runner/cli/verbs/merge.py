@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from attnbench.runner.cli.common import VARIANTS, command_line, extend, told
+from attnbench.runner.cli.common import VARIANTS, command_line, extend, told, write_page
 
 
 @click.command()
@@ -34,4 +34,7 @@ def verb(runs: tuple[Path, ...], out: Path, folders: tuple[Path, ...]) -> None:
 
         extend(folders)
         merging.merge(runs, out, command_line())
-        click.echo(f"report: {run_report.write(load(out))}")
+        run = load(out)
+        report = run_report.write(run)
+        click.echo(f"report: {report}")
+        write_page(run, report)
