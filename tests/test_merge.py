@@ -296,8 +296,8 @@ def test_a_folder_in_use_and_one_that_cannot_be_written_are_refused(tmp_path: Pa
 
 def test_two_merges_into_one_folder_are_refused(tmp_path: Path) -> None:
     folders = sharded(tmp_path, 2)
-    (tmp_path / "out.part").mkdir()
-    with journal.Journal(tmp_path / "out.part"), pytest.raises(FolderError, match="found one; wait for its end$"):
+    (tmp_path / ".out.merging").mkdir()
+    with journal.Journal(tmp_path / ".out.merging"), pytest.raises(FolderError, match="found one; wait for its end$"):
         merging.merge(folders, tmp_path / "out")
 
 

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from attnbench.reports.data.files import put
-from attnbench.reports.data.frame import NOT_REACHED, NOT_TIMED
+from attnbench.reports.data.frame import untried
 from attnbench.reports.data.reading import PROFILE, RUN, SAMPLES, RunError, run_file
 from attnbench.reports.data.run import Run, load
 from attnbench.reports.data.values import plain
-from attnbench.suites.result import SPENT
 
 SUFFIX = ".tar.gz"
 """How the name of a baseline's file ends."""
@@ -63,7 +62,7 @@ def save(folder: Path, name: str, store: Path, *, replace: bool = False) -> Base
     if path.exists() and not replace:
         raise RunError(f"{path}: expected a new name, found a baseline; give another, or --replace")
     frame = load(folder).frame
-    unreached = int(frame["reason"].isin([NOT_REACHED, NOT_TIMED]).sum() + frame["reason"].str.endswith(SPENT).sum())
+    unreached = int(untried(frame).sum())
     if unreached:
         raise RunError(
             f"{folder}: expected a finished run, found {unreached} of {len(frame)} cases that were not reached; "

@@ -16,6 +16,7 @@ from attnbench.reports.data.settings import SIZES, names, tokens
 from attnbench.reports.data.values import cell, floats, plain, positive
 from attnbench.reports.stats.statistics import FloatArray, IntArray, interval, log_quantiles
 from attnbench.suites import Case, Probe, Sample, Status
+from attnbench.suites.result import SPENT
 from attnbench.suites.schema.limits import QUANTILES, Estimate
 from attnbench.variants import AXES
 
@@ -87,6 +88,11 @@ def table(journal: Journal, estimate: Estimate) -> Table:
     frame["waste"] = _ratio(floats(frame["computed_pairs"]), floats(frame["allowed_pairs"]))
     frame = with_parameters(frame[list(COLUMNS)], [each.case.mechanism.parameters for each in journal.planned])
     return Table(frame, log_ns, baseline_rows, paired_log_ns, processes)
+
+
+def untried(frame: pd.DataFrame) -> pd.Series:
+    """Return which cases the run did not reach, or had no time left for."""
+    return frame["reason"].isin([NOT_REACHED, NOT_TIMED]) | frame["reason"].str.endswith(SPENT)
 
 
 def _cores(journal: Journal) -> dict[int, int]:

@@ -1,5 +1,6 @@
 """Growth of time, memory and work with the length, and the length from which a series beats its baseline."""
 
+import math
 from typing import Any, cast
 
 import numpy as np
@@ -91,23 +92,34 @@ def scaling(
 
 def _growth(n: IntArray, log_ns: FloatArray, peak_bytes: FloatArray) -> dict[str, Any]:
     """Fit the exponents of time and memory over the longest octaves measured."""
-    chosen, timed = _fitted(n, log_ns, OCTAVES), n[np.isfinite(log_ns).any(axis=1)]
+    chosen, timed = _fitted(n, log_ns, OCTAVES), np.isfinite(log_ns).any(axis=1)
+    memory = _memory_exponent(n[timed], peak_bytes[timed])
     if chosen is None:
-        return {"growth_reason": APART if longest_octaves(timed).any() else FEW_LENGTHS}
+        return {"memory_exponent": memory, "growth_reason": _reason(n[timed], OCTAVES, FEW_LENGTHS)}
     lengths, processes = chosen
-    log_n, peak_bytes = np.log(n[lengths]), peak_bytes[lengths]
     # One slope per process, then an interval over slopes: the lengths within a process are not independent.
-    time = interval(slopes(log_n, log_ns[np.ix_(lengths, processes)]))
-    # Peaks are exact, so their exponent has no interval. A call without allocations has no logarithm.
-    positive = bool((peak_bytes > 0).all())
-    memory = slopes(log_n, np.log(peak_bytes)[:, None])[0] if positive else np.nan
+    time = interval(slopes(np.log(n[lengths]), log_ns[np.ix_(lengths, processes)]))
     return {
         **dict(zip(_TIME, map(float, time[:3]), strict=True)),
-        "memory_exponent": float(memory),
+        "memory_exponent": memory,
         "fitted_from": int(n[lengths][0]),
         "fitted_to": int(n[lengths][-1]),
-        "growth_reason": LONGER_APART if timed[-1] > n[lengths][-1] else "",
+        "growth_reason": LONGER_APART if n[timed][-1] > n[lengths][-1] else "",
     }
+
+
+def _memory_exponent(n: IntArray, peak_bytes: FloatArray) -> float:
+    """Fit the exponent of peaks, which are exact and the same in all processes."""
+    chosen = longest_octaves(n, OCTAVES)
+    # A call without allocations has no logarithm.
+    if not chosen.any() or not (peak_bytes[chosen] > 0).all():
+        return math.nan
+    return float(slopes(np.log(n[chosen]), np.log(peak_bytes[chosen])[:, None])[0])
+
+
+def _reason(timed: IntArray, octaves: int, few: str) -> str:
+    """Return why nothing can be fitted over lengths that were timed."""
+    return APART if longest_octaves(timed, octaves).any() else few
 
 
 def _fitted(n: IntArray, log_ns: FloatArray, octaves: int) -> tuple[IntArray, IntArray] | None:
@@ -136,7 +148,7 @@ def _against_cost(n: IntArray, log_ns: FloatArray, flops: FloatArray) -> dict[st
     n, log_ns, flops = n[known], log_ns[known], flops[known]
     chosen = _fitted(n, log_ns, _COST_OCTAVES)
     if chosen is None:
-        return {"cost_reason": FEW_LAST}
+        return {"cost_reason": _reason(n[np.isfinite(log_ns).any(axis=1)], _COST_OCTAVES, FEW_LAST)}
     n, log_ns, flops = n[chosen[0]], log_ns[np.ix_(*chosen)], flops[chosen[0]]
     time = interval(slopes(np.log(n), log_ns))
     cost = float(slopes(np.log(n), np.log(flops)[:, None])[0])

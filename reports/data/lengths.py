@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from attnbench.reports.data.settings import SERIES, names
-from attnbench.reports.data.values import CLOSE, FASTER, SLOWER, FloatArray, floats, verdicts
+from attnbench.reports.data.values import CLOSE, FASTER, FEWEST_PROCESSES, SLOWER, FloatArray, floats, verdicts
 from attnbench.reports.stats.statistics import IntArray, Interval, interval
 from attnbench.variants import FLOOR
 
@@ -79,16 +79,19 @@ def fastest(frame: pd.DataFrame, log_ns: FloatArray, n: int) -> Fastest | None:
 def fastest_rows(frame: pd.DataFrame, log_ns: FloatArray) -> list[int]:
     """Return the row of the fastest of some cases, then those of cases that are not shown to be slower.
 
-    There are none of the latter if there are too few processes to say. `log_ns` is the run's `paired_log_ns`.
+    A rival that shares fewer than three processes with the fastest is not shown to be slower. There are no rivals if
+    the fastest has too few processes to say. `log_ns` is the run's `paired_log_ns`.
     """
     passed = frame[frame["status"] == "passed"]
     if not len(passed):
         return []
     first = int(passed.index[int(floats(passed["time_ns"]).argmin())])
+    if np.isfinite(log_ns[first]).sum() < FEWEST_PROCESSES:
+        return [first]
     rivals = passed.index[passed.index != first]
     # The interval of a difference within processes separates two series better than their own two intervals do.
     _, low, high, _ = interval(log_ns[rivals] - log_ns[first])
-    return [first, *(int(row) for row in rivals[verdicts(np.exp(low), np.exp(high)) == CLOSE])]
+    return [first, *(int(row) for row in rivals[verdicts(np.exp(low), np.exp(high)) != FASTER])]
 
 
 def _winners(passed: pd.DataFrame) -> pd.Series:

@@ -12,7 +12,9 @@ from attnbench.reports.data.values import FEWEST_PROCESSES
 
 _MOST_ROWS = 10
 SOUND = "sound"
-GRAVEST_FIRST = ("above_roof", "throttled", "bimodal", "drifting", "not_steady", "noisy", "memory_off")
+GRAVEST_FIRST = (
+    *("above_roof", "throttled", "bimodal", "drifting", "not_steady", "oversubscribed", "noisy", "memory_off"),
+)
 """Every flag."""
 
 

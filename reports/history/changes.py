@@ -14,7 +14,7 @@ import numpy as np
 from attnbench.reports.compare.metrics import ERROR_FACTOR, ERROR_FLOORS
 from attnbench.reports.history import change_points
 from attnbench.reports.history.history import ERROR, RATIO, TIME, History
-from attnbench.reports.stats.statistics import FloatArray
+from attnbench.reports.stats.statistics import FloatArray, IntArray
 from attnbench.suites import Status, fingerprint
 
 STATUS = "status"
@@ -131,7 +131,7 @@ def _exact(history: History) -> Iterator[Change]:
     seeds = [each.meta.get("seed", 0) for each in history.runs]
     floors = history.cases["dtype"].map(ERROR_FLOORS).to_numpy(np.float64)
     for case in range(len(history.cases)):
-        yield from _statuses(case, history.status.iloc[case].to_list())
+        yield from _statuses(case, history.status.iloc[case].to_list(), history.machines)
         proofs = [*zip(seeds, np.nan_to_num(history.proved[case], nan=-1.0).tolist(), strict=True)]
         for metric, alike in (
             ("peak_bytes", facts),
@@ -167,12 +167,13 @@ def _differences(values: FloatArray, alike: Sequence[object] | None) -> Iterator
         known.append((kind, after))
 
 
-def _statuses(case: int, told: Sequence[str]) -> Iterator[Change]:
-    """Yield where a case no longer passes, or passes again."""
+def _statuses(case: int, told: Sequence[str], machines: IntArray) -> Iterator[Change]:
+    """Yield where a case no longer passes, or passes again. What one machine does not support, another may."""
     there = [run for run, status in enumerate(told) if status]
     for before, after in pairwise(there):
         was, now = told[before], told[after]
-        if was != now and Status.PASSED in (was, now):
+        moved = Status.UNSUPPORTED in (was, now) and machines[before] != machines[after]
+        if was != now and Status.PASSED in (was, now) and not moved:
             yield Change(case, STATUS, before, after, math.nan, math.nan, math.nan, was, now, was == Status.PASSED)
 
 

@@ -12,6 +12,7 @@ from attnbench.reports.compare.cells import title
 from attnbench.reports.compare.comparison import IDENTITY
 from attnbench.reports.data import reading
 from attnbench.reports.data.baselines import unpacked
+from attnbench.reports.data.frame import untried
 from attnbench.reports.data.reading import RunError
 from attnbench.reports.data.run import Run, judged
 from attnbench.reports.data.settings import varied
@@ -47,7 +48,7 @@ class History:
     values: dict[str, Values]
     """By metric."""
     status: pd.DataFrame
-    """The status of each case (row) in each run (column); empty if the run does not have the case."""
+    """The status of each case (row) in each run (column); empty if the run does not have the case or did not try it."""
     proved: FloatArray
     """The share of elements that the proof checked `[C, R]`."""
     left_out: tuple[str, ...]
@@ -139,7 +140,8 @@ def _part(run: Run, baselines: dict[str, str]) -> _Part:
         TIME: Values(*(floats(run.frame[name]) for name in ("time_ns", "time_low_ns", "time_high_ns"))),
     }
     columns = [*IDENTITY, "status", "proved", *EXACT]
-    return _Part(run.frame[columns], times)
+    status = run.frame["status"].mask(untried(run.frame), "")
+    return _Part(run.frame[columns].assign(status=status), times)
 
 
 def _numbered(facts: Sequence[object]) -> IntArray:

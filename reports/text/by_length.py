@@ -52,7 +52,8 @@ def _name(case: pd.Series) -> str:
 def _fastest(results: Results, best: pd.Series, named: Mapping[str, str], title: str) -> Iterator[str]:
     """Return the fastest series, how much faster than the baseline it is, and which are not shown to be slower."""
     n, name, base, found = results.compared_at, _name(best), results.baseline, results.fastest
-    close = [each for each in found.close if each != base] if found is not None and found.name == name else []
+    leading = [] if found is None else [found.name, *found.close]
+    close = [each for each in leading if each not in (base, name)]
     time = units.time(*(best[each] for each in _TIME))
     if best["processes"] < FEWEST_PROCESSES:
         yield f"{title}{named[name]} took the least time at N = {n}, {time} a call."

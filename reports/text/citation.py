@@ -7,15 +7,8 @@ from pathlib import Path
 
 from attnbench.reports.data.reading import PROFILE, RUN, SAMPLES
 from attnbench.reports.data.run import Run
-from attnbench.reports.text.escape import plain
+from attnbench.reports.text import latex
 from attnbench.reports.text.phrases import listed
-
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
-}
 
 
 def files(folder: Path) -> list[str]:
@@ -38,11 +31,11 @@ def bibtex(run: Run) -> str:
     commit = environment.get("commit")
     day = _day(meta.get("started"))
     machine = environment.get("gpu") or environment.get("cpu") or "an unknown machine"
-    measured = " ".join(["Measured", *([f"{day:%Y-%m-%d}"] if day else []), "on", plain(machine)])
-    note = f"{_tex(measured)}. SHA-256 of {listed(files(run.folder))}: {sha256(run.folder)}"
+    measured = " ".join(["Measured", *([f"{day:%Y-%m-%d}"] if day else []), "on", str(machine)])
+    note = f"{latex.text(measured)}. SHA-256 of {listed(files(run.folder))}: {sha256(run.folder)}"
     fields = {
-        "title": f"{{{_tex(meta['name'])}}}: {_tex(meta['question'])}",
-        "howpublished": _tex(f"{version}, commit {commit}" if commit else version),
+        "title": f"{{{latex.text(meta['name'])}}}: {latex.text(meta['question'])}",
+        "howpublished": latex.text(f"{version}, commit {commit}" if commit else version),
         **({"year": str(day.year)} if day else {}),
         "note": note,
     }
@@ -58,8 +51,3 @@ def _day(started: object) -> datetime | None:
         return datetime.fromisoformat(str(started))
     except ValueError:
         return None
-
-
-def _tex(value: object) -> str:
-    """Return one line of text for LaTeX."""
-    return re.sub(r"[\\~^&%$#_{}]", lambda found: _SPECIAL[found.group()], plain(value))

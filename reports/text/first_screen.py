@@ -8,7 +8,7 @@ import pandas as pd
 from attnbench.reports.data.growth import FEW_PROCESSES
 from attnbench.reports.data.run import Run
 from attnbench.reports.data.summary import Row, Summary
-from attnbench.reports.data.values import verdicts
+from attnbench.reports.data.values import FEWEST_PROCESSES, verdicts
 from attnbench.reports.text import cells, units
 from attnbench.reports.text.cells import NONE
 from attnbench.reports.text.names import short
@@ -76,8 +76,14 @@ def _faster(found: Summary, row: Row) -> str:
     """Return from which length on a series is faster than the baseline; at one length, whether it is."""
     told, growth = str(verdicts(*row.case[[*_SPEEDUP[1:]]])), row.growth
     if not found.results.several_lengths or growth is None:
-        return told or FEW_PROCESSES
+        return told or _no_verdict(row)
     return cells.crossover(growth, brief=True)
+
+
+def _no_verdict(row: Row) -> str:
+    """Return why a case cannot be compared with its baseline."""
+    few = row.case["processes"] < FEWEST_PROCESSES or row.growth is None
+    return FEW_PROCESSES if few else str(row.growth["crossover_reason"])
 
 
 def _times(case: pd.Series) -> str:

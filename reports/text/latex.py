@@ -38,7 +38,10 @@ _ESCAPED = {
     "Å": r"\AA{}",
     "ł": r"\l{}",
     "Ł": r"\L{}",
-    **{each: f"\\{each}" for each in "&%$#_{}"},
+    **{each: f"\\{each}" for each in "&%$#_"},
+    # Not `\{`: BibTeX counts every brace.
+    "{": r"\textbraceleft{}",
+    "}": r"\textbraceright{}",
     # LaTeX takes a bracket or a star after the end of a row for an option, and joins quotes.
     **{each: f"{{{each}}}" for each in "[]*`'"},
 }

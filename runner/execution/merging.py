@@ -226,7 +226,7 @@ def _write(out: Path, pieces: Sequence[_Piece], meta: Mapping[str, Any]) -> None
     Raises:
         FolderError: `out` is not empty or cannot be written, or another merge writes it.
     """
-    draft = out.with_name(f"{out.name}.part")
+    draft = out.with_name(f".{out.name}.merging")
     try:
         if out.exists() and any(out.iterdir()):
             raise FolderError(f"{out}: expected a new or empty folder, found files in it; name another")
