@@ -295,6 +295,16 @@ def test_memory_work_error_and_lost_cases_change_exactly(tmp_path: Path) -> None
     assert any("lost" in line and "passed to out_of_memory" in line for line in lines)
 
 
+def test_what_a_run_did_not_try_is_no_loss(tmp_path: Path) -> None:
+    write(tmp_path, [Made()] * 3)
+    journal = tmp_path / "14" / "samples.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[: len(lines) // 3]))
+    seen = find(tmp_path)
+    assert "" in seen.history.status[2].to_list(), "some cases were not reached"
+    assert not told(seen, STATUS)
+
+
 def test_memory_is_compared_with_equal_software_only(tmp_path: Path) -> None:
     """Machines take turns. Each sees the new peak, and it is told once."""
     more = replace(PLAN, series=(FULL, replace(LOCAL, bytes_at_1024=2**24), TRUNCATED))

@@ -290,6 +290,25 @@ def test_a_length_that_was_added_later_leaves_growth_and_crossover(tmp_path: Pat
     assert grown[3].startswith("N^"), "over 256 to 1024"
 
 
+def test_a_rival_of_other_processes_is_not_shown_to_be_slower(tmp_path: Path) -> None:
+    """A variant that was added later, without a baseline beside it."""
+    plan = replace(EXACT, processes=5)
+    late = {each.key for series, each in rows.cases(plan) if series.variant == "local_window"}
+    told: list[Probe | Sample] = [
+        replace(row, part=1) if isinstance(row, Sample) and row.case in late else row for row in rows.rows(plan)
+    ]
+    meta = rows.meta(plan)
+    part = {"started": "2026-01-03T03:04:05+00:00", "processes": 5, "environment": meta["environment"], "changed": {}}
+    meta["resumed"] = [part]
+    run = load(rows.write_rows(tmp_path, meta, told))
+    fastest = run.results[0].fastest
+    assert fastest is not None
+    assert (fastest.name, len(fastest.close)) == ("local_window(window=129)/blockwise", 1)
+    assert "is the fastest" not in " ".join(answer.answer(run))
+    shown = {row[0]: row[1] for row in first_screen.table(run).rows}
+    assert shown["local_window(window=129)"] == "no length passed beside the baseline"
+
+
 def test_every_command_of_a_run_is_in_its_report(tmp_path: Path) -> None:
     report = run_report.report(with_a_length_more(tmp_path, processes=5), "")
     commands = report.split("## Commands\n\n```sh\n")[1].split("\n```")[0].splitlines()

@@ -53,7 +53,7 @@ def _fastest(results: Results, best: pd.Series, named: Mapping[str, str], title:
     """Return the fastest series, how much faster than the baseline it is, and which are not shown to be slower."""
     n, name, base, found = results.compared_at, _name(best), results.baseline, results.fastest
     leading = [] if found is None else [found.name, *found.close]
-    close = [each for each in leading if each not in (base, name)]
+    close = [each for each in leading if each != name and not (each == base and len(results.standing.faster))]
     time = units.time(*(best[each] for each in _TIME))
     if best["processes"] < FEWEST_PROCESSES:
         yield f"{title}{named[name]} took the least time at N = {n}, {time} a call."
