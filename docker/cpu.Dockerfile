@@ -17,7 +17,7 @@ WORKDIR /src
 COPY . .
 # This index has torch without CUDA, which is a tenth of the size; the other packages come from PyPI.
 RUN pip install -c constraints.txt --extra-index-url https://download.pytorch.org/whl/cpu \
-        "torch==$(sed -n 's/^torch==//p' constraints.txt)+cpu" .
+        "torch==$(sed -n 's/^torch==//p' constraints.txt)+cpu" '.[html]'
 
 # Runs are written to /work, by a user that is not root.
 RUN useradd --create-home --uid 1000 bench && mkdir /work && chown bench /work

@@ -20,7 +20,7 @@ RUN apt-get update \
 
 WORKDIR /src
 COPY . .
-RUN pip install -c constraints.txt '.[gpu]'
+RUN pip install -c constraints.txt '.[gpu,html]'
 
 # Runs are written to /work, by a user that is not root.
 RUN useradd --create-home --uid 1000 bench && mkdir /work && chown bench /work

@@ -38,7 +38,7 @@ def interval(numbers: Iterable[float]) -> Interval:
     If `m` and `s` are mean and standard deviation (divisor P - 1) of the logarithms of P numbers, these are `exp(m)`
     and `exp(m +- t s / sqrt(P))`. `t` is the 0.975 quantile of Student's t with P - 1 degrees of freedom. NaN stands
     for a process without a number. The interval of a ratio is that of the ratios within each process:
-    `interval(numpy.exp(run.log_ns[row] - run.log_ns[other]))`.
+    `interval(numpy.exp(run.log_ns[row] - run.paired_log_ns[other]))`.
 
     Raises:
         ValueError: a number is not positive.

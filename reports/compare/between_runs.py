@@ -108,7 +108,7 @@ def compare(
         after=after,
         judged_by_limit=policies is not None,
         environments=(a.meta["environment"], b.meta["environment"]),
-        commands=(("A", a.meta["command"]), ("B", b.meta["command"])),
+        commands=tuple((side, each) for side, run in (("A", a), ("B", b)) for each in run.commands),
     )
 
 

@@ -9,9 +9,6 @@ from attnbench.reports.data.settings import told
 from attnbench.reports.decision.rule import Verdict
 from attnbench.reports.text import units
 
-_SMALL = 0.1
-"""Smaller ratios are written with the digits that their intervals justify, others with three decimals."""
-
 
 def title(row: pd.Series, named: set[str]) -> str:
     """Name a case by its `named` settings: `local_window(window=257)/blockwise N=4096 (training)`."""
@@ -27,9 +24,7 @@ def change(row: pd.Series) -> str:
         return ""
     if math.isnan(low):
         return f"{units.number(ratio, 3)}x"
-    if ratio < _SMALL:
-        return f"{units.honest(ratio, low, high)}x {units.bounds(low, high)}"
-    return f"{ratio:.3f}x [{low:.3f}, {high:.3f}]"
+    return f"{units.honest(ratio, low, high)}x {units.bounds(low, high)}"
 
 
 def share(change: float) -> str:
@@ -82,7 +77,7 @@ def operators(row: pd.Series) -> str:
 
 
 def metric(row: pd.Series, name: str) -> str:
-    """Write the verdict on a metric, and what was found: `unchanged 1.003x [0.994, 1.012], detectable 2.1%`."""
+    """Write the verdict on a metric, and what was found: `unchanged 1.003x (0.994 to 1.012), detectable 2.1%`."""
     if name != "time":
         return {"memory": memory, "work": work, "operators": operators, "error": error}[name](row)
     told = f"{row['verdict']} {change(row)}".rstrip()

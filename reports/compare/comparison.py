@@ -119,7 +119,7 @@ class Finding:
 
     @property
     def words(self) -> str:
-        """What is worse, in words: `time 1.20x [1.18, 1.22]`, or how a lost case ended."""
+        """What is worse, in words: `time 1.20x (1.18 to 1.22)`, or how a lost case ended."""
         return self.told if self.metric == "ended" else f"{self.metric} {self.told}"
 
 

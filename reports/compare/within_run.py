@@ -56,7 +56,7 @@ def within(run: Run, axis: Axis, rule: Rule | None = None) -> Comparison:
         rule,
         ratio=Ratio.CASES,
         environments=(run.meta["environment"],),
-        commands=(("Run", run.meta["command"]),),
+        commands=tuple(("Run", each) for each in run.commands),
     )
 
 

@@ -111,6 +111,12 @@ class Run:
         """The parts of the run."""
         return parts(self.meta)
 
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """Every command that measured or merged the run, the first one first."""
+        merge = (self.meta.get("merged") or {}).get("command")
+        return tuple(each for each in (*(part.command for part in self.parts), merge) if each)
+
     @cached_property
     def arenas(self) -> tuple[lra.Arena, ...]:
         """The settings in the layout of Long Range Arena; none unless the run trains encoders at its lengths."""

@@ -181,7 +181,7 @@ def _data(run: Run) -> dict[str, Any]:
         "shown": ["name", *varied, "status", *_SHOWN],
         "intervals": _INTERVALS,
         "flags": flags.MEANINGS,
-        "again": _again(run.meta["command"]),
+        "again": [_again(part.command) for part in run.parts],
         "defaults": {name: DEFAULTS[name] for name in AXES if name in DEFAULTS},
         "times": _times(run),
         "processes": run.log_ns.shape[1],

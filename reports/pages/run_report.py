@@ -92,7 +92,7 @@ def report(run: Run, markdown: str) -> str:
         *_parts(run),
         *filter(None, [outcomes.price(run.outcomes)]),
         "## Commands" if len(run.parts) > 1 else "## Command",
-        escape.fenced("\n".join(_commands(run)), "sh"),
+        escape.fenced("\n".join(escape.plain(each, None) for each in run.commands), "sh"),
         "## Suite",
         escape.fenced(meta["source"] or json.dumps(meta["suite"], indent=1), "yaml"),
     ]
@@ -142,12 +142,6 @@ def _part(part: Part) -> str:
     processes = f"{part.processes} {'process' if part.processes == 1 else 'processes'}"
     words = f"{how} {part.started}{shard}: {processes} in all."
     return escape.text(f"{words} Changed since: {'; '.join(told)}." if told else words, longest=None)
-
-
-def _commands(run: Run) -> list[str]:
-    """Return every command of a run, the first one first."""
-    merge = (run.meta.get("merged") or {}).get("command")
-    return [escape.plain(each, None) for each in (*(part.command for part in run.parts), merge) if each]
 
 
 def _value(value: object) -> str:

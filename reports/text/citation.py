@@ -8,6 +8,7 @@ from pathlib import Path
 from attnbench.reports.data.reading import PROFILE, RUN, SAMPLES
 from attnbench.reports.data.run import Run
 from attnbench.reports.text import latex
+from attnbench.reports.text.context import machines
 from attnbench.reports.text.phrases import listed
 
 
@@ -30,8 +31,8 @@ def bibtex(run: Run) -> str:
     version = f"attnbench {environment.get('attnbench', '')}".rstrip()
     commit = environment.get("commit")
     day = _day(meta.get("started"))
-    machine = environment.get("gpu") or environment.get("cpu") or "an unknown machine"
-    measured = " ".join(["Measured", *([f"{day:%Y-%m-%d}"] if day else []), "on", str(machine)])
+    machine = machines(run, "gpu") or machines(run, "cpu") or "an unknown machine"
+    measured = " ".join(["Measured", *([f"{day:%Y-%m-%d}"] if day else []), "on", machine])
     note = f"{latex.text(measured)}. SHA-256 of {listed(files(run.folder))}: {sha256(run.folder)}"
     fields = {
         "title": f"{{{latex.text(meta['name'])}}}: {latex.text(meta['question'])}",

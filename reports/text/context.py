@@ -7,6 +7,7 @@ import pandas as pd
 
 from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import SHAPE, shape
+from attnbench.reports.text.phrases import listed
 
 
 def context(run: Run) -> str:
@@ -15,7 +16,7 @@ def context(run: Run) -> str:
     environment = run.meta["environment"]
     told = [str(run.meta["name"])]
     for device in frame["device"].unique():
-        name = environment.get("gpu" if device == "cuda" else "cpu") or device
+        name = machines(run, "gpu" if device == "cuda" else "cpu") or device
         told.append(f"{device}: {name}{_threads(frame, environment) if device == 'cpu' else ''}")
     told.append(" and ".join(frame["dtype"].unique()))
     shapes = {shape(row) for _, row in frame.drop_duplicates(list(SHAPE)).iterrows()}
@@ -24,6 +25,11 @@ def context(run: Run) -> str:
     if processes:
         told.append("1 process" if processes == 1 else f"{processes} processes")
     return " · ".join(filter(None, told))
+
+
+def machines(run: Run, kind: str) -> str:
+    """Return the names of the processors of a kind, `cpu` or `gpu`, on which the parts of a run were measured."""
+    return listed(list(dict.fromkeys(str(each.environment[kind]) for each in run.parts if each.environment.get(kind))))
 
 
 def intervals(run: Run, words: str) -> str:

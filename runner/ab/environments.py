@@ -64,6 +64,11 @@ class Wanted:
                 )
         found = {word: _VARIABLE.fullmatch(word) for word in words}
         variables = {match[1]: match[2] for match in found.values() if match}
+        for name in variables:
+            if name.islower():
+                raise EnvironmentRefused(
+                    f"--env {text}: expected a variable in capital letters, found {name}; a version has two: {name}==..."
+                )
         threads = variables.get(_THREADS, "1")
         if not re.fullmatch(r"[0-9]{1,9}", threads) or not 1 <= int(threads) <= MOST_THREADS:
             raise EnvironmentRefused(

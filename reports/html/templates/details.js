@@ -103,8 +103,9 @@ function details(data, columns, row) {
   ));
   const profile = data.profiles.of[row];
   if (profile) made.push(...block("Profile", profiled(profile, data.profiles.operators)));
-  if (data.again) {
-    const command = again(data.again, data.defaults, value);
+  const start = data.again[String(value("parts") ?? "0").split(" ").at(-1)];
+  if (start) {
+    const command = again(start, data.defaults, value);
     const code = element("pre", { tabindex: 0, "aria-label": "Command" }, element("code", {}, command));
     made.push(...block("Measure it again", code));
   }

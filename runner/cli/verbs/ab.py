@@ -138,6 +138,8 @@ def verb(
         except (RevisionError, EnvironmentRefused):
             # Nothing was compared: leave the folder usable for the next try.
             (folder / reading.ROWS).unlink(missing_ok=True)
+            if out is None:
+                folder.rmdir()
             raise
         except KeyboardInterrupt:
             early = exit_code.INTERRUPTED
