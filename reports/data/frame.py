@@ -98,8 +98,11 @@ def untried(frame: pd.DataFrame) -> pd.Series:
 def _cores(journal: Journal) -> dict[int, int]:
     """Return how many cores the processes of each part of a run may use, for the parts that say it."""
     told = {part.index: part.environment for part in parts(journal.meta)}
-    cores = {part: len(each["affinity"]) if each.get("affinity") else each.get("cores") for part, each in told.items()}
-    return {part: count for part, count in cores.items() if count is not None}
+    cores = {
+        part: each.get("usable_cores") or len(each.get("affinity") or ()) or each.get("cores")
+        for part, each in told.items()
+    }
+    return {part: count for part, count in cores.items() if count}
 
 
 def _ending(probe: Probe | None, samples: Mapping[int, Sample]) -> tuple[Status, str]:

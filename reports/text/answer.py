@@ -3,10 +3,13 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from attnbench.reports.data.outcomes import Outcomes
-from attnbench.reports.data.paired import Ratio, Threads
+from attnbench.reports.data.paired import Gain, Ratio, Threads
 from attnbench.reports.data.run import Results, Run
 from attnbench.reports.data.settings import told, varied
+from attnbench.reports.data.values import FASTER, FEWEST_PROCESSES, SLOWER, verdicts
 from attnbench.reports.text import by_keys, by_length, cells
 from attnbench.reports.text.names import shortest
 from attnbench.reports.text.phrases import ends, listed
@@ -63,26 +66,41 @@ def _nothing(found: Outcomes) -> str:
 
 def _threads(found: Sequence[Threads], named: Mapping[str, str]) -> list[str]:
     """Return how much faster calls are with the most threads, at the longest length and at the shortest."""
-    if not found or not found[0].gains:
+    if not found:
         return []
-    first, gains = found[0], sorted(found[0].gains, key=lambda each: float(each.time.mean))
-    longest, shortest_n = (choose(each.seq_len for each in gains) for choose in (max, min))
-    at = [each for each in gains if each.seq_len == longest]
-    least, most = ((cells.factor(each.time), named[each.name]) for each in (at[0], at[-1]))
-    head = f"With {first.most} threads instead of {first.fewest}, calls at N = {longest} are"
-    if len(at) == 1:
-        return [f"{head} {least[0]} times as fast with {least[1]}."]
-    sentences = [f"{head} from {least[0]} times as fast with {least[1]} to {most[0]} times with {most[1]}."]
-    if shortest_n != longest:
-        short = [cells.factor(each.time) for each in gains if each.seq_len == shortest_n]
-        sentences.append(f"At N = {shortest_n} they are {ends([short[0], short[-1]])} times as fast.")
-    return sentences
+    gains = [each for each in found[0].gains if each.time.processes >= FEWEST_PROCESSES]
+    by_length = {choose(each.seq_len for each in gains): None for choose in (max, min)} if gains else {}
+    head = f"With {found[0].most} threads instead of {found[0].fewest}"
+    return [_gained(head, n, [each for each in gains if each.seq_len == n], named) for n in by_length]
+
+
+def _gained(head: str, n: int, gains: list[Gain], named: Mapping[str, str]) -> str:
+    """Return at one length which series are faster or slower with more threads."""
+    verdict = {each.name: str(verdicts(np.exp(each.time.low), np.exp(each.time.high))) for each in gains}
+    faster = sorted((each for each in gains if verdict[each.name] == FASTER), key=lambda each: float(each.time.mean))
+    slower = [name for name, told in verdict.items() if told == SLOWER]
+    if not faster and not slower:
+        return f"{head}, nothing is shown to be faster or slower at N = {n}."
+    words = [f"{_some(slower, len(gains), named)} slower"] if slower else []
+    if faster:
+        times = ends([cells.factor(faster[0].time), cells.factor(faster[-1].time)])
+        words.insert(0, f"{_some([each.name for each in faster], len(gains), named)} faster, {times} times")
+    return f"{head}, {' and '.join(words)} at N = {n}."
+
+
+def _some(part: Sequence[str], every: int, named: Mapping[str, str]) -> str:
+    """Name a part of the series: `full is`, `all are`, `2 of 6 are`."""
+    if len(part) == 1:
+        return f"{named[part[0]]} is"
+    return f"{'all' if len(part) == every else f'{len(part)} of {every}'} are"
 
 
 def _compared(found: Sequence[Ratio], named: Mapping[str, str]) -> list[str]:
     """Return what a level takes as a multiple of another, or a direction of `forward`, each for the first setting."""
     alike: dict[str, list[Ratio]] = {}
     for each in found:
+        if each.time.processes < FEWEST_PROCESSES:
+            continue
         first = alike.setdefault(each.against, [each])[0]
         if each is not first and (each.title, each.value) == (first.title, first.value):
             alike[each.against].append(each)
@@ -90,12 +108,13 @@ def _compared(found: Sequence[Ratio], named: Mapping[str, str]) -> list[str]:
 
 
 def _ends(found: list[Ratio], named: Mapping[str, str]) -> str:
-    """Return the smallest and the largest of some ratios, which are sorted."""
+    """Return the smallest and the largest of some ratios, which are sorted; with names if they are shown to differ."""
     least, most = found[0], found[-1]
-    times = [f"{cells.factor(each.time)} times" for each in (least, most)]
+    times = [cells.factor(each.time) for each in (least, most)]
     head = f"At N = {least.seq_len}, {least.value} takes"
-    if times[0] == times[1]:
-        with_one = f" with {named[least.name]}" if len(found) == 1 else ""
-        return f"{head} {times[0]} the time of {least.against}{with_one}."
-    with_least = f"from {times[0]} the time of {least.against} with {named[least.name]}"
-    return f"{head} {with_least} to {times[1]} with {named[most.name]}."
+    if len(found) == 1:
+        return f"{head} {times[0]} times the time of {least.against} with {named[least.name]}."
+    if least.time.high >= most.time.low:
+        return f"{head} {ends(times)} times the time of {least.against}."
+    with_least = f"from {times[0]} times the time of {least.against} with {named[least.name]}"
+    return f"{head} {with_least} to {times[1]} times with {named[most.name]}."

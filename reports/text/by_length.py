@@ -25,7 +25,8 @@ def sentences(
     `settings` are all of the run, `named` has short names, `title` says how the setting differs from the others, and
     `beside` compares it with them.
     """
-    best = _best(results)
+    assert results.fastest is not None
+    best = results.fastest.case
     return [
         *_fastest(results, best, named, f"{title}: " if title else ""),
         *_kept(results, best, named),
@@ -36,24 +37,14 @@ def sentences(
     ]
 
 
-def _best(results: Results) -> pd.Series:
-    """Return the case that is faster than the baseline by the largest factor, else the one with the least time."""
-    faster = results.standing.faster
-    if len(faster):
-        return faster.iloc[int(faster["speedup"].argmax())]
-    assert results.fastest is not None
-    return results.fastest.case
-
-
 def _name(case: pd.Series) -> str:
     return f"{case['label']}/{case['implementation']}"
 
 
 def _fastest(results: Results, best: pd.Series, named: Mapping[str, str], title: str) -> Iterator[str]:
     """Return the fastest series, how much faster than the baseline it is, and which are not shown to be slower."""
-    n, name, base, found = results.compared_at, _name(best), results.baseline, results.fastest
-    leading = [] if found is None else [found.name, *found.close]
-    close = [each for each in leading if each != name and not (each == base and len(results.standing.faster))]
+    assert results.fastest is not None
+    n, name, base = results.compared_at, _name(best), results.baseline
     time = units.time(*(best[each] for each in _TIME))
     if best["processes"] < FEWEST_PROCESSES:
         yield f"{title}{named[name]} took the least time at N = {n}, {time} a call."
@@ -62,17 +53,25 @@ def _fastest(results: Results, best: pd.Series, named: Mapping[str, str], title:
     if not len(results.standing.faster) and len(results.standing.slower) + len(results.standing.close):
         yield f"{title}{'nothing' if title else 'Nothing'} is shown to be faster than {named[base]} at N = {n}."
         return
-    told = f"{title}{named[name]} is the fastest at N = {n}, "
-    if len(results.standing.faster):
+    close = [each for each in results.fastest.close if each != base or not _is_faster(results)]
+    if _is_faster(results):
         value, low, high = (float(best[each]) for each in _SPEEDUP)
-        told += f"{units.honest(value, low, high)} times as fast as {named[base]}{brackets(low, high)}"
+        much = f"{units.honest(value, low, high)} times as fast as {named[base]}{brackets(low, high)}"
     else:
-        told += f"{time} a call"
+        much = f"{time} a call"
+    verb = "took the least time" if close and not _is_faster(results) else "is the fastest"
+    told = f"{title}{named[name]} {verb} at N = {n}, {much}"
     others = named[close[0]] if len(close) == 1 else f"{len(close)} others"
     beside = f"{told}, but not distinguishable from {others}." if close else ""
     # Without room for the rivals it is not called the fastest.
     alone = told.replace("is the fastest", "is among the fastest") if close else told
     yield beside if close and len(beside.split()) <= MOST_WORDS else f"{alone}."
+
+
+def _is_faster(results: Results) -> bool:
+    """Check whether the series with the least time is shown to be faster than the baseline."""
+    assert results.fastest is not None
+    return results.fastest.name in set(names(results.standing.faster))
 
 
 def _crossovers(results: Results, named: Mapping[str, str]) -> Iterator[str]:
@@ -118,14 +117,12 @@ def _standing(results: Results, named: Mapping[str, str]) -> Iterator[str]:
 def _elsewhere(
     best: pd.Series, results: Results, settings: Sequence[Results], named: Mapping[str, str]
 ) -> Iterator[str]:
-    """Return in how many other settings the same series is the fastest."""
+    """Return in how many other settings the same series is the fastest, and shown to be faster than the baseline."""
     others = [each for each in settings if each.passed and each is not results]
-    if others and best["processes"] >= FEWEST_PROCESSES:
-        same = sum(_name(_best(each)) == _name(best) for each in others)
-        words = "is also the fastest" if len(results.standing.faster) else "also takes the least time"
+    same = sum(each.fastest.name == _name(best) and _is_faster(each) for each in others if each.fastest)
+    if same and _is_faster(results):
         which = "the other setting" if len(others) == 1 else f"{same} of {len(others)} other settings"
-        if same:
-            yield f"{named[_name(best)]} {words} in {which}."
+        yield f"{named[_name(best)]} is also the fastest in {which}."
 
 
 def _kept(results: Results, best: pd.Series, named: Mapping[str, str]) -> Iterator[str]:
@@ -146,10 +143,15 @@ def _needs(results: Results, best: pd.Series, named: Mapping[str, str]) -> Itera
             "as much peak memory as" if abs(share - 1) < _SAME else f"{units.fraction(share)} times the peak memory of"
         )
         told.append(f"{named[name]} needs {times} {named[base]}")
-    grows = {each: float(rows[each]["time_exponent"]) for each in (name, base) if each in rows}
-    if not math.isnan(grows.get(name, math.nan)):
-        beside = base != name and not math.isnan(grows.get(base, math.nan))
-        words = f"time grows as N^{grows[name]:.1f}" + (f", not N^{grows[base]:.1f}" if beside else "")
+    if name in rows and not math.isnan(rows[name]["time_exponent"]):
+        words = f"time grows as N^{rows[name]['time_exponent']:.1f}"
+        if base in rows and _grow_apart(rows[name], rows[base]):
+            words += f", not N^{rows[base]['time_exponent']:.1f}"
         told.append(f"its {words}" if told else f"the {words} with {named[name]}")
     if told:
         yield f"{', and '.join(told)}."
+
+
+def _grow_apart(a: pd.Series, b: pd.Series) -> bool:
+    """Check whether the intervals of two growth exponents have nothing in common."""
+    return bool(a["time_exponent_high"] < b["time_exponent_low"] or b["time_exponent_high"] < a["time_exponent_low"])

@@ -82,8 +82,9 @@ def _faster(found: Summary, row: Row) -> str:
 
 def _no_verdict(row: Row) -> str:
     """Return why a case cannot be compared with its baseline."""
-    few = row.case["processes"] < FEWEST_PROCESSES or row.growth is None
-    return FEW_PROCESSES if few else str(row.growth["crossover_reason"])
+    if row.case["processes"] < FEWEST_PROCESSES or row.growth is None:
+        return FEW_PROCESSES
+    return str(row.growth["crossover_reason"])
 
 
 def _times(case: pd.Series) -> str:

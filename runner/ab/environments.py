@@ -67,7 +67,8 @@ class Wanted:
         for name in variables:
             if name.islower():
                 raise EnvironmentRefused(
-                    f"--env {text}: expected a variable in capital letters, found {name}; a version has two: {name}==..."
+                    f"--env {text}: expected a variable in capital letters, found {name}; "
+                    f"for a version write {name}==..."
                 )
         threads = variables.get(_THREADS, "1")
         if not re.fullmatch(r"[0-9]{1,9}", threads) or not 1 <= int(threads) <= MOST_THREADS:

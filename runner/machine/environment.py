@@ -51,6 +51,7 @@ def of_machine() -> dict[str, Any]:
         "cpu_flags": _short_hash(_cpuinfo("flags") or _cpuinfo("Features")),
         "cores": os.cpu_count(),
         "affinity": list(machine.here(Path("/")).cpus),
+        "usable_cores": cores(),
         "threads": threads(),
         "memory_bytes": psutil.virtual_memory().total,
         "load": round(os.getloadavg()[0], 2),

@@ -83,21 +83,27 @@ function caseTable(data) {
     table.search.fixed("status", wanted ? (_text, row) => columns.get(data.status).at(row) === wanted : null).draw();
   });
 
-  // An expression counts as soon as it is whole. Only Enter or leaving the field says what is wrong with it.
+  // An expression counts as soon as it is whole; until then, all rows are there. Only Enter or leaving the field says
+  // what is wrong with it.
   const message = by("message");
+  let drawn = "";
   function select(complain) {
     const text = by("expression").value.trim();
+    let fits = null;
+    let mistake = "";
     try {
-      const fits = text ? new Reader(text, columns).read() : null;
-      table.search.fixed("expression", fits && ((_text, row) => fits(row))).draw();
-      message.textContent = "";
-      by("expression").removeAttribute("aria-invalid");
+      if (text) fits = new Reader(text, columns).read();
     } catch (error) {
       if (!(error instanceof Mistake)) throw error;
-      if (!complain) return;
-      message.textContent = error.message;
-      by("expression").setAttribute("aria-invalid", "true");
+      mistake = error.message;
     }
+    // Drawing anew would take away the row on which someone presses to leave the field.
+    if (text !== drawn) table.search.fixed("expression", fits && ((_text, row) => fits(row))).draw();
+    drawn = text;
+    if (mistake && !complain) return;
+    message.textContent = mistake;
+    if (mistake) by("expression").setAttribute("aria-invalid", "true");
+    else by("expression").removeAttribute("aria-invalid");
   }
   by("expression").addEventListener("input", () => select(false));
   by("expression").addEventListener("change", () => select(true));
