@@ -286,7 +286,7 @@ def test_a_length_that_was_added_later_leaves_growth_and_crossover(tmp_path: Pat
     assert (row["compared_from"], row["compared_to"], row["processes"]) == (256, 2048, 5)
     assert row["crossover_low"] < 0.4 * 1024 < row["crossover_high"]
     grown = cells(tables.markdown(run), "forward, float32, cpu: growth")["local_window(window=129)/blockwise"]
-    assert grown[1] == "256 to 1024; longer ones are of other processes"
+    assert grown[1] == "256 to 1024; others are of other processes"
     assert grown[3].startswith("N^"), "over 256 to 1024"
 
 

@@ -473,7 +473,7 @@ def test_a_length_that_was_added_is_measured_and_nothing_else(tmp_path: Path) ->
     assert [part.command for part in told.parts] == ["bench run tiny.yaml", "bench run --resume"]
     local = told.scaling[told.scaling["label"].str.startswith("local_window")].iloc[0]
     assert (local["crossover"], local["compared_from"], local["compared_to"]) == ("never", 16, 128)
-    assert (local["fitted_to"], local["growth_reason"]) == (64, growth.LONGER_APART), "no process has all lengths"
+    assert (local["fitted_to"], local["growth_reason"]) == (64, growth.OTHERS_APART), "no process has all lengths"
     assert [part.finished for part in told.parts] == [finished, told.meta["finished"]]
     assert "bench run tiny.yaml\nbench run --resume\n" in run_report.report(told, "")
     assert "Changed since: suite.shape.seq_len was [16, 32, 64], then [16, 32, 64, 128]." in unescaped(told)

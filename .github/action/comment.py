@@ -42,7 +42,9 @@ def _earlier(comments: str, marker: str) -> int | None:
     while True:
         found = _ask("GET", f"{comments}?per_page={PER_PAGE}&page={page}")
         for each in found:
-            if each["user"]["login"] == AUTHOR and each["body"].startswith(marker):
+            # GitHub gives no user for a comment whose author is gone.
+            author, body = (each["user"] or {}).get("login"), each["body"] or ""
+            if author == AUTHOR and body.startswith(marker):
                 return int(each["id"])
         if len(found) < PER_PAGE:
             return None

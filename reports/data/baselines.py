@@ -108,7 +108,7 @@ def describe(baseline: Baseline) -> Described:
     date = (file.started or "no date").replace("T", " ")[: len("2026-01-31 12:34")]
     return Described(
         date,
-        (facts.commit or "no revision")[:_HASH],
+        ((file.revision.commit if file.revision else facts.commit) or "no revision")[:_HASH],
         ", ".join(plain(each, _LONGEST_PART) for each in machine if each),
         len(file.cases),
     )

@@ -36,6 +36,8 @@ class Meaning(NamedTuple):
     do: str
 
 
+ABOVE_ROOF = "above_roof"
+
 MEANINGS: Mapping[str, Meaning] = {
     "noisy": Meaning("half of the 95 % interval is above 5 %", "more processes (--rigorous), or a quieter machine"),
     "drifting": Meaning(
@@ -49,7 +51,7 @@ MEANINGS: Mapping[str, Meaning] = {
         "processes fall into two groups, half of the range empty between them",
         "do not trust the mean; look at the values in samples.jsonl, and at thread placement",
     ),
-    "above_roof": Meaning(
+    ABOVE_ROOF: Meaning(
         "more FLOP/s than 105 % of the fastest matrix product measured beside it, even at the interval's low end",
         "an error of ours: do not use the number, and report the case",
     ),

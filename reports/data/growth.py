@@ -41,7 +41,7 @@ COLUMNS = (
 )
 FEW_LENGTHS = f"fewer than {FEWEST_LENGTHS} lengths in {OCTAVES} octaves"
 APART = f"no process measured {FEWEST_LENGTHS} lengths"
-LONGER_APART = "longer ones are of other processes"
+OTHERS_APART = "others are of other processes"
 """Why a series has no growth exponent, or why it is not fitted up to its longest length."""
 FEW_PROCESSES = f"fewer than {FEWEST_PROCESSES} processes"
 IS_BASELINE = "the baseline"
@@ -104,8 +104,13 @@ def _growth(n: IntArray, log_ns: FloatArray, peak_bytes: FloatArray) -> dict[str
         "memory_exponent": memory,
         "fitted_from": int(n[lengths][0]),
         "fitted_to": int(n[lengths][-1]),
-        "growth_reason": LONGER_APART if n[timed][-1] > n[lengths][-1] else "",
+        "growth_reason": OTHERS_APART if set(_longest(n[timed])) - set(n[lengths]) else "",
     }
+
+
+def _longest(n: IntArray) -> IntArray:
+    """Return the lengths over which growth would be fitted if all processes had all of them."""
+    return n[longest_octaves(n, OCTAVES)]
 
 
 def _memory_exponent(n: IntArray, peak_bytes: FloatArray) -> float:

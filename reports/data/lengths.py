@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from attnbench.reports.data.flags import ABOVE_ROOF
 from attnbench.reports.data.settings import SERIES, names
 from attnbench.reports.data.values import CLOSE, FASTER, FEWEST_PROCESSES, SLOWER, FloatArray, floats, verdicts
 from attnbench.reports.stats.statistics import IntArray, Interval, interval
@@ -64,7 +65,7 @@ def fastest(frame: pd.DataFrame, log_ns: FloatArray, n: int) -> Fastest | None:
 
     `log_ns` is the run's `paired_log_ns`.
     """
-    passed = frame[(frame["status"] == "passed") & (frame["seq_len"] <= n)]
+    passed = _usable(frame[frame["seq_len"] <= n])
     if not len(passed):
         return None
     winners = _winners(passed)
@@ -82,7 +83,7 @@ def fastest_rows(frame: pd.DataFrame, log_ns: FloatArray) -> list[int]:
     A rival that shares fewer than three processes with the fastest is not shown to be slower. There are no rivals if
     the fastest has too few processes to say. `log_ns` is the run's `paired_log_ns`.
     """
-    passed = frame[frame["status"] == "passed"]
+    passed = _usable(frame)
     if not len(passed):
         return []
     first = int(passed.index[int(floats(passed["time_ns"]).argmin())])
@@ -94,15 +95,22 @@ def fastest_rows(frame: pd.DataFrame, log_ns: FloatArray) -> list[int]:
     return [first, *(int(row) for row in rivals[verdicts(np.exp(low), np.exp(high)) != FASTER])]
 
 
+def _usable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the cases that passed; without those that are faster than the machine, unless there are no others."""
+    passed = frame[frame["status"] == "passed"]
+    sound = passed[~passed["flags"].str.contains(ABOVE_ROOF, regex=False)]
+    return sound if len(sound) else passed
+
+
 def _winners(passed: pd.DataFrame) -> pd.Series:
     """Return the row of the least time at each length."""
     return passed.groupby("seq_len")["time_ns"].idxmin()
 
 
-def winners(frame: pd.DataFrame) -> dict[int, str]:
-    """Return the series with the least time at each length."""
-    best = frame.loc[_winners(frame[frame["status"] == "passed"])]
-    return dict(zip(map(int, best["seq_len"]), names(best), strict=True))
+def leading(frame: pd.DataFrame, log_ns: FloatArray) -> dict[int, frozenset[str]]:
+    """Return for each length the series that are not shown to be slower than the fastest; see `fastest_rows`."""
+    found = {n: fastest_rows(frame[frame["seq_len"] == n], log_ns) for n in map(int, frame["seq_len"].unique())}
+    return {n: frozenset(names(frame.loc[rows])) for n, rows in found.items() if rows}
 
 
 def floors(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray, n: int) -> list[Floor]:

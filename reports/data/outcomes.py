@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from attnbench.reports.data import flags
-from attnbench.reports.data.frame import NOT_REACHED
+from attnbench.reports.data.frame import untried
 from attnbench.reports.data.settings import which
 from attnbench.reports.data.values import FEWEST_PROCESSES, floats
 
@@ -60,7 +60,7 @@ def outcomes(frame: pd.DataFrame, meta: Mapping[str, Any]) -> Outcomes:
     seconds = floats(frame["proof_s"])
     return Outcomes(
         cases=len(frame),
-        reached=int((frame["reason"] != NOT_REACHED).sum()),
+        reached=int((~untried(frame)).sum()),
         passed=len(passed),
         processes=(int(processes.min()), int(processes.max())) if (processes >= FEWEST_PROCESSES).any() else None,
         flagged=int((passed["flags"] != "").sum()),

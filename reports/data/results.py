@@ -27,8 +27,8 @@ class Results:
     growth: list[tuple[str, pd.Series]]
     """Each series with its row of the run's `scaling`."""
     fastest: lengths.Fastest | None
-    winners: dict[int, str]
-    """The series with the least time at each length."""
+    leading: dict[int, frozenset[str]]
+    """At each length, the fastest series and those that are not shown to be slower."""
     standing: lengths.Standing
     errors: pd.DataFrame
     floors: list[lengths.Floor]
@@ -66,7 +66,7 @@ def results(
         compared_at=n,
         growth=growth,
         fastest=lengths.fastest(rivals, paired_log_ns, n),
-        winners=lengths.winners(rivals),
+        leading=lengths.leading(rivals, paired_log_ns),
         standing=lengths.standing(rivals, n),
         errors=lengths.errors(rivals, n),
         floors=lengths.floors(frame, paired_log_ns, baseline_rows, n),

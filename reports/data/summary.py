@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from attnbench.reports.data.flags import ABOVE_ROOF
 from attnbench.reports.data.results import Results
 from attnbench.reports.data.settings import names, without_floor
 from attnbench.reports.data.values import FEWEST_PROCESSES
@@ -66,8 +67,10 @@ def summary(found: Sequence[Results]) -> Summary | None:
 
 
 def _trust(case: pd.Series) -> str:
-    """Return how far the time of a case can be trusted: few processes first, then its flags, then its proof."""
+    """Return how far the time of a case can be trusted: the gravest of its flags, processes and proof."""
     processes, raised = int(case["processes"]), case["flags"].split()
+    if ABOVE_ROOF in raised:
+        return "above roof"
     if processes < FEWEST_PROCESSES:
         return "1 process" if processes == 1 else f"{processes} processes"
     grave = next((each for each in GRAVEST_FIRST if each in raised), "")

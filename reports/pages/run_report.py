@@ -1,6 +1,7 @@
 """Report of a run, rebuilt from its data files only."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,7 @@ def report(run: Run, markdown: str) -> str:
         "## Environment",
         _environment(meta["environment"]),
         f"Started {escape.text(meta.get('started'))}, finished {escape.text(meta.get('finished') or 'not')}.",
+        *_revision(meta),
         *_parts(run),
         *filter(None, [outcomes.price(run.outcomes)]),
         "## Commands" if len(run.parts) > 1 else "## Command",
@@ -142,6 +144,12 @@ def _part(part: Part) -> str:
     processes = f"{part.processes} {'process' if part.processes == 1 else 'processes'}"
     words = f"{how} {part.started}{shard}: {processes} in all."
     return escape.text(f"{words} Changed since: {'; '.join(told)}." if told else words, longest=None)
+
+
+def _revision(meta: Mapping[str, Any]) -> list[str]:
+    """Return the commit of the project in which the run was started, if it was one."""
+    found = meta.get("revision")
+    return [f"Revision {escape.text(found['commit'])} of {escape.text(found['date'])}."] if found else []
 
 
 def _value(value: object) -> str:

@@ -91,9 +91,9 @@ def _memory(results: Results, header: list[str], columns: list[int]) -> str:
 
 
 def _speed(results: Results, row: pd.Series | None) -> str:
-    """Write calls per second, the most at a length in bold."""
+    """Write calls per second, the fastest at a length in bold, and what is not shown to be slower."""
     told = cells.ended(row, cells.speed)
-    best = row is not None and results.winners.get(int(row["seq_len"])) == f"{row['label']}/{row['implementation']}"
+    best = row is not None and f"{row['label']}/{row['implementation']}" in results.leading.get(int(row["seq_len"]), ())
     return f"**{told}**" if best else told
 
 

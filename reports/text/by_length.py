@@ -96,7 +96,8 @@ def _crossovers(results: Results, named: Mapping[str, str]) -> Iterator[str]:
     if len(subject) == 1:
         head = f"{named[subject[0]]} is"
     else:
-        head = f"All {others} others are" if len(subject) == others else f"{len(subject)} of {others} others are"
+        every = "Both others are" if others == 2 else f"All {others} others are"
+        head = every if len(subject) == others else f"{len(subject)} of {others} others are"
     rest = [f"{named[part[0]] if len(part) == 1 else f'{len(part)} more'} {words}" for part, words in told[1:]]
     yield f"{', '.join([f'{head} faster than {base} {words}', *rest])}."
 

@@ -127,11 +127,11 @@ def crossover(row: pd.Series, *, brief: bool = False) -> str:
 def _from(at: float, low: float, high: float, first: float, last: float, *, brief: bool) -> str:
     """Write a crossover between the lengths `first` and `last`, at which its interval is cut.
 
-    `from N = 410 (380 to 440)`, `from N = 410 (below 256 to 440)`, `from below N = 256 (at most 300)`.
+    `from N = 410 (380 to 440)`, `from N = 410 (below 256 to 440)`, `from N = 300 at most`.
     """
     told, least, most = _within(at, low, high, first, last)
     if math.isnan(at):
-        return f"N = {most} at most" if brief else f"from below N = {keys(first)} (at most {most})"
+        return f"N = {most} at most" if brief else f"from N = {most} at most"
     if math.isnan(low):
         least = f"below {keys(first)}"
     return f"{'' if brief else 'from '}N = {told} ({least} to {most})"
