@@ -71,21 +71,25 @@ def _threads(found: Sequence[Threads], named: Mapping[str, str]) -> list[str]:
     gains = [each for each in found[0].gains if each.time.processes >= FEWEST_PROCESSES]
     by_length = {choose(each.seq_len for each in gains): None for choose in (max, min)} if gains else {}
     head = f"With {found[0].most} threads instead of {found[0].fewest}"
-    return [_gained(head, n, [each for each in gains if each.seq_len == n], named) for n in by_length]
+    alike: dict[str, list[str]] = {}
+    for n in by_length:
+        at = [each for each in gains if each.seq_len == n]
+        alike.setdefault(_gained(at, named), []).append(f"N = {n}")
+    return [f"{head}, {words} at {' and '.join(lengths)}." for words, lengths in alike.items()]
 
 
-def _gained(head: str, n: int, gains: list[Gain], named: Mapping[str, str]) -> str:
+def _gained(gains: list[Gain], named: Mapping[str, str]) -> str:
     """Return at one length which series are faster or slower with more threads."""
     verdict = {each.name: str(verdicts(np.exp(each.time.low), np.exp(each.time.high))) for each in gains}
     faster = sorted((each for each in gains if verdict[each.name] == FASTER), key=lambda each: float(each.time.mean))
     slower = [name for name, told in verdict.items() if told == SLOWER]
     if not faster and not slower:
-        return f"{head}, nothing is shown to be faster or slower at N = {n}."
+        return "nothing is shown to be faster or slower"
     words = [f"{_some(slower, len(gains), named)} slower"] if slower else []
     if faster:
         times = ends([cells.factor(faster[0].time), cells.factor(faster[-1].time)])
         words.insert(0, f"{_some([each.name for each in faster], len(gains), named)} faster, {times} times")
-    return f"{head}, {' and '.join(words)} at N = {n}."
+    return " and ".join(words)
 
 
 def _some(part: Sequence[str], every: int, named: Mapping[str, str]) -> str:
