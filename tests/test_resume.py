@@ -341,7 +341,7 @@ def test_another_suite_is_refused_with_the_difference(tmp_path: Path) -> None:
     with pytest.raises(FolderError) as error:
         resume(Machine(), tmp_path / "run", suite=other)
     assert str(error.value).splitlines() == [
-        f"{tmp_path / 'run'}: expected the suite and the machine that the run began with, found others; "
+        f"{tmp_path / 'run'}: expected the suite, machine and version that the run began with, found others; "
         "begin a new run, or go on with --anyway:",
         "  suite.shape.seq_len: [16, 32, 64] in the run, [16, 32] now",
         "  suite.measure.values: 2 in the run, 3 now",
@@ -603,7 +603,7 @@ def test_a_suite_that_grew_and_changed_otherwise_is_refused(tmp_path: Path) -> N
         BOTH + "baseline: full/eager\n",
         BOTH.replace("tiny", "large"),
     ):
-        with pytest.raises(FolderError, match="expected the suite and the machine that the run began with, found oth"):
+        with pytest.raises(FolderError, match="expected the suite, machine and version that the run began with"):
             resume(Timing(), tmp_path / "run", suite=parse(text, "tiny.yaml"))
     assert own(tmp_path / "run") == every(SUITE)
 

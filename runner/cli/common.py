@@ -88,7 +88,7 @@ def write_page(run: "Run", report: Path, *, quiet: bool = False) -> None:
     if written is None:
         say(html.HINT, quiet=quiet)
     elif not quiet:
-        click.echo(written)
+        click.echo(f"page: {written}")
 
 
 def _mistake(error: Exception) -> str | None:

@@ -214,7 +214,7 @@ def refuse(folder: Path, changed: Mapping[str, tuple[Any, Any]], *, anyway: bool
     if inputs:
         told = "expected the seed and the inputs that the run began with, found others; begin a new run:"
     elif changed and not anyway:
-        told = "expected the suite and the machine that the run began with, found others; begin a new run, "
+        told = "expected the suite, machine and version that the run began with, found others; begin a new run, "
         told += "or go on with --anyway:"
     else:
         return

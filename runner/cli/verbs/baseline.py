@@ -45,6 +45,8 @@ def list_(store: Path) -> None:
         from attnbench.reports.data.reading import RunError
         from attnbench.reports.text import units
 
+        if not store.is_dir():
+            say(f"{store}: no such folder, so there are no baselines", quiet=False)
         rows: list[list[str]] = []
         for each in baselines.listed(store):
             size = units.size(each.size)

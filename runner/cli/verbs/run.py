@@ -77,8 +77,8 @@ def verb(
     """Measure all cases of SUITE, a YAML file or the name of a shipped suite, and write a report.
 
     Every case is checked against a float64 oracle before it is timed. The run folder (default:
-    runs/NAME-DATE-TIME) holds run.json, samples.jsonl, table.csv, table.md, report.md and figures/; with --profile also
-    profile.jsonl, operators.csv, operators.md and traces/.
+    runs/NAME-DATE-TIME) holds run.json, samples.jsonl, table.csv, table.md, report.md, figures/ and, where the extra html
+    is installed, report.html; with --profile also profile.jsonl, operators.csv, operators.md and traces/.
 
     More processes share the suite's budget: each gets fewer values within case_s, and suite_s still ends the run.
 
@@ -210,8 +210,8 @@ def _report(folder: Path, *, quiet: bool, as_json: bool) -> None:
 
     run = load(folder)
     written = run_report.write(run)
-    write_page(run, written, quiet=quiet or as_json)
     if as_json:
+        write_page(run, written, quiet=True)
         from attnbench.reports.export.formats import json
         from attnbench.runner.execution import progress
 
@@ -226,3 +226,4 @@ def _report(folder: Path, *, quiet: bool, as_json: bool) -> None:
 
         terminal.show(run, Console())
     click.echo(f"report: {written}")
+    write_page(run, written, quiet=quiet)
