@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from attnbench.runner.cli.common import STORE, told
+from attnbench.runner.cli.common import STORE, say, told
 
 
 @click.group()

@@ -76,9 +76,9 @@ def verb(
 ) -> None:
     """Measure all cases of SUITE, a YAML file or the name of a shipped suite, and write a report.
 
-    Every case is checked against a float64 oracle before it is timed. The run folder (default:
-    runs/NAME-DATE-TIME) holds run.json, samples.jsonl, table.csv, table.md, report.md, figures/ and, where the extra html
-    is installed, report.html; with --profile also profile.jsonl, operators.csv, operators.md and traces/.
+    Every case is checked against a float64 oracle before it is timed. The run folder (default: runs/NAME-DATE-TIME)
+    holds run.json, samples.jsonl, table.csv, table.md, report.md, figures/ and, where the extra html is installed,
+    report.html; with --profile also profile.jsonl, operators.csv, operators.md and traces/.
 
     More processes share the suite's budget: each gets fewer values within case_s, and suite_s still ends the run.
 
