@@ -40,9 +40,11 @@ def item() -> dict[str, Any]:
         active_drag=None,
         background_fill_color=None,
         border_fill_color=None,
+        outline_line_color=None,
     )
     main.toolbar.logo = None
     main.axis.axis_label_text_font_style = "normal"
+    main.axis.minor_tick_line_color = None
     main.xaxis.name, main.yaxis.name = "x", "quantity"
     main.xaxis.ticker = FixedTicker(name="places")
     main.xaxis.major_label_orientation = 0.7
