@@ -124,7 +124,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         ("reports/export/formats/mine.py", "export --help", "mine"),
         ("reports/figures/mine.py", "report", "![mine](figures/mine.svg)\n\nMine is read so."),
         ("reports/figures/mine.py", "files of the report", "it/figures/mine.svg"),
-        ("runner/cli/verbs/mine.py", "--help", "  mine      Say mine."),
+        ("runner/cli/verbs/mine.py", "--help", "  mine        Say mine."),
     ],
 )
 def test_one_file_is_enough(told: dict[str, str], file: str, where: str, said: str) -> None:

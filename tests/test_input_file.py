@@ -18,7 +18,7 @@ from test_run import bench
 from torch import Tensor
 
 from attnbench import reports
-from attnbench.reports.compare.answer import answer
+from attnbench.reports.compare.answer import notes
 from attnbench.reports.compare.between_runs import compare
 from attnbench.reports.compare.comparison import Comparison
 from attnbench.reports.data.reading import RunError
@@ -328,7 +328,7 @@ def test_a_comparison_names_different_files(tmp_path: Path) -> None:
     assert found.counts("error") == {"unchanged": 4}
     told = " `error_vs_full` has different inputs: those of seed 0 in A, data/qkv.safetensors (01234567) in B."
     assert found.how.endswith(told)
-    assert found.how in answer(found)
+    assert found.how in notes(found)
 
 
 def test_a_run_with_an_invalid_record_of_a_file_is_one_error(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_every_shipped_suite_is_on_its_page_with_its_question() -> None:
 
 
 def test_the_suite_of_the_page_is_one() -> None:
-    (text,) = (block.split("```")[0] for block in page.text().split("```yaml\n")[1:])
+    text, *_parts = (block.split("```")[0] for block in page.text().split("```yaml\n")[1:])
     assert len(parse(text).cases()) == 22
 
 

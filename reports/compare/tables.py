@@ -134,6 +134,7 @@ def terminal(comparison: Comparison, most: int = MOST_FIRST) -> "Table":
     found = first(comparison, most)
     caption = left_out(comparison, len(found)) or None
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left", show_header=bool(found))
+    table.collapse_padding = True
     judged = any(row[0] for row in found)
     for name in FIRST[0 if judged else 1 : 4]:
         table.add_column(name, no_wrap=name != "case", overflow="fold", ratio=1 if name == "case" else None)

@@ -30,8 +30,8 @@ class Outcomes:
     """Summary of how the cases of a run ended."""
 
     cases: int
-    reached: int
-    """Cases that the run reached before it ended."""
+    with_result: int
+    """Cases that have a result: those that the run did not try before it ended have none."""
     passed: int
     processes: tuple[int, int] | None
     """Fewest and most processes of a case that passed; None if no case has enough for an interval."""
@@ -60,7 +60,7 @@ def outcomes(frame: pd.DataFrame, meta: Mapping[str, Any]) -> Outcomes:
     seconds = floats(frame["proof_s"])
     return Outcomes(
         cases=len(frame),
-        reached=int((~untried(frame)).sum()),
+        with_result=int((~untried(frame)).sum()),
         passed=len(passed),
         processes=(int(processes.min()), int(processes.max())) if (processes >= FEWEST_PROCESSES).any() else None,
         flagged=int((passed["flags"] != "").sum()),

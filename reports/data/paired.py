@@ -8,7 +8,7 @@ import pandas as pd
 
 from attnbench.reports.data.parts import Part
 from attnbench.reports.data.settings import SERIES, SETTING, comparison_length, told, varied, without_floor
-from attnbench.reports.data.values import FloatArray, floats
+from attnbench.reports.data.values import FloatArray, floats, verdicts
 from attnbench.reports.stats.statistics import Interval, interval
 from attnbench.variants import ATTENTION, DEFAULTS
 
@@ -99,6 +99,8 @@ class Gain(NamedTuple):
     seq_len: int
     time: Interval
     """On the log scale."""
+    verdict: str
+    """Whether more threads are `FASTER` or `SLOWER`, or `CLOSE`; empty without an interval."""
 
 
 class Threads(NamedTuple):
@@ -148,8 +150,8 @@ def _threads(title: str, part: pd.DataFrame, log_ns: FloatArray) -> Threads:
     both = sorted(few.keys() & many.keys())
     times = interval(log_ns[[few[key] for key in both]] - log_ns[[many[key] for key in both]])
     gains = [
-        Gain("/".join(series), int(n), Interval(*each))
-        for (n, *series), *each in zip(both, *times, strict=True)
+        Gain("/".join(series), int(n), Interval(*each), str(verdict))
+        for (n, *series), verdict, *each in zip(both, verdicts(*np.exp(times[1:3])), *times, strict=True)
         if each[-1]
     ]
     return Threads(title, fewest, most, part, here, gains)

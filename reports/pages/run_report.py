@@ -115,7 +115,7 @@ def unfinished(run: Run) -> list[str]:
     if run.meta.get("finished"):
         return []
     found = run.outcomes
-    return [f"This run is not finished: {found.reached} of {found.cases} cases were reached."]
+    return [f"This run is not finished: {found.with_result} of {found.cases} cases have a result."]
 
 
 def _inputs(run: Run) -> str:

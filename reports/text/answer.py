@@ -3,13 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from attnbench.reports.data.outcomes import Outcomes
 from attnbench.reports.data.paired import Gain, Ratio, Threads
 from attnbench.reports.data.run import Results, Run
 from attnbench.reports.data.settings import told, varied
-from attnbench.reports.data.values import FASTER, FEWEST_PROCESSES, SLOWER, verdicts
+from attnbench.reports.data.values import FASTER, FEWEST_PROCESSES, SLOWER
 from attnbench.reports.text import by_keys, by_length, cells
 from attnbench.reports.text.names import shortest
 from attnbench.reports.text.phrases import ends, listed
@@ -80,15 +78,14 @@ def _threads(found: Sequence[Threads], named: Mapping[str, str]) -> list[str]:
 
 def _gained(gains: list[Gain], named: Mapping[str, str]) -> str:
     """Return at one length which series are faster or slower with more threads."""
-    verdict = {each.name: str(verdicts(np.exp(each.time.low), np.exp(each.time.high))) for each in gains}
-    faster = sorted((each for each in gains if verdict[each.name] == FASTER), key=lambda each: float(each.time.mean))
-    slower = [name for name, told in verdict.items() if told == SLOWER]
+    faster = sorted((each for each in gains if each.verdict == FASTER), key=lambda each: float(each.time.mean))
+    slower = [each.name for each in gains if each.verdict == SLOWER]
     if not faster and not slower:
         return "nothing is shown to be faster or slower"
     words = [f"{_some(slower, len(gains), named)} slower"] if slower else []
     if faster:
         times = ends([cells.factor(faster[0].time), cells.factor(faster[-1].time)])
-        words.insert(0, f"{_some([each.name for each in faster], len(gains), named)} faster, {times} times")
+        words.insert(0, f"{_some([each.name for each in faster], len(gains), named)} faster ({times} times)")
     return " and ".join(words)
 
 
