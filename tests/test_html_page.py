@@ -229,8 +229,8 @@ def test_a_citation_names_run_and_data(run: Run) -> None:
 
 def test_a_citation_of_a_hostile_run_keeps_its_braces(tmp_path: Path) -> None:
     found = citation.bibtex(hostile(tmp_path))
-    assert re.sub(r"\\[{}]", "", found).count("{") == re.sub(r"\\[{}]", "", found).count("}")
-    assert r"\{\{ 7*7 \}\}\&amp;" in found
+    assert found.count("{") == found.count("}"), "BibTeX counts each of them"
+    assert "\\{" not in found
 
 
 def test_without_the_packages_a_report_says_how_to_get_them(
@@ -269,7 +269,7 @@ def test_an_empty_and_an_unfinished_run_have_a_page(tmp_path: Path) -> None:
     empty = load(rows.write_rows(tmp_path / "a", meta | {"cases": [], "patterns": []}, []))
     assert "The run has no cases." in page_of(empty)
     part = load(rows.write_rows(tmp_path / "b", meta | {"finished": None}, [*rows.rows(rows.QUICK)][:30]))
-    assert "This run is not finished: 30 of 48 cases were reached." in page_of(part)
+    assert "This run is not finished: 0 of 48 cases have a result." in page_of(part)
 
 
 # In a browser.

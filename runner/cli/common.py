@@ -79,16 +79,15 @@ def told() -> Iterator[None]:
         sys.exit(exit_code.USAGE)
 
 
-def write_page(run: "Run", report: Path, *, quiet: bool = False) -> None:
-    """Write `report.html` beside the `report.md` of a run. Print its path, or how to get it if a package is missing."""
+def write_page(run: "Run", report: Path, *, quiet: bool = False) -> Path | None:
+    """Write `report.html` beside the `report.md` of a run. If a package is missing, print how to get it."""
     from attnbench.reports import html
     from attnbench.reports.html import page
 
     written = page.write(run, report)
     if written is None:
         say(html.HINT, quiet=quiet)
-    elif not quiet:
-        click.echo(f"page: {written}")
+    return written
 
 
 def _mistake(error: Exception) -> str | None:

@@ -37,4 +37,6 @@ def verb(runs: tuple[Path, ...], out: Path, folders: tuple[Path, ...]) -> None:
         run = load(out)
         report = run_report.write(run)
         click.echo(f"report: {report}")
-        write_page(run, report)
+        page = write_page(run, report)
+        if page:
+            click.echo(f"page: {page}")

@@ -34,4 +34,6 @@ def verb(runs: tuple[Path, ...]) -> None:
                 run = load(folder)
                 written = run_report.write(run)
                 click.echo(written)
-                write_page(run, written)
+                in_html = write_page(run, written)
+                if in_html:
+                    click.echo(in_html)

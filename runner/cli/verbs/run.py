@@ -226,4 +226,6 @@ def _report(folder: Path, *, quiet: bool, as_json: bool) -> None:
 
         terminal.show(run, Console())
     click.echo(f"report: {written}")
-    write_page(run, written, quiet=quiet)
+    page = write_page(run, written, quiet=quiet)
+    if page and not quiet:
+        click.echo(f"page: {page}")
