@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, Range1d
-from bokeh.plotting import figure
 
 from attnbench.reports.data.values import finite, plain
 from attnbench.reports.history.changes import BASELINE, Changes
@@ -31,19 +30,11 @@ _HOVER = ("value", "commit", "date", "run", "machine")
 
 def item() -> dict[str, Any]:
     """Return an empty figure for `Bokeh.embed.embed_item`; x counts the runs."""
-    main = figure(
+    main = figures.blank(
         height=_HEIGHT,
-        sizing_mode="stretch_width",
         x_range=Range1d(start=-0.5, end=0.5, name="runs"),
         y_range=Range1d(start=0, end=1, name="range"),
-        tools="pan,box_zoom,reset,save",
-        active_drag=None,
-        background_fill_color=None,
-        border_fill_color=None,
-        outline_line_color=None,
     )
-    main.toolbar.logo = None
-    main.axis.axis_label_text_font_style = "normal"
     main.axis.minor_tick_line_color = None
     main.xaxis.name, main.yaxis.name = "x", "quantity"
     main.xaxis.ticker = FixedTicker(name="places")

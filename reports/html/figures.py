@@ -91,26 +91,34 @@ def _ranking(chart: Chart) -> figure:
     return main
 
 
-def _figure(chart: Chart, **ranges: Any) -> figure:
-    """Return an empty figure. Its colours are those of the page's style sheet."""
+def blank(**options: Any) -> figure:
+    """Return an empty figure as wide as its place. Its colours are those of the page's style sheet."""
     main = figure(
-        name="main",
-        height=_HEIGHT,
         sizing_mode="stretch_width",
-        x_axis_type="log",
-        y_axis_type="log" if chart.across else "auto",
         tools="pan,box_zoom,reset,save",
         active_drag=None,
-        toolbar_location="right",
-        min_border_left=_LEFT,
-        min_border_right=_RIGHT,
         background_fill_color=None,
         border_fill_color=None,
         outline_line_color=None,
-        **ranges,
+        **options,
     )
     main.toolbar.logo = None
     main.axis.axis_label_text_font_style = "normal"
+    return main
+
+
+def _figure(chart: Chart, **ranges: Any) -> figure:
+    """Return an empty figure of a chart."""
+    main = blank(
+        name="main",
+        height=_HEIGHT,
+        x_axis_type="log",
+        y_axis_type="log" if chart.across else "auto",
+        toolbar_location="right",
+        min_border_left=_LEFT,
+        min_border_right=_RIGHT,
+        **ranges,
+    )
     quantity = main.yaxis if chart.across else main.xaxis
     quantity.name = "quantity"
     quantity.ticker = FixedTicker(name="ticks")
