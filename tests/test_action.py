@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -173,8 +173,9 @@ def test_the_exit_code_is_that_of_bench(tmp_path: Path, clone: Path, path: str) 
 class GitHub(BaseHTTPRequestHandler):
     """The comments of pull request 7, as GitHub's interface shows them."""
 
-    comments: list[dict[str, Any]]
-    forbidden: bool
+    comments: ClassVar[list[dict[str, Any]]]
+    forbidden: ClassVar[bool]
+    url: ClassVar[str]
 
     def do_GET(self) -> None:
         asked = urlsplit(self.path)
@@ -210,11 +211,15 @@ class GitHub(BaseHTTPRequestHandler):
 @pytest.fixture
 def github() -> Iterator[type[GitHub]]:
     """A server, whose address is its attribute `url`."""
-    made = type("Made", (GitHub,), {"comments": [], "forbidden": False, "url": ""})
-    with ThreadingHTTPServer(("127.0.0.1", 0), made) as server:
-        made.url = f"http://127.0.0.1:{server.server_port}"  # type: ignore[attr-defined]  # of this class alone
+
+    class Made(GitHub):
+        comments: ClassVar[list[dict[str, Any]]] = []
+        forbidden: ClassVar[bool] = False
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Made) as server:
+        Made.url = f"http://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield made
+        yield Made
         server.shutdown()
 
 
