@@ -318,6 +318,8 @@ def test_the_first_screen_fits_and_follows_the_scheme(visit: browsing.Visit, pat
     assert found.evaluate("document.querySelector('.first').getBoundingClientRect().bottom") <= browsing.WIDE[1]
     assert "#262626" in lines(found)
     found.emulate_media(color_scheme="dark")
+    # The page hears of the scheme when it draws its next frame.
+    found.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     assert "#e4e6e8" in lines(found)
     assert "#262626" not in lines(found)
 
