@@ -42,6 +42,18 @@ def test_a_thread_that_runs_is_named_until_it_ends(done: threading.Event) -> Non
     assert leftovers.left(before) is None
 
 
+def test_a_thread_is_found_that_has_the_identifier_of_one_that_ended(done: threading.Event) -> None:
+    earlier_done = threading.Event()
+    earlier = thread(earlier_done, "earlier")
+    before = leftovers.snapshot()
+    earlier_done.set()
+    earlier.join()
+    later = thread(done, "later")
+    if later.ident != earlier.ident:
+        pytest.skip("the system gave the new thread another identifier")
+    assert leftovers.left(before) == "it left a thread running: later"
+
+
 @pytest.mark.parametrize("module", ["torch._inductor.somewhere", "tqdm._monitor"])
 def test_a_thread_of_torch_is_none_of_a_kernel(done: threading.Event, module: str) -> None:
     space: dict[str, Any] = {"__name__": module, "done": done}

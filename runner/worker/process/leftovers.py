@@ -33,7 +33,10 @@ _COMPILERS = "TORCHINDUCTOR_COMPILE_THREADS"
 class Snapshot:
     """Threads of this process and its child processes at one time."""
 
-    threads: frozenset[int]
+    threads: frozenset[tuple[int, int | None]]
+    """Each thread's identifier and, if Python's `threading` knows it, the number that the system gave it. A new thread
+    often gets the identifier of one that has ended, never its number."""
+
     processes: frozenset[int]
 
 
@@ -56,7 +59,7 @@ def end_forked(worker: int) -> None:
 
 def snapshot() -> Snapshot:
     """Return what runs now."""
-    return Snapshot(frozenset(sys._current_frames()), frozenset(each.pid for each in _processes()))
+    return Snapshot(frozenset(_threads()), frozenset(each.pid for each in _processes()))
 
 
 def left(before: Snapshot) -> str | None:
@@ -68,8 +71,9 @@ def left(before: Snapshot) -> str | None:
         if each.pid not in before.processes:
             return "it left a process running"
     names = {thread.ident: thread.name for thread in threading.enumerate()}
-    for ident, frame in sys._current_frames().items():
-        if ident not in before.threads and not _is_of_torch(frame):
+    for thread, frame in _threads().items():
+        if thread not in before.threads and not _is_of_torch(frame):
+            ident, _ = thread
             return f"it left a thread running: {names.get(ident, ident)}"
     return None
 
@@ -100,6 +104,12 @@ def _subdue() -> None:
     end_with_parent()
     # Python cannot remove an audit hook, so the code of a kernel cannot either.
     sys.addaudithook(lambda event, _: os._exit(1) if event == "os.fork" else None)
+
+
+def _threads() -> dict[tuple[int, int | None], FrameType]:
+    """Return the innermost frame of each thread that runs Python, by its identifier and the system's number."""
+    numbers = {thread.ident: thread.native_id for thread in threading.enumerate()}
+    return {(ident, numbers.get(ident)): frame for ident, frame in sys._current_frames().items()}
 
 
 def _processes() -> Iterator[psutil.Process]:
