@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from attnbench.reports.data.run import Run
+    from attnbench.reports.findings.run import Run
 
 
 def load(folder: "Path | str") -> "Run":
@@ -19,7 +19,7 @@ def load(folder: "Path | str") -> "Run":
     """
     from pathlib import Path
 
-    from attnbench.reports.data.run import load
+    from attnbench.reports.findings.run import load
 
     return load(Path(folder))
 

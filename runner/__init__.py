@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from attnbench.reports.data.run import Run
+    from attnbench.reports.findings.run import Run
     from attnbench.runner.execution.progress import Progress
     from attnbench.suites import Case
     from attnbench.suites.schema.suite import Suite

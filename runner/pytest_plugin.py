@@ -58,8 +58,8 @@ class SuiteFile(pytest.Module):
     def measured(self) -> Mapping[str, "Benchmark"] | str:
         """Results of the selected cases of this file by key, measured in one run; or the reason for none."""
         from attnbench.reports.data import reading
-        from attnbench.reports.data.run import judged
         from attnbench.reports.export.benchmarks import benchmarks
+        from attnbench.reports.findings.run import judged
         from attnbench.runner.execution import engine
         from attnbench.runner.execution.journal import FolderError
         from attnbench.runner.execution.progress import Plain

@@ -27,7 +27,7 @@ LOOK = """
 import json, sys
 from dataclasses import replace
 from pathlib import Path
-from attnbench.reports.data.run import load
+from attnbench.reports.findings.run import load
 from attnbench.reports.data.settings import settings
 from attnbench.reports.export.formats import csv
 from attnbench.suites.case import names

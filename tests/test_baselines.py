@@ -8,7 +8,7 @@ import rows
 from rows import FULL, LOCAL, Plan, Series
 
 from attnbench.reports.compare import between_runs
-from attnbench.reports.data.run import Run, load
+from attnbench.reports.findings.run import Run, load
 from attnbench.reports.tables import tables
 from attnbench.reports.text.answer import answer
 from attnbench.suites import Status

@@ -12,7 +12,7 @@ from stages import unheard
 from test_reports_tables import cells
 
 from attnbench.reports.data import capacity
-from attnbench.reports.data.run import load
+from attnbench.reports.findings.run import load
 from attnbench.reports.stats.statistics import parabola
 from attnbench.reports.tables import tables
 from attnbench.runner.worker import admission, probe

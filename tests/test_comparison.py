@@ -22,10 +22,10 @@ from attnbench.reports.compare.comparison import COLUMNS, Comparison
 from attnbench.reports.compare.figures import overlay, ratios
 from attnbench.reports.compare.gate import STRICT, held
 from attnbench.reports.compare.within_run import within
-from attnbench.reports.data.run import load
 from attnbench.reports.decision.decide import Rule, judge
 from attnbench.reports.decision.pairs import unpaired
 from attnbench.reports.decision.power import detectable_at_once
+from attnbench.reports.findings.run import load
 from attnbench.reports.text import escape
 from attnbench.runner.cli import main
 from attnbench.suites import Status

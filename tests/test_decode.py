@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from attnbench import variants
 from attnbench.reports import figures
-from attnbench.reports.data.run import load
+from attnbench.reports.findings.run import load
 from attnbench.reports.tables import tables
 from attnbench.runner.machine import memory
 from attnbench.runner.worker import admission, capacity

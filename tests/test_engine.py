@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from attnbench.reports.data.run import load
+from attnbench.reports.findings.run import load
 from attnbench.runner.cli import exit_code
 from attnbench.runner.execution import engine
 from attnbench.runner.execution.engine import Finished

@@ -10,7 +10,7 @@ import pytest
 import rows
 
 from attnbench.reports.compare.between_runs import compare
-from attnbench.reports.data.run import Run, load
+from attnbench.reports.findings.run import Run, load
 from attnbench.reports.pages.run_report import report
 from attnbench.suites.schema.limits import QUANTILES, Estimate, Measure
 

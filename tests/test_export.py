@@ -18,8 +18,8 @@ from pytest_benchmark.stats import Stats
 
 from attnbench.reports import export
 from attnbench.reports.data import frame, reading
-from attnbench.reports.data.run import judged, load
 from attnbench.reports.export.formats import pytest_benchmark
+from attnbench.reports.findings.run import judged, load
 from attnbench.reports.tables import tables
 from attnbench.runner.cli import main
 from attnbench.suites import Status

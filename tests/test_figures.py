@@ -18,9 +18,9 @@ from test_reports_axes import SWEPT
 from test_reports_page import FIELD
 
 from attnbench.reports import figures
-from attnbench.reports.data.run import Run, load
 from attnbench.reports.drawing import fixed, log_ticks, saving
 from attnbench.reports.drawing.theme import INCHES, Theme, Width, settings
+from attnbench.reports.findings.run import Run, load
 from attnbench.runner.cli import main
 from attnbench.suites import Status
 

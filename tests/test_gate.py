@@ -12,14 +12,13 @@ from commands import bench
 from rows import FULL, LOCAL, OOM, QUIET, Plan
 from rows import write_on as run
 
-from attnbench.reports.compare import cells, forms, tables
+from attnbench.reports.compare import baselines, cells, forms, tables
 from attnbench.reports.compare.between_runs import compare
 from attnbench.reports.compare.comparison import Comparison
 from attnbench.reports.compare.gate import STRICT, held
-from attnbench.reports.data import baselines
 from attnbench.reports.data.reading import RunError
-from attnbench.reports.data.run import load
 from attnbench.reports.decision.rule import Rule
+from attnbench.reports.findings.run import load
 from attnbench.runner.cli.policy import policy_of
 from attnbench.suites import Case, Status
 from attnbench.suites.profile import Operator, Profile

@@ -16,7 +16,7 @@ from commands import bench
 from rows import FULL, LOCAL, OOM, Plan, Series
 
 from attnbench.reports import history as package
-from attnbench.reports.data import baselines
+from attnbench.reports.compare import baselines
 from attnbench.reports.history import badge, change_points, changes, finding, page, tables
 from attnbench.reports.history.changes import BASELINE, STATUS, Change, Changes
 from attnbench.reports.history.history import RATIO, TIME, history

@@ -41,7 +41,7 @@ LEFT_OUT = {
     "attnbench.runner.pytest_plugin": {"matplotlib", "numpy", "pandas", "pydantic", "scipy", "seaborn", "torch"},
 }
 RENDERING = [f"reports/{folder}" for folder in ("text", "tables", "drawing", "figures", "pages", "html", "export")]
-"""What these write was computed before, in `reports/data`: no two outputs can disagree."""
+"""What these write was computed before, in `reports/data` and `reports/findings`: no two outputs can disagree."""
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md"))]
 
 

@@ -10,7 +10,7 @@ import pytest
 import rows
 from test_html_cases import HOSTILE, PLAN
 
-from attnbench.reports.data.run import Run, load
+from attnbench.reports.findings.run import Run, load
 from attnbench.reports.html import page as page_of
 from attnbench.reports.pages import run_report
 from attnbench.reports.tables import tables

@@ -13,8 +13,8 @@ import pytest
 import rows
 from benchmarks import fuzz_runs
 
-from attnbench.reports.data.run import Run, load
 from attnbench.reports.data.values import plain
+from attnbench.reports.findings.run import Run, load
 from attnbench.reports.html import cases, shell
 from attnbench.reports.text import units
 from attnbench.suites.selection import Narrowing

@@ -18,7 +18,7 @@ from attnbench.reports.compare.between_runs import compare
 from attnbench.reports.compare.comparison import Comparison
 from attnbench.reports.compare.gate import STRICT, held
 from attnbench.reports.compare.within_run import within
-from attnbench.reports.data.run import load
+from attnbench.reports.findings.run import load
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

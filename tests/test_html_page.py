@@ -16,7 +16,7 @@ from commands import bench
 
 from attnbench.reports import html
 from attnbench.reports.data.files import put
-from attnbench.reports.data.run import Run, load
+from attnbench.reports.findings.run import Run, load
 from attnbench.reports.html import page, shell
 from attnbench.reports.html.metrics import METRICS
 from attnbench.reports.pages import run_report

@@ -12,7 +12,7 @@ import pytest
 from killing import SUITE, UNITS, Found, kill, left_of
 from test_run import FIGURES, FILES, bench, rows
 
-from attnbench.reports.data.run import load
+from attnbench.reports.findings.run import load
 from attnbench.suites.schema.load import parse
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

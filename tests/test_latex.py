@@ -13,8 +13,8 @@ import pytest
 import rows
 from click.testing import CliRunner, Result
 
-from attnbench.reports.data.lengths import fastest_rows
-from attnbench.reports.data.run import load
+from attnbench.reports.findings.lengths import fastest_rows
+from attnbench.reports.findings.run import load
 from attnbench.reports.text import latex
 from attnbench.runner.cli import main
 from attnbench.suites import Status

@@ -15,9 +15,9 @@ from settings import case_of, check, pattern_of, setting
 from stages import unheard
 from torch import Tensor
 
-from attnbench.reports.data.run import Run, load
 from attnbench.reports.data.settings import settings
 from attnbench.reports.drawing.panels import context
+from attnbench.reports.findings.run import Run, load
 from attnbench.runner.machine import memory
 from attnbench.runner.worker import probe
 from attnbench.runner.worker.call import calls, programs

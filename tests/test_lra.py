@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import rows
 
-from attnbench.reports.data import lra
-from attnbench.reports.data.run import Run, load
+from attnbench.reports.findings import lra
+from attnbench.reports.findings.run import Run, load
 from attnbench.reports.pages import run_report
 from attnbench.reports.tables import lra as table
 

@@ -17,7 +17,7 @@ from test_shards import SEVERAL
 
 from attnbench.reports.compare.between_runs import compare
 from attnbench.reports.data.reading import read
-from attnbench.reports.data.run import load
+from attnbench.reports.findings.run import load
 from attnbench.reports.pages import run_report
 from attnbench.runner.cli import main
 from attnbench.runner.execution import engine, journal, merging

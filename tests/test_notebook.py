@@ -15,7 +15,7 @@ import rows
 from nbclient import NotebookClient
 from test_reports_page import FIELD
 
-from attnbench.reports.data.run import load
+from attnbench.reports.findings.run import load
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "notebook.ipynb"

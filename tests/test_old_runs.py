@@ -16,7 +16,7 @@ from commands import bench
 
 from attnbench.reports.compare import between_revisions
 from attnbench.reports.compare.between_runs import compare
-from attnbench.reports.data.run import load
+from attnbench.reports.findings.run import load
 from attnbench.runner.execution import engine, resuming
 from attnbench.runner.execution.progress import Quiet
 from attnbench.suites import Case

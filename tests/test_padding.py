@@ -16,8 +16,8 @@ from settings import case_of, pattern_of, setting
 from stages import unheard
 from torch import Tensor
 
-from attnbench.reports.data.run import load
 from attnbench.reports.data.settings import settings
+from attnbench.reports.findings.run import load
 from attnbench.runner.machine import memory
 from attnbench.runner.worker import admission
 from attnbench.runner.worker.call import calls, programs

@@ -20,9 +20,9 @@ from matplotlib.figure import Figure
 from test_figures import faults, texts
 
 from attnbench import reports
-from attnbench.reports.data.run import Run, load
 from attnbench.reports.data.where import WhereError, where
 from attnbench.reports.drawing import plot, saving, theme
+from attnbench.reports.findings.run import Run, load
 from attnbench.runner.cli import main
 
 PLAN = rows.Plan(

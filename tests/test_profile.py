@@ -24,9 +24,9 @@ from test_run import HERE, bench
 
 from attnbench.reports.data import reading
 from attnbench.reports.data.reading import RunError
-from attnbench.reports.data.run import load
 from attnbench.reports.drawing import saving
 from attnbench.reports.figures import profile as profile_figure
+from attnbench.reports.findings.run import load
 from attnbench.reports.pages import profile, run_report
 from attnbench.runner.cli import exit_code
 from attnbench.runner.execution import engine

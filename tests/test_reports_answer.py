@@ -14,9 +14,9 @@ from rich.console import Console
 from test_reports_page import PLANS
 from test_reports_tables import EXACT, FAILING, cells
 
-from attnbench.reports.data.run import Run, load
 from attnbench.reports.data.settings import names
 from attnbench.reports.data.values import ALWAYS, CLOSE, CROSSES, FASTER, NEVER, SLOWER, UNCLEAR, verdicts
+from attnbench.reports.findings.run import Run, load
 from attnbench.reports.pages import run_report
 from attnbench.reports.tables import tables, terminal
 from attnbench.reports.text import answer, first_screen, outcomes

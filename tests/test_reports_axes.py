@@ -15,10 +15,10 @@ from settings import pattern_of
 from test_reports_tables import cells
 
 from attnbench.reports import figures
-from attnbench.reports.data.run import Run, load
-from attnbench.reports.data.sweeps import Sweep, common_density
 from attnbench.reports.drawing import panels
 from attnbench.reports.drawing.style import STYLE
+from attnbench.reports.findings.run import Run, load
+from attnbench.reports.findings.sweeps import Sweep, common_density
 from attnbench.reports.pages import run_report
 from attnbench.reports.stats import crossover
 from attnbench.reports.stats.crossover import ALWAYS, CROSSES, NEVER, UNCLEAR

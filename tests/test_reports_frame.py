@@ -15,7 +15,7 @@ import rows
 from attnbench.reports.data import frame as frames
 from attnbench.reports.data.parameters import with_parameters
 from attnbench.reports.data.reading import RunError
-from attnbench.reports.data.run import Run, load
+from attnbench.reports.findings.run import Run, load
 from attnbench.reports.pages import run_report
 from attnbench.reports.tables import tables
 from attnbench.suites import Probe, Sample, Status

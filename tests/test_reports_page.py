@@ -15,10 +15,10 @@ import rows
 
 from attnbench.reports import figures
 from attnbench.reports.data.reading import RunError
-from attnbench.reports.data.run import load
 from attnbench.reports.drawing import panels, saving
 from attnbench.reports.drawing.style import STYLE, looks
 from attnbench.reports.figures.patterns import thumbnail
+from attnbench.reports.findings.run import load
 from attnbench.reports.pages import run_report
 from attnbench.suites import Status
 

@@ -9,8 +9,8 @@ from rows import QUIET, meta, write
 
 from attnbench.reports.compare.between_runs import compare
 from attnbench.reports.data.derived import PROOF as COLUMNS
-from attnbench.reports.data.outcomes import outcomes
-from attnbench.reports.data.run import load
+from attnbench.reports.findings.outcomes import outcomes
+from attnbench.reports.findings.run import load
 from attnbench.reports.pages import run_report
 from attnbench.reports.text.outcomes import in_part, price
 from attnbench.runner.cli import main

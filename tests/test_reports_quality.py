@@ -12,8 +12,8 @@ import rows
 from scipy import stats
 
 from attnbench.reports.data import derived, flags
-from attnbench.reports.data.run import load
-from attnbench.reports.data.summary import GRAVEST_FIRST
+from attnbench.reports.findings.run import load
+from attnbench.reports.findings.summary import GRAVEST_FIRST
 from attnbench.reports.pages import run_report
 from attnbench.reports.stats import spread
 from attnbench.reports.stats.statistics import FloatArray, interval

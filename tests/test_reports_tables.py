@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import rows
 
-from attnbench.reports.data.run import load
 from attnbench.reports.data.settings import call_tokens
+from attnbench.reports.findings.run import load
 from attnbench.reports.tables import tables
 from attnbench.reports.text import escape, outcomes, units
 from attnbench.reports.text.answer import answer

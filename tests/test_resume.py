@@ -14,9 +14,9 @@ from test_engine import SUITE, Answer, FakeWorker, Machine, passed
 from test_run import bench
 
 from attnbench.reports.compare.between_runs import compare
-from attnbench.reports.data import growth
 from attnbench.reports.data.reading import RunError, read
-from attnbench.reports.data.run import Run, load
+from attnbench.reports.findings import growth
+from attnbench.reports.findings.run import Run, load
 from attnbench.reports.pages import run_report
 from attnbench.runner.cli import exit_code, main
 from attnbench.runner.execution import engine, journal

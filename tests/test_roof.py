@@ -9,7 +9,7 @@ import pytest
 import rows
 import torch
 
-from attnbench.reports.data.run import load
+from attnbench.reports.findings.run import load
 from attnbench.reports.tables import tables
 from attnbench.runner.worker.call import roof
 

@@ -14,8 +14,8 @@ import pytest
 import rows
 from benchmarks import fuzz_runs
 
-from attnbench.reports.data.run import load
 from attnbench.reports.drawing import saving
+from attnbench.reports.findings.run import load
 from attnbench.reports.pages import run_report
 from attnbench.suites import Probe
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_engine import SUITE, Machine
 
-from attnbench.reports.data.run import load as load_run
+from attnbench.reports.findings.run import load as load_run
 from attnbench.runner.cli import main
 from attnbench.runner.execution import engine
 from attnbench.runner.execution.progress import Quiet

@@ -21,10 +21,10 @@ from attnbench.reports.compare.comparison import (
     only_in_b,
 )
 from attnbench.reports.data import reading
-from attnbench.reports.data.run import Run, judged
 from attnbench.reports.decision.decide import Rule
 from attnbench.reports.decision.pairs import unpaired
 from attnbench.reports.decision.rule import COMPARED, Verdict
+from attnbench.reports.findings.run import Run, judged
 from attnbench.reports.stats.statistics import FEWEST_PROCESSES, BoolArray, FloatArray, IntArray
 from attnbench.suites import Status, fingerprint
 from attnbench.suites.schema.limits import Check

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import varied
 from attnbench.reports.decision.decide import Rule, judge
 from attnbench.reports.decision.pairs import Estimates
 from attnbench.reports.decision.power import detectable_at_once
 from attnbench.reports.decision.rule import COMPARED, ORDER, Verdict
+from attnbench.reports.findings.run import Run
 from attnbench.reports.stats.statistics import FloatArray
 from attnbench.suites import Status, fingerprint
 from attnbench.suites.schema.limits import METRICS as LIMITED

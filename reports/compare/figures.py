@@ -10,11 +10,11 @@ from matplotlib.lines import Line2D
 from attnbench.reports.compare import cells
 from attnbench.reports.compare.cells import title
 from attnbench.reports.compare.comparison import Comparison, Ratio
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import attempted
 from attnbench.reports.decision.rule import Verdict
 from attnbench.reports.drawing import log_ticks, panels, strip
 from attnbench.reports.drawing.style import BASELINE_COLOUR, GUIDE_COLOUR, NOTE_COLOUR
+from attnbench.reports.findings.run import Run
 
 MOST = 60
 """The most cases that are drawn, the worst first."""

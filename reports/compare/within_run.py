@@ -8,10 +8,10 @@ import pandas as pd
 
 from attnbench.reports.compare import metrics
 from attnbench.reports.compare.comparison import COLUMNS, IDENTITY, NUMBERS, Comparison, Ratio, add_times
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import names
 from attnbench.reports.decision.decide import Rule
 from attnbench.reports.decision.pairs import paired
+from attnbench.reports.findings.run import Run
 from attnbench.reports.stats.statistics import IntArray
 
 Axis = Literal["implementation", "variant", "direction"]

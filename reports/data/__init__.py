@@ -1,1 +1,1 @@
-"""Reading a run folder into one value, `Run`, that everything else renders; and stored baselines."""
+"""Reading a run folder into its table: one row per case, with all numbers of the case alone."""

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import Setting, attempted
-from attnbench.reports.data.sweeps import Sweep
 from attnbench.reports.drawing import families, fixed, log_ticks, panels, strip
 from attnbench.reports.drawing.style import GUIDE_COLOUR, NOTE_COLOUR, points, scale
+from attnbench.reports.findings.run import Run
+from attnbench.reports.findings.sweeps import Sweep
 
 _SLOPES_APART = 0.12
 """Inches between the texts of two slopes, at least."""

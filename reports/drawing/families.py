@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import attempted, names, without_floor
 from attnbench.reports.data.values import floats, positive
 from attnbench.reports.drawing import fixed, labels, panels, strip
 from attnbench.reports.drawing.style import Look, looks, points
+from attnbench.reports.findings.run import Run
 from attnbench.variants import Family
 
 MOST_SERIES = 12

@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import Setting, attempted, without_floor
 from attnbench.reports.data.values import FloatArray, floats
 from attnbench.reports.drawing import fixed, strip
 from attnbench.reports.drawing.log_ticks import Places, Ticks
 from attnbench.reports.drawing.log_ticks import lengths as ticks_of_length
 from attnbench.reports.drawing.style import NOTE_COLOUR, Look, looks, points
+from attnbench.reports.findings.run import Run
 from attnbench.reports.text.context import context as context
 from attnbench.reports.text.context import intervals as intervals
 from attnbench.variants import FLOOR

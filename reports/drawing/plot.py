@@ -12,13 +12,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from attnbench.reports.data.frame import COLUMNS
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import names
 from attnbench.reports.data.values import FloatArray, cell, floats
 from attnbench.reports.data.where import WhereError, column, where
 from attnbench.reports.drawing import fixed, log_ticks, panels
 from attnbench.reports.drawing.log_ticks import Ticks
 from attnbench.reports.drawing.style import COLOURS, FILLS, LINES, MARKERS, NOTE_COLOUR, scale
+from attnbench.reports.findings.run import Run
 from attnbench.reports.text import cells
 from attnbench.variants import AXES
 

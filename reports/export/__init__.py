@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
     from attnbench.reports.data.reading import Journal
-    from attnbench.reports.data.run import Run
+    from attnbench.reports.findings.run import Run
 
 
 class Format(Protocol):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from attnbench.reports.data.reading import Journal
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.values import finite
+from attnbench.reports.findings.run import Run
 from attnbench.suites import Status
 from attnbench.suites.case import names, settings
 from attnbench.variants import AXES

@@ -11,7 +11,7 @@ from attnbench.reports import drawing as drawing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from attnbench.reports.data.run import Run
+    from attnbench.reports.findings.run import Run
 
 
 class RunFigure(Protocol):

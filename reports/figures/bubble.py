@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from attnbench.reports.data.run import Results, Run
 from attnbench.reports.data.settings import names, without_floor
 from attnbench.reports.data.values import floats
 from attnbench.reports.drawing import families, fixed, labels, log_ticks, panels
 from attnbench.reports.drawing.style import BASELINE_COLOUR, COLOURS, GUIDE_COLOUR, points, scale
+from attnbench.reports.findings.run import Results, Run
 from attnbench.reports.text import units
 from attnbench.variants import FLOOR, Family
 

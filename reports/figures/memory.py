@@ -2,10 +2,10 @@
 
 from matplotlib.figure import Figure
 
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import attempted
 from attnbench.reports.data.values import floats, positive
 from attnbench.reports.drawing import across, log_ticks, panels
+from attnbench.reports.findings.run import Run
 
 PLACE = 20
 READING = "Lower is leaner. A pattern can save time and yet need more memory than a fused full attention."

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from attnbench.reports.data.run import Run
 from attnbench.reports.drawing import fixed, panels
 from attnbench.reports.drawing.style import BASELINE_COLOUR, NOTE_COLOUR, colours, points, scale
+from attnbench.reports.findings.run import Run
 
 _SIDE, _GAP_X, _GAP_Y, _EDGE, _HEADER = 1.5, 0.35, 0.55, 0.45, 0.95
 _MOST_COLUMNS = 5

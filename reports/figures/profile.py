@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from attnbench.reports.data.profiles import REST, Profiled, largest, short, summed
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import Setting
 from attnbench.reports.drawing import fixed, panels
 from attnbench.reports.drawing.style import COLOURS, NOTE_COLOUR, points, scale
+from attnbench.reports.findings.run import Run
 from attnbench.reports.text import units
 from attnbench.suites.profile import OUTSIDE, Profile
 

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from attnbench.reports.data.profiles import Profiled
-from attnbench.reports.data.run import Run
 from attnbench.reports.drawing import fixed, memory_timeline, panels
 from attnbench.reports.drawing.style import BASELINE_COLOUR, colours, points, scale
+from attnbench.reports.findings.run import Run
 
 PLACE = 91
 READING = ""

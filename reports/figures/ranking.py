@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import Setting, attempted, names, without_floor
 from attnbench.reports.data.values import floats, positive
 from attnbench.reports.drawing import fixed, log_ticks, panels
 from attnbench.reports.drawing.log_ticks import Ticks
 from attnbench.reports.drawing.panels import Banded
 from attnbench.reports.drawing.style import NOTE_COLOUR, Look, looks, points, scale
+from attnbench.reports.findings.run import Run
 from attnbench.reports.text import cells
 
 PLACE = 40

@@ -3,10 +3,10 @@
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import attempted
 from attnbench.reports.drawing import across, families, log_ticks, panels
 from attnbench.reports.drawing.style import NOTE_COLOUR
+from attnbench.reports.findings.run import Run
 
 PLACE = 30
 READING = (

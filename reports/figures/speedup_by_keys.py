@@ -3,9 +3,9 @@
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from attnbench.reports.data.run import Run
 from attnbench.reports.drawing import across, log_ticks, panels
 from attnbench.reports.drawing.style import NOTE_COLOUR
+from attnbench.reports.findings.run import Run
 
 PLACE = 60
 READING = (

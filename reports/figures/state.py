@@ -2,10 +2,10 @@
 
 from matplotlib.figure import Figure
 
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import attempted
 from attnbench.reports.data.values import floats, positive
 from attnbench.reports.drawing import across, log_ticks, panels
+from attnbench.reports.findings.run import Run
 
 PLACE = 25
 READING = "Lower keeps less. A cache of all tokens grows with N; a ring of the last tokens and a state do not."

@@ -2,9 +2,9 @@
 
 from matplotlib.figure import Figure
 
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import attempted
 from attnbench.reports.drawing import across, log_ticks, panels
+from attnbench.reports.findings.run import Run
 
 PLACE = 10
 READING = (

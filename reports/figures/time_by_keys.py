@@ -2,8 +2,8 @@
 
 from matplotlib.figure import Figure
 
-from attnbench.reports.data.run import Run
 from attnbench.reports.drawing import across, log_ticks, panels
+from attnbench.reports.findings.run import Run
 
 PLACE = 50
 READING = (

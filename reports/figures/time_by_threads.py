@@ -3,10 +3,10 @@
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import Setting, attempted
 from attnbench.reports.drawing import log_ticks, panels
 from attnbench.reports.drawing.style import GUIDE_COLOUR
+from attnbench.reports.findings.run import Run
 
 ACROSS = panels.Across("count", "threads", log_ticks.whole)
 PLACE = 70

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from attnbench.reports.data.baselines import SUFFIX, unpacked
+from attnbench.reports.compare.baselines import SUFFIX, unpacked
 from attnbench.reports.data.reading import RUN, RunError, run_file
 from attnbench.reports.data.values import plain
 from attnbench.suites.records.run_json import RunFile

@@ -8,15 +8,15 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from attnbench.reports.compare.baselines import unpacked
 from attnbench.reports.compare.cells import title
 from attnbench.reports.compare.comparison import IDENTITY
 from attnbench.reports.data import reading
-from attnbench.reports.data.baselines import unpacked
 from attnbench.reports.data.frame import untried
 from attnbench.reports.data.reading import RunError
-from attnbench.reports.data.run import Run, judged
 from attnbench.reports.data.settings import varied
 from attnbench.reports.data.values import floats, plain
+from attnbench.reports.findings.run import Run, judged
 from attnbench.reports.history.finding import Recorded
 from attnbench.reports.stats.statistics import FloatArray, IntArray, interval
 from attnbench.suites import fingerprint

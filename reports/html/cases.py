@@ -16,9 +16,9 @@ from markupsafe import Markup
 from attnbench.reports.data import flags
 from attnbench.reports.data.frame import COLUMNS
 from attnbench.reports.data.profiles import shares, short
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import names
 from attnbench.reports.data.values import plain
+from attnbench.reports.findings.run import Run
 from attnbench.reports.html import pictures, shell
 from attnbench.variants import AXES, DEFAULTS
 

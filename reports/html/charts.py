@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 from markupsafe import Markup
 
-from attnbench.reports.data.results import Results
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import SETTING, names
 from attnbench.reports.data.values import floats, plain
 from attnbench.reports.drawing import log_ticks
 from attnbench.reports.drawing.style import Look, looks
+from attnbench.reports.findings.results import Results
+from attnbench.reports.findings.run import Run
 from attnbench.reports.html.marks import options, swatch
 from attnbench.reports.html.metrics import METRICS, Metric
 from attnbench.reports.text import cells

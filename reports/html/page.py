@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from attnbench.reports import html
 from attnbench.reports.data.files import put
-from attnbench.reports.data.run import Run
 from attnbench.reports.drawing import panels
 from attnbench.reports.drawing.style import looks
 from attnbench.reports.figures import patterns
+from attnbench.reports.findings.run import Run
 from attnbench.reports.pages import run_report
 from attnbench.reports.text import citation, first_screen, outcomes
 from attnbench.reports.text.answer import answer

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from attnbench.reports.data.run import Run
 from attnbench.reports.drawing.pattern_image import path, shrunk
 from attnbench.reports.figures.patterns import thumbnail
+from attnbench.reports.findings.run import Run
 
 _SIDE = 64
 """The most cells of a side: a picture is smaller than that on most screens."""

@@ -7,9 +7,9 @@ from html import escape
 from itertools import islice
 
 from attnbench.reports import figures
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.values import plain
 from attnbench.reports.drawing import saving, theme
+from attnbench.reports.findings.run import Run
 from attnbench.reports.text import first_screen
 from attnbench.reports.text.answer import answer
 

@@ -9,8 +9,8 @@ import pandas as pd
 from attnbench.reports.data.files import put
 from attnbench.reports.data.profiles import Profiled, shares, short
 from attnbench.reports.data.reading import PROFILE, RUN, profiles
-from attnbench.reports.data.run import Run
 from attnbench.reports.drawing import memory_timeline, saving
+from attnbench.reports.findings.run import Run
 from attnbench.reports.text import escape, units
 from attnbench.reports.text.cells import NONE
 from attnbench.suites import Status

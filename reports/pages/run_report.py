@@ -8,7 +8,7 @@ from typing import Any
 from attnbench.reports import figures
 from attnbench.reports.data.files import put
 from attnbench.reports.data.parts import Part, differing
-from attnbench.reports.data.run import Run
+from attnbench.reports.findings.run import Run
 from attnbench.reports.pages import profile
 from attnbench.reports.tables import lra, tables
 from attnbench.reports.text import escape, first_screen, outcomes, units

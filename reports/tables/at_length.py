@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from attnbench.reports.data.run import Results
 from attnbench.reports.data.settings import attempted, names
+from attnbench.reports.findings.run import Results
 from attnbench.reports.text import cells, escape
 
 _WORK = (

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable
 
-from attnbench.reports.data.lra import THOUSANDS, Arena, Number, Row
-from attnbench.reports.data.run import Run
+from attnbench.reports.findings.lra import THOUSANDS, Arena, Number, Row
+from attnbench.reports.findings.run import Run
 from attnbench.reports.text import escape, units
 from attnbench.reports.text.cells import NONE, SHORT
 

@@ -7,12 +7,12 @@ import pandas as pd
 
 from attnbench.reports.data import flags
 from attnbench.reports.data.capacity import NO_BUDGET, NO_FORWARD, TOO_FEW
-from attnbench.reports.data.growth import APART, FEW_LAST, FEW_LENGTHS, NO_COST
-from attnbench.reports.data.lengths import Floor
-from attnbench.reports.data.outcomes import Outcomes
-from attnbench.reports.data.paired import Ratio, Threads
-from attnbench.reports.data.run import Results, Run
 from attnbench.reports.data.settings import attempted
+from attnbench.reports.findings.growth import APART, FEW_LAST, FEW_LENGTHS, NO_COST
+from attnbench.reports.findings.lengths import Floor
+from attnbench.reports.findings.outcomes import Outcomes
+from attnbench.reports.findings.paired import Ratio, Threads
+from attnbench.reports.findings.run import Results, Run
 from attnbench.reports.tables import at_length
 from attnbench.reports.text import answer, cells, escape, units
 from attnbench.reports.text.names import shortest

@@ -4,9 +4,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from attnbench.reports.data.run import Run
-from attnbench.reports.data.summary import SOUND
 from attnbench.reports.data.values import FASTER, SLOWER, verdicts
+from attnbench.reports.findings.run import Run
+from attnbench.reports.findings.summary import SOUND
 from attnbench.reports.text import escape, first_screen, outcomes
 from attnbench.reports.text.answer import answer
 from attnbench.reports.text.names import shortest

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from attnbench.reports.data.outcomes import Outcomes
-from attnbench.reports.data.paired import Gain, Ratio, Threads
-from attnbench.reports.data.run import Results, Run
 from attnbench.reports.data.settings import told, varied
 from attnbench.reports.data.values import FASTER, FEWEST_PROCESSES, SLOWER
+from attnbench.reports.findings.outcomes import Outcomes
+from attnbench.reports.findings.paired import Gain, Ratio, Threads
+from attnbench.reports.findings.run import Results, Run
 from attnbench.reports.text import by_keys, by_length, cells
 from attnbench.reports.text.names import shortest
 from attnbench.reports.text.phrases import ends, listed

@@ -4,8 +4,8 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from attnbench.reports.data.sweeps import Sweep
 from attnbench.reports.data.values import ALWAYS, CROSSES
+from attnbench.reports.findings.sweeps import Sweep
 from attnbench.reports.text import cells, units
 from attnbench.reports.text.phrases import ends
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from attnbench.reports.data.run import Results
 from attnbench.reports.data.settings import names
 from attnbench.reports.data.values import ALWAYS, CROSSES, FEWEST_PROCESSES
+from attnbench.reports.findings.run import Results
 from attnbench.reports.text import cells, units
 from attnbench.reports.text.phrases import MOST_WORDS, brackets, ends, listed
 

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from attnbench.reports.data.capacity import MOST
-from attnbench.reports.data.growth import FEW_PROCESSES
-from attnbench.reports.data.sweeps import Line, Sweep
 from attnbench.reports.data.values import ALWAYS, CLOSE, CROSSES, NEVER, SLOWER, UNCLEAR, Crossover, Interval
+from attnbench.reports.findings.growth import FEW_PROCESSES
+from attnbench.reports.findings.sweeps import Line, Sweep
 from attnbench.reports.text import units
 from attnbench.reports.text.phrases import brackets, ends
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from attnbench.reports.data.reading import PROFILE, RUN, SAMPLES
-from attnbench.reports.data.run import Run
+from attnbench.reports.findings.run import Run
 from attnbench.reports.text import latex
 from attnbench.reports.text.context import machines
 from attnbench.reports.text.phrases import listed

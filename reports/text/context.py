@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import SHAPE, shape
+from attnbench.reports.findings.run import Run
 from attnbench.reports.text.phrases import listed
 
 

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from attnbench.reports.data.growth import FEW_PROCESSES
-from attnbench.reports.data.run import Run
-from attnbench.reports.data.summary import Row, Summary
 from attnbench.reports.data.values import FEWEST_PROCESSES, verdicts
+from attnbench.reports.findings.growth import FEW_PROCESSES
+from attnbench.reports.findings.run import Run
+from attnbench.reports.findings.summary import Row, Summary
 from attnbench.reports.text import cells, units
 from attnbench.reports.text.cells import NONE
 from attnbench.reports.text.names import short

@@ -1,7 +1,7 @@
 """Lines on how the cases of a run ended: which passed, are flagged, did not pass, or were proved in part."""
 
 from attnbench.reports.data import flags
-from attnbench.reports.data.outcomes import Outcomes
+from attnbench.reports.findings.outcomes import Outcomes
 from attnbench.reports.text import escape, units
 from attnbench.reports.text.phrases import ends, listed
 

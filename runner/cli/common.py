@@ -15,8 +15,8 @@ from attnbench.runner.cli import exit_code
 from attnbench.runner.machine import system_errors
 
 if TYPE_CHECKING:
-    from attnbench.reports.data.run import Run
     from attnbench.reports.decision.decide import Rule
+    from attnbench.reports.findings.run import Run
     from attnbench.runner.ab.paired_timing import Flag, Stages
     from attnbench.suites import Case
     from attnbench.suites.schema.suite import Suite

@@ -13,7 +13,7 @@ import rows
 
 from attnbench.reports.compare import page
 from attnbench.reports.compare.between_runs import compare
-from attnbench.reports.data.run import Run, load
+from attnbench.reports.findings.run import Run, load
 from attnbench.reports.html import page as html_page
 from attnbench.reports.pages import run_report
 from attnbench.reports.tables import tables

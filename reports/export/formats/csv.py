@@ -1,7 +1,7 @@
 """Table of a run as CSV."""
 
 from attnbench.reports.data.reading import Journal
-from attnbench.reports.data.run import Run
+from attnbench.reports.findings.run import Run
 from attnbench.reports.tables import tables
 
 PASSED_ONLY = False

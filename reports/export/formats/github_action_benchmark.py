@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from attnbench.reports.data.reading import Journal
-from attnbench.reports.data.run import Run
 from attnbench.reports.export.benchmarks import Benchmark, passed
+from attnbench.reports.findings.run import Run
 from attnbench.reports.text import units
 
 PASSED_ONLY = True

@@ -6,8 +6,8 @@ from typing import Any
 
 from attnbench.reports.data.frame import COLUMNS
 from attnbench.reports.data.reading import Journal
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.values import finite
+from attnbench.reports.findings.run import Run
 
 PASSED_ONLY = False
 _FACTS = ("name", "question", "command", "started", "finished", "environment")

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from attnbench.reports.data import lengths
 from attnbench.reports.data.reading import Journal
-from attnbench.reports.data.results import Results
-from attnbench.reports.data.run import Run
 from attnbench.reports.data.settings import attempted, without_floor
+from attnbench.reports.findings import lengths
+from attnbench.reports.findings.results import Results
+from attnbench.reports.findings.run import Run
 from attnbench.reports.text import cells, latex, units
 from attnbench.reports.text.context import context, intervals
 

@@ -1,7 +1,7 @@
 """Tables of a run for readers, as Markdown."""
 
 from attnbench.reports.data.reading import Journal
-from attnbench.reports.data.run import Run
+from attnbench.reports.findings.run import Run
 from attnbench.reports.tables import tables
 
 PASSED_ONLY = False

@@ -6,8 +6,8 @@ from statistics import mean, median, stdev
 from typing import Any
 
 from attnbench.reports.data.reading import Journal
-from attnbench.reports.data.run import Run
 from attnbench.reports.export.benchmarks import Benchmark, passed
+from attnbench.reports.findings.run import Run
 
 PASSED_ONLY = True
 _VERSION = "5.0.0"

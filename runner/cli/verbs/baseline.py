@@ -24,7 +24,7 @@ def save(name: str, run: Path, replace: bool, store: Path) -> None:
     Exit codes: 0 stored; 2 usage, unreadable folder, or the name is taken.
     """
     with told():
-        from attnbench.reports.data import baselines
+        from attnbench.reports.compare import baselines
         from attnbench.reports.text import units
 
         stored = baselines.save(run, name, store, replace=replace)
@@ -41,7 +41,7 @@ def list_(store: Path) -> None:
     Exit codes: 0 listed; 2 usage.
     """
     with told():
-        from attnbench.reports.data import baselines
+        from attnbench.reports.compare import baselines
         from attnbench.reports.data.reading import RunError
         from attnbench.reports.text import units
 
@@ -72,7 +72,7 @@ def show(name: str, store: Path) -> None:
     with told():
         from rich.console import Console
 
-        from attnbench.reports.data import baselines
+        from attnbench.reports.compare import baselines
         from attnbench.reports.tables import terminal
 
         with baselines.opened(name, store) as run:
@@ -94,6 +94,6 @@ def remove(name: str, store: Path) -> None:
     Exit codes: 0 removed; 2 usage, or no such baseline.
     """
     with told():
-        from attnbench.reports.data import baselines
+        from attnbench.reports.compare import baselines
 
         click.echo(f"removed {baselines.remove(name, store)}")

@@ -44,11 +44,11 @@ def verb(
     case is lost; 4 some time is inconclusive, or too noisy for its limit (--strict); 5 nothing was comparable.
     """
     with told():
+        from attnbench.reports.compare import baselines
         from attnbench.reports.compare.between_runs import compare as compare_runs
         from attnbench.reports.compare.gate import held
-        from attnbench.reports.data import baselines
-        from attnbench.reports.data.run import load
         from attnbench.reports.decision.decide import Rule
+        from attnbench.reports.findings.run import load
         from attnbench.runner.execution import journal
         from attnbench.suites import Case
 

@@ -47,7 +47,7 @@ def verb(runs: tuple[Path, ...], by: str | None, across_machines: bool, form: st
         from attnbench.reports.compare.gate import STRICT as POLICY
         from attnbench.reports.compare.gate import held
         from attnbench.reports.compare.within_run import within
-        from attnbench.reports.data.run import load
+        from attnbench.reports.findings.run import load
         from attnbench.runner.cli import exit_code
         from attnbench.runner.execution import journal
 

@@ -27,8 +27,8 @@ def verb(folder: Path, form: str, metric: str | None, out: Path | None) -> None:
         raise click.UsageError(f"--metric: expected --format latex, found --format {form}")
     with told():
         from attnbench.reports.data import reading
-        from attnbench.reports.data.run import judged
         from attnbench.reports.export.formats import latex
+        from attnbench.reports.findings.run import judged
         from attnbench.runner.cli import exit_code
 
         kept = reading.read(folder)

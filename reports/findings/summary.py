@@ -7,9 +7,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from attnbench.reports.data.flags import ABOVE_ROOF
-from attnbench.reports.data.results import Results
 from attnbench.reports.data.settings import names, without_floor
 from attnbench.reports.data.values import FEWEST_PROCESSES
+from attnbench.reports.findings.results import Results
 
 _MOST_ROWS = 10
 SOUND = "sound"

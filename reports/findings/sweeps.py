@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from attnbench.reports.data.growth import FEW_PROCESSES, NO_BASELINE, NOT_BESIDE
 from attnbench.reports.data.settings import names, tokens
 from attnbench.reports.data.values import FloatArray, floats
+from attnbench.reports.findings.growth import FEW_PROCESSES, NO_BASELINE, NOT_BESIDE
 from attnbench.reports.stats import crossover
 from attnbench.reports.stats.crossover import Crossover
 from attnbench.reports.stats.statistics import IntArray, Interval, interval, longest_octaves, slopes

@@ -11,17 +11,18 @@ from typing import Any
 
 import pandas as pd
 
-from attnbench.reports.data import lra, paired, reading
+from attnbench.reports.data import reading
 from attnbench.reports.data.frame import table
-from attnbench.reports.data.growth import scaling
-from attnbench.reports.data.outcomes import Outcomes, outcomes
 from attnbench.reports.data.parts import Part, parts
 from attnbench.reports.data.profiles import Profiled, profiled
-from attnbench.reports.data.results import Results as Results
-from attnbench.reports.data.results import results
 from attnbench.reports.data.settings import Setting, settings
-from attnbench.reports.data.summary import Summary, summary
 from attnbench.reports.data.values import FloatArray, plain
+from attnbench.reports.findings import lra, paired
+from attnbench.reports.findings.growth import scaling
+from attnbench.reports.findings.outcomes import Outcomes, outcomes
+from attnbench.reports.findings.results import Results as Results
+from attnbench.reports.findings.results import results
+from attnbench.reports.findings.summary import Summary, summary
 from attnbench.reports.stats.statistics import IntArray
 from attnbench.suites.profile import Profile
 from attnbench.suites.schema.limits import Estimate
@@ -51,7 +52,7 @@ class Run:
     processes: tuple[tuple[int, int], ...]
     """The replicate and the part of the run of each process `[P]`."""
     scaling: pd.DataFrame
-    """One row per series and setting; see `attnbench.reports.data.growth`."""
+    """One row per series and setting; see `attnbench.reports.findings.growth`."""
 
     def __repr__(self) -> str:
         passed = int((self.frame["status"] == "passed").sum())

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from attnbench.reports.data import against, lengths
+from attnbench.reports.data import against
 from attnbench.reports.data.settings import Setting, comparison_length, scaled, without_floor
-from attnbench.reports.data.sweeps import Sweep, common_density, sweeps
 from attnbench.reports.data.values import FloatArray
+from attnbench.reports.findings import lengths
+from attnbench.reports.findings.sweeps import Sweep, common_density, sweeps
 from attnbench.reports.stats.statistics import IntArray
 
 

@@ -15,8 +15,8 @@ from typing import NoReturn
 from attnbench.reports.data.files import put
 from attnbench.reports.data.frame import untried
 from attnbench.reports.data.reading import PROFILE, RUN, SAMPLES, RunError, run_file
-from attnbench.reports.data.run import Run, load
 from attnbench.reports.data.values import plain
+from attnbench.reports.findings.run import Run, load
 
 SUFFIX = ".tar.gz"
 """How the name of a baseline's file ends."""
