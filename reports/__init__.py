@@ -71,9 +71,9 @@ def plot(
     """Draw `y` over `x` with a line for each value of `hue`, as `bench plot` does, and return the axes.
 
     `y` is `time`, `speedup`, `memory` or any column of numbers, `x` and `hue` any columns of the run's frame, and
-    `hue` may be `series`: label and implementation. `where` chooses cases, such as `"dtype == 'bfloat16'"`; it compares
-    columns with values and never runs code. Cases that differ in more get lines of their own. Without `ax` a new figure
-    is made by pyplot.
+    `hue` may be `series`: label and implementation. `where` chooses cases, such as `"N >= 1024 and time < 5ms"`. It is
+    a condition (docs/columns.md) and never runs code. Cases that differ in more get lines of their own. Without `ax` a
+    new figure is made by pyplot.
 
     Raises:
         WhereError: there is no such column, the condition cannot be read, or there is nothing to draw.

@@ -1,4 +1,4 @@
-"""The table of all cases in report.html, in a real browser: sort, search, status, expressions, details, print."""
+"""The table of all cases in report.html, in a real browser: sort, search, status, conditions, details, print."""
 
 import json
 import random
@@ -13,7 +13,9 @@ import pytest
 import rows
 from benchmarks import fuzz_runs
 
+from attnbench.reports.data.settings import names
 from attnbench.reports.data.values import plain
+from attnbench.reports.data.where import LONGEST, WhereError, where
 from attnbench.reports.findings.run import Run, load
 from attnbench.reports.html import cases, shell
 from attnbench.reports.text import units
@@ -72,9 +74,9 @@ def many(page: "Page") -> int:
     return int((found[1] or "0").replace(",", ""))
 
 
-def select(page: "Page", expression: str) -> None:
-    page.fill("#cases-expression", expression)
-    page.press("#cases-expression", "Enter")
+def select(page: "Page", condition: str) -> None:
+    page.fill("#cases-condition", condition)
+    page.press("#cases-condition", "Enter")
 
 
 def expect(locator: "Locator") -> Any:
@@ -197,15 +199,15 @@ FITTING = {
 }
 
 
-def test_expressions_select(page: "Page", run: Run) -> None:
+def test_conditions_select(page: "Page", run: Run) -> None:
     sizes = {name: run.frame[name].astype(float) for name in ("peak_bytes", "prepared_bytes")}
     frame = run.frame.assign(**sizes)
     found = {}
-    for expression in FITTING:
-        select(page, expression)
+    for condition in FITTING:
+        select(page, condition)
         assert page.locator("#cases-message").inner_text() == ""
-        found[expression] = many(page)
-    assert found == {expression: len(frame.query(query, engine="python")) for expression, query in FITTING.items()}
+        found[condition] = many(page)
+    assert found == {condition: len(frame.query(query, engine="python")) for condition, query in FITTING.items()}
 
 
 def test_columns_of_a_run_alone_select_and_stand_in_the_details(
@@ -216,11 +218,10 @@ def test_columns_of_a_run_alone_select_and_stand_in_the_details(
         "window": pd.Series(129, run.frame.index, "Int64").where(here),
         "edges": pd.Series("clip", run.frame.index, "str").where(here),
         "causal": pd.Series(False, run.frame.index, "boolean").where(here),
-        "time": pd.Series(7, run.frame.index, "Int64").where(here),  # called like what expressions call another column
     }
     page = visit(page_of(replace(run, frame=run.frame.assign(**own)), tmp_path / "page.html"))
-    for expression in ("window == 129", "edges == clip", "causal == no", "parameter_time == 7"):
-        select(page, expression)
+    for condition in ("window == 129", "edges == clip", "causal == no", "edges != '' and not causal"):
+        select(page, condition)
         assert page.locator("#cases-message").inner_text() == ""
         assert many(page) == here.sum()
     select(page, "time < 1s and window < 1000")
@@ -233,48 +234,139 @@ def test_columns_of_a_run_alone_select_and_stand_in_the_details(
 
 EVERY = 48
 """The cases of the run."""
+END = "and, or, or the end, or quotes around a text with spaces or brackets"
 WRONG = {
-    "tiem < 5ms": "1: expected a column (see the list below), found tiem.",
-    "time": "5: expected one of <, <=, >, >=, ==, != after time, found the end.",
-    "time = 5ms": "6: expected one of <, <=, >, >=, ==, != after time, found =.",
-    "time < 5": "9: expected one of the units ns, us, µs, ms, s, found the end.",
-    "time < 5 MiB": "10: expected one of the units ns, us, µs, ms, s, found MiB.",
-    "time < fast": "8: expected a number with one of the units ns, us, µs, ms, s, found fast.",
-    "N < 5 ms": "7: expected and, or, or the end, found ms.",
-    "N < x": "5: expected a number after N, found x.",
-    "variant < full": "9: expected one of ==, !=, has after variant, found <.",
-    "variant ==": "11: expected a word after variant, in quotes if it has spaces or brackets, found the end.",
-    "N == 256 N == 512": "10: expected and, or, or the end, found N.",
-    "(N == 256": "10: expected and, or, or ), found the end.",
-    "N == 256)": "9: expected and, or, or the end, found ).",
-    "not": "4: expected a column, not or (, found the end.",
-    "constructor == 1": "1: expected a column (see the list below), found constructor.",
-    "<script>": "1: expected a column, not or (, found <.",
-    "(" * 500: "501: expected a column, not or (, found the end.",
+    "tiem < 5ms": "a column, such as time, ties, found tiem at character 1",
+    "zzzz == 1": "a column of the table, found zzzz at character 1",
+    "5ms > tiem": "a column, such as time, ties, found tiem at character 7",
+    "1 == 1": "a column of the table, found 1 at character 6",
+    "x has flags": "a column of the table, found x at character 1",
+    "time": "one of <, <=, >, >=, ==, !=, in with time, found the end",
+    "variant is full": "one of ==, !=, in, has with variant, found is at character 9",
+    "variant < full": "one of ==, !=, in, has with variant, found < at character 9",
+    "time has 5": "one of <, <=, >, >=, ==, !=, in with time, found has at character 6",
+    "time < 5": "one of the units ns, us, ms, s, µs, found the end",
+    "time < 5 and N == 8": "one of the units ns, us, ms, s, µs, found and at character 10",
+    "time < 5 MiB": "one of the units ns, us, ms, s, µs, found MiB at character 10",
+    "time < 5MiB": "one of the units ns, us, ms, s, µs, found 5MiB at character 8",
+    "time < fast": "a number with one of the units ns, us, ms, s, µs for time, found fast at character 8",
+    "time < memory": "a number with one of the units ns, us, ms, s, µs for time, found memory at character 8",
+    "N < 5 ms": "no unit after a number for N, found ms at character 7",
+    "N < x": "a number for N, found x at character 5",
+    "N == '1024'": "a number for N, found '1024' at character 6",
+    "variant == N": "a text, in quotes if a column is called so, for variant, found N at character 12",
+    "repeats_exactly == maybe": "yes or no for repeats_exactly, found maybe at character 20",
+    "variant ==": "a value, in quotes if it has spaces or brackets, found the end",
+    "variant == 'full": "a value, in quotes if it has spaces or brackets, found ' at character 12",
+    "N in 5": "a list of values in brackets, found 5 at character 6",
+    "N not 5": "in, found 5 at character 7",
+    "N in (5 6)": ", or ), found 6 at character 9",
+    "5 in (5)": "a column of the table, found 5 at character 1",
+    "label == local_window(window=129)": f"{END}, found ( at character 22",
+    "N == 256 N == 512": f"{END}, found N at character 10",
+    "(N == 256": "and, or, or ), found the end",
+    "N == 256)": f"{END}, found ) at character 9",
+    "not": "a column, not or (, found the end",
+    "constructor == 1": "a column of the table, found constructor at character 1",
+    "<script>": "a column, not or (, found < at character 1",
+    "(" * 200: "a column, not or (, found the end",
 }
 
 
-def test_wrong_expressions_say_what_is_wrong_and_choose_nothing(page: "Page") -> None:
-    for expression, message in WRONG.items():
+def test_wrong_conditions_say_what_is_wrong_and_choose_nothing(page: "Page") -> None:
+    for condition in ("tiem < 5ms", "N < 5 ms", "(" * LONGEST):
         select(page, "N == 512")
-        select(page, expression)
-        assert page.locator("#cases-message").inner_text() == f"Character {message}"
-        assert page.locator("#cases-expression").get_attribute("aria-invalid") == "true"
+        select(page, condition)
+        expected = WRONG.get(condition, "a column, not or (, found the end")
+        assert page.locator("#cases-message").inner_text() == f"expected {expected}"
+        assert page.locator("#cases-condition").get_attribute("aria-invalid") == "true"
         assert many(page) == EVERY
     select(page, "N == 1024 or N == 512")
     assert page.locator("#cases-message").inner_text() == ""
-    assert page.locator("#cases-expression").get_attribute("aria-invalid") is None
+    assert page.locator("#cases-condition").get_attribute("aria-invalid") is None
     assert many(page) == 24
 
 
-def test_nothing_is_said_against_an_expression_that_is_still_typed(page: "Page") -> None:
-    page.locator("#cases-expression").press_sequentially("N == 512 and ti")
+MORE = (
+    "256 < N <= 1024",
+    "1ms > time_ns",
+    "full == variant",
+    "variant in (full, 'bigbird',) or N in [512]",
+    "variant not in ()",
+    "reason == ''",
+    "speedup != '' and baseline != ''",
+    "reason has ''",
+    "flags in ('')",
+    "time_low < time and roof_share <= roof_share_high",
+    "label = variant",
+    "label has variant",
+    "repeats_exactly and not repeats_exactly == no",
+    "True = repeats_exactly",
+    "time_ns < 5000000 and time < 0.005s and peak_memory > 0",
+    "speed-up >= 2x",
+    "mechanism has 'full/' and series = name",
+    "threads == 2",
+    "proof_s >= 0 and time_of_the_proof < 5s",
+    "state_bytes > 0",
+    "parameters has 'window'",
+    "time < 5\N{GREEK SMALL LETTER MU}s or time > 5e3µs",
+)
+WORDS = ("time", "time_ns", "N", "variant", "flags", "repeats_exactly", "label", "5ms", "5", "ms", "512", "full", "yes")
+SIGNS = ("<", ">=", "==", "=", "!=", "has", "in", "not", "and", "or", "(", ")", "[", "]", ",", "''", "'full'", "'")
+
+
+def test_the_page_reads_conditions_as_python_does(page: "Page", run: Run) -> None:
+    chance = random.Random(0)
+    drawn = [" ".join(chance.choices((*WORDS, *SIGNS), k=chance.randrange(1, 8))) for _ in range(300)]
+    drawn += [f"{chance.choice(WORDS)} {chance.choice(SIGNS[:9])} {chance.choice(WORDS)}" for _ in range(300)]
+    conditions = [*filter(None, FITTING), *WRONG, *MORE, *drawn]
+    for name in ("columns", "condition"):
+        page.add_script_tag(path=TEMPLATES / f"{name}.js")
+    found = page.evaluate(
+        """conditions => {
+            const data = JSON.parse(document.getElementById("cases-data").textContent);
+            const columns = unpacked(data);
+            const cases = Array.from({ length: data.cases }, (_, row) => row);
+            return conditions.map(text => {
+                try {
+                    return cases.filter(new Reader(text, columns, data.units).read());
+                } catch (error) {
+                    if (!(error instanceof Mistake)) throw error;
+                    return error.message;
+                }
+            });
+        }""",
+        conditions,
+    )
+    frame = run.frame.assign(series=names(run.frame))
+    expected: list[list[int] | str] = []
+    for condition in conditions:
+        try:
+            expected.append([*where(frame, condition).index])
+        except WhereError as error:
+            expected.append(str(error))
+    told = dict(zip(conditions, expected, strict=True))
+    assert {each: told[each] for each in WRONG} == {each: f"expected {wrong}" for each, wrong in WRONG.items()}
+    assert [each for each in MORE if isinstance(told[each], str)] == []
+
+    def without_names(told: list[int] | str) -> list[int] | str:
+        """Each side has its own measure of how alike names are."""
+        return re.sub("(, such as .*| of the table)(?=, found)", "", told) if isinstance(told, str) else told
+
+    assert dict(zip(conditions, map(without_names, found), strict=True)) == {
+        condition: without_names(each) for condition, each in told.items()
+    }
+    assert found[conditions.index("tiem < 5ms")] == "expected a column, such as time, ties, found tiem at character 1"
+
+
+def test_nothing_is_said_against_a_condition_that_is_still_typed(page: "Page") -> None:
+    page.locator("#cases-condition").press_sequentially("N == 512 and ti")
     assert page.locator("#cases-message").inner_text() == ""
     assert many(page) == EVERY
 
 
-def test_a_click_that_leaves_the_expression_opens_its_row(page: "Page") -> None:
-    page.locator("#cases-expression").press_sequentially("N == 512")
+def test_a_click_that_leaves_the_condition_opens_its_row(page: "Page") -> None:
+    page.locator("#cases-condition").press_sequentially("N == 512")
     body(page).first.locator("button").click()
     assert page.locator(".details").count() == 1
 

@@ -90,11 +90,11 @@ def test_all_cases_are_in_the_table_with_the_search_of_runs(page: "Page", found:
     page.select_option("#cases-status", "error")
     assert shown.count() == 2
     page.select_option("#cases-status", "")
-    page.fill("#cases-expression", "ratio > 1.2 and N < 1024")
+    page.fill("#cases-condition", "ratio > 1.2 and N < 1024")
     assert shown.count() == ((found.frame["ratio"] > 1.2) & (found.frame["seq_len"] < 1024)).sum() == 4
-    page.fill("#cases-expression", "memory == regressed")
+    page.fill("#cases-condition", "memory == regressed")
     assert shown.count() == (found.frame["memory"] == "regressed").sum()
-    page.fill("#cases-expression", "")
+    page.fill("#cases-condition", "")
     shown.first.click()
     details = page.locator(".details").inner_text()
     assert str(found.worst_first["case"].iloc[0]) in details

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import rows
 
+from attnbench.reports.data import columns
 from attnbench.reports.data import frame as frames
 from attnbench.reports.data.parameters import with_parameters
 from attnbench.reports.data.reading import RunError
@@ -19,6 +20,7 @@ from attnbench.reports.findings.run import Run, load
 from attnbench.reports.pages import run_report
 from attnbench.reports.tables import tables
 from attnbench.suites import Probe, Sample, Status
+from attnbench.variants import AXES
 
 SPECIFIED = (
     "case,variant,parameters,implementation,device,dtype,direction,batch,heads,kv_heads,seq_len,head_dim,layout,"
@@ -78,6 +80,25 @@ def test_a_parameter_never_takes_the_column_of_another_number() -> None:
     ]
     assert frame["parameter_status"].dropna().tolist() == [3]
     assert frame["parameter_parameter_status"].dropna().tolist() == [4]
+
+
+def test_a_parameter_never_takes_a_name_of_another_column() -> None:
+    given = [{"time": 3, "N": 8}, {"peak_memory": 4}]
+    frame = with_parameters(pd.DataFrame({"status": ["passed"] * 2}), given)
+    assert list(frame.columns) == ["status", "parameter_time", "parameter_N", "parameter_peak_memory"]
+
+
+def test_every_column_has_names_of_its_own_and_the_kind_of_its_cells(tmp_path: Path) -> None:
+    run = load(rows.write(tmp_path, rows.QUICK))
+    listed = [each for found in columns.groups(run.frame).values() for each in found]
+    assert sorted(each.name for each in listed) == sorted(run.frame)
+    assert sum(len(each.names) for each in listed) == len(columns.named(run.frame))
+    known = {each.name for found in columns.GROUPS.values() for each in found} | {*AXES}
+    assert {*frames.COLUMNS} <= known
+    for each in listed:
+        cells = run.frame[each.name]
+        is_number = pd.api.types.is_numeric_dtype(cells) and not columns.is_flag(cells)
+        assert bool(each.unit) is is_number, each.name
 
 
 @pytest.mark.parametrize(

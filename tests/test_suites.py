@@ -134,6 +134,7 @@ def test_a_case_listed_twice_is_one() -> None:
         ({"seq_len": "<16"}, [16, 32]),
         ({"seq_len": "<= 16"}, [32]),
         ({"seq_len": "!= 16"}, [16]),
+        ({"seq_len": ["== 16", "=8"]}, [32]),
         ({"seq_len": ["< 16", "> 16"]}, [16]),
         ({"seq_len": 16, "variant": "full", "threads": "auto", "causal": False}, [8, 32]),
     ],

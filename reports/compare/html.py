@@ -11,6 +11,7 @@ from attnbench.reports import html
 from attnbench.reports.compare import cells, forms, page, tables
 from attnbench.reports.compare.answer import answer
 from attnbench.reports.compare.comparison import METRICS, Comparison
+from attnbench.reports.data import columns
 from attnbench.reports.data.files import put
 from attnbench.reports.data.settings import varied
 from attnbench.reports.data.values import plain
@@ -23,12 +24,13 @@ _ROUND = (1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 100
 _FARTHEST = 1e4
 """The largest ratio that is drawn at its place."""
 _GROUPS = {
+    "": "series | name | case |",
     "Time": """
         verdict            |            | verdict                    |
         reason             |            | reason                     |
         ratio              |            | ratio                      | ratio
-        ratio_low          |            | from                       | ratio
-        ratio_high         |            | to                         | ratio
+        ratio_low          |            |                            | ratio
+        ratio_high         |            |                            | ratio
         minimum_detectable | detectable | detectable                 | share
         limit              |            | limit                      | share
         p_value            | p          | p value                    | number
@@ -65,7 +67,7 @@ _GROUPS = {
         case               |            | key                        |
     """,
 }
-"""The details of a case: columns under headings, in lines that `cases.columns` reads. Axes are added to the last."""
+"""The details of a case: columns under headings, in lines that `described` reads. Axes are added to the last."""
 
 
 class Drawn(NamedTuple):
@@ -163,20 +165,14 @@ def _cases(comparison: Comparison) -> Any:
     from attnbench.reports.html import cases
 
     frame = comparison.worst_first.rename(columns={"low": "ratio_low", "high": "ratio_high"})
-    groups = {group: cases.columns(lines) for group, lines in _GROUPS.items()}
+    frame["series"] = (frame["label"] + "/" + frame["implementation"]).map(plain)
+    groups = {group: columns.described(lines) for group, lines in _GROUPS.items()}
     axes = [str(name) for name in frame if name not in {each.name for found in groups.values() for each in found}]
-    groups["Case"] += [cases.axis(frame[name]) for name in axes]
-    there = {
-        group: [each for each in found if bool((frame[each.name].notna() & (frame[each.name] != "")).any())]
-        for group, found in groups.items()
-    }
-    labels = (frame["label"] + "/" + frame["implementation"]).map(plain)
-    columns = [cases.packed(labels, cases.Column("name", "name", "case", ""), "")]
-    columns += [cases.packed(frame[each.name], each, group) for group, found in there.items() for each in found]
-    shown = ["name", *(name for name in axes if name in varied(frame) or name == "seq_len"), "against", "verdict"]
+    groups["Case"] += [columns.named(frame)[name] for name in axes]
+    shown = ["series", *(name for name in axes if name in varied(frame) or name == "seq_len"), "against", "verdict"]
     data = {
         "cases": len(frame),
-        "columns": columns,
+        "columns": [cases.packed(frame[each.name], each, group) for group, found in groups.items() for each in found],
         "shown": [*shown, "ratio", "minimum_detectable", *_compared(comparison)],
         "intervals": ("ratio",),
         "flags": {},
@@ -187,7 +183,7 @@ def _cases(comparison: Comparison) -> Any:
         "profiles": {"operators": [], "of": {}},
         "pictures": {},
     }
-    return cases.table(data, there, frame["verdict"], "verdict")
+    return cases.table(data, cases.present(frame, groups), frame["verdict"], "verdict")
 
 
 def _compared(comparison: Comparison) -> list[str]:

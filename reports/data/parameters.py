@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from attnbench.reports.data.columns import NAMES
 from attnbench.suites.case import written
 
 _PREFIX = "parameter_"
@@ -19,13 +20,13 @@ def with_parameters(frame: pd.DataFrame, parameters: Sequence[Mapping[str, Any]]
     """
     found: dict[str, pd.Series] = {}
     for name in dict.fromkeys(name for each in parameters for name in each):
-        taken = {*frame.columns, *found}
+        taken = {*frame.columns, *found, *NAMES}
         found[_column(name, taken)] = _values([each.get(name) for each in parameters], frame.index)
     return pd.concat([frame, pd.DataFrame(found, frame.index)], axis=1)
 
 
 def _column(name: str, taken: Iterable[str]) -> str:
-    """Return the name of a parameter's column: its own, or `parameter_NAME` if a column has that name."""
+    """Return the name of a parameter's column: its own, or `parameter_NAME` if a column is called so."""
     return _column(_PREFIX + name, taken) if name in taken else name
 
 

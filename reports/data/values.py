@@ -52,6 +52,13 @@ def cell(value: object) -> str:
     return "null" if value is None else str(value)
 
 
+def word(value: Any) -> str:
+    """Write a cell of text, or of yes or no; empty if it is missing."""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    return "" if pd.isna(value) else plain(value)
+
+
 def finite(value: Any) -> Any:
     """Convert a cell of a frame for JSON: a Python number, or None if it is missing or infinite."""
     told = value.item() if isinstance(value, np.generic) else value

@@ -22,10 +22,8 @@ from attnbench.reports.findings.run import Run
 from attnbench.reports.text import cells
 from attnbench.variants import AXES
 
-WORDS = {"time": "time_ns", "memory": "peak_bytes", "speed-up": "speedup"}
-"""Short words for columns of numbers."""
 SERIES = "series"
-"""The word for the name of a series, `label/implementation`."""
+"""The column of names of series, `label/implementation`."""
 _LABELS = {
     "time_ns": "time of one call",
     "peak_bytes": "peak memory of one call",
@@ -63,14 +61,12 @@ def plot(run: Run, axes: Axes, x: str, y: str, hue: str, condition: str, inches:
     Raises:
         WhereError: there is no such column, or nothing to draw.
     """
-    frame = run.frame.assign(**{SERIES: names(run.frame)})
-    value = WORDS.get(y, y)
+    frame = _table(run)
+    x, value, hue = (column(frame, each).name for each in (x, y, hue))
     chosen = where(frame, condition) if condition else frame
     if not len(chosen):
         raise WhereError(f"expected cases for which {condition or 'the run has numbers'}, found none of {len(frame)}")
     numbers = _numbers(chosen, value)
-    column(chosen, x)
-    column(chosen, hue)
     measured, placed = np.isfinite(numbers), chosen[x].notna().to_numpy()
     known = measured & placed
     if not known.any():
@@ -112,18 +108,21 @@ def figure(run: Run, x: str, y: str, hue: str, condition: str, width: float) -> 
     below = [fixed.wide(each.get_text(), 8) for each in axes.get_xticklabels() if each.get_rotation()]
     drawn.set_size_inches(width, drawn.get_figheight() + max(below, default=0.0))
     fixed.legend(drawn, legend)
-    words = f"{_label(WORDS.get(y, y))} over {_label(x)}"
+    x, y = (column(_table(run), each).name for each in (x, y))
+    words = f"{_label(y)} over {_label(x)}"
     chosen = f", for {condition}" if condition else ""
     title = f"{words[0].upper()}{words[1:]}{chosen}"
     panels.header(drawn, title, f"{panels.context(run)}. {panels.intervals(run, 'Bands')}")
     return drawn
 
 
+def _table(run: Run) -> pd.DataFrame:
+    """Return the table of a run with the names of its series."""
+    return run.frame.assign(**{SERIES: names(run.frame)})
+
+
 def _numbers(frame: pd.DataFrame, name: str) -> FloatArray:
     """Return a column of numbers."""
-    if name not in frame.columns:
-        known = [*WORDS, *frame.select_dtypes("number").columns]
-        column(pd.DataFrame(columns=known), name)
     if not pd.api.types.is_numeric_dtype(frame[name]) or pd.api.types.is_bool_dtype(frame[name]):
         raise WhereError(f"expected a column of numbers, such as time, speedup or memory, found {name}")
     return floats(frame[name])

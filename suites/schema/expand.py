@@ -16,7 +16,15 @@ from attnbench.variants import Named, Setting, Shape
 MOST_CASES = 10_000
 """Maximum number of cases of a suite before exclusions."""
 
-_OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le, "!=": operator.ne}
+_OPERATORS = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+    "=": operator.eq,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
 
 Exclusion = Mapping[str, tuple[Any, ...]]
 """Names of axes or parameters, each with values. It matches a case that has one of the values for every name."""

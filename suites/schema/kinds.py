@@ -29,7 +29,7 @@ from attnbench.variants import AXES, VariantError
 
 LARGEST = 2**31 - 1
 """The largest integer of a suite. The product of two fits into 64 bits."""
-COMPARISON = r"^(>|>=|<|<=|!=) ?(-?[0-9]{1,10}(\.[0-9]{1,10})?)$"
+COMPARISON = r"^(>|>=|<|<=|!=|==?) ?(-?[0-9]{1,10}(\.[0-9]{1,10})?)$"
 """Comparison that an exclusion may have instead of a number: a sign and a number."""
 IN_FOLDER = "a file in the folder of the suite or below it, such as "
 _PART = r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*"

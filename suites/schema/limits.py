@@ -19,15 +19,15 @@ from attnbench.suites.schema.expand import Exclusion, matching
 from attnbench.suites.schema.kinds import Late, Model, mapping
 
 Severity = Literal["fail", "warn", "ignore"]
-_TIMES = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
+TIMES = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 _DECIMAL = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_SIZES = {**_DECIMAL, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-_BUDGET = rf"^[1-9][0-9]{{0,5}}(\.[0-9]{{1,6}})? ?({'|'.join(_SIZES)})$"
+SIZES = {**_DECIMAL, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_BUDGET = rf"^[1-9][0-9]{{0,5}}(\.[0-9]{{1,6}})? ?({'|'.join(SIZES)})$"
 _NUMBER = r"^[0-9]{1,9}(\.[0-9]{1,6})?"
 _Seconds = Annotated[StrictFloat, Field(ge=0.001, le=1_000_000)]
 Percent = Annotated[str, Field(pattern=r"^[0-9]{1,4}(\.[0-9]{1,4})?%$", title='a percentage such as "5%"')]
-_Time = Annotated[str, Field(pattern=rf"{_NUMBER} ?({'|'.join(_TIMES)})$", title='a time such as "50us"')]
-_Size = Annotated[str, Field(pattern=rf"{_NUMBER} ?({'|'.join(_SIZES)})$", title='a size such as "1MiB"')]
+_Time = Annotated[str, Field(pattern=rf"{_NUMBER} ?({'|'.join(TIMES)})$", title='a time such as "50us"')]
+_Size = Annotated[str, Field(pattern=rf"{_NUMBER} ?({'|'.join(SIZES)})$", title='a size such as "1MiB"')]
 _Memory = (
     Annotated[str, Field(pattern="^(100|[1-9][0-9]?)%$", title='a percentage such as "80%"')]
     | Annotated[str, Field(pattern=_BUDGET, title='a size such as "4GiB"')]
@@ -71,7 +71,7 @@ class Budget(Model):
             return self.memory
         if self.memory.endswith("%"):
             return available * int(self.memory[:-1]) // 100
-        return int(_quantity(self.memory, _SIZES))
+        return int(_quantity(self.memory, SIZES))
 
 
 class Exact(Model):
@@ -99,7 +99,7 @@ class TimeLimit(Exact):
 
     def of(self, stored_ns: float) -> float:
         """Return the share by which a stored time may grow. `stored_ns` is NaN if only the ratio is known."""
-        relative, absolute_ns = share(self.relative), _quantity(self.absolute, _TIMES)
+        relative, absolute_ns = share(self.relative), _quantity(self.absolute, TIMES)
         return max(relative, absolute_ns / stored_ns) if stored_ns > 0 else relative
 
     def allows(self, ratio: float, stored_ns: float) -> bool:
@@ -118,7 +118,7 @@ class MemoryLimit(Exact):
     def allows(self, peak_bytes: float, stored_bytes: float) -> bool:
         """Check whether a peak is allowed, given the stored one."""
         grown = peak_bytes - stored_bytes
-        return grown <= max(share(self.relative) * stored_bytes, _quantity(self.absolute, _SIZES))
+        return grown <= max(share(self.relative) * stored_bytes, _quantity(self.absolute, SIZES))
 
 
 def _stored(where: Any) -> Exclusion:

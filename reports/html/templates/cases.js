@@ -1,4 +1,4 @@
-// The table of all cases: DataTables sorts, pages and searches it; a status and an expression select its rows.
+// The table of all cases: DataTables sorts, pages and searches it; a status and a condition select its rows.
 
 const PRINTED = 500;
 const PAGE = 25;
@@ -52,7 +52,7 @@ function caseTable(data) {
       infoFiltered: "(of _MAX_)",
       lengthMenu: "_MENU_ a page",
       emptyTable: "The run has no cases.",
-      zeroRecords: "No case fits the search, the status and the expression.",
+      zeroRecords: "No case fits the search, the status and the condition.",
     },
   });
 
@@ -83,30 +83,30 @@ function caseTable(data) {
     table.search.fixed("status", wanted ? (_text, row) => columns.get(data.status).at(row) === wanted : null).draw();
   });
 
-  // An expression counts as soon as it is whole; until then, all rows are there. Only Enter or leaving the field says
+  // A condition counts as soon as it is whole; until then, all rows are there. Only Enter or leaving the field says
   // what is wrong with it.
   const message = by("message");
   let drawn = "";
   function select(complain) {
-    const text = by("expression").value.trim();
+    const text = by("condition").value.trim();
     let fits = null;
     let mistake = "";
     try {
-      if (text) fits = new Reader(text, columns).read();
+      if (text) fits = new Reader(text, columns, data.units).read();
     } catch (error) {
       if (!(error instanceof Mistake)) throw error;
       mistake = error.message;
     }
     // Drawing anew would take away the row on which someone presses to leave the field.
-    if (text !== drawn) table.search.fixed("expression", fits && ((_text, row) => fits(row))).draw();
+    if (text !== drawn) table.search.fixed("condition", fits && ((_text, row) => fits(row))).draw();
     drawn = text;
     if (mistake && !complain) return;
     message.textContent = mistake;
-    if (mistake) by("expression").setAttribute("aria-invalid", "true");
-    else by("expression").removeAttribute("aria-invalid");
+    if (mistake) by("condition").setAttribute("aria-invalid", "true");
+    else by("condition").removeAttribute("aria-invalid");
   }
-  by("expression").addEventListener("input", () => select(false));
-  by("expression").addEventListener("change", () => select(true));
+  by("condition").addEventListener("input", () => select(false));
+  by("condition").addEventListener("change", () => select(true));
 
   // Paper has no pages to turn: all rows of the selection, or the first ones and how many there are.
   let length = PAGE;

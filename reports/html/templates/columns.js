@@ -7,8 +7,7 @@ function unpacked(data) {
     const { distinct, codes, values } = packed;
     const at = values ? (row) => values[row] : codes.length ? (row) => distinct[codes[row]] : () => distinct[0];
     const column = { ...packed, at };
-    columns.set(columns.has(packed.name) ? `parameter_${packed.name}` : packed.name, column);
-    if (!columns.has(packed.word)) columns.set(packed.word, column);
+    for (const name of packed.names) columns.set(name, column);
   }
   for (const name of data.intervals) {
     const column = columns.get(name);

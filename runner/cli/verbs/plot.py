@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.option("--x", default="seq_len", show_default=True, metavar="COLUMN", help="What is across.")
 @click.option("--y", default="time", show_default=True, metavar="COLUMN", help="time, speedup, memory or a number.")
 @click.option("--hue", default="series", show_default=True, metavar="COLUMN", help="What has a colour of its own.")
-@click.option("--where", "condition", default="", metavar="CONDITION", help="Only these cases.")
+@click.option("--where", "condition", default="", metavar="CONDITION", help='Only these cases, such as "time < 5ms".')
 @look
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="A .pdf, .svg or .png; default RUN/plot.pdf."
@@ -35,9 +35,9 @@ def verb(
 ) -> None:
     """Draw any number of the RUN folder over any column of its table (docs/columns.md), with intervals.
 
-    Parameters of variants are columns too. A condition compares columns with values, such as
-    "dtype == 'bfloat16' and seq_len >= 1024" or "variant in ['full', 'bigbird']". Cases that differ in more than x and
-    hue get lines of their own, and the legend counts the cases without a number.
+    Parameters of variants are columns too. A condition compares columns with values, such as "dtype == bfloat16 and
+    N >= 1024" or "time < 5ms and variant in (full, bigbird)"; docs/columns.md#conditions has its rules. Cases that
+    differ in more than x and hue get lines of their own, and the legend counts the cases without a number.
 
     Exit codes: 0 written; 2 usage, unreadable run or condition, unwritable file, or nothing to draw.
     """
