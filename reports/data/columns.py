@@ -113,7 +113,7 @@ GROUPS: Mapping[str, list[Column]] = {
         compile_cached |            | found on disk              |
         first_call_ns  | first_call | first call                 | time
     """),
-    "Conditions": described("""
+    "Setting": described("""
         device           |          |                         |
         dtype            |          |                         |
         direction        |          |                         |
@@ -154,7 +154,7 @@ def groups(frame: pd.DataFrame) -> dict[str, list[Column]]:
     listed = {each.name for group in found.values() for each in group}
     for name in map(str, frame):
         if name not in listed:
-            found["Conditions" if name in AXES else "Case"].append(other(frame[name]))
+            found["Setting" if name in AXES else "Case"].append(other(frame[name]))
     return found
 
 

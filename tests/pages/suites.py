@@ -131,7 +131,8 @@ _EXCLUDE = """\
 
 A list of entries. A case that matches every key of an entry is left out. Keys are parameters of variants and {axes}. A
 value may be a list, or for numbers a quoted comparison with `>`, `>=`, `<`, `<=`, `=`, `==` or `!=`, the
-signs of [conditions](columns.md#conditions): `{{variant: full, seq_len: "> 4096"}}`. An entry that matches no case is an error, and so is excluding every case.
+signs of [conditions](columns.md#conditions): `{{variant: full, seq_len: "> 4096"}}`. An entry that matches no case is
+an error, and so is excluding every case.
 """
 
 _LEVELS = """\
