@@ -16,7 +16,7 @@ from rows import FULL, LOCAL, OOM, QUIET, Plan, Series
 from rows import write_on as run
 
 from attnbench.reports.compare import forms, page, tables
-from attnbench.reports.compare.answer import answer, notes
+from attnbench.reports.compare.answer import answer, notes, nothing
 from attnbench.reports.compare.between_runs import compare
 from attnbench.reports.compare.comparison import COLUMNS, Comparison
 from attnbench.reports.compare.figures import overlay, ratios
@@ -104,8 +104,9 @@ def test_the_first_screen_is_short(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     found = compared(tmp_path, b, a, **environment)
-    assert 1 <= len(answer(found)) <= 3
-    assert all(len(each.split()) <= 25 for each in [*answer(found), *forms.sight(found)])
+    assert len(answer(found)) <= 3
+    assert found.compared == bool(answer(found)), "the headline says why nothing was compared"
+    assert all(len(each.split()) <= 25 for each in [*answer(found), *nothing(found), *forms.sight(found)])
     _, output = bench("check", tmp_path / "b", "--baseline", tmp_path / "a")
     assert len(output.splitlines()) <= 40
     assert max(map(len, output.splitlines())) <= 100
@@ -113,7 +114,7 @@ def test_the_first_screen_is_short(
     first = text[: text.index("\n## ")]
     assert len([line for line in first.splitlines() if line.startswith("| ")]) <= 12, "ten cases below the header"
     named = [line.split(" | ")[2] for line in first.splitlines() if " | " in line][2:]
-    every = text[text.index("\n## All cases") :]
+    every = text.partition("\n## All cases")[2]
     assert [name for name in named if name not in every] == []
 
 
@@ -376,6 +377,7 @@ def test_a_run_with_nothing_to_compare_in_it_is_5_and_no_policy_is_told(
     code, output = bench("compare", alone, "--by", "implementation", "--out", "1")
     assert code == 5
     assert "Nothing could be compared: no two cases differ by that alone." in " ".join(output.split())
+    assert output.count("Nothing could be compared") == 1
     two = run(tmp_path / "two", QUIET)
     for form in ("text", "markdown"):
         code, output = bench("compare", two, "--by", "variant", "--out", form, "--format", form)
@@ -420,7 +422,9 @@ def test_the_verb_and_its_exit_codes(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert bench("compare", a, b, "--out", "1")[0] == 0
     assert bench("compare", a, worse, "--out", "2")[0] == 1
     assert bench("compare", a, lost, "--out", "3")[0] == 3
-    assert bench("compare", a, alien, "--out", "4")[0] == 3, "every case of A is missing"
+    fewer = run(tmp_path / "fewer", replace(QUIET, lengths=(512, 333)))
+    assert bench("compare", a, fewer, "--out", "4")[0] == 3, "some cases of A are missing"
+    assert bench("compare", a, alien, "--out", "8")[0] == 5, "no case is in both"
     assert bench("compare", a, b, worse, "--out", "5")[0] == 1
     assert sorted(path.name for path in Path("5").iterdir()) == ["1-b", "2-worse"]
     assert bench("compare", worse, "--by", "variant", "--out", "6")[0] == 0
@@ -438,6 +442,22 @@ def test_nothing_comparable_is_never_0(tmp_path: Path, monkeypatch: pytest.Monke
     code, output = bench("compare", a, b)
     assert code == 5
     assert "Nothing could be compared" in output
+
+
+def test_runs_of_two_suites_say_so_first_and_list_no_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    wrong = replace(LOCAL, endings=dict.fromkeys((64, 128), (Status.WRONG, "off")))
+    a = run(tmp_path / "a", QUIET)
+    b = run(tmp_path / "b", replace(QUIET, lengths=(64, 128), series=(FULL, wrong), name="short"))
+    for words in (("compare", a, b), ("check", b, "--baseline", a)):
+        code, output = bench(*words, "--out", words[0])
+        assert code == 5
+        assert output.startswith("Nothing could be compared: the runs are of the suites synthetic and short")
+        text = (tmp_path / words[0] / "comparison.md").read_text()
+        assert "local_window" not in output + text
+    told = json.loads((tmp_path / "check" / "comparison.json").read_text())
+    assert told["answer"][0].startswith("Nothing could be compared")
+    assert (told["findings"], len(told["cases"])) == ([], 8)
 
 
 @pytest.mark.parametrize("form", ["markdown", "csv", "json", "junit", "github"])

@@ -485,8 +485,8 @@ def test_annotations_are_the_worst_ten(tmp_path: Path) -> None:
 def test_where_nothing_is_compared_nobody_reads_that_nothing_is_worse(tmp_path: Path) -> None:
     gone = replace(QUIET, series=(replace(FULL, endings=dict.fromkeys(QUIET.lengths, (Status.FAILED, "no"))),))
     found = compare(load(run(tmp_path / "a", gone)), load(run(tmp_path / "b", gone)))
-    assert forms.headline(found) == "Nothing could be compared."
-    assert forms.annotations(found) == "::warning title=attnbench::Nothing could be compared.\n"
+    assert forms.headline(found) == "Nothing could be compared: 2 cases are incomparable."
+    assert forms.annotations(found) == f"::warning title=attnbench::{forms.headline(found)}\n"
 
 
 def test_annotations_are_escaped(tmp_path: Path) -> None:

@@ -17,9 +17,12 @@ WORDS = {"verdict": "time", "memory": "peak memory", "work": "work", "operators"
 
 
 def answer(comparison: Comparison) -> list[str]:
-    """Return at most three sentences of at most 25 words each, the worst first."""
+    """Return at most three sentences of at most 25 words each, the worst first.
+
+    The headline says why nothing could be compared.
+    """
     if not comparison.compared:
-        return [*_nothing(comparison), *_machines(comparison)][:MOST_SENTENCES]
+        return _machines(comparison)
     frame = comparison.worst_first
     slower, faster = (frame[frame["verdict"] == each] for each in (Verdict.REGRESSED, Verdict.IMPROVED))
     every = int((comparison.timed & comparison.frame["verdict"].isin(COMPARED)).sum())
@@ -60,13 +63,21 @@ def counted(comparison: Comparison) -> list[list[str]]:
     ]
 
 
-def _nothing(comparison: Comparison) -> list[str]:
-    """Return why nothing could be compared."""
+def nothing(comparison: Comparison) -> list[str]:
+    """Return why nothing could be compared, in a sentence, or nothing if something was."""
+    if comparison.compared:
+        return []
     if comparison.frame.empty:
         why = "no two cases differ by that alone" if comparison.ratio is Ratio.CASES else "neither side has a case"
-        return [f"Nothing could be compared: {why}."]
-    counts = [f"{count:,} {verdict}" for verdict, count in comparison.counts().items()]
-    return [f"By case: {listed(counts)}."]
+    elif comparison.disjoint:
+        why = f"the runs are {comparison.disjoint} and have no case in common"
+    else:
+        why = listed([f"{_cases(count)} {verdict}" for verdict, count in comparison.counts().items()])
+    return [f"Nothing could be compared: {why}."]
+
+
+def _cases(count: int) -> str:
+    return "1 case is" if count == 1 else f"{count:,} cases are"
 
 
 def _axes(comparison: Comparison) -> list[str]:

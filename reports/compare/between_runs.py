@@ -45,6 +45,7 @@ _SEEDS = " The seeds of the runs differ, so their errors are not compared."
 _INPUTS = " `error_vs_full` has different inputs: {} in A, {} in B."
 _IS_BASELINE = "it is what the others are compared with"
 _NO_BASELINE = "no baseline passed beside it"
+_ONE_SUITE, _TWO_SUITES = "of the suite {}", "of the suites {} and {}"
 
 
 def compare(
@@ -104,12 +105,19 @@ def compare(
         differences,
         how,
         rule,
+        disjoint="" if ((at_a >= 0) & (at_b >= 0)).any() else _suites(a, b),
         ratio=ratio,
         after=after,
         judged_by_limit=policies is not None,
         environments=(a.meta["environment"], b.meta["environment"]),
         commands=tuple((side, each) for side, run in (("A", a), ("B", b)) for each in run.commands),
     )
+
+
+def _suites(a: Run, b: Run) -> str:
+    """Say of which suites two runs are."""
+    names = a.meta["name"], b.meta["name"]
+    return (_ONE_SUITE if names[0] == names[1] else _TWO_SUITES).format(*names)
 
 
 def _by_one_estimate(a: Run, b: Run) -> tuple[Run, Run]:

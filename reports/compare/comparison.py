@@ -142,6 +142,8 @@ class Comparison:
     ratio: Ratio = Ratio.TIMES
     cut: str = ""
     """Why the comparison is incomplete, in a sentence; empty if it is complete."""
+    disjoint: str = ""
+    """Of which suites two runs without a case in common are, in words; empty if they have one."""
     after: Run | None = None
     """Run B, with the times of A as the column `before_ns` of its frame; None unless two runs are compared."""
     what: str = "runs"
@@ -190,6 +192,11 @@ class Comparison:
         change = (self.frame["ratio"].fillna(1.0) - 1).abs()
         told = self.frame.assign(_finding=finding, _fine=~worse, _order=order, _change=-change)
         return told.sort_values(["_finding", "_fine", "_order", "_change"], kind="stable")[list(COLUMNS)]
+
+    @property
+    def shown(self) -> pd.DataFrame:
+        """The rows of tables for people, the worst first: none if no case is in both runs."""
+        return self.worst_first.head(0) if self.disjoint else self.worst_first
 
     def counts(self, metric: str = "verdict") -> dict[str, int]:
         """Count the cases of each verdict, the worst first."""

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pandas as pd
 
 from attnbench.reports.compare import cells, tables
-from attnbench.reports.compare.answer import answer
+from attnbench.reports.compare.answer import answer, nothing
 from attnbench.reports.compare.comparison import METRICS, Comparison, Finding
 from attnbench.reports.decision.rule import COMPARED, Verdict
 from attnbench.reports.text import escape
@@ -46,7 +46,7 @@ def doubts(comparison: Comparison) -> list[str]:
     """Return the reasons why something may be worse even without findings."""
     return [
         *([comparison.cut] if comparison.cut else []),
-        *([] if comparison.compared else ["Nothing could be compared."]),
+        *nothing(comparison),
         *([f"Too noisy: the same code differed by {comparison.noise:.1%}."] if comparison.too_noisy else []),
         *_blind(comparison),
     ]
@@ -159,9 +159,10 @@ def _fitting(comparison: Comparison, fits: Callable[[str], bool], first: str = "
 
 def _page(comparison: Comparison, most: int) -> str:
     """Return a page with at most `most` findings and rows."""
-    title = "### attnbench" if comparison.findings is None else f"### attnbench: {headline(comparison)}"
+    said = "" if comparison.findings is None else f": {escape.text(headline(comparison), longest=None)}"
     words = "\n".join(f"- {escape.text(each)}" for each in answer(comparison))
-    parts = [title, words, bullets(comparison, most), tables.markdown(comparison, most) if most else ""]
+    every = tables.markdown(comparison, most) if most else ""
+    parts = [f"### attnbench{said}", words, bullets(comparison, most), every]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -33,7 +33,7 @@ _HOW_TO_READ = """\
 def write(comparison: Comparison, folder: Path, source: str = "") -> Path:
     """Write all files and return the path of `comparison.md`; `source` is the command that made the comparison."""
     drawn = {"ratios": partial(ratios, comparison)}
-    if comparison.after is not None:
+    if comparison.after is not None and not comparison.disjoint:
         drawn["overlay"] = partial(overlay, comparison, comparison.after)
     saving.save(drawn, folder)
     put(folder / "comparison.csv", tables.csv(comparison))
@@ -56,13 +56,12 @@ def page(comparison: Comparison, drawn: Sequence[str], source: str = "") -> str:
     """Return the page as Markdown, with the figures in `drawn`; `source` as in `write`."""
     parts = [
         f"# {escape.text(comparison.title, longest=None)}",
-        forms.headline(comparison),
+        escape.text(forms.headline(comparison), longest=None),
         _bullets(answer(comparison)),
-        tables.first_markdown(comparison) if len(comparison.frame) else "",
+        tables.first_markdown(comparison) if len(comparison.shown) else "",
         *(f"![{name}](figures/{name}.svg)" for name in drawn),
         *findings(comparison),
-        "## All cases",
-        tables.markdown(comparison),
+        *(["## All cases", tables.markdown(comparison)] if len(comparison.shown) else []),
         *explained(comparison),
         *_machines(comparison.what_differs, comparison.differences),
         *(["## Command", escape.fenced(source, "sh")] if source else []),
