@@ -403,7 +403,7 @@ def test_the_page_and_its_files(tmp_path: Path) -> None:
     text = written.read_text()
     assert text.index(" are slower, ") < text.index("| regressed |") < text.index("| unchanged |")
     assert "bench <compare>" in text
-    assert "estimated to by 3% at least. **unchanged**: shown to differ by less\n  than 5%." in text
+    assert "estimated to by 3% at least. **unchanged**: its whole\n  interval is within 5% of no change." in text
     names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
     figures = [f"figures/{name}.{kind}" for name in ("overlay", "ratios") for kind in ("png", "svg")]
     assert names == ["comparison.csv", "comparison.json", "comparison.md", *figures]

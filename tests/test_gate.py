@@ -91,7 +91,7 @@ def test_the_page_of_a_check_tells_its_own_limits(tmp_path: Path) -> None:
     assert check(now, "--baseline", stored, "--out", tmp_path / "out")[0] == 0
     text = (tmp_path / "out" / "comparison.md").read_text()
     assert "estimated to by 15% at least" in text
-    assert "**unchanged**: shown to differ by less\n  than 15%." in text
+    assert "**unchanged**: its whole\n  interval is within 15% of no change." in text
 
 
 def test_what_fails_a_check_stands_in_its_files(tmp_path: Path) -> None:

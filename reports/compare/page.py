@@ -21,9 +21,9 @@ _HOW_TO_READ = """\
 - **Ratio**: {ratio}, with its 95 % interval; above 1 is slower.
 - **Detectable**: the smallest slow-down that would have been found with a power of 80 %: an `unchanged` beside 20 %
   says little.
-- **regressed, improved**: shown to differ, and estimated to by {floor} at least. **unchanged**: shown to differ by less
-  than {equivalence}. **inconclusive**: neither. **unstable**: a difference, but a run is flagged bimodal, drifting or
-  throttled there.
+- **regressed, improved**: shown to differ, and estimated to by {floor} at least. **unchanged**: its whole
+  interval is within {equivalence} of no change. **inconclusive**: neither. **unstable**: a difference, but a run is
+  flagged bimodal, drifting or throttled there.
 - **error**: passed in A and not in B, or new in B and at fault. **missing**, **new**: only in A, only in B.
   **incomparable**: not to be compared.
 - **Memory** is the allocator's peak, exact for the same torch, instruction set and threads. **Work** is the pairs that
