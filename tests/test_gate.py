@@ -124,6 +124,17 @@ def test_strict_asks_for_certainty(tmp_path: Path) -> None:
     assert check(now, "--baseline", stored, "--strict")[0] == 4
 
 
+@pytest.mark.parametrize("limit", ["time=2%", "time=20%"])
+def test_undecided_times_are_counted_once(tmp_path: Path, limit: str) -> None:
+    noisy = replace(QUIET, process_sd=0.03, lengths=(512, 1024, 2048))
+    stored = run(tmp_path / "stored", replace(noisy, process_sd=0.05))
+    _, output = check(run(tmp_path / "now", replace(noisy, seed=2)), "--baseline", stored, "--limit", limit, "--strict")
+    said = re.findall(r"(\d+ of \d+) times are not decided", " ".join(output.split()))
+    assert len(set(said)) <= 1
+    assert len(said) in (0, 2), "in the headline or the answer, and by --strict"
+    assert bool(said) == (limit == "time=2%")
+
+
 def checked(tmp_path: Path, plan: Plan, policy: Check) -> Comparison:
     """What `bench check` finds for two runs of a plan."""
     a, b = (load(run(tmp_path / name, replace(plan, seed=seed))) for seed, name in enumerate("ab"))
@@ -150,7 +161,7 @@ def test_a_check_that_could_not_see_what_its_limit_refuses_warns_and_is_4_if_str
     found = checked(tmp_path, plan, policy)
     assert (found.frame["minimum_detectable"] > 0.02).all()
     assert found.blind.all()
-    assert forms.annotations(found).startswith("::warning title=attnbench::Too noisy: 4 of 4 cases")
+    assert forms.annotations(found).startswith("::warning title=attnbench::Too noisy: 4 of 4 times")
     words: list[str | Path] = [tmp_path / "b", "--baseline", tmp_path / "a", "--limit"]
     assert check(*words, "time=2%")[0] == 0
     assert check(*words, "time=2%", "--strict")[0] == 4
@@ -538,7 +549,7 @@ def test_a_strict_check_wants_times_that_can_be_compared(tmp_path: Path, monkeyp
     assert code == 4
     assert output.splitlines()[-1].endswith("which --strict does not let pass")
     assert check(here, "--baseline", elsewhere, "--strict", "--format", "github")[1].startswith(
-        "::error title=attnbench::times of 4 cases"
+        "::error title=attnbench::4 of 4 times are not decided: 4 incomparable"
     )
     assert check(here, "--baseline", elsewhere, "--strict", "--severity", "time=ignore")[0] == 0
 

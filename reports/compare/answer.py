@@ -25,7 +25,7 @@ def answer(comparison: Comparison) -> list[str]:
         return _machines(comparison)
     frame = comparison.worst_first
     slower, faster = (frame[frame["verdict"] == each] for each in (Verdict.REGRESSED, Verdict.IMPROVED))
-    every = int((comparison.timed & comparison.frame["verdict"].isin(COMPARED)).sum())
+    every = int(comparison.timed.sum())
     changes = [
         *_changed(comparison, slower, "slower", every),
         *_lost(comparison, frame[frame["verdict"].isin([Verdict.ERROR, Verdict.MISSING])]),
@@ -61,6 +61,22 @@ def counted(comparison: Comparison) -> list[list[str]]:
         [WORDS[name], ", ".join(f"{count:,} {verdict}" for verdict, count in comparison.counts(name).items())]
         for name in told
     ]
+
+
+def undecided(comparison: Comparison) -> str:
+    """Say how many times are not decided, and why: `3 of 8 times are not decided: 2 inconclusive and 1 unstable`.
+
+    Headline, answer and `--strict` have this count. It is empty if every time is decided.
+    """
+    count, blind = int(comparison.undecided.sum()), int(comparison.blind.sum())
+    if not count:
+        return ""
+    limits = sorted(set(map(share, comparison.frame["limit"][comparison.blind])))
+    limit = limits[0] if len(limits) == 1 else "its limit"
+    why = [f"{blind:,} could not have shown a slow-down of {limit}"] if blind else []
+    rest = comparison.frame["verdict"][comparison.undecided & ~comparison.blind].tolist()
+    why += [f"{rest.count(each):,} {each}" for each in Verdict if each in rest]
+    return f"{count:,} of {int(comparison.timed.sum()):,} times are not decided: {listed(why)}"
 
 
 def nothing(comparison: Comparison) -> list[str]:
@@ -112,13 +128,11 @@ def _lost(comparison: Comparison, part: pd.DataFrame) -> list[str]:
 
 
 def _open(comparison: Comparison, every: int) -> list[str]:
-    """Return that no time changed, and how many cases are not decided."""
-    if not every:
+    """Return that no time changed, and how many are not decided unless the headline says so."""
+    if not comparison.frame["verdict"][comparison.timed].isin(COMPARED).any():
         return []
-    counts = comparison.counts()
-    told = [f"{counts[each]:,} {each}" for each in (Verdict.UNSTABLE, Verdict.INCONCLUSIVE) if each in counts]
-    rest = f"; {listed(told)}" if told else ""
-    return [f"No time of {every:,} is shown to have changed{rest}."]
+    told = "" if comparison.blind.any() else undecided(comparison)
+    return [f"No time of {every:,} is shown to have changed{f'; {told}' if told else ''}."]
 
 
 def _machines(comparison: Comparison) -> list[str]:

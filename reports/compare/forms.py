@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pandas as pd
 
 from attnbench.reports.compare import cells, tables
-from attnbench.reports.compare.answer import answer, nothing
+from attnbench.reports.compare.answer import answer, nothing, undecided
 from attnbench.reports.compare.comparison import METRICS, Comparison, Finding
 from attnbench.reports.decision.rule import COMPARED, Verdict
 from attnbench.reports.text import escape
@@ -48,16 +48,8 @@ def doubts(comparison: Comparison) -> list[str]:
         *([comparison.cut] if comparison.cut else []),
         *nothing(comparison),
         *([f"Too noisy: the same code differed by {comparison.noise:.1%}."] if comparison.too_noisy else []),
-        *_blind(comparison),
+        *([f"Too noisy: {undecided(comparison)}."] if comparison.blind.any() else []),
     ]
-
-
-def _blind(comparison: Comparison) -> list[str]:
-    """Return how many cases could not have shown a slow-down of the size that the policy refuses."""
-    count, every = int(comparison.blind.sum()), int(comparison.timed.sum())
-    limits = sorted(set(map(cells.share, comparison.frame["limit"][comparison.blind])))
-    limit = limits[0] if len(limits) == 1 else "its limit"
-    return [f"Too noisy: {count} of {every} cases could not have shown a slow-down of {limit}."] if count else []
 
 
 def _counted(comparison: Comparison) -> str:
