@@ -272,14 +272,16 @@ def test_a_noisy_case_may_have_a_limit_of_its_own(
     entry = {"where": where, "time": {"relative": "50%"}}
     policy = {"time": {"relative": "10%", "severity": "fail"}, "cases": [entry]}
     stored, now = run(tmp_path / "stored", QUIET), run(tmp_path / "now", SLOW, policy)
-    assert check(now, "--baseline", stored, "--out", tmp_path / "out", *options)[0] == code
+    found, output = check(now, "--baseline", stored, "--out", tmp_path / "out", *options)
+    assert found == code
     told = json.loads((tmp_path / "out" / "comparison.json").read_text())["cases"]
     matched = ["variant" in where and each["label"].startswith(str(where["variant"][0])) for each in told]
     long = [each["seq_len"] >= 1024 or "seq_len" not in where for each in told]
     wide = [all(each) and not options for each in zip(matched, long, strict=True)]
     assert [each["limit"] for each in told] == [0.5 if each else 0.1 for each in wide]
     shown = (tmp_path / "out" / "comparison.md").read_text()
-    assert shown.count("time fail above 50%") == sum(wide)
+    assert shown.count("time fail above 50%") == 2 * sum(wide), "in the first table and in that of all cases"
+    assert output.count("limit: time fail above 50%") == sum(wide), "on the terminal"
 
 
 def test_the_command_line_replaces_what_entries_set() -> None:

@@ -38,12 +38,14 @@ def limits(row: pd.Series, comparison: Comparison) -> str:
     return "" if policy is None else ", ".join(f"{name} {policy.limit(name)}" for name in comparison.limited)
 
 
-def others(row: pd.Series) -> str:
-    """Write the verdicts on other metrics than time that say something, and the reason of that on time."""
+def others(row: pd.Series, comparison: Comparison) -> str:
+    """Write other verdicts than that on time that say something, the reason of that on time, and limits that differ."""
     written = {name: metric(row, name) for name in METRICS}
     quiet = (Verdict.UNCHANGED, Verdict.INCOMPARABLE)
     told = [f"{name} {written[name]}" for name in METRICS if row[name] not in quiet]
-    return "; ".join([*told, *([str(row["reason"])] if row["reason"] and row["reason"] != UNDECIDED else [])])
+    reason = "" if row["reason"] == UNDECIDED else str(row["reason"])
+    limit = limits(row, comparison)
+    return "; ".join(filter(None, [*told, reason, f"limit: {limit}" if limit else ""]))
 
 
 def time(ns: float) -> str:

@@ -102,7 +102,7 @@ def first(comparison: Comparison, most: int = MOST_FIRST) -> list[list[str]]:
             cells.title(row, comparison.named),
             cells.change(row),
             cells.share(row["minimum_detectable"]),
-            cells.others(row),
+            cells.others(row, comparison),
         ]
         for _, row in frame.iterrows()
     ]
