@@ -26,7 +26,7 @@ from attnbench.reports.decision.decide import Rule, judge
 from attnbench.reports.decision.pairs import unpaired
 from attnbench.reports.decision.power import detectable_at_once
 from attnbench.reports.findings.run import load
-from attnbench.reports.text import escape
+from attnbench.reports.text import escape, units
 from attnbench.runner.cli import main
 from attnbench.suites import Status
 from attnbench.suites.schema.limits import Check, TimeLimit
@@ -486,6 +486,18 @@ def test_one_run_has_one_machine(tmp_path: Path) -> None:
     code, output = bench("compare", run(tmp_path / "a", QUIET), "--by", "variant", "--across-machines")
     assert code == 2
     assert "expected no --across-machines" in output
+
+
+def test_all_cases_together_have_an_interval(tmp_path: Path) -> None:
+    """It contains the geometric mean of the ratios, which is as far off as the machine."""
+    found = compared(tmp_path, replace(QUIET, series=(slower(FULL, 1.1), slower(LOCAL, 1.1))))
+    assert found.together is not None
+    mean, low, high = (math.exp(each) for each in found.together[:3])
+    assert mean == pytest.approx(math.exp(np.log(found.frame["ratio"]).mean()))
+    assert low < 1.1 < high
+    assert any(f"B takes {units.interval(mean, low, high, ' times as long as A')}" in each for each in notes(found))
+    alone = compared(tmp_path / "alone", replace(QUIET, series=(FULL,), lengths=(512,)), replace(QUIET, series=(FULL,)))
+    assert alone.together is None
 
 
 def test_a_figure_of_both_runs_holds_both(tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ from commands import bench
 from rows import FULL, LOCAL, OOM, QUIET, Plan
 from rows import write_on as run
 
-from attnbench.reports.compare import baselines, cells, forms, tables
+from attnbench.reports.compare import baselines, forms, tables
 from attnbench.reports.compare.between_runs import compare
 from attnbench.reports.compare.comparison import Comparison
 from attnbench.reports.compare.gate import STRICT, held
 from attnbench.reports.data.reading import RunError
 from attnbench.reports.decision.rule import Rule
 from attnbench.reports.findings.run import load
+from attnbench.reports.text import units
 from attnbench.runner.cli.policy import policy_of
 from attnbench.suites import Case, Status
 from attnbench.suites.profile import Operator, Profile
@@ -151,8 +152,8 @@ def test_a_check_says_how_small_a_slow_down_it_could_have_seen(tmp_path: Path) -
     assert told["detectable"] == {"median": sizes.median(), "worst": sizes.max()}
     assert {each["limit"] for each in told["cases"]} == {0.15}
     first = forms.headline(found)
-    assert cells.share(sizes.median()) in first
-    assert cells.share(sizes.max()) in first
+    assert units.change(sizes.median()) in first
+    assert units.change(sizes.max()) in first
     assert not forms.doubts(found)
 
 

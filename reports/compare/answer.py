@@ -1,14 +1,15 @@
 """Answer of a comparison, in at most three short sentences, and notes on how it was made."""
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
 
-from attnbench.reports.compare.cells import share, title
+from attnbench.reports.compare.cells import title
 from attnbench.reports.compare.comparison import METRICS, Comparison, Ratio
 from attnbench.reports.decision.rule import COMPARED, Verdict
 from attnbench.reports.text import escape, units
-from attnbench.reports.text.phrases import brackets, ends, listed
+from attnbench.reports.text.phrases import ends, listed
 
 MOST_SENTENCES = 3
 _MOST_VALUES = 6
@@ -71,7 +72,7 @@ def undecided(comparison: Comparison) -> str:
     count, blind = int(comparison.undecided.sum()), int(comparison.blind.sum())
     if not count:
         return ""
-    limits = sorted(set(map(share, comparison.frame["limit"][comparison.blind])))
+    limits = sorted(set(map(units.change, comparison.frame["limit"][comparison.blind])))
     limit = limits[0] if len(limits) == 1 else "its limit"
     why = [f"{blind:,} could not have shown a slow-down of {limit}"] if blind else []
     rest = comparison.frame["verdict"][comparison.undecided & ~comparison.blind].tolist()
@@ -112,7 +113,7 @@ def _changed(comparison: Comparison, part: pd.DataFrame, word: str, every: int) 
     if part.empty:
         return []
     row = part.iloc[0]
-    times = f"{units.honest(row['ratio'], row['low'], row['high'])} times as long{brackets(row['low'], row['high'])}"
+    times = units.interval(row["ratio"], row["low"], row["high"], " times as long")
     named = title(row, comparison.named)
     if len(part) == 1:
         return [f"1 of {every:,} cases is {word}: {named} takes {times}."]
@@ -162,15 +163,16 @@ def _same(comparison: Comparison) -> list[str]:
 
 def _together(comparison: Comparison) -> list[str]:
     """Return a sentence on the mean change of all cases of two runs."""
-    if comparison.mean_ratio is None:
+    if comparison.together is None:
         return []
-    return [f"over all cases together B takes {comparison.mean_ratio:.3f} times as long as A"]
+    ratio, low, high = (math.exp(each) for each in comparison.together[:3])
+    return [f"over all cases together B takes {units.interval(ratio, low, high, ' times as long as A')}"]
 
 
 def _noise(comparison: Comparison) -> list[str]:
     if comparison.noise is None:
         return []
-    told = f"differed by {share(comparison.noise)} at most" if comparison.noise else "is not shown to differ"
+    told = f"differed by {units.change(comparison.noise)} at most" if comparison.noise else "is not shown to differ"
     return [f"the same code against itself {told}"]
 
 

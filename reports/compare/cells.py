@@ -19,17 +19,8 @@ def title(row: pd.Series, named: set[str]) -> str:
 
 def change(row: pd.Series) -> str:
     """Write a ratio: `1.12x (1.08 to 1.16)`; empty if there is none."""
-    ratio, low, high = row["ratio"], row["low"], row["high"]
-    if math.isnan(ratio):
-        return ""
-    if math.isnan(low):
-        return f"{units.number(ratio, 3)}x"
-    return f"{units.honest(ratio, low, high)}x {units.bounds(low, high)}"
-
-
-def share(change: float) -> str:
-    """Write a change, a ratio minus 1, to two digits: `2.1%`, `160%`; empty if there is none."""
-    return "" if math.isnan(change) else f"{units.number(100 * change, 2).removesuffix('.0')}%"
+    ratio = row["ratio"]
+    return "" if math.isnan(ratio) else units.interval(ratio, row["low"], row["high"], "x")
 
 
 def limits(row: pd.Series, comparison: Comparison) -> str:
@@ -83,7 +74,7 @@ def metric(row: pd.Series, name: str) -> str:
     if name != "time":
         return {"memory": memory, "work": work, "operators": operators, "error": error}[name](row)
     told = f"{row['verdict']} {change(row)}".rstrip()
-    detectable = share(row["minimum_detectable"])
+    detectable = units.change(row["minimum_detectable"])
     told += f", detectable {detectable}" if detectable else ""
     return f"{told}: {row['reason']}" if row["reason"] else told
 

@@ -14,7 +14,7 @@ from attnbench.reports.compare import cells, tables
 from attnbench.reports.compare.answer import answer, nothing, undecided
 from attnbench.reports.compare.comparison import METRICS, Comparison, Finding
 from attnbench.reports.decision.rule import COMPARED, Verdict
-from attnbench.reports.text import escape
+from attnbench.reports.text import escape, units
 
 MARKER = "<!-- attnbench -->"
 """The first line of a comment. The next comment finds the old one by it and replaces it."""
@@ -35,7 +35,7 @@ def headline(comparison: Comparison) -> str:
 
 def sight(comparison: Comparison) -> list[str]:
     """Return a sentence on the smallest slow-down that would have been found, or nothing if there is none."""
-    median, worst = (cells.share(each) for each in (comparison.median_detectable, comparison.worst_detectable))
+    median, worst = (units.change(each) for each in (comparison.median_detectable, comparison.worst_detectable))
     if not median or comparison.too_noisy:
         return []
     where = "" if median == worst else f" in the median case, and of {worst} in the worst"

@@ -29,8 +29,8 @@ _GROUPS = {
         ratio              |            | ratio                      | ratio
         ratio_low          |            | from                       | ratio
         ratio_high         |            | to                         | ratio
-        minimum_detectable | detectable | detectable                 | share
-        limit              |            | limit                      | share
+        minimum_detectable | detectable | detectable                 | change
+        limit              |            | limit                      | change
         p_value            | p          | p value                    | number
         a_ns               | a          | time of A                  | time
         b_ns               | b          | time of B                  | time

@@ -6,14 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from attnbench.reports.compare import between_revisions, cells, forms, tables
+from attnbench.reports.compare import between_revisions, forms, tables
 from attnbench.reports.compare.answer import answer, counted, notes
 from attnbench.reports.compare.comparison import Comparison
 from attnbench.reports.compare.figures import overlay, ratios
 from attnbench.reports.compare.gate import held
 from attnbench.reports.data.files import put
 from attnbench.reports.drawing import saving
-from attnbench.reports.text import escape
+from attnbench.reports.text import escape, units
 from attnbench.suites.schema.limits import METRICS as LIMITED
 from attnbench.suites.schema.limits import Check
 
@@ -95,7 +95,7 @@ def _bullets(sentences: Sequence[str]) -> str:
 
 def _one(shares: Iterable[float]) -> str:
     """Write the share that all cases have; if they differ, name it."""
-    told = dict.fromkeys(map(cells.share, shares))
+    told = dict.fromkeys(map(units.change, shares))
     return next(iter(told)) if len(told) == 1 else "the limit of the case"
 
 

@@ -8,7 +8,7 @@ from attnbench.reports.compare.answer import answer, notes, nothing
 from attnbench.reports.compare.comparison import COLUMNS, METRICS, Comparison
 from attnbench.reports.data.values import finite
 from attnbench.reports.decision.rule import Verdict
-from attnbench.reports.text import escape
+from attnbench.reports.text import escape, units
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,7 +33,7 @@ def rows(comparison: Comparison, most: int | None = None) -> list[list[str]]:
             str(row["verdict"]),
             cells.title(row, comparison.named),
             cells.change(row),
-            cells.share(row["minimum_detectable"]),
+            units.change(row["minimum_detectable"]),
             cells.time(row["a_ns"]),
             cells.time(row["b_ns"]),
             cells.memory(row),
@@ -101,7 +101,7 @@ def first(comparison: Comparison, most: int = MOST_FIRST) -> list[list[str]]:
             str(row["verdict"]),
             cells.title(row, comparison.named),
             cells.change(row),
-            cells.share(row["minimum_detectable"]),
+            units.change(row["minimum_detectable"]),
             cells.others(row, comparison),
         ]
         for _, row in frame.iterrows()

@@ -30,8 +30,8 @@ def main() -> None:
             truth[0] = np.log1p(slowdown)
             slow.append([_verdicts(rng, spread, truth)[0] for _ in range(RUNS)])
         counts = alarms, alike / CASES, slow[0].count(Verdict.REGRESSED), slow[0].count(Verdict.UNCHANGED)
-        shares = [f"{each / RUNS:.1%}" for each in (*counts, slow[1].count(Verdict.REGRESSED))]
-        print(f"| {spread:.1%} | {' | '.join(shares)} |")
+        told = [f"{each / RUNS:.1%}" for each in (*counts, slow[1].count(Verdict.REGRESSED))]
+        print(f"| {spread:.1%} | {' | '.join(told)} |")
     print("| spread of a pair | no change is called, arms alike | one case favours an arm by 4 % | by 6 % |")
     for spread in (0.01, 0.017, 0.03, 0.05):
         rng = np.random.default_rng(0)

@@ -13,6 +13,7 @@ const UNITS = {
   rate: { "MFLOP/s": 1e6, "GFLOP/s": 1e9, "TFLOP/s": 1e12 },
   ratio: { x: 1, "": 1 },
   share: { "%": 0.01, "": 1 },
+  change: { "%": 0.01, "": 1 },
   spread: { "%": 0.01, "": 1 },
   seconds: { s: 1, ms: 1e-3, "": 1 },
 };
