@@ -515,7 +515,7 @@ def test_a_summary_and_a_comment_fit_and_lead_with_what_failed(tmp_path: Path, m
     found = compared(tmp_path, SLOW)
     found = held(found, STRICT)
     body = forms.comment(found)
-    assert body.startswith(f"{forms.MARKER}\n### attnbench: 2 findings that fail, 0 that warn.")
+    assert body.startswith(f"{forms.marker(found)}\n### attnbench (synthetic): 2 findings that fail, 0 that warn.")
     monkeypatch.setattr(forms, "SUMMARY_BYTES", 2**15)
     monkeypatch.setattr(forms, "COMMENT_CHARACTERS", 2**13)
     huge = replace(found, frame=found.frame.loc[found.frame.index.repeat(100)].reset_index(drop=True))
@@ -526,12 +526,21 @@ def test_a_summary_and_a_comment_fit_and_lead_with_what_failed(tmp_path: Path, m
     assert re.search(r"^- and \d+ more$", summary, re.MULTILINE), "so are findings"
 
 
+def test_each_suite_has_a_comment_of_its_own(tmp_path: Path) -> None:
+    found = compared(tmp_path, SLOW)
+    names = ("one", "two", "one-more", "", "x --> <b>\n")
+    told = [forms.comment(replace(found, suite=name)).splitlines()[0] for name in names]
+    assert told[:3] == [f"<!-- attnbench: {name} -->" for name in names[:3]]
+    assert len(set(told)) == len(names)
+    assert [each.count("-->") for each in told] == [1] * len(names)
+
+
 def test_every_finding_of_a_case_is_named(tmp_path: Path) -> None:
     one = replace(QUIET, lengths=(1024,), series=(LOCAL,))
     both = replace(one, seed=1, series=(replace(LOCAL, at_1024_ns=1.3e6, bytes_at_1024=2**24),))
     found = compare(load(run(tmp_path / "a", one)), load(run(tmp_path / "b", both)))
     text = forms.summary(held(found, STRICT))
-    assert text.startswith("### attnbench: 2 findings that fail, 0 that warn.")
+    assert text.startswith("### attnbench (synthetic): 2 findings that fail, 0 that warn.")
     assert text.count("- **fail**") == 2
 
 
@@ -649,5 +658,5 @@ def test_github_writes_the_step_summary_and_the_comment(tmp_path: Path, monkeypa
     code, output = check(now, "--baseline", stored, "--format", "github", "--out", tmp_path / "out")
     assert code == 1
     assert output.startswith("::error title=memory regressed::")
-    assert (tmp_path / "summary.md").read_text().startswith("### attnbench: 2 findings that fail")
-    assert (tmp_path / "out" / "comment.md").read_text().startswith(forms.MARKER)
+    assert (tmp_path / "summary.md").read_text().startswith("### attnbench (synthetic): 2 findings that fail")
+    assert (tmp_path / "out" / "comment.md").read_text().startswith("<!-- attnbench: synthetic -->\n")

@@ -106,6 +106,7 @@ def compare(
         differences,
         how,
         rule,
+        suite=b.meta["name"],
         disjoint="" if ((at_a >= 0) & (at_b >= 0)).any() else _suites(a, b),
         ratio=ratio,
         together=None if relative else _together(*(each[frame["ratio"].notna()] for each in both)),

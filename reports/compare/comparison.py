@@ -140,6 +140,8 @@ class Comparison:
     noise: float | None = None
     """The largest change, a ratio minus 1, that the same code shows against itself; None if not measured."""
     ratio: Ratio = Ratio.TIMES
+    suite: str = ""
+    """The name of the suite, or another title; empty if it is not known."""
     cut: str = ""
     """Why the comparison is incomplete, in a sentence; empty if it is complete."""
     disjoint: str = ""

@@ -16,13 +16,20 @@ from attnbench.reports.compare.comparison import METRICS, Comparison, Finding
 from attnbench.reports.decision.rule import COMPARED, Verdict
 from attnbench.reports.text import escape, units
 
-MARKER = "<!-- attnbench -->"
-"""The first line of a comment. The next comment finds the old one by it and replaces it."""
 MOST_ANNOTATIONS = 10
 SUMMARY_BYTES = 2**20
 COMMENT_CHARACTERS = 65_536
 _DECIDED = (Verdict.REGRESSED, Verdict.IMPROVED, Verdict.UNCHANGED)
 _UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]|[\ud800-\udfff]")
+
+
+def marker(comparison: Comparison) -> str:
+    """Return the first line of a comment: `<!-- attnbench: ci -->`.
+
+    The next comment on the same suite finds the old one by it and replaces it. Those on other suites stay.
+    """
+    named = re.sub(r"[^\w. -]", "-", comparison.suite)
+    return f"<!-- attnbench: {named} -->" if named else "<!-- attnbench -->"
 
 
 def headline(comparison: Comparison) -> str:
@@ -90,7 +97,8 @@ def summary(comparison: Comparison) -> str:
 
 def comment(comparison: Comparison) -> str:
     """Return the body of a comment on a pull request, with its marker, shortened to GitHub's limit."""
-    return _fitting(comparison, lambda text: len(f"{MARKER}\n{text}") < COMMENT_CHARACTERS, f"{MARKER}\n")
+    first = f"{marker(comparison)}\n"
+    return _fitting(comparison, lambda text: len(first + text) < COMMENT_CHARACTERS, first)
 
 
 def junit(comparison: Comparison) -> str:
@@ -154,7 +162,8 @@ def _page(comparison: Comparison, most: int) -> str:
     said = "" if comparison.findings is None else f": {escape.text(headline(comparison), longest=None)}"
     words = "\n".join(f"- {escape.text(each)}" for each in answer(comparison))
     every = tables.markdown(comparison, most) if most else ""
-    parts = [f"### attnbench{said}", words, bullets(comparison, most), every]
+    named = f" ({escape.text(comparison.suite)})" if comparison.suite else ""
+    parts = [f"### attnbench{named}{said}", words, bullets(comparison, most), every]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
