@@ -148,7 +148,7 @@ def test_long_reasons_are_cut() -> None:
         (0.012345, 0.0122, 0.0125, "0.0123"),
         (0.97, 0.86, 1.08, "1.0"),
         (12345.6, 12300, 12400, "12,350"),
-        (5.0, 1.0, 25.0, "5"),
+        (5.0, 1.0, 25.0, "5.0"),
         (3.14159, 3.14159, 3.14159, "3.142"),
         (812.3, float("nan"), float("nan"), "810"),
     ],
@@ -181,10 +181,12 @@ def test_units() -> None:
     assert units.interval(1.3, 1.02, 1.6) == "1.30 (1.02 to 1.60)", "an end above 1 does not read as 1"
     assert units.interval(0.94, 0.882, 1.003, "x") == "0.940x (0.882 to 1.003)"
     assert units.interval(3, 2.999999, 3.000001) == "3.000 (3.000 to 3.000)"
-    assert units.interval(2.84, 0.2, 40.3) == "2.8 (0.2 to 40.3)", "each has a digit"
+    assert units.interval(2.84, 0.2, 40.3) == "2.8 (0.20 to 40)", "as many digits each"
+    assert units.interval(3.63, 1.03, 12.79) == "3.63 (1.03 to 12.8)"
     assert units.interval(1.26, math.nan, math.nan, "x") == "1.3x"
     assert units.linear_spread(10, 5, 15) == "±50%"
-    assert units.spread(1 / 4.1, 4.1) == "(0.2 to 4.1 times)"
+    assert units.spread(1 / 2.9, 2.9) == "(0.3 to 2.9 times)"
+    assert units.spread(1 / 4.1, 4.1) == "(0.24 to 4.1 times)"
     assert units.linear_spread(10, -5, 25) == "(-0.5 to 2.5 times)"
     assert [units.change(each) for each in (0.05, 0.0213, 85.97, math.nan)] == ["5%", "2.1%", "8,600%", ""]
     assert [units.percent(share) for share in (0.61, 0.034, 0.0033, 0.0)] == ["61%", "3%", "0.3%", "0%"]

@@ -55,15 +55,25 @@ def step(low: float, high: float) -> float:
 
 
 def _alike(value: float, low: float, high: float) -> list[str]:
-    """Write a number and the ends of its interval to one decimal place. Each has a digit at least."""
-    places = [_place(each) for each in (value, low, high) if each]
+    """Write a number and the ends of its interval to one decimal place; to as many digits each if it is wide."""
+    numbers, ends = (value, low, high), (low, high)
+    # The end of a ratio above or below 1 must not read as 1, here and below.
+    if 0 < 10 * low <= high:
+        significant = _DIGITS_WITHOUT_INTERVAL
+        while any(_reads_as_one(end, significant - 1 - _place(end)) for end in ends) and significant < _MOST_DIGITS:
+            significant += 1
+        return [number(each, significant) for each in numbers]
+    places = [_place(each) for each in numbers if each]
     least = max(places, default=0) - _MOST_DIGITS + 1
     half = (high - low) / 2
     last = max(min([_place(half) if half > 0 else least, *places]), least)
-    # The end of a ratio above or below 1 must not read as 1.
-    while any(round(end, -last) == 1 != end for end in (low, high)) and last > -_MOST_DIGITS:
+    while any(_reads_as_one(end, -last) for end in ends) and last > -_MOST_DIGITS:
         last -= 1
-    return [number(each, max(_place(each) - last + 1, 1) if each else 1) for each in (value, low, high)]
+    return [number(each, max(_place(each) - last + 1, 1) if each else 1) for each in numbers]
+
+
+def _reads_as_one(value: float, decimals: int) -> bool:
+    return round(value, decimals) == 1 != value
 
 
 def _last_place(low: float, high: float) -> int:
@@ -96,7 +106,7 @@ def size_scale(counts: Sequence[float]) -> tuple[float, str]:
 def spread(low: float, high: float) -> str:
     """Write half the width of an interval on the log scale: `±1.2%`; empty if there is none.
 
-    From 100 % on these are its ends, as multiples of the value in the middle: `(0.2 to 4.1 times)`.
+    From 100 % on these are its ends, as multiples of the value in the middle: `(0.24 to 4.1 times)`.
     """
     factor = math.sqrt(high / low)
     return "" if math.isnan(low) else _either_way(factor - 1, 1 / factor, factor)

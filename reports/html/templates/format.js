@@ -35,19 +35,30 @@ function scaled(value, units) {
   return [value / scale, unit, scale];
 }
 
-/** A number and the ends of its interval, to one decimal place: ["0.940", "(0.882 to 1.003)"]. */
+/** A number with the ends of its interval in brackets. */
+function bracketed([shown, ...ends]) {
+  return [shown, `(${ends.join(" to ").replaceAll(",", "")})`];
+}
+
+/** A number and the ends of its interval, to one decimal place: ["0.940", "(0.882 to 1.003)"]; a wide one to two digits. */
 function interval(value, low, high) {
+  const numbers = [value, low, high];
+  if (0 < 10 * low && 10 * low <= high) {
+    let significant = DIGITS_WITHOUT_INTERVAL;
+    const readsAsOne = (end) => end !== 1 && Number(end.toPrecision(significant)) === 1;
+    while ([low, high].some(readsAsOne) && significant < MOST_DIGITS) significant += 1;
+    return bracketed(numbers.map((each) => number(each, significant)));
+  }
   const half = (high - low) / 2;
-  const places = [value, low, high].filter(Boolean).map(place);
+  const places = numbers.filter(Boolean).map(place);
   const least = Math.max(...places) - MOST_DIGITS + 1;
   let last = Math.max(Math.min(half > 0 ? place(half) : least, ...places), least);
   const isOne = (end) => end !== 1 && last <= 0 && Number(end.toFixed(-last)) === 1;
   while ([low, high].some(isOne) && last > -MOST_DIGITS) last -= 1; // an end above or below 1 must not read as 1
-  const [shown, ...ends] = [value, low, high].map((each) => number(each, Math.max(place(each) - last + 1, 1)));
-  return [shown, `(${ends.join(" to ").replaceAll(",", "")})`];
+  return bracketed(numbers.map((each) => number(each, Math.max(place(each) - last + 1, 1))));
 }
 
-/** Half the width of an interval on the log scale: ±1.2%, or its ends from 100 % on: (0.2 to 4.1 times). */
+/** Half the width of an interval on the log scale: ±1.2%, or its ends from 100 % on: (0.24 to 4.1 times). */
 function spread(low, high) {
   const factor = Math.sqrt(high / low);
   const share = factor - 1;
