@@ -57,8 +57,10 @@ def interval(numbers: Iterable[float]) -> Interval:
 def rounded(value: float, low: float, high: float) -> str:
     """Write a number with the digits that its interval justifies: `rounded(1234.5, 1180, 1290)` is `1,230`.
 
-    The last digit has the place of the first digit of half the interval, `(high - low) / 2`. There are at most 4,
-    and 2 if the interval is unknown (NaN). Reports round so.
+    The last digit has the place of the first digit of half the interval, `(high - low) / 2`, or a later one if an end
+    would then read as 0, or as 1 without being 1. There are at most 4 digits, and 2 if the interval spans a factor of
+    10 or is unknown (NaN).
+    Reports round so, and write the ends to the same place.
     """
     from attnbench.reports.text import units
 

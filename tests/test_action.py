@@ -16,11 +16,10 @@ import pytest
 import yaml
 from test_docs import block
 
-from attnbench.reports.compare.forms import MARKER
-
 ROOT = Path(__file__).resolve().parents[1]
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
 STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
+MARKER = "<!-- attnbench: ci -->"
 HOSTILE = "it's;$(touch${IFS}hacked)&&`touch${IFS}hacked`"
 """A name that git allows for a branch."""
 
@@ -141,13 +140,19 @@ def test_what_is_installed(tmp_path: Path, path: str) -> None:
 
 def test_a_pull_request_is_measured(tmp_path: Path, clone: Path, path: str) -> None:
     written = {name: str(tmp_path / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
-    inputs = {"suite": "bench/ci.yaml", "variants": "bench\n", "path": "src", "options": "--limit memory=1%\n--quiet"}
+    inputs = {
+        "suite": "bench/ci.yaml",
+        "variants": "bench\n",
+        "path": "src",
+        "title": "ci of mine",
+        "options": "--limit memory=1%\n--quiet",
+    }
     told = {"PATH": path, "GITHUB_BASE_REF": HOSTILE, "RUNNER_TEMP": str(tmp_path)}
     done = run("Measure", clone, inputs, told | written)
     assert done.returncode == 0, done.stdout + done.stderr
     assert Path(written["GITHUB_OUTPUT"]).read_text() == f"folder={tmp_path}/attnbench\nexit-code=0\n"
-    assert Path(written["GITHUB_STEP_SUMMARY"]).read_text().startswith("### attnbench: ")
-    assert (tmp_path / "attnbench" / "comment.md").read_text().startswith(MARKER)
+    assert Path(written["GITHUB_STEP_SUMMARY"]).read_text().startswith("### attnbench (ci of mine): ")
+    assert (tmp_path / "attnbench" / "comment.md").read_text().startswith("<!-- attnbench: ci of mine -->\n")
     found = json.loads((tmp_path / "attnbench" / "comparison.json").read_text())
     assert found["a"].startswith(f"origin/{HOSTILE} (")
     assert not [*tmp_path.rglob("hacked")]
@@ -244,6 +249,9 @@ def test_one_comment_is_left_and_replaced(tmp_path: Path, github: Any, path: str
     assert comment(tmp_path, github, path, f"{MARKER}\nsecond\n") == ""
     assert [each["body"] for each in github.comments[100:]] == [f"{MARKER}\nsecond\n"]
     assert json.dumps(github.comments[:100]) == before, "comments of others stay, whatever they begin with"
+    other = "<!-- attnbench: ci on Python 3.13 -->\nthird\n"
+    assert comment(tmp_path, github, path, other) == ""
+    assert [each["body"] for each in github.comments[100:]] == [f"{MARKER}\nsecond\n", other], "another title"
 
 
 def test_a_fork_may_not_comment_and_is_not_failed_for_it(tmp_path: Path, github: Any, path: str) -> None:

@@ -16,7 +16,7 @@ from rows import FULL, LOCAL, OOM, QUIET, Plan, Series
 from rows import write_on as run
 
 from attnbench.reports.compare import forms, page, tables
-from attnbench.reports.compare.answer import answer, notes
+from attnbench.reports.compare.answer import answer, notes, nothing
 from attnbench.reports.compare.between_runs import compare
 from attnbench.reports.compare.comparison import COLUMNS, Comparison
 from attnbench.reports.compare.figures import overlay, ratios
@@ -26,7 +26,7 @@ from attnbench.reports.decision.decide import Rule, judge
 from attnbench.reports.decision.pairs import unpaired
 from attnbench.reports.decision.power import detectable_at_once
 from attnbench.reports.findings.run import load
-from attnbench.reports.text import escape
+from attnbench.reports.text import escape, units
 from attnbench.runner.cli import main
 from attnbench.suites import Status
 from attnbench.suites.schema.limits import Check, TimeLimit
@@ -104,8 +104,9 @@ def test_the_first_screen_is_short(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     found = compared(tmp_path, b, a, **environment)
-    assert 1 <= len(answer(found)) <= 3
-    assert all(len(each.split()) <= 25 for each in [*answer(found), *forms.sight(found)])
+    assert len(answer(found)) <= 3
+    assert found.compared == bool(answer(found)), "the headline says why nothing was compared"
+    assert all(len(each.split()) <= 25 for each in [*answer(found), *nothing(found), *forms.sight(found)])
     _, output = bench("check", tmp_path / "b", "--baseline", tmp_path / "a")
     assert len(output.splitlines()) <= 40
     assert max(map(len, output.splitlines())) <= 100
@@ -113,7 +114,7 @@ def test_the_first_screen_is_short(
     first = text[: text.index("\n## ")]
     assert len([line for line in first.splitlines() if line.startswith("| ")]) <= 12, "ten cases below the header"
     named = [line.split(" | ")[2] for line in first.splitlines() if " | " in line][2:]
-    every = text[text.index("\n## All cases") :]
+    every = text.partition("\n## All cases")[2]
     assert [name for name in named if name not in every] == []
 
 
@@ -376,6 +377,7 @@ def test_a_run_with_nothing_to_compare_in_it_is_5_and_no_policy_is_told(
     code, output = bench("compare", alone, "--by", "implementation", "--out", "1")
     assert code == 5
     assert "Nothing could be compared: no two cases differ by that alone." in " ".join(output.split())
+    assert output.count("Nothing could be compared") == 1
     two = run(tmp_path / "two", QUIET)
     for form in ("text", "markdown"):
         code, output = bench("compare", two, "--by", "variant", "--out", form, "--format", form)
@@ -401,7 +403,7 @@ def test_the_page_and_its_files(tmp_path: Path) -> None:
     text = written.read_text()
     assert text.index(" are slower, ") < text.index("| regressed |") < text.index("| unchanged |")
     assert "bench <compare>" in text
-    assert "estimated to by 3% at least. **unchanged**: shown to differ by less\n  than 5%." in text
+    assert "estimated to by 3% at least. **unchanged**: its whole\n  interval is within 5% of no change." in text
     names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
     figures = [f"figures/{name}.{kind}" for name in ("overlay", "ratios") for kind in ("png", "svg")]
     assert names == ["comparison.csv", "comparison.json", "comparison.md", *figures]
@@ -420,7 +422,9 @@ def test_the_verb_and_its_exit_codes(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert bench("compare", a, b, "--out", "1")[0] == 0
     assert bench("compare", a, worse, "--out", "2")[0] == 1
     assert bench("compare", a, lost, "--out", "3")[0] == 3
-    assert bench("compare", a, alien, "--out", "4")[0] == 3, "every case of A is missing"
+    fewer = run(tmp_path / "fewer", replace(QUIET, lengths=(512, 333)))
+    assert bench("compare", a, fewer, "--out", "4")[0] == 3, "some cases of A are missing"
+    assert bench("compare", a, alien, "--out", "8")[0] == 5, "no case is in both"
     assert bench("compare", a, b, worse, "--out", "5")[0] == 1
     assert sorted(path.name for path in Path("5").iterdir()) == ["1-b", "2-worse"]
     assert bench("compare", worse, "--by", "variant", "--out", "6")[0] == 0
@@ -438,6 +442,22 @@ def test_nothing_comparable_is_never_0(tmp_path: Path, monkeypatch: pytest.Monke
     code, output = bench("compare", a, b)
     assert code == 5
     assert "Nothing could be compared" in output
+
+
+def test_runs_of_two_suites_say_so_first_and_list_no_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    wrong = replace(LOCAL, endings=dict.fromkeys((64, 128), (Status.WRONG, "off")))
+    a = run(tmp_path / "a", QUIET)
+    b = run(tmp_path / "b", replace(QUIET, lengths=(64, 128), series=(FULL, wrong), name="short"))
+    for words in (("compare", a, b), ("check", b, "--baseline", a)):
+        code, output = bench(*words, "--out", words[0])
+        assert code == 5
+        assert output.startswith("Nothing could be compared: the runs are of the suites synthetic and short")
+        text = (tmp_path / words[0] / "comparison.md").read_text()
+        assert "local_window" not in output + text
+    told = json.loads((tmp_path / "check" / "comparison.json").read_text())
+    assert told["answer"][0].startswith("Nothing could be compared")
+    assert (told["findings"], len(told["cases"])) == ([], 8)
 
 
 @pytest.mark.parametrize("form", ["markdown", "csv", "json", "junit", "github"])
@@ -466,6 +486,18 @@ def test_one_run_has_one_machine(tmp_path: Path) -> None:
     code, output = bench("compare", run(tmp_path / "a", QUIET), "--by", "variant", "--across-machines")
     assert code == 2
     assert "expected no --across-machines" in output
+
+
+def test_all_cases_together_have_an_interval(tmp_path: Path) -> None:
+    """It contains the geometric mean of the ratios, which is as far off as the machine."""
+    found = compared(tmp_path, replace(QUIET, series=(slower(FULL, 1.1), slower(LOCAL, 1.1))))
+    assert found.together is not None
+    mean, low, high = (math.exp(each) for each in found.together[:3])
+    assert mean == pytest.approx(math.exp(np.log(found.frame["ratio"]).mean()))
+    assert low < 1.1 < high
+    assert any(f"B takes {units.interval(mean, low, high, ' times as long as A')}" in each for each in notes(found))
+    alone = compared(tmp_path / "alone", replace(QUIET, series=(FULL,), lengths=(512,)), replace(QUIET, series=(FULL,)))
+    assert alone.together is None
 
 
 def test_a_figure_of_both_runs_holds_both(tmp_path: Path) -> None:

@@ -180,8 +180,8 @@ def test_the_pull_request_of_the_page(tmp_path: Path, more: str, code: int, anno
     )
     assert done.returncode == code, done.stdout + done.stderr
     assert annotation in done.stdout
-    assert (tmp_path / "summary").read_text().startswith("### attnbench: ")
-    assert (clone / "ab" / "comment.md").read_text().startswith("<!-- attnbench -->")
+    assert (tmp_path / "summary").read_text().startswith("### attnbench (ci): ")
+    assert (clone / "ab" / "comment.md").read_text().startswith("<!-- attnbench: ci -->")
 
 
 @pytest.mark.slow

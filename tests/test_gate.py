@@ -12,13 +12,14 @@ from commands import bench
 from rows import FULL, LOCAL, OOM, QUIET, Plan
 from rows import write_on as run
 
-from attnbench.reports.compare import baselines, cells, forms, tables
+from attnbench.reports.compare import baselines, forms, tables
 from attnbench.reports.compare.between_runs import compare
 from attnbench.reports.compare.comparison import Comparison
 from attnbench.reports.compare.gate import STRICT, held
 from attnbench.reports.data.reading import RunError
 from attnbench.reports.decision.rule import Rule
 from attnbench.reports.findings.run import load
+from attnbench.reports.text import units
 from attnbench.runner.cli.policy import policy_of
 from attnbench.suites import Case, Status
 from attnbench.suites.profile import Operator, Profile
@@ -91,7 +92,7 @@ def test_the_page_of_a_check_tells_its_own_limits(tmp_path: Path) -> None:
     assert check(now, "--baseline", stored, "--out", tmp_path / "out")[0] == 0
     text = (tmp_path / "out" / "comparison.md").read_text()
     assert "estimated to by 15% at least" in text
-    assert "**unchanged**: shown to differ by less\n  than 15%." in text
+    assert "**unchanged**: its whole\n  interval is within 15% of no change." in text
 
 
 def test_what_fails_a_check_stands_in_its_files(tmp_path: Path) -> None:
@@ -124,6 +125,17 @@ def test_strict_asks_for_certainty(tmp_path: Path) -> None:
     assert check(now, "--baseline", stored, "--strict")[0] == 4
 
 
+@pytest.mark.parametrize("limit", ["time=2%", "time=20%"])
+def test_undecided_times_are_counted_once(tmp_path: Path, limit: str) -> None:
+    noisy = replace(QUIET, process_sd=0.03, lengths=(512, 1024, 2048))
+    stored = run(tmp_path / "stored", replace(noisy, process_sd=0.05))
+    _, output = check(run(tmp_path / "now", replace(noisy, seed=2)), "--baseline", stored, "--limit", limit, "--strict")
+    said = re.findall(r"(\d+ of \d+) times are not decided", " ".join(output.split()))
+    assert len(set(said)) <= 1
+    assert len(said) in (0, 2), "in the headline or the answer, and by --strict"
+    assert bool(said) == (limit == "time=2%")
+
+
 def checked(tmp_path: Path, plan: Plan, policy: Check) -> Comparison:
     """What `bench check` finds for two runs of a plan."""
     a, b = (load(run(tmp_path / name, replace(plan, seed=seed))) for seed, name in enumerate("ab"))
@@ -140,8 +152,8 @@ def test_a_check_says_how_small_a_slow_down_it_could_have_seen(tmp_path: Path) -
     assert told["detectable"] == {"median": sizes.median(), "worst": sizes.max()}
     assert {each["limit"] for each in told["cases"]} == {0.15}
     first = forms.headline(found)
-    assert cells.share(sizes.median()) in first
-    assert cells.share(sizes.max()) in first
+    assert units.change(sizes.median()) in first
+    assert units.change(sizes.max()) in first
     assert not forms.doubts(found)
 
 
@@ -150,7 +162,7 @@ def test_a_check_that_could_not_see_what_its_limit_refuses_warns_and_is_4_if_str
     found = checked(tmp_path, plan, policy)
     assert (found.frame["minimum_detectable"] > 0.02).all()
     assert found.blind.all()
-    assert forms.annotations(found).startswith("::warning title=attnbench::Too noisy: 4 of 4 cases")
+    assert forms.annotations(found).startswith("::warning title=attnbench::Too noisy: 4 of 4 times")
     words: list[str | Path] = [tmp_path / "b", "--baseline", tmp_path / "a", "--limit"]
     assert check(*words, "time=2%")[0] == 0
     assert check(*words, "time=2%", "--strict")[0] == 4
@@ -261,14 +273,16 @@ def test_a_noisy_case_may_have_a_limit_of_its_own(
     entry = {"where": where, "time": {"relative": "50%"}}
     policy = {"time": {"relative": "10%", "severity": "fail"}, "cases": [entry]}
     stored, now = run(tmp_path / "stored", QUIET), run(tmp_path / "now", SLOW, policy)
-    assert check(now, "--baseline", stored, "--out", tmp_path / "out", *options)[0] == code
+    found, output = check(now, "--baseline", stored, "--out", tmp_path / "out", *options)
+    assert found == code
     told = json.loads((tmp_path / "out" / "comparison.json").read_text())["cases"]
     matched = ["variant" in where and each["label"].startswith(str(where["variant"][0])) for each in told]
     long = [each["seq_len"] >= 1024 or "seq_len" not in where for each in told]
     wide = [all(each) and not options for each in zip(matched, long, strict=True)]
     assert [each["limit"] for each in told] == [0.5 if each else 0.1 for each in wide]
     shown = (tmp_path / "out" / "comparison.md").read_text()
-    assert shown.count("time fail above 50%") == sum(wide)
+    assert shown.count("time fail above 50%") == 2 * sum(wide), "in the first table and in that of all cases"
+    assert output.count("limit: time fail above 50%") == sum(wide), "on the terminal"
 
 
 def test_the_command_line_replaces_what_entries_set() -> None:
@@ -485,8 +499,8 @@ def test_annotations_are_the_worst_ten(tmp_path: Path) -> None:
 def test_where_nothing_is_compared_nobody_reads_that_nothing_is_worse(tmp_path: Path) -> None:
     gone = replace(QUIET, series=(replace(FULL, endings=dict.fromkeys(QUIET.lengths, (Status.FAILED, "no"))),))
     found = compare(load(run(tmp_path / "a", gone)), load(run(tmp_path / "b", gone)))
-    assert forms.headline(found) == "Nothing could be compared."
-    assert forms.annotations(found) == "::warning title=attnbench::Nothing could be compared.\n"
+    assert forms.headline(found) == "Nothing could be compared: 2 cases are incomparable."
+    assert forms.annotations(found) == f"::warning title=attnbench::{forms.headline(found)}\n"
 
 
 def test_annotations_are_escaped(tmp_path: Path) -> None:
@@ -501,7 +515,7 @@ def test_a_summary_and_a_comment_fit_and_lead_with_what_failed(tmp_path: Path, m
     found = compared(tmp_path, SLOW)
     found = held(found, STRICT)
     body = forms.comment(found)
-    assert body.startswith(f"{forms.MARKER}\n### attnbench: 2 findings that fail, 0 that warn.")
+    assert body.startswith(f"{forms.marker(found)}\n### attnbench (synthetic): 2 findings that fail, 0 that warn.")
     monkeypatch.setattr(forms, "SUMMARY_BYTES", 2**15)
     monkeypatch.setattr(forms, "COMMENT_CHARACTERS", 2**13)
     huge = replace(found, frame=found.frame.loc[found.frame.index.repeat(100)].reset_index(drop=True))
@@ -512,12 +526,21 @@ def test_a_summary_and_a_comment_fit_and_lead_with_what_failed(tmp_path: Path, m
     assert re.search(r"^- and \d+ more$", summary, re.MULTILINE), "so are findings"
 
 
+def test_each_suite_has_a_comment_of_its_own(tmp_path: Path) -> None:
+    found = compared(tmp_path, SLOW)
+    names = ("one", "two", "one-more", "", "x --> <b>\n")
+    told = [forms.comment(replace(found, suite=name)).splitlines()[0] for name in names]
+    assert told[:3] == [f"<!-- attnbench: {name} -->" for name in names[:3]]
+    assert len(set(told)) == len(names)
+    assert [each.count("-->") for each in told] == [1] * len(names)
+
+
 def test_every_finding_of_a_case_is_named(tmp_path: Path) -> None:
     one = replace(QUIET, lengths=(1024,), series=(LOCAL,))
     both = replace(one, seed=1, series=(replace(LOCAL, at_1024_ns=1.3e6, bytes_at_1024=2**24),))
     found = compare(load(run(tmp_path / "a", one)), load(run(tmp_path / "b", both)))
     text = forms.summary(held(found, STRICT))
-    assert text.startswith("### attnbench: 2 findings that fail, 0 that warn.")
+    assert text.startswith("### attnbench (synthetic): 2 findings that fail, 0 that warn.")
     assert text.count("- **fail**") == 2
 
 
@@ -538,7 +561,7 @@ def test_a_strict_check_wants_times_that_can_be_compared(tmp_path: Path, monkeyp
     assert code == 4
     assert output.splitlines()[-1].endswith("which --strict does not let pass")
     assert check(here, "--baseline", elsewhere, "--strict", "--format", "github")[1].startswith(
-        "::error title=attnbench::times of 4 cases"
+        "::error title=attnbench::4 of 4 times are not decided: 4 incomparable"
     )
     assert check(here, "--baseline", elsewhere, "--strict", "--severity", "time=ignore")[0] == 0
 
@@ -635,5 +658,5 @@ def test_github_writes_the_step_summary_and_the_comment(tmp_path: Path, monkeypa
     code, output = check(now, "--baseline", stored, "--format", "github", "--out", tmp_path / "out")
     assert code == 1
     assert output.startswith("::error title=memory regressed::")
-    assert (tmp_path / "summary.md").read_text().startswith("### attnbench: 2 findings that fail")
-    assert (tmp_path / "out" / "comment.md").read_text().startswith(forms.MARKER)
+    assert (tmp_path / "summary.md").read_text().startswith("### attnbench (synthetic): 2 findings that fail")
+    assert (tmp_path / "out" / "comment.md").read_text().startswith("<!-- attnbench: synthetic -->\n")

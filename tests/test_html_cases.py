@@ -101,6 +101,12 @@ def test_the_table_holds_every_case_as_the_frame_has_it(page: "Page", run: Run) 
     assert column(page, "peak memory") == ["-" if peak != peak else units.size(peak) for peak in peaks]
 
 
+def share(*found: float) -> str:
+    """A share with its interval, all to one decimal place."""
+    told = [units.percent(each, *found) for each in found]
+    return f"{told[0]} ({told[1]} to {told[2]})"
+
+
 def test_numbers_are_written_as_in_other_reports(page: "Page") -> None:
     chance = random.Random(0)
     spans = []
@@ -110,8 +116,10 @@ def test_numbers_are_written_as_in_other_reports(page: "Page") -> None:
     page.add_script_tag(path=TEMPLATES / "format.js")
     found = page.evaluate(
         """spans => spans.map(([value, low, high]) => [
-            WRITTEN.time(value, low, high), WRITTEN.size(value), WRITTEN.share(value / 1e6), bounds(low, high),
-            number(value, 1), number(value, 3), WRITTEN.error(value / 1e9)])""",
+            WRITTEN.time(value, low, high), WRITTEN.size(value), WRITTEN.share(value / 1e6),
+            WRITTEN.ratio(value, low, high), number(value, 1), number(value, 3), WRITTEN.error(value / 1e9),
+            WRITTEN.change(value / 1e3), WRITTEN.share(value / 1e6, low / 1e8, high / 1e6),
+            spread(low / 9, high), interval(value, low / 9, high).join(" ")])""",
         spans,
     )
     expected = [
@@ -119,10 +127,14 @@ def test_numbers_are_written_as_in_other_reports(page: "Page") -> None:
             f"{units.time(value, low, high)} {units.spread(low, high)}",
             units.size(value),
             units.percent(value / 1e6),
-            units.bounds(low, high),
+            units.interval(value, low, high, "x"),
             units.number(value, 1),
             units.number(value, 3),
             f"{value / 1e9:.1e}",
+            units.change(value / 1e3),
+            share(value / 1e6, low / 1e8, high / 1e6),
+            units.spread(low / 9, high),
+            units.interval(value, low / 9, high),
         ]
         for value, low, high in spans
     ]

@@ -1,6 +1,8 @@
 """Tables and the answer in words, on runs whose truth is known."""
 
 import io
+import math
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -146,13 +148,24 @@ def test_long_reasons_are_cut() -> None:
         (0.012345, 0.0122, 0.0125, "0.0123"),
         (0.97, 0.86, 1.08, "1.0"),
         (12345.6, 12300, 12400, "12,350"),
-        (5.0, 1.0, 25.0, "5"),
+        (5.0, 1.0, 25.0, "5.0"),
         (3.14159, 3.14159, 3.14159, "3.142"),
         (812.3, float("nan"), float("nan"), "810"),
     ],
 )
 def test_no_more_digits_than_the_interval_bears_out(value: float, low: float, high: float, expected: str) -> None:
     assert units.honest(value, low, high) == expected
+
+
+def test_a_number_has_the_digits_of_its_interval() -> None:
+    chance = random.Random(0)
+    for _ in range(2000):
+        value, width = 10 ** chance.uniform(-2, 3), chance.uniform(1e-4, 1)
+        numbers = value, value / (1 + width), value * (1 + width)
+        told = [each.strip("(").strip(")") for each in units.interval(*numbers).replace(",", "").split(" to ")]
+        written = [each for part in told for each in part.split(" (")]
+        assert len({len(each.partition(".")[2]) for each in written}) == 1, written
+        assert units.honest(*numbers).replace(",", "") == written[0]
 
 
 def test_units() -> None:
@@ -163,13 +176,21 @@ def test_units() -> None:
     assert [units.size(each) for each in (0, 512, 4851712, 2**34)] == ["0 B", "512 B", "4.63 MiB", "16.0 GiB"]
     assert [units.length(each) for each in (512, 1000, 2048, 3000, 2**20)] == ["512", "1000", "2K", "3000", "1M"]
     assert units.spread(0.98, 1.02) == "±2.0%"
-    assert units.bounds(664.3, 831.9) == "(660 to 830)"
-    assert units.bounds(1.043, 1.049) == "(1.043 to 1.049)"
-    assert units.honest(1.046, 1.043, 1.049) == "1.046"
-    assert units.bounds(1.02, 1.6) == "(1.02 to 1.60)", "an interval above 1 does not read as one that holds it"
-    assert units.bounds(2.999999, 3.000001) == "(3.000 to 3.000)", "no more digits than `honest` gives the value"
+    assert units.interval(742.1, 664.3, 831.9) == "740 (660 to 830)"
+    assert units.interval(1.046, 1.043, 1.049, "x") == "1.046x (1.043 to 1.049)"
+    assert units.interval(1.3, 1.02, 1.6) == "1.30 (1.02 to 1.60)", "an end above 1 does not read as 1"
+    assert units.interval(0.94, 0.882, 1.003, "x") == "0.940x (0.882 to 1.003)"
+    assert units.interval(3, 2.999999, 3.000001) == "3.000 (3.000 to 3.000)"
+    assert units.interval(2.84, 0.2, 40.3) == "2.8 (0.20 to 40)", "as many digits each"
+    assert units.interval(3.63, 1.03, 12.79) == "3.63 (1.03 to 12.8)"
+    assert units.interval(1.26, math.nan, math.nan, "x") == "1.3x"
     assert units.linear_spread(10, 5, 15) == "±50%"
+    assert units.spread(1 / 2.9, 2.9) == "(0.3 to 2.9 times)"
+    assert units.spread(1 / 4.1, 4.1) == "(0.24 to 4.1 times)"
+    assert units.linear_spread(10, -5, 25) == "(-0.5 to 2.5 times)"
+    assert [units.change(each) for each in (0.05, 0.0213, 85.97, math.nan)] == ["5%", "2.1%", "8,600%", ""]
     assert [units.percent(share) for share in (0.61, 0.034, 0.0033, 0.0)] == ["61%", "3%", "0.3%", "0%"]
+    assert [units.percent(share, 0.004) for share in (0.61, 0.004)] == ["61.0%", "0.4%"]
 
 
 FLOOR = rows.Series("identity", "own", at_1024_ns=1e4, exponent=0.5, bytes_at_1024=2**19)

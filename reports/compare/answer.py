@@ -1,14 +1,15 @@
 """Answer of a comparison, in at most three short sentences, and notes on how it was made."""
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
 
-from attnbench.reports.compare.cells import share, title
+from attnbench.reports.compare.cells import title
 from attnbench.reports.compare.comparison import METRICS, Comparison, Ratio
 from attnbench.reports.decision.rule import COMPARED, Verdict
 from attnbench.reports.text import escape, units
-from attnbench.reports.text.phrases import brackets, ends, listed
+from attnbench.reports.text.phrases import ends, listed
 
 MOST_SENTENCES = 3
 _MOST_VALUES = 6
@@ -17,12 +18,15 @@ WORDS = {"verdict": "time", "memory": "peak memory", "work": "work", "operators"
 
 
 def answer(comparison: Comparison) -> list[str]:
-    """Return at most three sentences of at most 25 words each, the worst first."""
+    """Return at most three sentences of at most 25 words each, the worst first.
+
+    The headline says why nothing could be compared.
+    """
     if not comparison.compared:
-        return [*_nothing(comparison), *_machines(comparison)][:MOST_SENTENCES]
+        return _machines(comparison)
     frame = comparison.worst_first
     slower, faster = (frame[frame["verdict"] == each] for each in (Verdict.REGRESSED, Verdict.IMPROVED))
-    every = int((comparison.timed & comparison.frame["verdict"].isin(COMPARED)).sum())
+    every = int(comparison.timed.sum())
     changes = [
         *_changed(comparison, slower, "slower", every),
         *_lost(comparison, frame[frame["verdict"].isin([Verdict.ERROR, Verdict.MISSING])]),
@@ -60,13 +64,37 @@ def counted(comparison: Comparison) -> list[list[str]]:
     ]
 
 
-def _nothing(comparison: Comparison) -> list[str]:
-    """Return why nothing could be compared."""
+def undecided(comparison: Comparison) -> str:
+    """Say how many times are not decided, and why: `3 of 8 times are not decided: 2 inconclusive and 1 unstable`.
+
+    Headline, answer and `--strict` have this count. It is empty if every time is decided.
+    """
+    count, blind = int(comparison.undecided.sum()), int(comparison.blind.sum())
+    if not count:
+        return ""
+    limits = sorted(set(map(units.change, comparison.frame["limit"][comparison.blind])))
+    limit = limits[0] if len(limits) == 1 else "its limit"
+    why = [f"{blind:,} could not have shown a slow-down of {limit}"] if blind else []
+    rest = comparison.frame["verdict"][comparison.undecided & ~comparison.blind].tolist()
+    why += [f"{rest.count(each):,} {each}" for each in Verdict if each in rest]
+    return f"{count:,} of {int(comparison.timed.sum()):,} times are not decided: {listed(why)}"
+
+
+def nothing(comparison: Comparison) -> list[str]:
+    """Return why nothing could be compared, in a sentence, or nothing if something was."""
+    if comparison.compared:
+        return []
     if comparison.frame.empty:
         why = "no two cases differ by that alone" if comparison.ratio is Ratio.CASES else "neither side has a case"
-        return [f"Nothing could be compared: {why}."]
-    counts = [f"{count:,} {verdict}" for verdict, count in comparison.counts().items()]
-    return [f"By case: {listed(counts)}."]
+    elif comparison.disjoint:
+        why = f"the runs are {comparison.disjoint} and have no case in common"
+    else:
+        why = listed([f"{_cases(count)} {verdict}" for verdict, count in comparison.counts().items()])
+    return [f"Nothing could be compared: {why}."]
+
+
+def _cases(count: int) -> str:
+    return "1 case is" if count == 1 else f"{count:,} cases are"
 
 
 def _axes(comparison: Comparison) -> list[str]:
@@ -85,7 +113,7 @@ def _changed(comparison: Comparison, part: pd.DataFrame, word: str, every: int) 
     if part.empty:
         return []
     row = part.iloc[0]
-    times = f"{units.honest(row['ratio'], row['low'], row['high'])} times as long{brackets(row['low'], row['high'])}"
+    times = units.interval(row["ratio"], row["low"], row["high"], " times as long")
     named = title(row, comparison.named)
     if len(part) == 1:
         return [f"1 of {every:,} cases is {word}: {named} takes {times}."]
@@ -101,13 +129,11 @@ def _lost(comparison: Comparison, part: pd.DataFrame) -> list[str]:
 
 
 def _open(comparison: Comparison, every: int) -> list[str]:
-    """Return that no time changed, and how many cases are not decided."""
-    if not every:
+    """Return that no time changed, and how many are not decided unless the headline says so."""
+    if not comparison.frame["verdict"][comparison.timed].isin(COMPARED).any():
         return []
-    counts = comparison.counts()
-    told = [f"{counts[each]:,} {each}" for each in (Verdict.UNSTABLE, Verdict.INCONCLUSIVE) if each in counts]
-    rest = f"; {listed(told)}" if told else ""
-    return [f"No time of {every:,} is shown to have changed{rest}."]
+    told = "" if comparison.blind.any() else undecided(comparison)
+    return [f"No time of {every:,} is shown to have changed{f'; {told}' if told else ''}."]
 
 
 def _machines(comparison: Comparison) -> list[str]:
@@ -137,15 +163,16 @@ def _same(comparison: Comparison) -> list[str]:
 
 def _together(comparison: Comparison) -> list[str]:
     """Return a sentence on the mean change of all cases of two runs."""
-    if comparison.mean_ratio is None:
+    if comparison.together is None:
         return []
-    return [f"over all cases together B takes {comparison.mean_ratio:.3f} times as long as A"]
+    ratio, low, high = (math.exp(each) for each in comparison.together[:3])
+    return [f"over all cases together B takes {units.interval(ratio, low, high, ' times as long as A')}"]
 
 
 def _noise(comparison: Comparison) -> list[str]:
     if comparison.noise is None:
         return []
-    told = f"differed by {share(comparison.noise)} at most" if comparison.noise else "is not shown to differ"
+    told = f"differed by {units.change(comparison.noise)} at most" if comparison.noise else "is not shown to differ"
     return [f"the same code against itself {told}"]
 
 

@@ -38,6 +38,8 @@ class Asked(NamedTuple):
     """Request of a comparison: what was to be compared, and how."""
 
     command: str
+    suite: str
+    """The name of the suite."""
     policy: Check
     rule: Rule
     sides: tuple[str, str]
@@ -56,7 +58,7 @@ def load(folder: Path) -> Comparison:
     Raises:
         RunError: its rows are missing or cannot be read.
     """
-    (_, _, rule, sides, cases, environments, facts), rows = _read(folder)
+    (_, suite, _, rule, sides, cases, environments, facts), rows = _read(folder)
     probes = {(row["arm"], row["probe"]["case"]): row for row in rows if row["kind"] == "probe"}
     pairs = [row for row in rows if row["kind"] == "pair"]
     same = _ratios(pairs, "same", set())
@@ -87,6 +89,7 @@ def load(folder: Path) -> Comparison:
         how,
         rule,
         noise,
+        suite=suite,
         cut=_cut(rows),
         what=what,
         environments=tuple(environments[side]["facts"] for side in "AB") if environments else (facts,),
@@ -112,7 +115,8 @@ def _read(folder: Path) -> tuple[Asked, list[dict[str, Any]]]:
         a, b = (environments[side]["name"] for side in "AB")
     cases = [(Case.from_json(each), each["label"]) for each in told["cases"]]
     policy, rule = Check.model_validate(told["policy"]), Rule.of(told["pairs"])
-    return Asked(told["command"], policy, rule, (a, b), cases, environments, told["facts"]), rows
+    suite = (told.get("suite") or {}).get("name", "")
+    return Asked(told["command"], suite, policy, rule, (a, b), cases, environments, told["facts"]), rows
 
 
 def _differences(environments: Mapping[str, _Row]) -> dict[str, tuple[Any, Any]]:

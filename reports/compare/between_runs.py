@@ -25,7 +25,7 @@ from attnbench.reports.decision.decide import Rule
 from attnbench.reports.decision.pairs import unpaired
 from attnbench.reports.decision.rule import COMPARED, Verdict
 from attnbench.reports.findings.run import Run, judged
-from attnbench.reports.stats.statistics import FEWEST_PROCESSES, BoolArray, FloatArray, IntArray
+from attnbench.reports.stats.statistics import FEWEST_PROCESSES, BoolArray, FloatArray, IntArray, Interval
 from attnbench.suites import Status, fingerprint
 from attnbench.suites.schema.limits import Check
 
@@ -45,6 +45,7 @@ _SEEDS = " The seeds of the runs differ, so their errors are not compared."
 _INPUTS = " `error_vs_full` has different inputs: {} in A, {} in B."
 _IS_BASELINE = "it is what the others are compared with"
 _NO_BASELINE = "no baseline passed beside it"
+_ONE_SUITE, _TWO_SUITES = "of the suite {}", "of the suites {} and {}"
 
 
 def compare(
@@ -76,7 +77,8 @@ def compare(
         apart = _without_ratio(a, log_a) | _without_ratio(b, log_b)
     elif differences:
         apart = dict.fromkeys(frame["case"], f"the {what} differ")
-    found = unpaired(_taken(log_a, at_a), _taken(log_b, at_b))
+    both = _taken(log_a, at_a), _taken(log_b, at_b)
+    found = unpaired(*both)
     times = zip(frame["case"], frame["a_ns"], strict=True)
     limits = None if policies is None else np.array([policies[case].time.of(ns) for case, ns in times])
     add_times(frame, found, rule, limits)
@@ -104,12 +106,21 @@ def compare(
         differences,
         how,
         rule,
+        suite=b.meta["name"],
+        disjoint="" if ((at_a >= 0) & (at_b >= 0)).any() else _suites(a, b),
         ratio=ratio,
+        together=None if relative else _together(*(each[frame["ratio"].notna()] for each in both)),
         after=after,
         judged_by_limit=policies is not None,
         environments=(a.meta["environment"], b.meta["environment"]),
         commands=tuple((side, each) for side, run in (("A", a), ("B", b)) for each in run.commands),
     )
+
+
+def _suites(a: Run, b: Run) -> str:
+    """Say of which suites two runs are."""
+    names = a.meta["name"], b.meta["name"]
+    return (_ONE_SUITE if names[0] == names[1] else _TWO_SUITES).format(*names)
 
 
 def _by_one_estimate(a: Run, b: Run) -> tuple[Run, Run]:
@@ -167,6 +178,18 @@ def _rows(frame: pd.DataFrame, at: IntArray, name: str) -> FloatArray | Any:
 def _taken(log_ns: FloatArray, at: IntArray) -> FloatArray:
     """Return the rows `at` of log times; NaN if the row is -1."""
     return np.where((at >= 0)[:, None], log_ns[at], np.nan)
+
+
+def _together(log_a: FloatArray, log_b: FloatArray) -> Interval | None:
+    """Return the mean log ratio of C cases from log times `[C, P]`, with its interval; None with fewer than two cases.
+
+    A process gives one number: the mean over cases of its log times. Only processes that measured every case count.
+    """
+    if len(log_a) < 2:
+        return None
+    found = unpaired(log_a.mean(axis=0, keepdims=True), log_b.mean(axis=0, keepdims=True))
+    mean, low, high, pairs = (each[0] for each in (found.mean, found.low, found.high, found.pairs))
+    return Interval(mean, low, high, pairs) if pairs else None
 
 
 def _relative(run: Run, baseline_rows: IntArray) -> FloatArray:

@@ -19,17 +19,8 @@ def title(row: pd.Series, named: set[str]) -> str:
 
 def change(row: pd.Series) -> str:
     """Write a ratio: `1.12x (1.08 to 1.16)`; empty if there is none."""
-    ratio, low, high = row["ratio"], row["low"], row["high"]
-    if math.isnan(ratio):
-        return ""
-    if math.isnan(low):
-        return f"{units.number(ratio, 3)}x"
-    return f"{units.honest(ratio, low, high)}x {units.bounds(low, high)}"
-
-
-def share(change: float) -> str:
-    """Write a change, a ratio minus 1, to two digits: `2.1%`, `160%`; empty if there is none."""
-    return "" if math.isnan(change) else f"{units.number(100 * change, 2).removesuffix('.0')}%"
+    ratio = row["ratio"]
+    return "" if math.isnan(ratio) else units.interval(ratio, row["low"], row["high"], "x")
 
 
 def limits(row: pd.Series, comparison: Comparison) -> str:
@@ -38,12 +29,14 @@ def limits(row: pd.Series, comparison: Comparison) -> str:
     return "" if policy is None else ", ".join(f"{name} {policy.limit(name)}" for name in comparison.limited)
 
 
-def others(row: pd.Series) -> str:
-    """Write the verdicts on other metrics than time that say something, and the reason of that on time."""
+def others(row: pd.Series, comparison: Comparison) -> str:
+    """Write other verdicts than that on time that say something, the reason of that on time, and limits that differ."""
     written = {name: metric(row, name) for name in METRICS}
     quiet = (Verdict.UNCHANGED, Verdict.INCOMPARABLE)
     told = [f"{name} {written[name]}" for name in METRICS if row[name] not in quiet]
-    return "; ".join([*told, *([str(row["reason"])] if row["reason"] and row["reason"] != UNDECIDED else [])])
+    reason = "" if row["reason"] == UNDECIDED else str(row["reason"])
+    limit = limits(row, comparison)
+    return "; ".join(filter(None, [*told, reason, f"limit: {limit}" if limit else ""]))
 
 
 def time(ns: float) -> str:
@@ -81,7 +74,7 @@ def metric(row: pd.Series, name: str) -> str:
     if name != "time":
         return {"memory": memory, "work": work, "operators": operators, "error": error}[name](row)
     told = f"{row['verdict']} {change(row)}".rstrip()
-    detectable = share(row["minimum_detectable"])
+    detectable = units.change(row["minimum_detectable"])
     told += f", detectable {detectable}" if detectable else ""
     return f"{told}: {row['reason']}" if row["reason"] else told
 

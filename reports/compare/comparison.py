@@ -15,7 +15,7 @@ from attnbench.reports.decision.pairs import Estimates
 from attnbench.reports.decision.power import detectable_at_once
 from attnbench.reports.decision.rule import COMPARED, ORDER, Verdict
 from attnbench.reports.findings.run import Run
-from attnbench.reports.stats.statistics import FloatArray
+from attnbench.reports.stats.statistics import FloatArray, Interval
 from attnbench.suites import Status, fingerprint
 from attnbench.suites.schema.limits import METRICS as LIMITED
 from attnbench.suites.schema.limits import Check, Severity
@@ -140,10 +140,19 @@ class Comparison:
     noise: float | None = None
     """The largest change, a ratio minus 1, that the same code shows against itself; None if not measured."""
     ratio: Ratio = Ratio.TIMES
+    suite: str = ""
+    """The name of the suite, or another title; empty if it is not known."""
     cut: str = ""
     """Why the comparison is incomplete, in a sentence; empty if it is complete."""
+    disjoint: str = ""
+    """Of which suites two runs without a case in common are, in words; empty if they have one."""
     after: Run | None = None
     """Run B, with the times of A as the column `before_ns` of its frame; None unless two runs are compared."""
+    together: Interval | None = None
+    """The mean of the log ratios of all cases of two runs, with its interval; None with fewer than two cases.
+
+    A busy machine moves it, because it slows all cases alike.
+    """
     what: str = "runs"
     """What is compared: `runs`, or `revisions` or `environments` of `bench ab`."""
     environments: tuple[Mapping[str, Any], ...] = ()
@@ -191,6 +200,11 @@ class Comparison:
         told = self.frame.assign(_finding=finding, _fine=~worse, _order=order, _change=-change)
         return told.sort_values(["_finding", "_fine", "_order", "_change"], kind="stable")[list(COLUMNS)]
 
+    @property
+    def shown(self) -> pd.DataFrame:
+        """The rows of tables for people, the worst first: none if no case is in both runs."""
+        return self.worst_first.head(0) if self.disjoint else self.worst_first
+
     def counts(self, metric: str = "verdict") -> dict[str, int]:
         """Count the cases of each verdict, the worst first."""
         told = self.frame[metric].value_counts()
@@ -200,17 +214,6 @@ class Comparison:
     def named(self) -> set[str]:
         """The columns in which its settings differ."""
         return varied(self.frame)
-
-    @cached_property
-    def mean_ratio(self) -> float | None:
-        """The geometric mean of the ratios of two runs; None with fewer than two cases.
-
-        A busy machine moves it, because it slows all cases alike.
-        """
-        ratios = self.frame["ratio"].dropna()
-        if len(ratios) < 2 or self.ratio is not Ratio.TIMES:
-            return None
-        return float(np.exp(np.log(ratios).mean()))
 
     @cached_property
     def median_detectable(self) -> float:

@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from attnbench.reports.compare import cells
 from attnbench.reports.compare.cells import title
 from attnbench.reports.compare.comparison import Comparison, Ratio
 from attnbench.reports.data.settings import attempted
@@ -15,6 +14,7 @@ from attnbench.reports.decision.rule import Verdict
 from attnbench.reports.drawing import log_ticks, panels, strip
 from attnbench.reports.drawing.style import BASELINE_COLOUR, GUIDE_COLOUR, NOTE_COLOUR
 from attnbench.reports.findings.run import Run
+from attnbench.reports.text import units
 
 MOST = 60
 """The most cases that are drawn, the worst first."""
@@ -36,7 +36,7 @@ def ratios(comparison: Comparison) -> Figure:
     margins = comparison.margins[drawn.index].to_numpy(np.float64)
     within = comparison.ratio is Ratio.CASES
     sides = f"Cases of {comparison.b}" if within else f"A: {comparison.a}. B: {comparison.b}"
-    band = cells.share(margins[0]) if len(set(margins)) == 1 else "the limit of a case"
+    band = units.change(margins[0]) if len(set(margins)) == 1 else "the limit of a case"
     note = f"{sides}. Bars: 95 % intervals. Band: {band} either way."
     if not len(drawn):
         return panels.blank(heading, note, "Nothing to draw: no two times were compared.")

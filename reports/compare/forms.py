@@ -11,18 +11,25 @@ from xml.etree import ElementTree
 import pandas as pd
 
 from attnbench.reports.compare import cells, tables
-from attnbench.reports.compare.answer import answer
+from attnbench.reports.compare.answer import answer, nothing, undecided
 from attnbench.reports.compare.comparison import METRICS, Comparison, Finding
 from attnbench.reports.decision.rule import COMPARED, Verdict
-from attnbench.reports.text import escape
+from attnbench.reports.text import escape, units
 
-MARKER = "<!-- attnbench -->"
-"""The first line of a comment. The next comment finds the old one by it and replaces it."""
 MOST_ANNOTATIONS = 10
 SUMMARY_BYTES = 2**20
 COMMENT_CHARACTERS = 65_536
 _DECIDED = (Verdict.REGRESSED, Verdict.IMPROVED, Verdict.UNCHANGED)
 _UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]|[\ud800-\udfff]")
+
+
+def marker(comparison: Comparison) -> str:
+    """Return the first line of a comment: `<!-- attnbench: ci -->`.
+
+    The next comment on the same suite finds the old one by it and replaces it. Those on other suites stay.
+    """
+    named = re.sub(r"[^\w. -]", "-", comparison.suite)
+    return f"<!-- attnbench: {named} -->" if named else "<!-- attnbench -->"
 
 
 def headline(comparison: Comparison) -> str:
@@ -35,7 +42,7 @@ def headline(comparison: Comparison) -> str:
 
 def sight(comparison: Comparison) -> list[str]:
     """Return a sentence on the smallest slow-down that would have been found, or nothing if there is none."""
-    median, worst = (cells.share(each) for each in (comparison.median_detectable, comparison.worst_detectable))
+    median, worst = (units.change(each) for each in (comparison.median_detectable, comparison.worst_detectable))
     if not median or comparison.too_noisy:
         return []
     where = "" if median == worst else f" in the median case, and of {worst} in the worst"
@@ -46,18 +53,10 @@ def doubts(comparison: Comparison) -> list[str]:
     """Return the reasons why something may be worse even without findings."""
     return [
         *([comparison.cut] if comparison.cut else []),
-        *([] if comparison.compared else ["Nothing could be compared."]),
+        *nothing(comparison),
         *([f"Too noisy: the same code differed by {comparison.noise:.1%}."] if comparison.too_noisy else []),
-        *_blind(comparison),
+        *([f"Too noisy: {undecided(comparison)}."] if comparison.blind.any() else []),
     ]
-
-
-def _blind(comparison: Comparison) -> list[str]:
-    """Return how many cases could not have shown a slow-down of the size that the policy refuses."""
-    count, every = int(comparison.blind.sum()), int(comparison.timed.sum())
-    limits = sorted(set(map(cells.share, comparison.frame["limit"][comparison.blind])))
-    limit = limits[0] if len(limits) == 1 else "its limit"
-    return [f"Too noisy: {count} of {every} cases could not have shown a slow-down of {limit}."] if count else []
 
 
 def _counted(comparison: Comparison) -> str:
@@ -98,7 +97,8 @@ def summary(comparison: Comparison) -> str:
 
 def comment(comparison: Comparison) -> str:
     """Return the body of a comment on a pull request, with its marker, shortened to GitHub's limit."""
-    return _fitting(comparison, lambda text: len(f"{MARKER}\n{text}") < COMMENT_CHARACTERS, f"{MARKER}\n")
+    first = f"{marker(comparison)}\n"
+    return _fitting(comparison, lambda text: len(first + text) < COMMENT_CHARACTERS, first)
 
 
 def junit(comparison: Comparison) -> str:
@@ -159,9 +159,11 @@ def _fitting(comparison: Comparison, fits: Callable[[str], bool], first: str = "
 
 def _page(comparison: Comparison, most: int) -> str:
     """Return a page with at most `most` findings and rows."""
-    title = "### attnbench" if comparison.findings is None else f"### attnbench: {headline(comparison)}"
+    said = "" if comparison.findings is None else f": {escape.text(headline(comparison), longest=None)}"
     words = "\n".join(f"- {escape.text(each)}" for each in answer(comparison))
-    parts = [title, words, bullets(comparison, most), tables.markdown(comparison, most) if most else ""]
+    every = tables.markdown(comparison, most) if most else ""
+    named = f" ({escape.text(comparison.suite)})" if comparison.suite else ""
+    parts = [f"### attnbench{named}{said}", words, bullets(comparison, most), every]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

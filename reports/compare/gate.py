@@ -18,13 +18,14 @@ def held(comparison: Comparison, policy: Check | Mapping[str, Check], *, times: 
     """Return the comparison with its findings: everything worse than the policy allows, and every lost case.
 
     The policy is one for all cases, or one for each by key. Metrics that it ignores are left out, and so are times
-    unless `times`. A lost case, which is missing or no longer passes, always fails.
+    unless `times`. A lost case, which is missing or no longer passes, always fails. Runs without a case in common have
+    no findings: nothing can be said about them.
     """
     cases = comparison.frame["case"]
     policies = dict.fromkeys(cases, policy) if isinstance(policy, Check) else policy
     limits = [policies[case].time.of(ns) for case, ns in zip(cases, comparison.frame["a_ns"], strict=True)]
     comparison = replace(comparison, frame=comparison.frame.assign(limit=limits), policies=policies)
-    rows = comparison.worst_first.iterrows()
+    rows = comparison.shown.iterrows()
     found = [each for _, row in rows for each in _of(row, comparison.named, policies[row["case"]])]
     found = [each for each in found if times or each.metric != "time"]
     found.sort(key=lambda each: (each.severity != "fail", ORDER[each.verdict]))

@@ -31,8 +31,8 @@ _GROUPS = {
         ratio              |            | ratio                      | ratio
         ratio_low          |            |                            | ratio
         ratio_high         |            |                            | ratio
-        minimum_detectable | detectable | detectable                 | share
-        limit              |            | limit                      | share
+        minimum_detectable | detectable | detectable                 | change
+        limit              |            | limit                      | change
         p_value            | p          | p value                    | number
         a_ns               | a          | time of A                  | time
         b_ns               | b          | time of B                  | time
@@ -105,7 +105,7 @@ def render(comparison: Comparison, source: str = "") -> str:
 
     first = tables.first(comparison)
     axis, drawn = ratios(comparison)
-    titles = [cells.title(row, comparison.named) for _, row in comparison.worst_first.head(len(drawn)).iterrows()]
+    titles = [cells.title(row, comparison.named) for _, row in comparison.shown.head(len(drawn)).iterrows()]
     made = [("Comparison", source)] if source else []
     told = [*page.findings(comparison, MOST_DRAWN), *page.explained(comparison)]
     return shell.render(
@@ -134,7 +134,7 @@ def render(comparison: Comparison, source: str = "") -> str:
 
 def ratios(comparison: Comparison) -> tuple[Axis, list[Drawn]]:
     """Return the axis of the worst cases' ratios, and each of them."""
-    frame = comparison.worst_first.head(MOST_DRAWN)
+    frame = comparison.shown.head(MOST_DRAWN)
     margins = comparison.margins[frame.index].to_numpy(np.float64)
     ends = frame[["ratio", "low", "high"]].to_numpy(np.float64)
     known = np.abs(np.log(ends[np.isfinite(ends) & (ends > 0)]))

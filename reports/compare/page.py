@@ -6,14 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from attnbench.reports.compare import between_revisions, cells, forms, tables
+from attnbench.reports.compare import between_revisions, forms, tables
 from attnbench.reports.compare.answer import answer, counted, notes
 from attnbench.reports.compare.comparison import Comparison
 from attnbench.reports.compare.figures import overlay, ratios
 from attnbench.reports.compare.gate import held
 from attnbench.reports.data.files import put
 from attnbench.reports.drawing import saving
-from attnbench.reports.text import escape
+from attnbench.reports.text import escape, units
 from attnbench.suites.schema.limits import METRICS as LIMITED
 from attnbench.suites.schema.limits import Check
 
@@ -21,9 +21,9 @@ _HOW_TO_READ = """\
 - **Ratio**: {ratio}, with its 95 % interval; above 1 is slower.
 - **Detectable**: the smallest slow-down that would have been found with a power of 80 %: an `unchanged` beside 20 %
   says little.
-- **regressed, improved**: shown to differ, and estimated to by {floor} at least. **unchanged**: shown to differ by less
-  than {equivalence}. **inconclusive**: neither. **unstable**: a difference, but a run is flagged bimodal, drifting or
-  throttled there.
+- **regressed, improved**: shown to differ, and estimated to by {floor} at least. **unchanged**: its whole
+  interval is within {equivalence} of no change. **inconclusive**: neither. **unstable**: a difference, but a run is
+  flagged bimodal, drifting or throttled there.
 - **error**: passed in A and not in B, or new in B and at fault. **missing**, **new**: only in A, only in B.
   **incomparable**: not to be compared.
 - **Memory** is the allocator's peak, exact for the same torch, instruction set and threads. **Work** is the pairs that
@@ -33,7 +33,7 @@ _HOW_TO_READ = """\
 def write(comparison: Comparison, folder: Path, source: str = "") -> Path:
     """Write all files and return the path of `comparison.md`; `source` is the command that made the comparison."""
     drawn = {"ratios": partial(ratios, comparison)}
-    if comparison.after is not None:
+    if comparison.after is not None and not comparison.disjoint:
         drawn["overlay"] = partial(overlay, comparison, comparison.after)
     saving.save(drawn, folder)
     put(folder / "comparison.csv", tables.csv(comparison))
@@ -56,13 +56,12 @@ def page(comparison: Comparison, drawn: Sequence[str], source: str = "") -> str:
     """Return the page as Markdown, with the figures in `drawn`; `source` as in `write`."""
     parts = [
         f"# {escape.text(comparison.title, longest=None)}",
-        forms.headline(comparison),
+        escape.text(forms.headline(comparison), longest=None),
         _bullets(answer(comparison)),
-        tables.first_markdown(comparison) if len(comparison.frame) else "",
+        tables.first_markdown(comparison) if len(comparison.shown) else "",
         *(f"![{name}](figures/{name}.svg)" for name in drawn),
         *findings(comparison),
-        "## All cases",
-        tables.markdown(comparison),
+        *(["## All cases", tables.markdown(comparison)] if len(comparison.shown) else []),
         *explained(comparison),
         *_machines(comparison.what_differs, comparison.differences),
         *(["## Command", escape.fenced(source, "sh")] if source else []),
@@ -96,7 +95,7 @@ def _bullets(sentences: Sequence[str]) -> str:
 
 def _one(shares: Iterable[float]) -> str:
     """Write the share that all cases have; if they differ, name it."""
-    told = dict.fromkeys(map(cells.share, shares))
+    told = dict.fromkeys(map(units.change, shares))
     return next(iter(told)) if len(told) == 1 else "the limit of the case"
 
 

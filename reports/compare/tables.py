@@ -4,11 +4,11 @@ import json
 from typing import TYPE_CHECKING
 
 from attnbench.reports.compare import cells
-from attnbench.reports.compare.answer import answer, notes
+from attnbench.reports.compare.answer import answer, notes, nothing
 from attnbench.reports.compare.comparison import COLUMNS, METRICS, Comparison
 from attnbench.reports.data.values import finite
 from attnbench.reports.decision.rule import Verdict
-from attnbench.reports.text import escape
+from attnbench.reports.text import escape, units
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,13 +27,13 @@ FIRST = ("", "time", "case", "ratio", "detectable", "also")
 
 def rows(comparison: Comparison, most: int | None = None) -> list[list[str]]:
     """Return the table as plain text, one row per case; at most `most` rows if given."""
-    frame = comparison.worst_first
+    frame = comparison.shown
     return [
         [
             str(row["verdict"]),
             cells.title(row, comparison.named),
             cells.change(row),
-            cells.share(row["minimum_detectable"]),
+            units.change(row["minimum_detectable"]),
             cells.time(row["a_ns"]),
             cells.time(row["b_ns"]),
             cells.memory(row),
@@ -52,7 +52,7 @@ def markdown(comparison: Comparison, most: int | None = None) -> str:
     shown = [[escape.text(each) for each in row] for row in rows(comparison, most)]
     told = [place for place in range(len(HEADER)) if not shown or any(row[place] for row in shown)]
     header, aligned = ([each[place] for place in told] for each in (HEADER, "llrrrrllllll"))
-    left_out = len(comparison.frame) - len(shown)
+    left_out = len(comparison.shown) - len(shown)
     more = f"\n\n{left_out} more cases, none worse than these, are left out." if left_out else ""
     return escape.table(header, [[row[place] for place in told] for row in shown], "".join(aligned)) + more
 
@@ -71,7 +71,7 @@ def as_json(comparison: Comparison) -> str:
         "a": comparison.a,
         "b": comparison.b,
         "ratio": comparison.ratio.value,
-        "answer": answer(comparison),
+        "answer": [*nothing(comparison), *answer(comparison)],
         "notes": notes(comparison),
         "cut": comparison.cut,
         "how": comparison.how,
@@ -94,15 +94,15 @@ def as_json(comparison: Comparison) -> str:
 def first(comparison: Comparison, most: int = MOST_FIRST) -> list[list[str]]:
     """Return the worst cases as plain text, one row each in the columns of `FIRST`."""
     severities = {each.case: each.severity for each in reversed(comparison.findings or ())}
-    frame = comparison.worst_first.head(most)
+    frame = comparison.shown.head(most)
     return [
         [
             severities.get(row["case"], ""),
             str(row["verdict"]),
             cells.title(row, comparison.named),
             cells.change(row),
-            cells.share(row["minimum_detectable"]),
-            cells.others(row),
+            units.change(row["minimum_detectable"]),
+            cells.others(row, comparison),
         ]
         for _, row in frame.iterrows()
     ]
@@ -110,7 +110,7 @@ def first(comparison: Comparison, most: int = MOST_FIRST) -> list[list[str]]:
 
 def left_out(comparison: Comparison, shown: int) -> str:
     """Return how many cases a table leaves out; empty if none."""
-    more = len(comparison.frame) - shown
+    more = len(comparison.shown) - shown
     return f"{more:,} more case{'s' if more > 1 else ''}, none worse than these" if more > 0 else ""
 
 

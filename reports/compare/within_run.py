@@ -54,6 +54,7 @@ def within(run: Run, axis: Axis, rule: Rule | None = None) -> Comparison:
         {},
         _HOW,
         rule,
+        suite=run.meta["name"],
         ratio=Ratio.CASES,
         environments=(run.meta["environment"],),
         commands=tuple(("Run", each) for each in run.commands),

@@ -15,6 +15,7 @@ UNITS: Mapping[str, Mapping[str, float]] = {
     "rate": {"FLOP/s": 1.0, "MFLOP/s": 1e6, "GFLOP/s": 1e9, "TFLOP/s": 1e12},
     "ratio": {"x": 1.0, "": 1.0},
     "share": {"%": 0.01, "": 1.0},
+    "change": {"%": 0.01, "": 1.0},
     "spread": {"%": 0.01, "": 1.0},
 }
 """Units of a value in a condition by the kind of its column, in units of the table; other kinds have none."""

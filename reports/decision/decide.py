@@ -12,10 +12,10 @@ Properties, for any number of cases:
   So each t test on confirming pairs keeps its level, and Holm's correction (1979) over the flagged cases keeps the
   family's, however the cases depend on each other. A test on the pairs that flagged a case would use numbers that were
   selected for being large. The floor only removes calls.
-- **Unchanged** is shown, never assumed: two one-sided t tests (Schuirmann 1987) at 5 % each, per case, for a change
-  smaller than `equivalence`. In other words, the 90 % interval lies within the margin. If a change is as large as the
-  margin, this is wrong in at most 5 % of cases from screening pairs and another 5 % from confirming pairs; in
-  simulation, about 6 % in total at worst. A case that is neither called nor shown to be unchanged is `inconclusive`.
+- **Unchanged** is shown, never assumed: the whole 95 % interval lies within `equivalence`, per case. So the interval
+  that a report prints shows the verdict. This is the same as two one-sided t tests (Schuirmann 1987) at 2.5 % each. If
+  a change is as large as the margin, it is wrong in at most 2.5 % of cases from screening pairs and another 2.5 % from
+  confirming pairs. A case that is neither called nor shown to be unchanged is `inconclusive`.
 - **Intervals** of flagged cases cover the truth in 95 %. Those of other cases are conditional on not being flagged:
   they cover more than 95 % if nothing changed, and less if a change was missed.
 
@@ -36,8 +36,6 @@ from attnbench.reports.decision.rule import Rule as Rule
 from attnbench.reports.decision.rule import Verdict as Verdict
 from attnbench.reports.stats.statistics import FloatArray
 
-EQUIVALENCE_LEVEL = 0.05
-"""Level of each of the two one-sided tests for `unchanged`."""
 _NO_PAIRS = np.empty(0)
 
 
@@ -162,7 +160,7 @@ def _verdicts(found: Estimates, adjusted: FloatArray, rule: Rule, limits: FloatA
     floor = rule.floor if limits is None else limits
     large = np.abs(found.mean) >= np.log1p(floor)
     called = (adjusted <= rule.family_level) & large
-    alike = found.within(np.maximum(floor, rule.equivalence), EQUIVALENCE_LEVEL)
+    alike = found.within(np.maximum(floor, rule.equivalence))
     rows = zip(called, found.mean > 0, alike, strict=True)
     return [_verdict(*row) for row in rows]
 

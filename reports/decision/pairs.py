@@ -40,11 +40,9 @@ class Estimates(NamedTuple):
         """Return two-sided p values of t tests for any change."""
         return np.asarray(2 * special.stdtr(self.freedom, -np.abs(_t(self.mean, self.error))))
 
-    def within(self, change: FloatArray | float, level: float) -> BoolArray:
-        """Check whether two one-sided t tests at `level` each show less than `change`, a ratio minus 1."""
-        # The bound nearer to the mean has the larger p value, so it decides for both.
-        margin = np.log1p(change) - np.abs(self.mean)
-        return np.asarray(special.stdtr(self.freedom, -_t(margin, self.error)) <= level)
+    def within(self, change: FloatArray | float) -> BoolArray:
+        """Check whether the whole interval is nearer to 1 than `change`, a ratio minus 1, in either direction."""
+        return np.asarray(np.maximum(-self.low, self.high) < np.log1p(change))
 
 
 def estimates(pairs: Mapping[str, FloatArray], stage: str) -> Estimates:

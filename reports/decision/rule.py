@@ -32,7 +32,7 @@ class Rule:
     family_level: float = 0.05
     """The largest probability that a run without any change calls one, both directions together."""
     equivalence: float = 0.05
-    """A case is `unchanged` if its change is shown to be smaller than this."""
+    """A case is `unchanged` if its whole interval is within this change."""
 
     @classmethod
     def of(cls, pairs: Mapping[str, int]) -> Self:
@@ -73,7 +73,7 @@ class Verdict(StrEnum):
     NEW = "new"
     """The case passed in B, and did not pass or exist in A."""
     UNCHANGED = "unchanged"
-    """Shown to be the same. For times: the difference is smaller than the margin of equivalence."""
+    """Shown to be the same. For times: the whole interval is within the margin of equivalence."""
 
 
 ORDER = {verdict: place for place, verdict in enumerate(Verdict)}

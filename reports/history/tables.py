@@ -161,7 +161,7 @@ def _factor(change: Change) -> str:
         return ""
     if math.isnan(change.low):
         return f"{units.number(change.factor, 3)}x"
-    return f"{units.honest(change.factor, change.low, change.high)}x {units.bounds(change.low, change.high)}"
+    return units.interval(change.factor, change.low, change.high, "x")
 
 
 def _value(metric: str, value: float | str) -> str:

@@ -9,7 +9,7 @@ from attnbench.reports.data.settings import names
 from attnbench.reports.data.values import ALWAYS, CROSSES, FEWEST_PROCESSES
 from attnbench.reports.findings.run import Results
 from attnbench.reports.text import cells, units
-from attnbench.reports.text.phrases import MOST_WORDS, brackets, ends, listed
+from attnbench.reports.text.phrases import MOST_WORDS, ends, listed
 
 _SPEEDUP = ("speedup", "speedup_low", "speedup_high")
 _TIME = ("time_ns", "time_low_ns", "time_high_ns")
@@ -56,7 +56,7 @@ def _fastest(results: Results, best: pd.Series, named: Mapping[str, str], title:
     close = [each for each in results.fastest.close if each != base or not _is_faster(results)]
     if _is_faster(results):
         value, low, high = (float(best[each]) for each in _SPEEDUP)
-        much = f"{units.honest(value, low, high)} times as fast as {named[base]}{brackets(low, high)}"
+        much = units.interval(value, low, high, f" times as fast as {named[base]}")
     else:
         much = f"{time} a call"
     verb = "took the least time" if close and not _is_faster(results) else "is the fastest"

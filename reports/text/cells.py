@@ -11,7 +11,7 @@ from attnbench.reports.data.values import ALWAYS, CLOSE, CROSSES, NEVER, SLOWER,
 from attnbench.reports.findings.growth import FEW_PROCESSES
 from attnbench.reports.findings.sweeps import Line, Sweep
 from attnbench.reports.text import units
-from attnbench.reports.text.phrases import brackets, ends
+from attnbench.reports.text.phrases import ends
 
 SHORT = {
     "wrong": "WRONG",
@@ -224,7 +224,10 @@ def share(found: Interval) -> str:
     value, low, high = (math.exp(each) for each in found[:3])
     if math.isnan(value):
         return NONE
-    return units.percent(value) + ("" if math.isnan(low) else f" ({units.percent(low)} to {units.percent(high)})")
+    if math.isnan(low):
+        return units.percent(value)
+    told, least, most = (units.percent(each, value, low, high) for each in (value, low, high))
+    return f"{told} ({least} to {most})"
 
 
 def ratio(found: Interval) -> str:
@@ -232,7 +235,7 @@ def ratio(found: Interval) -> str:
     value, low, high = (math.exp(each) for each in found[:3])
     if math.isnan(value):
         return NONE
-    return f"{units.honest(value, low, high)}x{brackets(low, high)}"
+    return units.interval(value, low, high, "x")
 
 
 def factor(found: Interval) -> str:

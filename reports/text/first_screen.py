@@ -12,7 +12,6 @@ from attnbench.reports.findings.summary import Row, Summary
 from attnbench.reports.text import cells, units
 from attnbench.reports.text.cells import NONE
 from attnbench.reports.text.names import short
-from attnbench.reports.text.phrases import brackets
 
 _TIME = ("time_ns", "time_low_ns", "time_high_ns")
 _SPEEDUP = ("speedup", "speedup_low", "speedup_high")
@@ -90,7 +89,7 @@ def _no_verdict(row: Row) -> str:
 def _times(case: pd.Series) -> str:
     """Return the speed-up with its interval: `3.1 (2.9 to 3.3)`."""
     value, low, high = (float(case[name]) for name in _SPEEDUP)
-    return NONE if math.isnan(value) else f"{units.honest(value, low, high)}{brackets(low, high)}"
+    return NONE if math.isnan(value) else units.interval(value, low, high)
 
 
 def _memory(case: pd.Series, *, is_baseline: bool) -> str:

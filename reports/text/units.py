@@ -28,26 +28,52 @@ def number(value: float, significant: int) -> str:
 
 
 def honest(value: float, low: float, high: float) -> str:
-    """Write `value` with the digits that its interval justifies."""
-    return number(value, digits(value, low, high))
+    """Write `value` with the digits that its interval justifies, as `interval` does."""
+    if not (math.isfinite(low) and math.isfinite(high) and math.isfinite(value)):
+        return number(value, _DIGITS_WITHOUT_INTERVAL)
+    return _alike(value, low, high)[0]
 
 
-def bounds(low: float, high: float) -> str:
-    """Write the ends of an interval to the same decimal place as `honest` writes its value: `(660 to 830)`.
+def interval(value: float, low: float, high: float, unit: str = "") -> str:
+    """Write a number, its unit, and its interval, all to the same decimal place: `0.940x (0.882 to 1.003)`.
 
-    Markdown needs no escape for this form.
+    Without an interval this is the number alone, to two digits. Markdown needs no escape for this form.
     """
-    last = _last_place(low, high)
-    # A ratio above or below 1 must not read as 1.
-    while any(round(end, -last) == 1 != end for end in (low, high)) and last > -_MOST_DIGITS:
-        last -= 1
-    ends = (number(end, max(_place(end) - last + 1, 1)) for end in (low, high))
-    return f"({' to '.join(end.replace(',', '') for end in ends)})"
+    told = f"{honest(value, low, high)}{unit}"
+    return told if math.isnan(low) else f"{told} {bounds(value, low, high)}"
+
+
+def bounds(value: float, low: float, high: float) -> str:
+    """Write the ends of an interval to the decimal place at which `honest` stops its value: `(660 to 830)`."""
+    _, *ends = _alike(value, low, high)
+    return f"({' to '.join(ends).replace(',', '')})"
 
 
 def step(low: float, high: float) -> float:
     """Return the unit of the last digit that an interval bears: 10 for `(660 to 830)`."""
     return float(10.0 ** _last_place(low, high))
+
+
+def _alike(value: float, low: float, high: float) -> list[str]:
+    """Write a number and the ends of its interval to one decimal place; to as many digits each if it is wide."""
+    numbers, ends = (value, low, high), (low, high)
+    # The end of a ratio above or below 1 must not read as 1, here and below.
+    if 0 < 10 * low <= high:
+        significant = _DIGITS_WITHOUT_INTERVAL
+        while any(_reads_as_one(end, significant - 1 - _place(end)) for end in ends) and significant < _MOST_DIGITS:
+            significant += 1
+        return [number(each, significant) for each in numbers]
+    places = [_place(each) for each in numbers if each]
+    least = max(places, default=0) - _MOST_DIGITS + 1
+    half = (high - low) / 2
+    last = max(min([_place(half) if half > 0 else least, *places]), least)
+    while any(_reads_as_one(end, -last) for end in ends) and last > -_MOST_DIGITS:
+        last -= 1
+    return [number(each, max(_place(each) - last + 1, 1) if each else 1) for each in numbers]
+
+
+def _reads_as_one(value: float, decimals: int) -> bool:
+    return round(value, decimals) == 1 != value
 
 
 def _last_place(low: float, high: float) -> int:
@@ -78,18 +104,28 @@ def size_scale(counts: Sequence[float]) -> tuple[float, str]:
 
 
 def spread(low: float, high: float) -> str:
-    """Write half the width of an interval on the log scale: `±1.2%`; empty if there is none."""
-    return "" if math.isnan(low) else _either_way(math.sqrt(high / low) - 1)
+    """Write half the width of an interval on the log scale: `±1.2%`; empty if there is none.
+
+    From 100 % on these are its ends, as multiples of the value in the middle: `(0.24 to 4.1 times)`.
+    """
+    factor = math.sqrt(high / low)
+    return "" if math.isnan(low) else _either_way(factor - 1, 1 / factor, factor)
 
 
 def linear_spread(value: float, low: float, high: float) -> str:
-    """Write half the width of an interval that is not on the log scale, as a share of its value."""
-    return "" if math.isnan(low) else _either_way((high - low) / 2 / value)
+    """Write half the width of an interval that is not on the log scale, as a share of its value, as `spread` does."""
+    return "" if math.isnan(low) else _either_way((high - low) / 2 / value, low / value, high / value)
 
 
-def percent(share: float) -> str:
-    """Write a share in whole percent, or with one digit if it rounds to 0: `61%`, `0.3%`."""
-    return f"{share:.0%}" if share >= 0.005 or share <= 0 else f"{number(100 * share, 1)}%"
+def change(share: float) -> str:
+    """Write a change, a ratio minus 1, to two digits: `2.1%`, `160%`; empty if there is none."""
+    return "" if math.isnan(share) else f"{number(100 * share, 2).removesuffix('.0')}%"
+
+
+def percent(share: float, *beside: float) -> str:
+    """Write a share in whole percent: `61%`. If it, or a share beside it, would read as 0, it has decimals: `0.3%`."""
+    least = min((each for each in (share, *beside) if each > 0), default=1.0)
+    return f"{100 * share:.{-_place(100 * least) if least < 0.005 else 0}f}%"
 
 
 def fraction(share: float) -> str:
@@ -113,8 +149,10 @@ def length(n: float) -> str:
     return str(whole)
 
 
-def _either_way(share: float) -> str:
-    """Write a share in either direction: `±1.2%`."""
+def _either_way(share: float, low: float, high: float) -> str:
+    """Write a share in either direction, `±1.2%`, or from 100 % on the multiples at the ends."""
+    if share >= 1:
+        return bounds(1.0, low, high).replace(")", " times)")
     return f"±{number(100 * share, 2)}%" if share >= 0.001 else "±<0.1%"
 
 

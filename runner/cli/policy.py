@@ -47,11 +47,12 @@ STRICT = click.option(
 
 def judged(comparison: "Comparison", form: str, *, strict: bool) -> int:
     """The exit code of a gate. Prints the reason if it is that of --strict."""
+    from attnbench.reports.compare.answer import undecided
     from attnbench.runner.cli import exit_code
 
     code = exit_code.of_comparison(comparison, strict=strict)
     if code == exit_code.INCONCLUSIVE:
-        reason = f"times of {comparison.undecided.sum()} cases are not decided, which --strict does not let pass"
+        reason = f"{undecided(comparison)}, which --strict does not let pass"
         click.echo(f"::error title=attnbench::{reason}" if form == "github" else reason, err=form != "github")
     return code
 

@@ -74,7 +74,8 @@ def _print(comparison: "Comparison") -> None:
         with console.capture() as captured:
             for each in said:
                 console.print(plain(each, longest=None), markup=False, highlight=False)
-            console.print(tables.terminal(comparison, most))
+            if len(comparison.shown):
+                console.print(tables.terminal(comparison, most))
             for each in below:
                 console.print(f"- {each}", markup=False, highlight=False)
         text = captured.get()

@@ -88,6 +88,13 @@ class Labelled:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """The suite of a comparison."""
+
+    name: Name
+
+
+@dataclass(frozen=True)
 class Compared:
     """The row `environment` of a comparison, of either revisions or environments."""
 
@@ -98,6 +105,7 @@ class Compared:
     cases: tuple[Annotated[Labelled, FromJson(Labelled.read)], ...]
     revisions: Revisions | None = None
     environments: Environments | None = None
+    suite: Asked | None = None
 
     def __post_init__(self) -> None:
         if (self.revisions is None) == (self.environments is None):

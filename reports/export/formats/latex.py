@@ -49,7 +49,7 @@ def _speedup(row: pd.Series, scale: float, unit: str) -> str:
     value, low, high = (row[name] for name in ("speedup", "speedup_low", "speedup_high"))
     if pd.isna(value):
         return cells.NONE
-    return cells.times(row) + (f" {units.bounds(low, high)}" if low < high else "")
+    return units.interval(value, low, high, "x") if low < high else cells.times(row)
 
 
 def _memory(row: pd.Series, scale: float, unit: str) -> str:

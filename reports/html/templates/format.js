@@ -35,28 +35,43 @@ function scaled(value, units) {
   return [value / scale, unit, scale];
 }
 
-/** The ends of an interval, to the decimal place at which `number` stops its value: (660 to 830). */
-function bounds(low, high) {
-  const half = (high - low) / 2;
-  const least = place((low + high) / 2) - MOST_DIGITS + 1;
-  let last = half > 0 ? Math.max(place(half), least) : least;
-  const isOne = (end) => end !== 1 && last <= 0 && Number(end.toFixed(-last)) === 1;
-  while ([low, high].some(isOne) && last > -MOST_DIGITS) last -= 1; // a ratio above or below 1 must not read as 1
-  const ends = [low, high].map((end) => number(end, Math.max(place(end) - last + 1, 1)).replaceAll(",", ""));
-  return `(${ends.join(" to ")})`;
+/** A number with the ends of its interval in brackets. */
+function bracketed([shown, ...ends]) {
+  return [shown, `(${ends.join(" to ").replaceAll(",", "")})`];
 }
 
-/** Half the width of an interval on the log scale: ±1.2%. */
+/** A number and the ends of its interval, to one decimal place: ["0.940", "(0.882 to 1.003)"]; a wide one to two digits. */
+function interval(value, low, high) {
+  const numbers = [value, low, high];
+  if (0 < 10 * low && 10 * low <= high) {
+    let significant = DIGITS_WITHOUT_INTERVAL;
+    const readsAsOne = (end) => end !== 1 && Number(end.toPrecision(significant)) === 1;
+    while ([low, high].some(readsAsOne) && significant < MOST_DIGITS) significant += 1;
+    return bracketed(numbers.map((each) => number(each, significant)));
+  }
+  const half = (high - low) / 2;
+  const places = numbers.filter(Boolean).map(place);
+  const least = Math.max(...places) - MOST_DIGITS + 1;
+  let last = Math.max(Math.min(half > 0 ? place(half) : least, ...places), least);
+  const isOne = (end) => end !== 1 && last <= 0 && Number(end.toFixed(-last)) === 1;
+  while ([low, high].some(isOne) && last > -MOST_DIGITS) last -= 1; // an end above or below 1 must not read as 1
+  return bracketed(numbers.map((each) => number(each, Math.max(place(each) - last + 1, 1))));
+}
+
+/** Half the width of an interval on the log scale: ±1.2%, or its ends from 100 % on: (0.24 to 4.1 times). */
 function spread(low, high) {
-  const share = Math.sqrt(high / low) - 1;
+  const factor = Math.sqrt(high / low);
+  const share = factor - 1;
+  if (share >= 1) return interval(1, 1 / factor, factor)[1].replace(")", " times)");
   return share >= 0.001 ? `±${number(100 * share, 2)}%` : "±<0.1%";
 }
 
-/** A share in whole percent, or with one digit if it rounds to 0: 61%, 0.3%. */
-function percent(share) {
-  if (share > 0 && share < 0.005) return `${number(100 * share, 1)}%`;
-  const whole = { maximumFractionDigits: 0, useGrouping: false, roundingMode: "halfEven" };
-  return `${(100 * share).toLocaleString("en-US", whole)}%`;
+/** A share in whole percent: 61%. If it, or a share beside it, would read as 0, it has decimals: 0.3%. */
+function percent(share, ...beside) {
+  const least = Math.min(...[share, ...beside].filter((each) => each > 0), 1);
+  const decimals = least < 0.005 ? -place(100 * least) : 0;
+  const places = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
+  return `${(100 * share).toLocaleString("en-US", { ...places, useGrouping: false, roundingMode: "halfEven" })}%`;
 }
 
 /** How each kind of number is written; `low` and `high` are the ends of its interval, where it has one. */
@@ -70,11 +85,13 @@ const WRITTEN = {
     return `${scale > 1 ? number(count, 3) : Math.round(count)} ${unit}`;
   },
   ratio(value, low, high) {
-    const shown = `${number(value, Math.min(digits(value, low, high), 3))}x`;
-    return low == null || low === high ? shown : `${shown} ${bounds(low, high)}`;
+    if (low == null || low === high) return `${number(value, Math.min(digits(value, low, high), 3))}x`;
+    return interval(value, low, high).join("x ");
   },
   share(value, low, high) {
-    return low == null ? percent(value) : `${percent(value)} (${percent(low)} to ${percent(high)})`;
+    if (low == null) return percent(value);
+    const [shown, ...ends] = [value, low, high].map((each) => percent(each, value, low, high));
+    return `${shown} (${ends.join(" to ")})`;
   },
   count: (value) => value.toLocaleString("en-US"),
   error: (value) => value.toExponential(1).replace(/e([+-])(\d)$/, "e$10$2"),
@@ -83,6 +100,7 @@ const WRITTEN = {
   rate: (value) => `${number(value / 1e9, 2)} GFLOP/s`,
   seconds: (value) => `${number(value, 2)} s`,
   spread: (value) => `${number(100 * value, 2)}%`,
+  change: (value) => `${number(100 * value, 2).replace(/\.0$/, "")}%`,
 };
 
 /** A cell of a column as text. */

@@ -5,6 +5,7 @@ import shutil
 import sys
 import tempfile
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 @STRICT
 @FORMAT
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder to write; new or empty.")
+@click.option("--title", metavar="TEXT", help="What comment.md is called (default: the name of the suite).")
 @click.option("--quiet", is_flag=True, help="Print only the result.")
 @VARIANTS
 def verb(
@@ -58,6 +60,7 @@ def verb(
     strict: bool,
     form: str,
     out: Path | None,
+    title: str | None,
     quiet: bool,
     folders: tuple[Path, ...],
 ) -> None:
@@ -75,7 +78,8 @@ def verb(
 
     DIR (default: runs/ab-DATE-TIME) gets ab.jsonl, comparison.md, comparison.csv, comparison.json, figures/, with
     attnbench[html] comparison.html and, with --format github, comment.md. All but ab.jsonl are written at the end.
-    After a kill, bench report DIR writes them, except comment.md.
+    After a kill, bench report DIR writes them, except comment.md. A comment on a pull request replaces the earlier one
+    with the same title (--title).
 
     Exit codes: 0 nothing is shown to be worse; 1 something is; 2 usage, invalid suite, no such revision, nothing
     imported from --path, what pip cannot install, or unusable folder; 3 a case is lost; 4 some time is inconclusive
@@ -149,7 +153,7 @@ def verb(
         finally:
             shutil.rmtree(trees, ignore_errors=True)
         comparison = held(reading.load(folder), policy.by_case({case.key: case for case in loaded.cases()}))
-        publish(comparison, form, folder)
+        publish(replace(comparison, suite=title or comparison.suite), form, folder)
         if form != "text":
             for doubt in forms.doubts(comparison):
                 say(doubt, quiet=False)

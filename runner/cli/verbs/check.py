@@ -41,7 +41,8 @@ def verb(
     a slow-down would have been found, and warns where that is above the limit.
 
     Exit codes: 0 nothing is shown to be worse than the policy allows; 1 something is; 2 usage or unreadable folder; 3 a
-    case is lost; 4 some time is inconclusive, or too noisy for its limit (--strict); 5 nothing was comparable.
+    case is lost; 4 some time is inconclusive, or too noisy for its limit (--strict); 5 nothing was comparable, such as
+    runs without a case in common.
     """
     with told():
         from attnbench.reports.compare import baselines

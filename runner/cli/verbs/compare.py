@@ -29,8 +29,9 @@ def verb(runs: tuple[Path, ...], by: str | None, across_machines: bool, form: st
     Everything that is shown to be worse counts, including operators of profiled runs; the suite's check: is not used.
     Times of two runs also differ because of other load on the machine. bench ab avoids this by measuring both at once.
 
-    Exit codes: 0 compared; 1 something is worse; 2 usage or unreadable folder; 3 a case is lost; 5 nothing comparable.
-    With --by, or --across-machines on different machines, slower cases do not cause exit code 1.
+    Exit codes: 0 compared; 1 something is worse; 2 usage or unreadable folder; 3 a case is lost; 5 nothing comparable,
+    such as runs without a case in common. With --by, or --across-machines on different machines, slower cases do not
+    cause exit code 1.
     """
     if by is None and len(runs) < 2:
         raise click.UsageError("expected two RUNs or more, or one with --by, found one; name what to compare it with")
