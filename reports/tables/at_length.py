@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from attnbench.reports.data.settings import attempted, names
+from attnbench.reports.data.settings import names
 from attnbench.reports.findings.run import Results
 from attnbench.reports.text import cells, escape
 
@@ -37,9 +37,9 @@ def tables(results: Results) -> list[str]:
 def _rows(results: Results, header: tuple[str, ...], written: Callable[[pd.Series], list[str]]) -> str:
     """Return a table whose cells a function writes; a case that did not pass has its status in the first."""
     n, rows = results.compared_at, []
-    for name, part in attempted(results.setting.frame):
-        row = cells.by_length(part).get(n)
-        if row is not None:
+    for name, by_length in results.cases.items():
+        if n in by_length:
+            row = by_length[n]
             passed = row["status"] == "passed"
             told = written(row) if passed else [cells.SHORT[row["status"]], *[""] * (len(header) - 2)]
             rows.append([escape.text(name), *told])
