@@ -26,12 +26,11 @@ _ERRORS = ("", "error vs full", "of the mean", "better", "ties")
 
 def tables(results: Results) -> list[str]:
     """Return the tables of a setting in which some case passed."""
-    errors = [_titled(results, "error against full attention", _errors(results))] if len(results.errors) else []
-    return [
-        _titled(results, "work", _rows(results, _WORK, cells.work)),
-        *errors,
-        _titled(results, "before the first value", _rows(results, _BEFORE, cells.before)),
-    ]
+    found = {"work": _rows(results, _WORK, cells.work)}
+    if len(results.errors):
+        found["error against full attention"] = _errors(results)
+    found["before the first value"] = _rows(results, _BEFORE, cells.before)
+    return [titled(results, f"{words} at N = {results.compared_at}", table) for words, table in found.items()]
 
 
 def _rows(results: Results, header: tuple[str, ...], written: Callable[[pd.Series], list[str]]) -> str:
@@ -54,5 +53,6 @@ def _errors(results: Results) -> str:
     )
 
 
-def _titled(results: Results, words: str, table: str) -> str:
-    return f"### {escape.text(results.setting.title)}: {words} at N = {results.compared_at}\n\n{table}"
+def titled(results: Results, words: str, table: str) -> str:
+    """Return a table of a setting under its heading."""
+    return f"### {escape.text(results.setting.title)}: {words}\n\n{table}"

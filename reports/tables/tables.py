@@ -119,7 +119,7 @@ def growth(results: Results) -> str:
     )
     shown = [(name, row) for name, row in results.growth if name in results.cases]
     rows = [[escape.text(name), *(cell(row) for cell in written)] for name, row in shown]
-    return _titled(results, "growth", escape.folded(header, rows, _REASONS))
+    return at_length.titled(results, "growth", escape.folded(header, rows, _REASONS))
 
 
 def swept_keys(results: Results) -> str:
@@ -131,11 +131,7 @@ def swept_keys(results: Results) -> str:
     header += [f"peak memory, times that of {escape.text(against) or 'the baseline'}"]
     header += [] if results.density is None else [f"realised at a density of {cells.density(results.density)}"]
     rows = [[escape.text(each.name), *cells.sweep(each)] for each in found]
-    return _titled(results, f"keys per query at N = {found[0].seq_len}", escape.table(header, rows))
-
-
-def _titled(results: Results, words: str, table: str) -> str:
-    return f"### {escape.text(results.setting.title)}: {words}\n\n{table}"
+    return at_length.titled(results, f"keys per query at N = {found[0].seq_len}", escape.table(header, rows))
 
 
 def ratios(found: list[Ratio]) -> str:
