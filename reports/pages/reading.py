@@ -8,7 +8,7 @@ _TERMS = {
 - **Calls per second**: one over the time of a call. A process gives the {estimate} of its values, and the time is the
   geometric mean over processes.""",
     "±": """\
-- **Intervals** are 95 %: Student t over processes on the log scale, from 3 processes on. Digits end where they begin.""",
+- **Intervals** (95 %): Student t over processes on the log scale, from 3 processes on. Digits end where they begin.""",
     "(times ": """\
 - **Speed-up** (times): the baseline's time over the case's at the same length and setting, paired by process.""",
     "peak memory": """\
