@@ -74,7 +74,9 @@ def verb(
     profile: bool,
     folders: tuple[Path, ...],
 ) -> None:
-    """Measure all cases of SUITE, a YAML file or the name of a shipped suite, and write a report.
+    """Measure all cases of SUITE, and write a report.
+
+    SUITE is a YAML file or the name of a shipped suite.
 
     Every case is checked against a float64 oracle before it is timed. The run folder (default: runs/NAME-DATE-TIME)
     holds run.json, samples.jsonl, table.csv, table.md, report.md, figures/ and, where the extra html is installed,
