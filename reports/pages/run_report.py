@@ -13,6 +13,7 @@ from attnbench.reports.pages import profile, reading
 from attnbench.reports.tables import lra, tables
 from attnbench.reports.text import escape, first_screen, outcomes, units
 from attnbench.reports.text.answer import answer
+from attnbench.reports.text.phrases import change
 
 
 def write(run: Run) -> Path:
@@ -99,7 +100,7 @@ def _parts(run: Run) -> list[str]:
 
 def _part(part: Part) -> str:
     """Return when and how a later part of a run was measured."""
-    told = [f"{name} was {escape.plain(was)}, then {escape.plain(now)}" for name, (was, now) in part.changed.items()]
+    told = [change(name, was, now) for name, (was, now) in part.changed.items()]
     how = f"Part {part.index} is a merged run, started" if part.merged else "Resumed"
     shard = f" (shard {part.shard})" if part.shard else ""
     processes = f"{part.processes} {'process' if part.processes == 1 else 'processes'}"

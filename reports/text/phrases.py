@@ -1,8 +1,9 @@
 """Building blocks of sentences: lists, ends and intervals."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from attnbench.reports.data.values import plain
 from attnbench.reports.text import units
 
 MOST_WORDS = 25
@@ -22,3 +23,25 @@ def ends(told: Sequence[str]) -> str:
 def brackets(low: float, high: float) -> str:
     """Write the interval of a number after a blank; empty if it has none."""
     return "" if math.isnan(low) else f" {units.bounds(low, high)}"
+
+
+def change(name: str, was: object, now: object) -> str:
+    """Write a change of a value: `torch was 2.12, then 2.13`, of a list what is new: `seq_len: added 128`."""
+    if isinstance(was, list | tuple) and isinstance(now, list | tuple):
+        added, gone = ([value(each) for each in a if each not in b] for a, b in ((now, was), (was, now)))
+        told = [f"{word} {listed(each)}" for word, each in (("added", added), ("removed", gone)) if each]
+        if told:
+            return f"{plain(name)}: {', '.join(told)}"
+    return f"{plain(name)} was {value(was)}, then {value(now)}"
+
+
+def value(given: object) -> str:
+    """Write a value of a suite or an environment in words: `local_window (window 65, edges slide)`."""
+    if given is None:
+        return "nothing"
+    if isinstance(given, Mapping):
+        parts = [(plain(name), value(each), isinstance(each, Mapping)) for name, each in given.items()]
+        return ", ".join(f"{name} ({told})" if inner else f"{name} {told}" for name, told, inner in parts)
+    if isinstance(given, list | tuple):
+        return listed([value(each) for each in given]) or "none"
+    return plain(given)
