@@ -111,8 +111,8 @@ class Narrowing:
 def expressed(cases: Sequence[Case], text: str) -> set[str]:
     """Return the keys of the cases whose titles match an expression of words with `and`, `or`, `not` and parentheses.
 
-    Words side by side must all match, as in `pick`. If a word is a whole word of some title, it matches whole words
-    only (`512` does not match `N=5120`). Otherwise it matches parts of titles (`local`).
+    Words side by side must all match, as in `pick`. A key matches its case. If a word is a whole word of some title, it
+    matches whole words only (`512` does not match `N=5120`). Otherwise it matches parts of titles (`local`).
 
     Raises:
         SelectionError: the expression is invalid, or a word is in no title.
@@ -165,6 +165,8 @@ class _Reader:
 
     def _meant(self, word: str) -> set[str]:
         """Return the keys of the cases that a word matches."""
+        if word in self._every:
+            return {word}
         wholly = {case.key for case in self._cases if word in whole(case.title)}
         partly = {case.key for case in self._cases if word in case.title}
         if not partly:

@@ -61,6 +61,12 @@ def test_every_verb_explains_itself_and_its_exit_codes(verb: list[str]) -> None:
     assert "Exit codes: 0" in " ".join(done.output.split())
 
 
+def test_the_list_of_verbs_cuts_no_line() -> None:
+    listed = CliRunner().invoke(main, ["--help"], terminal_width=80).output.partition("Commands:")[2]
+    assert len(listed.splitlines()) > 10
+    assert "..." not in listed
+
+
 @pytest.mark.parametrize("verb", sorted(COMMAND))
 def test_every_verb_is_in_the_readme(verb: str) -> None:
     assert f"bench {verb}" in (ROOT / "README.md").read_text()

@@ -403,7 +403,8 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
 
 def test_a_badge_tells_the_latest_change(tmp_path: Path) -> None:
     steady = find(write(tmp_path / "steady", [Made() for _ in range(10)]))
-    assert json.loads(badge.badge(steady))["message"] == "no change in 10 runs"
+    seen = max(steady.detectable.values())
+    assert json.loads(badge.badge(steady))["message"] == f"no change above {seen:.0%} in 10 runs"
     faster = [Made({"local_window": 0.7 if number >= 5 else 1.0}) for number in range(10)]
     told = json.loads(badge.badge(find(write(tmp_path / "faster", faster))))
     assert (told["message"], told["color"]) == (f"2 cases better since {commit(5)}", "green")
@@ -554,3 +555,15 @@ def test_what_could_be_seen_is_what_is_found() -> None:
 def test_a_page_needs_no_folder(tmp_path: Path) -> None:
     seen = find(write(tmp_path / "runs", SLOWER[:2]))
     assert page.write(seen, tmp_path / "a" / "b").exists()
+
+
+def test_runs_with_fewer_cases_are_named(tmp_path: Path) -> None:
+    seen = find(write(tmp_path, [Made() for _ in range(7)]))
+    assert tables.missing(seen.history) == []
+    part = seen.history.status.copy()
+    part.loc[0:2, 3] = ""
+    for run in (0, 1, 2, 4):
+        part.loc[0, run] = ""
+    (told,) = tables.missing(replace(seen.history, status=part))
+    named = f"{commit(0)} has 5, {commit(1)} has 5, {commit(2)} has 5 and {commit(3)} has 3"
+    assert told == f"Not every run has all 6 cases: {named}; 1 more has fewer."

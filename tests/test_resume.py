@@ -476,7 +476,7 @@ def test_a_length_that_was_added_is_measured_and_nothing_else(tmp_path: Path) ->
     assert (local["fitted_to"], local["growth_reason"]) == (64, growth.OTHERS_APART), "no process has all lengths"
     assert [part.finished for part in told.parts] == [finished, told.meta["finished"]]
     assert "bench run tiny.yaml\nbench run --resume\n" in run_report.report(told, "")
-    assert "Changed since: suite.shape.seq_len was [16, 32, 64], then [16, 32, 64, 128]." in unescaped(told)
+    assert "Changed since: suite.shape.seq_len: added 128." in unescaped(told)
 
 
 def test_a_variant_that_was_added_is_measured_beside_its_baseline(tmp_path: Path) -> None:

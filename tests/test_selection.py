@@ -35,6 +35,11 @@ def titles(text: str) -> set[str]:
     return {case.title for case in CASES if case.key in keys}
 
 
+def test_keys_are_words_and_match_their_cases_alone() -> None:
+    one, other = CASES[0], CASES[-1]
+    assert expressed(CASES, f"{one.key} or {other.key}") == {one.key, other.key}
+
+
 def having(*words: str) -> set[str]:
     return {case.title for case in CASES if all(word in case.title for word in words)}
 

@@ -86,6 +86,27 @@ name: again
 
 
 @pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("processes: 3", '1: expected "processes" in measure:, found it at the top; move it there'),
+        ("seq_len: 8", '1: expected "seq_len" in shape:, found it at the top; move it there'),
+        ("layers: 2", '1: expected "layers" in level: {encoder: ...}, found it at the top; move it there'),
+        (
+            "shape: {seq_len: 8, window: 5}",
+            '21: shape: expected "window" in a variant of variants:, found it in shape:; move it there',
+        ),
+        ("measure: {dtype: float32}", '11: measure: expected "dtype" at the top, found it in measure:; move it there'),
+        (
+            "variants: [full: {seq_len: 8}]",
+            '19: variants[0].full: expected "seq_len" in shape:, found it in variants:; move it there',
+        ),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_told_where_it_belongs(wrong: str, told: str) -> None:
+    assert f"s.yaml:1:{told}" in lines(f"{wrong}\nname: a\nquestion: b\n")
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         (

@@ -177,7 +177,7 @@ def _cases(comparison: Comparison) -> Any:
         "intervals": ("ratio",),
         "flags": {},
         "again": "",
-        "defaults": {},
+        "baselines": [],
         "times": None,
         "processes": 0,
         "profiles": {"operators": [], "of": {}},

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from attnbench.reports.data.settings import names, series
+from attnbench.reports.data.settings import SERIES, names, series
 from attnbench.reports.stats.statistics import FloatArray, IntArray, interval
 from attnbench.suites import Case
 from attnbench.suites.records.run_json import Planned
@@ -60,8 +60,12 @@ def others(frame: pd.DataFrame, named: Sequence[str]) -> tuple[tuple[str, float]
     `named` are the suite's baselines, `variant/implementation`. The speed is a geometric mean over common lengths.
     """
     against = next(filter(None, frame["baseline"]), "")
-    speeds = {name: part.set_index("seq_len")["time_ns"].dropna() for name, part in series(frame)}
     is_named = (frame["variant"] + "/" + frame["implementation"]).isin(list(named))
     found = [name for name in dict.fromkeys(names(frame[is_named])) if against and name != against]
+    if not found:
+        return ()
+    # Few columns: a part for each series would copy all of them.
+    times = frame[[*SERIES, "seq_len", "time_ns"]]
+    speeds = {name: part.set_index("seq_len")["time_ns"].dropna() for name, part in series(times)}
     ratios = {name: (speeds[against] / speeds[name]).dropna() for name in found}
     return tuple((name, float(np.exp(np.log(each).mean()))) for name, each in ratios.items() if len(each))

@@ -125,7 +125,8 @@ def attempted(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def scaled(scaling: pd.DataFrame, setting: Setting) -> list[tuple[str, pd.Series]]:
     """Return the rows of `scaling` for one setting, each with the name of its series."""
     same = (scaling[list(SETTING)] == setting.frame[list(SETTING)].iloc[0]).all(axis=1)
-    return [("/".join(row[list(SERIES)]), row) for _, row in scaling[same].iterrows()]
+    found = scaling[same]
+    return [(name, row) for name, (_, row) in zip(names(found), found.iterrows(), strict=True)]
 
 
 def comparison_length(frame: pd.DataFrame) -> int:
@@ -144,9 +145,12 @@ def which(frame: pd.DataFrame, part: pd.DataFrame) -> str:
         return f"every case on {' and '.join(part['device'].unique())}"
     named = varied(frame)
     found: dict[tuple[str, str], list[str]] = {}
-    for _, row in part.iterrows():
-        key = "/".join(row[list(SERIES)]), " ".join(told(row, named))
-        found.setdefault(key, []).append(str(row["seq_len"]))
+    words: dict[tuple[object, ...], str] = {}
+    rows = part[[*SETTING]].itertuples(index=False, name=None)
+    for name, values, n in zip(names(part), rows, part["seq_len"], strict=True):
+        if values not in words:
+            words[values] = " ".join(told(pd.Series(dict(zip(SETTING, values, strict=True))), named))
+        found.setdefault((name, words[values]), []).append(str(n))
     # Settings with the same lengths share one entry.
     joined: dict[tuple[str, str], list[str]] = {}
     for (name, setting), ns in found.items():

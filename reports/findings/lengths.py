@@ -3,7 +3,7 @@
 A floor does not mix tokens. It is compared with the baseline, and left out of everything else.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -83,13 +83,18 @@ def fastest_rows(frame: pd.DataFrame, log_ns: FloatArray) -> list[int]:
     A rival that shares fewer than three processes with the fastest is not shown to be slower. There are no rivals if
     the fastest has too few processes to say. `log_ns` is the run's `paired_log_ns`.
     """
-    passed = _usable(frame)
-    if not len(passed):
+    return _leaders(_usable(frame)["time_ns"], log_ns)
+
+
+def _leaders(time_ns: pd.Series, log_ns: FloatArray) -> list[int]:
+    """Return the rows of `fastest_rows` from the times of usable cases."""
+    if not len(time_ns):
         return []
-    first = int(passed.index[int(floats(passed["time_ns"]).argmin())])
+    rows = time_ns.index.to_numpy()
+    first = int(rows[floats(time_ns).argmin()])
     if np.isfinite(log_ns[first]).sum() < FEWEST_PROCESSES:
         return [first]
-    rivals = passed.index[passed.index != first]
+    rivals = rows[rows != first]
     # The interval of a difference within processes separates two series better than their own two intervals do.
     _, low, high, _ = interval(log_ns[rivals] - log_ns[first])
     return [first, *(int(row) for row in rivals[verdicts(np.exp(low), np.exp(high)) != FASTER])]
@@ -109,8 +114,12 @@ def _winners(passed: pd.DataFrame) -> pd.Series:
 
 def leading(frame: pd.DataFrame, log_ns: FloatArray) -> dict[int, frozenset[str]]:
     """Return for each length the series that are not shown to be slower than the fastest; see `fastest_rows`."""
-    found = {n: fastest_rows(frame[frame["seq_len"] == n], log_ns) for n in map(int, frame["seq_len"].unique())}
-    return {n: frozenset(names(frame.loc[rows])) for n, rows in found.items() if rows}
+    passed, name = frame[frame["status"] == "passed"], names(frame).to_dict()
+    above = passed["flags"].str.contains(ABOVE_ROOF, regex=False)
+    # As `_usable` for each length, but a part for each would copy all columns each time.
+    usable = passed[~above | above.groupby(passed["seq_len"]).transform("all")]
+    found = usable.groupby("seq_len")["time_ns"]
+    return {cast(int, n): frozenset(name[row] for row in _leaders(times, log_ns)) for n, times in found}
 
 
 def floors(frame: pd.DataFrame, log_ns: FloatArray, baseline_rows: IntArray, n: int) -> list[Floor]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
 from attnbench.reports.data import against
-from attnbench.reports.data.settings import Setting, comparison_length, scaled, without_floor
+from attnbench.reports.data.settings import Setting, comparison_length, names, scaled, without_floor
 from attnbench.reports.data.values import FloatArray
 from attnbench.reports.findings import lengths
 from attnbench.reports.findings.sweeps import Sweep, common_density, sweeps
@@ -44,6 +45,16 @@ class Results:
     def passed(self) -> bool:
         """Check whether any case passed."""
         return self.fastest is not None
+
+    @cached_property
+    def cases(self) -> dict[str, dict[int, pd.Series]]:
+        """The cases of each series that is supported at some length, by length, the shortest first."""
+        frame, found = self.setting.frame.sort_values("seq_len", kind="stable"), dict[str, dict[int, pd.Series]]()
+        # One walk over the frame: a part of it for each series would copy all its columns each time.
+        for name, (_, row) in zip(names(frame), frame.iterrows(), strict=True):
+            found.setdefault(name, {})[int(row["seq_len"])] = row
+        supported = dict.fromkeys(names(self.setting.frame[self.setting.frame["status"] != "unsupported"]))
+        return {name: found[name] for name in dict.fromkeys(names(self.setting.frame)) if name in supported}
 
 
 def results(

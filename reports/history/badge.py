@@ -4,10 +4,14 @@ import json
 
 from attnbench.reports.data.values import plain
 from attnbench.reports.history.changes import Changes
+from attnbench.reports.text import units
 
 
 def badge(changes: Changes) -> str:
-    """Return the badge as JSON: how many cases the latest change made worse, or better, and since which commit."""
+    """Return the badge as JSON: how many cases the latest change made worse or better, and since which commit.
+
+    Without a change, it says how small a slow-down half of the cases would have shown.
+    """
     message, color = _told(changes)
     label = plain(changes.history.suite, 40)
     return json.dumps({"schemaVersion": 1, "label": label, "message": message, "color": color}) + "\n"
@@ -23,4 +27,6 @@ def _told(changes: Changes) -> tuple[str, str]:
         return (f"{cases} worse since {since}", "red") if latest.worse else (f"{cases} better since {since}", "green")
     if not changes.detectable:
         return "too few runs", "lightgrey"
-    return f"no change in {len(history.runs)} runs", "brightgreen"
+    # Of the slow-downs that could have been seen, that in the latest runs, which is the largest.
+    seen = units.percent(max(changes.detectable.values()))
+    return f"no change above {seen} in {len(history.runs)} runs", "brightgreen"

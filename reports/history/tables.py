@@ -10,6 +10,7 @@ from attnbench.reports.history.change_points import FEWEST
 from attnbench.reports.history.changes import BASELINE, STATUS, Change, Changes, Group
 from attnbench.reports.history.history import ERROR, RATIO, TIME, TIMES, History
 from attnbench.reports.text import escape, units
+from attnbench.reports.text.phrases import listed
 
 COLUMNS = ("run", "commit", "date", "machine", "case", "name", "metric", "value", "low", "high")
 """The columns of `history.csv`: one row per run, case and metric that has a value."""
@@ -19,6 +20,8 @@ _EACH = 6
 """Most changes of a group in the terminal."""
 _LEFT_OUT = 4
 """Most lines of runs that are left out in the terminal."""
+_FEWER = 4
+"""Most runs with fewer cases that are named."""
 _IN_TABLE = 100
 """Most changes of a group in `history.md`."""
 _WORDS = {
@@ -77,7 +80,19 @@ def answer(changes: Changes) -> list[str]:
     told = [f"{summary(each, changes.history)}." for each in changes.groups[:3]] or ["No change was found."]
     if len(changes.groups) > 3:
         told.append(f"There are changes at {_counted(len(changes.groups) - 3, 'more place')}.")
-    return [*told, sight(changes)]
+    return [*told, sight(changes), *missing(changes.history)]
+
+
+def missing(history: History) -> list[str]:
+    """Say which runs have fewer cases than the history, and how many; nothing if all have all of them."""
+    many = (history.status != "").sum()
+    fewer = [(run, int(count)) for run, count in enumerate(many) if count < len(history.cases)]
+    if not fewer:
+        return []
+    told = listed([f"{history.label(run)} has {count}" for run, count in fewer[:_FEWER]])
+    rest = len(fewer) - _FEWER
+    more = f"; {rest} more {'has' if rest == 1 else 'have'} fewer" if rest > 0 else ""
+    return [f"Not every run has all {_counted(len(history.cases), 'case')}: {told}{more}."]
 
 
 def sight(changes: Changes) -> str:

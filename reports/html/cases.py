@@ -21,7 +21,7 @@ from attnbench.reports.data.values import plain, word
 from attnbench.reports.data.where import LONGEST
 from attnbench.reports.findings.run import Run
 from attnbench.reports.html import pictures, shell
-from attnbench.variants import AXES, DEFAULTS
+from attnbench.variants import AXES
 
 MOST_TIMES = 100_000
 """With more times of processes than this, the page leaves them out: it would become too large."""
@@ -75,7 +75,7 @@ def _data(run: Run, frame: pd.DataFrame) -> dict[str, Any]:
         "intervals": _INTERVALS,
         "flags": flags.MEANINGS,
         "again": [_again(part.command) for part in run.parts],
-        "defaults": {name: DEFAULTS[name] for name in AXES if name in DEFAULTS},
+        "baselines": run.baseline_rows.tolist(),
         "times": _times(run),
         "processes": run.log_ns.shape[1],
         "profiles": _profiles(run),

@@ -9,43 +9,11 @@ from attnbench.reports import figures
 from attnbench.reports.data.files import put
 from attnbench.reports.data.parts import Part, differing
 from attnbench.reports.findings.run import Run
-from attnbench.reports.pages import profile
+from attnbench.reports.pages import profile, reading
 from attnbench.reports.tables import lra, tables
 from attnbench.reports.text import escape, first_screen, outcomes, units
 from attnbench.reports.text.answer import answer
-
-_HOW_TO_READ = """\
-- **Calls per second**: one over the time of one call. A process gives one number for a case, the {estimate} of its
-  values. The time is the geometric mean over processes, and digits end where its 95 % interval begins.
-- **Intervals** are Student t over processes on the log scale; below 3 processes there are none.
-- **Speed-up**: the baseline's time over the case's at the same shape, dtype, device, direction and threads, paired by
-  process.
-- **Peak memory**: the most that the allocator held during one call, inputs apart.
-- **Growth**: the exponent k of N^k, fitted over the longest three octaves measured.
-- **Stated cost**: the exponent of the FLOPs over the last two octaves. Time grows more slowly if fixed costs of a call
-  count at the shorter lengths, and faster if softmax, sorting or memory traffic take more of it.
-- **Tokens/s**: tokens of a call (the whole batch) over its time.
-- **Ties**: rows in which a mechanism could as well have chosen another key or block, within rounding.
-- **Fits up to N**: the longest sequence for which inputs, weights, masks and the peak fit the memory budget, estimated
-  from predictions or else from what was measured.
-- **Keys per query**: allowed pairs over queries, a mean. **Density**: its share of the length. What is said of them is
-  interpolated between the numbers of keys measured, on the log scale.
-- **Faster**: the whole interval of the speed-up is above 1. **From N**: interpolated between the lengths measured; it
-  stays faster up to the longest length that both have.
-- **Waste**: pairs of query and key that were computed over pairs that the pattern allows.
-- **GFLOP/s** counts the allowed pairs only. **Of roof**: its share of the fastest matrix product seen beside the case.
-- **Bound**: the baseline's allowed pairs over the case's, the speed-up if time followed work. **Realised**: the
-  measured speed-up as a share of it.
-- **Before the first value**, once: preparation builds masks and layouts, which hold so many bytes; compilation is what
-  the first call takes beyond a later one, *cached* if torch had it on disk. No time of a call includes it.
-- **Error**: the largest difference of an output from a float64 reference, over all lengths checked.
-- **Error vs full**: the distance of the mechanism's output from that of full attention, as a share of its size, on
-  {inputs}. **Of the mean**: that of the mean of all values in its place. **Better**: less than 95 % of it.
-- **Proved**: every element of the output and the gradients is held to that reference before a case is timed, and the
-  last result of each process to the proved one. Where there is too much to look at, a line at the top says so.
-- **Flags** mark cases whose numbers are doubtful; nothing is left out for it. **Trust**: the gravest doubt.
-- **n/a**: unsupported. **skipped**: not tried. An empty cell: not in the suite. **-**: no such number, because the
-  mechanism has no pattern, FLOPs, choice or compilation."""
+from attnbench.reports.text.phrases import change
 
 
 def write(run: Run) -> Path:
@@ -86,7 +54,7 @@ def report(run: Run, markdown: str) -> str:
         *(["## Long Range Arena", lra.markdown(run)] if run.arenas else []),
         *([profile.section(run)] if run.profiles else []),
         "## How to read this",
-        _HOW_TO_READ.format(estimate=run.estimate.replace("quartile", "lower quartile"), inputs=_inputs(run)),
+        reading.section(run, markdown),
         "## Environment",
         _environment(meta["environment"]),
         f"Started {escape.text(meta.get('started'))}, finished {escape.text(meta.get('finished') or 'not')}.",
@@ -118,12 +86,6 @@ def unfinished(run: Run) -> list[str]:
     return [f"This run is not finished: {found.with_result} of {found.cases} cases have a result."]
 
 
-def _inputs(run: Run) -> str:
-    """Return what the errors against full attention were computed on."""
-    file = run.meta.get("inputs")
-    return f"the inputs of {escape.text(file['file'])}" if file else "inputs in which neighbours are alike"
-
-
 def _parts(run: Run) -> list[str]:
     """Return when a run was resumed or merged, what had changed since its start, and which machines it mixes."""
     later = [_part(part) for part in run.parts[1:]]
@@ -138,7 +100,7 @@ def _parts(run: Run) -> list[str]:
 
 def _part(part: Part) -> str:
     """Return when and how a later part of a run was measured."""
-    told = [f"{name} was {escape.plain(was)}, then {escape.plain(now)}" for name, (was, now) in part.changed.items()]
+    told = [change(name, was, now) for name, (was, now) in part.changed.items()]
     how = f"Part {part.index} is a merged run, started" if part.merged else "Resumed"
     shard = f" (shard {part.shard})" if part.shard else ""
     processes = f"{part.processes} {'process' if part.processes == 1 else 'processes'}"

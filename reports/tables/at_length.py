@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from attnbench.reports.data.settings import attempted, names
+from attnbench.reports.data.settings import names
 from attnbench.reports.findings.run import Results
 from attnbench.reports.text import cells, escape
 
@@ -26,20 +26,19 @@ _ERRORS = ("", "error vs full", "of the mean", "better", "ties")
 
 def tables(results: Results) -> list[str]:
     """Return the tables of a setting in which some case passed."""
-    errors = [_titled(results, "error against full attention", _errors(results))] if len(results.errors) else []
-    return [
-        _titled(results, "work", _rows(results, _WORK, cells.work)),
-        *errors,
-        _titled(results, "before the first value", _rows(results, _BEFORE, cells.before)),
-    ]
+    found = {"work": _rows(results, _WORK, cells.work)}
+    if len(results.errors):
+        found["error against full attention"] = _errors(results)
+    found["before the first value"] = _rows(results, _BEFORE, cells.before)
+    return [titled(results, f"{words} at N = {results.compared_at}", table) for words, table in found.items()]
 
 
 def _rows(results: Results, header: tuple[str, ...], written: Callable[[pd.Series], list[str]]) -> str:
     """Return a table whose cells a function writes; a case that did not pass has its status in the first."""
     n, rows = results.compared_at, []
-    for name, part in attempted(results.setting.frame):
-        row = cells.by_length(part).get(n)
-        if row is not None:
+    for name, by_length in results.cases.items():
+        if n in by_length:
+            row = by_length[n]
             passed = row["status"] == "passed"
             told = written(row) if passed else [cells.SHORT[row["status"]], *[""] * (len(header) - 2)]
             rows.append([escape.text(name), *told])
@@ -54,5 +53,6 @@ def _errors(results: Results) -> str:
     )
 
 
-def _titled(results: Results, words: str, table: str) -> str:
-    return f"### {escape.text(results.setting.title)}: {words} at N = {results.compared_at}\n\n{table}"
+def titled(results: Results, words: str, table: str) -> str:
+    """Return a table of a setting under its heading."""
+    return f"### {escape.text(results.setting.title)}: {words}\n\n{table}"

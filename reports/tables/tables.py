@@ -7,7 +7,6 @@ import pandas as pd
 
 from attnbench.reports.data import flags
 from attnbench.reports.data.capacity import NO_BUDGET, NO_FORWARD, TOO_FEW
-from attnbench.reports.data.settings import attempted
 from attnbench.reports.findings.growth import APART, FEW_LAST, FEW_LENGTHS, NO_COST
 from attnbench.reports.findings.lengths import Floor
 from attnbench.reports.findings.outcomes import Outcomes
@@ -61,7 +60,7 @@ def lengths(results: Results) -> str:
     title, against = escape.text(results.setting.title), escape.text(results.baseline)
     speeds = [(escape.text(name), units.number(speed, 2)) for name, speed in results.other_baselines]
     others = "".join(f"; {name} is {speed}x as fast" for name, speed in speeds)
-    rows = [(escape.text(name), cells.by_length(part)) for name, part in attempted(frame)]
+    rows = [(escape.text(name), by_length) for name, by_length in results.cases.items()]
     speed = [[name, *(_speed(results, part.get(n)) for n in columns)] for name, part in rows]
     found = [
         f"### {title}: calls per second{against and f' (times {against}{others})'}",
@@ -79,11 +78,11 @@ def _memory(results: Results, header: list[str], columns: list[int]) -> str:
     """Return peak memory by length, how it grows, and the longest sequence that fits the budget."""
     growth, rows = dict(results.growth), []
     budgets = results.setting.frame["budget_bytes"].dropna()
-    for name, part in attempted(results.setting.frame):
-        by_length, passed = cells.by_length(part), part[part["status"] == "passed"]
+    for name, by_length in results.cases.items():
+        passed = [row for row in by_length.values() if row["status"] == "passed"]
         peaks = [cells.ended(by_length.get(n), cells.memory) for n in columns]
         grows = [cells.memory_exponent(growth[name])] if results.several_lengths else []
-        fits = cells.fits(passed.iloc[-1]) if len(passed) else cells.NONE
+        fits = cells.fits(passed[-1]) if passed else cells.NONE
         rows.append([escape.text(name), *peaks, *grows, fits])
     fit = f"fits {units.size(budgets.iloc[0])} up to N" if len(budgets) else "fits up to N"
     more = ["grows as", fit] if results.several_lengths else [fit]
@@ -107,7 +106,6 @@ def floor(found: Floor, n: int) -> str:
 
 def growth(results: Results) -> str:
     """Return growth exponents of time, from which length a series is faster, and its stated cost."""
-    shown = {name for name, _ in attempted(results.setting.frame)}
     header = ["", "time grows as", "fitted over N"]
     header += [f"faster than {escape.text(results.baseline) or 'the baseline'}"]
     header += ["over the last two octaves", "stated cost there", "GFLOP/s there"]
@@ -119,8 +117,9 @@ def growth(results: Results) -> str:
         cells.cost_exponent,
         cells.rates,
     )
-    rows = [[escape.text(name), *(cell(row) for cell in written)] for name, row in results.growth if name in shown]
-    return _titled(results, "growth", escape.folded(header, rows, _REASONS))
+    shown = [(name, row) for name, row in results.growth if name in results.cases]
+    rows = [[escape.text(name), *(cell(row) for cell in written)] for name, row in shown]
+    return at_length.titled(results, "growth", escape.folded(header, rows, _REASONS))
 
 
 def swept_keys(results: Results) -> str:
@@ -132,11 +131,7 @@ def swept_keys(results: Results) -> str:
     header += [f"peak memory, times that of {escape.text(against) or 'the baseline'}"]
     header += [] if results.density is None else [f"realised at a density of {cells.density(results.density)}"]
     rows = [[escape.text(each.name), *cells.sweep(each)] for each in found]
-    return _titled(results, f"keys per query at N = {found[0].seq_len}", escape.table(header, rows))
-
-
-def _titled(results: Results, words: str, table: str) -> str:
-    return f"### {escape.text(results.setting.title)}: {words}\n\n{table}"
+    return at_length.titled(results, f"keys per query at N = {found[0].seq_len}", escape.table(header, rows))
 
 
 def ratios(found: list[Ratio]) -> str:

@@ -59,13 +59,11 @@ def _fastest(results: Results, best: pd.Series, named: Mapping[str, str], title:
         much = units.interval(value, low, high, f" times as fast as {named[base]}")
     else:
         much = f"{time} a call"
-    verb = "took the least time" if close and not _is_faster(results) else "is the fastest"
-    told = f"{title}{named[name]} {verb} at N = {n}, {much}"
-    others = named[close[0]] if len(close) == 1 else f"{len(close)} others"
-    beside = f"{told}, but not distinguishable from {others}." if close else ""
-    # Without room for the rivals it is not called the fastest.
-    alone = told.replace("is the fastest", "is among the fastest") if close else told
-    yield beside if close and len(beside.split()) <= MOST_WORDS else f"{alone}."
+    among = "is among the fastest" if _is_faster(results) else "took the least time"
+    told = f"{title}{named[name]} {among if close else 'is the fastest'} at N = {n}, {much}"
+    others = f"{named[close[0]]} is" if len(close) == 1 else f"{len(close)} more are"
+    beside = f"{told}; {others} not shown to be slower."
+    yield beside if close and len(beside.split()) <= MOST_WORDS else f"{told}."
 
 
 def _is_faster(results: Results) -> bool:
@@ -96,8 +94,8 @@ def _crossovers(results: Results, named: Mapping[str, str]) -> Iterator[str]:
     if len(subject) == 1:
         head = f"{named[subject[0]]} is"
     else:
-        every = "Both others are" if others == 2 else f"All {others} others are"
-        head = every if len(subject) == others else f"{len(subject)} of {others} others are"
+        every = "Both other series are" if others == 2 else f"All {others} other series are"
+        head = every if len(subject) == others else f"{len(subject)} of {others} other series are"
     rest = [f"{named[part[0]] if len(part) == 1 else f'{len(part)} more'} {words}" for part, words in told[1:]]
     yield f"{', '.join([f'{head} faster than {base} {words}', *rest])}."
 
@@ -110,7 +108,7 @@ def _standing(results: Results, named: Mapping[str, str]) -> Iterator[str]:
     if others < 2:
         return
     (words, part), *rest = found
-    head = f"{named[part[0]]} is" if len(part) == 1 else f"{len(part)} of {others} others are"
+    head = f"{named[part[0]]} is" if len(part) == 1 else f"{len(part)} of {others} other series are"
     told = [f"{len(part)} {words.rpartition(' ')[0]}" for words, part in rest]
     yield f"At N = {results.compared_at}, {listed([f'{head} {words} {base}', *told])}."
 

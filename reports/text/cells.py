@@ -28,11 +28,6 @@ NONE = "-"
 """The text of a number that does not exist."""
 
 
-def by_length(part: pd.DataFrame) -> dict[int, pd.Series]:
-    """Return the cases of a series by length."""
-    return {int(row["seq_len"]): row for _, row in part.iterrows()}
-
-
 def ended(row: pd.Series | None, written: Callable[[pd.Series], str]) -> str:
     """Write a case's number, or its status if it did not pass; empty if there is no case."""
     if row is None:

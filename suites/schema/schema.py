@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
-from attnbench.suites.problem import KeyPath, Problem, found, found_variant
+from attnbench.suites.problem import KeyPath, Problem, found, found_variant, shown
 from attnbench.suites.schema.document import Document
 from attnbench.suites.schema.kinds import union, values
 from attnbench.suites.schema.suite import Suite
@@ -84,6 +84,10 @@ def explain(error: ValidationError, document: Document, kind: Any = Suite) -> li
             tell = found_variant if path[:1] == ("variants",) and len(path) == 2 else found
             place = document.keys.get((*path, *key), place)
             text = f"expected one of {', '.join(keys)}, {tell(key[0], keys)}"
+            home = _home(str(key[0]), path, rules) if kind is Suite else ""
+            if home:
+                here = f"in {path[0]}:" if path else "at the top"
+                text = f"expected {shown(key[0])} {home}, found it {here}; move it there"
         elif mistake == "missing" and isinstance(key[0], str):
             path, text = (*path, *key), "expected a value, found nothing"
         elif mistake == "value_error":
@@ -92,6 +96,31 @@ def explain(error: ValidationError, document: Document, kind: Any = Suite) -> li
             text = _text(value, _fitting(nodes, value))
         problems.setdefault((path, text), Problem(document.file, *place, path, text))
     return list(problems.values())
+
+
+def _home(key: str, path: KeyPath, rules: Node) -> str:
+    """Return where in a suite a key belongs, such as `in measure:`; empty if nowhere.
+
+    The key of the suite below which it was found is left out.
+    """
+    (suite,) = _alternatives(rules, rules)
+    if path and key in suite["properties"]:
+        return "at the top"
+    homes = []
+    for name, part in suite["properties"].items():
+        nodes = _alternatives(part, rules)
+        if name == "variants":
+            nodes = [each for node in nodes if "items" in node for each in _alternatives(node["items"], rules)]
+        if name in path[:1]:
+            continue
+        homes += [f"in {name}:" for node in nodes if key in node.get("properties", {})]
+        homes += [
+            "in a variant of variants:" if name == "variants" else f"in {name}: {{{within}: ...}}"
+            for node in nodes
+            for within, each in node.get("properties", {}).items()
+            if any(key in inner.get("properties", {}) for inner in _alternatives(each, rules))
+        ]
+    return next(iter(homes), "")
 
 
 def values_in_words(each: "Field[Any]") -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from attnbench.reports.data.reading import Journal
-from attnbench.reports.data.settings import attempted, without_floor
+from attnbench.reports.data.settings import without_floor
 from attnbench.reports.findings import lengths
 from attnbench.reports.findings.results import Results
 from attnbench.reports.findings.run import Run
@@ -93,8 +93,7 @@ def _table(run: Run, results: Results, metric: Metric, name: str) -> str:
         scales[n] = metric.unit([float(each) for each in part[metric.column].dropna()])
         best.update(metric.best(without_floor(part), run))
     rows = []
-    for series, part in attempted(frame):
-        told = {int(row["seq_len"]): row for _, row in part.iterrows()}
+    for series, told in results.cases.items():
         rows.append([latex.text(series), *(_cell(told.get(n), metric, *scales[n], best) for n in columns)])
     header = [["", *(f"$N = {n}$" for n in columns)]]
     if any(unit for _, unit in scales.values()):

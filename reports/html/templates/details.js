@@ -74,13 +74,9 @@ function quoted(word) {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-/** The command that measures a case and its baseline again: the words of its title select it. */
-function again(start, defaults, value) {
-  const names = [...new Set([value("name"), value("baseline")])].filter(Boolean);
-  const later = Object.keys(defaults).filter((each) => value(each) !== defaults[each]).map(value);
-  const setting = [`N=${value("seq_len")}`, value("dtype"), value("device"), value("direction"), ...later];
-  const either = names.length > 1 ? `(${names.join(" or ")})` : names[0];
-  return `${start} -k ${quoted([either, ...setting].join(" "))}`;
+/** The command that measures a case and its baseline again: their keys select them and nothing else. */
+function again(start, key, baseline) {
+  return `${start} -k ${quoted([...new Set([key, baseline])].filter(Boolean).join(" or "))}`;
 }
 
 /** All that is known of a case. */
@@ -105,7 +101,7 @@ function details(data, columns, row) {
   if (profile) made.push(...block("Profile", profiled(profile, data.profiles.operators)));
   const start = data.again[String(value("parts") ?? "0").split(" ").at(-1)];
   if (start) {
-    const command = again(start, data.defaults, value);
+    const command = again(start, value("case"), columns.get("case").at(data.baselines[row]));
     const code = element("pre", { tabindex: 0, "aria-label": "Command" }, element("code", {}, command));
     made.push(...block("Measure it again", code));
   }

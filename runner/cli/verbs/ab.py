@@ -64,7 +64,9 @@ def verb(
     quiet: bool,
     folders: tuple[Path, ...],
 ) -> None:
-    """Measure the revisions BASE and HEAD of this repository together, and report what got slower or faster.
+    """Measure BASE and HEAD together, and report what is slower.
+
+    Both are revisions of this repository. What is faster is reported too.
 
     With --env, measure two environments instead. Requirements are installed with pip into virtual environments of their
     own, which import everything else from the current one; they are removed afterwards.

@@ -33,7 +33,9 @@ def verb(
     store: Path,
     out: Path | None,
 ) -> None:
-    """Check the folder RUN against a baseline, under the policy of its suite (check:).
+    """Check the folder RUN against a baseline.
+
+    The policy is that of its suite (check:).
 
     Allowed and computed pairs count on any machine; peak memory and operators if torch, instruction set and threads
     are equal; times on the same machine only, and by default as a warning beyond 15 % (use bench ab for times). A case

@@ -21,7 +21,9 @@ _ONE_DOCUMENT = ("csv", "json", "junit")
 @FORMAT
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder to write; new or empty.")
 def verb(runs: tuple[Path, ...], by: str | None, across_machines: bool, form: str, out: Path | None) -> None:
-    """Compare RUNs with the first of them, case by case: time, memory, work and error; or one RUN with itself.
+    """Compare RUNs with the first of them, case by case.
+
+    Time, memory, work and error are compared. A single RUN is compared with itself.
 
     DIR (default: runs/compare-DATE-TIME) gets comparison.md, comparison.csv, comparison.json, figures/ and, with
     attnbench[html], comparison.html, or one folder for each of several comparisons.

@@ -8,7 +8,9 @@ from attnbench.runner.cli.common import told
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def verb(shell: str) -> None:
-    """Print the code that makes SHELL complete verbs, options, and names of suites and variants.
+    """Print the code with which SHELL completes words of bench.
+
+    It completes verbs, options, and names of suites and variants.
 
     bash: eval "$(bench completion bash)" in ~/.bashrc; zsh: eval "$(bench completion zsh)" in ~/.zshrc;
     fish: bench completion fish > ~/.config/fish/completions/bench.fish

@@ -9,7 +9,7 @@ from attnbench.runner.cli.common import told
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 @click.option("--build", is_flag=True, help="First compile the C++ code of native, as a run would do.")
 def verb(as_json: bool, build: bool) -> None:
-    """List what makes timings on this machine worse, and what to do about it.
+    """List what makes timings here worse, and what to do about it.
 
     Exit codes: 0 examined; 2 usage, or --build failed.
     """

@@ -15,7 +15,7 @@ from attnbench.runner.cli.common import put_or_print, told
 @click.option("--metric", type=click.Choice(["time", "speedup", "memory"]), help="latex: number to show; default time.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE instead of the terminal.")
 def verb(folder: Path, form: str, metric: str | None, out: Path | None) -> None:
-    """Write the results of the RUN folder in a format that other tools read.
+    """Write the results of RUN in a format that other tools read.
 
     pytest-benchmark: the format of its --benchmark-json. github-action-benchmark: for its tool customSmallerIsBetter,
     with times in ns and peak memory in bytes. csv, json and markdown: the tables of the report. latex: a table for a

@@ -26,7 +26,9 @@ _TALLEST = 9
 def verb(
     folder: Path, names: tuple[str, ...], kind: str, width: "Width", theme: "Theme", font: str | None, out: Path | None
 ) -> None:
-    """Write the figures of the RUN folder for a paper or slides: those named, else all.
+    """Write figures of RUN for a paper or slides.
+
+    Figures are those that are named, else all.
 
     They have the given width and no title. What the report has as title and note is printed for your caption, and is
     the title of the file. PDF files hold their fonts as TrueType.

@@ -19,7 +19,9 @@ from attnbench.runner.cli.common import told
     help="Write history.html, history.md, history.csv and badge.json into this folder, over older ones.",
 )
 def verb(runs: tuple[str, ...], suite: str | None, last: int | None, out: Path | None) -> None:
-    """Show what changed over runs of one suite: time relative to the baseline, memory, work and error of each case.
+    """Show what changed over runs of one suite.
+
+    This is the time relative to the baseline, memory, work and error of each case.
 
     DIR is a folder of run folders or of stored baselines (bench baseline save), or one of these; GLOB is a pattern such
     as 'runs/*'. Runs are ordered by the date of the commit in which bench run was called, else by their start. Each

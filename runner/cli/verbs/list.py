@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.command()
 @VARIANTS
 def verb(folders: tuple[Path, ...]) -> None:
-    """List variants with their parameters, implementations, and shipped suites.
+    """List variants, their parameters, implementations and suites.
 
     Exit codes: 0 listed; 2 usage, or a broken file of a variant, which is left out.
     """

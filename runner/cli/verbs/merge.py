@@ -18,7 +18,9 @@ from attnbench.runner.cli.common import VARIANTS, command_line, extend, told, wr
 )
 @VARIANTS
 def verb(runs: tuple[Path, ...], out: Path, folders: tuple[Path, ...]) -> None:
-    """Make one run of several RUN folders that measured one suite in parts, such as shards, and write its report.
+    """Make one run of several RUNs that measured parts of one suite.
+
+    Parts are, for example, shards. The report is written, too.
 
     Each RUN stays a part with its machine, and only times of one part are paired. Runs need the same suite and version;
     each sweep over lengths needs one machine. If two runs measured a case, its processes add up.

@@ -33,7 +33,9 @@ def verb(
     font: str | None,
     out: Path | None,
 ) -> None:
-    """Draw any number of the RUN folder over any column of its table (docs/columns.md), with intervals.
+    """Draw any number of RUN over any column of its table.
+
+    Columns are listed in docs/columns.md. Intervals are drawn.
 
     Parameters of variants are columns too. A condition compares columns with values, such as "dtype == bfloat16 and
     N >= 1024" or "time < 5ms and variant in (full, bigbird)"; docs/columns.md#conditions has its rules. Cases that

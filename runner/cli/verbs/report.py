@@ -11,7 +11,9 @@ from attnbench.runner.cli.publish import write
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 def verb(runs: tuple[Path, ...]) -> None:
-    """Rebuild tables, figures and report of each RUN folder from its run.json, samples.jsonl and profile.jsonl alone.
+    """Rebuild tables, figures and report of each RUN.
+
+    They are made from its run.json, samples.jsonl and profile.jsonl alone.
 
     The report is report.md and, with the extra attnbench[html], report.html.
 

@@ -43,7 +43,7 @@ _QUICK, _RIGOROUS = 2, 20
 @click.option("--processes", type=click.IntRange(1, 1000), metavar="N", help="Processes, instead of the suite's.")
 @click.option("--quick", is_flag=True, help=f"{_QUICK} processes: a first look, without intervals.")
 @click.option("--rigorous", is_flag=True, help=f"{_RIGOROUS} processes: narrow intervals, and bimodal cases show.")
-@click.option("-k", "words", metavar="EXPR", help='Only cases whose title matches: "local_window and not training".')
+@click.option("-k", "words", metavar="EXPR", help='Only cases whose title or key matches: "local_window and not 512".')
 @click.option("--variant", multiple=True, metavar="NAME", help="Only this variant; repeatable, like the next three.")
 @click.option("--device", multiple=True, metavar="NAME", help="Only this device.")
 @click.option("--direction", multiple=True, metavar="NAME", help="Only this direction.")
@@ -74,7 +74,9 @@ def verb(
     profile: bool,
     folders: tuple[Path, ...],
 ) -> None:
-    """Measure all cases of SUITE, a YAML file or the name of a shipped suite, and write a report.
+    """Measure all cases of SUITE, and write a report.
+
+    SUITE is a YAML file or the name of a shipped suite.
 
     Every case is checked against a float64 oracle before it is timed. The run folder (default: runs/NAME-DATE-TIME)
     holds run.json, samples.jsonl, table.csv, table.md, report.md, figures/ and, where the extra html is installed,

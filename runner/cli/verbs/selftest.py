@@ -15,7 +15,9 @@ from attnbench.runner.cli.common import SuitePath, decided_by, load_suite, say, 
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/selftest"), show_default=True, metavar="DIR")
 @click.option("--quiet", is_flag=True, help="Print only the result.")
 def verb(suite: Path, runs: int, out: Path, quiet: bool) -> None:
-    """Measure how reliable timings on this machine are: the same code against itself, and against known slow-downs.
+    """Measure how reliable timings on this machine are.
+
+    The same code is measured against itself, and against known slow-downs.
 
     Results in DIR are kept, and runs are added until there are --runs. DIR gets selftest.jsonl, selftest.json,
     selftest.md and figures/. On CUDA torch's timer is left out, because it does not measure the same thing.

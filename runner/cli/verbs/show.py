@@ -29,7 +29,9 @@ def _names(context: click.Context, argument: click.Parameter, incomplete: str) -
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Also write the picture: .svg or .png.")
 @VARIANTS
 def verb(name: str, given: tuple[str, ...], seq_len: int | None, out: Path | None, folders: tuple[Path, ...]) -> None:
-    """Show one VARIANT: formula, source, parameters, pattern, numbers of keys and pairs, and whether it is correct.
+    """Show one VARIANT: formula, source, parameters and pattern.
+
+    Numbers of keys and pairs are shown too, and whether it is correct.
 
     Every implementation is compared with the float64 oracle in its own process, at small odd lengths and at N = 1553,
     in float32 with gradients. --set implementation=NAME checks only that one. Without torch the check is left out.
