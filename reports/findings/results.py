@@ -45,6 +45,11 @@ class Results:
         """Check whether any case passed."""
         return self.fastest is not None
 
+    @property
+    def has_energy(self) -> bool:
+        """Check whether the energy of some case is known."""
+        return bool(self.setting.frame["energy_j"].notna().any())
+
 
 def results(
     setting: Setting,

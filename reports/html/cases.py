@@ -61,6 +61,12 @@ _GROUPS: Mapping[str, list[Column]] = {
         speedup_high  |          | to                               | ratio
         baseline      |          | baseline                         |
         tokens_per_s  |          | tokens per second                | number
+        energy_j      | energy   | energy                           | energy
+        energy_low_j  |          | from                             | energy
+        energy_high_j |          | to                               | energy
+        energy_fraction      |   | energy, times the baseline's     | ratio
+        energy_fraction_low  |   | from                             | ratio
+        energy_fraction_high |   | to                               | ratio
         flags         |          | flags                            |
     """),
     "Proof": columns("""
@@ -142,7 +148,7 @@ _GROUPS: Mapping[str, list[Column]] = {
 }
 """The details of a case: every column of the frame, under headings. Other axes and parameters are added to them."""
 
-_INTERVALS = ("time_ns", "speedup", "roof_share")
+_INTERVALS = ("time_ns", "speedup", "energy_j", "energy_fraction", "roof_share")
 """These show their interval, which the two columns after them hold."""
 _SHOWN = ("time_ns", "speedup", "peak_bytes", "realised", "max_abs_error", "flags")
 """What the table shows beside the name, the axes that vary, and the status."""

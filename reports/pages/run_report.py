@@ -21,6 +21,8 @@ _HOW_TO_READ = """\
 - **Speed-up**: the baseline's time over the case's at the same shape, dtype, device, direction and threads, paired by
   process.
 - **Peak memory**: the most that the allocator held during one call, inputs apart.
+- **Energy** of a call: what the counter of the CPU's packages, or of the GPU, adds up over calls in a row, without what
+  the idle device takes. The packages hold all that runs on the machine. **-**: the counter is too coarse.
 - **Growth**: the exponent k of N^k, fitted over the longest three octaves measured.
 - **Stated cost**: the exponent of the FLOPs over the last two octaves. Time grows more slowly if fixed costs of a call
   count at the shorter lengths, and faster if softmax, sorting or memory traffic take more of it.

@@ -9,6 +9,7 @@
 
 const UNITS = {
   time: { ns: 1, us: 1e3, "µs": 1e3, ms: 1e6, s: 1e9 },
+  energy: { uJ: 1e-6, "µJ": 1e-6, mJ: 1e-3, J: 1, kJ: 1e3 },
   size: { B: 1, KB: 1e3, MB: 1e6, GB: 1e9, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 },
   rate: { "MFLOP/s": 1e6, "GFLOP/s": 1e9, "TFLOP/s": 1e12 },
   ratio: { x: 1, "": 1 },
