@@ -109,7 +109,8 @@ def test_numbers_are_written_as_in_other_reports(page: "Page") -> None:
     found = page.evaluate(
         """spans => spans.map(([value, low, high]) => [
             WRITTEN.time(value, low, high), WRITTEN.size(value), WRITTEN.share(value / 1e6), bounds(low, high),
-            number(value, 1), number(value, 3), WRITTEN.error(value / 1e9)])""",
+            number(value, 1), number(value, 3), WRITTEN.error(value / 1e9),
+            WRITTEN.energy(value / 1e6, low / 1e6, high / 1e6)])""",
         spans,
     )
     expected = [
@@ -121,6 +122,7 @@ def test_numbers_are_written_as_in_other_reports(page: "Page") -> None:
             units.number(value, 1),
             units.number(value, 3),
             f"{value / 1e9:.1e}",
+            f"{units.energy(value / 1e6, low / 1e6, high / 1e6)} {units.spread(low / 1e6, high / 1e6)}",
         ]
         for value, low, high in spans
     ]

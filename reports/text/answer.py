@@ -59,7 +59,8 @@ def _energy(results: Results, named: Mapping[str, str]) -> list[str]:
     told = f"At N = {best['seq_len']}, {named[name]} takes {units.energy(*(best[each] for each in _ENERGY))} a call"
     share, low, high = (float(best[each]) for each in _FRACTION)
     beside = f", {units.honest(share, low, high)} times the energy of {named.get(base)}{brackets(low, high)}"
-    return [f"{told}{'' if name == base or math.isnan(share) else beside}."]
+    # Without an interval, no difference is told.
+    return [f"{told}{'' if name == base or math.isnan(low) else beside}."]
 
 
 def _of(
