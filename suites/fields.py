@@ -97,6 +97,8 @@ Difference = Annotated[float, Range(-1e18, 1e18)]
 Seconds = Annotated[float, Range(0.0, 1e9)]
 Rate = Annotated[float, Range(1.0, 1e24)]
 """FLOPs or bytes per second."""
+Joules = Annotated[float, Range(1e-15, 1e15)]
+"""Of one call."""
 Error = Annotated[float, Range(0.0, 1e300)]
 Share = Annotated[float, Range(0.0, 1.0)]
 LogRatio = Annotated[float, Range(-100.0, 100.0)]

@@ -9,6 +9,7 @@ from attnbench.suites.fields import (
     Bytes,
     Count,
     Error,
+    Joules,
     Nanoseconds,
     Rate,
     Seconds,
@@ -182,6 +183,9 @@ class Sample(Result):
     """FLOP/s of the fastest matrix product beside the values, in their dtype and threads; None if memory is short."""
     copy_bytes_per_s: Rate | None = None
     """Bytes per second of the fastest copy there."""
+    energy_j: Joules | None = None
+    """Joules of one call beyond those of the idle device, of calls in a row after all values; None without a counter
+    that can be read, and if it is too coarse."""
 
     # CUDA only.
     hot_values_ns: tuple[Nanoseconds, ...] = ()

@@ -47,6 +47,8 @@ class Series:
     compile_ns: int | None = None
     """What compiling takes, torch having it on disk; None: nothing is compiled."""
     error_vs_full: float | None = None
+    watts: float | None = None
+    """What a call takes beyond the idle machine; None: no counter of energy."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,9 @@ def rows(plan: Plan) -> Iterable[Probe | Sample]:
                 steady = replicate not in plan.unsteady
                 sample = Sample(each.key, Status.PASSED, "", replicate, 1, values, steady=steady, order=order)
                 proof_s = None if plan.proved is None else 0.05
-                yield replace(sample, roof_flops_per_s=plan.roof_flops_per_s, proof_s=proof_s)
+                energy_j = None if series.watts is None else series.watts * float(np.median(values)) / 1e9
+                roof = plan.roof_flops_per_s
+                yield replace(sample, roof_flops_per_s=roof, proof_s=proof_s, energy_j=energy_j)
 
 
 def probe(each: Case, series: Series, status: Status, reason: str) -> Probe:

@@ -18,6 +18,7 @@ from attnbench.runner.machine import doctor
 from attnbench.runner.machine.doctor import Finding
 from attnbench.runner.machine.doctor import cgroup as doctor_cgroup
 from attnbench.runner.machine.doctor import cpu as doctor_cpu
+from attnbench.runner.machine.doctor import energy as doctor_energy
 from attnbench.runner.machine.doctor import gpu as doctor_gpu
 from attnbench.runner.machine.doctor import limits as doctor_limits
 from attnbench.runner.machine.doctor import load as doctor_load
@@ -31,6 +32,7 @@ CPU = "sys/devices/system/cpu"
 CLOCK = "sys/devices/system/clocksource/clocksource0"
 PAGES = "sys/kernel/mm/transparent_hugepage/enabled"
 SUPPLIES = "sys/class/power_supply"
+PACKAGE = "sys/class/powercap/intel-rapl:0"
 QUIET_STAT = "cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 10 0 0 90 0 0 0 0 0 0\ncpu1 10 0 0 90 0 0 0 0 0 0\nintr 5\n"
 LATER_STAT = "cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 20 0 0 180 0 0 0 0 0 0\ncpu1 20 0 0 180 0 0 0 0 0 0\nintr 9\n"
 GOOD = {
@@ -47,6 +49,9 @@ GOOD = {
     f"{CLOCK}/current_clocksource": "tsc\n",
     f"{CLOCK}/available_clocksource": "tsc hpet acpi_pm\n",
     PAGES: "always [madvise] never\n",
+    f"{PACKAGE}/name": "package-0\n",
+    f"{PACKAGE}/energy_uj": "1000\n",
+    f"{PACKAGE}/max_energy_range_uj": "262143328850\n",
 }
 BAD = GOOD | {
     f"{CPU}/cpu1/cpufreq/scaling_governor": "powersave\n",
@@ -60,7 +65,7 @@ BAD = GOOD | {
     f"{SUPPLIES}/BAT0/status": "Discharging\n",
     f"{CLOCK}/current_clocksource": "hpet\n",
 }
-EVERY_CHECK = (*doctor_limits.CHECKS, *doctor_cpu.CHECKS, *doctor_memory.CHECKS)
+EVERY_CHECK = (*doctor_limits.CHECKS, *doctor_cpu.CHECKS, *doctor_memory.CHECKS, *doctor_energy.CHECKS)
 
 
 @pytest.fixture
@@ -89,7 +94,14 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing but the fake tree decides: no load, plenty of memory, a fine clock, no NVML."""
     monkeypatch.setattr(doctor_machine, "here", lambda root: Machine(root, (0, 1), 2, {}))
-    monkeypatch.setattr(doctor_load, "pause", lambda seconds: (tmp_path / "proc/stat").write_text(LATER_STAT))
+
+    def pause(seconds: float) -> None:
+        (tmp_path / "proc/stat").write_text(LATER_STAT)
+        counter = tmp_path / PACKAGE / "energy_uj"
+        if counter.exists() and counter.read_text().strip().isdecimal():
+            counter.write_text(str(int(counter.read_text()) + 5000))
+
+    monkeypatch.setattr(doctor_load, "pause", pause)
     monkeypatch.setattr(doctor_load, "load_average", lambda: 0.0)
     monkeypatch.setattr(doctor_load, "process_times", dict)
     monkeypatch.setattr(doctor_cpu, "timer_readings_ns", lambda: list(range(0, 400_000, 40)))
@@ -604,6 +616,7 @@ class Nvml:
             "GetEccMode": [1, 1],
             "GetTemperature": 35,
             "GetTemperatureThreshold": 90,
+            "GetTotalEnergyConsumption": 5_000_400_000,
         } | told
 
     def nvmlInit(self) -> None:
@@ -666,6 +679,7 @@ def test_a_healthy_gpu(gpu: Callable[..., dict[str, Finding]]) -> None:
         ("power cap", "good", "700 W, the default"),
         ("ECC", "fact", "on"),
         ("temperature", "good", "35 C; it slows down at 90 C"),
+        ("energy", "good", "NVML counts it: 5000 kJ since the driver was loaded"),
     ]
     assert found["clocks"].do == (
         "Lock them for a run: `sudo nvidia-smi -i 0 --lock-gpu-clocks=1500,1500`, "
@@ -733,6 +747,13 @@ def test_a_healthy_gpu(gpu: Callable[..., dict[str, Finding]]) -> None:
         ({"GetEccMode": [0, 1]}, "ECC", "fact", "off, changes at the next restart", ""),
         ({"GetTemperature": 85}, "temperature", "warning", "85 C", "`nvidia-smi -i 0 -q -d TEMPERATURE`"),
         ({"GetTemperatureThreshold": NVMLError("Not Supported")}, "temperature", "fact", "35 C", ""),
+        (
+            {"GetTotalEnergyConsumption": NVMLError("Not Supported")},
+            "energy",
+            "fact",
+            "cannot be read: NVML's nvmlDeviceGetTotalEnergyConsumption (Not Supported)",
+            "",
+        ),
         (
             {"GetPersistenceMode": NVMLError("Not Supported")},
             "persistence",

@@ -119,7 +119,8 @@ def test_numbers_are_written_as_in_other_reports(page: "Page") -> None:
             WRITTEN.time(value, low, high), WRITTEN.size(value), WRITTEN.share(value / 1e6),
             WRITTEN.ratio(value, low, high), number(value, 1), number(value, 3), WRITTEN.error(value / 1e9),
             WRITTEN.change(value / 1e3), WRITTEN.share(value / 1e6, low / 1e8, high / 1e6),
-            spread(low / 9, high), interval(value, low / 9, high).join(" ")])""",
+            spread(low / 9, high), interval(value, low / 9, high).join(" "),
+            WRITTEN.energy(value / 1e6, low / 1e6, high / 1e6)])""",
         spans,
     )
     expected = [
@@ -135,6 +136,7 @@ def test_numbers_are_written_as_in_other_reports(page: "Page") -> None:
             share(value / 1e6, low / 1e8, high / 1e6),
             units.spread(low / 9, high),
             units.interval(value, low / 9, high),
+            f"{units.energy(value / 1e6, low / 1e6, high / 1e6)} {units.spread(low / 1e6, high / 1e6)}",
         ]
         for value, low, high in spans
     ]

@@ -61,6 +61,8 @@ EVERY: dict[str, rows.Plan] = {
     "several_failing": FAILING,
     "decode": replace(EXACT, directions=("decode",)),
     "layer": replace(EXACT, level="layer"),
+    "energies": replace(EXACT, series=tuple(replace(each, watts=20.0) for each in EXACT.series)),
+    "energies_of_few": replace(EXACT, series=tuple(replace(each, watts=20.0) for each in EXACT.series), processes=2),
     **{f"drawn_{seed}": drawn(seed) for seed in range(24)},
 }
 

@@ -11,6 +11,7 @@ from attnbench.variants import AXES
 UNITS: Mapping[str, Mapping[str, float]] = {
     "time": {**TIMES, "µs": 1e3},
     "seconds": {unit: scale / 1e9 for unit, scale in TIMES.items()},
+    "energy": {"uJ": 1e-6, "µJ": 1e-6, "mJ": 1e-3, "J": 1.0, "kJ": 1e3},
     "size": {**SIZES, "KB": 1e3},
     "rate": {"FLOP/s": 1.0, "MFLOP/s": 1e6, "GFLOP/s": 1e9, "TFLOP/s": 1e12},
     "ratio": {"x": 1.0, "": 1.0},
@@ -51,18 +52,24 @@ GROUPS: Mapping[str, list[Column]] = {
         parameters |      |           |
     """),
     "Result": described("""
-        status       |           |                   |
-        reason       |           |                   |
-        time_ns      | time      | time              | time
-        time_low_ns  | time_low  |                   | time
-        time_high_ns | time_high |                   | time
-        processes    |           |                   | count
-        speedup      |           | speed-up          | ratio
-        speedup_low  |           |                   | ratio
-        speedup_high |           |                   | ratio
-        baseline     |           |                   |
-        tokens_per_s |           | tokens per second | number
-        flags        |           |                   |
+        status               |           |                             |
+        reason               |           |                             |
+        time_ns              | time      | time                        | time
+        time_low_ns          | time_low  |                             | time
+        time_high_ns         | time_high |                             | time
+        processes            |           |                             | count
+        speedup              |           | speed-up                    | ratio
+        speedup_low          |           |                             | ratio
+        speedup_high         |           |                             | ratio
+        baseline             |           |                             |
+        energy_j             | energy    | energy                      | energy
+        energy_low_j         |           |                             | energy
+        energy_high_j        |           |                             | energy
+        energy_fraction      |           | energy against the baseline | ratio
+        energy_fraction_low  |           |                             | ratio
+        energy_fraction_high |           |                             | ratio
+        tokens_per_s         |           | tokens per second           | number
+        flags                |           |                             |
     """),
     "Proof": described("""
         proved          |       | share of elements checked    | share

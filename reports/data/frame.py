@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from attnbench import variants
-from attnbench.reports.data import against, capacity, derived
+from attnbench.reports.data import against, capacity, derived, energy
 from attnbench.reports.data.parameters import with_parameters
 from attnbench.reports.data.parts import parts
 from attnbench.reports.data.reading import Journal
@@ -46,6 +46,7 @@ COLUMNS = (
     *(*_APPROXIMATION, "family", *capacity.COLUMNS, "tokens_per_s", "ties", "parameter_count", "state_bytes", _LAST),
     "torch_kernel",
     "parts",
+    *energy.COLUMNS,
 )
 """The columns of every frame, described in `docs/columns.md`. Only cases that passed have numbers.
 
@@ -78,13 +79,15 @@ def table(journal: Journal, estimate: Estimate) -> Table:
     processes = tuple(sorted({sample.process for _, sample in timed}))
     nothing = np.full((len(endings), len(processes)), np.nan)
     log_ns = _with_times(nothing, processes, timed, estimate)
-    paired_log_ns = _with_times(log_ns, processes, _again(journal, endings), estimate)
+    again = _again(journal, endings)
+    paired_log_ns = _with_times(log_ns, processes, again, estimate)
     baseline_rows = against.rows(journal.planned, log_ns)
     frame = _told(journal, endings)
     _add_times(frame, log_ns)
     _add_speedups(frame, log_ns, paired_log_ns, baseline_rows)
     derived.add(frame, log_ns, timed, _cores(journal))
     capacity.add(frame, journal)
+    energy.add(frame, timed, again, processes, baseline_rows)
     frame["waste"] = _ratio(floats(frame["computed_pairs"]), floats(frame["allowed_pairs"]))
     frame = with_parameters(frame[list(COLUMNS)], [each.case.mechanism.parameters for each in journal.planned])
     return Table(frame, log_ns, baseline_rows, paired_log_ns, processes)

@@ -20,6 +20,11 @@ def times(low: float, high: float) -> list[tuple[float, str]]:
     return [(place, round_time(place)) for place in _even(low, high)]
 
 
+def energies(low: float, high: float) -> list[tuple[float, str]]:
+    """Return evenly spaced round numbers of joules."""
+    return [(place, round_energy(place)) for place in _even(low, high)]
+
+
 def rates(low: float, high: float) -> list[tuple[float, str]]:
     """Return evenly spaced round numbers of a count per second."""
     return [(place, round_count(place)) for place in _even(low, high)]
@@ -111,6 +116,14 @@ def round_time(ns: float) -> str:
         if ns >= scale * 0.999:
             return f"{ns / scale:g} {unit}"
     return f"{ns:g} ns"
+
+
+def round_energy(joules: float) -> str:
+    """Write a round energy: `50 mJ`."""
+    for scale, unit in ((1e3, "kJ"), (1.0, "J"), (1e-3, "mJ")):
+        if joules >= scale * 0.999:
+            return f"{joules / scale:g} {unit}"
+    return f"{joules * 1e6:g} µJ"
 
 
 def round_count(count: float) -> str:

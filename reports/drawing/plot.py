@@ -28,6 +28,7 @@ _LABELS = {
     "time_ns": "time of one call",
     "peak_bytes": "peak memory of one call",
     "speedup": "speed-up against the baseline",
+    "energy_j": "energy of one call",
     "seq_len": "sequence length N",
     SERIES: "",
 }
@@ -45,6 +46,7 @@ class _Kind(NamedTuple):
 
 _KINDS = (
     _Kind("_ns", log_ticks.times, log_ticks.round_time),
+    _Kind("_j", log_ticks.energies, log_ticks.round_energy),
     _Kind("_bytes", log_ticks.sizes, log_ticks.round_size),
     _Kind("_per_s", log_ticks.rates, log_ticks.round_count),
     _Kind("speedup", log_ticks.ratios, lambda value: f"{value:g}x"),
@@ -130,11 +132,9 @@ def _numbers(frame: pd.DataFrame, name: str) -> FloatArray:
 
 def _interval(frame: pd.DataFrame, name: str) -> tuple[FloatArray, FloatArray]:
     """Return the ends of the interval of a number; NaN if it has none."""
-    for low, high in (
-        (f"{name}_low", f"{name}_high"),
-        (name.replace("_ns", "_low_ns"), name.replace("_ns", "_high_ns")),
-    ):
-        if low != name and {low, high} <= {*frame.columns}:
+    for unit in ("", "_ns", "_j"):
+        low, high = (f"{name.removesuffix(unit)}_{end}{unit}" for end in ("low", "high"))
+        if {low, high} <= {*frame.columns}:
             return floats(frame[low]), floats(frame[high])
     nothing = np.full(len(frame), np.nan)
     return nothing, nothing

@@ -56,6 +56,11 @@ class Results:
         supported = dict.fromkeys(names(self.setting.frame[self.setting.frame["status"] != "unsupported"]))
         return {name: found[name] for name in dict.fromkeys(names(self.setting.frame)) if name in supported}
 
+    @property
+    def has_energy(self) -> bool:
+        """Check whether the energy of some case is known."""
+        return bool(self.setting.frame["energy_j"].notna().any())
+
 
 def results(
     setting: Setting,

@@ -31,7 +31,7 @@ _OTHERWISE = 5
 """Digits that are kept of numbers that are not whole, by their kind; their intervals justify fewer."""
 
 
-_INTERVALS = ("time_ns", "speedup", "roof_share")
+_INTERVALS = ("time_ns", "speedup", "energy_j", "energy_fraction", "roof_share")
 """These show their interval, which the two columns after them hold."""
 _SHOWN = ("time_ns", "speedup", "peak_bytes", "realised", "max_abs_error", "flags")
 """What the table shows beside the name, the axes that vary, and the status."""

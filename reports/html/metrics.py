@@ -81,6 +81,12 @@ METRICS = (
         binary=True,
     ),
     Metric(
+        "energy of one call",
+        "energy_j",
+        log_ticks.round_energy,
+        "Lower is leaner. It is what the device takes beyond being idle.",
+    ),
+    Metric(
         "share of the roof",
         "roof_share",
         _percent,

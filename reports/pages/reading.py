@@ -13,6 +13,9 @@ _TERMS = {
 - **Speed-up** (times): the baseline's time over the case's at the same length and setting, paired by process.""",
     "peak memory": """\
 - **Peak memory**: the most that the allocator held during a call, inputs apart.""",
+    "energy of one call": """\
+- **Energy**: what the counter of the CPU's packages, or of the GPU, adds up over calls in a row, without what the idle
+  device takes. The packages hold all that runs on the machine. **-**: the counter is too coarse.""",
     "up to N": """\
 - **Fits up to N**: the longest sequence for which that, inputs, weights and masks fit the memory budget, estimated.""",
     "time grows as": """\

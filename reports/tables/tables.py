@@ -53,7 +53,7 @@ def _of(results: Results) -> list[str]:
 
 
 def lengths(results: Results) -> str:
-    """Return series by length, in the form of Long Range Arena: calls per second, peak memory, and what is kept."""
+    """Return series by length, as in Long Range Arena: calls per second, peak memory, energy, and what is kept."""
     frame = results.setting.frame
     columns = sorted(int(n) for n in frame["seq_len"].unique())
     header = ["", *(f"N = {n}" for n in columns)]
@@ -68,6 +68,10 @@ def lengths(results: Results) -> str:
         f"### {title}: peak memory{against and f' (fraction of {against})'}",
         _memory(results, header, columns),
     ]
+    if results.has_energy:
+        energy = [[name, *(cells.ended(part.get(n), cells.energy) for n in columns)] for name, part in rows]
+        found.append(f"### {title}: energy of one call{against and f' (fraction of {against})'}")
+        found.append(escape.table(header, energy))
     if results.kept:
         state = [[name, *(cells.ended(part.get(n), cells.state) for n in columns)] for name, part in rows]
         found += [f"### {title}: cache or state", escape.table(header, state)]

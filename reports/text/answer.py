@@ -1,5 +1,6 @@
 """Answer to a suite's question, in at most three short sentences that the tables confirm."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -8,19 +9,22 @@ from attnbench.reports.data.values import FASTER, FEWEST_PROCESSES, SLOWER
 from attnbench.reports.findings.outcomes import Outcomes
 from attnbench.reports.findings.paired import Gain, Ratio, Threads
 from attnbench.reports.findings.run import Results, Run
-from attnbench.reports.text import by_keys, by_length, cells
+from attnbench.reports.text import by_keys, by_length, cells, units
 from attnbench.reports.text.names import shortest
 from attnbench.reports.text.phrases import ends, listed
 
 MOST_SENTENCES = 3
+_ENERGY = ("energy_j", "energy_low_j", "energy_high_j")
+_FRACTION = ("energy_fraction", "energy_fraction_low", "energy_fraction_high")
 
 
 def answer(run: Run) -> list[str]:
     """Return at most three sentences of at most 25 words each, the most important first.
 
     They are about the most important setting (`Run.summary`). What the run varies decides what comes first: threads,
-    levels that are measured equally often, keys per query, or else lengths and variants. Brackets hold 95 % intervals
-    over processes. A series counts as faster only if the whole interval of its speed-up is above 1.
+    levels that are measured equally often, keys per query, or else lengths and variants. If energies are known, the
+    last sentence is about them. Brackets hold 95 % intervals over processes. A series counts as faster only if the
+    whole interval of its speed-up is above 1.
     """
     found = run.summary
     if found is None:
@@ -32,12 +36,31 @@ def answer(run: Run) -> list[str]:
     even = len({len(each.setting.frame) for each in run.results}) == 1
     first = [*_threads(run.threads, named), *(levels if even else [])]
     alone = _of(results, run.results, named, title, [*levels, *gradients])
-    return list(dict.fromkeys([*first, *alone, *gradients]))[:MOST_SENTENCES]
+    return _ending(list(dict.fromkeys([*first, *alone, *gradients])), results, named)
 
 
 def of(results: Results, named: Mapping[str, str]) -> list[str]:
     """Return at most three sentences on one setting, of which some case passed; `named` has short names."""
-    return _of(results, [results], named, "", [])[:MOST_SENTENCES]
+    return _ending(_of(results, [results], named, "", []), results, named)
+
+
+def _ending(sentences: list[str], results: Results, named: Mapping[str, str]) -> list[str]:
+    """Return the first of some sentences, and last the one about energy, if there is one."""
+    last = _energy(results, named)
+    return [*sentences[: MOST_SENTENCES - len(last)], *last]
+
+
+def _energy(results: Results, named: Mapping[str, str]) -> list[str]:
+    """Return the energy of a call of the fastest series, beside the baseline's; nothing if it is unknown."""
+    assert results.fastest is not None
+    name, best, base = results.fastest.name, results.fastest.case, results.baseline
+    if math.isnan(best["energy_j"]):
+        return []
+    told = f"At N = {best['seq_len']}, {named[name]} takes {units.energy(*(best[each] for each in _ENERGY))} a call"
+    share, low, high = (float(best[each]) for each in _FRACTION)
+    beside = f", {units.interval(share, low, high, f' times the energy of {named.get(base)}')}"
+    # Without an interval, no difference is told.
+    return [f"{told}{'' if name == base or math.isnan(low) else beside}."]
 
 
 def _of(

@@ -51,6 +51,16 @@ def memory(row: pd.Series) -> str:
     return units.size(row["peak_bytes"]) + ("" if math.isnan(fraction) else f" ({units.fraction(fraction)})")
 
 
+def energy(row: pd.Series) -> str:
+    """Write the energy of a call, half of its interval, and its fraction of the baseline's: `310 mJ ±2% (0.48)`."""
+    joules, low, high = (float(row[name]) for name in ("energy_j", "energy_low_j", "energy_high_j"))
+    if math.isnan(joules):
+        return NONE
+    share, least, most = (float(row[f"energy_fraction{end}"]) for end in ("", "_low", "_high"))
+    fraction = "" if math.isnan(share) else f"({units.honest(share, least, most)})"
+    return " ".join(filter(None, [units.energy(joules, low, high), units.spread(low, high), fraction]))
+
+
 def state(row: pd.Series) -> str:
     """Write the bytes of the cache or state that decoding needs."""
     return units.size(row["state_bytes"])

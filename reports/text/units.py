@@ -6,6 +6,7 @@ from collections.abc import Sequence
 _MOST_DIGITS = 4
 _DIGITS_WITHOUT_INTERVAL = 2
 _TIME_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
+_ENERGY_UNITS = ((1e3, "kJ"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
 _SIZE_UNITS = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
 
 
@@ -85,6 +86,12 @@ def time(ns: float, low: float = math.nan, high: float = math.nan) -> str:
     """Write a time with its unit: `3.10 ms`."""
     scale, unit = _unit(ns, _TIME_UNITS)
     return f"{number(ns / scale, digits(ns, low, high))} {unit}"
+
+
+def energy(joules: float, low: float = math.nan, high: float = math.nan) -> str:
+    """Write an energy with its unit: `310 mJ`."""
+    scale, unit = _unit(joules, _ENERGY_UNITS)
+    return f"{number(joules / scale, digits(joules, low, high))} {unit}"
 
 
 def size(count: float) -> str:

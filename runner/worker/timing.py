@@ -4,14 +4,15 @@ import gc
 import random
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from attnbench.runner.worker import cuda_phases
-from attnbench.runner.worker.call import calls, clocks, mechanisms, programs, roof, sampling
-from attnbench.runner.worker.call.calls import Call
-from attnbench.runner.worker.call.clocks import Stopwatch
+from attnbench.runner.worker.call import calls, clocks, energy, mechanisms, programs, roof, sampling
+from attnbench.runner.worker.call.calls import Call, Kept
+from attnbench.runner.worker.call.clocks import Clock, Stopwatch
+from attnbench.runner.worker.call.energy import Meter
 from attnbench.runner.worker.call.inputs import inputs_of
 from attnbench.runner.worker.call.launches import EventClock, Value
 from attnbench.runner.worker.call.roof import Roofs
@@ -24,25 +25,10 @@ from attnbench.runner.worker.proof.whole import Wrong
 from attnbench.suites import Case, Sample, Status
 from attnbench.variants import Weights
 
+T = TypeVar("T")
+
 Mark = Callable[[int], None]
 """`mark(index)` is called before each piece of work. It tells the parent which case runs, and that work goes on."""
-
-
-class _Kept:
-    """Call that keeps a result to be checked: the last one, or the `first` after its state was put back."""
-
-    def __init__(self, run: Callable[[], object], *, first: bool) -> None:
-        self.result: object = None
-        self._run = run
-        self._first = first
-
-    def __call__(self) -> None:
-        if self._first and self.result is not None:
-            self._run()
-            return
-        # Free the old result first: the memory budget has no room for two.
-        self.result = None
-        self.result = self._run()
 
 
 class Bench:
@@ -58,11 +44,13 @@ class Bench:
         self.ended: dict[int, tuple[Status, str]] = {}
         self.warm_ups: dict[int, WarmUp] = {}
         self.proofs = [Stopwatch() for _ in cases]
+        self.joules: dict[int, float | None] = {}
         self._mark = mark
-        self._clock = clocks.of(cases[0].setting.device)
+        self._device = cases[0].setting.device
+        self._clock = clocks.of(self._device)
         self._calls: dict[int, Call] = {}
         self._weights: dict[int, Weights] = {}
-        self._kept: dict[int, _Kept] = {}
+        self._kept: dict[int, Kept] = {}
         self._content = content
         self._drawn = random.Random(f"{seed}:contents")
         setting = cases[0].setting
@@ -77,17 +65,11 @@ class Bench:
 
         If `led`, one untimed call goes first. The result of a case's `last` value is kept for `settle`.
         """
-        taken: list[float] = []
-        if index not in self.ended:
-            self._attempt(index, lambda: taken.append(self._value(index, many, led=led, last=last)))
-        return taken[0] if taken else None
+        return self._tried(index, partial(self._value, index, many, led=led, last=last))
 
     def value(self, index: int, many: int, clock: EventClock, *, last: bool = False) -> Value | None:
         """Take one value of `many` launches by a clock of CUDA events. Return None if the case has ended."""
-        taken: list[Value] = []
-        if index not in self.ended:
-            self._attempt(index, lambda: taken.append(clock.value(self._fresh(index, last=last), many)))
-        return taken[0] if taken else None
+        return self._tried(index, lambda: clock.value(self._fresh(index, last=last), many))
 
     def settle(self, index: int, proved: str | None) -> None:
         """Check the result of a case's last value: by its digest, or by the oracle if the digest differs."""
@@ -135,17 +117,32 @@ class Bench:
             contents.rotate(call, self._given, self._proved, self._weights[index], by)
         if not last:
             return call.run
-        self._kept[index] = _Kept(call.run, first=bool(call.state))
+        self._kept[index] = Kept(call.run, first=bool(call.state))
         return self._kept[index]
 
     def roofs(self) -> Roofs | None:
         """Measure the roofs for the group's dtype, device and threads."""
+        return roof.measure(self.cases[0].setting.dtype, self._device, self._marked(self._clock, 0))
 
-        def clock(call: Callable[[], object], many: int) -> float:
-            self._mark(0)
-            return self._clock(call, many)
+    def measure_energy(self, plans: list[Plan], seed: str) -> None:
+        """Measure the joules of one call of each case, in random order, if the device has a counter of energy."""
+        meter = energy.meter(self._device, partial(self._mark, 0))
+        if meter is not None:
+            for index in random.Random(f"{seed}:energy").sample(range(len(plans)), len(plans)):
+                self.joules[index] = self._tried(index, partial(self._energy, index, plans[index].calls, meter))
 
-        return roof.measure(self.cases[0].setting.dtype, self.cases[0].setting.device, clock)
+    def _energy(self, index: int, many: int, meter: Meter) -> float | None:
+        clock = self._marked(clocks.for_warm_up(self._device), index)
+        return energy.of_call(self._fresh(index, last=False), clock, many, meter)
+
+    def _marked(self, clock: Clock, index: int) -> Clock:
+        """Return a clock that marks each value as a piece of work on a case."""
+
+        def marked(call: Callable[[], object], many: int) -> float:
+            self._mark(index)
+            return clock(call, many)
+
+        return marked
 
     def agreement(self, index: int, plan: Plan, threads: int, seed: str) -> list[list[float]]:
         """Take pairs of values by this clock and by torch.utils.benchmark.Timer, in nanoseconds per call."""
@@ -174,6 +171,13 @@ class Bench:
         if case.setting.device == "cuda":
             clock(run, 1)  # CUDA libraries choose their algorithms in the first call, which may take very long
         self.warm_ups[index] = sampling.warm_up(run, clock, case.setting.device, value_ns)
+
+    def _tried(self, index: int, work: Callable[[], T]) -> T | None:
+        """Return what some work on a case gives, or None if the case has ended."""
+        given: list[T] = []
+        if index not in self.ended:
+            self._attempt(index, lambda: given.append(work()))
+        return given[0] if given else None
 
     def _attempt(self, index: int, work: Callable[[], None]) -> None:
         """Do some work on a case. End the case if it raises or changes the process, and undo the change.
@@ -241,6 +245,7 @@ def group(cases: list[Timed], replicate: int, seed: str, value_ns: float, mark: 
         else:
             found = [{"values_ns": tuple(each)} for each in _values(bench, plans, digests, seed)]
         beside = roof.fields(bench.roofs())
+        bench.measure_energy(plans, seed)
     finally:
         gc.enable()
     return [_sample(bench, index, plans[index], replicate, each | beside) for index, each in enumerate(found)]
@@ -276,5 +281,6 @@ def _sample(bench: Bench, index: int, plan: Plan, replicate: int, found: dict[st
         warmup_calls=bench.warm_ups[index].calls,
         steady=bench.warm_ups[index].steady,
         proof_s=round(bench.proofs[index].total_s, 4),
+        energy_j=bench.joules.get(index),
         **found,
     )

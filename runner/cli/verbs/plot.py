@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--x", default="seq_len", show_default=True, metavar="COLUMN", help="What is across.")
-@click.option("--y", default="time", show_default=True, metavar="COLUMN", help="time, speedup, memory or a number.")
+@click.option(
+    "--y", default="time", show_default=True, metavar="COLUMN", help="time, speedup, memory, energy or a number."
+)
 @click.option("--hue", default="series", show_default=True, metavar="COLUMN", help="What has a colour of its own.")
 @click.option("--where", "condition", default="", metavar="CONDITION", help='Only these cases, such as "time < 5ms".')
 @look

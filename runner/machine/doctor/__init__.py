@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from attnbench.runner.machine.doctor import cpu, gpu, limits, load, machine, memory
+from attnbench.runner.machine.doctor import cpu, energy, gpu, limits, load, machine, memory
 from attnbench.runner.machine.doctor.finding import LEVELS
 from attnbench.runner.machine.doctor.finding import Finding as Finding
 
@@ -26,7 +26,7 @@ def examine(root: Path = Path("/")) -> list[Finding]:
     here = machine.here(root)
     seen = load.watch(here)
     found = [check.finding(seen) for check in load.CHECKS]
-    for checks in (limits.CHECKS, cpu.CHECKS, memory.CHECKS):
+    for checks in (limits.CHECKS, cpu.CHECKS, memory.CHECKS, energy.CHECKS):
         found += [check.finding(here) for check in checks]
     return sorted(found + gpu.findings(), key=lambda finding: LEVELS.index(finding.level))
 

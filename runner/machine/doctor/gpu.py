@@ -52,6 +52,14 @@ class Gpu:
         except (self.nvml.NVMLError, AttributeError) as error:
             raise Unread(f"NVML's nvmlDevice{name} ({error})") from None
 
+    def energy_mj(self) -> int:
+        """Return the energy since the driver was loaded, in millijoules.
+
+        Raises:
+            Unread: this GPU, driver or NVML does not count it.
+        """
+        return int(self.ask("GetTotalEnergyConsumption"))
+
 
 def findings() -> list[Finding]:
     """Return the findings about every GPU, or a single finding without NVML or a GPU."""
@@ -189,6 +197,11 @@ def temperature(gpu: Gpu) -> Answer:
     return Answer("warning", found, f"Let it cool down: `nvidia-smi -i {gpu.number} -q -d TEMPERATURE`.")
 
 
+def energy(gpu: Gpu) -> Answer:
+    """Check whether the GPU's energy can be read."""
+    return Answer("good", f"NVML counts it: {gpu.energy_mj() / 1e6:.0f} kJ since the driver was loaded")
+
+
 def text_of(value: str | bytes) -> str:
     """Decode a string; older NVML modules return bytes."""
     return value.decode() if isinstance(value, bytes) else value
@@ -207,4 +220,5 @@ CHECKS = (
     Check("power cap", "Under a lower cap long work runs at lower clocks.", power),
     Check("ECC", "Correction takes memory bandwidth on some GPUs: compare GPUs of the same setting.", ecc),
     Check("temperature", "Near its limit the GPU lowers its clocks in the middle of a run.", temperature),
+    Check("energy", "Without a counter that can be read, energy_j stays empty.", energy),
 )

@@ -58,6 +58,24 @@ class Call:
         return tuple(result) if self.output is None else (self.output(), *result)
 
 
+class Kept:
+    """Call that keeps a result to be checked: the last one, or the `first` after its state was put back."""
+
+    def __init__(self, run: Callable[[], object], *, first: bool) -> None:
+        self.result: object = None
+        self._run = run
+        self._first = first
+
+    def __call__(self) -> None:
+        """Run the call."""
+        if self._first and self.result is not None:
+            self._run()
+            return
+        # Free the old result first: the memory budget has no room for two.
+        self.result = None
+        self.result = self._run()
+
+
 def call(program: Program, given: Inputs, direction: Direction) -> Call:
     """Make a call in the given direction.
 
