@@ -57,7 +57,7 @@ def energy(row: pd.Series) -> str:
     if math.isnan(joules):
         return NONE
     share, least, most = (float(row[f"energy_fraction{end}"]) for end in ("", "_low", "_high"))
-    fraction = "" if math.isnan(share) else f"({units.honest(share, least, most)})"
+    fraction = "" if math.isnan(share) else f"({units.number(share, min(units.digits(share, least, most), 3))})"
     return " ".join(filter(None, [units.energy(joules, low, high), units.spread(low, high), fraction]))
 
 
