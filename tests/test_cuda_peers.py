@@ -14,6 +14,8 @@ from settings import pattern_of, setting
 from torch import Tensor
 
 from attnbench.runner.worker.call.inputs import inputs
+from attnbench.suites import shipped
+from attnbench.suites.schema.load import load
 from attnbench.variants import Shape, kernels
 from attnbench.variants.kernels import Program
 from attnbench.variants.peers import _cuda, _sequences
@@ -109,6 +111,15 @@ def test_xformers_shares_key_heads_without_gradients() -> None:
         for shape in (Shape(2, 6, 2, 61, 8), Shape(2, 6, 2, 61, 8, "bnhd")):
             call = kernels.load("xformers").build(pattern, setting(shape, "bfloat16")).call
             assert check_whole(call, pattern.spans(61), inputs(shape, "bfloat16", "cpu"), grads=False).problem is None
+
+
+def test_every_case_of_the_shipped_suite_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_cuda, "tried", lambda *_: None)
+    cases = load(shipped()["peers_gpu"]).cases()
+    assert {case.implementation for case in cases} >= set(CUDA_PEERS)
+    for case in cases:
+        if case.implementation in CUDA_PEERS and case.setting.shape.seq_len < 65_536:
+            assert kernels.load(case.implementation).supports(case.pattern, case.setting) is None, case.title
 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES, ids=label)
