@@ -213,14 +213,14 @@ def test_it_refuses_other_patterns(peer: str, name: str, parameters: dict[str, A
 
 WIDE = {"natten": "a head_dim that is a multiple of 8", "flashinfer": "a head_dim of 64, 128, 256"}
 INSTALL = {
-    "flash_attn": ("flash_attn", "pip install --no-build-isolation flash-attn==2.8.3"),
+    "flash_attn": ("flash-attn 2.8.3", "pip install --no-build-isolation flash-attn==2.8.3"),
     "flash_attn_3": (
-        "flash_attn_interface",
+        "flash_attn_3",
         "build it in the folder hopper of https://github.com/Dao-AILab/flash-attention",
     ),
-    "flashinfer": ("flashinfer", "pip install flashinfer-python==0.7.4"),
-    "natten": ("natten", "pip install --no-build-isolation natten==0.21.7"),
-    "xformers": ("xformers", "pip install xformers==0.0.35"),
+    "flashinfer": ("flashinfer-python 0.7.4", "pip install flashinfer-python==0.7.4"),
+    "natten": ("natten 0.21.7", "pip install --no-build-isolation natten==0.21.7"),
+    "xformers": ("xformers 0.0.35", "pip install xformers==0.0.35"),
 }
 CAUSAL = pattern_of("local_window", {"window": 12, "causal": True})
 """A window that every peer takes."""
@@ -241,8 +241,8 @@ def test_it_refuses_other_dtypes_widths_and_devices(peer: str, monkeypatch: pyte
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert supports(CAUSAL, here) == "no CUDA device here"
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    module, install = INSTALL[peer]
-    assert supports(CAUSAL, here) == f"{peer} needs the package {module}, found none; {install}"
+    requirement, install = INSTALL[peer]
+    assert supports(CAUSAL, here) == f"{peer} needs the package {requirement}, found none; {install}"
 
 
 def test_it_refuses_gradients_that_a_package_does_not_have() -> None:

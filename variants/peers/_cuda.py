@@ -17,10 +17,13 @@ _REFUSALS = (ImportError, RuntimeError, ValueError, AssertionError)
 """What packages raise if they do not take a call. An ImportError is a package that was built for another torch."""
 
 
-def refusal(name: str, module: str, install: str, setting: Setting) -> str | None:
-    """Return why a peer cannot be called here at all, or None. `install` says how to get its package."""
+def refusal(name: str, module: str, requirement: str, install: str, setting: Setting) -> str | None:
+    """Return why a peer cannot be called here at all, or None.
+
+    `requirement` is the package of a `module` and its version, and `install` says how to get it.
+    """
     if importlib.util.find_spec(module) is None:
-        return f"{name} needs the package {module}, found none; {install}"
+        return f"{name} needs the package {requirement}, found none; {install}"
     if setting.device != "cuda":
         return f"{name} runs on cuda only, found {setting.device}"
     return None if torch.cuda.is_available() else "no CUDA device here"

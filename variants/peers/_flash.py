@@ -22,8 +22,10 @@ class Flash:
     name: str
     module: str
     """The module with `flash_attn_func` and `flash_attn_varlen_func`."""
+    requirement: str
+    """The package and its version."""
     install: str
-    """How to get its package."""
+    """How to get the package."""
     most: tuple[int, int] | None = None
     """The highest compute capability of its kernels, if there is one."""
 
@@ -35,7 +37,8 @@ class Flash:
             refused = f"{self.name} takes a head_dim that is a multiple of 8, at most {_MOST_WIDTH}, found {width}"
         if refused is None and _sequences.of(pattern.spans(setting.shape.seq_len)) is None:
             refused = f"{self.name} takes full attention, blocks, and windows without gaps, clipped at the ends"
-        refused = refused or _cuda.refusal(self.name, self.module, self.install, setting) or self._too_new()
+        refused = refused or _cuda.refusal(self.name, self.module, self.requirement, self.install, setting)
+        refused = refused or self._too_new()
         return refused or _cuda.tried(self.name, self.build, pattern, setting)
 
     def predict_bytes(self, pattern: Pattern, setting: Setting, threads: int) -> int:

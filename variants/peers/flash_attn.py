@@ -13,7 +13,8 @@ Source: Dao 2023, arXiv 2307.08691; https://github.com/Dao-AILab/flash-attention
 
 from attnbench.variants.peers._flash import Flash
 
-_FLASH = Flash("flash_attn", "flash_attn", "pip install --no-build-isolation flash-attn==2.8.3")
+REQUIREMENT = "flash-attn 2.8.3"
+_FLASH = Flash("flash_attn", "flash_attn", REQUIREMENT, "pip install --no-build-isolation flash-attn==2.8.3")
 
 supports = _FLASH.supports
 predict_bytes = _FLASH.predict_bytes

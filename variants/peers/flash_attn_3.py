@@ -9,9 +9,11 @@ Source: Shah et al. 2024, arXiv 2407.08608; https://github.com/Dao-AILab/flash-a
 
 from attnbench.variants.peers._flash import Flash
 
+REQUIREMENT = "flash_attn_3"
 _FLASH = Flash(
     "flash_attn_3",
     "flash_attn_interface",
+    REQUIREMENT,
     "build it in the folder hopper of https://github.com/Dao-AILab/flash-attention",
     most=(9, 0),
 )

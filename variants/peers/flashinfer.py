@@ -21,6 +21,7 @@ from attnbench.variants.kernels._support import DTYPES, refusal
 from attnbench.variants.peers import _cuda, _sequences
 from attnbench.variants.peers._sequences import Sequences
 
+REQUIREMENT = "flashinfer-python 0.7.4"
 _INSTALL = "pip install flashinfer-python==0.7.4"
 _WIDTHS = (64, 128, 256)
 _WORKSPACE_BYTES = 2**27
@@ -40,7 +41,7 @@ def supports(pattern: Pattern, setting: Setting) -> str | None:
         refused = f"flashinfer takes a head_dim of {', '.join(map(str, _WIDTHS))}, found {shape.head_dim}"
     if refused is None and not _takes(_sequences.of(pattern.spans(shape.seq_len))):
         refused = "flashinfer takes full or causal attention, blocks, and windows without gaps that end at the query"
-    return refused or _cuda.refusal("flashinfer", "flashinfer", _INSTALL, setting)
+    return refused or _cuda.refusal("flashinfer", "flashinfer", REQUIREMENT, _INSTALL, setting)
 
 
 def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:

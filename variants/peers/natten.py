@@ -27,6 +27,7 @@ from attnbench.variants.local_window import LocalWindow
 from attnbench.variants.local_window_2d import LocalWindow2d
 from attnbench.variants.peers import _cuda
 
+REQUIREMENT = "natten 0.21.7"
 _INSTALL = "pip install --no-build-isolation natten==0.21.7"
 _DTYPES = ("float32", "float16", "bfloat16")
 
@@ -50,7 +51,7 @@ def supports(pattern: Pattern, setting: Setting) -> str | None:
     refused = refused or _refused_pattern(pattern, setting.shape.seq_len)
     if refused is None and setting.device == "cpu":
         refused = "natten runs on cuda only, found cpu; there it has flex-fna alone, which writes out N x N scores"
-    refused = refused or _cuda.refusal("natten", "natten", _INSTALL, setting)
+    refused = refused or _cuda.refusal("natten", "natten", REQUIREMENT, _INSTALL, setting)
     return refused or _cuda.tried("natten", build, pattern, setting)
 
 

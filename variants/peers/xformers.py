@@ -24,6 +24,7 @@ from attnbench.variants.kernels._support import refusal
 from attnbench.variants.peers import _cuda, _sequences
 from attnbench.variants.peers._sequences import Sequences
 
+REQUIREMENT = "xformers 0.0.35"
 _INSTALL = "pip install xformers==0.0.35"
 _DTYPES = ("float32", "float16", "bfloat16")
 
@@ -37,7 +38,7 @@ def supports(pattern: Pattern, setting: Setting) -> str | None:
         refused += f"kv_heads {shape.kv_heads} and heads {shape.heads}; measure forward"
     if refused is None and not _takes(_sequences.of(pattern.spans(shape.seq_len))):
         refused = "xformers takes full attention, blocks, and windows without gaps, clipped at the ends"
-    refused = refused or _cuda.refusal("xformers", "xformers", _INSTALL, setting)
+    refused = refused or _cuda.refusal("xformers", "xformers", REQUIREMENT, _INSTALL, setting)
     return refused or _cuda.tried("xformers", build, pattern, setting)
 
 
