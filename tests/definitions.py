@@ -378,7 +378,7 @@ FORCED = ("sdpa_cudnn", "sdpa_efficient", "sdpa_flash", "sdpa_math")
 """The implementations that are one kernel of torch's on CUDA."""
 PEERS = tuple(module.name for module in pkgutil.iter_modules(peers.__path__) if not module.name.startswith("_"))
 """The implementations of other projects, which need their packages and have a file of their own."""
-CUDA_PEERS = ("flash_attn", "flash_attn_3", "flashinfer", "natten", "xformers")
+CUDA_PEERS = ("fla", "flash_attn", "flash_attn_3", "flashinfer", "natten", "xformers")
 """Those that need a GPU."""
 
 

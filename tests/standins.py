@@ -1,5 +1,6 @@
 """Stand-ins for packages that need a GPU: the same functions and signatures, computed on the CPU in dense attention."""
 
+import importlib.util
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +13,6 @@ import pytest
 import torch
 from definitions import local_window
 from torch import Tensor
-
-MODULES = ("flash_attn", "flash_attn_interface", "flashinfer", "natten", "xformers")
 
 
 def dense(q: Tensor, k: Tensor, v: Tensor, seen: Tensor, scale: float | None = None) -> Tensor:
@@ -102,6 +101,15 @@ class BatchPrefillWithRaggedKVCacheWrapper:
         return dense(q[None], k[None], v[None], self._seen)[0].contiguous()
 
 
+def parallel_attn(
+    q: Tensor, k: Tensor, v: Tensor, *, window_size: int | None = None, cu_seqlens: Tensor | None = None
+) -> Tensor:
+    """That of flash-linear-attention."""
+    assert cu_seqlens is None or (len(q), cu_seqlens.dtype) == (1, torch.int64)
+    ends = [0, q.shape[1]] if cu_seqlens is None else cu_seqlens.tolist()
+    return dense(q, k, v, blocks(ends, -1 if window_size is None else window_size - 1, 0)).contiguous()
+
+
 def neighbourhoods(
     query: Tensor,
     key: Tensor,
@@ -170,6 +178,13 @@ def memory_efficient_attention(
     return dense(q, k, v, seen).view(query.shape)
 
 
+def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every package and a GPU for Hopper's kernels seem to be there; none is loaded."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+
+
 def install(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Put a stand-in in the place of each package, and return them."""
     masks = {
@@ -182,6 +197,9 @@ def install(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     made: dict[str, Any] = {
         "flash_attn": Flash(),
         "flash_attn_interface": Flash(returns_sums=True),
+        "fla": _module("fla"),
+        "fla.ops": _module("fla.ops"),
+        "fla.ops.attn": _module("fla.ops.attn", parallel_attn=parallel_attn),
         "flashinfer": _module("flashinfer", BatchPrefillWithRaggedKVCacheWrapper=BatchPrefillWithRaggedKVCacheWrapper),
         "natten": _module("natten", na1d=neighbourhoods, na2d=neighbourhoods, HAS_LIBNATTEN=True),
         "xformers": _module("xformers"),

@@ -1,6 +1,5 @@
-"""Peers for CUDA: what they give their packages, proved by stand-ins on the CPU, and what they refuse."""
+"""Peers for CUDA: what they give their packages, proved by stand-ins on the CPU."""
 
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,13 +10,11 @@ import torch
 from definitions import CASES, CUDA_PEERS, exists, label
 from proofs import check_whole
 from settings import pattern_of, setting
-from torch import Tensor
 
 from attnbench.runner.worker.call.inputs import inputs
 from attnbench.suites import shipped
 from attnbench.suites.schema.load import load
 from attnbench.variants import Shape, kernels
-from attnbench.variants.kernels import Program
 from attnbench.variants.peers import _cuda, _sequences
 
 BOTH = ("flash_attn", "flash_attn_3")
@@ -51,6 +48,7 @@ SLIDING: list[tuple[str, dict[str, Any]]] = [
 TAKEN = [
     *((peer, *each) for peer in (*BOTH, "xformers") for each in WINDOWS),
     *(("flashinfer", *each) for each in [*ENDING, WINDOWS[5]]),
+    *(("fla", *each) for each in WINDOWS if each[1].get("causal")),
     *(("natten", *each) for each in SLIDING),
 ]
 N = 130
@@ -60,9 +58,7 @@ WINDOW = {"window": 17}
 @pytest.fixture(autouse=True)
 def _device(monkeypatch: pytest.MonkeyPatch) -> None:
     """All packages and a GPU seem to be there."""
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    standins.pretend(monkeypatch)
 
 
 @pytest.fixture
@@ -98,7 +94,10 @@ def test_it_equals_the_oracle(
 @pytest.mark.parametrize("n", [1, 2, 16])
 @pytest.mark.parametrize("peer", [each for each in CUDA_PEERS if each != "natten"])
 def test_it_equals_the_oracle_where_the_window_is_longer_than_the_sequence(peer: str, n: int) -> None:
-    for name, parameters in [("local_window", {"window": 33, "causal": True}), ("block_local", {"block": 64})]:
+    for name, parameters in [
+        ("local_window", {"window": 33, "causal": True}),
+        ("block_local", {"block": 64, "causal": True}),
+    ]:
         (shape, dtype), pattern = next(tried(peer, n)), pattern_of(name, parameters)
         call = kernels.load(peer).build(pattern, setting(shape, dtype)).call
         assert check_whole(call, pattern.spans(n), inputs(shape, dtype, "cpu"), grads=False).problem is None
@@ -158,144 +157,8 @@ def test_flash_attention_gets_the_tensors_themselves(packages: dict[str, Any], m
         assert [each.data_ptr() for each in packages[module].given] == [each.data_ptr() for each in given[:3]]
 
 
-SHAPE = Shape(1, 4, 2, 61, 64)
-FLASH = " takes full attention, blocks, and windows without gaps, clipped at the ends"
-NATTEN = (
-    "natten takes local_window and local_window_2d of at least 2 keys in each dimension, without sinks, that slide "
-    "(edges: slide) or are causal by axis"
-)
-ENDS = "flashinfer takes full or causal attention, blocks, and windows without gaps that end at the query"
-Named = tuple[str, dict[str, Any]]
-NO_WINDOW: list[Named] = [
-    ("longformer", {"window": 17}),
-    ("local_window", {"window": 17, "edges": "slide"}),
-    ("local_window", {"window": 17, "dilation": 2}),
-    ("local_window", {"window": 12, "causal": True, "sinks": 4}),
-    ("truncated", {"left": 4, "right": 4, "chunk": 8}),
-]
-NOT_ENDING: list[Named] = [
-    ("local_window", WINDOW),
-    ("truncated", {"left": 5, "right": None}),
-    ("bigbird", {"block": 8}),
-]
-NOT_SLIDING: list[Named] = [
-    ("full", {}),
-    ("local_window", WINDOW),
-    ("local_window", {"window": 1, "causal": True}),
-    ("local_window", {"window": 12, "causal": True, "sinks": 4}),
-    ("local_window_2d", {"window": (3, 5), "grid": (1, 61)}),
-    ("local_window_2d", {"window": (3, 5), "grid": (1, 61), "causal": True}),
-    ("local_window_2d", {"window": (3, 5), "grid": (1, 61), "causal": "down"}),
-]
-REFUSED: list[tuple[str, str, dict[str, Any], str]] = [
-    *((peer, *each, peer + FLASH) for peer in (*BOTH, "xformers") for each in NO_WINDOW),
-    *(("flashinfer", *each, ENDS) for each in NOT_ENDING),
-    *(("natten", *each, NATTEN) for each in NOT_SLIDING),
-    (
-        "natten",
-        "local_window",
-        {"window": 31, "dilation": 2, "causal": True},
-        "natten needs dilation * window <= seq_len, found 2 * 31 > 61",
-    ),
-    (
-        "natten",
-        "local_window_2d",
-        {"window": (3, 5), "grid": (1, 61), "causal": "both"},
-        "natten needs dilation * window <= side of the grid, found 1 * 3 > 1",
-    ),
-]
-
-
-@pytest.mark.parametrize(("peer", "name", "parameters", "expected"), REFUSED, ids=label)
-def test_it_refuses_other_patterns(peer: str, name: str, parameters: dict[str, Any], expected: str) -> None:
-    assert kernels.load(peer).supports(pattern_of(name, parameters), setting(SHAPE, "bfloat16", "cuda")) == expected
-
-
-WIDE = {"natten": "a head_dim that is a multiple of 8", "flashinfer": "a head_dim of 64, 128, 256"}
-INSTALL = {
-    "flash_attn": ("flash-attn 2.8.3", "pip install --no-build-isolation flash-attn==2.8.3"),
-    "flash_attn_3": (
-        "flash_attn_3",
-        "build it in the folder hopper of https://github.com/Dao-AILab/flash-attention",
-    ),
-    "flashinfer": ("flashinfer-python 0.7.4", "pip install flashinfer-python==0.7.4"),
-    "natten": ("natten 0.21.7", "pip install --no-build-isolation natten==0.21.7"),
-    "xformers": ("xformers 0.0.35", "pip install xformers==0.0.35"),
-}
 CAUSAL = pattern_of("local_window", {"window": 12, "causal": True})
 """A window that every peer takes."""
-
-
-@pytest.mark.parametrize("peer", CUDA_PEERS)
-def test_it_refuses_other_dtypes_widths_and_devices(peer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    supports, here = kernels.load(peer).supports, setting(SHAPE, "bfloat16", "cuda")
-    known = ("float16, bfloat16") if peer in (*BOTH, "flashinfer") else "float32, float16, bfloat16"
-    assert supports(CAUSAL, replace(here, dtype="float64")) == f"{peer} computes in {known}, found float64"
-    if peer != "xformers":  # it says so itself
-        odd = replace(here, shape=replace(SHAPE, head_dim=12))
-        expected = WIDE.get(peer, "a head_dim that is a multiple of 8, at most 256")
-        assert supports(CAUSAL, odd) == f"{peer} takes {expected}, found 12"
-    reason = supports(CAUSAL, replace(here, device="cpu"))
-    assert reason is not None
-    assert reason.startswith(f"{peer} runs on cuda only, found cpu")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert supports(CAUSAL, here) == "no CUDA device here"
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    requirement, install = INSTALL[peer]
-    assert supports(CAUSAL, here) == f"{peer} needs the package {requirement}, found none; {install}"
-
-
-def test_it_refuses_gradients_that_a_package_does_not_have() -> None:
-    training = setting(SHAPE, "bfloat16", "cuda", "training")
-    assert kernels.load("flashinfer").supports(CAUSAL, training) == (
-        "flashinfer has no gradients, found training; measure forward"
-    )
-    assert kernels.load("xformers").supports(CAUSAL, training) == (
-        "xformers has no gradients of grouped key heads, found kv_heads 2 and heads 4; measure forward"
-    )
-
-
-def test_flash_attention_3_is_not_called_on_a_device_without_its_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (10, 0))
-    monkeypatch.setattr(_cuda, "tried", lambda *_: None)
-    here = setting(SHAPE, "bfloat16", "cuda")
-    assert kernels.load("flash_attn").supports(CAUSAL, here) is None
-    assert kernels.load("flash_attn_3").supports(CAUSAL, here) == (
-        "flash_attn_3 has kernels up to compute capability 9.0, found 10.0"
-    )
-
-
-def test_natten_without_its_kernels_is_refused(packages: dict[str, Any]) -> None:
-    packages["natten"].HAS_LIBNATTEN = False
-    with pytest.raises(NotImplementedError, match="built without kernels for CUDA"):
-        kernels.load("natten").build(CAUSAL, setting(SHAPE, "bfloat16", "cuda"))
-
-
-@pytest.mark.parametrize("direction", ["forward", "training"])
-def test_a_trial_says_in_the_packages_words_why_it_refuses(direction: str) -> None:
-    here = setting(SHAPE, "bfloat16", "cpu", direction)
-    found: list[Tensor] = []
-
-    def build(pattern: object, asked: Any) -> Program:
-        assert (asked.shape.batch, asked.shape.heads, asked.shape.kv_heads) == (1, 2, 1)
-
-        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            found.extend((q, k, v))
-            return q * k * v
-
-        return Program(attend)
-
-    def refuses(pattern: object, asked: object) -> Program:
-        raise ValueError("no kernel\n    for this")
-
-    def loses(pattern: object, asked: object) -> Program:
-        raise torch.OutOfMemoryError
-
-    assert _cuda.tried("peer", build, CAUSAL, here) is None
-    assert [each.requires_grad for each in found] == 3 * [direction == "training"]
-    assert _cuda.tried("peer", refuses, CAUSAL, here) == "peer refuses this call: no kernel for this"
-    with pytest.raises(torch.OutOfMemoryError):
-        _cuda.tried("peer", loses, CAUSAL, here)
 
 
 def test_predicted_bytes_hold_what_the_sources_allocate() -> None:
@@ -316,5 +179,7 @@ def test_predicted_bytes_hold_what_the_sources_allocate() -> None:
     assert predicted("xformers", window, "backward", replace(shape, kv_heads=4)) == 3 * t + t + 2 * t + sums
     assert predicted("flashinfer", CAUSAL, "forward", replace(shape, layout="bnhd")) == t + sums
     assert predicted("flashinfer", CAUSAL, "forward") == t + sums + t + 2 * u
+    assert predicted("fla", CAUSAL, "training", replace(shape, layout="bnhd")) == t + 2 * sums + 2 * (3 * t + 2 * u)
+    assert predicted("fla", CAUSAL, "training", replace(shape, kv_heads=4)) == 4 * t + sums + 4 * t + sums
     assert predicted("natten", CAUSAL, "forward") == 5 * t + 2 * sums + 2 * t
     assert predicted("natten", CAUSAL, "training") == t + sums + 2 * t + 13 * t + 2 * sums + 2 * t
