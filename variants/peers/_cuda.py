@@ -22,10 +22,10 @@ def refusal(name: str, module: str, requirement: str, install: str, setting: Set
 
     `requirement` is the package of a `module` and its version, and `install` says how to get it.
     """
-    if importlib.util.find_spec(module) is None:
-        return f"{name} needs the package {requirement}, found none; {install}"
     if setting.device != "cuda":
         return f"{name} runs on cuda only, found {setting.device}"
+    if importlib.util.find_spec(module) is None:
+        return f"{name} needs the package {requirement}, found none; {install}"
     return None if torch.cuda.is_available() else "no CUDA device here"
 
 
