@@ -24,7 +24,7 @@ test: .venv/.dev ## the whole test suite, in two processes; ARGS="-n 0" runs it 
 bench: .venv/.dev ## the project's own benchmarks, in pytest
 	.venv/bin/python -m pytest tests/benchmarks --benchmark-only $(ARGS)
 
-gpu: ## on a machine with a GPU: its tests and suites/gpu.yaml, without an install; leaves GPU_OUT/gpu-DATE.tar.gz
+gpu: ## on a machine with a GPU: its tests and its suites, without an install; leaves GPU_OUT/gpu-DATE.tar.gz
 	@PYTHON="$(PYTHON)" bash tests/gpu.sh "$(GPU_OUT)"
 
 lint: .venv/.dev ## ruff and clang-format: rules and format

@@ -376,8 +376,10 @@ COMPILED = ("compiled", "flex")
 """The implementations that a compiler makes: seconds for each shape."""
 FORCED = ("sdpa_cudnn", "sdpa_efficient", "sdpa_flash", "sdpa_math")
 """The implementations that are one kernel of torch's on CUDA."""
-PEERS = tuple(module.name for module in pkgutil.iter_modules(peers.__path__))
+PEERS = tuple(module.name for module in pkgutil.iter_modules(peers.__path__) if not module.name.startswith("_"))
 """The implementations of other projects, which need their packages and have a file of their own."""
+CUDA_PEERS = ("fla", "flash_attn", "flash_attn_3", "flashinfer", "natten", "xformers")
+"""Those that need a GPU."""
 
 
 def takes(

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, on a machine where nothing of attnbench is installed: `make gpu`.
-# Runs what PYTHON (python3) has; more packages may lie on PYTHONPATH. Needs no network, and at most nine minutes.
+# Runs what PYTHON (python3) has; more packages may lie on PYTHONPATH. Needs no network, and at most ten minutes.
 # Usage: tests/gpu.sh [FOLDER [STEP...]]; leaves FOLDER/gpu-DATE and FOLDER/gpu-DATE.tar.gz, packed anew after each
-# step. The steps are doctor, tests, run and selftest, by default all. Exit codes: 0 all passed, or only the self-test
-# was cut off, which can go on; 1 not.
+# step. The steps are doctor, tests, run, selftest, peers and kernels, by default all. Exit codes: 0 all passed, or only
+# the self-test, peers or kernels were cut off, which can go on; 1 not.
 set -uo pipefail
 out="$(mkdir -p "${1:-runs}" && cd "${1:-runs}" && pwd)" || exit 1
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 shift
-steps=" ${*:-doctor tests run selftest} "
+steps=" ${*:-doctor tests run selftest peers kernels} "
 
 python="${PYTHON:-python3}"
 name="gpu-$(date +%Y%m%d-%H%M%S)"
@@ -30,10 +30,13 @@ step() {
     local step="$1" limit_s="$2" code begun=$SECONDS
     shift 2
     case "$steps" in *" $step "*) ;; *) return ;; esac
+    [ "$limit_s" -gt 0 ] || { say "not run $step: no time is left"; return; }
     timeout --signal=INT --kill-after=15 "$limit_s" "$@" > "$folder/$step.log" 2>&1 < /dev/null
     code=$?
     if [ "$code" = 124 ] && [ "$step" = selftest ]; then
         say "unfinished $step ($((SECONDS - begun)) s): the same command goes on"
+    elif [ "$code" = 124 ] && { [ "$step" = peers ] || [ "$step" = kernels ]; }; then
+        say "unfinished $step ($((SECONDS - begun)) s): bench run --resume $folder/$step goes on"
     elif [ "$code" = 0 ]; then
         say "passed $step ($((SECONDS - begun)) s)"
     else
@@ -42,6 +45,11 @@ step() {
         tail -n 12 "$folder/$step.log" | sed 's/^/    /'
     fi
     pack
+}
+
+# Seconds left of ten minutes, less those for stopping and packing.
+left() {
+    echo $((570 - SECONDS))
 }
 
 # Modules among the arguments that this Python lacks.
@@ -74,4 +82,9 @@ fi
 step run 240 "$python" -m attnbench.runner run suites/gpu.yaml --out "$folder/run"
 # It goes on where it was interrupted: `bench selftest suites/selftest_gpu.yaml --out FOLDER/selftest`.
 step selftest 110 "$python" -m attnbench.runner selftest suites/selftest_gpu.yaml --runs 1 --out "$folder/selftest"
+# A first look in one process, with what is left of ten minutes.
+step peers "$(left)" "$python" -m attnbench.runner run suites/peers_gpu.yaml --processes 1 --seq-len 4096 \
+    -k "not flex" --out "$folder/peers"
+step kernels "$(left)" "$python" -m attnbench.runner run suites/gpu_kernels.yaml --processes 1 --seq-len 1024 \
+    --out "$folder/kernels"
 exit "$failed"

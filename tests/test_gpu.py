@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from definitions import CASES, COMPILED, FORCED, PEERS, SCORED, label, takers
+from definitions import CASES, COMPILED, CUDA_PEERS, FORCED, PEERS, SCORED, label, takers
 from settings import case_of, check, pattern_of, problems, setting
 
 from attnbench.runner.ab import paired_timing
@@ -177,6 +177,16 @@ def test_a_forced_kernel_equals_the_oracle_or_says_in_torchs_words_why_not(
     else:
         assert implementation != "sdpa_math"
         assert "No available kernel" not in refused
+
+
+@pytest.mark.parametrize("peer", sorted({*CUDA_PEERS} - {"flashinfer"}))  # that one compiles for minutes
+def test_a_package_equals_the_oracle_or_says_why_not(peer: str, record_property: Callable[[str, object], None]) -> None:
+    pattern, shape = pattern_of("local_window", {"window": 17, "causal": True}), Shape(1, 4, 4, 259, 64)
+    refused = kernels.load(peer).supports(pattern, setting(shape, "bfloat16", "cuda", "training"))
+    record_property("refused", refused)
+    if refused is None:
+        kernel = kernels.load(peer).build(pattern, setting(shape, "bfloat16", "cuda", "training"))
+        assert check(kernel.call, pattern.spans(259), shape, "bfloat16", "cuda", gradients=True).problem is None
 
 
 @pytest.mark.parametrize("implementation", COMPILED)

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from definitions import PEERS, label
+from definitions import CUDA_PEERS, PEERS, label
 from proofs import check_whole
 from settings import case_of, pattern_of, setting
 
@@ -74,7 +74,7 @@ def _present(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_peer_is_listed() -> None:
-    assert sorted(PACKAGES) == list(PEERS)
+    assert sorted([*PACKAGES, *CUDA_PEERS]) == list(PEERS)
     assert set(PEERS) < set(kernels.names())
 
 
@@ -141,7 +141,7 @@ def test_it_refuses_other_patterns(peer: str, name: str, parameters: dict[str, A
 @pytest.mark.usefixtures("_present")
 def test_it_refuses_what_the_packages_cannot_compute() -> None:
     pattern, grouped = pattern_of("local_window", {"window": 17}), setting(Shape(1, 6, 2, 61, 8))
-    for peer in PEERS:
+    for peer in PACKAGES:
         expected = f"{peer} takes as many kv_heads as heads, found kv_heads 2 and heads 6"
         assert kernels.load(peer).supports(pattern, grouped) == expected
     reason = kernels.load("hf_longformer").supports(pattern, setting(Shape(1, 2, 2, 61, 8), "float64"))

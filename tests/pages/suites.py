@@ -123,7 +123,9 @@ A baseline may be a list, `[full/sdpa, full/native]`. Settings that differ in le
 geometric mean of times over the lengths at which all passed, and tables name the others with their speeds.
 
 `local_attention` and `hf_longformer` are the attention of other projects. They need
-`pip install 'attnbench[peers]'` and are proved like every other implementation.
+`pip install 'attnbench[peers]'` and are proved like every other implementation. `fla`, `flash_attn`,
+`flash_attn_3`, `flashinfer`, `natten` and `xformers` also need a GPU; [their
+packages](gpu.md#packages-of-other-projects) are in no extra.
 """
 
 _EXCLUDE = """\

@@ -1,0 +1,76 @@
+"""What packages for CUDA have in common: when they can be called, a call that tries one, and the bytes of a call."""
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from attnbench.variants import Pattern, Setting
+from attnbench.variants.kernels import Program
+from attnbench.variants.kernels._memory import fused_bytes, query_bytes, sums_bytes
+from attnbench.variants.kernels._support import DTYPES, itemsize
+
+_NO_REFUSAL = (torch.OutOfMemoryError, getattr(torch, "AcceleratorError", torch.OutOfMemoryError))
+"""Errors that are no refusal: out of memory, or a lost device (`AcceleratorError` exists since torch 2.8)."""
+_REFUSALS = (ImportError, RuntimeError, ValueError, AssertionError)
+"""What packages raise if they do not take a call. An ImportError is a package that was built for another torch."""
+
+
+def refusal(name: str, module: str, requirement: str, install: str, setting: Setting) -> str | None:
+    """Return why a peer cannot be called here at all, or None.
+
+    `requirement` is the package of a `module` and its version, and `install` says how to get it.
+    """
+    if setting.device != "cuda":
+        return f"{name} runs on cuda only, found {setting.device}"
+    if importlib.util.find_spec(module) is None:
+        return f"{name} needs the package {requirement}, found none; {install}"
+    return None if torch.cuda.is_available() else "no CUDA device here"
+
+
+def refused_dtype(name: str, setting: Setting, dtypes: tuple[str, ...] = ("float16", "bfloat16")) -> str | None:
+    """Return why a peer does not take numbers of this dtype, or None."""
+    if setting.dtype in dtypes:
+        return None
+    return f"{name} computes in {', '.join(dtypes)}, found {setting.dtype}"
+
+
+def tried(name: str, build: Callable[[Pattern, Setting], Program], pattern: Pattern, setting: Setting) -> str | None:
+    """Call a peer once, with gradients if the setting has them, and return why the package refuses, or None."""
+    # One key head of one sequence keeps the call small.
+    shape = setting.shape
+    one = replace(shape, batch=1, heads=shape.heads // shape.kv_heads, kv_heads=1)
+    given = [
+        torch.zeros(1, heads, one.seq_len, one.head_dim, dtype=DTYPES[setting.dtype], device=setting.device)
+        for heads in (one.heads, 1, 1)
+    ]
+    gradients = setting.direction != "forward"
+    try:
+        leaves = [each.requires_grad_(gradients) for each in given]
+        out = build(pattern, replace(setting, shape=one)).call(*leaves)
+        found = torch.autograd.grad(out, leaves, torch.zeros_like(out))[0] if gradients else out
+        found.sum().item()  # waits for the device
+    except _NO_REFUSAL:
+        raise
+    except _REFUSALS as error:
+        return f"{name} refuses this call: {' '.join(str(error).split())}"
+    return None
+
+
+def flash_bytes(setting: Setting, *, copied: int = 0, sequences: int = 1) -> int:
+    """Return the peak bytes of one call of FlashAttention 2 or 3, as read in their sources.
+
+    `copied` are the bytes of inputs that are copied for it. It takes both layouts. Its forward is that of a fused
+    kernel. Its backward sums dQ in float32, with one more number for each query. Key heads that are shared have dK and
+    dV for each query head first. With several `sequences` each adds a tile of 128 queries to the sums.
+    """
+    shape, dtype, direction = setting.shape, setting.dtype, setting.direction
+    fused = fused_bytes(replace(shape, layout="bnhd"), dtype, direction, threads=0) + copied
+    if direction == "forward":
+        return fused
+    queries = query_bytes(shape, dtype)
+    summed = queries * itemsize("float32") // itemsize(dtype) + sums_bytes(shape, dtype)
+    if sequences > 1:
+        summed += summed * 128 * sequences // shape.seq_len
+    return fused + summed + (2 * queries if shape.kv_heads < shape.heads else 0)
