@@ -375,7 +375,9 @@ def exists(name: str, parameters: dict[str, Any], n: int) -> bool:
 COMPILED = ("compiled", "flex")
 """The implementations that a compiler makes: seconds for each shape."""
 FORCED = ("sdpa_cudnn", "sdpa_efficient", "sdpa_flash", "sdpa_math")
-"""The implementations that are one kernel of torch's on CUDA."""
+"""The implementations that are one kernel of torch's."""
+ON_CUDA = ("sdpa_cudnn", "sdpa_efficient")
+"""Those that torch has on CUDA only."""
 PEERS = tuple(module.name for module in pkgutil.iter_modules(peers.__path__))
 """The implementations of other projects, which need their packages and have a file of their own."""
 
@@ -390,10 +392,10 @@ def takes(
 ) -> bool:
     """Whether an implementation computes it, by the words of its documentation.
 
-    `sdpa` takes what needs no mask, and on CUDA so do its kernels by themselves; `flex` has no gradients on a CPU;
+    `sdpa` takes what needs no mask, and so do its kernels by themselves; `flex` has no gradients on a CPU;
     every other takes whatever exists.
     """
-    if not exists(name, parameters, n) or (device == "cpu" and implementation in FORCED):
+    if not exists(name, parameters, n) or (device == "cpu" and implementation in ON_CUDA):
         return False
     if implementation not in ("sdpa", *FORCED):
         return implementation != "flex" or device == "cuda" or direction == "forward"
