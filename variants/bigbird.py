@@ -33,12 +33,11 @@ class BigBird(Pattern):
     def spans(self, n: int) -> Spans:
         """Return one span for the leading globals, the window, the trailing globals and each random block."""
         rows = -(-n // self.block)
-        leading = min((self.globals + 1) // 2, rows)
-        trailing = max(rows - self.globals // 2, leading)
+        leading, trailing = self._between(rows)
         r = np.arange(n) // self.block
         is_global = (r < leading) | (r >= trailing)
         reach = self.window // 2
-        drawn = self._drawn(rows, leading, trailing)[r]
+        drawn = self.drawn(rows)[r]
         b = self.block
         spans = Spans.of(
             n,
@@ -52,8 +51,9 @@ class BigBird(Pattern):
         )
         return spans.causal() if self.causal else spans
 
-    def _drawn(self, rows: int, leading: int, trailing: int) -> IntArray:
+    def drawn(self, rows: int) -> IntArray:
         """Draw the random blocks `[rows, R]` of each row of blocks, R at most `random`; -1 marks a missing one."""
+        leading, trailing = self._between(rows)
         drawn = np.full((rows, min(self.random, trailing - leading)), -1, np.int64)
         for r in range(leading, trailing):
             low, high = max(r - self.window // 2, leading), min(r + self.window // 2 + 1, trailing)
@@ -66,6 +66,11 @@ class BigBird(Pattern):
                 drawn[r, draw] = place + before
                 seen.insert(before, place + before)
         return drawn
+
+    def _between(self, rows: int) -> tuple[int, int]:
+        """Return the first block that is not global, and the end of these blocks."""
+        leading = min((self.globals + 1) // 2, rows)
+        return leading, max(rows - self.globals // 2, leading)
 
 
 def mix(*words: Any) -> Any:

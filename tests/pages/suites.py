@@ -1,6 +1,7 @@
 """docs/suites.md: every key of a suite, from the schema, and every shipped suite."""
 
 import json
+import pkgutil
 from collections.abc import Mapping
 from itertools import takewhile
 from typing import Any
@@ -11,7 +12,7 @@ from attnbench.suites.schema.catalog import NAMES
 from attnbench.suites.schema.limits import METRICS
 from attnbench.suites.schema.load import load
 from attnbench.suites.schema.schema import schema
-from attnbench.variants import levels
+from attnbench.variants import levels, peers
 
 _MOST_NAMES = 8
 """A longer list of names is replaced by an example."""
@@ -122,8 +123,8 @@ use `bench run SUITE.yaml --variants FOLDER`.
 A baseline may be a list, `[full/sdpa, full/native]`. Settings that differ in length alone take the one with the smaller
 geometric mean of times over the lengths at which all passed, and tables name the others with their speeds.
 
-`local_attention` and `hf_longformer` are the attention of other projects. They need
-`pip install 'attnbench[peers]'` and are proved like every other implementation.
+{peers} are the attention of other projects. They need `pip install 'attnbench[peers]'` and are proved like every other
+implementation.
 """
 
 _EXCLUDE = """\
@@ -166,7 +167,8 @@ def text() -> str:
         parts += [_PADDING, _keys(known["padding"], known), _INPUTS] if name == "shape" else []
         parts += [_MEASURE] if name == "measure" else []
     parts += [_CHECK, _check(_followed(rules["properties"]["check"], known), known), _CHECK_CASES]
-    parts += [_VARIANTS.format(implementations=_implementations(known))]
+    listed = ", ".join(f"`{each.name}`" for each in pkgutil.iter_modules(peers.__path__))
+    parts += [_VARIANTS.format(implementations=_implementations(known), peers=listed)]
     parts += [_EXCLUDE.format(axes=", ".join(f"`{name}`" for name in NAMES)), _REFUSED]
     return "\n".join(parts)
 
