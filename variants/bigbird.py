@@ -3,9 +3,10 @@
     o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   block(j) in window(block(i)) + globals + random(block(i))
 
 Half of the `globals` (rounded up) lead the sequence, the others end it, as in the authors' code. Random blocks come
-from a hash of (seed, row), so all machines and heads have the same. The defaults are the paper's base model. Keys per
-query: (window + globals + random) block, N in a global block. Cost: 4 (window + 2 globals + random) block N D FLOPs
-forward for one head.
+from a hash of (seed, row), so all machines and heads have the same. Others draw them at random for each head: Hugging
+Face only in training (in evaluation it counts the first block again instead), DeepSpeed also among blocks that the row
+sees already. The defaults are the paper's base model. Keys per query: (window + globals + random) block, N in a global
+block. Cost: 4 (window + 2 globals + random) block N D FLOPs forward for one head.
 
 Source: Zaheer et al. 2020, arXiv 2007.14062, section 2 and appendix D.
 """

@@ -51,7 +51,7 @@ def reference(parameters: TorchMha, x: "Tensor", rows: "Tensor", weights: Weight
         (tokens @ each.T + bias.flatten()).unflatten(-1, (heads, d)).transpose(1, 2)
         for tokens, each, bias in zip((x[:, rows], x, x), w.chunk(3), b, strict=True)
     )
-    out = (q @ k.mT * d**-0.5).softmax(dim=-1) @ v
+    out: Tensor = (q @ k.mT * d**-0.5).softmax(dim=-1) @ v
     return out.transpose(1, 2).flatten(2) @ w_o.T + b_o
 
 
@@ -71,14 +71,19 @@ def build(parameters: TorchMha, setting: Setting, weights: Weights) -> Program:
     with torch.device("meta"):  # no weights are drawn: all are replaced
         module = torch.nn.MultiheadAttention(shape.heads * shape.head_dim, shape.heads, batch_first=True).eval()
     w, b, w_o, b_o = weights
-    for each, weight, bias in ((module, "in_proj_weight", "in_proj_bias"), (module.out_proj, "weight", "bias")):
-        delattr(each, weight)
-        delattr(each, bias)
-    module.in_proj_weight, module.out_proj.weight, module.out_proj.bias = w, w_o, b_o
+
+    def replaced(owner: "torch.nn.Module", name: str, weight: "Tensor") -> None:
+        """Replace a weight of the module."""
+        delattr(owner, name)
+        setattr(owner, name, weight)
+
+    replaced(module, "in_proj_weight", w)
+    replaced(module.out_proj, "weight", w_o)
+    replaced(module.out_proj, "bias", b_o)
 
     def attend(x: "Tensor") -> "Tensor":
         """Map tokens `B N C` to tokens `B N C`."""
-        module.in_proj_bias = b.flatten()
+        replaced(module, "in_proj_bias", b.flatten())
         out: Tensor = module(x, x, x, need_weights=False)[0]
         return out
 
