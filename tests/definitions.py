@@ -1,7 +1,6 @@
 """Each variant's definition once more, pair by pair in plain Python from its source, and parameters to try it with."""
 
 import functools
-import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -375,8 +374,10 @@ def exists(name: str, parameters: dict[str, Any], n: int) -> bool:
 COMPILED = ("compiled", "flex")
 """The implementations that a compiler makes: seconds for each shape."""
 FORCED = ("sdpa_cudnn", "sdpa_efficient", "sdpa_flash", "sdpa_math")
-"""The implementations that are one kernel of torch's on CUDA."""
-PEERS = tuple(module.name for module in pkgutil.iter_modules(peers.__path__) if not module.name.startswith("_"))
+"""The implementations that are one kernel of torch's."""
+ON_CUDA = ("sdpa_cudnn", "sdpa_efficient")
+"""Those that torch has on CUDA only."""
+PEERS = tuple(peers.names())
 """The implementations of other projects, which need their packages and have a file of their own."""
 CUDA_PEERS = ("fla", "flash_attn", "flash_attn_3", "flashinfer", "natten", "xformers")
 """Those that need a GPU."""
@@ -392,10 +393,10 @@ def takes(
 ) -> bool:
     """Whether an implementation computes it, by the words of its documentation.
 
-    `sdpa` takes what needs no mask, and on CUDA so do its kernels by themselves; `flex` has no gradients on a CPU;
+    `sdpa` takes what needs no mask, and so do its kernels by themselves; `flex` has no gradients on a CPU;
     every other takes whatever exists.
     """
-    if not exists(name, parameters, n) or (device == "cpu" and implementation in FORCED):
+    if not exists(name, parameters, n) or (device == "cpu" and implementation in ON_CUDA):
         return False
     if implementation not in ("sdpa", *FORCED):
         return implementation != "flex" or device == "cuda" or direction == "forward"

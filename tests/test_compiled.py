@@ -394,7 +394,7 @@ name: compilers
 question: What do compilers make of a window?
 shape: {batch: 1, heads: 2, head_dim: 16, seq_len: 5}
 variants:
-  - full: {implementation: [eager, sdpa_flash]}
+  - full: {implementation: [eager, sdpa_cudnn]}
   - local_window: {window: 3, implementation: [blockwise, compiled, flex]}
 baseline: full/eager
 measure: {processes: 1, values: 2, value_ms: 1}
@@ -407,7 +407,7 @@ def test_a_run_with_compilers(tmp_path: Path) -> None:
     done = bench("run", "real.yaml", "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "out" / "table.csv").set_index("implementation")
-    assert table.index[table.status == "unsupported"].tolist() == ["sdpa_flash"]
+    assert table.index[table.status == "unsupported"].tolist() == ["sdpa_cudnn"]
     passed = table[table.status == "passed"]
     assert len(passed) == 4
     compiles = passed.index.isin(COMPILED)

@@ -74,6 +74,19 @@ def test_a_layer_is_torchs_multi_head_attention() -> None:
         assert torch.allclose(through(made, x), theirs(x, x, x)[0])
 
 
+def test_torch_mha_is_full_attention_as_a_layer_on_the_fast_path() -> None:
+    shape = Shape(2, 4, 4, 13, 6)
+    made, full = (
+        case_of(name, {}, how, shape, direction="forward").changed(level="layer")
+        for name, how in (("torch_mha", "own"), ("full", "sdpa"))
+    )
+    assert admission.work(made, None)[1] == admission.work(full, full.spans)[1]
+    call = calls.call(programs.build(made), inputs_of(made.setting), "forward").run
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        call()
+    assert "aten::_native_multi_head_attention" in {event.name for event in profiler.events()}
+
+
 def test_rotary_positions_leave_scores_that_depend_on_distance_alone() -> None:
     setting = case("full", {}, "eager", level="layer(positions=rotary)", dtype="float64").setting
     level, (cos, sin) = Layer("rotary"), Layer("rotary").weights(setting, torch.Generator())[-2:]

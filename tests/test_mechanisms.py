@@ -87,8 +87,8 @@ def of_system(matrix: torch.Size, sides: torch.Size, **_: Any) -> int:
 MASKED = ("topk", "block_topk", "nsa")
 """What computes more than its formula: gradients that are zero, tiles that are not full, scores that a mask hides."""
 MASKED_IF_CAUSAL = ("synthesizer", "dense_synthesizer", "routing", "scores")
-UNKNOWN = ("lstm", "gru", "ssm", "gat")
-"""What torch does not count: recurrent layers, products of complex numbers, sums along edges."""
+UNKNOWN = ("lstm", "gru", "ssm", "gat", "torch_mha")
+"""What torch does not count: recurrent layers, products of complex numbers, sums along edges, one fused layer."""
 COUNTED = [
     (name, given)
     for name, given in MECHANISMS

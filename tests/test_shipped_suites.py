@@ -48,7 +48,9 @@ def test_every_case_exists_and_its_peak_is_foretold(name: str) -> None:
         assert case.parameters.unsupported(case.setting.shape.seq_len) is None, case.title
         if case.setting.device == "cpu" and case.implementation != OWN_BUILD:
             implementation = admission.implementation(case)
-            assert implementation.supports(case.pattern, case.setting) is None, case.title
+            refused = implementation.supports(case.pattern, case.setting)
+            # Packages of other projects may be absent.
+            assert refused is None or "needs the package" in refused, case.title
             assert implementation.predict_bytes(case.pattern, case.setting, 2) < 4 * 2**30, case.title
 
 

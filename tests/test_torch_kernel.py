@@ -48,7 +48,12 @@ def test_the_kernel_is_in_the_names_of_operators(operators: list[str], kernel: s
 
 @pytest.mark.parametrize(
     ("implementation", "direction", "kernel"),
-    [("sdpa", "forward", "flash"), ("sdpa", "backward", "flash"), ("eager", "forward", None)],
+    [
+        ("sdpa", "forward", "flash"),
+        ("sdpa", "backward", "flash"),
+        ("sdpa_math", "training", "math"),
+        ("eager", "forward", None),
+    ],
 )
 def test_a_probe_says_which_kernel_ran(implementation: str, direction: str, kernel: str | None) -> None:
     case = case_of("full", {}, implementation, Shape(1, 2, 2, 32, 8), "float32", "cpu", direction, 1)

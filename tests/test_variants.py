@@ -204,7 +204,7 @@ def test_bigbird_rows_see_their_number_of_blocks(seed: int) -> None:
 @pytest.mark.parametrize(("rows", "random"), [(1, 3), (9, 2), (40, 7), (40, 40)])
 def test_bigbird_draws_each_unseen_block_by_its_place_among_them(rows: int, random: int) -> None:
     """As the slow, obvious way does: list what is not seen yet, and take one of that."""
-    drawn = BigBird(block=1, random=random, seed=3)._drawn(rows, 1, max(rows - 1, 1))
+    drawn = BigBird(block=1, random=random, seed=3).drawn(rows)
     for r in range(1, max(rows - 1, 1)):
         unseen = [block for block in range(1, rows - 1) if abs(block - r) > 1]
         for draw in range(min(random, len(unseen))):

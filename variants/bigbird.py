@@ -3,9 +3,10 @@
     o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   block(j) in window(block(i)) + globals + random(block(i))
 
 Half of the `globals` (rounded up) lead the sequence, the others end it, as in the authors' code. Random blocks come
-from a hash of (seed, row), so all machines and heads have the same. The defaults are the paper's base model. Keys per
-query: (window + globals + random) block, N in a global block. Cost: 4 (window + 2 globals + random) block N D FLOPs
-forward for one head.
+from a hash of (seed, row), so all machines and heads have the same. Others draw them at random for each head: Hugging
+Face only in training (in evaluation it counts the first block again instead), DeepSpeed also among blocks that the row
+sees already. The defaults are the paper's base model. Keys per query: (window + globals + random) block, N in a global
+block. Cost: 4 (window + 2 globals + random) block N D FLOPs forward for one head.
 
 Source: Zaheer et al. 2020, arXiv 2007.14062, section 2 and appendix D.
 """
@@ -33,12 +34,11 @@ class BigBird(Pattern):
     def spans(self, n: int) -> Spans:
         """Return one span for the leading globals, the window, the trailing globals and each random block."""
         rows = -(-n // self.block)
-        leading = min((self.globals + 1) // 2, rows)
-        trailing = max(rows - self.globals // 2, leading)
+        leading, trailing = self._between(rows)
         r = np.arange(n) // self.block
         is_global = (r < leading) | (r >= trailing)
         reach = self.window // 2
-        drawn = self._drawn(rows, leading, trailing)[r]
+        drawn = self.drawn(rows)[r]
         b = self.block
         spans = Spans.of(
             n,
@@ -52,8 +52,9 @@ class BigBird(Pattern):
         )
         return spans.causal() if self.causal else spans
 
-    def _drawn(self, rows: int, leading: int, trailing: int) -> IntArray:
+    def drawn(self, rows: int) -> IntArray:
         """Draw the random blocks `[rows, R]` of each row of blocks, R at most `random`; -1 marks a missing one."""
+        leading, trailing = self._between(rows)
         drawn = np.full((rows, min(self.random, trailing - leading)), -1, np.int64)
         for r in range(leading, trailing):
             low, high = max(r - self.window // 2, leading), min(r + self.window // 2 + 1, trailing)
@@ -66,6 +67,11 @@ class BigBird(Pattern):
                 drawn[r, draw] = place + before
                 seen.insert(before, place + before)
         return drawn
+
+    def _between(self, rows: int) -> tuple[int, int]:
+        """Return the first block that is not global, and the end of these blocks."""
+        leading = min((self.globals + 1) // 2, rows)
+        return leading, max(rows - self.globals // 2, leading)
 
 
 def mix(*words: Any) -> Any:

@@ -3,9 +3,10 @@
     o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j,   floor(j / block) = floor(i / block)
     or  j mod block >= block - summary
 
-The paper's l is `block` and its c is `summary`. Every head sees both parts; in the paper different heads do.
-Keys per query when causal: (i mod block) + 1 + summary floor(i / block), otherwise about block + summary N / block.
-Cost: 2 (block + summary N / block) N D FLOPs forward for one head, twice that when not causal.
+The paper's l is `block` and its c is `summary`. Every head sees both parts; in the paper different heads do. In the
+code of Long Range Arena the first key of each block is a summary too. Keys per query when causal: (i mod block) + 1 +
+summary floor(i / block), otherwise about block + summary N / block. Cost: 2 (block + summary N / block) N D FLOPs
+forward for one head, twice that when not causal.
 
 Source: Child et al. 2019, arXiv 1904.10509, sections 4.2 and 4.3.
 """

@@ -6,7 +6,9 @@ An even window has one key more before the query than after it, as in NATTEN. At
 drops the keys outside (a zero-padded convolution); `edges: slide` moves the window inward, so every query sees `window`
 keys (neighbourhood attention). When causal, the window ends at the query: -window < m <= 0. A causal window may have
 attention sinks: query i also sees the keys j <= i with j < `sinks` (StreamingLLM; the positions that it gives to keys
-belong to the layer). Keys per query: window + sinks. Cost: 4 (window + sinks) N D FLOPs forward for one head.
+belong to the layer). What others call a window of 8 is 8 keys (NATTEN), 8 and the query (flash-attention when causal),
+8 on each side and the query, or 9 to 16 keys (a bucket of 8 and the one before). Keys per query: window + sinks. Cost:
+4 (window + sinks) N D FLOPs forward for one head.
 
 Source: Ramachandran et al. 2019, arXiv 1906.05909, section 3; `slide`: Hassani et al. 2023, arXiv 2204.07143, section
 3.1; dilation: Hassani and Shi 2022, arXiv 2209.15001, section 3; sinks: Xiao et al. 2023, arXiv 2309.17453, section 3.

@@ -10,6 +10,8 @@ even ones too, and `edges` are as in `local_window`. There are two ways to be ca
 - by axis, as in NATTEN: with `down` the rows of the window end at y, with `across` its columns at x, with `both` both
   (`is_causal` of (True, False), (False, True) and (True, True)); with `edges: slide` the other axis slides
 
+In attention-gym's `generate_natten` the axes are swapped: its kernel width counts rows.
+
 `window: [65, 257]` is one window here, and two in `local_window`. Keys per query: window[0] window[1]. Cost: 4
 window[0] window[1] N D FLOPs forward for one head, about half when causal in raster order.
 

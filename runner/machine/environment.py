@@ -63,12 +63,15 @@ def of_torch() -> dict[str, Any]:
     import numpy as np
     import torch
 
+    from attnbench.variants import peers
+
     facts: dict[str, Any] = {
         "torch": torch.__version__,
         "numpy": np.__version__,
         "blas": _blas(torch.__config__.show()),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "wait_policy": os.environ.get("OMP_WAIT_POLICY", ""),
+        "peers": ", ".join(f"{package} {number}" for package, number in peers.installed().items()) or None,
         "gpu": None,
     }
     if torch.cuda.is_available():

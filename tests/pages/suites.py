@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from itertools import takewhile
 from typing import Any
 
-from attnbench.reports.text import escape
+from definitions import CUDA_PEERS
+
+from attnbench.reports.text import escape, phrases
 from attnbench.suites import shipped
 from attnbench.suites.schema.catalog import NAMES
 from attnbench.suites.schema.limits import METRICS
 from attnbench.suites.schema.load import load
 from attnbench.suites.schema.schema import schema
-from attnbench.variants import levels
+from attnbench.variants import levels, peers
 
 _MOST_NAMES = 8
 """A longer list of names is replaced by an example."""
@@ -122,10 +124,8 @@ use `bench run SUITE.yaml --variants FOLDER`.
 A baseline may be a list, `[full/sdpa, full/native]`. Settings that differ in length alone take the one with the smaller
 geometric mean of times over the lengths at which all passed, and tables name the others with their speeds.
 
-`local_attention` and `hf_longformer` are the attention of other projects. They need
-`pip install 'attnbench[peers]'` and are proved like every other implementation. `fla`, `flash_attn`,
-`flash_attn_3`, `flashinfer`, `natten` and `xformers` also need a GPU; [their
-packages](gpu.md#packages-of-other-projects) are in no extra.
+{peers} are the attention of other projects. They need `pip install 'attnbench[peers]'` and are proved like every other
+implementation. {cuda_peers} also need a GPU; [their packages](gpu.md#packages-of-other-projects) are in no extra.
 """
 
 _EXCLUDE = """\
@@ -169,9 +169,18 @@ def text() -> str:
         parts += [_PADDING, _keys(known["padding"], known), _INPUTS] if name == "shape" else []
         parts += [_MEASURE] if name == "measure" else []
     parts += [_CHECK, _check(_followed(rules["properties"]["check"], known), known), _CHECK_CASES]
-    parts += [_VARIANTS.format(implementations=_implementations(known))]
+    parts += [
+        _VARIANTS.format(
+            implementations=_implementations(known), peers=_peers(on_cuda=False), cuda_peers=_peers(on_cuda=True)
+        )
+    ]
     parts += [_EXCLUDE.format(axes=", ".join(f"`{name}`" for name in NAMES)), _REFUSED]
     return "\n".join(parts)
+
+
+def _peers(*, on_cuda: bool) -> str:
+    """The peers that need a GPU, or the others."""
+    return phrases.listed([f"`{name}`" for name in peers.names() if (name in CUDA_PEERS) == on_cuda])
 
 
 def _levels(known: Mapping[str, Any]) -> str:

@@ -1,17 +1,26 @@
 """Attention of other projects, as implementations to measure against: one module for each, as in `kernels`.
 
-A module imports its package only in `build`, so that nothing else needs it: `pip install 'attnbench[peers]'`.
+A module imports its package only in `build`, so that nothing else needs it: `pip install 'attnbench[peers]'`. Its
+`REQUIREMENT` is the package and its version, as in `transformers 4.50 or later`.
 """
 
+import importlib
 import importlib.util
+import pkgutil
+from importlib import metadata
 
 from attnbench.variants._setting import Shape
+
+
+def names() -> list[str]:
+    """Return the names of all peers, sorted."""
+    return sorted(each.name for each in pkgutil.iter_modules(__path__) if not each.name.startswith("_"))
 
 
 def refusal(peer: str, requirement: str, shape: Shape) -> str | None:
     """Return why a peer cannot be called at all, or None.
 
-    `requirement` is its package and version, as in `transformers 4.50 or later`; the package may be loaded later.
+    The package of its `requirement` may be loaded later.
     """
     package = requirement.split()[0].replace("-", "_")
     if importlib.util.find_spec(package) is None:
@@ -19,3 +28,15 @@ def refusal(peer: str, requirement: str, shape: Shape) -> str | None:
     if shape.kv_heads != shape.heads:
         return f"{peer} takes as many kv_heads as heads, found kv_heads {shape.kv_heads} and heads {shape.heads}"
     return None
+
+
+def installed() -> dict[str, str]:
+    """Return the versions of the peers' packages that are installed, by package."""
+    modules = (importlib.import_module(f"{__name__}.{name}") for name in names())
+    found = {}
+    for package in sorted({module.REQUIREMENT.split()[0] for module in modules}):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -23,13 +23,14 @@ from attnbench.variants.local_window import LocalWindow
 from attnbench.variants.longformer import Longformer
 from attnbench.variants.peers import refusal as peer_refusal
 
+REQUIREMENT = "transformers 4.50 or later"
 _LEAST = 5
 """The smallest window that the package computes; with 3 keys its slices do not fit each other."""
 
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Support `longformer` and `local_window` of at least 5 keys that are not causal, in float32 or less."""
-    refused = refusal(pattern, setting) or peer_refusal("hf_longformer", "transformers 4.50 or later", setting.shape)
+    refused = refusal(pattern, setting) or peer_refusal("hf_longformer", REQUIREMENT, setting.shape)
     if refused is None and setting.dtype == "float64":
         refused = "hf_longformer computes its softmax in float32, found float64"
     if refused is None and _sizes(pattern) is None:
@@ -43,7 +44,8 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
     In a unit that holds one number for each head and padded token: queries T = D, window scores A = 2 w + 1, with
     global ones G = A + globals, chunks of queries C = 2 D, chunks of scores S = 4 w, chunks of values V = 3 D. Global
     tokens add 4 T to the backward. Indices of overlapping chunks are int64, and the softmax is float32. For one head of
-    one sequence fewer copies are made, and this is too large, by up to 80 %.
+    one sequence fewer copies are made, and this is too large, by up to 80 %. oneDNN, where it computes products of this
+    dtype, copies the chunks of weights.
     """
     del threads
     shape, dtype, direction = setting.shape, setting.dtype, setting.direction
@@ -59,7 +61,7 @@ def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
     turned = a if shape.heads > 1 else 0
     floats = 3 if size < 4 and turned and not many else 2
     scored = copies + max(2 * c + s, 2 * s, s + a, diagonal + g + floats * g * single)
-    products = v + t + (3 * reach if size < 4 else 0)
+    products = v + t + (3 * reach if _is_onednn(dtype) else 0)
     summed = copies + diagonal + g + padded + 3 * reach + 2 + max(turned, products) + (a + t if many else 0)
     values, keys = v + a + padded + index * (padded + v), 2 * t + 3 * c + index * (t + c)
     scores, extra = a + t + 2.5 * s, 4 * t if many else 0
@@ -130,6 +132,15 @@ def _known(pattern: Pattern) -> tuple[int, int]:
     sizes = _sizes(pattern)
     assert sizes is not None
     return sizes
+
+
+def _is_onednn(dtype: str) -> bool:
+    """Check whether oneDNN computes matrix products in this dtype on this CPU."""
+    supported = {
+        "bfloat16": torch.ops.mkldnn._is_mkldnn_bf16_supported,
+        "float16": torch.ops.mkldnn._is_mkldnn_fp16_supported,
+    }
+    return dtype in supported and bool(supported[dtype]())
 
 
 def _padded(n: int, reach: int) -> int:

@@ -22,10 +22,12 @@ from attnbench.variants.local_window import LocalWindow
 from attnbench.variants.peers import refusal as peer_refusal
 from attnbench.variants.truncated import Truncated
 
+REQUIREMENT = "local-attention 1.11.2"
+
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Support windows without gaps that are clipped at the sequence's ends, and as many key heads as heads."""
-    refused = refusal(pattern, setting) or peer_refusal("local_attention", "local-attention 1.11.2", setting.shape)
+    refused = refusal(pattern, setting) or peer_refusal("local_attention", REQUIREMENT, setting.shape)
     if refused is None and _sides(pattern) is None:
         refused = "local_attention takes local_window with dilation 1, edges clip and no sinks, "
         refused += "or truncated with left and right and no chunks"
