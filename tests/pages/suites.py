@@ -123,7 +123,8 @@ A baseline may be a list, `[full/sdpa, full/native]`. Settings that differ in le
 geometric mean of times over the lengths at which all passed, and tables name the others with their speeds.
 
 `local_attention` and `hf_longformer` are the attention of other projects. They need
-`pip install 'attnbench[peers]'` and are proved like every other implementation.
+`pip install 'attnbench[peers]'` and are proved like every other implementation. Of other variants, `linformer`,
+`nystromformer` and `reformer` have such implementations beside `own`.
 """
 
 _EXCLUDE = """\
