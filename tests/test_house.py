@@ -24,6 +24,7 @@ HEAVY = {"matplotlib", "numpy", "pandas", "pydantic", "scipy", "seaborn", "torch
 LEFT_OUT = {
     "attnbench.variants": {"torch"},
     "attnbench.variants.kernels": {"torch"},
+    "attnbench.variants.mechanism_peers": {"torch"},
     "attnbench.variants.peers": {"torch"},
     "attnbench.suites": {"torch"},
     "attnbench.reports": {"bokeh", "jinja2", "torch"},

@@ -48,5 +48,6 @@ from attnbench.variants._variant import describe as describe
 from attnbench.variants._variant import extend as extend
 from attnbench.variants._variant import file as file
 from attnbench.variants._variant import formula as formula
+from attnbench.variants._variant import implementations as implementations
 from attnbench.variants._variant import load as load
 from attnbench.variants._variant import names as names

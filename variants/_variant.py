@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import attnbench.variants
+from attnbench.variants import mechanism_peers
 from attnbench.variants._decoding import Decoding
 from attnbench.variants._parameters import Parameters
 from attnbench.variants._pattern import Pattern
@@ -58,7 +59,8 @@ class Variant:
     of its inputs `B H N D` and `B K N D`. The reference is then the oracle, `own` is the only implementation, and the
     pattern only says which keys a query depends on.
 
-    A mechanism that is not a pattern defines everything itself, and `own` is its only implementation:
+    A mechanism that is not a pattern defines everything itself. Its implementations are `own` and the programs of other
+    projects in `attnbench.variants.mechanism_peers`:
 
     - `weights(parameters, setting, generator)`, if it has any: tensors in float32 on the CPU, drawn from a torch
       generator. An `nn.Parameter` among them is learned: its gradient is computed and checked like those of q, k, v.
@@ -127,10 +129,6 @@ class Variant:
             return told.flops
         raise TypeError(f"work: expected Work(flops) with an integer of at least 0, found {told!r:.80}")
 
-    def implementations(self, generic: Iterable[str]) -> list[str]:
-        """Return the names of its implementations: the `generic` ones, unless it has a reference, and `own`."""
-        return [*(() if self.reference else generic), *([OWN] if self.build else ())]
-
 
 def names() -> list[str]:
     """Return the names of all variants: the modules of this package and of folders added with `extend`."""
@@ -157,6 +155,12 @@ def load(name: str) -> Variant:
             f"expected VARIANT = Variant(...), found {found}; a file that is no variant has a name that begins with _"
         )
     return variant
+
+
+def implementations(name: str, generic: Iterable[str]) -> list[str]:
+    """Return a variant's implementations by name: the `generic` ones, unless it has a reference, `own`, and peers."""
+    variant = load(name)
+    return [*(() if variant.reference else generic), *([OWN] if variant.build else ()), *mechanism_peers.names(name)]
 
 
 def describe(name: str) -> str:

@@ -2,6 +2,8 @@
 
     o_i = sum_j phi(q_i) . phi(k_j) v_j / sum_j phi(q_i) . phi(k_j),   phi(x) = elu(x) + 1,   j <= i if causal
 
+The package linear-attention-transformer takes other features: a softmax over the places of a query, and over the keys.
+
 Queries of a key head share one `D x D` matrix of sums, in causal attention one for each chunk of c = 64 tokens. Cost:
 4 N D^2 FLOPs forward for one head, and 4 N c D more when causal.
 

@@ -3,9 +3,10 @@
     O = softmax(Q K~^T / sqrt(D)) Z softmax(Q~ K^T / sqrt(D)) V,   Z = pinv(softmax(Q~ K~^T / sqrt(D)))
 
 Q~ and K~ hold m = `landmarks` means each; N must be a multiple of m. The pseudoinverse takes `steps` iterations Z <- Z
-(13 I - A Z (15 I - A Z (7 I - A Z))) / 4, from Z = A^T / (|A|_1 |A|_inf); nystrom-attention and Hugging Face take the
-largest norms of all heads and batch entries together. The paper's convolution of values belongs to the layer. Cost:
-8 N m D + 4 m^2 D + 8 steps m^3 FLOPs forward for one head.
+(13 I - A Z (15 I - A Z (7 I - A Z))) / 4, from Z = A^T / (|A|_1 |A|_inf). The package nystrom-attention, and Hugging
+Face's class by default, take the largest norms of all heads and batch entries together; `hf_nystromformer` is that
+class with the norms of each head. The paper's convolution of values belongs to the layer. Cost: 8 N m D + 4 m^2 D + 8
+steps m^3 FLOPs forward for one head.
 
 Source: Xiong et al. 2021, arXiv 2102.03902, section 3.
 """

@@ -8,7 +8,8 @@ The features of `softmax` approximate softmax attention, those of `relu` are the
 m = `features` random rows, orthogonal in blocks of D, with the lengths of Gaussian rows; it is not learned. c, the
 largest exponent of each query and of all keys, prevents overflow and cancels except for 1e-4. With `causal`, sums are
 over the keys up to the query, and c is 0 for keys; performer-pytorch keeps the largest exponent of all keys, through
-which later keys change earlier outputs. The derivative of relu jumps, so the side it takes is a choice.
+which later keys change earlier outputs. If not causal it computes the same, but it is no implementation here, because
+it imports distutils, which Python 3.12 removed. The derivative of relu jumps, so the side it takes is a choice.
 
 Cost: 4 N m D FLOPs forward for one head, and 2 N m D each for the features of queries and keys. When causal, 2 N c
 (m + D) more, in chunks of c = 64 tokens.

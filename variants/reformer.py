@@ -7,8 +7,8 @@ In round r, positions are sorted by bucket h_r(q), then by position, and cut int
 the one before (for the first chunk, the last), and itself only if there is no other key. Keys of several rounds count
 several times. R_r `[D, rotations]` is random and not learned. The input K is ignored.
 
-In reformer-pytorch and Hugging Face's code, the first chunk of a round sees the last one of the round before. Hugging
-Face does not divide scores by sqrt(D).
+In reformer-pytorch and Hugging Face's code, the first chunk of a round sees the last one of the round before. With one
+round that is the same, and `lucidrains_reformer` computes it. Hugging Face does not divide scores by sqrt(D).
 
 Cost: 8 N c D FLOPs forward for one head and round, c the `chunk`, and 2 N D r for its hashes, r the `rotations`.
 

@@ -10,7 +10,9 @@ tokens). If `causal`, queries are their own keys and see none after themselves. 
 centroid takes still depends on later ones. Cost: 4 C w^2 D FLOPs forward for one head, C the clusters and w the window
 (half if causal), and 2 N C D each for the choices of queries and keys.
 
-The released code divides the sum over clusters by their number plus 0.01, and does not divide scores by sqrt(D).
+The released code divides the sum over clusters by their number plus 0.01, and does not divide scores by sqrt(D). The
+package routing-transformer adds 1e-5 to the number, scores queries and keys that are not normalised, and finds its
+first centroids from its first inputs.
 
 Source: Roy et al. 2020, arXiv 2003.05997, section 4.1 and algorithm 1.
 """

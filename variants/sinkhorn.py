@@ -11,7 +11,7 @@ to the first one of block a, and the sum of a column ends at the row that is div
 tokens. Cost: 8 N block D FLOPs forward for one head, and 4 N^2 D / block for the mixtures; the same when causal.
 
 R is that of the package sinkhorn-transformer, which balances (max(R, 0) + 1e-6)^(1 / temperature), mixes keys where
-values should be, and does not balance when causal. The paper learns R from sums of blocks.
+values should be, adds Gumbel noise, and does not balance when causal. The paper learns R from sums of blocks.
 
 Source: Tay et al. 2020, arXiv 2002.11296, section 3.
 """

@@ -63,15 +63,16 @@ def of_torch() -> dict[str, Any]:
     import numpy as np
     import torch
 
-    from attnbench.variants import peers
+    from attnbench.variants import mechanism_peers, peers
 
+    packages = peers.installed([*peers.requirements(), *mechanism_peers.requirements()])
     facts: dict[str, Any] = {
         "torch": torch.__version__,
         "numpy": np.__version__,
         "blas": _blas(torch.__config__.show()),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "wait_policy": os.environ.get("OMP_WAIT_POLICY", ""),
-        "peers": ", ".join(f"{package} {number}" for package, number in peers.installed().items()) or None,
+        "peers": ", ".join(f"{package} {number}" for package, number in packages.items()) or None,
         "gpu": None,
     }
     if torch.cuda.is_available():

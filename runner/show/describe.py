@@ -11,7 +11,7 @@ from attnbench.suites.problem import near, shown
 from attnbench.suites.schema.catalog import broken
 from attnbench.suites.schema.load import named
 from attnbench.suites.schema.schema import values_in_words
-from attnbench.variants import Pattern, Shape, Spans, TooManySpans
+from attnbench.variants import Pattern, Shape, Spans, TooManySpans, mechanism_peers
 
 POWERS = tuple(2**power for power in range(6, 12))
 """Lengths from 64 to 2048. Patterns of whole blocks usually exist at some of these."""
@@ -38,7 +38,10 @@ def head(name: str) -> str:
     told = [name, "", *([description, ""] if description else [])]
     told += [f"Source: {variant.source}", ""] if variant.source and "Source: " not in description else []
     parameters = [_parameter(each) for each in fields(variant.parameters)]
-    return "\n".join([*told, f"file: {near(variants.file(name))}", "", "parameters", *(parameters or ["  none"])])
+    told += [f"file: {near(variants.file(name))}"]
+    if mechanism_peers.names(name):
+        told += [f"implementations: {', '.join(variants.implementations(name, ()))}"]
+    return "\n".join([*told, "", "parameters", *(parameters or ["  none"])])
 
 
 def flaw(case: Case, n: int | None) -> str | None:

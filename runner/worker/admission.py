@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -23,17 +23,28 @@ from attnbench.variants import (
     Direction,
     Parameters,
     Pattern,
+    Setting,
     Spans,
     TooManySpans,
     flaw,
     kernels,
     levels,
+    mechanism_peers,
 )
-from attnbench.variants.kernels import Implementation, Program
-from attnbench.variants.kernels._decoding import Decoder
+from attnbench.variants.kernels import Program
 
 _HELD, _HELD_16_BITS = 10, 18
 """Memory of a proof in multiples of the inputs' bytes: contents, results and copies, and a float32 oracle."""
+
+
+class Chosen(Protocol):
+    """What an implementation says before it is built: those of patterns, those that decode, and peers."""
+
+    def supports(self, parameters: Any, setting: Setting, /) -> str | None:
+        """Return why it cannot compute this, or None."""
+
+    def predict_bytes(self, parameters: Any, setting: Setting, threads: int, /) -> int:
+        """Return the peak bytes that one call will allocate."""
 
 
 class Ended(Exception):
@@ -71,8 +82,10 @@ def plan(case: Case, budget_bytes: int) -> dict[str, Any]:
     return {"status": None, "predicted_bytes": predicted_bytes, "allowed_pairs": allowed_pairs, "flops": flops}
 
 
-def implementation(case: Case) -> Implementation | Decoder:
-    """Return the case's implementation of patterns."""
+def implementation(case: Case) -> Chosen:
+    """Return the case's implementation, which is not the variant's own."""
+    if case.implementation in mechanism_peers.names(case.mechanism.name):
+        return mechanism_peers.load(case.implementation)
     if case.setting.direction == DECODE:
         return kernels.decoder(case.implementation)
     return kernels.load(case.implementation)
@@ -122,7 +135,7 @@ def admit(case: Case, budget_bytes: int) -> int | None:
         # Projections leave each token's heads together.
         layout = "bnhd" if around and around.outer else place.setting.shape.layout
         there = replace(place.setting, direction=direction, shape=replace(place.setting.shape, layout=layout))
-        return chosen.predict_bytes(place.pattern, there, threads)
+        return chosen.predict_bytes(place.parameters, there, threads)
 
     def predict(direction: Direction) -> int:
         there = replace(setting, direction=direction)
@@ -206,7 +219,7 @@ def _refused(case: Case, place: Case) -> str | None:
         return f"{what} are proved for up to {MOST_PAIRS:,} pairs, found {pairs:,}"
     if case.implementation == OWN:
         return None
-    return implementation(place).supports(place.pattern, place.setting)
+    return implementation(place).supports(place.parameters, place.setting)
 
 
 def _pairs(place: Case) -> int:

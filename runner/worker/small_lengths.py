@@ -31,7 +31,7 @@ def _takes(case: Case, parameters: Parameters, shape: Shape) -> bool:
             return False
         if case.implementation != OWN:
             there = admission.implementation(case)
-            return all(there.supports(place.pattern, place.setting) is None for place in like.places)
+            return all(there.supports(place.parameters, place.setting) is None for place in like.places)
         try:
             programs.build(like)
         except (ImportError, NotImplementedError):

@@ -37,7 +37,18 @@ from attnbench.suites.schema.kinds import (
     values,
 )
 from attnbench.suites.schema.padding import Paddings
-from attnbench.variants import ATTENTION, AXES, NO_PADDING, OWN, Setting, Shape, Variant, kernels, levels
+from attnbench.variants import (
+    ATTENTION,
+    AXES,
+    NO_PADDING,
+    OWN,
+    Setting,
+    Shape,
+    Variant,
+    kernels,
+    levels,
+    mechanism_peers,
+)
 
 LONGEST_POWER = 24
 """The longest sequence is 2 to this power."""
@@ -177,7 +188,7 @@ def choices() -> Choices:
 @lru_cache(maxsize=1)
 def _choices(there: Catalog, implementations: tuple[str, ...]) -> Choices:
     """Return the readers for these variants and implementations."""
-    pairs = [f"{name}/{how}" for name, variant in there for how in variant.implementations(implementations)]
+    pairs = [f"{name}/{how}" for name, variant in there for how in variants.implementations(name, implementations)]
     some = one_or_more(one_of("baseline", *pairs, title="variant/implementation such as full/sdpa"))
     baseline: Any = Annotated[some | None, AfterValidator(lambda given: tuple(dict.fromkeys(given or ())))]
     entries: Any = Annotated[_tuple(_entry(there, implementations)), Field(min_length=1)]
@@ -213,7 +224,7 @@ def _parameters(name: str, variant: Variant, implementations: tuple[str, ...]) -
         for each in fields(variant.parameters)
     }
     usual = OWN if variant.build else variant.implementation
-    how = one_or_more(_implementation(variant.implementations(implementations)))
+    how = one_or_more(_implementation(name, variants.implementations(name, implementations)))
     keys["implementation"] = Annotated[how, Field(**_how(usual))]
     read = AfterValidator(partial(_read, name, variant, usual))
     line = variants.describe(name).partition("\n")[0]
@@ -247,7 +258,7 @@ def _exclusion(there: Catalog, implementations: tuple[str, ...]) -> Any:
     """Return the type of an exclusion: at least one name of an axis or a parameter, with values or comparisons."""
     known: dict[str, list[Any]] = {
         "variant": [one_of("variant_name", *(name for name, _ in there))],
-        "implementation": [_implementation([*implementations, OWN])],
+        "implementation": [one_of("any_implementation", *implementations, OWN, *mechanism_peers.names())],
     }
     declared = [each for each in (*fields(Shape), *fields(Setting)) if each.name in AXES]
     for each in [*declared, *(each for _, variant in there for each in fields(variant.parameters))]:
@@ -264,7 +275,8 @@ def _exclusion(there: Catalog, implementations: tuple[str, ...]) -> Any:
     return Annotated[mapping("exclusion", keys, minProperties=1), AfterValidator(some)]
 
 
-def _implementation(names: Sequence[str]) -> Any:
-    """Return the type of an implementation's name. `own` is one that a variant brings."""
-    together = "implementation_or_own" if OWN in names else "implementation"
-    return one_of(OWN if list(names) == [OWN] else together, *names)
+def _implementation(variant: str, names: Sequence[str]) -> Any:
+    """Return the type of the name of one of a variant's implementations."""
+    if OWN not in names:
+        return one_of("implementation", *names)
+    return one_of(OWN if list(names) == [OWN] else f"implementation_of_{variant}", *names)

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from attnbench import variants
 from attnbench.suites.case import Case
 from attnbench.suites.problem import KeyPath, Problem, found_variant
 from attnbench.suites.problem import SuiteError as SuiteError
@@ -117,7 +118,7 @@ def variant_cases(name: str, words: Sequence[str], option: str, **axes: Any) -> 
         SuiteError: the variant does not exist, a word is not a parameter of it, or a value is invalid.
     """
     variant = named(name)
-    given: dict[str, Any] = {"implementation": variant.implementations(kernels.names())}
+    given: dict[str, Any] = {"implementation": variants.implementations(name, kernels.names())}
     for word in words:
         key, _, text = word.partition("=")
         if not key or not text:

@@ -125,7 +125,8 @@ A baseline may be a list, `[full/sdpa, full/native]`. Settings that differ in le
 geometric mean of times over the lengths at which all passed, and tables name the others with their speeds.
 
 {peers} are the attention of other projects. They need `pip install 'attnbench[peers]'` and are proved like every other
-implementation. {cuda_peers} also need a GPU; [their packages](gpu.md#packages-of-other-projects) are in no extra.
+implementation. {cuda_peers} also need a GPU; [their packages](gpu.md#packages-of-other-projects) are in no extra. Of
+other variants, `linformer`, `nystromformer` and `reformer` have such implementations beside `own`.
 """
 
 _EXCLUDE = """\

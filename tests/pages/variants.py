@@ -14,7 +14,7 @@ from attnbench.runner.show import describe
 from attnbench.suites import Case
 from attnbench.suites.problem import shown
 from attnbench.suites.schema.schema import values_in_words
-from attnbench.variants import Shape
+from attnbench.variants import Shape, mechanism_peers
 
 FIGURES = "figures/variants"
 SOFTMAX = "o_i = sum_j softmax_j(q_i . k_j / sqrt(D)) v_j"
@@ -53,6 +53,8 @@ def _section(name: str) -> str:
     """One variant."""
     parameters = "\n".join(_parameter(each) for each in _fields(name)) or "No parameters."
     parts = [f"## `{name}`", _described(name), parameters]
+    if mechanism_peers.names(name):
+        parts += [f"Implementations: {', '.join(f'`{each}`' for each in variants.implementations(name, ()))}."]
     if not variants.load(name).is_pattern:
         return "\n\n".join([*parts, ""])
     return "\n\n".join([*parts, f"![{_case(name).label}, N = {_spans(name).n}]({_path(name)})\n"])

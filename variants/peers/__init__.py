@@ -7,6 +7,7 @@ A module imports its package only in `build`, so that nothing else needs it: `pi
 import importlib
 import importlib.util
 import pkgutil
+from collections.abc import Iterable
 from importlib import metadata
 
 from attnbench.variants._setting import Shape
@@ -30,11 +31,15 @@ def refusal(peer: str, requirement: str, shape: Shape) -> str | None:
     return None
 
 
-def installed() -> dict[str, str]:
-    """Return the versions of the peers' packages that are installed, by package."""
-    modules = (importlib.import_module(f"{__name__}.{name}") for name in names())
+def requirements() -> list[str]:
+    """Return the packages of all peers with their versions."""
+    return [importlib.import_module(f"{__name__}.{name}").REQUIREMENT for name in names()]
+
+
+def installed(requirements: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed, by package."""
     found = {}
-    for package in sorted({module.REQUIREMENT.split()[0] for module in modules}):
+    for package in sorted({each.split()[0] for each in requirements}):
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

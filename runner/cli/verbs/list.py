@@ -48,7 +48,7 @@ def _described(name: str, variant: "Variant") -> Iterator[str]:
 
     from attnbench import variants
     from attnbench.suites.case import written
-    from attnbench.variants import ATTENTION
+    from attnbench.variants import ATTENTION, mechanism_peers
 
     summary = variants.describe(name).partition("\n")[0]
     yield f"  {name}: {summary}" if summary else f"  {name}"
@@ -57,6 +57,8 @@ def _described(name: str, variant: "Variant") -> Iterator[str]:
         yield f"      cost: {cost}"
     if variant.level != ATTENTION:
         yield f"      from level {variant.level} on"
+    if mechanism_peers.names(name):
+        yield f"      implementations: {', '.join(variants.implementations(name, ()))}"
     for each in fields(variant.parameters):
         default = "required" if each.default is MISSING else f"default {written(each.default)}"
         yield f"      {each.name} ({default}): {each.metadata['doc']}"

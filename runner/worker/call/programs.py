@@ -12,7 +12,7 @@ from attnbench.runner.worker.call import mechanisms
 from attnbench.runner.worker.call.inputs import earlier
 from attnbench.runner.worker.call.weights import held
 from attnbench.suites import Case
-from attnbench.variants import DECODE, OWN, Weights, kernels
+from attnbench.variants import DECODE, OWN, Weights, kernels, mechanism_peers
 from attnbench.variants.kernels import Program
 from attnbench.variants.levels import Attend, Held
 
@@ -68,10 +68,13 @@ def _noting(program: Program, found: list[Any]) -> Attend:
 
 def _mechanism(case: Case, own: Weights) -> Program:
     """Build the program of the case's mechanism alone, with its weights."""
-    if case.implementation != OWN:
-        return kernels.load(case.implementation).build(case.pattern, case.setting)
     variant = variants.load(case.mechanism.name)
-    program = variant.program(case.parameters, case.setting, own)
+    if case.implementation == OWN:
+        program = variant.program(case.parameters, case.setting, own)
+    elif case.implementation in mechanism_peers.names(case.mechanism.name):
+        program = mechanism_peers.load(case.implementation).build(case.parameters, case.setting, own)
+    else:
+        return kernels.load(case.implementation).build(case.pattern, case.setting)
     if (mechanisms.options(case) is None) != (program.choice is None):
         raise TypeError("expected options in Variant(...) and choice in Program(...), or neither, found one of them")
     return replace(program, weights=own) if own else program
