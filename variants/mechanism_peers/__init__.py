@@ -1,9 +1,9 @@
 """Other projects' programs of mechanisms that are not patterns: one module for each, beside the variant's own `build`.
 
-A module names the variant that it computes, `VARIANT = "linformer"`, and its `REQUIREMENT` as in `peers`. Its functions are those of an implementation, but
-take a mechanism's parameters, and `build` also the weights that the variant draws. So it is proved against the
-variant's `reference`, with the same weights. Modules import only NumPy; torch and their package are imported in
-functions.
+A module names the variant that it computes, `VARIANT = "linformer"`, and its `REQUIREMENT` as in `peers`. Its functions
+are those of an implementation, but take a mechanism's parameters, and `build` also the weights that the variant draws.
+So it is proved against the variant's `reference`, with the same weights. Modules import only NumPy; torch and their
+package are imported in functions.
 """
 
 import importlib
