@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product, starmap
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,15 @@ OTHERS = (
     rows.Series("truncated", "blockwise", {"left": 64, "right": 64}),
     rows.Series("full", "eager", exponent=2.0),
 )
+
+
+KERNELS = ("sdpa", "native", "eager")
+
+
+def implemented(variant: str, kernel: tuple[int, str]) -> rows.Series:
+    """A series of a variant; later kernels take longer, but `sdpa` the longest for another variant than `full`."""
+    place, name = kernel
+    return rows.Series(variant, name, {}, 1e6 * (5 if name == "sdpa" and variant != "full" else 1 + place))
 
 
 def drawn(seed: int) -> rows.Plan:
@@ -63,6 +73,7 @@ EVERY: dict[str, rows.Plan] = {
     "layer": replace(EXACT, level="layer"),
     "energies": replace(EXACT, series=tuple(replace(each, watts=20.0) for each in EXACT.series)),
     "energies_of_few": replace(EXACT, series=tuple(replace(each, watts=20.0) for each in EXACT.series), processes=2),
+    "kernels": replace(EXACT, series=tuple(starmap(implemented, product(("full", "bigbird"), enumerate(KERNELS))))),
     **{f"drawn_{seed}": drawn(seed) for seed in range(24)},
 }
 
@@ -98,6 +109,7 @@ def test_an_answer_is_short(runs: dict[str, Run], name: str) -> None:
         assert len(told.split()) <= 25, told
         assert told.count("(") <= 1, told
         assert told.endswith("."), told
+        assert not told.startswith("the "), told
         assert not re.search(r"[\[\]\\*]|nan|inf\b|None", told), told
 
 
@@ -158,6 +170,12 @@ def test_no_two_places_disagree_about_who_is_faster(runs: dict[str, Run], name: 
                 assert told[series, int(found["n"])] == FASTER
             if "Nothing is shown to be faster" in sentence:
                 assert FASTER not in {word for (_, length), word in told.items() if length == n}
+            best = r"\bN = (\d+), (\S+) is the fastest implementation of (all|\d+ of) (\d+) variants"
+            if said := re.search(best, sentence):
+                length, leader, some, every = said.groups()
+                at = [each for each in results.implementations if each.seq_len == int(length)]
+                led = sum(each.implementation == leader and each.is_shown for each in at)
+                assert (led, len(at)) == (int(every) if some == "all" else int(some.split()[0]), int(every))
             for many in re.findall(r"(\d+) of \d+ other series are faster than \S+( and|,|\.)", sentence):
                 assert int(many[0]) == len(results.standing.faster)
     summary = run.summary

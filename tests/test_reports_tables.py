@@ -69,6 +69,33 @@ def test_the_first_table_is_like_long_range_arenas(tmp_path: Path) -> None:
     assert "Every case passed." in markdown
 
 
+def test_implementations_of_a_variant_are_compared(tmp_path: Path) -> None:
+    eager, native = (
+        rows.Series("bigbird", each, {"block": 32}, time) for each, time in (("eager", 4e6), ("native", 1e6))
+    )
+    sdpa, dense = (
+        rows.FULL,
+        rows.Series("full", "eager", at_1024_ns=rows.FULL.at_1024_ns * 2, exponent=rows.FULL.exponent),
+    )
+    plan = rows.Plan((sdpa, dense, eager, native), (1024, 2048), process_sd=0.01)
+    run = load(rows.write(tmp_path / "all", plan))
+    (results,) = run.results
+    assert [(each.label, each.seq_len, each.implementation, each.following) for each in results.implementations] == [
+        ("full", 1024, "sdpa", "eager"),
+        ("full", 2048, "sdpa", "eager"),
+        ("bigbird(block=32)", 1024, "native", "eager"),
+        ("bigbird(block=32)", 2048, "native", "eager"),
+    ]
+    assert [round(math.exp(each.time.mean)) for each in results.implementations] == [2, 2, 4, 4]
+    assert all(each.is_shown for each in results.implementations)
+    assert tables.implementations(results).count("**native**; eager ") == 2
+    few = load(rows.write(tmp_path / "few", replace(plan, processes=2)))
+    assert not any(each.is_shown for each in few.results[0].implementations)
+    assert "**" not in tables.implementations(few.results[0])
+    one = load(rows.write(tmp_path / "one", replace(plan, series=(sdpa, native))))
+    assert not one.results[0].implementations
+
+
 def test_what_goes_before_the_first_value_has_columns_of_its_own(tmp_path: Path) -> None:
     flex = replace(FAST, implementation="flex", compile_ns=2_600_000_000)
     gone = replace(FAST, implementation="eager", endings={2048: rows.OOM})

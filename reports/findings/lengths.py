@@ -3,6 +3,7 @@
 A floor does not mix tokens. It is compared with the baseline, and left out of everything else.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -65,7 +66,7 @@ def fastest(frame: pd.DataFrame, log_ns: FloatArray, n: int) -> Fastest | None:
 
     `log_ns` is the run's `paired_log_ns`.
     """
-    passed = _usable(frame[frame["seq_len"] <= n])
+    passed = usable(frame[frame["seq_len"] <= n])
     if not len(passed):
         return None
     winners = _winners(passed)
@@ -83,7 +84,7 @@ def fastest_rows(frame: pd.DataFrame, log_ns: FloatArray) -> list[int]:
     A rival that shares fewer than three processes with the fastest is not shown to be slower. There are no rivals if
     the fastest has too few processes to say. `log_ns` is the run's `paired_log_ns`.
     """
-    return _leaders(_usable(frame)["time_ns"], log_ns)
+    return _leaders(usable(frame)["time_ns"], log_ns)
 
 
 def _leaders(time_ns: pd.Series, log_ns: FloatArray) -> list[int]:
@@ -100,11 +101,16 @@ def _leaders(time_ns: pd.Series, log_ns: FloatArray) -> list[int]:
     return [first, *(int(row) for row in rivals[verdicts(np.exp(low), np.exp(high)) != FASTER])]
 
 
-def _usable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the cases that passed; without those that are faster than the machine, unless there are no others."""
+def usable(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the cases that passed; without those that are faster than the machine, unless there are no others.
+
+    `by` names columns: this then holds for each of their values alone.
+    """
     passed = frame[frame["status"] == "passed"]
-    sound = passed[~passed["flags"].str.contains(ABOVE_ROOF, regex=False)]
-    return sound if len(sound) else passed
+    above = passed["flags"].str.contains(ABOVE_ROOF, regex=False)
+    # A part of the frame for each value would copy all its columns each time.
+    only = above.groupby([passed[name] for name in by]).transform("all") if by else above | bool(above.all())
+    return passed[~above | only]
 
 
 def _winners(passed: pd.DataFrame) -> pd.Series:
@@ -114,11 +120,8 @@ def _winners(passed: pd.DataFrame) -> pd.Series:
 
 def leading(frame: pd.DataFrame, log_ns: FloatArray) -> dict[int, frozenset[str]]:
     """Return for each length the series that are not shown to be slower than the fastest; see `fastest_rows`."""
-    passed, name = frame[frame["status"] == "passed"], names(frame).to_dict()
-    above = passed["flags"].str.contains(ABOVE_ROOF, regex=False)
-    # As `_usable` for each length, but a part for each would copy all columns each time.
-    usable = passed[~above | above.groupby(passed["seq_len"]).transform("all")]
-    found = usable.groupby("seq_len")["time_ns"]
+    name = names(frame).to_dict()
+    found = usable(frame, ["seq_len"]).groupby("seq_len")["time_ns"]
     return {cast(int, n): frozenset(name[row] for row in _leaders(times, log_ns)) for n, times in found}
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from attnbench.reports.data import against
 from attnbench.reports.data.settings import Setting, comparison_length, names, scaled, without_floor
 from attnbench.reports.data.values import FloatArray
-from attnbench.reports.findings import lengths
+from attnbench.reports.findings import implementations, lengths
 from attnbench.reports.findings.sweeps import Sweep, common_density, sweeps
 from attnbench.reports.stats.statistics import IntArray
 
@@ -31,6 +31,8 @@ class Results:
     fastest: lengths.Fastest | None
     leading: dict[int, frozenset[str]]
     """At each length, the fastest series and those that are not shown to be slower."""
+    implementations: list[implementations.Best]
+    """The fastest implementation of each variant that has several, at each length."""
     standing: lengths.Standing
     errors: pd.DataFrame
     floors: list[lengths.Floor]
@@ -84,6 +86,7 @@ def results(
         growth=growth,
         fastest=lengths.fastest(rivals, paired_log_ns, n),
         leading=lengths.leading(rivals, paired_log_ns),
+        implementations=implementations.best(rivals, paired_log_ns),
         standing=lengths.standing(rivals, n),
         errors=lengths.errors(rivals, n),
         floors=lengths.floors(frame, paired_log_ns, baseline_rows, n),

@@ -26,6 +26,9 @@ _TERMS = {
     "faster than": """\
 - **Faster**: the whole interval of the speed-up is above 1. A length **from** which it is so is interpolated, and holds
   up to the longest one measured.""",
+    "fastest implementation; ": """\
+- **Fastest implementation** of a variant, in bold if the next one is shown to be slower; then the time of the next one
+  over its time.""",
     "keys per query at N": """\
 - **Keys per query**: allowed pairs over queries, a mean. **Density**: its share of the length.""",
     ": work at N": """\

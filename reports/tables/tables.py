@@ -47,6 +47,7 @@ def markdown(run: Run) -> str:
 def _of(results: Results) -> list[str]:
     """Return the tables of one setting."""
     found = [lengths(results), *(floor(each, results.compared_at) for each in results.floors)]
+    found += [implementations(results)] if results.implementations else []
     found += [growth(results)] if results.several_lengths and results.passed else []
     found += [swept_keys(results)] if results.sweeps else []
     return [*found, *(at_length.tables(results) if results.passed else [])]
@@ -98,6 +99,22 @@ def _speed(results: Results, row: pd.Series | None) -> str:
     told = cells.ended(row, cells.speed)
     best = row is not None and f"{row['label']}/{row['implementation']}" in results.leading.get(int(row["seq_len"]), ())
     return f"**{told}**" if best else told
+
+
+def implementations(results: Results) -> str:
+    """Return the fastest implementation of each variant at each length, and the time of the next one over its time.
+
+    The fastest is bold if the next one is shown to be slower.
+    """
+    columns = sorted({each.seq_len for each in results.implementations})
+    told: dict[str, dict[int, str]] = {}
+    for each in results.implementations:
+        first, following = escape.text(each.implementation), escape.text(each.following)
+        first = f"**{first}**" if each.is_shown else first
+        told.setdefault(each.label, {})[each.seq_len] = f"{first}; {following} {cells.ratio(each.time)}"
+    rows = [[escape.text(label), *(by_length.get(n, "") for n in columns)] for label, by_length in told.items()]
+    table = escape.table(["", *(f"N = {n}" for n in columns)], rows, "l" * (1 + len(columns)))
+    return at_length.titled(results, "fastest implementation; the next one over it", table)
 
 
 def floor(found: Floor, n: int) -> str:

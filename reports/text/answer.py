@@ -66,12 +66,29 @@ def _energy(results: Results, named: Mapping[str, str]) -> list[str]:
 def _of(
     results: Results, settings: Sequence[Results], named: Mapping[str, str], title: str, beside: Sequence[str]
 ) -> list[str]:
-    """Return the sentences of a setting over keys per query, lengths, or both; see `by_length.sentences`."""
-    lengths = by_length.sentences(results, settings, named, title, beside)
+    """Return the sentences of a setting over implementations, keys per query and lengths; see `by_length.sentences`."""
+    leading = _implementations(results, f"{title}: at" if title else "At")
+    lengths = [*leading, *by_length.sentences(results, settings, named, "" if leading else title, beside)]
     keys = by_keys.sentences(results.sweeps, results.density, named)
     if not keys:
         return lengths
     return [*lengths[:2], *keys] if results.several_lengths else keys
+
+
+def _implementations(results: Results, at: str) -> list[str]:
+    """Return which implementation is the fastest of most variants; nothing if some variant has only one."""
+    n, frame = results.compared_at, results.setting.frame
+    found = [each for each in results.implementations if each.seq_len == n]
+    every = frame[(frame["seq_len"] == n) & (frame["status"] == "passed")]["label"].nunique()
+    shown = Counter(each.implementation for each in found if each.is_shown)
+    if len(found) < max(every, 2) or not shown:
+        return []
+    ((name, count),) = shown.most_common(1)
+    times = [each.time for each in found if each.is_shown and each.implementation == name]
+    times.sort(key=lambda each: float(each.mean))
+    several = f"all {every}" if count == every else f"{count} of {every}"
+    factor = ends([cells.factor(times[0]), cells.factor(times[-1])])
+    return [f"{at} N = {n}, {name} is the fastest implementation of {several} variants, by a factor of {factor}."]
 
 
 def _nothing(found: Outcomes) -> str:

@@ -146,7 +146,7 @@ def _needs(results: Results, best: pd.Series, named: Mapping[str, str]) -> Itera
         words = f"time grows as N^{rows[name]['time_exponent']:.1f}"
         if base in rows and _grow_apart(rows[name], rows[base]):
             words += f", not N^{rows[base]['time_exponent']:.1f}"
-        told.append(f"its {words}" if told else f"the {words} with {named[name]}")
+        told.append(f"its {words}" if told else f"The {words} with {named[name]}")
     if told:
         yield f"{', and '.join(told)}."
 
