@@ -1,4 +1,4 @@
-"""history.html in a real browser: its menus, its figure, hostile names, and those who do not see it."""
+"""history.html in a real browser: its menus, figure and table, hostile names, and those who do not see it."""
 
 import json
 import re
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import browsing
 import pytest
+from rows import OOM
 from test_history import PLAN, SLOWER, Made, commit, find, write
-from test_html_cases import HOSTILE
+from test_html_cases import HOSTILE, expect
 
 from attnbench.reports import html
 from attnbench.reports.data.values import plain
-from attnbench.reports.history import chart, page
+from attnbench.reports.history import cases, chart, page
 from attnbench.reports.history.changes import Changes
 
 if TYPE_CHECKING:
@@ -89,6 +90,48 @@ def test_a_run_tells_its_commit_to_who_points_at_it(visit: browsing.Visit, path:
     page.locator(".bk-Tooltip", has_text=commit(3)).wait_for()
 
 
+def test_the_table_of_all_cases_sorts_and_filters(visit: browsing.Visit, path: Path, seen: Changes) -> None:
+    page = visit(path)
+    body = page.locator("#cases-table > tbody > tr")
+    assert body.count() == len(seen.history.cases)
+    names = ["case", "N", "first ratio", "last ratio", "change", "factor", "before", "after", "runs"]
+    assert page.locator("#cases-table th .dt-column-title").all_inner_texts() == names
+    first, second = (body.nth(place).locator("td").all_inner_texts() for place in (0, 1))
+    assert first[4] == "slower"
+    assert first[6:] == [commit(7), commit(8), "14"]
+    assert all(re.fullmatch(r"[\d.]+x \([\d.]+ to [\d.]+\)", first[place]) for place in (2, 3, 5))
+    assert float(first[3].partition("x")[0]) > 1.15 * float(first[2].partition("x")[0])
+    assert float(first[5].partition("x")[0]) >= float(second[5].partition("x")[0]), "the most severe come first"
+
+    page.click("#cases-table th >> text=last ratio")
+    page.locator("#cases-table th[aria-sort=ascending]").wait_for()
+    ratios = [text.partition("x")[0] for text in body.locator("td:nth-child(4)").all_inner_texts()]
+    assert ratios[-2:] == ["-", "-"], "baselines have no ratio, and come last"
+    assert ratios[:-2] == sorted(ratios[:-2], key=float)
+
+    page.fill("#cases-condition", "factor > 1.1 and N == 512")
+    expect(body).to_have_count(1)
+    page.fill("#cases-condition", "")
+    page.select_option("#cases-status", "none")
+    expect(body).to_have_count(4)
+    body.first.locator("button.open").click()
+    assert "first time" in page.locator(".details").inner_text()
+
+
+def test_the_table_of_all_cases_has_times_where_nothing_has_a_baseline(tmp_path: Path) -> None:
+    plan = replace(PLAN, baseline=None)
+    gone = replace(plan, series=(PLAN.series[0], replace(PLAN.series[1], endings={512: OOM})))
+    seen = find(write(tmp_path, [Made(plan=plan), Made(plan=gone)]))
+    told = cases.table(seen)
+    rows = {(row["label"].partition("(")[0], row["seq_len"]): row for row in told.to_dict("records")}
+    lost, absent = rows["local_window", 512], rows["truncated", 512]
+    assert "first time" in cases.section(seen)
+    assert (lost["change"], lost["before"], lost["after"]) == ("lost", commit(0), commit(1))
+    assert lost["first_ns"] == lost["last_ns"], "one run has a time"
+    assert (absent["runs"], absent["change"]) == (1, "none")
+    assert told["first"].isna().all()
+
+
 @pytest.mark.parametrize("options", [{}, {"dark": True}, {"size": browsing.PHONE}], ids=["light", "dark", "phone"])
 def test_everybody_can_use_it(visit: browsing.Visit, path: Path, options: dict[str, Any]) -> None:
     page = visit(path, **options)
@@ -114,7 +157,7 @@ def test_hostile_text_stays_text(visit: browsing.Visit, tmp_path: Path) -> None:
         page = visit(page_of(find(write(tmp_path / str(number), made)), tmp_path / f"{number}.html"))
         assert drawn(page, "points")["commit"] == [plain(short, 24)] * 2
         assert page.locator("h1").inner_text() == plain(text, None).strip()
-        assert page.locator("script").count() == 4
+        assert page.locator("script").count() == 7
         assert page.locator(":is(img, b, iframe), main a").count() == 0
 
 

@@ -17,6 +17,7 @@ from test_reports_tables import EXACT, FAILING, cells
 
 from attnbench.reports.data.settings import names
 from attnbench.reports.data.values import ALWAYS, CLOSE, CROSSES, FASTER, NEVER, SLOWER, UNCLEAR, verdicts
+from attnbench.reports.findings.crossovers import LONGER
 from attnbench.reports.findings.run import Run, load
 from attnbench.reports.pages import run_report
 from attnbench.reports.tables import tables, terminal
@@ -74,6 +75,7 @@ EVERY: dict[str, rows.Plan] = {
     "energies": replace(EXACT, series=tuple(replace(each, watts=20.0) for each in EXACT.series)),
     "energies_of_few": replace(EXACT, series=tuple(replace(each, watts=20.0) for each in EXACT.series), processes=2),
     "kernels": replace(EXACT, series=tuple(starmap(implemented, product(("full", "bigbird"), enumerate(KERNELS))))),
+    "threads": replace(EXACT, series=(replace(rows.FULL, parallel=1.0), *EXACT.series[1:]), threads=(1, 2)),
     **{f"drawn_{seed}": drawn(seed) for seed in range(24)},
 }
 
@@ -178,6 +180,18 @@ def test_no_two_places_disagree_about_who_is_faster(runs: dict[str, Run], name: 
                 assert (led, len(at)) == (int(every) if some == "all" else int(some.split()[0]), int(every))
             for many in re.findall(r"(\d+) of \d+ other series are faster than \S+( and|,|\.)", sentence):
                 assert int(many[0]) == len(results.standing.faster)
+    for group in run.threads:
+        for each in (each for each in group.crossovers if each.moved):
+            few, many = each.by_count[group.fewest], each.by_count[group.most]
+            better, worse = (few, many) if each.moved == LONGER else (many, few)
+            assert better["crossover"] in (ALWAYS, CROSSES)
+            assert worse["crossover"] in (CROSSES, NEVER)
+            if better["crossover"] == worse["crossover"]:
+                assert better["crossover_high"] < worse["crossover_low"]
+    for sentence in answer.answer(run):
+        for name, side in re.findall(r"the crossover of (.+?) is at a (longer|shorter) length", sentence):
+            moved = [each.name for each in run.threads[0].crossovers if each.moved == side]
+            assert [shortest(run.frame)[each] for each in moved] == [name]
     summary = run.summary
     for line, cell in zip(summary.rows if summary else (), first_screen.table(run).rows, strict=True):
         word = str(verdicts(line.case["speedup_low"], line.case["speedup_high"]))

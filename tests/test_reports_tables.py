@@ -125,6 +125,22 @@ def test_cells_say_how_a_case_ended(tmp_path: Path) -> None:
     ]
 
 
+def test_crossovers_by_threads_stand_side_by_side(tmp_path: Path) -> None:
+    plan = replace(EXACT, series=(replace(rows.FULL, parallel=1.0), replace(FAST, parallel=0.5)), threads=(1, 2))
+    run = load(rows.write(tmp_path / "moved", plan))
+    found = cells(tables.markdown(run), "forward, float32, cpu: faster than full/sdpa, by threads")
+    assert found == {
+        "": ["1 thread", "2 threads"],
+        "local_window(window=129)/blockwise": ["from N = 410 (410 to 410)", "from N = 579 (579 to 579)"],
+    }
+    assert answer(run)[1] == "With 2 threads instead of 1, the crossover of local_window is at a longer length."
+    still = replace(plan, series=(rows.FULL, FAST), process_sd=0.02)
+    told = "With 2 threads instead of 1, no crossover is shown to be at another length."
+    assert told in answer(load(rows.write(tmp_path / "still", still)))
+    for number, each in enumerate((replace(plan, threads=(2,)), replace(plan, lengths=(512,)))):
+        assert ", by threads" not in tables.markdown(load(rows.write(tmp_path / str(number), each)))
+
+
 def test_all_unsupported(tmp_path: Path) -> None:
     gone = dict.fromkeys((512, 1024), (Status.UNSUPPORTED, "no CUDA device"))
     plan = rows.Plan((replace(rows.FULL, endings=gone),), (512, 1024), devices=("cuda",))

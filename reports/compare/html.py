@@ -170,20 +170,14 @@ def _cases(comparison: Comparison) -> Any:
     axes = [str(name) for name in frame if name not in {each.name for found in groups.values() for each in found}]
     groups["Case"] += [columns.named(frame)[name] for name in axes]
     shown = ["series", *(name for name in axes if name in varied(frame) or name == "seq_len"), "against", "verdict"]
-    data = {
+    data = cases.BARE | {
         "cases": len(frame),
         "columns": [cases.packed(frame[each.name], each, group) for group, found in groups.items() for each in found],
         "shown": [*shown, "ratio", "minimum_detectable", *_compared(comparison)],
         "intervals": ("ratio",),
-        "flags": {},
-        "again": "",
-        "baselines": [],
-        "times": None,
-        "processes": 0,
-        "profiles": {"operators": [], "of": {}},
-        "pictures": {},
     }
-    return cases.table(data, cases.present(frame, groups), frame["verdict"], "verdict")
+    example = "ratio > 1.1 and verdict != unchanged"
+    return cases.table(data, cases.present(frame, groups), frame["verdict"], "verdict", example)
 
 
 def _compared(comparison: Comparison) -> list[str]:

@@ -9,6 +9,7 @@ import pandas as pd
 from attnbench.reports.data.parts import Part
 from attnbench.reports.data.settings import SERIES, SETTING, comparison_length, told, varied, without_floor
 from attnbench.reports.data.values import FloatArray, floats, verdicts
+from attnbench.reports.findings.crossovers import Crossovers, crossovers
 from attnbench.reports.stats.statistics import Interval, interval
 from attnbench.variants import ATTENTION, DEFAULTS
 
@@ -117,12 +118,14 @@ class Threads(NamedTuple):
     threads of the series."""
     gains: list[Gain]
     """One for each length and series that passed with both the fewest and the most threads."""
+    crossovers: list[Crossovers]
+    """One for each series that was compared with its baseline at several lengths."""
 
 
-def by_threads(frame: pd.DataFrame, log_ns: FloatArray, parts: Sequence[Part]) -> list[Threads]:
+def by_threads(frame: pd.DataFrame, log_ns: FloatArray, scaling: pd.DataFrame, parts: Sequence[Part]) -> list[Threads]:
     """Return the settings that passed with several numbers of threads on one machine. Only the CPU has them.
 
-    `parts` are those of the run.
+    `scaling` and `parts` are those of the run.
     """
     auto = [each if isinstance(each, int) else 0 for each in (part.environment.get("threads") for part in parts)]
     rest = [*(name for name in SETTING if name != "threads"), "machine"]
@@ -136,10 +139,10 @@ def by_threads(frame: pd.DataFrame, log_ns: FloatArray, parts: Sequence[Part]) -
     twice = frame.duplicated([*rest, "seq_len", *SERIES, "count"], keep=False)
     frame = frame[~(twice & (frame["threads"] == "auto"))]
     groups = [group for _, group in frame.groupby(rest, sort=False) if group["count"].nunique() > 1]
-    return [_threads(", ".join(told(group.iloc[0], named)), group, log_ns) for group in groups]
+    return [_threads(", ".join(told(group.iloc[0], named)), group, log_ns, scaling) for group in groups]
 
 
-def _threads(title: str, part: pd.DataFrame, log_ns: FloatArray) -> Threads:
+def _threads(title: str, part: pd.DataFrame, log_ns: FloatArray, scaling: pd.DataFrame) -> Threads:
     fewest, most = int(part["count"].min()), int(part["count"].max())
     n = min(comparison_length(each) for _, each in part.groupby("count"))
     here = part[part["seq_len"] == n].sort_values("count", kind="stable")
@@ -154,4 +157,4 @@ def _threads(title: str, part: pd.DataFrame, log_ns: FloatArray) -> Threads:
         for (n, *series), verdict, *each in zip(both, verdicts(*np.exp(times[1:3])), *times, strict=True)
         if each[-1]
     ]
-    return Threads(title, fewest, most, part, here, gains)
+    return Threads(title, fewest, most, part, here, gains, crossovers(part, scaling))

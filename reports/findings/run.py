@@ -100,7 +100,7 @@ class Run:
     @cached_property
     def threads(self) -> tuple[paired.Threads, ...]:
         """The gains from threads, for settings that differ only in them."""
-        return tuple(paired.by_threads(self.frame, self.log_ns, self.parts))
+        return tuple(paired.by_threads(self.frame, self.log_ns, self.scaling, self.parts))
 
     @cached_property
     def outcomes(self) -> Outcomes:

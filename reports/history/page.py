@@ -20,9 +20,9 @@ def write(changes: Changes, folder: Path) -> Path:
 
 
 def page(changes: Changes) -> str:
-    """Return the page in HTML: a figure of any case and metric, and all that `history.md` says."""
+    """Return the page in HTML: a figure of any case and metric, the table of all cases, and what `history.md` says."""
     # Not at the top, so that `write` works without the packages.
-    from attnbench.reports.history import chart
+    from attnbench.reports.history import cases, chart
     from attnbench.reports.html import figures, shell
 
     data = chart.data(changes)
@@ -33,6 +33,7 @@ def page(changes: Changes) -> str:
         question=plain(changes.history.runs[-1].meta["question"], longest=None),
         answer=[plain(each, longest=None) for each in tables.answer(changes)],
         shown=data,
+        cases=cases.section(changes),
         figure=shell.data({"item": chart.item(), "data": data}),
         sections=shell.sections(tables.markdown(changes)),
         changes=len(changes.groups),

@@ -35,18 +35,31 @@ _INTERVALS = ("time_ns", "speedup", "energy_j", "energy_fraction", "roof_share")
 """These show their interval, which the two columns after them hold."""
 _SHOWN = ("time_ns", "speedup", "peak_bytes", "realised", "max_abs_error", "flags")
 """What the table shows beside the name, the axes that vary, and the status."""
+BARE: dict[str, Any] = {
+    "flags": {},
+    "again": "",
+    "baselines": [],
+    "times": None,
+    "processes": 0,
+    "profiles": {"operators": [], "of": {}},
+    "pictures": {},
+}
+"""What the scripts get of cases that are not those of one run: no processes, profiles, pictures or commands."""
 
 
 def section(run: Run) -> Markup:
     """Return the table of a run's cases with all that it needs, for the body of a page."""
     frame = run.frame.assign(series=names(run.frame).map(plain))
-    return table(_data(run, frame), present(frame, columns.groups(frame)), frame["status"], "status")
+    example = "time < 5ms and speedup >= 2"
+    return table(_data(run, frame), present(frame, columns.groups(frame)), frame["status"], "status", example)
 
 
-def table(data: Mapping[str, Any], groups: Mapping[str, list[Column]], statuses: pd.Series, status: str) -> Markup:
+def table(
+    data: Mapping[str, Any], groups: Mapping[str, list[Column]], statuses: pd.Series, status: str, example: str
+) -> Markup:
     """Return a table of cases with all that it needs; a menu filters it by `statuses`, which are called `status`.
 
-    `groups` are the columns in which some case has a value.
+    `groups` are the columns in which some case has a value, `example` a condition that the table can have.
     """
     filled = {each.name for found in groups.values() for each in found}
     shown = [name for name in data["shown"] if name in filled]
@@ -54,6 +67,7 @@ def table(data: Mapping[str, Any], groups: Mapping[str, list[Column]], statuses:
         shell.render(
             "cases.html.j2",
             status=status,
+            example=example,
             statuses=statuses.value_counts().to_dict(),
             cases=len(statuses),
             groups=groups,

@@ -16,9 +16,10 @@ _BREAK = "<!-- -->"
 """What the Markdown of a report puts into `@name`, so that GitHub notifies nobody. Pages have no need of it."""
 _TAGS = {
     "</table>": "</table></div>",
+    "<th>": '<th class="words">',
+    "<td>": '<td class="words">',
+    '<tr>\n<td class="words">': "<tr>\n<td>",
     ' style="text-align:right"': "",
-    '<tr>\n<td style="text-align:left">': "<tr>\n<td>",
-    ' style="text-align:left"': ' class="words"',
     "</td>\n": "",
     "</th>\n": "",
     "</tr>\n": "",

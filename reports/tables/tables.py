@@ -41,6 +41,7 @@ def markdown(run: Run) -> str:
         alike.setdefault((each.title, each.against, each.seq_len), []).append(each)
     parts += map(ratios, alike.values())
     parts += [threads(each) for each in run.threads if each.gains]
+    parts += [crossovers(each) for each in run.threads if each.crossovers]
     return "\n\n".join([*parts, flagged(run.outcomes), failures(run.outcomes)]) + "\n"
 
 
@@ -182,6 +183,19 @@ def threads(found: Threads) -> str:
     rows = [[escape.text(name), *(told.get((name, n), "") for n in lengths)] for name in names]
     words = f"faster with {found.most} threads than with {found.fewest}"
     return f"### {escape.text(found.title)}: {words}\n\n{escape.table(['', *(f'N = {n}' for n in lengths)], rows)}"
+
+
+def crossovers(found: Threads) -> str:
+    """Return from which length each series is faster than its baseline, with each number of threads."""
+    counts = sorted({count for each in found.crossovers for count in each.by_count})
+    against = {row["baseline"] for each in found.crossovers for row in each.by_count.values() if row["crossover"]}
+    rows = [
+        [escape.text(each.name), *(cells.crossover(each.by_count[n]) if n in each.by_count else "" for n in counts)]
+        for each in found.crossovers
+    ]
+    words = f"faster than {escape.text(against.pop()) if len(against) == 1 else 'the baseline'}, by threads"
+    header = ["", *(f"{count} thread{'' if count == 1 else 's'}" for count in counts)]
+    return f"### {escape.text(found.title)}: {words}\n\n{escape.table(header, rows)}"
 
 
 def flagged(found: Outcomes) -> str:

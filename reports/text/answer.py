@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from attnbench.reports.data.settings import told, varied
 from attnbench.reports.data.values import FASTER, FEWEST_PROCESSES, SLOWER
+from attnbench.reports.findings.crossovers import LONGER, SHORTER
 from attnbench.reports.findings.outcomes import Outcomes
 from attnbench.reports.findings.paired import Gain, Ratio, Threads
 from attnbench.reports.findings.run import Results, Run
@@ -113,7 +114,24 @@ def _threads(found: Sequence[Threads], named: Mapping[str, str]) -> list[str]:
     for n in by_length:
         at = [each for each in gains if each.seq_len == n]
         alike.setdefault(_gained(at, named), []).append(f"N = {n}")
-    return [f"{head}, {words} at {' and '.join(lengths)}." for words, lengths in alike.items()]
+    told = [f"{head}, {words} at {' and '.join(lengths)}." for words, lengths in alike.items()]
+    return [*told, *_moved(found[0], named)]
+
+
+def _moved(found: Threads, named: Mapping[str, str]) -> list[str]:
+    """Return which crossovers are at another length with the most threads than with the fewest."""
+    moved = {each.name: each.moved for each in found.crossovers if each.moved is not None}
+    head, words = f"With {found.most} threads instead of {found.fewest}", []
+    for side in (LONGER, SHORTER):
+        part = [name for name, where in moved.items() if where == side]
+        if len(part) == 1:
+            words.append(f"the crossover of {named[part[0]]} is at a {side} length")
+        elif part:
+            many = "all" if len(part) == len(moved) else f"{len(part)} of {len(moved)}"
+            words.append(f"{many} crossovers are at a {side} length")
+    if moved and not words:
+        words.append("no crossover is shown to be at another length")
+    return [f"{head}, {' and '.join(words)}."] if words else []
 
 
 def _gained(gains: list[Gain], named: Mapping[str, str]) -> str:
