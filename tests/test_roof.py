@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rows
 import torch
+from test_reports_tables import EXACT
 
 from attnbench.reports.findings.run import load
 from attnbench.reports.tables import tables
@@ -63,6 +64,21 @@ def test_faster_than_the_roof_is_an_error_of_ours(tmp_path: Path) -> None:
     assert (flagged == (run.frame["roof_share_low"] > 1.05)).all()
     assert flagged.any()
     assert "| above_roof |" in tables.markdown(run)
+
+
+def test_what_is_faster_than_the_roof_is_never_the_fastest(tmp_path: Path) -> None:
+    cheat = rows.Series("local_window", "flex", {"window": 129}, at_1024_ns=1e3)
+    plan = replace(EXACT, series=(*EXACT.series, cheat), roof_flops_per_s=1e13)
+    run = load(rows.write(tmp_path / "some", plan))
+    (results,) = run.results
+    assert (run.frame["flags"].str.contains("above_roof") == (run.frame["implementation"] == "flex")).all()
+    assert results.fastest is not None
+    assert results.fastest.name in results.leading[results.compared_at]
+    assert not any("flex" in name for names in results.leading.values() for name in [results.fastest.name, *names])
+    assert not results.implementations
+    alone = load(rows.write(tmp_path / "all", replace(plan, series=(cheat,), baseline=None))).results[0].fastest
+    assert alone is not None
+    assert alone.name.endswith("/flex")
 
 
 def test_without_a_roof_there_is_no_share(tmp_path: Path) -> None:

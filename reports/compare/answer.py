@@ -77,7 +77,8 @@ def undecided(comparison: Comparison) -> str:
     why = [f"{blind:,} could not have shown a slow-down of {limit}"] if blind else []
     rest = comparison.frame["verdict"][comparison.undecided & ~comparison.blind].tolist()
     why += [f"{rest.count(each):,} {each}" for each in Verdict if each in rest]
-    return f"{count:,} of {int(comparison.timed.sum()):,} times are not decided: {listed(why)}"
+    verb = "is" if count == 1 else "are"
+    return f"{count:,} of {int(comparison.timed.sum()):,} times {verb} not decided: {listed(why)}"
 
 
 def nothing(comparison: Comparison) -> list[str]:

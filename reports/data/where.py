@@ -28,6 +28,8 @@ LONGEST = 1000
 _TOKEN = re.compile(r"""'[^']*'|"[^"]*"|[<>=!]=|[^\s<>=!()\[\],"']+|\S""")
 _SIDE = re.compile(r"""'[^']*'|"[^"]*"|(?!(?:and|or|not|in|has)$)[^\s<>=!()\[\],"']+""")
 _NUMBER = re.compile(r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?) ?(.*)")
+_GREEK = re.compile(r"\N{GREEK SMALL LETTER MU}(?=[sJ]\b)")
+"""The mu of a unit as a Greek keyboard has it; units have the micro sign."""
 _ALL_UNITS = {unit for units in UNITS.values() for unit in units} - {""}
 _NO_UNIT = {"": 1.0}
 _FLAGS = {"yes": "yes", "true": "yes", "True": "yes", "no": "no", "false": "no", "False": "no"}
@@ -112,7 +114,7 @@ class _Reader:
 
     def __init__(self, condition: str, frame: pd.DataFrame) -> None:
         self._frame, self._columns = frame, named(frame)
-        found = [*_TOKEN.finditer(condition)]
+        found = [*_TOKEN.finditer(_GREEK.sub("µ", condition))]
         self._tokens = [*(each.group() for each in found), ""]
         self._starts = [each.start() for each in found]
         self._at = 0
@@ -233,7 +235,7 @@ class _Reader:
         number = None if side.is_quoted else _NUMBER.fullmatch(text)
         if kind != "number" or number is None:
             raise self._mistake(self._wanted(beside), side.place)
-        units, unit = UNITS.get(known.unit, _NO_UNIT), number[2].replace("\N{GREEK SMALL LETTER MU}", "µ")
+        units, unit = UNITS.get(known.unit, _NO_UNIT), number[2]
         needs_none = float(number[1]) == 0 or beside.text == known.name
         if unit not in units and not (unit == "" and needs_none):
             named_units = ", ".join(filter(None, units))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from attnbench.reports.data.settings import SERIES, SETTING
-from attnbench.reports.data.values import ALWAYS, CROSSES, NEVER
+from attnbench.reports.data.values import ALWAYS, CROSSES, UNCLEAR
 
 LONGER, SHORTER = "longer", "shorter"
 """With the most threads, a series beats its baseline from a longer or a shorter length on than with the fewest."""
@@ -20,7 +20,7 @@ class Crossovers(NamedTuple):
     by_count: dict[int, pd.Series]
     """Rows of the run's `scaling`, the fewest threads first."""
     moved: str | None
-    """`LONGER`, `SHORTER`, or empty if it is not shown to move; None if there is no crossover to compare."""
+    """`LONGER`, `SHORTER`, or empty if it is not shown to move; None if there are no two crossovers to compare."""
 
 
 def crossovers(part: pd.DataFrame, scaling: pd.DataFrame) -> list[Crossovers]:
@@ -49,7 +49,7 @@ def _moved(few: pd.Series | None, many: pd.Series | None) -> str | None:
     """Compare the crossovers with the fewest and the most threads: they differ if their intervals do not overlap."""
     if few is None or many is None or not few["crossover"] or not many["crossover"]:
         return None
-    if few["crossover"] == many["crossover"] != CROSSES:
+    if few["crossover"] == many["crossover"] != CROSSES or UNCLEAR in (few["crossover"], many["crossover"]):
         return None
     (few_low, few_high), (many_low, many_high) = _ends(few), _ends(many)
     return LONGER if many_low > few_high else SHORTER if many_high < few_low else ""
@@ -61,4 +61,4 @@ def _ends(row: pd.Series) -> tuple[float, float]:
     if row["crossover"] == CROSSES:
         low = float(row["crossover_low"])
         return (0.0 if math.isnan(low) else low), float(row["crossover_high"])
-    return {ALWAYS: (0.0, first), NEVER: (last, math.inf)}.get(row["crossover"], (0.0, math.inf))
+    return (0.0, first) if row["crossover"] == ALWAYS else (last, math.inf)

@@ -109,7 +109,7 @@ def usable(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     passed = frame[frame["status"] == "passed"]
     above = passed["flags"].str.contains(ABOVE_ROOF, regex=False)
     # A part of the frame for each value would copy all its columns each time.
-    only = above.groupby([passed[name] for name in by]).transform("all") if by else above | bool(above.all())
+    only = above.groupby([passed[name] for name in by]).transform("all") if by else bool(above.all())
     return passed[~above | only]
 
 

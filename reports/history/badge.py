@@ -27,6 +27,6 @@ def _told(changes: Changes) -> tuple[str, str]:
         return (f"{cases} worse since {since}", "red") if latest.worse else (f"{cases} better since {since}", "green")
     if not changes.detectable:
         return "too few runs", "lightgrey"
-    # Of the slow-downs that could have been seen, that in the latest runs, which is the largest.
+    # The latest runs show large slow-downs alone; earlier ones, which have more runs after them, show smaller ones.
     seen = units.percent(max(changes.detectable.values()))
     return f"no change above {seen} in {len(history.runs)} runs", "brightgreen"

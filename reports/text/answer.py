@@ -12,7 +12,7 @@ from attnbench.reports.findings.paired import Gain, Ratio, Threads
 from attnbench.reports.findings.run import Results, Run
 from attnbench.reports.text import by_keys, by_length, cells, units
 from attnbench.reports.text.names import shortest
-from attnbench.reports.text.phrases import ends, listed
+from attnbench.reports.text.phrases import MOST_WORDS, ends, listed
 
 MOST_SENTENCES = 3
 _ENERGY = ("energy_j", "energy_low_j", "energy_high_j")
@@ -82,14 +82,16 @@ def _implementations(results: Results, at: str) -> list[str]:
     found = [each for each in results.implementations if each.seq_len == n]
     every = frame[(frame["seq_len"] == n) & (frame["status"] == "passed")]["label"].nunique()
     shown = Counter(each.implementation for each in found if each.is_shown)
-    if len(found) < max(every, 2) or not shown:
+    ((name, count),) = shown.most_common(1) or [("", 0)]
+    if len(found) < max(every, 2) or 2 * count <= every:
         return []
-    ((name, count),) = shown.most_common(1)
     times = [each.time for each in found if each.is_shown and each.implementation == name]
     times.sort(key=lambda each: float(each.mean))
     several = f"all {every}" if count == every else f"{count} of {every}"
     factor = ends([cells.factor(times[0]), cells.factor(times[-1])])
-    return [f"{at} N = {n}, {name} is the fastest implementation of {several} variants, by a factor of {factor}."]
+    told = f"{at} N = {n}, {name} is the fastest implementation of {several} variants"
+    beside = f"{told}, {factor} times as fast as the next"
+    return [f"{beside if len(beside.split()) <= MOST_WORDS else told}."]
 
 
 def _nothing(found: Outcomes) -> str:

@@ -51,7 +51,7 @@ function caseTable(data) {
       infoEmpty: "no case",
       infoFiltered: "(of _MAX_)",
       lengthMenu: "_MENU_ a page",
-      emptyTable: "The run has no cases.",
+      emptyTable: "There are no cases.",
       zeroRecords: "No case fits the search, the status and the condition.",
     },
   });

@@ -3,6 +3,8 @@
 // reports/data/where.py has the grammar, and reads the same language in the same order.
 
 const TOKEN = /'[^']*'|"[^"]*"|[<>=!]=|[^\s<>=!()[\],"']+|\S/g;
+/** The mu of a unit as a Greek keyboard has it; units have the micro sign. */
+const GREEK = /\u03bc(?=[sJ]\b)/g;
 const SIDE = /^('[^']*'|"[^"]*"|(?!(?:and|or|not|in|has)$)[^\s<>=!()[\],"']+)$/;
 const NUMBER = /^([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?) ?(.*)$/;
 const NO_UNIT = { "": 1 };
@@ -59,7 +61,7 @@ function holds(cell, sign, other) {
 /** Reads a condition from left to right; `columns` holds each column by its names, `units` those of each kind. */
 class Reader {
   constructor(text, columns, units) {
-    const found = [...text.matchAll(TOKEN)];
+    const found = [...text.replace(GREEK, "µ").matchAll(TOKEN)];
     this.tokens = [...found.map(([token]) => token), ""];
     this.starts = found.map((each) => each.index);
     this.columns = columns;
@@ -181,7 +183,7 @@ class Reader {
     if (kind === "flag" && Object.hasOwn(FLAGS, text)) return FLAGS[text];
     const number = side.isQuoted ? null : NUMBER.exec(text);
     if (kind !== "number" || !number) throw this.mistake(this.wanted(beside), side.place);
-    const [units, count, unit] = [this.unitsOf(column), Number(number[1]), number[2].replaceAll("μ", "µ")];
+    const [units, count, unit] = [this.unitsOf(column), Number(number[1]), number[2]];
     const needsNone = count === 0 || beside.text === column.name;
     if (!Object.hasOwn(units, unit) && !(unit === "" && needsNone)) {
       const named = Object.keys(units).filter(Boolean).join(", ");
@@ -204,7 +206,7 @@ class Reader {
     return this.mistake(`one of ${SIGNS[kindOf(this.known(beside))].join(", ")} with ${beside.text}`, place);
   }
 
-  /** What is next, if it is one of these, and the condition is then read up to its end; else nothing. */
+  /** The next token if it is one of these, which is then taken; else an empty text. */
   took(...tokens) {
     const token = this.tokens[this.at];
     if (!tokens.includes(token)) return "";
