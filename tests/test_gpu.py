@@ -202,7 +202,7 @@ def test_predicted_bytes_of_a_package_are_those_allocated(
         refused = kernels.load(peer).supports(made.pattern, made.setting)
         record_property(f"refused with {kv_heads} key heads", refused)
         if refused is None:
-            call = calls.call(programs.build(made), inputs(shape, "bfloat16", "cuda"), direction).run
+            call = calls.call(programs.build(made), inputs(shape, "bfloat16", "cuda"), made.setting.direction).run
             call()
             predicted = kernels.load(peer).predict_bytes(made.pattern, made.setting, 0)
             assert predicted == pytest.approx(memory.cuda_peaks(call).allocated_bytes, rel=0.1)
