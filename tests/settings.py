@@ -50,7 +50,9 @@ def case_at(
     """A case at a level, of two query heads that share a key head, at about a length."""
     near, n = variants.load(name).parameters(**parameters).near(n)
     told = {each: getattr(near, each) for each in parameters}
-    return case_of(name, told, implementation, Shape(2, 2, 1, n, 8), dtype, "cpu", direction).changed(level=level)
+    kv_heads = 2 if name == "torch_mha" else 1  # it shares none
+    shape = Shape(2, 2, kv_heads, n, 8)
+    return case_of(name, told, implementation, shape, dtype, "cpu", direction).changed(level=level)
 
 
 def check(

@@ -121,6 +121,14 @@ def test_every_case_of_the_shipped_suite_is_taken(monkeypatch: pytest.MonkeyPatc
             assert kernels.load(case.implementation).supports(case.pattern, case.setting) is None, case.title
 
 
+@pytest.mark.parametrize("peer", [each for each in CUDA_PEERS if each != "natten"])
+def test_causal_attention_of_tokens_that_stand_alone_is_taken(peer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_cuda, "tried", lambda *_: None)
+    for n, name, parameters in [(1, "full", {}), (5, "block_local", {"block": 1})]:
+        shape, pattern = Shape(2, 4, 4, n, 64), pattern_of(name, {**parameters, "causal": True})
+        assert kernels.load(peer).supports(pattern, setting(shape, "bfloat16", "cuda")) is None
+
+
 @pytest.mark.parametrize(("name", "parameters"), CASES, ids=label)
 def test_sequences_are_exactly_the_keys_of_the_pattern(name: str, parameters: dict[str, Any]) -> None:
     for n in (1, 5, 61, 130):
@@ -172,7 +180,7 @@ def test_predicted_bytes_hold_what_the_sources_allocate() -> None:
 
     assert predicted("flash_attn", window, "forward") == t + sums
     assert predicted("flash_attn", window, "backward") == (t + 2 * u) + (2 * t + sums) + 2 * t
-    assert predicted("flash_attn_3", window, "training") == t + sums + predicted("flash_attn", window, "backward")
+    assert predicted("flash_attn_3", window, "training") == t + sums + (t + 2 * u) + (2 * t + sums) + 2 * 2 * u
     assert predicted("flash_attn", blocks, "forward") == t + sums + t + 2 * u
     assert predicted("flash_attn", blocks, "backward") == (t + 2 * u) + (t + 2 * u) + (2 * t + sums) * 3 // 2 + 2 * t
     assert predicted("xformers", window, "forward") == t + sums

@@ -169,3 +169,19 @@ def test_a_trial_says_in_the_packages_words_why_it_refuses(direction: str) -> No
     assert _cuda.tried("peer", refuses, CAUSAL, here) == "peer refuses this call: no kernel for this"
     with pytest.raises(torch.OutOfMemoryError):
         _cuda.tried("peer", loses, CAUSAL, here)
+
+
+def test_an_error_of_the_device_is_a_refusal_if_the_device_still_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(pattern: object, asked: object) -> Program:
+        raise torch.AcceleratorError("CUDA error: no kernel image is available")
+
+    def lost() -> None:
+        raise torch.AcceleratorError("CUDA error: gone")
+
+    here = setting(SHAPE, "bfloat16", "cpu")
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    refused = _cuda.tried("peer", build, CAUSAL, here)
+    assert refused == "peer refuses this call: CUDA error: no kernel image is available"
+    monkeypatch.setattr(torch.cuda, "synchronize", lost)
+    with pytest.raises(torch.AcceleratorError, match="gone"):
+        _cuda.tried("peer", build, CAUSAL, here)

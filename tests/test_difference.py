@@ -1,5 +1,6 @@
 """Where two suites, two machines or the parts of a run differ."""
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -36,6 +37,23 @@ def test_machines_differ_in_what_times_depend_on() -> None:
         "cpu": ("one", "two"),
         "memory_gib": (8, 16),
     }
+
+
+def test_a_peer_of_another_version_is_a_difference_and_an_unknown_one_is_not() -> None:
+    old, none = HERE, HERE | {"peers": None}
+    alone, both = (HERE | {"peers": f"transformers 4.50{more}"} for more in ("", ", xformers 0.0.35"))
+    later = HERE | {"peers": "transformers 5.2, xformers 0.0.35"}
+    for one, other in product((old, none, alone, both), repeat=2):
+        assert fingerprint.changed(one, other) == {}
+    for each in (alone, both):
+        changed = {"transformers": ("4.50", "5.2")}
+        assert fingerprint.changed(each, later) == changed
+        assert fingerprint.between({"environment": each}, {"environment": later}) == changed
+        assert fingerprint.unequal(*(fingerprint.software({"environment": run}) for run in (each, later))) == changed
+    mixed = {"environment": alone, "resumed": [{"environment": later}]}
+    assert fingerprint.between({"environment": both}, mixed) == {"transformers": ("4.50", "4.50, then 5.2")}
+    assert fingerprint.between({"environment": old}, mixed) == {"transformers": (None, "4.50, then 5.2")}
+    assert fingerprint.machine(mixed) == fingerprint.machine({"environment": old})
 
 
 def test_the_parts_of_a_run_share_their_code_too() -> None:

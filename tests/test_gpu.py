@@ -18,7 +18,8 @@ from settings import case_of, check, pattern_of, problems, setting
 from attnbench.runner.ab import paired_timing
 from attnbench.runner.ab.live_pair import Arm, Limits
 from attnbench.runner.machine import environment, memory
-from attnbench.runner.worker.call import clocks, launches, programs
+from attnbench.runner.worker.call import calls, clocks, launches, programs
+from attnbench.runner.worker.call.inputs import inputs
 from attnbench.runner.worker.call.sampling import Plan
 from attnbench.runner.worker.process import failure
 from attnbench.runner.worker.proof import small
@@ -187,6 +188,24 @@ def test_a_package_equals_the_oracle_or_says_why_not(peer: str, record_property:
     if refused is None:
         kernel = kernels.load(peer).build(pattern, setting(shape, "bfloat16", "cuda", "training"))
         assert check(kernel.call, pattern.spans(259), shape, "bfloat16", "cuda", gradients=True).problem is None
+
+
+@pytest.mark.parametrize("direction", ["forward", "training"])
+@pytest.mark.parametrize("peer", sorted({*CUDA_PEERS} - {"flashinfer"}))
+def test_predicted_bytes_of_a_package_are_those_allocated(
+    peer: str, direction: str, record_property: Callable[[str, object], None]
+) -> None:
+    for kv_heads in (16, 4):
+        # So many tiles that FlashAttention 2 does not divide the keys.
+        shape = Shape(2, 16, kv_heads, 2048, 64, "bnhd")
+        made = case_of("local_window", {"window": 257, "causal": True}, peer, shape, "bfloat16", "cuda", direction)
+        refused = kernels.load(peer).supports(made.pattern, made.setting)
+        record_property(f"refused with {kv_heads} key heads", refused)
+        if refused is None:
+            call = calls.call(programs.build(made), inputs(shape, "bfloat16", "cuda"), made.setting.direction).run
+            call()
+            predicted = kernels.load(peer).predict_bytes(made.pattern, made.setting, 0)
+            assert predicted == pytest.approx(memory.cuda_peaks(call).allocated_bytes, rel=0.1)
 
 
 @pytest.mark.parametrize("implementation", COMPILED)

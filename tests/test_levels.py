@@ -87,6 +87,12 @@ def test_torch_mha_is_full_attention_as_a_layer_on_the_fast_path() -> None:
     assert "aten::_native_multi_head_attention" in {event.name for event in profiler.events()}
 
 
+def test_torch_mha_refuses_shared_key_heads() -> None:
+    made = case_of("torch_mha", {}, "own", Shape(1, 4, 2, 13, 6), direction="forward").changed(level="layer")
+    with pytest.raises(NotImplementedError, match="takes as many kv_heads as heads, found kv_heads 2 and heads 4"):
+        programs.build(made)
+
+
 def test_rotary_positions_leave_scores_that_depend_on_distance_alone() -> None:
     setting = case("full", {}, "eager", level="layer(positions=rotary)", dtype="float64").setting
     level, (cos, sin) = Layer("rotary"), Layer("rotary").weights(setting, torch.Generator())[-2:]

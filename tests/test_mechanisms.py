@@ -40,7 +40,8 @@ def case(name: str, parameters: dict[str, Any], n: int, dtype: str = "float32", 
     """A case of two query heads that share a key head, at about a length."""
     near, n = variants.load(name).parameters(**parameters).near(n)
     told = {each: getattr(near, each) for each in parameters}
-    made = case_of(name, told, "own", Shape(2, 2, 1, n, 8), dtype, "cpu", direction)
+    kv_heads = 2 if name == "torch_mha" else 1  # it shares none
+    made = case_of(name, told, "own", Shape(2, 2, kv_heads, n, 8), dtype, "cpu", direction)
     return made.changed(level=variants.load(name).level)
 
 

@@ -7,7 +7,7 @@ because its fast path takes tokens and not queries, keys and values: the module 
 
 Without gradients and with an even number of heads, torch takes the fast path, `_native_multi_head_attention`. On a CPU
 that stores all N^2 scores. With gradients torch calls `scaled_dot_product_attention`. The module is in evaluation mode,
-has `batch_first`, and returns no weights. It has as many key heads as heads, whatever `kv_heads` says. Cost:
+has `batch_first`, and returns no weights. It has as many key heads as heads, so other `kv_heads` are refused. Cost:
 8 N C^2 + 4 N^2 C FLOPs forward.
 
 Source: https://pytorch.org/docs/stable/generated/torch.nn.MultiheadAttention.html.
@@ -63,11 +63,18 @@ def work(parameters: TorchMha, setting: Setting) -> Work:
 
 
 def build(parameters: TorchMha, setting: Setting, weights: Weights) -> Program:
-    """Prepare the module, with the weights in place of its own."""
+    """Prepare the module, with the weights in place of its own.
+
+    Raises:
+        NotImplementedError: `kv_heads` are not `heads`.
+    """
     del parameters
     import torch
 
     shape = setting.shape
+    if shape.kv_heads != shape.heads:
+        found = f"found kv_heads {shape.kv_heads} and heads {shape.heads}"
+        raise NotImplementedError(f"torch's module takes as many kv_heads as heads, {found}; leave kv_heads out")
     with torch.device("meta"):  # no weights are drawn: all are replaced
         module = torch.nn.MultiheadAttention(shape.heads * shape.head_dim, shape.heads, batch_first=True).eval()
     w, b, w_o, b_o = weights

@@ -62,7 +62,7 @@ def differing(told: tuple[Part, ...]) -> dict[str, list[Any]]:
     """Return the facts of machines and code that differ between parts, each with its value in every part."""
     names = {name for part in told for name in fingerprint.changed(told[0].environment, part.environment)}
     facts = [fingerprint.of(part.environment) | _code(part.environment) for part in told]
-    return {name: [each[name] for each in facts] for name in facts[0] if name in names}
+    return {name: [each.get(name) for each in facts] for name in facts[0] if name in names}
 
 
 def _code(environment: Mapping[str, Any]) -> dict[str, Any]:

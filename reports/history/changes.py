@@ -187,8 +187,7 @@ def _grouped(history: History, changes: Sequence[Change], tested: Sequence[tuple
     for after, found in by_run.items():
         found = sorted(_of_baselines(history, found, tested), key=lambda each: -each.severity)
         before = max(each.before for each in found)
-        was, now = software[before], software[after]
-        differing = {name: (was[name], now[name]) for name in was if was[name] != now[name]}
+        differing = fingerprint.unequal(software[before], software[after])
         groups.append(Group(before, after, tuple(found), differing))
     return sorted(groups, key=lambda each: -each.changes[0].severity)
 

@@ -67,20 +67,6 @@ def refusal(peer: str, requirement: str, setting: Setting) -> str | None:
     return peers.refusal(peer, requirement, setting.shape)
 
 
-def itemsize(setting: Setting) -> int:
-    """Return the bytes of one number."""
-    import torch
-
-    size: int = getattr(torch, setting.dtype).itemsize
-    return size
-
-
-def query_bytes(setting: Setting) -> int:
-    """Return the bytes of the queries."""
-    shape = setting.shape
-    return shape.batch * shape.heads * shape.seq_len * shape.head_dim * itemsize(setting)
-
-
 @cache
 def _peers() -> dict[str, Peer]:
     """Return all peers by name."""

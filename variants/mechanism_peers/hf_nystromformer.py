@@ -44,6 +44,8 @@ def predict_bytes(parameters: "Nystromformer", setting: Setting, threads: int) -
     module's layout. Forward: the last products, or the pseudoinverse. Backward: the inputs' gradients, the products, or
     the pseudoinverse. Training: the forward or the backward, with what each step of the pseudoinverse kept, 6 Z.
     """
+    from attnbench.variants.kernels._memory import query_bytes
+
     del threads
     shape, m = setting.shape, parameters.landmarks
     many = shape.heads > 1
@@ -57,7 +59,7 @@ def predict_bytes(parameters: "Nystromformer", setting: Setting, threads: int) -
     copied = 3 if many and shape.batch > 1 else 0
     training = max(products + copied + kept + square, kept + 3 * square + 5 * scores + 4 + 2 * few, 6 + few)
     found = {"forward": forward, "backward": backward, "training": training}[setting.direction]
-    return round(found * mechanism_peers.query_bytes(setting))
+    return round(found * query_bytes(setting.shape, setting.dtype))
 
 
 def build(parameters: "Nystromformer", setting: Setting, weights: "Weights") -> Program:

@@ -36,6 +36,8 @@ def predict_bytes(parameters: "Linformer", setting: Setting, threads: int) -> in
     layout or, in a batch, for its products. Forward: the output twice, 2 S + 2 P and the copies. Backward: the softmax,
     or the gradients of all inputs. Training: the forward with copies for its backward, or the backward with them.
     """
+    from attnbench.variants.kernels._memory import query_bytes
+
     del threads
     shape = setting.shape
     many, batched = shape.heads > 1, shape.batch > 1
@@ -48,7 +50,7 @@ def predict_bytes(parameters: "Linformer", setting: Setting, threads: int) -> in
     backward = max(2 * scores + projected, last)
     training = max(forward + kept * batched, kept + 1 + 3 * scores + 2 * projected, last + 1 + batched)
     found = {"forward": forward, "backward": backward, "training": training}[setting.direction]
-    return round(found * mechanism_peers.query_bytes(setting))
+    return round(found * query_bytes(setting.shape, setting.dtype))
 
 
 def build(parameters: "Linformer", setting: Setting, weights: "Weights") -> Program:

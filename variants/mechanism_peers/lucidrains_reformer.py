@@ -45,8 +45,11 @@ def predict_bytes(parameters: "Reformer", setting: Setting, threads: int) -> int
     chunk before, or the softmax. Backward: gathers, or the softmax. Training: the forward with S and M, or the backward
     with what it kept. With many rotations, hashing takes most.
     """
+    from attnbench.variants.kernels._memory import query_bytes
+    from attnbench.variants.kernels._support import itemsize
+
     del threads
-    shape, size = setting.shape, mechanism_peers.itemsize(setting)
+    shape, size = setting.shape, itemsize(setting.dtype)
     scores, index = 2 * parameters.chunk / shape.head_dim, 8 / (size * shape.head_dim)
     copies = 2 if shape.layout == "bnhd" and shape.batch > 1 and shape.heads > 1 else 0
     kept = scores + scores / size
@@ -58,7 +61,7 @@ def predict_bytes(parameters: "Reformer", setting: Setting, threads: int) -> int
     if copies:
         training = max(training, 13 + scores + kept + 5.5 * index)
     found = {"forward": forward, "backward": backward, "training": training}[setting.direction]
-    return round(found * mechanism_peers.query_bytes(setting))
+    return round(found * query_bytes(setting.shape, setting.dtype))
 
 
 def build(parameters: "Reformer", setting: Setting, weights: "Weights") -> Program:

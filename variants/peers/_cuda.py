@@ -8,11 +8,11 @@ import torch
 
 from attnbench.variants import Pattern, Setting
 from attnbench.variants.kernels import Program
-from attnbench.variants.kernels._memory import fused_bytes, query_bytes, sums_bytes
+from attnbench.variants.kernels._memory import fused_bytes, key_bytes, query_bytes, sums_bytes
 from attnbench.variants.kernels._support import DTYPES, itemsize
 
-_NO_REFUSAL = (torch.OutOfMemoryError, getattr(torch, "AcceleratorError", torch.OutOfMemoryError))
-"""Errors that are no refusal: out of memory, or a lost device (`AcceleratorError` exists since torch 2.8)."""
+_OF_DEVICE = getattr(torch, "AcceleratorError", ())
+"""An error of the device, which exists since torch 2.8: it has no such kernel, or it is lost."""
 _REFUSALS = (ImportError, RuntimeError, ValueError, AssertionError)
 """What packages raise if they do not take a call. An ImportError is a package that was built for another torch."""
 
@@ -51,26 +51,35 @@ def tried(name: str, build: Callable[[Pattern, Setting], Program], pattern: Patt
         out = build(pattern, replace(setting, shape=one)).call(*leaves)
         found = torch.autograd.grad(out, leaves, torch.zeros_like(out))[0] if gradients else out
         found.sum().item()  # waits for the device
-    except _NO_REFUSAL:
+    except torch.OutOfMemoryError:
         raise
     except _REFUSALS as error:
+        if isinstance(error, _OF_DEVICE):
+            torch.cuda.synchronize()  # raises if the device is lost
         return f"{name} refuses this call: {' '.join(str(error).split())}"
     return None
 
 
-def flash_bytes(setting: Setting, *, copied: int = 0, sequences: int = 1) -> int:
+def flash_bytes(setting: Setting, *, copied: int = 0, sequences: int = 1, sums_keys: bool = False) -> int:
     """Return the peak bytes of one call of FlashAttention 2 or 3, as read in their sources.
 
     `copied` are the bytes of inputs that are copied for it. It takes both layouts. Its forward is that of a fused
-    kernel. Its backward sums dQ in float32, with one more number for each query. Key heads that are shared have dK and
-    dV for each query head first. With several `sequences` each adds a tile of 128 queries to the sums.
+    kernel. Its backward sums dQ in float32, with one more number for each query. For key heads that are shared, version
+    2 writes dK and dV of each query head first; version 3 (`sums_keys`) sums them in float32. With several `sequences`
+    each adds a tile of 128 tokens to the sums.
+
+    Left out: version 2 divides the keys of a forward call with fewer tiles of 64 queries than about 1.6 for each
+    multiprocessor, and keeps an output in float32 for each part. How many parts depends on the device.
     """
     shape, dtype, direction = setting.shape, setting.dtype, setting.direction
     fused = fused_bytes(replace(shape, layout="bnhd"), dtype, direction, threads=0) + copied
     if direction == "forward":
         return fused
     queries = query_bytes(shape, dtype)
-    summed = queries * itemsize("float32") // itemsize(dtype) + sums_bytes(shape, dtype)
+    wide, shared = itemsize("float32") // itemsize(dtype), shape.kv_heads < shape.heads
+    summed = wide * queries + sums_bytes(shape, dtype)
+    if shared and sums_keys:
+        summed += wide * 2 * key_bytes(shape, dtype)
     if sequences > 1:
         summed += summed * 128 * sequences // shape.seq_len
-    return fused + summed + (2 * queries if shape.kv_heads < shape.heads else 0)
+    return fused + summed + (2 * queries if shared and not sums_keys else 0)

@@ -28,6 +28,8 @@ class Flash:
     """How to get the package."""
     most: tuple[int, int] | None = None
     """The highest compute capability of its kernels, if there is one."""
+    sums_keys: bool = False
+    """Whether dK and dV of shared key heads are summed in float32."""
 
     def supports(self, pattern: Pattern, setting: Setting) -> str | None:
         """Support full attention, clipped windows and blocks in 16 bits, unless the package refuses a call."""
@@ -46,7 +48,8 @@ class Flash:
         del threads
         shape, found = setting.shape, _sequences.known(pattern, setting)
         copied = found.copied_bytes(shape, setting.dtype) if found.cut else 0
-        return _cuda.flash_bytes(setting, copied=copied, sequences=len(found.lengths))
+        several = len(found.lengths)
+        return _cuda.flash_bytes(setting, copied=copied, sequences=several, sums_keys=self.sums_keys)
 
     def build(self, pattern: Pattern, setting: Setting) -> Program:
         """Prepare where sequences begin, if there are several."""

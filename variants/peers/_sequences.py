@@ -41,6 +41,10 @@ class Sequences:
         ends = np.cumsum((0, *self.lengths * batch))
         return torch.from_numpy(ends.astype(np.int32)).to(device)
 
+    def tokens(self, tensor: Tensor) -> Tensor:
+        """Return a tensor `B H N D` as tokens: `1 (B N) H D` if there are several sequences, else `B N H D`."""
+        return packed(tensor)[None] if self.cut else tensor.transpose(1, 2)
+
     def copied_bytes(self, shape: Shape, dtype: str) -> int:
         """Return the bytes of the copies that `packed` makes of queries, keys and values."""
         copied = shape.layout == "bhnd" and shape.batch > 1 and shape.heads > 1

@@ -35,7 +35,8 @@ def supports(pattern: Pattern, setting: Setting) -> str | None:
         refused = f"fla takes a head_dim of at most {_MOST_WIDTH}, found {shape.head_dim}"
     if refused is None:
         found = _sequences.of(pattern.spans(shape.seq_len))
-        if found is None or found.right != 0:
+        # Where every token stands alone, any attention is causal.
+        if found is None or (found.right != 0 and max(found.lengths) > 1):
             refused = "fla takes causal attention, causal blocks, and windows without gaps that end at the query"
     return refused or _cuda.refusal("fla", "fla", REQUIREMENT, _INSTALL, setting)
 
@@ -65,13 +66,9 @@ def build(pattern: Pattern, setting: Setting) -> Program:
     window = None if found.left is None else found.left + 1
     bounds = found.bounds(shape.batch, setting.device).long() if found.cut else None
 
-    def tokens(heads: Tensor) -> Tensor:
-        """Return `B H N D` as the package's tokens: `1 (B N) H D` for several sequences, else `B N H D`."""
-        return _sequences.packed(heads)[None] if found.cut else heads.transpose(1, 2)
-
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
-        out: Tensor = parallel_attn(*map(tokens, (q, k, v)), window_size=window, cu_seqlens=bounds)
+        out: Tensor = parallel_attn(*map(found.tokens, (q, k, v)), window_size=window, cu_seqlens=bounds)
         return _sequences.unpacked(torch.flatten(out, 0, 1), shape)
 
     return Program(attend, None, 0 if bounds is None else bounds.nbytes)

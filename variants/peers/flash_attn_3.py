@@ -16,6 +16,7 @@ _FLASH = Flash(
     REQUIREMENT,
     "build it in the folder hopper of https://github.com/Dao-AILab/flash-attention",
     most=(9, 0),
+    sums_keys=True,
 )
 
 supports = _FLASH.supports

@@ -26,6 +26,8 @@ _INSTALL = "pip install flashinfer-python==0.7.4"
 _WIDTHS = (64, 128, 256)
 _WORKSPACE_BYTES = 2**27
 """What the package recommends."""
+_SCHEDULE_BYTES = 2**23
+"""What the package allocates for its schedule."""
 
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
@@ -77,7 +79,7 @@ def build(pattern: Pattern, setting: Setting) -> Program:
         out: Tensor = wrapper.run(*map(_sequences.packed, (q, k, v)))
         return _sequences.unpacked(out, shape)
 
-    return Program(attend, None, workspace.nbytes + bounds.nbytes)
+    return Program(attend, None, workspace.nbytes + _SCHEDULE_BYTES + bounds.nbytes)
 
 
 def _takes(found: Sequences | None) -> bool:

@@ -60,13 +60,9 @@ def build(pattern: Pattern, setting: Setting) -> Program:
     b, n, grouped = shape.batch, shape.seq_len, shape.heads // shape.kv_heads
     mask = _mask(found, setting)
 
-    def tokens(heads: Tensor) -> Tensor:
-        """Return `B H N D` as the package's tokens: `1 (B N) H D` for several sequences, else `B N H D`."""
-        return _sequences.packed(heads)[None] if found.cut else heads.transpose(1, 2)
-
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
-        given = [tokens(each) for each in (q, k, v)]
+        given = [*map(found.tokens, (q, k, v))]
         if grouped > 1:
             given = [torch.unflatten(given[0], 2, (-1, grouped))] + [
                 each[:, :, :, None].expand(-1, -1, -1, grouped, -1) for each in given[1:]
