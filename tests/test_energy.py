@@ -370,9 +370,12 @@ def test_a_sample_has_the_energy_of_a_call(here: Machine10W, monkeypatch: pytest
     assert [each.energy_j for each in again] == pytest.approx([0.015, 0.015]), "idle power is measured once"
 
 
-def test_a_call_that_fails_meanwhile_ends_its_case_alone(here: Machine10W, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_that_fails_meanwhile_costs_its_case_the_energy_alone(
+    here: Machine10W, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = group(monkeypatch, fail_at=1)
-    assert sorted(each.status for each in found) == [Status.FAILED, Status.PASSED]
+    assert [(each.status, len(each.values_ns)) for each in found] == [(Status.PASSED, 2)] * 2
+    assert sorted(each.energy_j is None for each in found) == [False, True]
 
 
 def test_nothing_runs_where_no_counter_is(here: Machine10W, monkeypatch: pytest.MonkeyPatch) -> None:

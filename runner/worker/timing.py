@@ -127,9 +127,13 @@ class Bench:
     def measure_energy(self, plans: list[Plan], seed: str) -> None:
         """Measure the joules of one call of each case, in random order, if the device has a counter of energy."""
         meter = energy.meter(self._device, partial(self._mark, 0))
-        if meter is not None:
-            for index in random.Random(f"{seed}:energy").sample(range(len(plans)), len(plans)):
-                self.joules[index] = self._tried(index, partial(self._energy, index, plans[index].calls, meter))
+        if meter is None:
+            return
+        ended = self.ended.copy()
+        for index in random.Random(f"{seed}:energy").sample(range(len(plans)), len(plans)):
+            self.joules[index] = self._tried(index, partial(self._energy, index, plans[index].calls, meter))
+        # The values are proved by now, so an error costs a case its energy alone.
+        self.ended = ended
 
     def _energy(self, index: int, many: int, meter: Meter) -> float | None:
         clock = self._marked(clocks.for_warm_up(self._device), index)
