@@ -211,14 +211,14 @@ def test_a_counter_that_hardly_moves_is_none(update_s: float) -> None:
     assert found is None
 
 
-@pytest.mark.parametrize(("update_s", "stretch_s"), [(0.001, 0.25), (0.01, 1.0), (0.1, 2.0)])
+@pytest.mark.parametrize(("update_s", "stretch_s"), [(0.001, 0.25), (0.02, 2.0), (0.1, 2.0)])
 @pytest.mark.parametrize(("call_s", "calls"), [(1e-5, 1000), (0.004, 3), (0.3, 1)])
 def test_a_call_has_the_energy_beyond_that_of_an_idle_device(
     update_s: float, stretch_s: float, call_s: float, calls: int
 ) -> None:
     device = Device(update_s=update_s)
     meter, begun_s = device.meter(), device.now_s
-    joules = energy.of_call(nothing, device.clock(call_s), calls, meter)
+    joules = energy.of_call(nothing, device.clock(call_s), calls, meter, stretch_s)
     assert joules == pytest.approx(15 * call_s, rel=0.12)
     spent_s = device.now_s - begun_s
     value_s = call_s * calls
@@ -227,24 +227,24 @@ def test_a_call_has_the_energy_beyond_that_of_an_idle_device(
 
 def test_a_long_call_runs_once() -> None:
     device = Device()
-    assert energy.of_call(nothing, device.clock(7.0), 1, device.meter()) == pytest.approx(105, rel=0.01)
+    assert energy.of_call(nothing, device.clock(7.0), 1, device.meter(), 2.0) == pytest.approx(105, rel=0.01)
     assert device.calls == 1
 
 
 @pytest.mark.parametrize(
-    ("device", "refused"),
+    ("device", "stretch_s", "refused"),
     [
-        pytest.param(Device(10, 10), True, id="no-more-than-idle"),
-        pytest.param(Device(10, 9), True, id="less-than-idle"),
-        pytest.param(Device(0, 0), True, id="nothing"),
-        pytest.param(Device(100, 102), True, id="within-the-last-updates"),
-        pytest.param(Device(100, 110), False, id="a-tenth-of-a-busy-machine"),
-        pytest.param(Device(100, 110, update_s=0.1), True, id="a-tenth-with-few-updates"),
+        pytest.param(Device(10, 10), 0.25, True, id="no-more-than-idle"),
+        pytest.param(Device(10, 9), 0.25, True, id="less-than-idle"),
+        pytest.param(Device(0, 0), 0.25, True, id="nothing"),
+        pytest.param(Device(100, 102), 0.25, True, id="within-the-last-updates"),
+        pytest.param(Device(100, 110), 0.25, False, id="a-tenth-of-a-busy-machine"),
+        pytest.param(Device(100, 110, update_s=0.1), 2.0, True, id="a-tenth-with-few-updates"),
     ],
 )
-def test_what_the_counter_cannot_resolve_is_refused(device: Device, refused: bool) -> None:
+def test_what_the_counter_cannot_resolve_is_refused(device: Device, stretch_s: float, refused: bool) -> None:
     meter = Meter(device.counter, device.idle_w, device.update_s)
-    assert (energy.of_call(nothing, device.clock(1e-3), 10, meter) is None) == refused
+    assert (energy.of_call(nothing, device.clock(1e-3), 10, meter, stretch_s) is None) == refused
 
 
 def test_a_counter_that_is_lost_leaves_the_case_alone() -> None:
@@ -252,7 +252,7 @@ def test_a_counter_that_is_lost_leaves_the_case_alone() -> None:
         raise Unread("NVML's nvmlDeviceGetTotalEnergyConsumption (GPU is lost)")
 
     meter = Meter(Counter("a stand-in", lost), 10.0, 0.001)
-    assert energy.of_call(nothing, Device().clock(1.0), 1, meter) is None
+    assert energy.of_call(nothing, Device().clock(1.0), 1, meter, 0.25) is None
 
 
 # --- in a process that measures
@@ -344,6 +344,17 @@ def test_a_run_says_what_its_calls_take(here: Machine10W, tmp_path: Path, monkey
     assert (tmp_path / "run/figures/energy.png").stat().st_size > 10_000
 
 
+def test_a_run_without_time_left_measures_no_energy(
+    here: Machine10W, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "energetic.yaml").write_text(SUITE + "budget: {suite_s: 3}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(engine, "run", partial(engine.run, start_worker=InProcess))
+    commands.bench("run", "energetic.yaml", "--out", "run")
+    assert load(tmp_path / "run").frame["energy_j"].isna().all()
+    assert not energy._METERS, "not even an idle second"
+
+
 def group(monkeypatch: pytest.MonkeyPatch, fail_at: int | None = None) -> list[Sample]:
     """The samples of a group of two cases, of which a call may raise once energy is measured."""
     cases = parse(SUITE, "energetic.yaml").cases()[:2]
@@ -358,7 +369,9 @@ def group(monkeypatch: pytest.MonkeyPatch, fail_at: int | None = None) -> list[S
 
         left = [None] * (fail_at + 1)
         monkeypatch.setattr(energy, "of_call", fail)
-    return timing.group([(case, Plan(3, 2), None) for case in cases], 0, "seed", 1e6, lambda index: None)
+    return timing.group(
+        [(case, Plan(3, 2), None) for case in cases], 0, "seed", 1e6, lambda index: None, with_energy=True
+    )
 
 
 def test_a_sample_has_the_energy_of_a_call(here: Machine10W, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,7 +137,7 @@ class Bench:
 
     def _energy(self, index: int, many: int, meter: Meter) -> float | None:
         clock = self._marked(clocks.for_warm_up(self._device), index)
-        return energy.of_call(self._fresh(index, last=False), clock, many, meter)
+        return energy.of_call(self._fresh(index, last=False), clock, many, meter, energy.STRETCH_S[self._device])
 
     def _marked(self, clock: Clock, index: int) -> Clock:
         """Return a clock that marks each value as a piece of work on a case."""
@@ -233,7 +233,9 @@ Timed = tuple[Case, Plan, str | None]
 """A case, the plan of its timing, and the digest of the result that its probe checked."""
 
 
-def group(cases: list[Timed], replicate: int, seed: str, value_ns: float, mark: Mark, content: int = 0) -> list[Sample]:
+def group(
+    cases: list[Timed], replicate: int, seed: str, value_ns: float, mark: Mark, content: int = 0, *, with_energy: bool
+) -> list[Sample]:
     """Time all cases of a group in one replicate, with interleaved values, and return their samples.
 
     `seed` is that of the random orders, `content` the number of the inputs' content.
@@ -249,7 +251,8 @@ def group(cases: list[Timed], replicate: int, seed: str, value_ns: float, mark: 
         else:
             found = [{"values_ns": tuple(each)} for each in _values(bench, plans, digests, seed)]
         beside = roof.fields(bench.roofs())
-        bench.measure_energy(plans, seed)
+        if with_energy:
+            bench.measure_energy(plans, seed)
     finally:
         gc.enable()
     return [_sample(bench, index, plans[index], replicate, each | beside) for index, each in enumerate(found)]
