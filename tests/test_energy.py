@@ -204,6 +204,17 @@ def test_an_idle_device_tells_its_power_and_how_often_its_counter_moves(update_s
     assert device.now_s == pytest.approx(energy.IDLE_S, abs=0.01)
 
 
+def test_threads_that_spin_at_first_are_not_idle() -> None:
+    device = Device()
+
+    def pause(seconds: float) -> None:
+        device.spend(seconds, 10 if device.now_s > 0.25 else 25)
+
+    found = energy.idle(device.counter, lambda: device.now_s, pause)
+    assert found is not None
+    assert found.idle_w == pytest.approx(10)
+
+
 @pytest.mark.parametrize("update_s", [2.0, 0.5])
 def test_a_counter_that_hardly_moves_is_none(update_s: float) -> None:
     device = Device(update_s=update_s)
@@ -295,6 +306,7 @@ def here(powercap: Powercap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     now_and_pause = {"perf_counter": lambda: found.now_s, "sleep": partial(found.spend, 10)}
     monkeypatch.setattr(energy, "ROOT", tmp_path)
     monkeypatch.setattr(energy, "IDLE_S", 0.1)
+    monkeypatch.setattr(energy, "SPIN_S", 0.03)
     monkeypatch.setattr(energy, "time", SimpleNamespace(**now_and_pause))
     monkeypatch.setattr(clocks, "for_warm_up", lambda device: found.clock)
     monkeypatch.setattr(roof, "measure", lambda dtype, device, clock: None)

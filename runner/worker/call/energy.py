@@ -20,6 +20,8 @@ ROOT = Path("/")
 """Files of the system are read below it; tests use another folder."""
 IDLE_S = 1.0
 """Time for which the counter is watched while nothing runs."""
+SPIN_S = 0.3
+"""The beginning of this time that is left out: OpenMP's threads may still spin, by default for up to 0.2 s."""
 LOOK_S = 0.001
 """Pause between two readings meanwhile."""
 FEWEST_UPDATES = 3
@@ -68,13 +70,13 @@ def idle(counter: Counter, now: Callable[[], float], pause: Callable[[float], ob
         Unread: it cannot be read.
     """
     updates: list[tuple[float, float]] = []
-    last, until = counter.joules(), now() + IDLE_S
-    while now() < until:
+    last, begun_s = counter.joules(), now()
+    while now() < begun_s + IDLE_S:
         pause(LOOK_S)
         joules = counter.joules()
-        if joules != last:
+        if joules != last and now() > begun_s + SPIN_S:
             updates.append((now(), joules))
-            last = joules
+        last = joules
     if len(updates) < FEWEST_UPDATES:
         return None
     # From one update to another, so that no part of an update is missing at either end.
