@@ -116,8 +116,9 @@ def test_why_there_is_no_counter_and_what_to_do(powercap: Powercap, monkeypatch:
     files = [f"/sys/class/powercap/intel-rapl:{number}/energy_uj" for number in (0, 1)]
     assert f"`sudo chmod o+r {' '.join(files)}`" in none.value.do
     (powercap.folder / "intel-rapl:0/energy_uj").write_text("many")
-    with pytest.raises(NoCounter, match="expected a whole number, found 'many'"):
+    with pytest.raises(NoCounter, match="expected a whole number, found 'many'") as none:
         counters.of_cpu(powercap.machine)
+    assert not none.value.do
 
 
 def test_the_doctor_names_the_counter_or_says_why_there_is_none(
