@@ -529,7 +529,7 @@ def test_cases_of_a_group_are_timed_and_their_last_results_checked(level: str) -
     made = [each.changed(level=level) for each in alone]
     probes = [probe(each, BUDGET, unheard) for each in made]
     timed = [(each, Plan(2, 3), found.output_digest) for each, found in zip(made, probes, strict=True)]
-    for sample in group(timed, 0, "seed", 1e5, lambda _: None, with_energy=False):
+    for sample in group(timed, 0, "seed", 1e5, lambda _: None):
         assert sample.status is Status.PASSED, sample.reason
         assert len(sample.values_ns) == 3
 

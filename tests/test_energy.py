@@ -382,9 +382,7 @@ def group(monkeypatch: pytest.MonkeyPatch, fail_at: int | None = None) -> list[S
 
         left = [None] * (fail_at + 1)
         monkeypatch.setattr(energy, "of_call", fail)
-    return timing.group(
-        [(case, Plan(3, 2), None) for case in cases], 0, "seed", 1e6, lambda index: None, with_energy=True
-    )
+    return timing.group([(case, Plan(3, 2), None) for case in cases], 0, "seed", 1e6, lambda index: None, energies=True)
 
 
 def test_a_sample_has_the_energy_of_a_call(here: Machine10W, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,6 +392,21 @@ def test_a_sample_has_the_energy_of_a_call(here: Machine10W, monkeypatch: pytest
     monkeypatch.setattr(energy, "time", None)
     again = group(monkeypatch)
     assert [each.energy_j for each in again] == pytest.approx([0.015, 0.015]), "idle power is measured once"
+
+
+def test_each_value_of_a_stretch_begins_with_the_first_state(here: Machine10W, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[torch.Tensor] = []
+
+    def clock(call: Callable[[], Any], many: int) -> float:
+        return here.clock(lambda: found.append(call()[0].detach().clone()), many)
+
+    monkeypatch.setattr(clocks, "for_warm_up", lambda device: clock)
+    training = SUITE + "level: {encoder: {layers: 1}}\ndirection: training\n"
+    case = parse(training, "energetic.yaml").cases()[0]
+    (sample,) = timing.group([(case, Plan(3, 2), None)], 0, "seed", 1e6, lambda index: None, energies=True)
+    assert sample.energy_j == pytest.approx(0.015)
+    assert all(torch.equal(each, found[-1]) for each in found[-80:])
+    assert not torch.equal(found[0], found[1]), "warm-up trains"
 
 
 def test_a_call_that_fails_meanwhile_costs_its_case_the_energy_alone(

@@ -80,7 +80,7 @@ class Session:
         self.remaining = RemainingTime(self.cases, task.processes)
         self._alive: tuple[str, Asked] | None = None
         self._order = 0
-        self._with_energy = False
+        self._energies = False
 
     # Probe
 
@@ -147,7 +147,7 @@ class Session:
         waiting = [replicate for replicate in range(self.task.processes) if self._missing(replicate)]
         self.remaining.to_time(len(waiting))
         # Once for all processes, so that each has the energies of the same cases.
-        self._with_energy = self.remaining.allows_energy(self.deadline - self.now())
+        self._energies = self.remaining.allows_energy(self.deadline - self.now())
         for replicate in waiting:
             if not self._missing(replicate):
                 # Its last missing case failed in an earlier replicate.
@@ -222,7 +222,7 @@ class Session:
             "origin": vars(self.suite.origin),
             "value_ns": self.suite.measure.value_ms * 1e6,
             "threads": prober.threads(cases[0]),
-            "with_energy": self._with_energy,
+            "energies": self._energies,
         }
 
     def _sampled(self, pairs: list[tuple[Case, Sample]]) -> None:

@@ -137,7 +137,14 @@ class Bench:
 
     def _energy(self, index: int, many: int, meter: Meter) -> float | None:
         clock = self._marked(clocks.for_warm_up(self._device), index)
-        return energy.of_call(self._fresh(index, last=False), clock, many, meter, energy.STRETCH_S[self._device])
+
+        def from_the_first_state(call: Callable[[], object], many: int) -> float:
+            # Over a whole stretch, trained weights could grow without bound.
+            contents.put_back(self._calls[index], self._weights[index])
+            return clock(call, many)
+
+        run, stretch_s = self._fresh(index, last=False), energy.STRETCH_S[self._device]
+        return energy.of_call(run, from_the_first_state, many, meter, stretch_s)
 
     def _marked(self, clock: Clock, index: int) -> Clock:
         """Return a clock that marks each value as a piece of work on a case."""
@@ -234,9 +241,9 @@ Timed = tuple[Case, Plan, str | None]
 
 
 def group(
-    cases: list[Timed], replicate: int, seed: str, value_ns: float, mark: Mark, content: int = 0, *, with_energy: bool
+    cases: list[Timed], replicate: int, seed: str, value_ns: float, mark: Mark, content: int = 0, energies: bool = False
 ) -> list[Sample]:
-    """Time all cases of a group in one replicate, with interleaved values, and return their samples.
+    """Time all cases of a group in one replicate, with interleaved values and, if asked for, energies.
 
     `seed` is that of the random orders, `content` the number of the inputs' content.
     """
@@ -251,7 +258,7 @@ def group(
         else:
             found = [{"values_ns": tuple(each)} for each in _values(bench, plans, digests, seed)]
         beside = roof.fields(bench.roofs())
-        if with_energy:
+        if energies:
             bench.measure_energy(plans, seed)
     finally:
         gc.enable()
