@@ -116,8 +116,9 @@ def test_why_there_is_no_counter_and_what_to_do(powercap: Powercap, monkeypatch:
     files = [f"/sys/class/powercap/intel-rapl:{number}/energy_uj" for number in (0, 1)]
     assert f"`sudo chmod o+r {' '.join(files)}`" in none.value.do
     (powercap.folder / "intel-rapl:0/energy_uj").write_text("many")
-    with pytest.raises(NoCounter, match="expected a whole number, found 'many'"):
+    with pytest.raises(NoCounter, match="expected a whole number, found 'many'") as none:
         counters.of_cpu(powercap.machine)
+    assert not none.value.do
 
 
 def test_the_doctor_names_the_counter_or_says_why_there_is_none(
@@ -204,6 +205,17 @@ def test_an_idle_device_tells_its_power_and_how_often_its_counter_moves(update_s
     assert device.now_s == pytest.approx(energy.IDLE_S, abs=0.01)
 
 
+def test_threads_that_spin_at_first_are_not_idle() -> None:
+    device = Device()
+
+    def pause(seconds: float) -> None:
+        device.spend(seconds, 10 if device.now_s > 0.25 else 25)
+
+    found = energy.idle(device.counter, lambda: device.now_s, pause)
+    assert found is not None
+    assert found.idle_w == pytest.approx(10)
+
+
 @pytest.mark.parametrize("update_s", [2.0, 0.5])
 def test_a_counter_that_hardly_moves_is_none(update_s: float) -> None:
     device = Device(update_s=update_s)
@@ -211,14 +223,14 @@ def test_a_counter_that_hardly_moves_is_none(update_s: float) -> None:
     assert found is None
 
 
-@pytest.mark.parametrize(("update_s", "stretch_s"), [(0.001, 0.25), (0.01, 1.0), (0.1, 2.0)])
+@pytest.mark.parametrize(("update_s", "stretch_s"), [(0.001, 0.25), (0.02, 2.0), (0.1, 2.0)])
 @pytest.mark.parametrize(("call_s", "calls"), [(1e-5, 1000), (0.004, 3), (0.3, 1)])
 def test_a_call_has_the_energy_beyond_that_of_an_idle_device(
     update_s: float, stretch_s: float, call_s: float, calls: int
 ) -> None:
     device = Device(update_s=update_s)
     meter, begun_s = device.meter(), device.now_s
-    joules = energy.of_call(nothing, device.clock(call_s), calls, meter)
+    joules = energy.of_call(nothing, device.clock(call_s), calls, meter, stretch_s)
     assert joules == pytest.approx(15 * call_s, rel=0.12)
     spent_s = device.now_s - begun_s
     value_s = call_s * calls
@@ -227,24 +239,24 @@ def test_a_call_has_the_energy_beyond_that_of_an_idle_device(
 
 def test_a_long_call_runs_once() -> None:
     device = Device()
-    assert energy.of_call(nothing, device.clock(7.0), 1, device.meter()) == pytest.approx(105, rel=0.01)
+    assert energy.of_call(nothing, device.clock(7.0), 1, device.meter(), 2.0) == pytest.approx(105, rel=0.01)
     assert device.calls == 1
 
 
 @pytest.mark.parametrize(
-    ("device", "refused"),
+    ("device", "stretch_s", "refused"),
     [
-        pytest.param(Device(10, 10), True, id="no-more-than-idle"),
-        pytest.param(Device(10, 9), True, id="less-than-idle"),
-        pytest.param(Device(0, 0), True, id="nothing"),
-        pytest.param(Device(100, 102), True, id="within-the-last-updates"),
-        pytest.param(Device(100, 110), False, id="a-tenth-of-a-busy-machine"),
-        pytest.param(Device(100, 110, update_s=0.1), True, id="a-tenth-with-few-updates"),
+        pytest.param(Device(10, 10), 0.25, True, id="no-more-than-idle"),
+        pytest.param(Device(10, 9), 0.25, True, id="less-than-idle"),
+        pytest.param(Device(0, 0), 0.25, True, id="nothing"),
+        pytest.param(Device(100, 102), 0.25, True, id="within-the-last-updates"),
+        pytest.param(Device(100, 110), 0.25, False, id="a-tenth-of-a-busy-machine"),
+        pytest.param(Device(100, 110, update_s=0.1), 2.0, True, id="a-tenth-with-few-updates"),
     ],
 )
-def test_what_the_counter_cannot_resolve_is_refused(device: Device, refused: bool) -> None:
+def test_what_the_counter_cannot_resolve_is_refused(device: Device, stretch_s: float, refused: bool) -> None:
     meter = Meter(device.counter, device.idle_w, device.update_s)
-    assert (energy.of_call(nothing, device.clock(1e-3), 10, meter) is None) == refused
+    assert (energy.of_call(nothing, device.clock(1e-3), 10, meter, stretch_s) is None) == refused
 
 
 def test_a_counter_that_is_lost_leaves_the_case_alone() -> None:
@@ -252,7 +264,7 @@ def test_a_counter_that_is_lost_leaves_the_case_alone() -> None:
         raise Unread("NVML's nvmlDeviceGetTotalEnergyConsumption (GPU is lost)")
 
     meter = Meter(Counter("a stand-in", lost), 10.0, 0.001)
-    assert energy.of_call(nothing, Device().clock(1.0), 1, meter) is None
+    assert energy.of_call(nothing, Device().clock(1.0), 1, meter, 0.25) is None
 
 
 # --- in a process that measures
@@ -295,6 +307,7 @@ def here(powercap: Powercap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     now_and_pause = {"perf_counter": lambda: found.now_s, "sleep": partial(found.spend, 10)}
     monkeypatch.setattr(energy, "ROOT", tmp_path)
     monkeypatch.setattr(energy, "IDLE_S", 0.1)
+    monkeypatch.setattr(energy, "SPIN_S", 0.03)
     monkeypatch.setattr(energy, "time", SimpleNamespace(**now_and_pause))
     monkeypatch.setattr(clocks, "for_warm_up", lambda device: found.clock)
     monkeypatch.setattr(roof, "measure", lambda dtype, device, clock: None)
@@ -344,6 +357,17 @@ def test_a_run_says_what_its_calls_take(here: Machine10W, tmp_path: Path, monkey
     assert (tmp_path / "run/figures/energy.png").stat().st_size > 10_000
 
 
+def test_a_run_without_time_left_measures_no_energy(
+    here: Machine10W, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "energetic.yaml").write_text(SUITE + "budget: {suite_s: 3}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(engine, "run", partial(engine.run, start_worker=InProcess))
+    commands.bench("run", "energetic.yaml", "--out", "run")
+    assert load(tmp_path / "run").frame["energy_j"].isna().all()
+    assert not energy._METERS, "not even an idle second"
+
+
 def group(monkeypatch: pytest.MonkeyPatch, fail_at: int | None = None) -> list[Sample]:
     """The samples of a group of two cases, of which a call may raise once energy is measured."""
     cases = parse(SUITE, "energetic.yaml").cases()[:2]
@@ -358,7 +382,7 @@ def group(monkeypatch: pytest.MonkeyPatch, fail_at: int | None = None) -> list[S
 
         left = [None] * (fail_at + 1)
         monkeypatch.setattr(energy, "of_call", fail)
-    return timing.group([(case, Plan(3, 2), None) for case in cases], 0, "seed", 1e6, lambda index: None)
+    return timing.group([(case, Plan(3, 2), None) for case in cases], 0, "seed", 1e6, lambda index: None, energies=True)
 
 
 def test_a_sample_has_the_energy_of_a_call(here: Machine10W, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,9 +394,27 @@ def test_a_sample_has_the_energy_of_a_call(here: Machine10W, monkeypatch: pytest
     assert [each.energy_j for each in again] == pytest.approx([0.015, 0.015]), "idle power is measured once"
 
 
-def test_a_call_that_fails_meanwhile_ends_its_case_alone(here: Machine10W, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_value_of_a_stretch_begins_with_the_first_state(here: Machine10W, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[torch.Tensor] = []
+
+    def clock(call: Callable[[], Any], many: int) -> float:
+        return here.clock(lambda: found.append(call()[0].detach().clone()), many)
+
+    monkeypatch.setattr(clocks, "for_warm_up", lambda device: clock)
+    training = SUITE + "level: {encoder: {layers: 1}}\ndirection: training\n"
+    case = parse(training, "energetic.yaml").cases()[0]
+    (sample,) = timing.group([(case, Plan(3, 2), None)], 0, "seed", 1e6, lambda index: None, energies=True)
+    assert sample.energy_j == pytest.approx(0.015)
+    assert all(torch.equal(each, found[-1]) for each in found[-80:])
+    assert not torch.equal(found[0], found[1]), "warm-up trains"
+
+
+def test_a_call_that_fails_meanwhile_costs_its_case_the_energy_alone(
+    here: Machine10W, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = group(monkeypatch, fail_at=1)
-    assert sorted(each.status for each in found) == [Status.FAILED, Status.PASSED]
+    assert [(each.status, len(each.values_ns)) for each in found] == [(Status.PASSED, 2)] * 2
+    assert sorted(each.energy_j is None for each in found) == [False, True]
 
 
 def test_nothing_runs_where_no_counter_is(here: Machine10W, monkeypatch: pytest.MonkeyPatch) -> None:

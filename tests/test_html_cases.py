@@ -101,6 +101,17 @@ def test_the_table_holds_every_case_as_the_frame_has_it(page: "Page", run: Run) 
     assert column(page, "peak memory") == ["-" if peak != peak else units.size(peak) for peak in peaks]
 
 
+def test_energies_have_their_intervals(visit: browsing.Visit, tmp_path: Path) -> None:
+    run = load(rows.write(tmp_path / "run", replace(rows.QUICK, series=(replace(rows.FULL, watts=20.0),))))
+    page = visit(page_of(run, tmp_path / "page.html"))
+    first = run.frame.iloc[0]
+    value, *ends = (first[name] for name in ("energy_j", "energy_low_j", "energy_high_j"))
+    body(page).first.locator("button").click()
+    details = page.locator(".details").inner_text()
+    assert f"\nenergy\n{units.energy(value, *ends)} {units.spread(*ends)}\n" in details
+    assert "energy_low" not in details
+
+
 def share(*found: float) -> str:
     """A share with its interval, all to one decimal place."""
     told = [units.percent(each, *found) for each in found]

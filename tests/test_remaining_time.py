@@ -3,6 +3,7 @@
 import pytest
 
 from attnbench.runner.plan.remaining_time import COMPILED_S, READY_S, START_S, RemainingTime, probe_s
+from attnbench.runner.worker.call.energy import IDLE_S, STRETCH_S
 from attnbench.runner.worker.call.sampling import Plan
 from attnbench.suites import Case
 from attnbench.suites.schema.load import parse
@@ -22,6 +23,15 @@ def cases() -> list[Case]:
 
 def of(variant: str) -> list[Case]:
     return [case for case in cases() if case.mechanism.name == variant]
+
+
+def test_energy_has_half_of_the_time_that_is_left_over() -> None:
+    remaining = RemainingTime(of("full")[:1], 3)
+    remaining.probed(of("full")[0], 1.0, PLAN, 1e9)
+    timing_s = 3 * (START_S + READY_S + 5)
+    energy_s = 3 * (IDLE_S + STRETCH_S["cpu"] + 1)
+    assert remaining.allows_energy(timing_s + 2 * energy_s + 0.01)
+    assert not remaining.allows_energy(timing_s + 2 * energy_s - 0.01)
 
 
 def test_nothing_is_told_before_the_first_case() -> None:

@@ -9,7 +9,7 @@ from attnbench.reports.findings.run import Run
 ENERGY = panels.Banded("energy_j", "energy_low_j", "energy_high_j")
 PLACE = 27
 READING = (
-    "Lower is leaner. It is what the CPU's packages, or the GPU, take beyond being idle. A line has a gap where the "
+    "Lower is better. It is what the CPU's packages, or the GPU, take beyond being idle. A line has a gap where the "
     "counter is too coarse."
 )
 

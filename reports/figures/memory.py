@@ -8,7 +8,7 @@ from attnbench.reports.drawing import across, log_ticks, panels
 from attnbench.reports.findings.run import Run
 
 PLACE = 20
-READING = "Lower is leaner. A pattern can save time and yet need more memory than a fused full attention."
+READING = "Lower is better. A pattern can save time and yet need more memory than a fused full attention."
 
 
 def applies(run: Run) -> bool:

@@ -20,8 +20,8 @@ from attnbench.reports.text import cells
 
 PLACE = 40
 READING = (
-    "The fastest on top. Left is faster and leaner, but right of 1 is a speed-up: the stroke is where it "
-    "would be if time followed work."
+    "The fastest on top. Further left is less time and less memory, but right of 1 is a speed-up: the "
+    "stroke is where it would be if time followed work."
 )
 
 

@@ -77,14 +77,14 @@ METRICS = (
         "peak memory of one call",
         "peak_bytes",
         log_ticks.round_size,
-        "Lower is leaner. It is the peak of the allocator, inputs apart.",
+        "Lower is better. It is the peak of the allocator, inputs apart.",
         binary=True,
     ),
     Metric(
         "energy of one call",
         "energy_j",
         log_ticks.round_energy,
-        "Lower is leaner. It is what the device takes beyond being idle.",
+        "Lower is better. It is what the device takes beyond being idle.",
     ),
     Metric(
         "share of the roof",

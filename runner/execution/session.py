@@ -80,6 +80,7 @@ class Session:
         self.remaining = RemainingTime(self.cases, task.processes)
         self._alive: tuple[str, Asked] | None = None
         self._order = 0
+        self._energies = False
 
     # Probe
 
@@ -145,6 +146,8 @@ class Session:
         """Time the cases that passed, in a fresh process for each replicate. Existing samples are kept."""
         waiting = [replicate for replicate in range(self.task.processes) if self._missing(replicate)]
         self.remaining.to_time(len(waiting))
+        # Once for all processes, so that each has the energies of the same cases.
+        self._energies = self.remaining.allows_energy(self.deadline - self.now())
         for replicate in waiting:
             if not self._missing(replicate):
                 # Its last missing case failed in an earlier replicate.
@@ -219,6 +222,7 @@ class Session:
             "origin": vars(self.suite.origin),
             "value_ns": self.suite.measure.value_ms * 1e6,
             "threads": prober.threads(cases[0]),
+            "energies": self._energies,
         }
 
     def _sampled(self, pairs: list[tuple[Case, Sample]]) -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from attnbench.runner.worker.call import sampling
+from attnbench.runner.worker.call import energy, sampling
 from attnbench.runner.worker.call.sampling import Plan, timing_ns
 from attnbench.suites import Case
 from attnbench.suites.schema.suite import Suite
@@ -42,6 +42,7 @@ class RemainingTime:
         self._left = {case.key: case for case in cases}
         self._families: dict[tuple[object, ...], list[tuple[int, _Cost]]] = {}
         self._replicates_s: list[float] = []
+        self._energy_s = energy.IDLE_S
 
     def probed(
         self, case: Case, took_s: float, plan: Plan | None, call_ns: float | None, *, compiled: bool = False
@@ -51,6 +52,7 @@ class RemainingTime:
         if plan is not None and call_ns is not None:
             ready_s = READY_S + COMPILED_S * compiled
             timing_s = ready_s + timing_ns(plan, call_ns, plan.calls * call_ns, case.setting.device) / 1e9
+            self._energy_s += energy.takes_s(plan, call_ns, case.setting.device)
         self._left.pop(case.key, None)
         self._families.setdefault(case.family, []).append((case.setting.shape.seq_len, _Cost(took_s, timing_s)))
 
@@ -73,6 +75,13 @@ class RemainingTime:
             replicate_s = sum(self._replicates_s) / len(self._replicates_s)
         replicates = self._processes - len(self._replicates_s) - share
         return sum(cost.probe_s for cost in expected) + replicate_s * replicates
+
+    def allows_energy(self, budget_s: float) -> bool:
+        """Check whether energies take at most half of the time that all else leaves of `budget_s`.
+
+        The other half is for what takes longer than expected.
+        """
+        return self._processes * self._energy_s <= (budget_s - (self.left_s() or 0.0)) / 2
 
     def _expected(self, case: Case) -> _Cost:
         """The expected cost of a case without a probe: from its family, otherwise the mean of all cases."""

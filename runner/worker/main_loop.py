@@ -158,6 +158,7 @@ class _Requests:
         seed: str,
         value_ns: float,
         origin: dict[str, Any],
+        energies: bool,
     ) -> list[dict[str, Any]]:
         """Time the cases of a group in one replicate and return their samples."""
         from attnbench.runner.worker import timing
@@ -166,7 +167,7 @@ class _Requests:
         _set_threads(threads)
         planned = [(Case.from_json(each["case"]), Plan(**each["plan"]), each["digest"]) for each in cases]
         content, _ = Origin(**origin).contents
-        samples = timing.group(planned, replicate, seed, value_ns, self._mark, content)
+        samples = timing.group(planned, replicate, seed, value_ns, self._mark, content, energies=energies)
         return [sample.to_json() for sample in samples]
 
     def _imports(self, root: str) -> dict[str, str]:

@@ -127,13 +127,24 @@ class Bench:
     def measure_energy(self, plans: list[Plan], seed: str) -> None:
         """Measure the joules of one call of each case, in random order, if the device has a counter of energy."""
         meter = energy.meter(self._device, partial(self._mark, 0))
-        if meter is not None:
-            for index in random.Random(f"{seed}:energy").sample(range(len(plans)), len(plans)):
-                self.joules[index] = self._tried(index, partial(self._energy, index, plans[index].calls, meter))
+        if meter is None:
+            return
+        ended = self.ended.copy()
+        for index in random.Random(f"{seed}:energy").sample(range(len(plans)), len(plans)):
+            self.joules[index] = self._tried(index, partial(self._energy, index, plans[index].calls, meter))
+        # The values are proved by now, so an error costs a case its energy alone.
+        self.ended = ended
 
     def _energy(self, index: int, many: int, meter: Meter) -> float | None:
         clock = self._marked(clocks.for_warm_up(self._device), index)
-        return energy.of_call(self._fresh(index, last=False), clock, many, meter)
+
+        def from_the_first_state(call: Callable[[], object], many: int) -> float:
+            # Over a whole stretch, trained weights could grow without bound.
+            contents.put_back(self._calls[index], self._weights[index])
+            return clock(call, many)
+
+        run, stretch_s = self._fresh(index, last=False), energy.STRETCH_S[self._device]
+        return energy.of_call(run, from_the_first_state, many, meter, stretch_s)
 
     def _marked(self, clock: Clock, index: int) -> Clock:
         """Return a clock that marks each value as a piece of work on a case."""
@@ -229,8 +240,10 @@ Timed = tuple[Case, Plan, str | None]
 """A case, the plan of its timing, and the digest of the result that its probe checked."""
 
 
-def group(cases: list[Timed], replicate: int, seed: str, value_ns: float, mark: Mark, content: int = 0) -> list[Sample]:
-    """Time all cases of a group in one replicate, with interleaved values, and return their samples.
+def group(
+    cases: list[Timed], replicate: int, seed: str, value_ns: float, mark: Mark, content: int = 0, energies: bool = False
+) -> list[Sample]:
+    """Time all cases of a group in one replicate, with interleaved values and, if asked for, energies.
 
     `seed` is that of the random orders, `content` the number of the inputs' content.
     """
@@ -245,7 +258,8 @@ def group(cases: list[Timed], replicate: int, seed: str, value_ns: float, mark: 
         else:
             found = [{"values_ns": tuple(each)} for each in _values(bench, plans, digests, seed)]
         beside = roof.fields(bench.roofs())
-        bench.measure_energy(plans, seed)
+        if energies:
+            bench.measure_energy(plans, seed)
     finally:
         gc.enable()
     return [_sample(bench, index, plans[index], replicate, each | beside) for index, each in enumerate(found)]

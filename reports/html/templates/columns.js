@@ -11,7 +11,7 @@ function unpacked(data) {
   }
   for (const name of data.intervals) {
     const column = columns.get(name);
-    const ends = ["low", "high"].map((end) => columns.get(name.replace(/(_ns)?$/, `_${end}$1`)));
+    const ends = ["low", "high"].map((end) => columns.get(name.replace(/(_ns|_j)?$/, `_${end}$1`)));
     if (!column || !ends[0]) continue;
     [column.low, column.high] = ends;
     for (const end of ends) end.isBound = true;

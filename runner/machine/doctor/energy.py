@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from attnbench.runner.machine.doctor import load
-from attnbench.runner.machine.doctor.finding import Answer, Check, Unread
+from attnbench.runner.machine.doctor.finding import Answer, Check, Forbidden, Unread
 from attnbench.runner.machine.doctor.gpu import Gpu
 from attnbench.runner.machine.doctor.machine import Machine
 
@@ -16,7 +16,7 @@ _SECONDS = 0.1
 
 
 class NoCounter(Unread):
-    """No counter of energy can be read: why, and what to do."""
+    """No counter of energy can be read: why, and what to do, if anything."""
 
     def __init__(self, reason: str, do: str) -> None:
         super().__init__(reason)
@@ -41,9 +41,11 @@ def of_cpu(machine: Machine) -> Counter:
     folders = _packages(machine)
     try:
         packages = [_Package(machine, folder) for folder in folders]
-    except Unread as reason:
+    except Forbidden as reason:
         files = " ".join(f"/{folder}/energy_uj" for folder in folders)
         raise NoCounter(str(reason), f"Allow it until the next restart: `sudo chmod o+r {files}`.") from None
+    except Unread as reason:
+        raise NoCounter(str(reason), "") from None
     source = f"RAPL of {len(packages)} CPU package{'s' if len(packages) > 1 else ''}"
     return Counter(source, lambda: sum(each.microjoules() for each in packages) / 1e6)
 

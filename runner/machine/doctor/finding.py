@@ -15,6 +15,10 @@ class Unread(Exception):
     """Information that cannot be read here; the message says what and why."""
 
 
+class Forbidden(Unread):
+    """Information that this process may not read."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """What was found, why it matters for timings, and what to do.

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from attnbench.runner.machine.doctor.finding import Unread
+from attnbench.runner.machine.doctor.finding import Forbidden, Unread
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,14 @@ class Machine:
         """Return the text of a file, `path` relative to the root.
 
         Raises:
+            Forbidden: this process may not read it.
             Unread: it does not exist, or cannot be read.
         """
         try:
             return (self.root / path).read_text(encoding="utf-8", errors="replace").strip()
         except OSError as error:
-            raise Unread(f"/{path} ({error.strerror})") from None
+            kind = Forbidden if isinstance(error, PermissionError) else Unread
+            raise kind(f"/{path} ({error.strerror})") from None
 
     def names(self, folder: str) -> list[str]:
         """Return the names in a folder, sorted.

@@ -9,24 +9,24 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from attnbench.runner.machine import nvml
 from attnbench.runner.machine.doctor import energy, machine
 from attnbench.runner.machine.doctor.energy import Counter
 from attnbench.runner.machine.doctor.finding import Unread
 from attnbench.runner.worker.call.clocks import Clock
+from attnbench.runner.worker.call.sampling import Plan
 
 ROOT = Path("/")
 """Files of the system are read below it; tests use another folder."""
 IDLE_S = 1.0
 """Time for which the counter is watched while nothing runs."""
+SPIN_S = 0.3
+"""The beginning of this time that is left out: OpenMP's threads may still spin, by default for up to 0.2 s."""
 LOOK_S = 0.001
 """Pause between two readings meanwhile."""
 FEWEST_UPDATES = 3
-UPDATES = 100
-"""A stretch of calls lasts for so many updates of the counter, within these bounds."""
-LEAST_S, MOST_S = 0.25, 2.0
+STRETCH_S = {"cpu": 0.25, "cuda": 2.0}
+"""How long calls run. RAPL has an update every millisecond, NVML every 20 to 100."""
 COARSEST = 0.1
 """The largest share of a result that a single update of the counter may be."""
 
@@ -39,11 +39,6 @@ class Meter:
     idle_w: float
     update_s: float
     """Time between two updates of the counter."""
-
-    @property
-    def stretch_s(self) -> float:
-        """How long calls must run."""
-        return min(max(UPDATES * self.update_s, LEAST_S), MOST_S)
 
 
 _METERS: dict[str, Meter | None] = {}
@@ -75,13 +70,13 @@ def idle(counter: Counter, now: Callable[[], float], pause: Callable[[float], ob
         Unread: it cannot be read.
     """
     updates: list[tuple[float, float]] = []
-    last, until = counter.joules(), now() + IDLE_S
-    while now() < until:
+    last, begun_s = counter.joules(), now()
+    while now() < begun_s + IDLE_S:
         pause(LOOK_S)
         joules = counter.joules()
-        if joules != last:
+        if joules != last and now() > begun_s + SPIN_S:
             updates.append((now(), joules))
-            last = joules
+        last = joules
     if len(updates) < FEWEST_UPDATES:
         return None
     # From one update to another, so that no part of an update is missing at either end.
@@ -90,14 +85,19 @@ def idle(counter: Counter, now: Callable[[], float], pause: Callable[[float], ob
     return Meter(counter, (last_j - first_j) / spent_s, spent_s / (len(updates) - 1))
 
 
-def of_call(call: Callable[[], object], clock: Clock, calls: int, meter: Meter) -> float | None:
+def takes_s(plan: Plan, call_ns: float, device: str) -> float:
+    """Estimate the seconds to measure the energy of a case in a process."""
+    return STRETCH_S[device] + plan.calls * call_ns / 1e9
+
+
+def of_call(call: Callable[[], object], clock: Clock, calls: int, meter: Meter, stretch_s: float) -> float | None:
     """Return the joules of a call beyond those of an idle device; None if the counter is too coarse for them.
 
-    The clock reads wall time. A value has `calls` calls.
+    Calls run for `stretch_s`. The clock reads wall time. A value has `calls` calls.
     """
     value = partial(_value_s, call, clock, calls)
     try:
-        used_j, spent_s, values = _used(value, meter)
+        used_j, spent_s, values = _used(value, meter, stretch_s)
     except Unread:
         return None
     net_j = used_j - meter.idle_w * spent_s
@@ -110,7 +110,7 @@ def _value_s(call: Callable[[], object], clock: Clock, calls: int) -> float:
     return clock(call, calls) * calls / 1e9
 
 
-def _used(value_s: Callable[[], float], meter: Meter) -> tuple[float, float, int]:
+def _used(value_s: Callable[[], float], meter: Meter, stretch_s: float) -> tuple[float, float, int]:
     """Return the joules and seconds of a stretch of values, and their number.
 
     Raises:
@@ -118,12 +118,12 @@ def _used(value_s: Callable[[], float], meter: Meter) -> tuple[float, float, int
     """
     before_j = meter.counter.joules()
     spent_s, values = value_s(), 1
-    if spent_s < meter.stretch_s:
+    if spent_s < stretch_s:
         # A counter is late by up to an update. So calls run for an update before the stretch begins.
         while spent_s < meter.update_s:
             spent_s += value_s()
         before_j, spent_s, values = meter.counter.joules(), 0.0, 0
-        while spent_s < meter.stretch_s:
+        while spent_s < stretch_s:
             spent_s += value_s()
             values += 1
     return meter.counter.joules() - before_j, spent_s, values
@@ -137,6 +137,8 @@ def _counter(device: str) -> Counter:
     """
     if device == "cpu":
         return energy.of_cpu(machine.here(ROOT))
+    import torch
+
     gpu = nvml.find(torch.cuda.get_device_properties(torch.cuda.current_device()))
     if gpu is None:
         raise Unread("NVML")
