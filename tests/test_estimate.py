@@ -12,6 +12,7 @@ import rows
 from attnbench.reports.compare.between_runs import compare
 from attnbench.reports.findings.run import Run, load
 from attnbench.reports.pages.run_report import report
+from attnbench.reports.tables import tables
 from attnbench.suites.schema.limits import QUANTILES, Estimate, Measure
 
 PLAN = replace(rows.QUIET, value_sd=0.05, processes=4)
@@ -39,7 +40,7 @@ def test_a_run_is_read_with_its_own(estimate: Estimate, tmp_path: Path) -> None:
     found = run(tmp_path / "run", estimate)
     assert found.estimate == estimate
     assert found.log_ns[0] == pytest.approx(by_hand(tmp_path / "run", QUANTILES[estimate]))
-    assert f"{estimate} of its" in report(found, "")
+    assert f"{estimate} of its" in report(found, tables.markdown(found))
 
 
 def test_one_that_names_none_is_read_by_its_medians(tmp_path: Path) -> None:

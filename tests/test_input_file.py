@@ -240,7 +240,7 @@ def test_a_run_computes_its_errors_on_the_file(tmp_path: Path) -> None:
     assert (others.loc[windows, "error_vs_full"] > 0.2).all()
     meta = json.loads((tmp_path / "run/run.json").read_text())
     assert meta["inputs"] == load(suite).input_file()
-    assert "on\n  the inputs of qkv.safetensors." in (tmp_path / "run/report.md").read_text()
+    assert "the inputs of qkv.safetensors." in (tmp_path / "run/report.md").read_text()
     assert "inputs in which neighbours are alike" in (tmp_path / "drawn/report.md").read_text()
 
 
