@@ -22,6 +22,7 @@ from attnbench.reports.compare.answer import notes
 from attnbench.reports.compare.between_runs import compare
 from attnbench.reports.compare.comparison import Comparison
 from attnbench.reports.data.reading import RunError
+from attnbench.reports.pages import reading
 from attnbench.runner.cli import main
 from attnbench.runner.execution import engine
 from attnbench.runner.execution.journal import FolderError
@@ -240,7 +241,8 @@ def test_a_run_computes_its_errors_on_the_file(tmp_path: Path) -> None:
     assert (others.loc[windows, "error_vs_full"] > 0.2).all()
     meta = json.loads((tmp_path / "run/run.json").read_text())
     assert meta["inputs"] == load(suite).input_file()
-    assert "the inputs of qkv.safetensors." in (tmp_path / "run/report.md").read_text()
+    terms = reading.section(reports.load(tmp_path / "run"), "error against full attention at N")
+    assert "the inputs of qkv.safetensors." in terms
     assert "inputs in which neighbours are alike" in (tmp_path / "drawn/report.md").read_text()
 
 
