@@ -322,7 +322,8 @@ class InProcess:
 
     def __init__(self, kind: str, budget_bytes: int | None, folders: tuple[Path, ...]) -> None:
         del kind, budget_bytes, folders
-        self.requests = _Requests(SimpleNamespace(send_bytes=lambda message: None), [0, 0], None)  # type: ignore[arg-type]  # a pipe
+        pipe: Any = SimpleNamespace(send_bytes=lambda message: None)
+        self.requests = _Requests(pipe, [0, 0], None)
 
     def __enter__(self) -> "InProcess":
         return self
