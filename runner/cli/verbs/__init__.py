@@ -1,1 +1,1 @@
-"""The verbs of the command line. The file name is the verb; its command is called `verb`."""
+"""Verbs of `bench`, one module each, found by name. Like `variants`, this folder is a list and grows with it."""
