@@ -1,1 +1,4 @@
-"""Verbs of `bench`, one module each, found by name. Like `variants`, this folder is a list and grows with it."""
+"""The verbs of the command line. The file name is the verb; its command is called `verb`.
+
+This folder is a list, as `variants` is, so it may hold more modules than others.
+"""
