@@ -381,6 +381,8 @@ PEERS = tuple(peers.names())
 """The implementations of other projects, which need their packages and have a file of their own."""
 CUDA_PEERS = ("fla", "flash_attn", "flash_attn_3", "flashinfer", "natten", "xformers")
 """Those that need a GPU."""
+CUDA_MECHANISM_PEERS = ("fla_gated_delta", "fla_gated_linear", "fla_linear", "fla_retention")
+"""Those of mechanisms that are no pattern, and need a GPU."""
 
 
 def takes(

@@ -110,6 +110,55 @@ def parallel_attn(
     return dense(q, k, v, blocks(ends, -1 if window_size is None else window_size - 1, 0)).contiguous()
 
 
+def chunk_linear_attn(
+    q: Tensor, k: Tensor, v: Tensor, scale: float | None = None, *, normalize: bool = True
+) -> tuple[Tensor, None]:
+    """That of flash-linear-attention: `q` and `k` are features."""
+    assert q.is_contiguous()
+    assert k.is_contiguous()
+    assert normalize
+    pairs = (torch.einsum("bnhd,bmhd->bhnm", q.float(), k.float()) * (scale or q.shape[-1] ** -0.5)).tril()
+    out = torch.einsum("bhnm,bmhd->bnhd", pairs / pairs.sum(dim=-1, keepdim=True), v.float())
+    return out.to(q.dtype), None
+
+
+def chunk_retention(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, None]:
+    """That of flash-linear-attention."""
+    n, heads = q.shape[1:3]
+    apart = torch.arange(n)[:, None] - torch.arange(n)
+    fades = (1 - 2.0 ** (-5 - torch.arange(heads))).view(-1, 1, 1) ** apart.clamp(min=0)
+    pairs = torch.einsum("bnhd,bmhd->bhnm", q.float(), k.float()) * q.shape[-1] ** -0.5 * fades.tril()
+    return torch.einsum("bhnm,bmhd->bnhd", pairs, v.float()).to(q.dtype), None
+
+
+def chunk_gla(q: Tensor, k: Tensor, v: Tensor, g: Tensor) -> tuple[Tensor, None]:
+    """That of flash-linear-attention: `g` are logarithms of gates."""
+    assert q.shape == k.shape == g.shape
+    state = q.new_zeros(len(q), *q.shape[2:], v.shape[-1], dtype=torch.float32)
+    outs = []
+    for i in range(q.shape[1]):
+        query, key, value = (each[:, i].float() for each in (q, k, v))
+        state = state * g[:, i].exp()[..., None] + torch.einsum("bhd,bhe->bhde", key, value)
+        outs.append(torch.einsum("bhd,bhde->bhe", query, state) * q.shape[-1] ** -0.5)
+    return torch.stack(outs, dim=1).to(q.dtype), None
+
+
+def chunk_gated_delta_rule(
+    q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, scale: float | None = None
+) -> tuple[Tensor, None]:
+    """That of flash-linear-attention: `g` are logarithms, `B N H`."""
+    assert g.shape == beta.shape == q.shape[:3]
+    state = q.new_zeros(len(q), *q.shape[2:], v.shape[-1], dtype=torch.float32)
+    outs = []
+    for i in range(q.shape[1]):
+        query, key, value = (each[:, i].float() for each in (q, k, v))
+        state = state * g[:, i, :, None, None].exp()
+        written = beta[:, i, :, None] * (value - torch.einsum("bhd,bhde->bhe", key, state))
+        state = state + torch.einsum("bhd,bhe->bhde", key, written)
+        outs.append(torch.einsum("bhd,bhde->bhe", query, state) * (scale or q.shape[-1] ** -0.5))
+    return torch.stack(outs, dim=1).to(q.dtype), None
+
+
 def neighbourhoods(
     query: Tensor,
     key: Tensor,
@@ -200,6 +249,10 @@ def install(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "fla": _module("fla"),
         "fla.ops": _module("fla.ops"),
         "fla.ops.attn": _module("fla.ops.attn", parallel_attn=parallel_attn),
+        "fla.ops.gated_delta_rule": _module("fla.ops.gated_delta_rule", chunk_gated_delta_rule=chunk_gated_delta_rule),
+        "fla.ops.gla": _module("fla.ops.gla", chunk_gla=chunk_gla),
+        "fla.ops.linear_attn": _module("fla.ops.linear_attn", chunk_linear_attn=chunk_linear_attn),
+        "fla.ops.retention": _module("fla.ops.retention", chunk_retention=chunk_retention),
         "flashinfer": _module("flashinfer", BatchPrefillWithRaggedKVCacheWrapper=BatchPrefillWithRaggedKVCacheWrapper),
         "natten": _module("natten", na1d=neighbourhoods, na2d=neighbourhoods, HAS_LIBNATTEN=True),
         "xformers": _module("xformers"),

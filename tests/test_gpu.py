@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from definitions import CASES, COMPILED, CUDA_PEERS, FORCED, PEERS, SCORED, label, takers
+from definitions import CASES, COMPILED, CUDA_MECHANISM_PEERS, CUDA_PEERS, FORCED, PEERS, SCORED, label, takers
 from settings import case_of, check, pattern_of, problems, setting
 
 from attnbench.runner.ab import paired_timing
@@ -26,7 +26,7 @@ from attnbench.runner.worker.proof import small
 from attnbench.runner.worker.small_lengths import must_give
 from attnbench.suites import Status
 from attnbench.suites.schema.load import parse
-from attnbench.variants import Shape, kernels
+from attnbench.variants import Shape, kernels, mechanism_peers
 
 pytestmark = pytest.mark.gpu
 
@@ -188,6 +188,20 @@ def test_a_package_equals_the_oracle_or_says_why_not(peer: str, record_property:
     if refused is None:
         kernel = kernels.load(peer).build(pattern, setting(shape, "bfloat16", "cuda", "training"))
         assert check(kernel.call, pattern.spans(259), shape, "bfloat16", "cuda", gradients=True).problem is None
+
+
+@pytest.mark.parametrize("peer", CUDA_MECHANISM_PEERS)
+def test_a_package_equals_the_reference_of_a_mechanism_or_says_why_not(
+    peer: str, record_property: Callable[[str, object], None]
+) -> None:
+    found, parameters = mechanism_peers.load(peer), {"causal": True} if peer == "fla_linear" else {}
+    for shape in (Shape(1, 4, 4, 61, 64), Shape(1, 4, 4, 259, 64, "bnhd")):
+        made = case_of(found.VARIANT, parameters, peer, shape, "bfloat16", "cuda", "training")
+        refused = found.supports(made.parameters, made.setting)
+        record_property(f"refused in {shape.layout}", refused)
+        if refused is None:
+            program = programs.build(made)
+            assert small.check(program, made.setting, partial(must_give, made, program, None)).problem is None
 
 
 @pytest.mark.parametrize("direction", ["forward", "training"])

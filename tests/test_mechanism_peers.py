@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from commands import bench
-from definitions import label
+from definitions import CUDA_MECHANISM_PEERS, label
 from settings import case_of
 
 from attnbench.runner.machine import memory
@@ -168,5 +168,5 @@ def test_every_peer_is_listed_and_loads_neither_torch_nor_its_package() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     listed, loaded = json.loads(done.stdout)
-    assert sorted(PACKAGES) == listed
-    assert not {"torch", *PACKAGES.values()} & set(loaded)
+    assert sorted([*PACKAGES, *CUDA_MECHANISM_PEERS]) == listed
+    assert not {"torch", "fla", *PACKAGES.values()} & set(loaded)

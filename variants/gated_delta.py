@@ -68,7 +68,7 @@ def reference(
 
     dtype = q.dtype
     q, k, v, *learned = _chunks.wide(q, k, v, *weights)
-    told = (normalize(k, dim=-1), v, *_gates(k, learned))
+    told = (normalize(k, dim=-1), v, *gates(k, learned))
     tokens = (each.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for each in told)
     blocks = (torch.split(each[:, :, : int(rows[-1]) + 1], _BLOCK, dim=2) for each in tokens)
     q = normalize(q[:, :, rows], dim=-1)
@@ -129,7 +129,7 @@ def build(parameters: GatedDelta, setting: Setting, weights: Weights) -> Program
         """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         dtype = q.dtype
         q, k, v, *learned = _chunks.wide(q, k, v, *weights)
-        faded, beta = map(_chunks.cut, _gates(k, learned))
+        faded, beta = map(_chunks.cut, gates(k, learned))
         faded = faded.cumsum(dim=3)
         q, k = _chunks.cut_groups(normalize(q, dim=-1), shape.kv_heads), _chunks.cut(normalize(k, dim=-1))
         v = _chunks.cut(v)
@@ -149,7 +149,7 @@ def build(parameters: GatedDelta, setting: Setting, weights: Weights) -> Program
     return Program(attend)
 
 
-def _gates(k: "Tensor", weights: "Sequence[Tensor]") -> "tuple[Tensor, Tensor]":
+def gates(k: "Tensor", weights: "Sequence[Tensor]") -> "tuple[Tensor, Tensor]":
     """Return the logarithms of alpha and beta itself, `B K N 1` each, of keys."""
     import torch
     from torch.nn.functional import softplus
@@ -178,7 +178,7 @@ def _state(parameters: GatedDelta, q: "Tensor", k: "Tensor", v: "Tensor", weight
     from torch.nn.functional import normalize
 
     k, v, *learned = _chunks.wide(k, v, *weights)
-    told = normalize(k, dim=-1), v, *_gates(k, learned)
+    told = normalize(k, dim=-1), v, *gates(k, learned)
     state = k.new_zeros(*k.shape[:2], k.shape[-1], v.shape[-1])
     for at in range(0, k.shape[2], _BLOCK):
         state = _after(state, *(each[:, :, at : at + _BLOCK] for each in told))[0]
@@ -197,7 +197,7 @@ def _step(parameters: GatedDelta, setting: Setting, weights: Weights) -> Step:
         """Map one query `B H 1 D`, key and value `B K 1 D` to its output `B H 1 D`."""
         like = q
         q, k, v = _chunks.wide(q, k, v)
-        log_alpha, beta = _gates(k, learned)
+        log_alpha, beta = gates(k, learned)
         alpha, q, k = log_alpha.exp(), normalize(q, dim=-1), normalize(k, dim=-1)
         written = beta * (v - alpha * (k @ before[0]))
         torch.mul(before[0], alpha, out=after[0])

@@ -59,7 +59,7 @@ def reference(
 
     dtype = q.dtype
     q, k, v, *learned = _chunks.wide(q, k, v, *weights)
-    written = (each.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for each in (k, v, _log_gates(k, learned)))
+    written = (each.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for each in (k, v, log_gates(k, learned)))
     sizes = rows.diff(prepend=rows.new_tensor([-1])).tolist()
     # Splits, and no slices: the gradient of each slice would be as large as the whole.
     parts = (torch.split(each[:, :, : sum(sizes)], sizes, dim=2) for each in written)
@@ -94,7 +94,7 @@ def build(parameters: GatedLinear, setting: Setting, weights: Weights) -> Progra
         """Map queries `B H N D`, keys and values `B K N D` to outputs `B H N D`."""
         dtype = q.dtype
         q, k, v, *learned = _chunks.wide(q, k, v, *weights)
-        faded = _chunks.cut(_log_gates(k, learned)).cumsum(dim=3)
+        faded = _chunks.cut(log_gates(k, learned)).cumsum(dim=3)
         q, k, v = _chunks.cut_groups(q / math.sqrt(shape.head_dim), shape.kv_heads), _chunks.cut(k), _chunks.cut(v)
         over = faded[:, :, :, -1:]
         sums = torch.einsum("bknjd,bknje->bknde", k * (over - faded).exp(), v)
@@ -106,7 +106,7 @@ def build(parameters: GatedLinear, setting: Setting, weights: Weights) -> Progra
     return Program(attend)
 
 
-def _log_gates(k: "Tensor", weights: "Sequence[Tensor]") -> "Tensor":
+def log_gates(k: "Tensor", weights: "Sequence[Tensor]") -> "Tensor":
     """Return the logarithms `B K N D` of the gates of keys."""
     from torch.nn.functional import logsigmoid
 
@@ -147,7 +147,7 @@ def _state(parameters: GatedLinear, q: "Tensor", k: "Tensor", v: "Tensor", weigh
     """Return S `B K D D` after the tokens: keys and values, each with the product of the gates after it."""
     del parameters, q
     k, v, *learned = _chunks.wide(k, v, *weights)
-    gates = _log_gates(k, learned)
+    gates = log_gates(k, learned)
     since = gates.flip(2).cumsum(dim=2).flip(2)
     return ((k * (since - gates).exp()).transpose(-2, -1) @ v,)
 
@@ -164,7 +164,7 @@ def _step(parameters: GatedLinear, setting: Setting, weights: Weights) -> Step:
         """Map one query `B H 1 D`, key and value `B K 1 D` to its output `B H 1 D`."""
         like = q
         q, k, v = _chunks.wide(q, k, v)
-        torch.mul(before[0], _log_gates(k, learned).exp().transpose(-2, -1), out=after[0])
+        torch.mul(before[0], log_gates(k, learned).exp().transpose(-2, -1), out=after[0])
         after[0].addcmul_(k.transpose(-2, -1), v)
         return (_chunks.grouped(q * scale, k.shape[1]) @ after[0]).view(like.shape).to(like.dtype)
 

@@ -126,7 +126,8 @@ geometric mean of times over the lengths at which all passed, and tables name th
 
 {peers} are the attention of other projects. They need `pip install 'attnbench[peers]'` and are proved like every other
 implementation. {cuda_peers} also need a GPU; [their packages](gpu.md#packages-of-other-projects) are in no extra. Of
-other variants, `linformer`, `nystromformer` and `reformer` have such implementations beside `own`.
+other variants, `linformer`, `nystromformer` and `reformer` have such implementations beside `own`; on a GPU,
+`gated_delta`, `gated_linear`, `linear` and `retention` do.
 """
 
 _EXCLUDE = """\

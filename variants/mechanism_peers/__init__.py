@@ -56,6 +56,11 @@ def requirements() -> list[str]:
 
 def refusal(peer: str, requirement: str, setting: Setting) -> str | None:
     """Return why a peer cannot be called at all in a setting, or None; `requirement` is its package and version."""
+    return refused_setting(peer, setting) or peers.refusal(peer, requirement, setting.shape)
+
+
+def refused_setting(peer: str, setting: Setting) -> str | None:
+    """Return why no peer computes what a setting asks for, or None."""
     from attnbench.variants import levels
 
     if setting.direction == DECODE:
@@ -64,7 +69,7 @@ def refusal(peer: str, requirement: str, setting: Setting) -> str | None:
         return levels.BIAS_REFUSED
     if setting.shape.lengths:
         return f"{peer} computes all N tokens of every sequence, and this batch is padded"
-    return peers.refusal(peer, requirement, setting.shape)
+    return None
 
 
 @cache

@@ -12,6 +12,9 @@ from importlib import metadata
 
 from attnbench.variants._setting import Shape
 
+FLASH_LINEAR_ATTENTION = "flash-linear-attention 0.6.0"
+"""The version that `fla` calls, and so do the peers of mechanisms whose names begin with it."""
+
 
 def names() -> list[str]:
     """Return the names of all peers, sorted."""
@@ -26,9 +29,14 @@ def refusal(peer: str, requirement: str, shape: Shape) -> str | None:
     package = requirement.split()[0].replace("-", "_")
     if importlib.util.find_spec(package) is None:
         return f"{peer} needs the package {requirement}, found none; pip install 'attnbench[peers]'"
-    if shape.kv_heads != shape.heads:
-        return f"{peer} takes as many kv_heads as heads, found kv_heads {shape.kv_heads} and heads {shape.heads}"
-    return None
+    return refused_sharing(peer, shape)
+
+
+def refused_sharing(peer: str, shape: Shape) -> str | None:
+    """Return why a peer does not take fewer key heads than heads, or None if there are as many."""
+    if shape.kv_heads == shape.heads:
+        return None
+    return f"{peer} takes as many kv_heads as heads, found kv_heads {shape.kv_heads} and heads {shape.heads}"
 
 
 def requirements() -> list[str]:

@@ -10,6 +10,7 @@ from attnbench.variants import Pattern, Setting
 from attnbench.variants.kernels import Program
 from attnbench.variants.kernels._memory import fused_bytes, key_bytes, query_bytes, sums_bytes
 from attnbench.variants.kernels._support import DTYPES, itemsize
+from attnbench.variants.peers import FLASH_LINEAR_ATTENTION
 
 _OF_DEVICE = getattr(torch, "AcceleratorError", ())
 """An error of the device, which exists since torch 2.8: it has no such kernel, or it is lost."""
@@ -27,6 +28,12 @@ def refusal(name: str, module: str, requirement: str, install: str, setting: Set
     if importlib.util.find_spec(module) is None:
         return f"{name} needs the package {requirement}, found none; {install}"
     return None if torch.cuda.is_available() else "no CUDA device here"
+
+
+def refusal_of_fla(name: str, setting: Setting) -> str | None:
+    """Return why a peer that calls flash-linear-attention cannot be called here at all, or None."""
+    install = f"pip install {FLASH_LINEAR_ATTENTION.replace(' ', '==')}"
+    return refusal(name, "fla", FLASH_LINEAR_ATTENTION, install, setting)
 
 
 def refused_dtype(name: str, setting: Setting, dtypes: tuple[str, ...] = ("float16", "bfloat16")) -> str | None:

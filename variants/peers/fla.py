@@ -17,10 +17,9 @@ from attnbench.variants import Pattern, Setting
 from attnbench.variants.kernels import Program
 from attnbench.variants.kernels._memory import key_bytes, query_bytes, sums_bytes
 from attnbench.variants.kernels._support import itemsize, refusal
-from attnbench.variants.peers import _cuda, _sequences
+from attnbench.variants.peers import FLASH_LINEAR_ATTENTION, _cuda, _sequences
 
-REQUIREMENT = "flash-linear-attention 0.6.0"
-_INSTALL = "pip install flash-linear-attention==0.6.0"
+REQUIREMENT = FLASH_LINEAR_ATTENTION
 _MOST_WIDTH = 256
 
 
@@ -38,7 +37,7 @@ def supports(pattern: Pattern, setting: Setting) -> str | None:
         # Where every token stands alone, any attention is causal.
         if found is None or (found.right != 0 and max(found.lengths) > 1):
             refused = "fla takes causal attention, causal blocks, and windows without gaps that end at the query"
-    return refused or _cuda.refusal("fla", "fla", REQUIREMENT, _INSTALL, setting)
+    return refused or _cuda.refusal_of_fla("fla", setting)
 
 
 def predict_bytes(pattern: Pattern, setting: Setting, threads: int) -> int:
