@@ -46,17 +46,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pages(site: Path) -> dict[Path, Links]:
     # The page for what is not found is served at any depth, so its links begin at the root of the site.
-    return {page: Links(page) for page in site.glob("*.html") if page.name != "404.html"}
+    return {page: Links(page) for page in site.rglob("*.html") if page.name != "404.html"}
 
 
-def test_every_page_of_the_documentation_is_in_the_site(pages: dict[Path, Links]) -> None:
-    names = {page.stem for page in pages}
-    assert {page.stem for page in (ROOT / "docs").glob("*.md")} | {"index", "contributing", "changelog"} == names
+def test_every_page_of_the_documentation_is_in_the_site(site: Path, pages: dict[Path, Links]) -> None:
+    sources = {page.relative_to(ROOT / "docs").with_suffix(".html") for page in (ROOT / "docs").rglob("*.md")}
+    written = {page.with_name("index.html") if page.stem == "README" else page for page in sources}
+    others = {Path(f"{name}.html") for name in ("index", "contributing", "changelog")}
+    assert written | others == {page.relative_to(site) for page in pages}
 
 
 def test_every_page_can_be_reached_from_the_first(site: Path, pages: dict[Path, Links]) -> None:
     first = {urlsplit(each).path for each in pages[site / "index.html"].clicked}
-    assert {page.name for page in pages if page.name != "index.html"} <= first
+    assert {page.relative_to(site).as_posix() for page in pages} - {"index.html"} <= first
 
 
 def test_links_lead_somewhere(pages: dict[Path, Links]) -> None:

@@ -4,6 +4,7 @@ On GitHub, pages link to each other by their places in the repository. Here link
 site.
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages of the root, and the files of the repository that a page links to."""
     for name, place in PAGES.items():
         files.append(File.generated(config, place, abs_src_path=str(ROOT / name)))
-    for source in [*map(ROOT.joinpath, PAGES), *Path(config.docs_dir).glob("*.md")]:
+    for source in [*map(ROOT.joinpath, PAGES), *Path(config.docs_dir).rglob("*.md")]:
         for link in _LINK.findall(source.read_text(encoding="utf-8")):
             path = (source.parent / link).resolve()
             place = _place(path)
@@ -31,10 +32,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Rewrite links to their places in the site. All pages are in one folder there."""
+    """Rewrite links to their places in the site, as seen from the page."""
     del config, files
-    source = Path(page.file.abs_src_path or "")
-    return _LINK.sub(lambda found: _place((source.parent / found[1]).resolve()), markdown)
+    source, folder = Path(page.file.abs_src_path or "").parent, Path(page.file.src_uri).parent
+    return _LINK.sub(lambda found: os.path.relpath(_place((source / found[1]).resolve()), folder), markdown)
 
 
 def _place(path: Path) -> str:
