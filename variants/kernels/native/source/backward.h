@@ -46,16 +46,16 @@ struct BackwardSpace {
 // Turns scores into P^T and dscores, which hold V dO^T, into dS^T.
 inline void differentiate(float* scores, float* dscores, int64_t count, int64_t lanes, const uint64_t* mask, float c,
                           float scale, const float* sums, const float* delta, float*, float*, float*) {
-  const Floats hidden = splat(-std::numeric_limits<float>::infinity());
-  for (int64_t lane = 0; lane < lanes; lane += kLanes) {
-    Floats l = load<Floats>(sums + lane), rest = load<Floats>(delta + lane);
+  const Part hidden = splat(-std::numeric_limits<float>::infinity());
+  for (int64_t lane = 0; lane < lanes; lane += kPart) {
+    Part l = load<Part>(sums + lane), rest = load<Part>(delta + lane);
     for (int64_t key = 0; key < count; ++key) {
       int64_t at = key * lanes + lane;
-      Floats x = load<Floats>(scores + at) * c - l;
+      Part x = load<Part>(scores + at) * c - l;
       if (mask) x = select(mask[key] >> lane, x, hidden);
-      Floats p = exp2(x);
+      Part p = exp2(x);
       store(scores + at, p);
-      store(dscores + at, p * (load<Floats>(dscores + at) - rest) * scale);
+      store(dscores + at, p * (load<Part>(dscores + at) - rest) * scale);
     }
   }
 }
@@ -63,19 +63,19 @@ inline void differentiate(float* scores, float* dscores, int64_t count, int64_t 
 inline void differentiate(float* scores, float* dscores, int64_t count, int64_t lanes, const uint64_t* mask, float c,
                           float scale, const float* sums, const float* delta, BFloat16* weights, BFloat16* dleft,
                           BFloat16* dright) {
-  const Floats hidden = splat(-std::numeric_limits<float>::infinity());
-  for (int64_t lane = 0; lane < lanes; lane += kLanes) {
-    Floats l = load<Floats>(sums + lane), rest = load<Floats>(delta + lane);
+  const Part hidden = splat(-std::numeric_limits<float>::infinity());
+  for (int64_t lane = 0; lane < lanes; lane += kPart) {
+    Part l = load<Part>(sums + lane), rest = load<Part>(delta + lane);
     for (int64_t key = 0; key < count; key += 2) {
-      Words pair[2] = {};
+      PartWords pair[2] = {};
       for (int64_t each = 0; each < at_most(count - key, 2); ++each) {
         int64_t at = (key + each) * lanes + lane;
-        Floats x = load<Floats>(scores + at) * c - l;
+        Part x = load<Part>(scores + at) * c - l;
         if (mask) x = select(mask[key + each] >> lane, x, hidden);
-        Floats p = exp2(x);
-        store_floats(weights + at, p, kLanes);
-        pair[each] = rounded(p * (load<Floats>(dscores + at) - rest) * scale);
-        store(dleft + at, __builtin_convertvector(pair[each] >> 16, Halves));
+        Part p = exp2(x);
+        store(weights + at, __builtin_convertvector(rounded<PartWords>(p) >> 16, PartHalves));
+        pair[each] = rounded<PartWords>(p * (load<Part>(dscores + at) - rest) * scale);
+        store(dleft + at, __builtin_convertvector(pair[each] >> 16, PartHalves));
       }
       store(dright + key * lanes + 2 * lane, (pair[0] >> 16) | (pair[1] & 0xffff0000));
     }

@@ -39,11 +39,11 @@ struct ForwardSpace {
 
 // Multiplies each lane of O^T [width, lanes] by its factor.
 inline void scale_lanes(float* out, int64_t width, int64_t lanes, const float* by) {
-  for (int64_t lane = 0; lane < lanes; lane += kLanes) {
-    Floats factor = load<Floats>(by + lane);
+  for (int64_t lane = 0; lane < lanes; lane += kPart) {
+    Part factor = load<Part>(by + lane);
     for (int64_t d = 0; d < width; ++d) {
       float* at = out + d * lanes + lane;
-      store(at, load<Floats>(at) * factor);
+      store(at, load<Part>(at) * factor);
     }
   }
 }

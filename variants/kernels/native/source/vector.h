@@ -1,4 +1,7 @@
 // Sixteen numbers at a time, in the compiler's own vector types: AVX-512, AVX2 or less, as the build's flags allow.
+//
+// Loops that compute much step by a `Part`, which fits a register: without AVX-512 these are eight numbers, because the
+// compiler keeps vectors of two registers in memory.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -13,6 +16,20 @@ typedef uint32_t Words __attribute__((vector_size(64)));
 typedef uint16_t Halves __attribute__((vector_size(32)));
 typedef _Float16 Float16s __attribute__((vector_size(32)));
 
+#ifdef __AVX512F__
+constexpr int64_t kPart = 16;
+typedef Floats Part;
+typedef Ints PartInts;
+typedef Words PartWords;
+typedef Halves PartHalves;
+#else
+constexpr int64_t kPart = 8;
+typedef float Part __attribute__((vector_size(32)));
+typedef int32_t PartInts __attribute__((vector_size(32)));
+typedef uint32_t PartWords __attribute__((vector_size(32)));
+typedef uint16_t PartHalves __attribute__((vector_size(16)));
+#endif
+
 // Numbers as they lie in memory. The compiler has no type for bfloat16, so both are bits.
 struct BFloat16 {
   uint16_t bits;
@@ -21,8 +38,8 @@ struct Half {
   uint16_t bits;
 };
 
-inline Floats splat(float x) {
-  return Floats{} + x;
+inline Part splat(float x) {
+  return Part{} + x;
 }
 
 template <class Vector>
@@ -37,22 +54,8 @@ inline void store(void* to, Vector x) {
   std::memcpy(to, &x, sizeof x);
 }
 
-// In each lane: x < y ? yes : no. Where a vector is two of the machine's, the compiler would compare lane by lane.
-inline Floats if_less(Floats x, Floats y, Floats yes, Floats no) {
-#ifdef __AVX512F__
-  return x < y ? yes : no;
-#else
-  typedef float Eight __attribute__((vector_size(32)));
-  Eight parts[4][2];
-  store(parts[0], x), store(parts[1], y), store(parts[2], yes), store(parts[3], no);
-  for (int half = 0; half < 2; ++half)
-    parts[0][half] = parts[0][half] < parts[1][half] ? parts[2][half] : parts[3][half];
-  return load<Floats>(parts[0]);
-#endif
-}
-
-inline Floats larger(Floats x, Floats y) {
-  return if_less(x, y, y, x);
+inline Part larger(Part x, Part y) {
+  return x < y ? y : x;
 }  // keeps a NaN in x
 
 inline Words words(Halves x) {
@@ -60,8 +63,9 @@ inline Words words(Halves x) {
 }
 
 // Rounds to the nearest bfloat16, ties to even, and leaves it in the upper half of each word.
-inline Words rounded(Floats x) {
-  Words bits = (Words)x;
+template <class Bits, class Vector>
+inline Bits rounded(Vector x) {
+  Bits bits = (Bits)x;
   return bits + 0x7fff + ((bits >> 16) & 1);
 }
 
@@ -98,7 +102,7 @@ inline void store_floats(float* to, Floats x, int64_t count) {
 }
 
 inline void store_floats(BFloat16* to, Floats x, int64_t count) {
-  Halves bits = __builtin_convertvector(rounded(x) >> 16, Halves);
+  Halves bits = __builtin_convertvector(rounded<Words>(x) >> 16, Halves);
   store_bytes(to, &bits, (count < kLanes ? count : kLanes) * sizeof(uint16_t));
 }
 
@@ -108,33 +112,31 @@ inline void store_floats(Half* to, Floats x, int64_t count) {
 }
 
 // 2^x to 2e-7; 0 below 2^-126. A NaN stays one.
-inline Floats exp2(Floats x) {
-  const Floats magic = splat(12582912.f);  // 1.5 * 2^23: adding it rounds to an integer
-  Floats low = splat(-126.f), y = larger(x, low);
-  Floats shifted = y + magic;
-  Ints n = (Ints)shifted - (Ints)magic;
-  Floats f = y - (shifted - magic);
-  Floats p = splat(1.34004322e-3f);
+inline Part exp2(Part x) {
+  const Part magic = splat(12582912.f);  // 1.5 * 2^23: adding it rounds to an integer
+  Part low = splat(-126.f), y = larger(x, low);
+  Part shifted = y + magic;
+  PartInts n = (PartInts)shifted - (PartInts)magic;
+  Part f = y - (shifted - magic);
+  Part p = splat(1.34004322e-3f);
   p = p * f + 9.6760371e-3f;
   p = p * f + 5.55032721e-2f;
   p = p * f + 2.40221074e-1f;
   p = p * f + 6.93147207e-1f;
   p = p * f + 1.00000008f;
-  Floats found = (Floats)((Words)p + ((Words)n << 23));
-  return if_less(x, low, Floats{}, found);
+  Part found = (Part)((PartWords)p + ((PartWords)n << 23));
+  return x < low ? Part{} : found;
 }
 
 // x where the lane's bit is set, else y.
-inline Floats select(uint16_t bits, Floats x, Floats y) {
+inline Part select(uint16_t bits, Part x, Part y) {
 #ifdef __AVX512F__
-  const Ints lane = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
-  Ints set = (Ints{} + (int32_t)bits) & lane;
-  return set != 0 ? x : y;
+  const PartInts lane = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
 #else
-  const Ints lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  Words set = (Words)(-((Ints{} + (int32_t)bits) >> lane & 1));
-  return (Floats)(((Words)x & set) | ((Words)y & ~set));
+  const PartInts lane = {1, 2, 4, 8, 16, 32, 64, 128};
 #endif
+  PartInts set = (PartInts{} + (int32_t)bits) & lane;
+  return set != 0 ? x : y;
 }
 
 // Transposes 16 rows of 16 words.
