@@ -168,6 +168,7 @@ def compared(wheels: Path, *words: str) -> tuple[int, dict[str, Any], str]:
     return code, json.loads((wheels.parent / "out" / "comparison.json").read_text()), said
 
 
+@pytest.mark.slow
 def test_two_versions_of_a_package_are_compared(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Probes are real, and the two versions need different memory. Their times are a substitute."""
     starts: list[bool] = []

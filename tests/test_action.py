@@ -138,6 +138,7 @@ def test_what_is_installed(tmp_path: Path, path: str) -> None:
     assert line == f"-m pip install {ROOT}[html] -r requirements.txt einops", "torch is there already"
 
 
+@pytest.mark.slow
 def test_a_pull_request_is_measured(tmp_path: Path, clone: Path, path: str) -> None:
     written = {name: str(tmp_path / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
     inputs = {

@@ -222,6 +222,7 @@ def test_edges_that_change_after_they_were_read_are_noticed(tmp_path: Path) -> N
 # Running
 
 
+@pytest.mark.slow
 def test_a_run_keeps_a_copy_and_goes_on_with_it(tmp_path: Path) -> None:
     suite = written(tmp_path, text=SUITE.replace("edges.txt", "data/edges.txt"), file="data/edges.txt")
     done = bench("run", suite.name, "--out", "run", "--quiet", cwd=tmp_path)

@@ -143,6 +143,7 @@ def test_everybody_can_use_it(visit: browsing.Visit, path: Path, options: dict[s
     browsing.screenshot(page, f"history-{'-'.join(options) or 'light'}", whole=True)
 
 
+@pytest.mark.slow
 def test_hostile_text_stays_text(visit: browsing.Visit, tmp_path: Path) -> None:
     """Each text is the name, the question, the commit and the version of torch of two runs."""
     for number, text in enumerate(each for each in HOSTILE if each.isprintable() and each):

@@ -225,6 +225,7 @@ def test_errors_are_those_of_the_files_inputs(tmp_path: Path, window: int) -> No
     assert of_mean == pytest.approx(float((mean - full).norm() / full.norm()), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_run_computes_its_errors_on_the_file(tmp_path: Path) -> None:
     """Each query of the file finds its own key alone, so a window loses nothing, and the mean nearly everything."""
     suite = written(tmp_path, only_itself(), WITH_FILE.replace("head_dim: 4", "head_dim: 64"))

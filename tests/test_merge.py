@@ -378,6 +378,7 @@ def test_a_merge_that_is_killed_leaves_nothing_half(tmp_path: Path) -> None:
 # For real
 
 
+@pytest.mark.slow
 def test_real_shards_become_one_run(tmp_path: Path) -> None:
     text = SEVERAL.replace("[16, 32, 64]", "[16, 32]").replace("head_dim: [8, 16]", "head_dim: 8")
     text = text.replace("processes: 3, values: 2, value_ms: 10", "processes: 2, values: 2, value_ms: 1")

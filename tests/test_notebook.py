@@ -83,6 +83,7 @@ def test_a_run_where_nothing_passed_says_so(tmp_path: Path) -> None:
     assert "No case passed" in found.text
 
 
+@pytest.mark.slow
 def test_a_figure_that_is_too_tall_is_left_out(tmp_path: Path) -> None:
     html, found = shown(rows.write(tmp_path / "run", replace(FIELD, directions=("forward", "training"))))
     assert found.tags.count("img") == 1

@@ -110,6 +110,7 @@ def test_implementations_get_the_same_inputs_from_a_worker() -> None:
     assert found[0] != found[7]
 
 
+@pytest.mark.slow
 def test_the_seed_of_a_suite_reaches_every_process_that_measures(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/seen.py").write_text(SEEN)

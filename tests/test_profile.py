@@ -396,6 +396,7 @@ def test_a_broken_row_is_one_clear_error(tmp_path: Path) -> None:
 # For real
 
 
+@pytest.mark.slow
 def test_a_run_is_profiled_and_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     suite = SUITE.replace("[eager, sdpa, sdpa_masked]", "sdpa").replace("[forward, training]", "training")
     (tmp_path / "tiny.yaml").write_text(suite)

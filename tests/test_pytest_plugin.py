@@ -313,6 +313,7 @@ def test_compare_fail_compares_our_values(measured: Path, tmp_path: Path, factor
     assert ("Performance has regressed" in done.stderr) is regressed
 
 
+@pytest.mark.slow
 def test_the_benchmarks_of_the_project_pass_as_tests() -> None:
     done = run_pytest(
         "tests/benchmarks", "--benchmark-disable", cwd=ROOT, plugins=("pytest_benchmark.plugin", "pytest_timeout")

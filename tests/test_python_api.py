@@ -176,6 +176,7 @@ def test_importing_the_runner_stays_light() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
+@pytest.mark.slow
 def test_the_page_runs_as_a_script_without_a_guard(tmp_path: Path) -> None:
     """All its blocks, one after another, with real workers."""
     usual, fewer = "{processes: 3, values: 3, value_ms: 1}", "{processes: 1, values: 3, value_ms: 1}"

@@ -912,6 +912,7 @@ def test_a_profile_that_finds_no_worker_is_made_when_the_run_goes_on(tmp_path: P
 # For real
 
 
+@pytest.mark.slow
 def test_a_real_run_gets_another_process(tmp_path: Path) -> None:
     text = SUITE.replace("[16, 32, 64]", "16").replace(
         "processes: 3, values: 2, value_ms: 10", "processes: 1, value_ms: 1"

@@ -133,6 +133,7 @@ def test_a_run_measures_every_case_and_leaves_exactly_its_files(
     assert environment["wait_policy"] == "PASSIVE"
 
 
+@pytest.mark.slow
 def test_a_quick_run_has_two_processes_and_no_interval(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(SUITE.replace("[64, 128]", "64"))
     done = bench("run", "tiny.yaml", "--out", "out", "--quick", cwd=tmp_path)
@@ -162,6 +163,7 @@ def test_a_report_is_rebuilt_from_the_rows_alone(
     assert {path: path.read_bytes() for path in before} == before
 
 
+@pytest.mark.slow
 def test_every_fault_gets_its_status_and_the_others_their_numbers(tmp_path: Path) -> None:
     (tmp_path / "faults.yaml").write_text(FAULTS)
     done = bench("run", "faults.yaml", "--variants", HERE / "variants", "--out", "out", cwd=tmp_path)
@@ -188,6 +190,7 @@ def test_every_fault_gets_its_status_and_the_others_their_numbers(tmp_path: Path
     assert "differs from the oracle" in reasons["wrong"]
 
 
+@pytest.mark.slow
 def test_a_rude_kernel_ends_its_own_case_alone(tmp_path: Path) -> None:
     (tmp_path / "rude").mkdir()
     for name, body in RUDE.items():
@@ -216,6 +219,7 @@ def test_a_rude_kernel_ends_its_own_case_alone(tmp_path: Path) -> None:
     assert "chatter" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_device_that_is_not_there_is_unsupported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # where there is one, it is hidden
     suite = SUITE.replace("[64, 128]", "64").replace("processes: 3", "processes: 1")
@@ -232,6 +236,7 @@ def test_a_device_that_is_not_there_is_unsupported(tmp_path: Path, monkeypatch: 
     )
 
 
+@pytest.mark.slow
 def test_a_case_predicted_not_to_fit_is_not_tried(tmp_path: Path) -> None:
     suite = SUITE.replace("[64, 128]", "[64, 4096]").replace("processes: 3", "processes: 1")
     (tmp_path / "tiny.yaml").write_text(suite + "budget: {memory: 200MB}\n")
@@ -243,6 +248,7 @@ def test_a_case_predicted_not_to_fit_is_not_tried(tmp_path: Path) -> None:
     assert "predicted" in eager.reason
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_finished(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(SUITE)
     command = [sys.executable, "-m", "attnbench.runner", "run", "tiny.yaml", "--out", "out"]

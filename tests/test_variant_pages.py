@@ -80,6 +80,7 @@ def test_the_suite_is_valid_and_editors_learn_the_parameters(here: Path) -> None
     assert "tokens at the start that all later ones see" in done.output
 
 
+@pytest.mark.slow
 def test_the_suite_is_measured(here: Path) -> None:
     done = bench(*command("run"), "--quiet")
     assert done.returncode == 0, done.stderr
