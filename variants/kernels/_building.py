@@ -20,6 +20,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from attnbench.variants import _cache
+
 _SOURCES = Path(__file__).parent / "native" / "source"
 # Vectors are passed between functions of one file only, so their calling convention does not matter.
 _WARNINGS = ("-Wall", "-Wextra", "-Wno-psabi")
@@ -105,8 +107,7 @@ def build(again: bool = False) -> Path:
 @cache
 def _library() -> Path:
     """Return the file of the library."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "attnbench")
-    return folder / f"native-{_digest()}.so"
+    return _cache.folder() / f"native-{_digest()}.so"
 
 
 def _compile(library: Path, failed: Path) -> None:
