@@ -10,6 +10,7 @@ from attnbench.suites.fields import (
     Count,
     Error,
     Joules,
+    Name,
     Nanoseconds,
     Rate,
     Seconds,
@@ -210,11 +211,48 @@ class Sample(Result):
         return self.replicate, self.part
 
 
+@dataclass(frozen=True)
+class Reach:
+    """How far a layer of a trained model looks, in tokens."""
+
+    field: Error
+    """Mean distance of the tokens that a token depends on after the layer's block, weighted by gradients."""
+    span: Error | None = None
+    """Mean distance of attention; None if the mechanism is no pattern."""
+    error: Error | None = None
+    """Relative error against full attention; None if the mechanism takes no queries, keys and values."""
+
+
+@dataclass(frozen=True)
+class Score(Sample):
+    """A model that a case at level `task` trained with one seed, which is its replicate.
+
+    `values_ns` are times of a step, each the mean of several steps.
+    """
+
+    kind = "score"
+
+    score: Share | None = None
+    """Share of the targets of the test that it gets right; None if it did not pass."""
+    validation: Share | None = None
+    """The same share of the validation's targets."""
+    lr: Share | None = None
+    """The highest learning rate."""
+    searched: tuple[tuple[Share, Share], ...] = ()
+    """Learning rates that were tried, each with its score on validation; empty in the later models of the case."""
+    losses: tuple[Error, ...] = ()
+    """Mean losses of the training, each of as many steps, in order."""
+    reach: tuple[Reach, ...] = ()
+    """How far each layer looks, if the suite asks for it."""
+    data_sha256: Name | None = None
+    """SHA-256 of the examples that it was trained with and scored by."""
+
+
 def from_json(row: Mapping[str, Any]) -> Probe | Sample:
-    """Return a row of `samples.jsonl` as a probe or a sample.
+    """Return a row of `samples.jsonl` as a probe, a sample or a score, which is a sample too.
 
     Raises:
-        ValueError: it is neither; the message names the first wrong field.
+        ValueError: it is none of them; the message names the first wrong field.
     """
-    kinds: dict[Any, type[Probe] | type[Sample]] = {"probe": Probe, "sample": Sample}
+    kinds: dict[Any, type[Probe] | type[Sample]] = {"probe": Probe, "sample": Sample, "score": Score}
     return kinds[kind_of(row, kinds)].from_json(row)

@@ -26,6 +26,7 @@ LEFT_OUT = {
     "attnbench.variants.kernels": {"torch"},
     "attnbench.variants.mechanism_peers": {"torch"},
     "attnbench.variants.peers": {"torch"},
+    "attnbench.variants.tasks": {"PIL", "sklearn", "torch"},
     "attnbench.suites": {"torch"},
     "attnbench.reports": {"bokeh", "jinja2", "torch"},
     "attnbench.runner.cli": {

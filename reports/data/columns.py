@@ -69,7 +69,19 @@ GROUPS: Mapping[str, list[Column]] = {
         energy_fraction_low  |           |                             | ratio
         energy_fraction_high |           |                             | ratio
         tokens_per_s         |           | tokens per second           | number
+        steps_per_s          |           | steps per second            | number
         flags                |           |                             |
+    """),
+    "Score": described("""
+        score           | score | share of targets found     | share
+        score_low       |       |                            | share
+        score_high      |       |                            | share
+        score_gain      |       | more than the baseline     | share
+        score_gain_low  |       |                            | share
+        score_gain_high |       |                            | share
+        seeds           |       | models trained             | count
+        lr              |       | learning rate              | number
+        reach           |       | how far layers look        |
     """),
     "Proof": described("""
         proved          |       | share of elements checked    | share

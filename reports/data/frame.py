@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from attnbench import variants
-from attnbench.reports.data import against, capacity, derived, energy
+from attnbench.reports.data import against, capacity, derived, energy, scores
 from attnbench.reports.data.parameters import with_parameters
 from attnbench.reports.data.parts import parts
 from attnbench.reports.data.reading import Journal
@@ -47,6 +47,7 @@ COLUMNS = (
     "torch_kernel",
     "parts",
     *energy.COLUMNS,
+    *scores.COLUMNS,
 )
 """The columns of every frame, described in `docs/columns.md`. Only cases that passed have numbers.
 
@@ -88,6 +89,7 @@ def table(journal: Journal, estimate: Estimate) -> Table:
     derived.add(frame, log_ns, timed, _cores(journal))
     capacity.add(frame, journal)
     energy.add(frame, timed, again, processes, baseline_rows)
+    scores.add(frame, timed, processes, baseline_rows)
     frame["waste"] = _ratio(floats(frame["computed_pairs"]), floats(frame["allowed_pairs"]))
     frame = with_parameters(frame[list(COLUMNS)], [each.case.mechanism.parameters for each in journal.planned])
     return Table(frame, log_ns, baseline_rows, paired_log_ns, processes)

@@ -17,7 +17,7 @@ from attnbench.reports.data.parts import Part, parts
 from attnbench.reports.data.profiles import Profiled, profiled
 from attnbench.reports.data.settings import Setting, settings
 from attnbench.reports.data.values import FloatArray, plain
-from attnbench.reports.findings import lra, paired
+from attnbench.reports.findings import learned, lra, paired
 from attnbench.reports.findings.growth import scaling
 from attnbench.reports.findings.outcomes import Outcomes, outcomes
 from attnbench.reports.findings.results import Results as Results
@@ -122,6 +122,11 @@ class Run:
     def arenas(self) -> tuple[lra.Arena, ...]:
         """The settings in the layout of Long Range Arena; none unless the run trains encoders at its lengths."""
         return tuple(lra.arenas(self.settings))
+
+    @cached_property
+    def learned(self) -> tuple[learned.Learned, ...]:
+        """The tasks that models were trained on, with their scores."""
+        return tuple(learned.learned(self.settings))
 
     @cached_property
     def profiles(self) -> Mapping[str, Profile]:

@@ -10,7 +10,7 @@ from attnbench.reports.data.files import put
 from attnbench.reports.data.parts import Part, differing
 from attnbench.reports.findings.run import Run
 from attnbench.reports.pages import profile, reading
-from attnbench.reports.tables import lra, tables
+from attnbench.reports.tables import learned, lra, tables
 from attnbench.reports.text import escape, first_screen, outcomes, units
 from attnbench.reports.text.answer import answer
 from attnbench.reports.text.phrases import change
@@ -51,6 +51,7 @@ def report(run: Run, markdown: str) -> str:
         *(f"![{name}](figures/{name}.svg)\n\n{each.READING}" for name, each in figures.of(run).items() if each.READING),
         "## Tables",
         markdown.rstrip("\n"),
+        *(["## Scores", learned.markdown(run)] if run.learned else []),
         *(["## Long Range Arena", lra.markdown(run)] if run.arenas else []),
         *([profile.section(run)] if run.profiles else []),
         "## How to read this",

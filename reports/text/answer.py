@@ -10,7 +10,7 @@ from attnbench.reports.findings.crossovers import LONGER, SHORTER
 from attnbench.reports.findings.outcomes import Outcomes
 from attnbench.reports.findings.paired import Gain, Ratio, Threads
 from attnbench.reports.findings.run import Results, Run
-from attnbench.reports.text import by_keys, by_length, cells, units
+from attnbench.reports.text import by_keys, by_length, by_score, cells, units
 from attnbench.reports.text.names import shortest
 from attnbench.reports.text.phrases import MOST_WORDS, ends, listed
 
@@ -23,7 +23,8 @@ def answer(run: Run) -> list[str]:
     """Return at most three sentences of at most 25 words each, the most important first.
 
     They are about the most important setting (`Run.summary`). What the run varies decides what comes first: threads,
-    levels that are measured equally often, keys per query, or else lengths and variants. If energies are known, the
+    levels that are measured equally often, keys per query, or else lengths and variants. If models are trained, all
+    sentences are about their scores. If energies are known, the
     last sentence is about them. Brackets hold 95 % intervals over processes. A series counts as faster only if the
     whole interval of its speed-up is above 1.
     """
@@ -31,6 +32,8 @@ def answer(run: Run) -> list[str]:
     if found is None:
         return [_nothing(run.outcomes)]
     named, results = shortest(run.frame), found.results
+    if run.learned:
+        return by_score.sentences(run.learned, named)[:MOST_SENTENCES]
     between = varied(run.frame)
     title = ", ".join(told(results.setting.frame.iloc[0], between)) if between else ""
     levels, gradients = _compared(run.levels, named), _compared(run.gradients, named)

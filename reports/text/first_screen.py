@@ -9,7 +9,7 @@ from attnbench.reports.data.values import FEWEST_PROCESSES, verdicts
 from attnbench.reports.findings.growth import FEW_PROCESSES
 from attnbench.reports.findings.run import Run
 from attnbench.reports.findings.summary import Row, Summary
-from attnbench.reports.text import cells, units
+from attnbench.reports.text import by_score, cells, units
 from attnbench.reports.text.cells import NONE
 from attnbench.reports.text.names import short
 
@@ -27,9 +27,9 @@ class Table(NamedTuple):
 def table(run: Run) -> Table:
     """Return the series of the most important setting against its baseline; empty if no case passed.
 
-    Columns: mechanism, the length from which it is faster than the baseline, times as fast at the comparison length,
-    peak memory as a fraction of the baseline's, realised share of the saved work, trust. The baseline's row has its
-    time and bytes.
+    Columns: mechanism, the score of trained models, the length from which it is faster than the baseline, times as fast
+    at the comparison length, peak memory as a fraction of the baseline's, realised share of the saved work, trust. The
+    baseline's row has its time and bytes.
     """
     found = run.summary
     if found is None:
@@ -37,8 +37,12 @@ def table(run: Run) -> Table:
     named, several = short(run.frame), found.results.several_lengths
     compared = any(not math.isnan(each.case["speedup"]) for each in found.rows)
     against = ["faster from" if several else "it is", "times as fast"]
-    header = ["", *(against if compared else ["a call"]), "memory", "realised", "trust"]
-    rows = [[named[each.name], *_cells(found, each, compared=compared)] for each in found.rows]
+    scored = any(not math.isnan(each.case["score"]) for each in found.rows)
+    header = ["", *(["score"] * scored), *(against if compared else ["a call"]), "memory", "realised", "trust"]
+    rows = [
+        [named[each.name], *(_score(each.case) * scored), *_cells(found, each, compared=compared)]
+        for each in found.rows
+    ]
     if all(row[-2] == NONE for row in rows):
         header, *rows = [[*each[:-2], each[-1]] for each in (header, *rows)]
     return Table(header, rows)
@@ -69,6 +73,12 @@ def _cells(found: Summary, row: Row, *, compared: bool) -> list[str]:
         told = [_faster(found, row), _times(case)]
     realised = NONE if math.isnan(case["realised"]) or is_baseline else units.percent(case["realised"])
     return [*told, _memory(case, is_baseline=is_baseline), realised, row.trust]
+
+
+def _score(case: pd.Series) -> list[str]:
+    """Return the cell of the score of a trained model."""
+    score, low, high = (float(case[name]) for name in ("score", "score_low", "score_high"))
+    return [NONE if math.isnan(score) else by_score.percent(score, low, high)]
 
 
 def _faster(found: Summary, row: Row) -> str:

@@ -12,7 +12,7 @@ from attnbench.runner.execution.journal import Journal, append_profile
 from attnbench.runner.execution.profiler import Profiler
 from attnbench.runner.execution.progress import Progress
 from attnbench.runner.execution.resuming import Kept
-from attnbench.runner.plan.remaining_time import RemainingTime, planned, probe_s
+from attnbench.runner.plan.remaining_time import RemainingTime, planned, probe_s, trains
 from attnbench.runner.worker.call import sampling
 from attnbench.runner.workers import prober
 from attnbench.runner.workers.prober import Prober
@@ -20,7 +20,7 @@ from attnbench.runner.workers.worker import Asked, NotStarted, StartWorker, Work
 from attnbench.suites import Case, Probe, Result, Sample, Status, grouped
 from attnbench.suites.case import names_of
 from attnbench.suites.profile import Profile
-from attnbench.suites.result import SPENT
+from attnbench.suites.result import SPENT, Score
 from attnbench.suites.schema.suite import Suite
 from attnbench.variants import kernels
 from attnbench.variants.kernels import _building
@@ -81,6 +81,13 @@ class Session:
         self._alive: tuple[str, Asked] | None = None
         self._order = 0
         self._energies = False
+        self._rates = {
+            key: score.lr
+            for key, each in self.kept.samples.items()
+            for score in each.values()
+            if isinstance(score, Score) and score.lr is not None
+        }
+        """The learning rate with which each case trains, once it is known."""
 
     # Probe
 
@@ -192,6 +199,14 @@ class Session:
 
         All cases of a group are held in memory at once. A case without enough memory is timed afterwards, alone.
         """
+        if trains(group[0]):
+            for done, case in enumerate(group):
+                left_s = self.remaining.left_s()
+                self.progress.working(
+                    "train", f"{self.titles[case.key]}, seed {replicate + 1}", done, len(group), left_s
+                )
+                self._train(case, replicate)
+            return
         left = list(group)
         while left:
             try:
@@ -209,6 +224,25 @@ class Session:
                 for case in crowded:
                     self._time_group([case], replicate)
                 return
+
+    def _train(self, case: Case, replicate: int) -> None:
+        """Train a case's model with the seed of a replicate, and write its score."""
+        request = {
+            "do": "train",
+            "case": case.flat(),
+            "threads": prober.threads(case),
+            "replicate": replicate,
+            "seed": self.suite.seed,
+            "lr": self._rates.get(case.key),
+        }
+        try:
+            score = understood(Score.from_json, self._worker(case).ask(request, self.suite.budget.case_s))
+        except WorkerEnded as end:
+            self._drop_worker()
+            score = Score(case.key, end.status, end.reason, replicate=replicate)
+        if score.lr is not None:
+            self._rates[case.key] = score.lr
+        self._sampled([(case, score)])
 
     def _time_request(self, cases: list[Case], replicate: int) -> dict[str, Any]:
         return {

@@ -8,6 +8,8 @@ from attnbench.runner.worker.call import energy, sampling
 from attnbench.runner.worker.call.sampling import Plan, timing_ns
 from attnbench.suites import Case
 from attnbench.suites.schema.suite import Suite
+from attnbench.variants import levels
+from attnbench.variants.levels._learning import Learning
 
 START_S = 1.5
 """Time to start an interpreter and import torch."""
@@ -100,10 +102,21 @@ class RemainingTime:
 
 
 def planned(suite: Suite, case: Case, call_ns: float) -> sampling.Plan:
-    """The plan to time a case whose call takes about `call_ns`. All processes share the suite's `case_s`."""
+    """The plan to time a case whose call takes about `call_ns`. All processes share the suite's `case_s`.
+
+    A model is not timed apart: it takes all of its steps.
+    """
+    level = levels.read(case.setting.level)
+    if isinstance(level, Learning):
+        return Plan(1, level.steps, led=False)
     measure = suite.measure
     share_ns = suite.budget.case_s * 1e9 / measure.processes
     return sampling.plan(call_ns, measure.values, measure.value_ms * 1e6, share_ns, case.setting.device)
+
+
+def trains(case: Case) -> bool:
+    """Check whether a case trains a model instead of being timed."""
+    return isinstance(levels.read(case.setting.level), Learning)
 
 
 def probe_s(call_ns: float) -> float:

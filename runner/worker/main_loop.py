@@ -105,6 +105,7 @@ class _Requests:
             "rate": self._rate,
             "probe": self._probe,
             "time": self._time,
+            "train": self._train,
             "ready": self._ready,
             "turns": self._turns,
             "settle": self._settle,
@@ -169,6 +170,13 @@ class _Requests:
         content, _ = Origin(**origin).contents
         samples = timing.group(planned, replicate, seed, value_ns, self._mark, content, energies=energies)
         return [sample.to_json() for sample in samples]
+
+    def _train(self, case: dict[str, Any], threads: int, replicate: int, seed: int, lr: float | None) -> object:
+        """Train a case's model with one seed and return its score."""
+        from attnbench.runner.worker import training
+
+        _set_threads(threads)
+        return training.train(Case.from_json(case), replicate, seed, lr, self._stage).to_json()
 
     def _imports(self, root: str) -> dict[str, str]:
         """Return the SHA-256 of every imported file below `root`, by its path relative to `root`."""

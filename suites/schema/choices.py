@@ -5,6 +5,7 @@ All but the sizes depend on the variants and implementations that exist when a s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
+from dataclasses import Field as DataclassField
 from functools import lru_cache, partial
 from itertools import chain, product
 from types import GenericAlias
@@ -22,6 +23,7 @@ from pydantic import (
 
 from attnbench import variants
 from attnbench.suites.problem import found
+from attnbench.suites.schema import tasks
 from attnbench.suites.schema.catalog import Catalog, catalog
 from attnbench.suites.schema.expand import MOST_CASES, Entry
 from attnbench.suites.schema.kinds import (
@@ -49,6 +51,7 @@ from attnbench.variants import (
     levels,
     mechanism_peers,
 )
+from attnbench.variants.levels._learning import Learning
 
 LONGEST_POWER = 24
 """The longest sequence is 2 to this power."""
@@ -97,12 +100,14 @@ def _divide(kv_heads: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int
 def _sizes() -> Any:
     """Return the model of the axes of a shape. Key heads may be null, lengths powers of two, and paddings mappings."""
     known = axes(Shape)
-    (kv_heads, divisors), (seq_len, lengths) = known["kv_heads"], known["seq_len"]
+    (kv_heads, divisors), (seq_len, _) = known["kv_heads"], known["seq_len"]
     known["kv_heads"] = (
         Annotated[kv_heads | None, AfterValidator(_divide)],
         Field(default=None, description=divisors.description),
     )
-    known["seq_len"] = Annotated[seq_len, BeforeValidator(_lengths, json_schema_input_type=seq_len | _POWERS)], lengths
+    powers = BeforeValidator(_lengths, json_schema_input_type=seq_len | _POWERS)
+    of_data = "N, the sequence length; left out at level task, whose data fixes it."
+    known["seq_len"] = Annotated[seq_len, powers] | None, Field(default=None, description=of_data)
     padding = known["padding"][1].description
     unpadded = Field(default=(NO_PADDING,), description=padding, json_schema_extra={"default": None})
     known["padding"] = Paddings, unpadded
@@ -156,7 +161,7 @@ def _spelled(held: Sequence[str]) -> list[Any]:
 def _around(name: str) -> Any:
     """Return the type of the mapping of a level's parameters, which is read as all levels of its grid."""
     level = levels.load(name)
-    keys = {each.name: _key(one_or_more(*values(each)), each.metadata["doc"], each.default) for each in fields(level)}
+    keys = {each.name: _key(_values(name, each), each.metadata["doc"], each.default) for each in fields(level)}
 
     def grid(given: Mapping[str, Any]) -> tuple[str, ...]:
         points = product(*(given.get(each.name, (each.default,)) for each in fields(level)))
@@ -166,6 +171,14 @@ def _around(name: str) -> Any:
             raise ValueError(f"expected parameters that fit together, found {error}") from None
 
     return Annotated[mapping(name, keys), AfterValidator(grid), Field(description=levels.describe(name))]
+
+
+def _values(level: str, each: "DataclassField[Any]") -> Any:
+    """Return the type of one or more values of a level's parameter; what a task learns has types of its own."""
+    spelled = tasks.SPELLED.get(each.name) if issubclass(levels.load(level), Learning) else None
+    if spelled is None:
+        return one_or_more(*values(each))
+    return Annotated[spelled, AfterValidator(lambda value: (value,))]
 
 
 Levels: Any = _levels()

@@ -26,7 +26,8 @@ MOST = 2_000
 _NULL = ("", "~", "null", "Null", "NULL")
 _FLAGS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,29})")
-_NUMBER = re.compile(r"([-+]?[0-9]{1,30}\.[0-9]{0,30}|\.[0-9]{1,30})([eE][-+][0-9]{1,4})?")
+_NUMBER = re.compile(r"([-+]?[0-9]{1,30}\.[0-9]{0,30}|\.[0-9]{1,30})([eE][-+][0-9]{1,4})?|[0-9]{1,30}[eE]-[0-9]{1,4}")
+"""Numbers, of which 1e-3 is text in YAML 1.1. A suite means a number by it."""
 _NEWER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 """Numbers according to YAML 1.2."""
 

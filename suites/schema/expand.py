@@ -11,7 +11,7 @@ from typing import Any
 
 from attnbench.suites.case import Case
 from attnbench.suites.schema.kinds import COMPARISON
-from attnbench.variants import Named, Setting, Shape
+from attnbench.variants import Named, Setting, Shape, levels
 
 MOST_CASES = 10_000
 """Maximum number of cases of a suite before exclusions."""
@@ -77,14 +77,19 @@ def expand(axes: Mapping[str, Any]) -> list[Case]:
 def _lists(axes: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
     """Return the values of each axis: those of a shape, with the length last, then those of a setting."""
     sizes = {each.name: getattr(axes["shape"], each.name) or (None,) for each in fields(Shape)}
-    lengths = sorted(sizes.pop("seq_len"))
+    lengths = sorted(sizes.pop("seq_len")) if axes["shape"].seq_len else [None]
     others = {each.name: axes[each.name] for each in fields(Setting) if each.name != "shape"}
     return {**sizes, "seq_len": lengths, **others}
 
 
 def _setting(point: Mapping[str, Any]) -> Setting:
-    """Return the setting at a point. If it has no number of key heads, that of heads is used."""
-    return Setting.of({**point, "kv_heads": point["kv_heads"] or point["heads"]})
+    """Return the setting at a point.
+
+    If it has no number of key heads, that of heads is used; if it has no length, that of its level.
+    """
+    level = levels.read(point["level"])
+    length = (level.length if level else None) or point["seq_len"]
+    return Setting.of({**point, "kv_heads": point["kv_heads"] or point["heads"], "seq_len": length})
 
 
 def matching(cases: Mapping[str, Case], exclusions: Iterable[Exclusion]) -> list[set[str]]:

@@ -25,6 +25,8 @@ from attnbench.suites.problem import KeyPath, Problem, found, found_variant, sho
 from attnbench.suites.schema.document import Document
 from attnbench.suites.schema.kinds import union, values
 from attnbench.suites.schema.suite import Suite
+from attnbench.variants import levels
+from attnbench.variants.levels._learning import Learning
 
 _WIDTH = 160
 Node = Mapping[str, Any]
@@ -43,7 +45,23 @@ class _Plain(GenerateJsonSchema):
 def schema() -> dict[str, Any]:
     """Return the schema (draft 2020-12) of suites with the variants that exist."""
     draft = "https://json-schema.org/draft/2020-12/schema"
-    return {"$schema": draft, **_rules(Suite), "title": "A suite of attnbench"}
+    return {"$schema": draft, **_rules(Suite), "title": "A suite of attnbench", **_length()}
+
+
+def _length() -> dict[str, Any]:
+    """Return the rule that a shape has a length, unless all levels learn from data, which fixes it."""
+    names = [name for name in levels.names() if issubclass(levels.load(name), Learning)]
+    one = {"anyOf": [{"enum": names}, {"type": "object", "minProperties": 1, "propertyNames": {"enum": names}}]}
+    learn = {"anyOf": [one, {"type": "array", "minItems": 1, "items": one}]}
+
+    def shape(**rules: Any) -> dict[str, Any]:
+        return {"properties": {"shape": rules}}
+
+    return {
+        "if": {"properties": {"level": learn}, "required": ["level"]},
+        "then": shape(properties={"seq_len": {"type": "null"}}),
+        "else": shape(properties={"seq_len": {"not": {"type": "null"}}}, required=["seq_len"]),
+    }
 
 
 def as_text() -> str:

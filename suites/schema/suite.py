@@ -103,9 +103,17 @@ class Suite(_Axes):
     def _fitted(cls, level: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         """Take out of levels what the shapes decide."""
         shape = info.data.get("shape")
-        widths = sorted({heads * width for heads in shape.heads for width in shape.head_dim}) if shape else []
-        held = ((each.partition("(")[0], levels.read(each)) for each in level)
-        return tuple(dict.fromkeys(levels.written(name, each.fitted(widths)) if each else name for name, each in held))
+        if shape is None:
+            return level
+        held = [(each.partition("(")[0], levels.read(each)) for each in level]
+        fixed = [each is not None and each.length is not None for _, each in held]
+        if shape.seq_len is None and not all(fixed):
+            raise ValueError("expected shape.seq_len, because only the data of a task fixes it, found none")
+        if shape.seq_len is not None and any(fixed):
+            raise ValueError("expected no shape.seq_len, because the data of a task fixes it, found one")
+        widths = sorted({heads * width for heads in shape.heads for width in shape.head_dim})
+        fitted = [levels.written(name, each.fitted(widths, shape.batch)) if each else name for name, each in held]
+        return tuple(dict.fromkeys(fitted))
 
     @field_validator("variants")
     @classmethod

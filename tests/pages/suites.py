@@ -13,7 +13,7 @@ from attnbench.suites.schema.catalog import NAMES
 from attnbench.suites.schema.limits import METRICS
 from attnbench.suites.schema.load import load
 from attnbench.suites.schema.schema import schema
-from attnbench.variants import levels, peers
+from attnbench.variants import levels, peers, tasks
 
 _MOST_NAMES = 8
 """A longer list of names is replaced by an example."""
@@ -160,11 +160,20 @@ levels, 10,000 cases before exclusions. Reading a suite runs and writes nothing 
 """
 
 
+_DATA = """\
+### `data`
+
+What models [learn](tasks.md#data) at the levels `task` and `sequence_task`: a name, `data: digits`, or a mapping from
+one to its parameters, `data: {mqar: {pairs: 16}}`. `search` is a mapping, `search: {lr: [0.001, 0.003]}`. `lr` may have
+a rate for each variant: `lr: {others: 0.003, lstm: 0.01}`.
+"""
+
+
 def text() -> str:
     """The page."""
     rules = schema()
     known = rules["$defs"]
-    parts = [_HEAD, _SHIPPED, _suites(), _KEYS, _keys(rules, known), _levels(known)]
+    parts = [_HEAD, _SHIPPED, _suites(), _KEYS, _keys(rules, known), _levels(known), _data(known)]
     for name in ("shape", "measure", "budget"):
         part = _followed(rules["properties"][name], known)
         parts += [f"### `{name}`\n", _keys(part, known)]
@@ -190,6 +199,14 @@ def _levels(known: Mapping[str, Any]) -> str:
     parts = ["### `level`\n", _LEVELS]
     for name in levels.names():
         parts += [f"`{name}`: {_sentence(levels.describe(name))}\n", _keys(known[name], known)]
+    return "\n".join(parts)
+
+
+def _data(known: Mapping[str, Any]) -> str:
+    """The kinds of data, with their parameters."""
+    parts = [_DATA]
+    for name in tasks.names():
+        parts += [f"`{name}`: {_sentence(tasks.describe(name))}\n", _keys(known[f"data_{name}"], known)]
     return "\n".join(parts)
 
 

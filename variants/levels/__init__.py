@@ -29,10 +29,14 @@ layer, from tokens `B N C` to tokens `B N C`. If the level has a bias, attention
 Predict = Callable[..., int]
 """Function of a direction that predicts the peak bytes of one call of a mechanism alone: that of the first place in the
 level, or of the place with this number."""
+Draws = Callable[..., "tuple[Tensor, ...]"]
+"""Function of parameters, a setting and a generator that draws weights."""
 Update = Callable[["Sequence[Tensor | None]"], None]
 """Function that changes learned weights, given their gradients."""
 BIAS_REFUSED = "positions: relative adds a learned bias to scores, which only eager and sdpa_masked do, for patterns"
 """Why a case does not exist at a level that adds a bias to scores."""
+_PARAMETER = r"\w+=[^=,()]+(?:\([^()]*\))?"
+"""A parameter of a level as text. Its value may have parameters itself."""
 CROSS_REFUSED = "attention: cross takes keys of another sequence: use full in eager, sdpa or a forced kernel, or linear"
 """Why an implementation does not exist at a level that crosses."""
 
@@ -123,13 +127,23 @@ class Level(Parameters):
         del n
         return self
 
-    def fitted(self, widths: Collection[int]) -> Self:
-        """Return the level without parameters that the width of tokens decides.
+    def fitted(self, widths: Collection[int], batches: Collection[int]) -> Self:
+        """Return the level without parameters that the shapes decide.
 
         Raises:
-            ValueError: it does not exist at one of the widths, H D.
+            ValueError: it does not exist at one of the widths of tokens, H D, or of the batches.
         """
-        del widths
+        del widths, batches
+        return self
+
+    @property
+    def length(self) -> int | None:
+        """N, if the level fixes it."""
+        return None
+
+    def beside(self, learned: int, shape: Shape) -> Self:
+        """Return the level around layers with so many learned numbers each."""
+        del learned, shape
         return self
 
     def refusal(self, setting: Setting) -> str | None:
@@ -173,11 +187,15 @@ class Around(NamedTuple):
 
     def call(self, setting: Setting, attends: Sequence[Attend], weights: Held, *inputs: "Tensor") -> "Tensor":
         """Return the output of all levels around mechanisms."""
-        layers = attends
-        if self.inner:
-            pairs = zip(attends, weights.inner, strict=True)
-            layers = [partial(self.inner.call, setting, (attend,), mine) for attend, mine in pairs]
+        layers = self.layers(setting, attends, weights)
         return self.outer.call(setting, layers, weights.outer, *inputs) if self.outer else layers[0](*inputs)
+
+    def layers(self, setting: Setting, attends: Sequence[Attend], weights: Held) -> Sequence[Attend]:
+        """Return the layers around mechanisms."""
+        if not self.inner:
+            return attends
+        pairs = zip(attends, weights.inner, strict=True)
+        return [partial(self.inner.call, setting, (attend,), mine) for attend, mine in pairs]
 
     def flops(self, setting: Setting) -> int:
         """Return the FLOPs of one call, without those of the mechanisms."""
@@ -194,13 +212,15 @@ class Around(NamedTuple):
         return level.predict_bytes(setting, mechanism) if level else mechanism(setting.direction)
 
 
-def around(level: str, lowest: str) -> Around | None:
-    """Return what stands around mechanisms that exist from the level `lowest` on, or None if nothing does."""
-    found = read(level)
+def around(variant: "Variant", parameters: Parameters, setting: Setting) -> Around | None:
+    """Return what stands around the mechanisms of a variant, or None if nothing does."""
+    found = read(setting.level)
     if found is None:
         return None
+    inner = found.inner if variant.level == ATTENTION else None
     outer = None if found.inner is found else found
-    inner = found.inner if lowest == ATTENTION else None
+    if outer and outer.length:
+        outer = outer.beside(_of_layer(variant.weights, parameters, setting, whole=inner is None), setting.shape)
     return Around(outer, inner) if outer or inner else None
 
 
@@ -224,30 +244,44 @@ def keys(setting: Setting) -> int:
 
 def learned(variant: "Variant", parameters: Parameters, setting: Setting) -> int:
     """Return how many learned numbers a case has: those of its mechanisms and of what stands around them."""
-    import torch
-
-    def count(draw: "Callable[[Setting, Generator], tuple[Tensor, ...]]", there: Setting) -> int:
-        drawn = draw(there, torch.Generator().manual_seed(0))
-        return sum(each.numel() for each in drawn if isinstance(each, torch.nn.Parameter) and each.requires_grad)
-
-    def of_mechanism(parameters: Parameters, there: Setting) -> int:
-        return count(partial(variant.weights, parameters), there) if variant.weights else 0
-
-    level, found = around(setting.level, variant.level), read(setting.level)
+    level, found = around(variant, parameters, setting), read(setting.level)
     if level is None or found is None:
-        return of_mechanism(parameters, setting)
-    total = count(level.outer.weights, setting) if level.outer else 0
+        return _of_mechanism(variant.weights, parameters, setting)
+    total = _count(level.outer.weights, setting) if level.outer else 0
     for (each, shape), many in Counter(found.places(setting.shape)).items():
         there = replace(setting, shape=shape)
-        around_it = count(each.weights, there) if level.inner else 0
-        total += many * (around_it + of_mechanism(each.mechanism(parameters), there))
+        around_it = _count(each.weights, there) if level.inner else 0
+        total += many * (around_it + _of_mechanism(variant.weights, each.mechanism(parameters), there))
     return total
+
+
+@lru_cache(maxsize=64)
+def _of_layer(draw: "Draws | None", parameters: Parameters, setting: Setting, *, whole: bool) -> int:
+    """Return how many learned numbers the first layer has; a mechanism may be the `whole` of it."""
+    found = read(setting.level)
+    assert found
+    layer, shape = found.places(setting.shape)[0]
+    there = replace(setting, shape=shape)
+    return (0 if whole else _count(layer.weights, there)) + _of_mechanism(draw, layer.mechanism(parameters), there)
+
+
+def _of_mechanism(draw: "Draws | None", parameters: Parameters, setting: Setting) -> int:
+    """Return how many learned numbers a mechanism has."""
+    return _count(partial(draw, parameters), setting) if draw else 0
+
+
+def _count(draw: "Callable[[Setting, Generator], tuple[Tensor, ...]]", setting: Setting) -> int:
+    """Return how many learned numbers are drawn."""
+    import torch
+
+    drawn = draw(setting, torch.Generator().manual_seed(0))
+    return sum(each.numel() for each in drawn if isinstance(each, torch.nn.Parameter) and each.requires_grad)
 
 
 @cache
 def names() -> tuple[str, ...]:
     """Return the names of all levels but `attention`."""
-    return tuple(sorted(each.name for each in pkgutil.iter_modules(__path__)))
+    return tuple(sorted(each.name for each in pkgutil.iter_modules(__path__) if not each.name.startswith("_")))
 
 
 def load(name: str) -> type[Level]:
@@ -284,10 +318,10 @@ def read(level: str) -> Level | None:
     """
     if level == ATTENTION:
         return None
-    match = re.fullmatch(r"(\w+)(?:\((\w+=[^=,()]+(?:, \w+=[^=,()]+)*)\))?", level)
+    match = re.fullmatch(rf"(\w+)(?:\(({_PARAMETER}(?:, {_PARAMETER})*)\))?", level)
     if not match or match[1] not in names():
         raise ValueError(f"level: expected one of {', '.join([ATTENTION, *names()])}, found {level!r}")
-    told = dict(each.split("=") for each in match[2].split(", ")) if match[2] else {}
+    told = dict(each.split("=", 1) for each in re.findall(_PARAMETER, match[2] or ""))
     try:
         return load(match[1])(**{name: _value(value) for name, value in told.items()})
     except TypeError as error:

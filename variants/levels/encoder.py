@@ -39,12 +39,30 @@ class Encoder(Level):
 
     layers: int = parameter("blocks, one after another", default=2, minimum=1)
     width: int | None = parameter("numbers of a token; null: heads x head_dim, and no other", default=None, minimum=1)
-    mlp: int = parameter("width of the feed-forward network, in multiples of a token's", default=2, minimum=1)
+    mlp: int | float = parameter("width of the feed-forward network, in multiples of a token's", default=2, minimum=0)
     positions: Literal["none", "sinusoidal", "learned", "rotary", "relative"] = parameter(
         "how the model knows where a token is", default="learned"
     )
 
     integers: ClassVar[bool] = True
+
+    @property
+    def vocabulary(self) -> int:
+        """The number of different tokens."""
+        return VOCABULARY
+
+    @property
+    def classes(self) -> int:
+        """The number of different labels."""
+        return _CLASSES
+
+    def hidden(self, shape: Shape) -> int:
+        """Return the width of a hidden layer, at least 1."""
+        return max(1, round(self.mlp * width_of(shape)))
+
+    def widened(self, tokens: int, shape: Shape) -> int:
+        """Return the bytes of a hidden layer, given those of tokens."""
+        return tokens * self.hidden(shape) // width_of(shape)
 
     @property
     def depth(self) -> int:
@@ -65,8 +83,9 @@ class Encoder(Level):
         """Return the sizes of tokens `B N`, labels `B` and losses `B 1`."""
         return (shape.batch, shape.seq_len), (shape.batch,), (shape.batch, 1)
 
-    def fitted(self, widths: Collection[int]) -> Self:
+    def fitted(self, widths: Collection[int], batches: Collection[int]) -> Self:
         """Return the encoder without its width, which must be each of `widths`."""
+        del batches
         for width in widths:
             if self.width not in (None, width):
                 raise ValueError(f"expected width = heads x head_dim = {width}, found {self.width}; leave it out")
@@ -87,9 +106,9 @@ class Encoder(Level):
 
         tokens, labels, losses = self.sizes(shape)
         return (
-            torch.randint(VOCABULARY, tokens, generator=generator),
-            torch.randint(_CLASSES, labels, generator=generator),
-            torch.full(losses, 1 / shape.batch),
+            torch.randint(self.vocabulary, tokens, generator=generator),
+            torch.randint(self.classes, labels, generator=generator),
+            torch.full(losses, 1 / losses[0]),
         )
 
     def weights(self, setting: Setting, generator: "Generator") -> "tuple[Tensor, ...]":
@@ -98,10 +117,10 @@ class Encoder(Level):
         What a product or a norm returns is as large as its input. Tables of sines are not learned.
         """
         draw, width = Draw(generator), width_of(setting.shape)
-        embedding = draw.numbers(VOCABULARY, width, scale=1.0)
+        embedding = draw.numbers(self.vocabulary, width, scale=1.0)
         added = drawn_positions(self.positions, setting, generator) if self.adds else ()
-        blocks = [each for _ in range(self.layers) for each in draw.block(width, self.mlp)]
-        return (embedding, *added, *blocks, *draw.norm(width), *draw.product(_CLASSES, width))
+        blocks = [each for _ in range(self.layers) for each in draw.block(width, self.hidden(setting.shape))]
+        return (embedding, *added, *blocks, *draw.norm(width), *draw.product(self.classes, width))
 
     def call(
         self, setting: Setting, within: Sequence[Attend], weights: "tuple[Tensor, ...]", *inputs: "Tensor"
@@ -109,14 +128,34 @@ class Encoder(Level):
         """Map tokens `B N` and labels `B` to losses `B 1`."""
         from torch.nn import functional
 
-        del setting
         tokens, labels = inputs
+        return functional.cross_entropy(self.scores(setting, within, weights, tokens), labels, reduction="none")[
+            :, None
+        ]
+
+    def scores(
+        self, setting: Setting, within: Sequence[Attend], weights: "tuple[Tensor, ...]", tokens: "Tensor"
+    ) -> "Tensor":
+        """Map tokens `B N` to the scores of classes `B classes`."""
+        from torch.nn.functional import linear
+
+        del setting
         embedding, *rest = weights
         *blocks, last_scale, last_shift, w, b = rest
         added = [blocks.pop(0)] if self.adds else []
-        x = encoded(tokens, embedding, added, within, blocks)
-        pooled = normed(x, last_scale, last_shift).mean(dim=1)
-        return functional.cross_entropy(functional.linear(pooled, w, b), labels, reduction="none")[:, None]
+        x = encoded(self.embedded(tokens, embedding), added, within, blocks)
+        return linear(self.read(normed(x, last_scale, last_shift), tokens), w, b)
+
+    def embedded(self, tokens: "Tensor", embedding: "Tensor") -> "Tensor":
+        """Return the vectors `B N C` of tokens `B N`."""
+        from torch.nn.functional import embedding as embed
+
+        return embed(tokens, embedding)
+
+    def read(self, x: "Tensor", tokens: "Tensor") -> "Tensor":
+        """Return what the classifier reads of the last tokens `B N C`: their mean `B C`."""
+        del tokens
+        return x.mean(dim=1)
 
     def update(self, learned: "Sequence[Tensor]") -> "tuple[Update, tuple[Tensor, ...]]":
         """Take a step of AdamW. It changes the weights, their running moments and the number of steps."""
@@ -140,8 +179,8 @@ class Encoder(Level):
         """Count the feed-forward networks and the classifier."""
         shape = setting.shape
         width = width_of(shape)
-        blocks = self.layers * 4 * self.mlp * shape.seq_len * width**2
-        return of_products(shape.batch * (blocks + 2 * _CLASSES * width), setting.direction).flops
+        blocks = self.layers * 4 * self.hidden(shape) * shape.seq_len * width
+        return of_products(shape.batch * (blocks + 2 * self.classes * width), setting.direction).flops
 
     def predict_bytes(self, setting: Setting, mechanism: Predict) -> int:
         """Add up what blocks hold; T is the size of the tokens `B N C`, M T that of a hidden layer.
@@ -157,12 +196,12 @@ class Encoder(Level):
         size, width = itemsize(setting.dtype), width_of(shape)
         rows = shape.batch * shape.seq_len
         tokens, keys = size * rows * width, size * rows * shape.kv_heads * shape.head_dim
-        hidden = self.mlp * tokens
+        hidden = self.widened(tokens, shape)
         if setting.direction == "forward":
             return max(2 * tokens + self.inner.predict_bytes(setting, mechanism), tokens + 2 * hidden)
-        of_product = size * self.mlp * width**2
+        of_product = size * self.hidden(shape) * width
         of_block = 2 * size * width * (width + shape.kv_heads * shape.head_dim) + 2 * of_product
-        outside = size * width * (VOCABULARY + shape.seq_len * (self.positions == "learned"))
+        outside = size * width * (self.vocabulary + shape.seq_len * (self.positions == "learned"))
         learned = self.layers * of_block + outside
         if setting.direction == "backward":
             others = (self.layers - 1) * of_block + of_product
@@ -193,23 +232,16 @@ class Draw(NamedTuple):
         """Draw W and b of a product."""
         return self.numbers(rows, columns, scale=columns**-0.5), self.numbers(rows)
 
-    def block(self, width: int, mlp: int, norms: int = 2) -> "tuple[Tensor, ...]":
+    def block(self, width: int, hidden: int, norms: int = 2) -> "tuple[Tensor, ...]":
         """Draw the norms of a block, and then W_1, b_1, W_2 and b_2."""
         every = (each for _ in range(norms) for each in self.norm(width))
-        return *every, *self.product(mlp * width, width), *self.product(width, mlp * width)
+        return *every, *self.product(hidden, width), *self.product(width, hidden)
 
 
 def encoded(
-    tokens: "Tensor",
-    embedding: "Tensor",
-    positions: "Sequence[Tensor]",
-    layers: Sequence[Attend],
-    blocks: "Sequence[Tensor]",
+    x: "Tensor", positions: "Sequence[Tensor]", layers: Sequence[Attend], blocks: "Sequence[Tensor]"
 ) -> "Tensor":
-    """Return tokens `B N C`, from integers, after blocks with these layers and weights."""
-    from torch.nn.functional import embedding as embed
-
-    x = embed(tokens, embedding)
+    """Return tokens `B N C` after blocks with these layers and weights."""
     for each in positions:
         x = x + each
     for at, layer in enumerate(layers):

@@ -25,7 +25,6 @@ from attnbench.variants._setting import Direction, Setting, Shape, of_products
 from attnbench.variants.levels import Attend, Level, Predict
 from attnbench.variants.levels.encoder import (
     OF_BLOCK,
-    VOCABULARY,
     Draw,
     Encoder,
     encoded,
@@ -70,7 +69,7 @@ class EncoderDecoder(Encoder):
         import torch
 
         *tokens, losses = self.sizes(shape)
-        source, target = (torch.randint(VOCABULARY, each, generator=generator) for each in tokens)
+        source, target = (torch.randint(self.vocabulary, each, generator=generator) for each in tokens)
         return source, target, torch.full(losses, 1 / shape.batch)
 
     def weights(self, setting: Setting, generator: "Generator") -> "tuple[Tensor, ...]":
@@ -80,34 +79,49 @@ class EncoderDecoder(Encoder):
         """
         draw, width = Draw(generator), width_of(setting.shape)
         read = replace(setting, shape=self._read(setting.shape))
-        embedding = draw.numbers(VOCABULARY, width, scale=1.0)
+        embedding = draw.numbers(self.vocabulary, width, scale=1.0)
         sides = (setting, read) if self.adds else ()
         added = [each for side in sides for each in drawn_positions(self.positions, side, generator)]
-        encoder = [each for _ in range(self.layers) for each in draw.block(width, self.mlp)]
+        encoder = [each for _ in range(self.layers) for each in draw.block(width, self.hidden(setting.shape))]
         encoder += draw.norm(width)
         cross = self._cross(setting.shape)
         decoder = [
             each
             for _ in range(self.layers)
-            for each in (*draw.block(width, self.mlp, norms=3), *cross.weights(read, generator))
+            for each in (*draw.block(width, self.hidden(setting.shape), norms=3), *cross.weights(read, generator))
         ]
-        return (embedding, *added, *encoder, *decoder, *draw.norm(width), *draw.product(VOCABULARY, width))
+        return (embedding, *added, *encoder, *decoder, *draw.norm(width), *draw.product(self.vocabulary, width))
 
     def call(
         self, setting: Setting, within: Sequence[Attend], weights: "tuple[Tensor, ...]", *inputs: "Tensor"
     ) -> "Tensor":
         """Map sources `B N` and targets `B M+1` to losses `B 1`."""
-        from torch.nn import functional
+        from torch.nn.functional import cross_entropy
 
         source, target = inputs
+        scores = self.predicted(setting, within, weights, source, target).flatten(0, 1)
+        losses = cross_entropy(scores, target[:, 1:].flatten(), reduction="none")
+        return losses.view(setting.shape.batch, -1).mean(dim=1, keepdim=True)
+
+    def predicted(
+        self,
+        setting: Setting,
+        within: Sequence[Attend],
+        weights: "tuple[Tensor, ...]",
+        source: "Tensor",
+        target: "Tensor",
+    ) -> "Tensor":
+        """Map sources `B N` and targets `B M+1` to the scores of the next tokens `B M vocabulary`."""
+        from torch.nn import functional
+
         shape, many = setting.shape, self.layers
         embedding, *rest = weights
         added = [rest.pop(0), rest.pop(0)] if self.adds else []
         *rest, last_scale, last_shift, w, b = rest
         ends = OF_BLOCK * many
         blocks, (scale, shift), decoder = rest[:ends], rest[ends : ends + 2], rest[ends + 2 :]
-        x = normed(encoded(source, embedding, added[:1], within[:many], blocks), scale, shift)
-        y = functional.embedding(target[:, :-1], embedding)
+        x = normed(encoded(self.embedded(source, embedding), added[:1], within[:many], blocks), scale, shift)
+        y = self.embedded(target[:, :-1], embedding)
         for each in added[1:]:
             y = y + each
         attend = partial(functional.scaled_dot_product_attention, enable_gqa=shape.kv_heads != shape.heads)
@@ -118,26 +132,25 @@ class EncoderDecoder(Encoder):
             y = y + layer(normed(y, *norm_1))
             y = y + cross.call(setting, (attend,), tuple(of_cross), normed(y, *norm_2), x)
             y = fed_forward(y, *ffn)
-        scores = functional.linear(normed(y, last_scale, last_shift), w, b).flatten(0, 1)
-        losses = functional.cross_entropy(scores, target[:, 1:].flatten(), reduction="none")
-        return losses.view(shape.batch, -1).mean(dim=1, keepdim=True)
+        return functional.linear(normed(y, last_scale, last_shift), w, b)
 
     def flops(self, setting: Setting) -> int:
         """Count the feed-forward networks, cross-attention and the scores of the vocabulary."""
         shape, read = setting.shape, self._read(setting.shape)
         width, n, m = width_of(shape), shape.seq_len, read.seq_len
-        products = self.layers * (4 * self.mlp * (n + m) * width**2 + 4 * n * m * width) + 2 * m * VOCABULARY * width
+        networks = 4 * self.hidden(shape) * (n + m) * width
+        products = self.layers * (networks + 4 * n * m * width) + 2 * m * self.vocabulary * width
         cross = self._cross(shape).flops(replace(setting, shape=read))
         return of_products(shape.batch * products, setting.direction).flops + self.layers * cross
 
     def predict_bytes(self, setting: Setting, mechanism: Predict) -> int:
         """Add up what both sides hold; T and U are the sizes of the source and of what the decoder reads, S of scores.
 
-        Forward: a block of the encoder as in `encoder`; then T and a block of the decoder, or T, U and 2 S. For its
-        gradients a block of the decoder keeps 3 U, keys and values of the source and what cross-attention keeps more
-        than one of the encoder. Training peaks at the scores, of which there are 3 S, or when the last block of a side
-        is differentiated, at its hidden layers or at its mechanism. Backward keeps everything, and peaks at the scores,
-        or at the first block of the encoder, beside the gradients of all other weights.
+        Forward: a block of the encoder as in `encoder`; then T and a block of the decoder, or T, 2 U and S, or 2 S. For
+        its gradients a block of the decoder keeps 3 U, keys and values of the source and what cross-attention keeps
+        more than one of the encoder. Training peaks at the scores, of which there are 3 S, or when the last block of a
+        side is differentiated, at its hidden layers or at its mechanism. Backward keeps everything, and peaks at the
+        scores, or at the first block of the encoder, beside the gradients of all other weights.
         """
         import torch
 
@@ -148,7 +161,7 @@ class EncoderDecoder(Encoder):
         there, cross = replace(setting, shape=read), self._cross(shape)
         size, width = itemsize(setting.dtype), width_of(shape)
         source, target = (size * each.batch * each.seq_len * width for each in (shape, read))
-        scores = size * read.batch * read.seq_len * VOCABULARY
+        scores = size * read.batch * read.seq_len * self.vocabulary
         threads = torch.get_num_threads() if setting.device == "cpu" else 0
 
         def masked(direction: Direction) -> int:
@@ -159,16 +172,16 @@ class EncoderDecoder(Encoder):
 
         if setting.direction == "forward":
             layer = max(self.inner.predict_bytes(there, masked), cross.predict_bytes(there, crossing))
-            decoder = source + target + max(target + layer, 2 * self.mlp * target, 2 * scores)
-            return max(super().predict_bytes(setting, mechanism), decoder)
+            decoder = source + target + max(target + layer, 2 * self.widened(target, shape), target + scores)
+            return max(super().predict_bytes(setting, mechanism), decoder, 2 * scores)
         of_layer = 2 * size * width * (width + shape.kv_heads * shape.head_dim)
-        of_product = size * self.mlp * width**2
-        table, vocabulary = size * width * shape.seq_len * (self.positions == "learned"), size * width * VOCABULARY
+        of_product = size * self.hidden(shape) * width
+        table, vocabulary = size * width * shape.seq_len * (self.positions == "learned"), size * width * self.vocabulary
         first = of_layer + 2 * of_product
         others = self.layers * (3 * of_layer + 4 * of_product) - first + 2 * vocabulary
         others += table * read.seq_len // shape.seq_len
         if setting.direction == "backward":
-            hidden = of_product + source + 2 * self.mlp * source
+            hidden = of_product + source + 2 * self.widened(source, shape)
             # Some implementations copy dO.
             at_first = max(hidden, 2 * of_product + 5 * source // 2 + mechanism("backward"))
             return max(2 * scores, others + at_first, others + first + table + 2 * source)
@@ -179,7 +192,7 @@ class EncoderDecoder(Encoder):
 
         def differentiated(tokens: int, of_mechanism: int) -> int:
             """Return what a side's last block takes more than it keeps, if it is differentiated."""
-            hidden = self.mlp * tokens
+            hidden = self.widened(tokens, shape)
             return of_product + max(hidden, of_mechanism - 2 * hidden - 3 * tokens // 2)
 
         at_encoder = encoder + differentiated(source, mechanism("backward"))
@@ -189,7 +202,8 @@ class EncoderDecoder(Encoder):
     def _kept(self, tokens: int, shape: Shape, norms: int, mechanism: Predict) -> int:
         """Return the bytes that a block with a mechanism keeps for its gradients, without cross-attention."""
         keys = tokens * shape.kv_heads // shape.heads
-        return (5 + 2 * self.mlp) * tokens + 2 * keys + norms + mechanism("training") - mechanism("backward")
+        hidden = self.widened(tokens, shape)
+        return 5 * tokens + 2 * (hidden + keys) + norms + mechanism("training") - mechanism("backward")
 
     def _read(self, shape: Shape) -> Shape:
         """Return the shape of what the decoder reads."""

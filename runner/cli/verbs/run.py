@@ -1,5 +1,6 @@
 """`bench run`: measure a suite."""
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -52,6 +53,12 @@ _QUICK, _RIGOROUS = 2, 20
 @click.option("--dry-run", is_flag=True, help="List what would be measured, with memory and time; measure nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each event.")
 @click.option("--quiet", is_flag=True, help="Print only the path of the report.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="FOLDER",
+    help="Where the files of lra_* lie, for level task; by default the variable ATTNBENCH_DATA.",
+)
 @click.option("--profile", is_flag=True, help="At the end, profile every case that passed.")
 @VARIANTS
 def verb(
@@ -71,6 +78,7 @@ def verb(
     dry_run: bool,
     as_json: bool,
     quiet: bool,
+    data: Path | None,
     profile: bool,
     folders: tuple[Path, ...],
 ) -> None:
@@ -104,7 +112,10 @@ def verb(
         from attnbench.runner.execution import engine, journal, progress
         from attnbench.suites.selection import Narrowing
         from attnbench.suites.shards import Shard
+        from attnbench.variants import tasks
 
+        if data is not None:
+            os.environ[tasks.FOLDER] = str(data.absolute())
         part = None if shard is None else Shard.read(shard)
         written = None if part is None else str(part)
         narrowing = Narrowing(variant, device, direction, seq_len, words)

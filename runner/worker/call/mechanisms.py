@@ -19,7 +19,7 @@ Oracle = Callable[..., Tensor]
 
 def around(case: Case) -> Around | None:
     """Return what stands around the case's mechanisms, or None if its variant is the whole of it."""
-    return levels.around(case.setting.level, variants.load(case.mechanism.name).level)
+    return levels.around(variants.load(case.mechanism.name), case.parameters, case.setting)
 
 
 def reference(case: Case, choice: Tensor | None = None, spans: Spans | None = None) -> Oracle | None:

@@ -22,13 +22,7 @@ def build(case: Case, content: int = 0) -> Program:
     every, level, decodes = held(case, content), mechanisms.around(case), case.setting.direction == DECODE
     if level is None:
         return _decoder(case, every, content) if decodes else _mechanism(case, every.own[0])
-    # Layers alike without weights of their mechanism have the same program.
-    shared: dict[Case, Program] = {}
-    layers: list[Program] = []
-    for place, own in zip(case.places, every.own, strict=True):
-        if own or place not in shared:
-            shared[place] = _decoder(place, every, content) if decodes else _mechanism(place, own)
-        layers.append(shared[place])
+    layers = of_places(case, every, content)
     first, programs = layers[0], {id(each): each for each in layers}.values()
 
     def call(*inputs: Tensor) -> Tensor:
@@ -53,6 +47,18 @@ def build(case: Case, content: int = 0) -> Program:
     learned = [each for each in every.flat if each.requires_grad]
     updated = level.outer.update(learned) if level.outer and case.setting.direction == "training" else None
     return replace(made, update=updated[0], state=updated[1]) if updated else made
+
+
+def of_places(case: Case, every: Held, content: int) -> list[Program]:
+    """Return the program of each of the case's mechanisms; equal ones without weights share one."""
+    shared: dict[Case, Program] = {}
+    found: list[Program] = []
+    for place, own in zip(case.places, every.own, strict=True):
+        if own or place not in shared:
+            decodes = case.setting.direction == DECODE
+            shared[place] = _decoder(place, every, content) if decodes else _mechanism(place, own)
+        found.append(shared[place])
+    return found
 
 
 def _noting(program: Program, found: list[Any]) -> Attend:
