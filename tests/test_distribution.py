@@ -34,7 +34,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> str:
     ("words", "found"),
     [
         (["bench", "com"], ["compare", "completion"]),
-        (["bench", "run", "qu"], ["quick"]),
+        (["bench", "run", "qui"], ["quick"]),
         (["bench", "run", "lra_efficiency"], ["lra_efficiency", "lra_efficiency_gpu"]),
         (["bench", "run", "quick", "--dry"], ["--dry-run"]),
         (["bench", "ab", "--en"], ["--env"]),

@@ -14,6 +14,7 @@ Source: Tay et al. 2020, arXiv 2011.04006, section 3.4 (required attention span)
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -89,7 +90,7 @@ def _fields(level: Task, layers: Sequence[Attend], weights: tuple[Tensor, ...], 
     for depth in range(1, level.layers + 1):
         far = []
         x = level.embedded(tokens, embedding).requires_grad_()
-        y = encoded(x, added, layers[:depth], rest[: OF_BLOCK * depth])
+        y = encoded(partial(torch.clone, x), added, layers[:depth], rest[: OF_BLOCK * depth])
         for place in places:
             (gradient,) = torch.autograd.grad(y[:, place].sum(), x, retain_graph=True)
             shares = gradient.double().abs().sum(dim=-1)

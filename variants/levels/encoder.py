@@ -15,8 +15,9 @@ Source: Vaswani et al. 2017, arXiv 1706.03762, section 3; pre-norm: Xiong et al.
 et al. 2020, arXiv 2011.04006, section 2.2.2.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
 from attnbench.variants._parameters import parameter
@@ -143,7 +144,7 @@ class Encoder(Level):
         embedding, *rest = weights
         *blocks, last_scale, last_shift, w, b = rest
         added = [blocks.pop(0)] if self.adds else []
-        x = encoded(self.embedded(tokens, embedding), added, within, blocks)
+        x = encoded(partial(self.embedded, tokens, embedding), added, within, blocks)
         return linear(self.read(normed(x, last_scale, last_shift), tokens), w, b)
 
     def embedded(self, tokens: "Tensor", embedding: "Tensor") -> "Tensor":
@@ -239,9 +240,14 @@ class Draw(NamedTuple):
 
 
 def encoded(
-    x: "Tensor", positions: "Sequence[Tensor]", layers: Sequence[Attend], blocks: "Sequence[Tensor]"
+    embed: "Callable[[], Tensor]",
+    positions: "Sequence[Tensor]",
+    layers: Sequence[Attend],
+    blocks: "Sequence[Tensor]",
 ) -> "Tensor":
-    """Return tokens `B N C` after blocks with these layers and weights."""
+    """Return tokens `B N C` after blocks with these layers and weights. `embed` makes their vectors."""
+    # A caller that made them would hold them until the last block.
+    x = embed()
     for each in positions:
         x = x + each
     for at, layer in enumerate(layers):

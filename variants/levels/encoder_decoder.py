@@ -120,7 +120,7 @@ class EncoderDecoder(Encoder):
         *rest, last_scale, last_shift, w, b = rest
         ends = OF_BLOCK * many
         blocks, (scale, shift), decoder = rest[:ends], rest[ends : ends + 2], rest[ends + 2 :]
-        x = normed(encoded(self.embedded(source, embedding), added[:1], within[:many], blocks), scale, shift)
+        x = normed(encoded(partial(self.embedded, source, embedding), added[:1], within[:many], blocks), scale, shift)
         y = self.embedded(target[:, :-1], embedding)
         for each in added[1:]:
             y = y + each
