@@ -1,4 +1,4 @@
-"""Columns of trained models: the score over seeds, what it gains over the baseline's with equal seeds, and speed."""
+"""Columns of trained models: the mean score, its difference from the baseline's, and the speed of training."""
 
 import json
 from collections.abc import Sequence
