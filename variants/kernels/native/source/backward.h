@@ -46,16 +46,16 @@ struct BackwardSpace {
 // Turns scores into P^T and dscores, which hold V dO^T, into dS^T.
 inline void differentiate(float* scores, float* dscores, int64_t count, int64_t lanes, const uint64_t* mask, float c,
                           float scale, const float* sums, const float* delta, float*, float*, float*) {
-  const Part hidden = splat(-std::numeric_limits<float>::infinity());
-  for (int64_t lane = 0; lane < lanes; lane += kPart) {
-    Part l = load<Part>(sums + lane), rest = load<Part>(delta + lane);
+  const Floats hidden = splat(-std::numeric_limits<float>::infinity());
+  for (int64_t lane = 0; lane < lanes; lane += kVector) {
+    Floats l = load<Floats>(sums + lane), rest = load<Floats>(delta + lane);
     for (int64_t key = 0; key < count; ++key) {
       int64_t at = key * lanes + lane;
-      Part x = load<Part>(scores + at) * c - l;
+      Floats x = load<Floats>(scores + at) * c - l;
       if (mask) x = select(mask[key] >> lane, x, hidden);
-      Part p = exp2(x);
+      Floats p = exp2(x);
       store(scores + at, p);
-      store(dscores + at, p * (load<Part>(dscores + at) - rest) * scale);
+      store(dscores + at, p * (load<Floats>(dscores + at) - rest) * scale);
     }
   }
 }
@@ -63,19 +63,19 @@ inline void differentiate(float* scores, float* dscores, int64_t count, int64_t 
 inline void differentiate(float* scores, float* dscores, int64_t count, int64_t lanes, const uint64_t* mask, float c,
                           float scale, const float* sums, const float* delta, BFloat16* weights, BFloat16* dleft,
                           BFloat16* dright) {
-  const Part hidden = splat(-std::numeric_limits<float>::infinity());
-  for (int64_t lane = 0; lane < lanes; lane += kPart) {
-    Part l = load<Part>(sums + lane), rest = load<Part>(delta + lane);
+  const Floats hidden = splat(-std::numeric_limits<float>::infinity());
+  for (int64_t lane = 0; lane < lanes; lane += kVector) {
+    Floats l = load<Floats>(sums + lane), rest = load<Floats>(delta + lane);
     for (int64_t key = 0; key < count; key += 2) {
-      PartWords pair[2] = {};
+      Words pair[2] = {};
       for (int64_t each = 0; each < at_most(count - key, 2); ++each) {
         int64_t at = (key + each) * lanes + lane;
-        Part x = load<Part>(scores + at) * c - l;
+        Floats x = load<Floats>(scores + at) * c - l;
         if (mask) x = select(mask[key + each] >> lane, x, hidden);
-        Part p = exp2(x);
-        store(weights + at, __builtin_convertvector(rounded<PartWords>(p) >> 16, PartHalves));
-        pair[each] = rounded<PartWords>(p * (load<Part>(dscores + at) - rest) * scale);
-        store(dleft + at, __builtin_convertvector(pair[each] >> 16, PartHalves));
+        Floats p = exp2(x);
+        store(weights + at, __builtin_convertvector(rounded(p) >> 16, Halves));
+        pair[each] = rounded(p * (load<Floats>(dscores + at) - rest) * scale);
+        store(dleft + at, __builtin_convertvector(pair[each] >> 16, Halves));
       }
       store(dright + key * lanes + 2 * lane, (pair[0] >> 16) | (pair[1] & 0xffff0000));
     }
@@ -139,9 +139,9 @@ class Backward {
 
   static float dot(const In* x, const In* y, int64_t width) {
     Floats sum{};
-    for (int64_t d = 0; d < width; d += kLanes) sum += load_floats(x + d, width - d) * load_floats(y + d, width - d);
+    for (int64_t d = 0; d < width; d += kVector) sum += load_floats(x + d, width - d) * load_floats(y + d, width - d);
     float found = 0;
-    for (int64_t lane = 0; lane < kLanes; ++lane) found += sum[lane];
+    for (int64_t lane = 0; lane < kVector; ++lane) found += sum[lane];
     return found;
   }
 
@@ -204,7 +204,7 @@ class Backward {
     int64_t width = sizes_.width;
     for (int64_t i = 0; i < pass_.block_count[block]; ++i) {
       Out* at = to + (pass_.block_first[block] + i * pass_.block_step[block]) * stride;
-      for (int64_t d = 0; d < width; d += kLanes) {
+      for (int64_t d = 0; d < width; d += kVector) {
         int64_t count = width - d;
         store_floats(at + d, load_floats(at + d, count) + load_floats(from + i * width + d, count), count);
       }

@@ -39,11 +39,11 @@ struct ForwardSpace {
 
 // Multiplies each lane of O^T [width, lanes] by its factor.
 inline void scale_lanes(float* out, int64_t width, int64_t lanes, const float* by) {
-  for (int64_t lane = 0; lane < lanes; lane += kPart) {
-    Part factor = load<Part>(by + lane);
+  for (int64_t lane = 0; lane < lanes; lane += kVector) {
+    Floats factor = load<Floats>(by + lane);
     for (int64_t d = 0; d < width; ++d) {
       float* at = out + d * lanes + lane;
-      store(at, load<Part>(at) * factor);
+      store(at, load<Floats>(at) * factor);
     }
   }
 }
@@ -52,13 +52,13 @@ inline void scale_lanes(float* out, int64_t width, int64_t lanes, const float* b
 template <class In>
 inline void write_rows(const float* out, int64_t width, int64_t lanes, In* to, int64_t stride, const int32_t* rows,
                        int64_t count, bool add) {
-  Words r[16];
-  for (int64_t i = 0; i < count; i += 16)
-    for (int64_t d = 0; d < width; d += 16) {
-      for (int64_t each = 0; each < 16; ++each)
+  Words r[kVector];
+  for (int64_t i = 0; i < count; i += kVector)
+    for (int64_t d = 0; d < width; d += kVector) {
+      for (int64_t each = 0; each < kVector; ++each)
         r[each] = d + each < width ? load<Words>(out + (d + each) * lanes + i) : Words{};
       transpose(r);
-      for (int64_t each = 0; each < at_most(count - i, 16); ++each) {
+      for (int64_t each = 0; each < at_most(count - i, kVector); ++each) {
         In* at = to + rows[i + each] * stride + d;
         Floats x = (Floats)r[each];
         if (add) x += load_floats(at, width - d);

@@ -53,7 +53,7 @@ void backward(const Pass& pass, const Sizes& sizes, const Tensor* given, const f
       const Tensor& to = found[1 + row / sizes.length];
       In* at = head_of<In>(to, head / sizes.key_heads, head % sizes.key_heads) + row % sizes.length * to.row;
       const float* from = spill + row * sizes.width;
-      for (int64_t d = 0; d < sizes.width; d += kLanes) {
+      for (int64_t d = 0; d < sizes.width; d += kVector) {
         int64_t count = sizes.width - d;
         store_floats(at + d, load_floats(at + d, count) + load_floats(from + d, count), count);
       }

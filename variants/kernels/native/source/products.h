@@ -43,31 +43,35 @@ inline int64_t at_most(int64_t x, int64_t most) {
   return x < most ? x : most;
 }
 
+inline int64_t round_up(int64_t x, int64_t unit) {
+  return (x + unit - 1) / unit * unit;
+}
+
 // Writes the transpose [width, ld] of rows; columns from `count` to the next multiple of 16 become 0.
 template <class In>
 inline void pack_columns(const Rows<In>& rows, int64_t width, float* to, int64_t ld) {
-  Words r[16];
-  for (int64_t i = 0; i < rows.count; i += 16)
-    for (int64_t d = 0; d < width; d += 16) {
-      for (int64_t each = 0; each < 16; ++each)
+  Words r[kVector];
+  for (int64_t i = 0; i < round_up(rows.count, kLanes); i += kVector)
+    for (int64_t d = 0; d < width; d += kVector) {
+      for (int64_t each = 0; each < kVector; ++each)
         r[each] = i + each < rows.count ? (Words)load_floats(rows[i + each] + d, width - d) : Words{};
       transpose(r);
-      for (int64_t each = 0; each < at_most(width - d, 16); ++each) store(to + (d + each) * ld + i, r[each]);
+      for (int64_t each = 0; each < at_most(width - d, kVector); ++each) store(to + (d + each) * ld + i, r[each]);
     }
 }
 
 // The same for bfloat16; columns from `count` to the next multiple of 32 become 0.
 inline void pack_columns(const Rows<BFloat16>& rows, int64_t width, BFloat16* to, int64_t ld) {
-  Words r[16];
-  for (int64_t i = 0; i < rows.count; i += 32)
-    for (int64_t d = 0; d < width; d += 16) {
-      for (int64_t each = 0; each < 16; ++each) {
+  Words r[kVector];
+  for (int64_t i = 0; i < round_up(rows.count, 2 * kLanes); i += 2 * kVector)
+    for (int64_t d = 0; d < width; d += kVector) {
+      for (int64_t each = 0; each < kVector; ++each) {
         int64_t at = i + 2 * each;
         r[each] = at < rows.count ? words(load_halves(rows[at] + d, width - d)) : Words{};
         if (at + 1 < rows.count) r[each] |= words(load_halves(rows[at + 1] + d, width - d)) << 16;
       }
       transpose(r);
-      for (int64_t each = 0; each < at_most(width - d, 16); ++each) store(to + (d + each) * ld + i, r[each]);
+      for (int64_t each = 0; each < at_most(width - d, kVector); ++each) store(to + (d + each) * ld + i, r[each]);
     }
 }
 
@@ -78,15 +82,13 @@ inline void pack_right_columns(const Rows<In>& rows, int64_t width, float* to, i
 }
 
 inline void pack_right_columns(const Rows<BFloat16>& rows, int64_t width, BFloat16* to, int64_t ld) {
-  Words r[16];
-  for (int64_t i = 0; i < rows.count; i += 16)
-    for (int64_t d = 0; d < width; d += 32) {
-      for (int64_t each = 0; each < 16; ++each) {
-        r[each] = Words{};
-        if (i + each < rows.count) store_bytes(&r[each], rows[i + each] + d, at_most(width - d, 32) * sizeof(BFloat16));
-      }
+  Words r[kVector];
+  for (int64_t i = 0; i < round_up(rows.count, kLanes); i += kVector)
+    for (int64_t d = 0; d < width; d += 2 * kVector) {
+      for (int64_t each = 0; each < kVector; ++each)
+        r[each] = i + each < rows.count ? load_pairs(rows[i + each] + d, width - d) : Words{};
       transpose(r);
-      for (int64_t each = 0; each < at_most((width - d) / 2, 16); ++each)
+      for (int64_t each = 0; each < at_most((width - d) / 2, kVector); ++each)
         store(to + (d / 2 + each) * 2 * ld + 2 * i, r[each]);
     }
 }
@@ -96,16 +98,16 @@ inline void pack_right_columns(const Rows<BFloat16>& rows, int64_t width, BFloat
 template <class In>
 inline void pack_right_rows(const Rows<In>& rows, int64_t width, float* to) {
   for (int64_t i = 0; i < rows.count; ++i)
-    for (int64_t d = 0; d < width; d += kLanes)
+    for (int64_t d = 0; d < width; d += kVector)
       store_floats(to + i * width + d, load_floats(rows[i] + d, width - d), width - d);
 }
 
 inline void pack_right_rows(const Rows<BFloat16>& rows, int64_t width, BFloat16* to) {
   for (int64_t i = 0; i < rows.count; i += 2)
-    for (int64_t d = 0; d < width; d += kLanes) {
+    for (int64_t d = 0; d < width; d += kVector) {
       Words pair = words(load_halves(rows[i] + d, width - d));
       if (i + 1 < rows.count) pair |= words(load_halves(rows[i + 1] + d, width - d)) << 16;
-      store_bytes(to + i * width + 2 * d, &pair, at_most(width - d, 16) * sizeof(uint32_t));
+      store_bytes(to + i * width + 2 * d, &pair, at_most(width - d, kVector) * sizeof(uint32_t));
     }
 }
 

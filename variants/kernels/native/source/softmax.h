@@ -12,12 +12,12 @@ constexpr float kLowest = -1e30f;  // stands for -inf as a maximum, so that no d
 
 // Sets the scores [count, lanes] of hidden pairs to -inf, and raises `most` [lanes] to the largest score.
 inline void mask_and_find_most(float* scores, int64_t count, int64_t lanes, const uint64_t* mask, float* most) {
-  const Part hidden = splat(-std::numeric_limits<float>::infinity());
-  for (int64_t lane = 0; lane < lanes; lane += kPart) {
-    Part found = load<Part>(most + lane);
+  const Floats hidden = splat(-std::numeric_limits<float>::infinity());
+  for (int64_t lane = 0; lane < lanes; lane += kVector) {
+    Floats found = load<Floats>(most + lane);
     for (int64_t key = 0; key < count; ++key) {
       float* at = scores + key * lanes + lane;
-      Part x = load<Part>(at);
+      Floats x = load<Floats>(at);
       if (mask) store(at, x = select(mask[key] >> lane, x, hidden));
       found = larger(found, x);
     }
@@ -27,11 +27,11 @@ inline void mask_and_find_most(float* scores, int64_t count, int64_t lanes, cons
 
 // Turns scores into weights [count, lanes] as a right factor, and adds them to `sums` [lanes].
 inline void exponentials(float* scores, int64_t count, int64_t lanes, float c, const float* most, float* sums, float*) {
-  for (int64_t lane = 0; lane < lanes; lane += kPart) {
-    Part m = load<Part>(most + lane), sum = load<Part>(sums + lane);
+  for (int64_t lane = 0; lane < lanes; lane += kVector) {
+    Floats m = load<Floats>(most + lane), sum = load<Floats>(sums + lane);
     for (int64_t key = 0; key < count; ++key) {
       float* at = scores + key * lanes + lane;
-      Part p = exp2(load<Part>(at) * c - m);
+      Floats p = exp2(load<Floats>(at) * c - m);
       sum += p;
       store(at, p);
     }
@@ -41,15 +41,15 @@ inline void exponentials(float* scores, int64_t count, int64_t lanes, float c, c
 
 inline void exponentials(float* scores, int64_t count, int64_t lanes, float c, const float* most, float* sums,
                          BFloat16* weights) {
-  for (int64_t lane = 0; lane < lanes; lane += kPart) {
-    Part m = load<Part>(most + lane), sum = load<Part>(sums + lane);
+  for (int64_t lane = 0; lane < lanes; lane += kVector) {
+    Floats m = load<Floats>(most + lane), sum = load<Floats>(sums + lane);
     for (int64_t key = 0; key < count; key += 2) {
       const float* at = scores + key * lanes + lane;
-      Part p = exp2(load<Part>(at) * c - m), next{};
-      if (key + 1 < count) next = exp2(load<Part>(at + lanes) * c - m);
+      Floats p = exp2(load<Floats>(at) * c - m), next{};
+      if (key + 1 < count) next = exp2(load<Floats>(at + lanes) * c - m);
       sum += p;
       sum += next;
-      store(weights + key * lanes + 2 * lane, (rounded<PartWords>(p) >> 16) | (rounded<PartWords>(next) & 0xffff0000));
+      store(weights + key * lanes + 2 * lane, (rounded(p) >> 16) | (rounded(next) & 0xffff0000));
     }
     store(sums + lane, sum);
   }

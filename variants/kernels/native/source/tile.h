@@ -95,8 +95,4 @@ inline const P* left_rows(const Rows<In>& rows, int64_t width, const P* room, in
   }
 }
 
-inline int64_t round_up(int64_t x, int64_t unit) {
-  return (x + unit - 1) / unit * unit;
-}
-
 }  // namespace native

@@ -1,34 +1,24 @@
-// Sixteen numbers at a time, in the compiler's own vector types: AVX-512, AVX2 or less, as the build's flags allow.
-//
-// Loops that compute much step by a `Part`, which fits a register: without AVX-512 these are eight numbers, because the
-// compiler keeps vectors of two registers in memory.
+// The numbers of a register, in the compiler's own vector types: sixteen with AVX-512, else eight, because the compiler
+// keeps longer vectors in memory.
 #pragma once
 #include <cstdint>
 #include <cstring>
 
 namespace native {
 
-constexpr int64_t kLanes = 16;
-
-typedef float Floats __attribute__((vector_size(64)));
-typedef int32_t Ints __attribute__((vector_size(64)));
-typedef uint32_t Words __attribute__((vector_size(64)));
-typedef uint16_t Halves __attribute__((vector_size(32)));
-typedef _Float16 Float16s __attribute__((vector_size(32)));
+constexpr int64_t kLanes = 16;  // columns and lanes are padded to a multiple of this
 
 #ifdef __AVX512F__
-constexpr int64_t kPart = 16;
-typedef Floats Part;
-typedef Ints PartInts;
-typedef Words PartWords;
-typedef Halves PartHalves;
+constexpr int64_t kVector = 16;
 #else
-constexpr int64_t kPart = 8;
-typedef float Part __attribute__((vector_size(32)));
-typedef int32_t PartInts __attribute__((vector_size(32)));
-typedef uint32_t PartWords __attribute__((vector_size(32)));
-typedef uint16_t PartHalves __attribute__((vector_size(16)));
+constexpr int64_t kVector = 8;
 #endif
+
+typedef float Floats __attribute__((vector_size(4 * kVector)));
+typedef int32_t Ints __attribute__((vector_size(4 * kVector)));
+typedef uint32_t Words __attribute__((vector_size(4 * kVector)));
+typedef uint16_t Halves __attribute__((vector_size(2 * kVector)));
+typedef _Float16 Float16s __attribute__((vector_size(2 * kVector)));
 
 // Numbers as they lie in memory. The compiler has no type for bfloat16, so both are bits.
 struct BFloat16 {
@@ -38,8 +28,8 @@ struct Half {
   uint16_t bits;
 };
 
-inline Part splat(float x) {
-  return Part{} + x;
+inline Floats splat(float x) {
+  return Floats{} + x;
 }
 
 template <class Vector>
@@ -54,7 +44,7 @@ inline void store(void* to, Vector x) {
   std::memcpy(to, &x, sizeof x);
 }
 
-inline Part larger(Part x, Part y) {
+inline Floats larger(Floats x, Floats y) {
   return x < y ? y : x;
 }  // keeps a NaN in x
 
@@ -63,24 +53,31 @@ inline Words words(Halves x) {
 }
 
 // Rounds to the nearest bfloat16, ties to even, and leaves it in the upper half of each word.
-template <class Bits, class Vector>
-inline Bits rounded(Vector x) {
-  Bits bits = (Bits)x;
+inline Words rounded(Floats x) {
+  Words bits = (Words)x;
   return bits + 0x7fff + ((bits >> 16) & 1);
 }
 
 // Loads `count` numbers as floats; the lanes beyond are 0.
 inline Floats load_floats(const float* from, int64_t count) {
-  if (count >= kLanes) return load<Floats>(from);
+  if (count >= kVector) return load<Floats>(from);
   Floats x{};
   std::memcpy(&x, from, count * sizeof(float));
   return x;
 }
 
 inline Halves load_halves(const void* from, int64_t count) {
-  if (count >= kLanes) return load<Halves>(from);
+  if (count >= kVector) return load<Halves>(from);
   Halves x{};
   std::memcpy(&x, from, count * sizeof(uint16_t));
+  return x;
+}
+
+// Loads pairs of numbers as they lie in memory; those beyond `count` are 0.
+inline Words load_pairs(const BFloat16* from, int64_t count) {
+  if (count >= 2 * kVector) return load<Words>(from);
+  Words x{};
+  std::memcpy(&x, from, count * sizeof(BFloat16));
   return x;
 }
 
@@ -97,49 +94,50 @@ inline void store_bytes(void* to, const void* from, int64_t bytes) {
 }
 
 inline void store_floats(float* to, Floats x, int64_t count) {
-  if (count >= kLanes) return store(to, x);
+  if (count >= kVector) return store(to, x);
   store_bytes(to, &x, count * sizeof(float));
 }
 
 inline void store_floats(BFloat16* to, Floats x, int64_t count) {
-  Halves bits = __builtin_convertvector(rounded<Words>(x) >> 16, Halves);
-  store_bytes(to, &bits, (count < kLanes ? count : kLanes) * sizeof(uint16_t));
+  Halves bits = __builtin_convertvector(rounded(x) >> 16, Halves);
+  store_bytes(to, &bits, (count < kVector ? count : kVector) * sizeof(uint16_t));
 }
 
 inline void store_floats(Half* to, Floats x, int64_t count) {
   Float16s bits = __builtin_convertvector(x, Float16s);
-  store_bytes(to, &bits, (count < kLanes ? count : kLanes) * sizeof(uint16_t));
+  store_bytes(to, &bits, (count < kVector ? count : kVector) * sizeof(uint16_t));
 }
 
 // 2^x to 2e-7; 0 below 2^-126. A NaN stays one.
-inline Part exp2(Part x) {
-  const Part magic = splat(12582912.f);  // 1.5 * 2^23: adding it rounds to an integer
-  Part low = splat(-126.f), y = larger(x, low);
-  Part shifted = y + magic;
-  PartInts n = (PartInts)shifted - (PartInts)magic;
-  Part f = y - (shifted - magic);
-  Part p = splat(1.34004322e-3f);
+inline Floats exp2(Floats x) {
+  const Floats magic = splat(12582912.f);  // 1.5 * 2^23: adding it rounds to an integer
+  Floats low = splat(-126.f), y = larger(x, low);
+  Floats shifted = y + magic;
+  Ints n = (Ints)shifted - (Ints)magic;
+  Floats f = y - (shifted - magic);
+  Floats p = splat(1.34004322e-3f);
   p = p * f + 9.6760371e-3f;
   p = p * f + 5.55032721e-2f;
   p = p * f + 2.40221074e-1f;
   p = p * f + 6.93147207e-1f;
   p = p * f + 1.00000008f;
-  Part found = (Part)((PartWords)p + ((PartWords)n << 23));
-  return x < low ? Part{} : found;
+  Floats found = (Floats)((Words)p + ((Words)n << 23));
+  return x < low ? Floats{} : found;
 }
 
 // x where the lane's bit is set, else y.
-inline Part select(uint16_t bits, Part x, Part y) {
+inline Floats select(uint16_t bits, Floats x, Floats y) {
 #ifdef __AVX512F__
-  const PartInts lane = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
+  const Ints lane = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
 #else
-  const PartInts lane = {1, 2, 4, 8, 16, 32, 64, 128};
+  const Ints lane = {1, 2, 4, 8, 16, 32, 64, 128};
 #endif
-  PartInts set = (PartInts{} + (int32_t)bits) & lane;
+  Ints set = (Ints{} + (int32_t)bits) & lane;
   return set != 0 ? x : y;
 }
 
-// Transposes 16 rows of 16 words.
+// Transposes as many rows of words as a row has words.
+#ifdef __AVX512F__
 inline void transpose(Words r[16]) {
   Words t[16];
   for (int i = 0; i < 16; i += 2) {
@@ -164,5 +162,25 @@ inline void transpose(Words r[16]) {
     r[j + 8] = __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
   }
 }
+#else
+inline void transpose(Words r[8]) {
+  Words t[8];
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = __builtin_shufflevector(r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+    t[i + 1] = __builtin_shufflevector(r[i], r[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int j = 0; j < 2; ++j) {
+      Words a = t[i + j], b = t[i + j + 2];
+      r[i + 2 * j] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
+      r[i + 2 * j + 1] = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+  for (int j = 0; j < 4; ++j) {
+    Words a = r[j], b = r[j + 4];
+    r[j] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11);
+    r[j + 4] = __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
+  }
+}
+#endif
 
 }  // namespace native
