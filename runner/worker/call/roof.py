@@ -31,19 +31,30 @@ def fields(roofs: Roofs | None) -> dict[str, float | None]:
 
 
 def measure(dtype: str, device: str, clock: Clock) -> Roofs | None:
-    """Measure the roofs for a dtype with the current number of threads. Return None if memory is too small."""
-    side, number = _SIDE[device], getattr(torch, dtype)
+    """Measure the roofs for a dtype with the current number of threads. Return None if memory is too small.
+
+    A CPU without instructions for 16-bit numbers multiplies them slower than float32, and kernels may convert them. So
+    the faster of the two products counts there.
+    """
+    number = getattr(torch, dtype)
+    numbers = (number, torch.float32) if device == "cpu" and number.itemsize == 2 else (number,)
     try:
-        a, b, c = (torch.randn(side, side, device=device).to(number) for _ in range(3))
         source = torch.ones(_COPY_BYTES[device] // number.itemsize, dtype=number, device=device)
         target = torch.empty_like(source)
         with torch.no_grad():
-            # Outputs exist already: page faults of new memory could double the time (docs/trust.md).
-            product_ns = _best_ns(lambda: torch.mm(a, b, out=c), clock)
+            product_ns = min(_product_ns(each, device, clock) for each in numbers)
             copy_ns = _best_ns(lambda: target.copy_(source), clock)
     except (RuntimeError, MemoryError):
         return None
-    return Roofs(2 * side**3 / product_ns * 1e9, 2 * source.nbytes / copy_ns * 1e9)
+    return Roofs(2 * _SIDE[device] ** 3 / product_ns * 1e9, 2 * source.nbytes / copy_ns * 1e9)
+
+
+def _product_ns(dtype: torch.dtype, device: str, clock: Clock) -> float:
+    """Return the time of a product of two square matrices."""
+    side = _SIDE[device]
+    # The output exists already: page faults of new memory could double the time (docs/trust.md).
+    a, b, c = (torch.randn(side, side, device=device).to(dtype) for _ in range(3))
+    return _best_ns(lambda: torch.mm(a, b, out=c), clock)
 
 
 def _best_ns(call: Callable[[], object], clock: Clock) -> float:
