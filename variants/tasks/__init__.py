@@ -7,18 +7,15 @@ package imports neither torch nor scikit-learn.
 import hashlib
 import importlib
 import inspect
-import json
 import os
-import pkgutil
-import re
 from dataclasses import dataclass, fields
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
-from attnbench.variants import _cache
+from attnbench.variants import _cache, _kinds
 from attnbench.variants._parameters import Parameters, parameter
 
 Split = Literal["train", "validation", "test"]
@@ -137,8 +134,8 @@ class Data(Parameters):
         return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
 
     def _recipe(self) -> str:
-        told = [f"{each.name}={_text(getattr(self, each.name))}" for each in fields(self) if each.name not in SPLITS]
-        return f"{self.name}({', '.join(told)})"
+        given = [_kinds.assigned(self, each.name) for each in fields(self) if each.name not in SPLITS]
+        return f"{self.name}({', '.join(given)})"
 
     def _file(self, split: Split, seed: int) -> str:
         """Return the name of the cached file, which changes with the recipe and with the code that draws."""
@@ -158,10 +155,9 @@ def sha256(examples: Examples) -> str:
     return _cache.sha256(examples.arrays())
 
 
-@cache
 def names() -> tuple[str, ...]:
     """Return the names of all kinds of data."""
-    return tuple(sorted(each.name for each in pkgutil.iter_modules(__path__) if not each.name.startswith("_")))
+    return _kinds.names(__name__)
 
 
 def load(name: str) -> type[Data]:
@@ -170,23 +166,18 @@ def load(name: str) -> type[Data]:
     Raises:
         KeyError: there is no such data.
     """
-    if name not in names():
-        raise KeyError(name)
-    found: type[Data] = importlib.import_module(f"{__name__}.{name}").DATA
+    found: type[Data] = _kinds.module(__name__, name).DATA
     return found
 
 
 def describe(name: str) -> str:
     """Return the first line of the docstring of the data's module."""
-    load(name)
-    return (importlib.import_module(f"{__name__}.{name}").__doc__ or "").partition("\n")[0]
+    return _kinds.summary(_kinds.module(__name__, name))
 
 
 def written(data: Data) -> str:
     """Return data as text: `mqar`, or `mqar(pairs=16)`, without parameters at defaults."""
-    given = {each: getattr(data, each.name) for each in fields(data)}
-    told = [f"{each.name}={_text(value)}" for each, value in given.items() if value != each.default]
-    return f"{data.name}({', '.join(told)})" if told else data.name
+    return _kinds.written(data.name, data)
 
 
 @lru_cache
@@ -196,25 +187,13 @@ def read(text: str) -> Data:
     Raises:
         ValueError: it is not data.
     """
-    match = re.fullmatch(r"(\w+)(?:\((\w+=[^=,()]+(?:, ?\w+=[^=,()]+)*)\))?", text)
-    if not match or match[1] not in names():
+    name, given = _kinds.parsed(text) or ("", {})
+    if name not in names():
         raise ValueError(f"data: expected one of {', '.join(names())}, found {text!r}")
-    told = dict(each.strip().split("=") for each in match[2].split(",")) if match[2] else {}
-    known = [each.name for each in fields(load(match[1]))]
-    if unknown := [name for name in told if name not in known]:
-        raise ValueError(f"data: {match[1]}: expected parameters among {', '.join(known)}, found {unknown[0]}")
+    known = [each.name for each in fields(load(name))]
+    if unknown := [each for each in given if each not in known]:
+        raise ValueError(f"data: {name}: expected parameters among {', '.join(known)}, found {unknown[0]}")
     try:
-        return load(match[1])(**{name: _value(value) for name, value in told.items()})
+        return load(name)(**given)
     except ValueError as error:
-        raise ValueError(f"data: {match[1]}: {error}") from None
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
+        raise ValueError(f"data: {name}: {error}") from None
