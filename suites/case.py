@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, Self
 
 from attnbench import variants
@@ -172,6 +173,17 @@ def grouped(cases: Iterable[Case]) -> list[list[Case]]:
         return repr(case.setting)
 
     return [list(group) for _, group in groupby(sorted(cases, key=by_setting), key=by_setting)]
+
+
+def probing_order(cases: Iterable[Case]) -> list[Case]:
+    """Sort cases by length. Within a length, cases with the same oracle result are adjacent, to compute it once."""
+    cases = list(cases)
+    # Cases that differ in implementation alone have equal results.
+    results = [replace(case, implementation="").key for case in cases]
+    firsts: dict[str, int] = {}
+    places = [firsts.setdefault(result, place) for place, result in enumerate(results)]
+    lengths = [case.setting.shape.seq_len for case in cases]
+    return [case for _, _, case in sorted(zip(lengths, places, cases, strict=True), key=itemgetter(0, 1))]
 
 
 def names(points: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -268,7 +268,7 @@ class Stand:
         if not self.ready:
             raise NotStarted("killed while starting")
 
-    def ask(self, request: dict[str, Any], patience_s: float) -> Any:
+    def ask(self, request: dict[str, Any], patience_s: float, heard: object = None) -> Any:
         del patience_s
         self.asked.append(request)
         if request["do"] == "probe":

@@ -246,7 +246,7 @@ def test_it_never_runs_uncompiled(monkeypatch: pytest.MonkeyPatch, implementatio
 def test_a_probe_tells_compiling_from_calling() -> None:
     told: list[tuple[str, bool]] = []
 
-    def stage(name: str, *, anew: bool = False, aside: bool = False) -> None:
+    def stage(name: str, *, anew: bool = False, aside: bool = False, share: float | None = None) -> None:
         told.append((name, anew))
 
     (case,) = parse(SUITE).cases()

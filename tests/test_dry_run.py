@@ -55,7 +55,7 @@ class SeeingWorker(FakeWorker):
         super().__init__(machine)
         self.seer = machine
 
-    def ask(self, request: dict[str, Any], patience_s: float) -> Any:
+    def ask(self, request: dict[str, Any], patience_s: float, heard: object = None) -> Any:
         if request["do"] == "free_bytes":
             return self.seer.free_bytes
         if request["do"] == "rate":

@@ -337,7 +337,7 @@ class InProcess:
     def wait(self) -> None:
         """It is ready."""
 
-    def ask(self, request: dict[str, Any], patience_s: float) -> Any:
+    def ask(self, request: dict[str, Any], patience_s: float, heard: object = None) -> Any:
         told = json.loads(json.dumps(request))
         return json.loads(json.dumps(self.requests.answer(told.pop("do"), told)))
 

@@ -98,7 +98,7 @@ class FakeWorker:
         if self.number in self.machine.broken:
             raise NotStarted("no result within 120 s, while starting")
 
-    def ask(self, request: dict[str, Any], patience_s: float) -> Any:
+    def ask(self, request: dict[str, Any], patience_s: float, heard: object = None) -> Any:
         assert patience_s == 60
         request = json.loads(json.dumps(request))
         self.machine.clock_s += self.machine.request_s

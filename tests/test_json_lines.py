@@ -116,7 +116,7 @@ def test_each_line_is_written_at_once(folder: Path, monkeypatch: pytest.MonkeyPa
     seen: list[str] = []
 
     class Looking(FakeWorker):
-        def ask(self, request: dict[str, Any], patience_s: float) -> Any:
+        def ask(self, request: dict[str, Any], patience_s: float, heard: object = None) -> Any:
             seen.append(capfd.readouterr().out)
             return super().ask(request, patience_s)
 

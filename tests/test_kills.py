@@ -17,6 +17,16 @@ from attnbench.suites.schema.load import parse
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
+TRAINED = """
+name: trained
+question: Is a training lost, or done twice?
+level: {task: {data: {mqar: {pairs: 2, symbols: 4, train: 64, test: 50}}, layers: 1, steps: 40}}
+shape: {batch: 16, heads: 2, head_dim: 8}
+direction: training
+threads: 1
+variants: [full, identity]
+measure: {processes: 3}
+"""
 KILLS = 5
 """Half of them anywhere in a run, the others soon after a unit: the benchmark of kills makes hundreds."""
 
@@ -61,3 +71,27 @@ def test_a_run_that_grows_may_be_killed(tmp_path: Path, new_rows: int) -> None:
     table = load(tmp_path / "run").frame
     assert set(table["status"]) == {"passed"}
     assert table["speedup"].notna().all()
+
+
+def test_trainings_that_were_killed_are_done_again_and_no_others(tmp_path: Path) -> None:
+    (tmp_path / "trained.yaml").write_text(TRAINED)
+    assert bench("run", "trained.yaml", "--out", "whole", "--quiet", cwd=tmp_path).returncode == 0
+    command = [sys.executable, "-m", "attnbench.runner", "run", "trained.yaml", "--out", "run", "--quiet"]
+    process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True)
+    while not (tmp_path / "run" / "samples.jsonl").exists() or len(rows(tmp_path / "run")) < 4:
+        assert process.poll() is None
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert left_of(process.pid) == []
+    before = (tmp_path / "run" / "samples.jsonl").read_bytes()
+    done = bench("run", "--resume", "run", "--quiet", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "samples.jsonl").read_bytes().startswith(before)
+    told, whole = (
+        {(row["case"], row["replicate"]): row["score"] for row in rows(folder) if row["kind"] == "score"}
+        for folder in (tmp_path / "run", tmp_path / "whole")
+    )
+    assert told == whole
+    assert len(rows(tmp_path / "run")) == 2 * (1 + 3)
+    assert "step 40 of 40" in (tmp_path / "run" / "training.log").read_text()

@@ -56,7 +56,7 @@ class NoisyWorker(StoppingWorker):
         super().__init__(machine)
         self.noisy = machine
 
-    def ask(self, request: dict[str, Any], patience_s: float) -> Any:
+    def ask(self, request: dict[str, Any], patience_s: float, heard: object = None) -> Any:
         reply = super().ask(request, patience_s)
         if request["do"] == "time":
             for sample in reply:

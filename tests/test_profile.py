@@ -246,7 +246,7 @@ class Recorder(FakeWorker):
         self.dies = machine.dies
         self.kind = kind
 
-    def ask(self, request: dict[str, Any], patience_s: float) -> Any:
+    def ask(self, request: dict[str, Any], patience_s: float, heard: object = None) -> Any:
         if request["do"] != "profile":
             return super().ask(request, patience_s)
         case = Case.from_json(request["case"])

@@ -53,7 +53,7 @@ class StoppingWorker(FakeWorker):
         super().__init__(machine)
         self.stopping = machine
 
-    def ask(self, request: dict[str, Any], patience_s: float) -> Any:
+    def ask(self, request: dict[str, Any], patience_s: float, heard: object = None) -> Any:
         if self.stopping.stop_at == 0:
             raise KeyboardInterrupt
         self.stopping.stop_at -= 1
@@ -432,7 +432,7 @@ class TimingWorker(StoppingWorker):
         super().__init__(machine)
         self.timing = machine
 
-    def ask(self, request: dict[str, Any], patience_s: float) -> Any:
+    def ask(self, request: dict[str, Any], patience_s: float, heard: object = None) -> Any:
         reply = super().ask(request, patience_s)
         if request["do"] != "time":
             return reply
@@ -836,7 +836,7 @@ class RubbishWorker(FakeWorker):
         super().__init__(machine)
         self.rubbish = machine
 
-    def ask(self, request: dict[str, Any], patience_s: float) -> Any:
+    def ask(self, request: dict[str, Any], patience_s: float, heard: object = None) -> Any:
         reply = super().ask(request, patience_s)
         return self.rubbish.reply if request["do"] == self.rubbish.bad else reply
 

@@ -221,7 +221,7 @@ class Stand:
         self.told = told
         self.asked: list[tuple[str, str]] = []
 
-    def ask(self, request: dict[str, Any], patience_s: float) -> Any:
+    def ask(self, request: dict[str, Any], patience_s: float, heard: object = None) -> Any:
         asked = request["case"]["implementation"], request["case"]["direction"]
         self.asked.append(asked)
         return self.told[asked].to_json()

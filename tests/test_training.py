@@ -97,6 +97,21 @@ def test_a_search_takes_the_rate_that_is_best_on_validation(monkeypatch: pytest.
     assert trained(made(steps=3, search="0.001 0.01 0.1"), 1, lr=0.1).lr == 0.1
 
 
+def test_a_training_tells_which_share_of_it_is_done() -> None:
+    told: list[tuple[str, float]] = []
+
+    def stage(name: str, *, anew: bool = False, aside: bool = False, share: float | None = None) -> None:
+        if share is not None:
+            told.append((name, share))
+
+    training.train(made(steps=20, search="0.001 0.01"), 0, 0, None, stage)
+    shares = [share for _, share in told]
+    assert shares == sorted(set(shares))
+    assert len(shares) == 3 * training.PARTS
+    assert shares[-1] == 1
+    assert told[-1][0].startswith("training it: step 20 of 20, loss ")
+
+
 def test_a_mechanism_that_raises_costs_its_own_case(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> Any:
         raise ValueError("cannot do")

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import datetime
 from io import FileIO
 from pathlib import Path
@@ -18,6 +19,8 @@ from attnbench.variants import _edges
 
 EDGES = "edges"
 """Folder with copies of the suite's files of edges."""
+TRAINING = "training.log"
+"""Progress of trainings."""
 _DRAFT = RUN + ".tmp"
 _BEFORE_RUN = (SAMPLES, _DRAFT)
 """Files that a run leaves if it is killed before it has a `run.json`. The folder still counts as new."""
@@ -66,6 +69,11 @@ class Journal:
             draft.replace(self.folder / RUN)
         except OSError as error:
             raise _unwritable(self.folder / RUN, error) from error
+
+    def log_training(self, line: str) -> None:
+        """Add a line to `training.log`, which is for readers while a run is at work, and for nothing else."""
+        with suppress(OSError), (self.folder / TRAINING).open("a", encoding="utf-8") as file:
+            file.write(f"{datetime.now():%H:%M:%S} {line}\n")
 
     def holds_rows(self) -> bool:
         """Check whether `samples.jsonl` has any row."""

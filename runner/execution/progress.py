@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from attnbench.reports.text.units import clock
 from attnbench.suites import Probe, Sample, Status
 from attnbench.suites.profile import Profile
+from attnbench.suites.result import Score
 
 _BUILDING = "compiling native for this CPU, once, which takes about 10 seconds"
 
@@ -84,6 +85,12 @@ class Plain(Quiet):
     def probed(self, title: str, probe: Probe, done: int, total: int, left_s: float | None) -> None:
         """Print `[12/46] passed local_window(window=129)/blockwise N=512 ... (0:44 left)`."""
         _line(f"[{done}/{total}] {told(title, probe)}", left_s)
+
+    def sampled(self, title: str, sample: Sample) -> None:
+        """Print `trained full/sdpa N=64 ..., seed 2: score 0.841`; times are too many to print."""
+        if isinstance(sample, Score):
+            ended = sample.reason if sample.score is None else f"score {sample.score:.3f}"
+            _line(f"trained {title}, seed {sample.replicate + 1}: {ended}", None)
 
     def replicated(self, done: int, total: int, left_s: float | None) -> None:
         """Print `timed in process 2 of 5 (0:21 left)`."""

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from attnbench.reports.text.units import clock
 from attnbench.runner.execution.journal import Journal, append_profile
 from attnbench.runner.execution.profiler import Profiler
 from attnbench.runner.execution.progress import Progress
@@ -18,7 +19,7 @@ from attnbench.runner.workers import prober
 from attnbench.runner.workers.prober import Prober
 from attnbench.runner.workers.worker import Asked, NotStarted, StartWorker, WorkerEnded, limit_for, started, understood
 from attnbench.suites import Case, Probe, Result, Sample, Status, grouped
-from attnbench.suites.case import names_of
+from attnbench.suites.case import names_of, probing_order
 from attnbench.suites.profile import Profile
 from attnbench.suites.result import SPENT, Score
 from attnbench.suites.schema.suite import Suite
@@ -62,7 +63,7 @@ class Session:
         self.task = task
         self.suite = task.suite
         self.kept = task.kept
-        self.cases = _in_order(task.cases)
+        self.cases = probing_order(task.cases)
         self.titles = dict(zip((case.key for case in self.cases), names_of(self.cases), strict=True))
         self.journal = book
         self.progress = progress
@@ -187,9 +188,15 @@ class Session:
             # First, so that a torn row never leaves an added case without its baseline.
             again = {key for case in left for key in self.task.again.get(case.key, ())} - missing
             beside = [case for case in group if case.key in again and case.key in self.plans]
-            left_s = self.remaining.left_s(done / len(missing))
-            self.progress.working("time", f"process {replicate + 1}", done, len(missing), left_s)
-            self._time_group([*beside, *left], replicate)
+            if trains(group[0]):
+                for at, case in enumerate([*beside, *left]):
+                    if self._out_of_time():
+                        break
+                    self._train(case, replicate, done + max(at - len(beside), 0), len(missing))
+            else:
+                left_s = self.remaining.left_s(done / len(missing))
+                self.progress.working("time", f"process {replicate + 1}", done, len(missing), left_s)
+                self._time_group([*beside, *left], replicate)
             done += len(left)
         self._drop_worker()
 
@@ -199,14 +206,6 @@ class Session:
 
         All cases of a group are held in memory at once. A case without enough memory is timed afterwards, alone.
         """
-        if trains(group[0]):
-            for done, case in enumerate(group):
-                left_s = self.remaining.left_s()
-                self.progress.working(
-                    "train", f"{self.titles[case.key]}, seed {replicate + 1}", done, len(group), left_s
-                )
-                self._train(case, replicate)
-            return
         left = list(group)
         while left:
             try:
@@ -225,8 +224,16 @@ class Session:
                     self._time_group([case], replicate)
                 return
 
-    def _train(self, case: Case, replicate: int) -> None:
-        """Train a case's model with the seed of a replicate, and write its score."""
+    def _train(self, case: Case, replicate: int, done: int, missing: int) -> None:
+        """Train a case's model with the seed of a replicate, and write its score; `done` of all `missing` are there."""
+        title = f"{self.titles[case.key]}, seed {replicate + 1}"
+
+        def heard(stage: str, share: float) -> None:
+            left_s = self.remaining.left_s((done + share) / missing)
+            self.progress.working("train", f"{title}: {stage}", done, missing, left_s)
+            self.journal.log_training(f"{title}: {stage}" + (f" ({clock(left_s)} left)" if left_s else ""))
+
+        heard("begins", 0.0)
         request = {
             "do": "train",
             "case": case.flat(),
@@ -236,7 +243,7 @@ class Session:
             "lr": self._rates.get(case.key),
         }
         try:
-            score = understood(Score.from_json, self._worker(case).ask(request, self.suite.budget.case_s))
+            score = understood(Score.from_json, self._worker(case).ask(request, self.suite.budget.case_s, heard))
         except WorkerEnded as end:
             self._drop_worker()
             score = Score(case.key, end.status, end.reason, replicate=replicate)
@@ -330,19 +337,6 @@ class Session:
     def _write(self, *rows: Result) -> None:
         self.journal.append(*rows)
         self.rows += rows
-
-
-def _in_order(cases: Sequence[Case]) -> list[Case]:
-    """Sort cases by length. Within a length, cases with the same oracle result are adjacent, to compute it once."""
-    firsts: dict[str, int] = {}
-    for place, case in enumerate(cases):
-        firsts.setdefault(_mechanism(case), place)
-    return sorted(cases, key=lambda case: (case.setting.shape.seq_len, firsts[_mechanism(case)]))
-
-
-def _mechanism(case: Case) -> str:
-    """Return a key that is equal for cases that differ only in implementation."""
-    return replace(case, implementation="").key
 
 
 def _samples(cases: Sequence[Case], reply: list[dict[str, Any]]) -> list[Sample]:

@@ -104,11 +104,11 @@ class RemainingTime:
 def planned(suite: Suite, case: Case, call_ns: float) -> sampling.Plan:
     """The plan to time a case whose call takes about `call_ns`. All processes share the suite's `case_s`.
 
-    A model is not timed apart: it takes all of its steps.
+    A model is not timed apart: it takes all of its steps. Those of a search, in one process, are shared among all.
     """
     level = levels.read(case.setting.level)
     if isinstance(level, Learning):
-        return Plan(1, level.steps, led=False)
+        return Plan(1, level.steps + level.steps * len(level.rates) // suite.measure.processes, led=False)
     measure = suite.measure
     share_ns = suite.budget.case_s * 1e9 / measure.processes
     return sampling.plan(call_ns, measure.values, measure.value_ms * 1e6, share_ns, case.setting.device)

@@ -259,11 +259,11 @@ class _Requests:
         self._marks[0] = index
         self._marks[1] += 1
 
-    def _stage(self, name: str, *, anew: bool = False, aside: bool = False) -> None:
-        """Tell the parent which stage begins. `anew` restarts the time limit; time spent `aside` does not count."""
+    def _stage(self, name: str, *, anew: bool = False, aside: bool = False, share: float | None = None) -> None:
+        """Tell the parent which stage begins, as `Stage` says."""
         leftovers.end_forked(self._us)
         self._marks[1] += anew
-        self._pipe.send_bytes(json.dumps({"stage": name, "aside": aside}).encode())
+        self._pipe.send_bytes(json.dumps({"stage": name, "aside": aside, "share": share}).encode())
 
 
 def _nothing() -> None:

@@ -49,9 +49,9 @@ def probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None = None
     """
     before, running = settings.state(), leftovers.snapshot()
 
-    def looked(name: str, *, anew: bool = False, aside: bool = False) -> None:
+    def looked(name: str, *, anew: bool = False, aside: bool = False, share: float | None = None) -> None:
         leftovers.refuse(running)
-        stage(name, anew=anew, aside=aside)
+        stage(name, anew=anew, aside=aside, share=share)
 
     try:
         found = _probe(case, budget_bytes, looked, oracle, origin, before)

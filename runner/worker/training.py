@@ -3,7 +3,7 @@
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
@@ -36,6 +36,9 @@ _CONTENTS = 2**20
 """Seeds of the first weights begin here, above those of the proof."""
 _SEARCH = 2**16
 """The replicate whose seed a search takes."""
+
+Heard = Callable[[str, float], None]
+"""Function that is told at which step a training is, and which share of it is done."""
 
 
 class Diverged(Exception):
@@ -97,16 +100,19 @@ def _scored(case: Case, replicate: int, seed: int, lr: float | None, stage: Stag
     level, place = _level(case), tasks.folder()
     splits = train, validation, test = tuple(level.source.examples(split, seed, place) for split in tasks.SPLITS)
     searched = list[tuple[float, float]]()
-    if lr is None and level.rates:
+    rates = level.rates if lr is None else ()
+    for done, rate in enumerate(rates):
+        stage(f"training it with the learning rate {rate:g}", anew=True)
+        heard = partial(_heard, stage, f"searching, with the learning rate {rate:g}", done, len(rates) + 1)
         # A seed of its own, so that the chosen rate is not the one that suits a scored model by chance.
-        for rate in level.rates:
-            stage(f"training it with the learning rate {rate:g}", anew=True)
-            searched.append((rate, _validated(case, _SEARCH, seed, rate, train, validation, stage)))
+        searched.append((rate, _validated(case, _SEARCH, seed, rate, train, validation, heard)))
+    if searched:
         lr = max(searched, key=itemgetter(1))[0]
-        stage("training it", anew=True)
     lr = level.rate(case.mechanism.name) if lr is None else lr
+    stage("training it", anew=bool(searched))
     model = _model(case, replicate, seed)
-    trained = _steps(model, lr, _batches(model, train, replicate, seed), stage)
+    heard = partial(_heard, stage, "training it", len(rates), len(rates) + 1)
+    trained = _steps(model, lr, _batches(model, train, replicate, seed), heard)
     stage("scoring it")
     looked = _reach(model, test) if level.reach else ()
     return Score(
@@ -127,13 +133,18 @@ def _scored(case: Case, replicate: int, seed: int, lr: float | None, stage: Stag
     )
 
 
+def _heard(stage: Stage, doing: str, before: int, trainings: int, step: str, share: float) -> None:
+    """Tell the parent at which step a training is, after so many of all `trainings` of a case."""
+    stage(f"{doing}: {step}", share=(before + share) / trainings)
+
+
 def _validated(
-    case: Case, replicate: int, seed: int, lr: float, train: Examples, validation: Examples, stage: Stage
+    case: Case, replicate: int, seed: int, lr: float, train: Examples, validation: Examples, heard: Heard
 ) -> float:
     """Return the score on validation of a model trained with a learning rate; 0 if it diverges."""
     model = _model(case, replicate, seed)
     try:
-        _steps(model, lr, _batches(model, train, replicate, seed), stage)
+        _steps(model, lr, _batches(model, train, replicate, seed), heard)
     except Diverged:
         return 0.0
     return _share_right(model, validation)
@@ -176,8 +187,8 @@ class Trained(NamedTuple):
     """The mean nanoseconds of a step, without the parts in which the learning rate rises."""
 
 
-def _steps(model: Model, lr: float, batches: Iterator[tuple[Tensor, Tensor]], stage: Stage) -> Trained:
-    """Take all steps of a training.
+def _steps(model: Model, lr: float, batches: Iterator[tuple[Tensor, Tensor]], heard: Heard) -> Trained:
+    """Take all steps of a training. `heard` is told each part.
 
     Raises:
         Diverged: a loss is not finite.
@@ -209,7 +220,7 @@ def _steps(model: Model, lr: float, batches: Iterator[tuple[Tensor, Tensor]], st
             if step >= min(_WARM_UP * level.steps, level.steps - part):
                 times.append(round(time_of_part, 1))
             taken.clear()
-            stage(f"training it: step {step + 1} of {level.steps}")
+            heard(f"step {step + 1} of {level.steps}, loss {loss_of_part:.3g}", (step + 1) / level.steps)
     return Trained(part, tuple(losses), tuple(times))
 
 

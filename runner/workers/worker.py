@@ -37,6 +37,8 @@ _DOING = {"ready": "being made ready", "time": "being timed", "turns": "taking t
 RUBBISH = "its process sent rubbish instead of a reply"
 
 T = TypeVar("T")
+Heard = Callable[[str, float], object]
+"""Function that is told the stage of a long request, and which share of the request is done."""
 
 
 class WorkerEnded(Exception):
@@ -72,8 +74,8 @@ def understood(make: Callable[[Any], T], reply: Any) -> T:
 class Asked(Protocol):
     """Interface of a worker. Tests have a substitute."""
 
-    def ask(self, request: dict[str, Any], patience_s: float) -> Any:
-        """Send a request and return the reply."""
+    def ask(self, request: dict[str, Any], patience_s: float, heard: Heard | None = None) -> Any:
+        """Send a request and return the reply. What is `heard` until then is how much of it is done."""
 
     def wait(self) -> None:
         """Wait until it is ready."""
@@ -155,8 +157,8 @@ class Worker:
         self._ready = False
         self._doing = "starting"
 
-    def ask(self, request: dict[str, Any], patience_s: float) -> Any:
-        """Send a request and return the reply.
+    def ask(self, request: dict[str, Any], patience_s: float, heard: Heard | None = None) -> Any:
+        """Send a request and return the reply. `heard` is told how much of it is done, if the worker says so.
 
         The time limit `patience_s` holds for the whole request. If the worker marks its pieces of work, the limit holds
         for each piece.
@@ -165,7 +167,7 @@ class Worker:
             WorkerEnded: the worker died, or was killed because it took longer.
         """
         self.tell(request)
-        return self.reply(patience_s)
+        return self.reply(patience_s, heard)
 
     def tell(self, request: dict[str, Any]) -> None:
         """Send a request without waiting for the reply.
@@ -182,13 +184,13 @@ class Worker:
         except OSError:
             raise self._died() from None
 
-    def reply(self, patience_s: float) -> Any:
+    def reply(self, patience_s: float, heard: Heard | None = None) -> Any:
         """Return the reply to the request that was sent with `tell`.
 
         Raises:
             WorkerEnded: the worker died, or was killed because it took longer.
         """
-        return understood(itemgetter("reply"), self._receive(patience_s))
+        return understood(itemgetter("reply"), self._receive(patience_s, heard))
 
     def wait(self) -> None:
         """Wait until the worker is ready.
@@ -224,7 +226,7 @@ class Worker:
         self._log.close()
         Path(self._log.name).unlink(missing_ok=True)
 
-    def _receive(self, patience_s: float) -> dict[str, Any]:
+    def _receive(self, patience_s: float, heard: Heard | None = None) -> dict[str, Any]:
         """Return the next message that is not a stage. Stages and marks extend the time limit."""
         doing, count, deadline = self._doing, self._marks[1], time.monotonic() + patience_s
         left_s: float | None = None
@@ -238,6 +240,8 @@ class Worker:
                 if "stage" not in message:
                     return message
                 doing, now_s = message["stage"], time.monotonic()
+                if heard and message.get("share") is not None:
+                    heard(doing, understood(float, message["share"]))
                 if message.get("aside"):
                     left_s = deadline - now_s if left_s is None else left_s
                     deadline = now_s + patience_s

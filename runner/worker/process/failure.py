@@ -66,9 +66,10 @@ def _first_line(text: str) -> str:
 class Stage(Protocol):
     """Function that tells the parent which stage begins, so that the parent knows where a process died."""
 
-    def __call__(self, name: str, *, anew: bool = False, aside: bool = False) -> None:
+    def __call__(self, name: str, *, anew: bool = False, aside: bool = False, share: float | None = None) -> None:
         """Begin a stage.
 
         `anew` restarts the time limit of the case, because the time of a compiler does not count. Time spent `aside`,
         such as in the proof, does not count either. It has a limit of its own, which each such call restarts.
+        `share` is how much of a long request is done.
         """
