@@ -12,6 +12,7 @@ from test_task_level import SUITE
 
 from attnbench.reports.drawing import saving
 from attnbench.reports.figures import learned as figure
+from attnbench.reports.figures import score_by_examples as by_examples
 from attnbench.reports.findings.run import Run, load
 from attnbench.reports.pages import run_report
 from attnbench.reports.tables import learned, tables
@@ -99,9 +100,32 @@ def test_two_seeds_show_nothing(tmp_path: Path) -> None:
     assert len(answer(made)) == 2
 
 
+def test_scores_stand_beside_the_published_ones_of_tasks_of_their_kind(tmp_path: Path) -> None:
+    tasks = [{"task": {"data": each, "layers": 1, "steps": 7}} for each in ("listops", {"mqar": {"pairs": 3}})]
+    lines = learned.markdown(run(tmp_path / "run", level=tasks)).splitlines()
+    (at,) = (place for place, line in enumerate(lines) if line.startswith("| linear") and lines[place + 1][:3] == "| *")
+    assert lines[at + 1] == r"| *linear_transformer* | *16.1* | - | - |"
+
+
 def test_tasks_stand_side_by_side_with_their_mean(tmp_path: Path) -> None:
     both = [{"task": {"data": {"mqar": {"pairs": pairs}}, "layers": 1, "steps": 7}} for pairs in (3, 4)]
     made = run(tmp_path / "run", level=both)
     assert [each.task.data for each in made.learned] == ["mqar(pairs=3)", "mqar(pairs=4)"]
     row = next(line for line in learned.markdown(made).splitlines() if line.startswith("| gru"))
     assert row.endswith("| 60.0 |")
+
+
+def test_scores_over_the_number_of_examples_say_where_each_mechanism_is_better(tmp_path: Path) -> None:
+    tasks = [{"task": {"data": {"mqar": {"pairs": 3, "train": each}}, "layers": 1, "steps": 7}} for each in (50, 200)]
+    made = run(tmp_path / "run", level=tasks)
+    (found,) = made.learned_by_size
+    assert (found.data, found.sizes) == ("mqar(pairs=3)", (50, 200))
+    assert set(found.frame["examples"]) == {50, 200}
+    assert "gru scores less with every number of examples" in " ".join(answer(made))
+    for width in (None, 3.5):
+        saving.save({"score_by_examples": partial(by_examples.draw, made, width)}, tmp_path)
+
+
+def test_tasks_that_differ_otherwise_are_not_compared_by_size(tmp_path: Path) -> None:
+    tasks = [{"task": {"data": {"mqar": {"pairs": pairs, "train": 50 * pairs}}}} for pairs in (3, 4)]
+    assert run(tmp_path / "run", level=tasks).learned_by_size == ()

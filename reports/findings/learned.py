@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import pandas as pd
 
-from attnbench.reports.data.settings import Setting, names
+from attnbench.reports.data.settings import SETTING, Setting, names
 from attnbench.reports.data.values import FEWEST_PROCESSES
-from attnbench.variants import levels
+from attnbench.variants import levels, tasks
 from attnbench.variants.levels._learning import Learning
 
 
@@ -68,6 +68,41 @@ class Learned:
     def has_intervals(self) -> bool:
         """Check whether there are enough seeds."""
         return all(each.case["seeds"] >= FEWEST_PROCESSES for each in self.models)
+
+
+@dataclass(frozen=True, eq=False)
+class BySize:
+    """Tasks that differ in the number of examples to train with alone, the fewest first."""
+
+    data: str
+    """The data without this number."""
+    tasks: tuple[Learned, ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The numbers of examples."""
+        return tuple(each.task.source.train for each in self.tasks)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The cases with a score, with a column `examples`."""
+        frames = (each.setting.frame.assign(examples=size) for each, size in zip(self.tasks, self.sizes, strict=True))
+        found = pd.concat(list(frames))
+        return found[found["score"].notna()]
+
+
+def by_size(found: Sequence[Learned]) -> Iterator[BySize]:
+    """Yield the tasks that differ in the number of examples to train with alone, if there are several."""
+    others = [name for name in SETTING if name not in ("level", "seq_len")]
+    alike: dict[tuple[object, ...], list[Learned]] = {}
+    for each in found:
+        whole = tasks.written(replace(each.task.source, train=type(each.task.source)().train))
+        place = tuple(str(each.setting.frame[name].iloc[0]) for name in others)
+        alike.setdefault((replace(each.task, data=whole), *place), []).append(each)
+    for (task, *_), same in alike.items():
+        if len(same) > 1:
+            assert isinstance(task, Learning)
+            yield BySize(task.data, tuple(sorted(same, key=lambda each: each.task.source.train)))
 
 
 def learned(settings: Sequence[Setting]) -> Iterator[Learned]:

@@ -31,6 +31,11 @@ _MODELS = {
     },
 }
 """The published model of each variant."""
+TASKS = {
+    **{f"lra_{name}": name for name in ("listops", "text", "retrieval", "image", "pathfinder")},
+    **{name: name for name in ("listops", "text", "pathfinder")},
+}
+"""The published task of each kind of data. Those that are drawn here have other examples."""
 
 
 class Number(NamedTuple):
@@ -49,8 +54,13 @@ class Row(NamedTuple):
     published: bool
     steps_per_s: tuple[Number, ...]
     peak_bytes: tuple[Number, ...]
-    score: float
-    """Mean of the five published scores in percent; NaN if there is none."""
+    scores: Mapping[str, float]
+    """The published scores by task, in percent."""
+
+    @property
+    def score(self) -> float:
+        """Their mean; NaN if there is none."""
+        return sum(self.scores.values()) / len(self.scores) if self.scores else math.nan
 
 
 class Arena(NamedTuple):
@@ -86,12 +96,17 @@ def _rows(frame: pd.DataFrame) -> Iterator[Row]:
             published=False,
             steps_per_s=tuple(_number(row, "steps_per_s", "speedup", is_full) for row in rows),
             peak_bytes=tuple(_number(row, "peak_bytes", "peak_fraction", is_full) for row in rows),
-            score=math.nan,
+            scores={},
         )
-        known = left.pop(_MODELS.get(str(part["variant"].iloc[0]), ""), None)
+        known = left.pop(model_of(str(part["variant"].iloc[0])), None)
         if known:
             yield known
     yield from left.values()
+
+
+def model_of(variant: str) -> str:
+    """Return the published model of a variant, or an empty text."""
+    return _MODELS.get(variant, "")
 
 
 def _number(row: "pd.Series | None", column: str, ratio: str, is_full: set[str]) -> Number:
@@ -124,7 +139,7 @@ def published() -> Mapping[str, Row]:
             published=True,
             steps_per_s=numbers(model, "steps"),
             peak_bytes=numbers(model, "gb", 1e9),
-            score=sum(scores.values()) / len(scores),
+            scores=scores,
         )
         for model, scores in accuracy.items()
     }

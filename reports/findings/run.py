@@ -124,6 +124,11 @@ class Run:
         return tuple(lra.arenas(self.settings))
 
     @cached_property
+    def learned_by_size(self) -> tuple[learned.BySize, ...]:
+        """The tasks that differ in the number of examples to train with alone."""
+        return tuple(learned.by_size(self.learned))
+
+    @cached_property
     def learned(self) -> tuple[learned.Learned, ...]:
         """The tasks that models were trained on, with their scores."""
         return tuple(learned.learned(self.settings))

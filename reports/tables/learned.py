@@ -2,6 +2,7 @@
 
 import math
 
+from attnbench.reports.findings import lra
 from attnbench.reports.findings.learned import Learned, Model, Spread
 from attnbench.reports.findings.run import Run
 from attnbench.reports.text import by_score, escape, units
@@ -11,27 +12,43 @@ HEAD = """\
 The score is the share of targets of the test that a model finds, in percent, as the mean over seeds with the 95 %
 interval that they allow (Student t). Bold scores are the best of a task, and those whose interval reaches the best."""
 
+PUBLISHED = """\
+Rows in italics are published: Tay et al. 2020, arXiv 2011.04006, table 1. Their models are larger and of unequal size.
+Only `lra_*` are the same data: `listops` has shorter trees here, `text` asks another question, and `pathfinder` is
+drawn anew."""
+
 
 def markdown(run: Run) -> str:
     """Return the scores of all tasks side by side, and then a table of each task."""
     looked = [each for each in run.learned if any(model.reach for model in each.models)]
-    return "\n\n".join([HEAD, _arena(run.learned), *map(_task, run.learned), *map(_reach, looked)])
+    head = [HEAD, PUBLISHED] if any(map(_published_task, run.learned)) else [HEAD]
+    return "\n\n".join([*head, _arena(run.learned), *map(_task, run.learned), *map(_reach, looked)])
 
 
 def _arena(found: tuple[Learned, ...]) -> str:
     """Return mechanisms by tasks, with the mean over tasks where there are several."""
-    order = dict.fromkeys(each.name for task in found for each in task.models)
+    variants = {each.name: str(each.case["variant"]) for task in found for each in task.models}
     several, rows = len(found) > 1, []
-    for name in order:
+    for name in variants:
         models = [next((each for each in task.models if each.name == name), None) for task in found]
         cells = [_score(task, each) if each else _ended(task, name) for task, each in zip(found, models, strict=True)]
         scores = [each.score.mean for each in models if each]
         mean = [f"{100 * sum(scores) / len(scores):.1f}" if len(scores) == len(found) else NONE] if several else []
         rows.append([escape.text(name), *cells, *mean])
+        published = lra.published().get(lra.model_of(variants[name]))
+        if published and any(map(_published_task, found)):
+            told = [published.scores.get(_published_task(task), math.nan) for task in found]
+            cells = [NONE if math.isnan(each) else f"*{each:.1f}*" for each in told]
+            rows.append([f"*{published.name}*", *cells, *([NONE] if several else [])])
     chance = [f"{100 * task.task.form.chance:.1f}" for task in found]
     mean = [f"{100 * sum(task.task.form.chance for task in found) / len(found):.1f}"] if several else []
     header = ["", *(escape.text(task.task.data) for task in found), *(["mean"] if several else [])]
     return escape.table(header, [*rows, ["*guessing*", *chance, *mean]])
+
+
+def _published_task(found: Learned) -> str:
+    """Return the published task that is of the kind of a task of the run, or an empty text."""
+    return lra.TASKS.get(found.task.source.name, "")
 
 
 def _ended(task: Learned, name: str) -> str:

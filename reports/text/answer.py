@@ -33,7 +33,7 @@ def answer(run: Run) -> list[str]:
         return [_nothing(run.outcomes)]
     named, results = shortest(run.frame), found.results
     if run.learned:
-        return by_score.sentences(run.learned, named)[:MOST_SENTENCES]
+        return by_score.sentences(run.learned, run.learned_by_size, named)[:MOST_SENTENCES]
     between = varied(run.frame)
     title = ", ".join(told(results.setting.frame.iloc[0], between)) if between else ""
     levels, gradients = _compared(run.levels, named), _compared(run.gradients, named)

@@ -2,20 +2,60 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 from attnbench.reports.data.values import FEWEST_PROCESSES
-from attnbench.reports.findings.learned import Learned, Model
+from attnbench.reports.findings.learned import BySize, Learned, Model
 from attnbench.reports.text.phrases import listed
 
 _MOST_NAMED = 3
 
 
-def sentences(found: Sequence[Learned], named: Mapping[str, str]) -> list[str]:
-    """Return a sentence on each task, and one where too few seeds say nothing."""
-    told = [_task(each, named) for each in found]
+def sentences(found: Sequence[Learned], sizes: Sequence[BySize], named: Mapping[str, str]) -> list[str]:
+    """Return a sentence on each task, and one where too few seeds say nothing.
+
+    Of tasks that differ in the number of examples, the fewest and the most have one sentence, and then each mechanism
+    has one on where it scores more or less than the baseline, those first whose place changes.
+    """
+    several = [task for each in sizes for task in each.tasks]
+    told = [_ends(each, named) for each in sizes]
+    told += [sentence for each in sizes for sentence in _against(each, named)]
+    told += [_task(each, named) for each in found if each not in several]
     if any(not each.has_intervals for each in found):
         told.insert(1, f"With fewer than {FEWEST_PROCESSES} seeds nothing can be shown to be better.")
     return told
+
+
+def _ends(found: BySize, named: Mapping[str, str]) -> str:
+    """Return the best mechanisms with the fewest examples and with the most."""
+    head, ends = f"On {found.data.partition('(')[0]}", []
+    for task, size in ((found.tasks[at], found.sizes[at]) for at in (0, -1)):
+        best = _some(task.best if task.has_intervals else task.models[:1], named)
+        ends.append(f"with {size:,} examples {best} {100 * task.models[0].score.mean:.0f} %")
+    return f"{head} {ends[0]}, {ends[1]}."
+
+
+def _against(found: BySize, named: Mapping[str, str]) -> list[str]:
+    """Return with how many examples each mechanism scores more or less than the baseline."""
+    if not all(each.baseline and each.has_intervals for each in found.tasks):
+        return []
+    told: list[tuple[int, str]] = []
+    baseline = found.tasks[0].baseline
+    for name in dict.fromkeys(each.name for task in found.tasks for each in task.models if each.name != baseline):
+        gains = [next((each.gain for each in task.models if each.name == name), None) for task in found.tasks]
+        pairs = [(size, gain) for size, gain in zip(found.sizes, gains, strict=True) if gain]
+        where = {
+            "more": [size for size, gain in pairs if gain.low > 0],
+            "less": [size for size, gain in pairs if gain.high < 0],
+        }
+        parts = [f"{word} with {_sizes(sizes, len(pairs))}" for word, sizes in where.items() if sizes]
+        words = f"scores {' and '.join(parts)} examples" if parts else "is not told apart with any number of examples"
+        told.append((-len(parts), f"Against {named[baseline]}, {named[name]} {words}."))
+    return [sentence for _, sentence in sorted(told, key=itemgetter(0))]
+
+
+def _sizes(sizes: Sequence[int], many: int) -> str:
+    return "every number of" if len(sizes) == many else listed([f"{each:,}" for each in sizes])
 
 
 def percent(score: float, low: float, high: float) -> str:
