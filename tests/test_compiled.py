@@ -320,7 +320,7 @@ def test_a_compiler_has_time_of_its_own(monkeypatch: pytest.MonkeyPatch, anew: b
 
     def begin() -> None:
         _Requests(theirs, marks, None)._stage("compiling it", anew=anew)
-        assert ours.recv_bytes() == b'{"stage": "compiling it", "aside": false}'
+        assert ours.recv_bytes() == b'{"stage": "compiling it", "aside": false, "share": null}'
 
     pipe = Told({4.0: b'{"stage": "compiling it"}', 9.0: b'{"reply": 1}'}, begin)
     monkeypatch.setattr(time, "monotonic", lambda: pipe.now)
@@ -331,6 +331,17 @@ def test_a_compiler_has_time_of_its_own(monkeypatch: pytest.MonkeyPatch, anew: b
     else:
         with pytest.raises(WorkerEnded, match="no result within 6 s .*, while compiling it"):
             worker._receive(6)
+
+
+def test_the_parent_hears_how_much_of_a_request_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    half = b'{"stage": "training it", "aside": false, "share": 0.5}'
+    pipe = Told({1.0: b'{"stage": "reading its data", "share": null}', 2.0: half, 3.0: b'{"reply": 1}'}, lambda: None)
+    monkeypatch.setattr(time, "monotonic", lambda: pipe.now)
+    worker = Worker.__new__(Worker)
+    vars(worker).update(_pipe=pipe, _marks=[0, 0], _process=Killed(), _ready=True, _doing="beginning")
+    told: list[tuple[str, float]] = []
+    assert worker._receive(6, lambda stage, share: told.append((stage, share)))["reply"] == 1
+    assert told == [("training it", 0.5)]
 
 
 @pytest.mark.parametrize(("replied_s", "in_time"), [(15.4, True), (17.0, False)])
