@@ -25,6 +25,7 @@ from attnbench.suites import Case, Status, SuiteError
 from attnbench.suites.schema.load import from_dict, parse
 from attnbench.variants import Parameters, Shape, kernels, levels, of_module
 from attnbench.variants.graph import Edges
+from attnbench.variants.levels import _around
 from attnbench.variants.levels.layer import Layer
 
 BUDGET = 2**32
@@ -167,7 +168,7 @@ def test_a_wrong_gradient_of_any_weight_is_found(monkeypatch: pytest.MonkeyPatch
 
         return type(program)(**{**vars(program), "call": call})
 
-    monkeypatch.setattr(levels, "read", lambda level: Spoiled())
+    monkeypatch.setattr(_around, "read", lambda level: Spoiled())
     monkeypatch.setattr(programs, "build", spoiled)
     found = probe(made, BUDGET, step)
     # A bias of all keys adds the same to all scores of a query, so its gradient is 0.
