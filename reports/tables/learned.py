@@ -13,7 +13,7 @@ The score is the share of targets of the test that a model finds, in percent, as
 interval that they allow (Student t). Bold scores are the best of a task, and those whose interval reaches the best."""
 
 PUBLISHED = """\
-Rows in italics are published: Tay et al. 2020, arXiv 2011.04006, table 1. Their models have other sizes, and unequal ones.
+Rows in italics are published: Tay et al. 2020, arXiv 2011.04006, table 1. Their models have unequal sizes.
 Only `lra_*` are the same data: `listops` has shorter trees here, `text` asks another question, and `pathfinder` is
 drawn anew."""
 
