@@ -15,7 +15,7 @@ from attnbench.reports.figures import learned as figure
 from attnbench.reports.figures import score_by_examples as by_examples
 from attnbench.reports.findings.run import Run, load
 from attnbench.reports.pages import run_report
-from attnbench.reports.tables import learned, tables
+from attnbench.reports.tables import learned, tables, terminal
 from attnbench.reports.text.answer import answer
 from attnbench.suites import Case, Probe, Status
 from attnbench.suites.result import Score
@@ -91,6 +91,15 @@ def test_a_report_has_scores_tables_answer_and_figure(tmp_path: Path) -> None:
     for width in (None, 3.5):
         saving.save({"learned": partial(figure.draw, made, width)}, tmp_path)
     assert {"full", "linear", "gru", "identity"} <= set(learned.markdown(made).replace("/", " ").split())
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_the_first_screen_has_scores_best_first_at_every_width(tmp_path: Path, width: int) -> None:
+    scores = {"full": SCORES["full"], "gru": SCORES["gru"], "linear": SCORES["linear"]}
+    lines = [str(line) for line in terminal.screen(run(tmp_path / "run", scores), width)]
+    places = [next(at for at, line in enumerate(lines) if line.startswith(name)) for name in ("full", "linear", "gru")]
+    assert places == sorted(places)
+    assert any("score" in line.split() for line in lines)
 
 
 def test_two_seeds_show_nothing(tmp_path: Path) -> None:

@@ -36,9 +36,9 @@ class Summary(NamedTuple):
 
     results: Results
     rows: tuple[Row, ...]
-    """At most ten that passed at the comparison length: the baseline, then others by time.
+    """At most ten that passed at the comparison length: the baseline, then others by score and time.
 
-    If more passed, these are the fastest of each kind, then of each mechanism, then others.
+    If more passed, these are the best of each kind, then of each mechanism, then others.
     """
     left_out: int
     """Other series that passed there."""
@@ -53,10 +53,10 @@ def summary(found: Sequence[Results]) -> Summary | None:
     results = max(passed, key=lambda each: (each.setting.frame["status"] == "passed").sum())
     frame = without_floor(results.setting.frame)
     at = frame[(frame["status"] == "passed") & (frame["seq_len"] == results.compared_at)]
-    at = at.sort_values("time_ns", kind="stable")
+    at = at.sort_values("time_ns", kind="stable").sort_values("score", ascending=False, kind="stable")
     is_baseline = names(at) == results.baseline
     others = at[~is_baseline]
-    # Each group by time: the baseline, the fastest of each kind, the fastest of each mechanism, all others.
+    # Each group by score and time: the baseline, the best of each kind, the best of each mechanism, all others.
     again = others["family"].duplicated() * 1 + others["variant"].duplicated()
     order = [*at.index[is_baseline], *again.sort_values(kind="stable").index][:_MOST_ROWS]
     chosen = pd.concat([at[is_baseline], others[others.index.isin(order)]])

@@ -19,7 +19,7 @@ _LONGEST_QUESTION, _LONGEST_LINE = 280, 190
 _GAP = "  "
 _LEAST_NAME = 20
 """Columns are left out that leave a name less than this many characters."""
-_IMPORTANT = ("times as fast", "a call", "trust", "faster from", "it is", "memory", "realised")
+_IMPORTANT = ("times as fast", "a call", "score", "trust", "faster from", "it is", "memory", "realised")
 """Columns that are shown if there is room, the most important first."""
 _BLANK = "\N{NO-BREAK SPACE}"
 _COLOURS = {FASTER: "green", SLOWER: "red"}
