@@ -42,6 +42,17 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tupl
     return differences(before, now) | code
 
 
+def hardware(environment: Mapping[str, Any], device: str) -> str:
+    """Return the class of a machine's hardware for cases on a device, whose times are pooled: the name of the GPU, or
+    the CPU's model, its widest instructions and the number of cores that a process may use.
+    """
+    if device == "cuda":
+        return str(environment.get("gpu"))
+    widest = (environment.get("cpu_features") or environment.get("cpu_capability") or "").split(" ")[-1]
+    cores = environment.get("usable_cores") or environment.get("cores")
+    return ", ".join(filter(None, [environment.get("cpu") or "unknown CPU", widest, f"{cores} cores"]))
+
+
 def within(meta: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Return the facts that a run mixes, from its `run.json`: the first value, and that of a later part."""
     found: dict[str, tuple[Any, Any]] = {}

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from attnbench.runner.cli import main
 from attnbench.runner.execution import engine
-from attnbench.runner.execution.engine import Finished
+from attnbench.runner.execution.task import Finished
 from attnbench.suites.schema.suite import Suite
 
 SUITE = """

@@ -18,6 +18,7 @@ from attnbench.runner.cli import main
 from attnbench.runner.execution import engine
 from attnbench.runner.execution.journal import FolderError
 from attnbench.runner.execution.progress import Quiet
+from attnbench.runner.executors.local import Local
 from attnbench.runner.worker import admission
 from attnbench.runner.worker.probe import probe
 from attnbench.suites import Case, Status
@@ -247,7 +248,7 @@ def begun(tmp_path: Path) -> Path:
     suite = written(tmp_path)
     machine = Stopping(2)
     with pytest.raises(KeyboardInterrupt):
-        engine.run(load(suite), tmp_path / "run", Quiet(), start_worker=machine.start, now=machine.now)
+        engine.run(load(suite), tmp_path / "run", Quiet(), executor=Local(machine.start, machine.now))
     return suite
 
 

@@ -22,6 +22,7 @@ from attnbench.reports.tables import tables
 from attnbench.reports.text import units
 from attnbench.reports.text.answer import answer
 from attnbench.runner.execution import engine
+from attnbench.runner.executors.local import Local
 from attnbench.runner.machine.doctor import energy as counters
 from attnbench.runner.machine.doctor import load as doctor_load
 from attnbench.runner.machine.doctor.energy import Counter, NoCounter
@@ -345,7 +346,7 @@ class InProcess:
 def test_a_run_says_what_its_calls_take(here: Machine10W, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "energetic.yaml").write_text(SUITE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(engine, "run", partial(engine.run, start_worker=InProcess))
+    monkeypatch.setattr(engine, "run", partial(engine.run, executor=Local(InProcess)))
     code, said = commands.bench("run", "energetic.yaml", "--out", "run")
     assert code == 0, said
     frame = load(tmp_path / "run").frame
@@ -363,7 +364,7 @@ def test_a_run_without_time_left_measures_no_energy(
 ) -> None:
     (tmp_path / "energetic.yaml").write_text(SUITE + "budget: {suite_s: 3}\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(engine, "run", partial(engine.run, start_worker=InProcess))
+    monkeypatch.setattr(engine, "run", partial(engine.run, executor=Local(InProcess)))
     commands.bench("run", "energetic.yaml", "--out", "run")
     assert load(tmp_path / "run").frame["energy_j"].isna().all()
     assert not energy._METERS, "not even an idle second"

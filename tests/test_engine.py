@@ -12,9 +12,10 @@ import pytest
 from attnbench.reports.findings.run import load
 from attnbench.runner.cli import exit_code
 from attnbench.runner.execution import engine
-from attnbench.runner.execution.engine import Finished
 from attnbench.runner.execution.journal import FolderError
 from attnbench.runner.execution.progress import Plain, Progress, Quiet
+from attnbench.runner.execution.task import Finished
+from attnbench.runner.executors.local import Local
 from attnbench.runner.machine.doctor.machine import here
 from attnbench.runner.workers.prober import Prober
 from attnbench.runner.workers.worker import NotStarted, WorkerEnded
@@ -138,7 +139,7 @@ class Counting(Quiet):
 
 def run(machine: Machine, folder: Path, suite: Suite | None = None, progress: Progress | None = None) -> Finished:
     suite = suite or parse(SUITE, "tiny.yaml")
-    return engine.run(suite, folder, progress or Quiet(), start_worker=machine.start, now=machine.now)
+    return engine.run(suite, folder, progress or Quiet(), executor=Local(machine.start, machine.now))
 
 
 def statuses(rows: tuple[Result, ...], variant: str, implementation: str) -> list[Status]:
@@ -166,7 +167,7 @@ def test_of_a_suite_the_cases_that_are_told_are_measured(tmp_path: Path) -> None
     suite = parse(SUITE, "tiny.yaml")
     wanted = [case for case in suite.cases() if case.mechanism.name == "local_window"]
     machine = Machine()
-    finished = engine.run(suite, tmp_path / "run", Quiet(), cases=wanted, start_worker=machine.start, now=machine.now)
+    finished = engine.run(suite, tmp_path / "run", Quiet(), cases=wanted, executor=Local(machine.start, machine.now))
     assert {row.case for row in finished.rows} == {case.key for case in wanted}
     run = load(tmp_path / "run").frame
     assert run["case"].tolist() == [case.key for case in wanted]

@@ -27,6 +27,7 @@ from attnbench.runner.cli import main
 from attnbench.runner.execution import engine
 from attnbench.runner.execution.journal import FolderError
 from attnbench.runner.execution.progress import Quiet
+from attnbench.runner.executors.local import Local
 from attnbench.runner.worker.proof import approximation
 from attnbench.suites.origin import Origin
 from attnbench.suites.schema.load import SuiteError, from_dict, load, parse
@@ -256,7 +257,7 @@ def begun(tmp_path: Path) -> Path:
     suite = written(tmp_path, drawn(n=99))
     machine = Stopping(3)
     with pytest.raises(KeyboardInterrupt):
-        engine.run(load(suite), tmp_path / "run", Quiet(), start_worker=machine.start, now=machine.now)
+        engine.run(load(suite), tmp_path / "run", Quiet(), executor=Local(machine.start, machine.now))
     return suite
 
 

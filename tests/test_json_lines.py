@@ -16,6 +16,7 @@ from test_resume import Stopping
 from attnbench.reports.data.frame import COLUMNS
 from attnbench.runner.cli import main
 from attnbench.runner.execution import engine
+from attnbench.runner.executors.local import Local
 from attnbench.runner.plan import dry_run
 from attnbench.suites import Case, Probe, Sample
 from attnbench.variants.kernels import _building
@@ -61,7 +62,7 @@ def use(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
     """Have the engine ask the workers of a machine."""
     for name in ("run", "resume"):
         real = getattr(engine, name)
-        monkeypatch.setattr(engine, name, partial(real, start_worker=machine.start, now=machine.now))
+        monkeypatch.setattr(engine, name, partial(real, executor=Local(machine.start, machine.now)))
 
 
 def test_every_event_of_a_run_has_the_fields_of_the_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

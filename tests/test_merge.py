@@ -23,6 +23,7 @@ from attnbench.runner.cli import main
 from attnbench.runner.execution import engine, journal, merging
 from attnbench.runner.execution.journal import FolderError
 from attnbench.runner.execution.progress import Quiet
+from attnbench.runner.executors.local import Local
 from attnbench.suites import Case
 from attnbench.suites.schema.load import parse
 from attnbench.suites.selection import Narrowing
@@ -67,7 +68,7 @@ class NoisyWorker(StoppingWorker):
 def run(folder: Path, seed: int, cases: list[Case] | None = None, text: str = SEVERAL, **options: Any) -> Path:
     machine = Noisy(seed)
     suite = parse(text, "tiny.yaml")
-    engine.run(suite, folder, Quiet(), cases=cases, start_worker=machine.start, now=machine.now, **options)
+    engine.run(suite, folder, Quiet(), cases=cases, executor=Local(machine.start, machine.now), **options)
     return folder
 
 
@@ -191,7 +192,7 @@ def test_what_one_run_had_no_time_for_is_that_of_the_other(tmp_path: Path) -> No
     machine = Noisy(1)
     machine.request_s = 50
     suite = parse(SEVERAL, "tiny.yaml")
-    engine.run(suite, tmp_path / "a", Quiet(), start_worker=machine.start, now=machine.now)
+    engine.run(suite, tmp_path / "a", Quiet(), executor=Local(machine.start, machine.now))
     assert "skipped" in set(load(tmp_path / "a").frame["status"])
     run(tmp_path / "b", 2)
     for names in (("a", "b"), ("b", "a")):

@@ -31,6 +31,8 @@ from attnbench.reports.pages import profile, run_report
 from attnbench.runner.cli import exit_code
 from attnbench.runner.execution import engine
 from attnbench.runner.execution.progress import Quiet
+from attnbench.runner.execution.task import Finished
+from attnbench.runner.executors.local import Local
 from attnbench.runner.worker.call import programs
 from attnbench.runner.worker.call.inputs import inputs
 from attnbench.runner.workers.worker import WorkerEnded
@@ -258,9 +260,9 @@ class Recorder(FakeWorker):
         return made(case).to_json()
 
 
-def run(machine: Machine, folder: Path, **options: Any) -> engine.Finished:
+def run(machine: Machine, folder: Path, **options: Any) -> Finished:
     suite = parse(ENGINE_SUITE, "tiny.yaml")
-    return engine.run(suite, folder, Quiet(), start_worker=machine.start, now=machine.now, **options)
+    return engine.run(suite, folder, Quiet(), executor=Local(machine.start, machine.now), **options)
 
 
 def test_every_case_that_passed_is_profiled_in_a_process_of_its_own(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from attnbench.reports.data.reading import RunError
 from attnbench.runner.execution import engine
 from attnbench.runner.execution.journal import FolderError
 from attnbench.runner.execution.progress import Plain, Quiet
+from attnbench.runner.execution.task import Finished
+from attnbench.runner.executors.local import Local
 from attnbench.suites import Case, Probe
 from attnbench.suites.schema.load import from_dict, parse
 
@@ -55,8 +57,8 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
     """A machine whose workers answer at once, and an empty folder to be in."""
     it, measure = Machine(answered), engine.run
 
-    def fake(*given: Any, **named: Any) -> engine.Finished:
-        return measure(*given, **named, start_worker=it.start, now=it.now)
+    def fake(*given: Any, **named: Any) -> Finished:
+        return measure(*given, **named, executor=Local(it.start, it.now))
 
     monkeypatch.setattr(engine, "run", fake)
     monkeypatch.chdir(tmp_path)

@@ -20,9 +20,10 @@ from attnbench.reports.findings.run import Run, load
 from attnbench.reports.pages import run_report
 from attnbench.runner.cli import exit_code, main
 from attnbench.runner.execution import engine, journal
-from attnbench.runner.execution.engine import Finished
 from attnbench.runner.execution.journal import FolderError
 from attnbench.runner.execution.progress import Quiet
+from attnbench.runner.execution.task import Finished
+from attnbench.runner.executors.local import Local
 from attnbench.runner.workers.worker import NotStarted, WorkerEnded
 from attnbench.suites import Case, Probe, Sample, Status
 from attnbench.suites.profile import Profile
@@ -67,11 +68,11 @@ class StoppingWorker(FakeWorker):
 
 def run(machine: Machine, folder: Path, text: str = SUITE, **options: Any) -> Finished:
     suite = parse(text, "tiny.yaml")
-    return engine.run(suite, folder, Quiet(), start_worker=machine.start, now=machine.now, **options)
+    return engine.run(suite, folder, Quiet(), executor=Local(machine.start, machine.now), **options)
 
 
 def resume(machine: Machine, folder: Path, **options: Any) -> Finished:
-    return engine.resume(folder, Quiet(), start_worker=machine.start, now=machine.now, **options)
+    return engine.resume(folder, Quiet(), executor=Local(machine.start, machine.now), **options)
 
 
 def stopped(folder: Path, at: int, text: str = SUITE, **options: Any) -> Stopping:

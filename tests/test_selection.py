@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from attnbench.runner.cli import main
 from attnbench.runner.execution import engine
-from attnbench.runner.execution.engine import Finished
+from attnbench.runner.execution.task import Finished
 from attnbench.suites import Case
 from attnbench.suites.schema.load import parse
 from attnbench.suites.selection import MOST_WORDS, Narrowing, SelectionError, expressed

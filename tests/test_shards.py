@@ -13,6 +13,7 @@ from attnbench.reports.findings.run import load as load_run
 from attnbench.runner.cli import main
 from attnbench.runner.execution import engine
 from attnbench.runner.execution.progress import Quiet
+from attnbench.runner.executors.local import Local
 from attnbench.suites import Case, shipped
 from attnbench.suites.schema.load import load, parse
 from attnbench.suites.schema.suite import Suite
@@ -101,7 +102,7 @@ def test_a_shard_is_written_as_it_is_read() -> None:
 def run(folder: Path, suite: Suite, shard: Shard, cases: list[Case] | None = None) -> None:
     chosen = shard.of(suite.cases() if cases is None else cases)
     machine = Machine()
-    engine.run(suite, folder, Quiet(), cases=chosen, shard=str(shard), start_worker=machine.start, now=machine.now)
+    engine.run(suite, folder, Quiet(), cases=chosen, shard=str(shard), executor=Local(machine.start, machine.now))
 
 
 def test_a_run_says_which_shard_it_is(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ from attnbench.variants._setting import DIRECTIONS as DIRECTIONS
 from attnbench.variants._setting import DTYPES as DTYPES
 from attnbench.variants._setting import FLOPS_PER_PAIR as FLOPS_PER_PAIR
 from attnbench.variants._setting import MOST_THREADS as MOST_THREADS
+from attnbench.variants._setting import ONE_CLASS as ONE_CLASS
+from attnbench.variants._setting import WRITTEN as WRITTEN
 from attnbench.variants._setting import Device as Device
 from attnbench.variants._setting import Direction as Direction
 from attnbench.variants._setting import Dtype as Dtype

@@ -90,6 +90,9 @@ Threads = Literal["auto"] | int
 ATTENTION = "attention"
 """The level at which the mechanism is alone, from queries, keys and values to outputs."""
 
+ONE_CLASS = "one"
+"""Stands for the hardware of a run that has one class of it, or of a suite."""
+
 MOST_THREADS = 4096
 
 
@@ -131,6 +134,9 @@ class Setting:
         "What is measured: attention alone, or what stands around it, such as a layer with its projections.",
         default=ATTENTION,
     )
+    hardware: str = axis(
+        "The class of the machines, in a run of several classes; a suite does not name it.", default=ONE_CLASS
+    )
 
     def __post_init__(self) -> None:
         if isinstance(self.threads, int) and not 1 <= self.threads <= MOST_THREADS:
@@ -171,6 +177,9 @@ AXES: tuple[str, ...] = tuple(
     for name in ([inner.name for inner in fields(Shape)] if each.name == "shape" else [each.name])
 )
 """The names of all axes, in the order of a table's columns."""
+
+WRITTEN = tuple(name for name in AXES if name != "hardware")
+"""The axes that a suite has. A run adds the others to its cases."""
 
 DEFAULTS: Mapping[str, Any] = {
     each.name: each.default for each in (*fields(Shape), *fields(Setting)) if each.default is not MISSING

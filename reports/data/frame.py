@@ -32,9 +32,9 @@ _OTHERS = (
 )
 """Other fields of a probe that become columns, with their types."""
 
-_LAST = "padding"
-"""This axis is newer than the columns before it, which keep their places."""
-_FIRST = tuple(name for name in AXES[: AXES.index("threads") + 1] if name != _LAST)
+_NEWER = ("padding", "hardware")
+"""These axes are newer than the columns before them, which keep their places."""
+_FIRST = tuple(name for name in AXES[: AXES.index("threads") + 1] if name not in _NEWER)
 COLUMNS = (
     *("case", "variant", "parameters", "implementation", *_FIRST, "status", "reason"),
     *("time_ns", "time_low_ns", "time_high_ns", *_COUNTS, "flops_per_s", "speedup", "baseline", "max_abs_error"),
@@ -42,12 +42,13 @@ COLUMNS = (
     "peak_fraction",
     *(*derived.QUALITY, *derived.MEMORY, *derived.CONDITIONS, "reserved_bytes", *derived.ROOF),
     *("compile_ns", "compile_cached", *derived.PROOF),
-    *(name for name in AXES if name not in (*_FIRST, _LAST)),
-    *(*_APPROXIMATION, "family", *capacity.COLUMNS, "tokens_per_s", "ties", "parameter_count", "state_bytes", _LAST),
-    "torch_kernel",
+    *(name for name in AXES if name not in (*_FIRST, *_NEWER)),
+    *(*_APPROXIMATION, "family", *capacity.COLUMNS, "tokens_per_s", "ties", "parameter_count", "state_bytes"),
+    *("padding", "torch_kernel"),
     "parts",
     *energy.COLUMNS,
     *scores.COLUMNS,
+    "hardware",
 )
 """The columns of every frame, described in `docs/columns.md`. Only cases that passed have numbers.
 

@@ -1,10 +1,7 @@
 """New and resumed runs of a suite into a run folder."""
 
-import shlex
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +10,16 @@ from attnbench.runner.execution import journal, pattern_images, resuming
 from attnbench.runner.execution.journal import FolderError
 from attnbench.runner.execution.progress import Progress
 from attnbench.runner.execution.resuming import Stopped
-from attnbench.runner.execution.session import Session, Task
-from attnbench.runner.machine import environment, memory
-from attnbench.runner.workers import prober
-from attnbench.runner.workers.worker import StartWorker, Worker
-from attnbench.suites import Case, Result
-from attnbench.suites.profile import Profile
+from attnbench.runner.execution.task import Finished, Task
+from attnbench.runner.executors.executor import Executor, classes, classes_in, on_each
+from attnbench.runner.executors.local import Local
+from attnbench.runner.machine import environment
+from attnbench.suites import Case
 from attnbench.suites.records import run_json
 from attnbench.suites.schema.suite import Suite
 
 Narrow = Callable[[Sequence[Case]], list[Case]]
 """Filter that selects a subset of a run's cases."""
-
-
-@dataclass(frozen=True)
-class Finished:
-    """Results of a run, and whether the suite's time ran out."""
-
-    rows: tuple[Result, ...]
-    """Rows of `samples.jsonl`."""
-    profiles: tuple[Profile, ...]
-    """Rows of `profile.jsonl`."""
-    out_of_time: bool
 
 
 def run(
@@ -47,13 +32,14 @@ def run(
     folders: tuple[Path, ...] = (),
     profile: bool = False,
     shard: str | None = None,
-    start_worker: StartWorker = Worker,
-    now: Callable[[], float] = time.monotonic,
+    executor: Executor | None = None,
 ) -> Finished:
     """Measure a suite into a new folder: all its cases, or only `cases`, which may be a shard of it.
 
     `folders` hold variants outside the package. With `profile`, every case that passed is profiled at the
-    end. After an interruption the folder holds every finished unit.
+    end. After an interruption the folder holds every finished unit. The `executor` is by default this machine.
+
+    If its machines have several classes of hardware, each measures all cases.
 
     Raises:
         FolderError: the folder is in use or cannot be written.
@@ -61,25 +47,28 @@ def run(
         WorkerEnded: no worker could describe this machine, or be started for the first case.
     """
     cases = list(suite.cases() if cases is None else cases)
-    budget_bytes = suite.budget.bytes_of(memory.available_bytes())
-    meta = {
-        "format": run_json.FORMAT,
-        "command": shlex.join(command),
-        "started": _utc(),
-        "finished": None,
-        "seed": suite.seed,
-        "inputs": suite.input_file(),
-        "budget_bytes": budget_bytes,
-        "profile": profile,
-        **({"shard": shard} if shard else {}),
-        "revision": environment.revision(Path.cwd()),
-        "environment": prober.machine(cases, suite.budget, folders, start_worker),
-        **_measured(suite, cases),
-    }
-    task = Task(suite, cases, suite.measure.processes, budget_bytes, profile)
-    with journal.create(folder, meta) as book:
-        journal.keep_edges(folder, suite.edge_files())
-        return _finished(Session(task, book, progress, folders, start_worker, now))
+    with closing(executor or Local()) as executor:
+        nodes = executor.nodes(suite, cases, folders)
+        cases = on_each(cases, classes(nodes, cases))
+        budget_bytes = min(node.budget_bytes for node in nodes)
+        first, *others = (node.part(command) for node in nodes)
+        later = [{**part, "processes": suite.measure.processes, "changed": {}} for part in others]
+        meta = {
+            "format": run_json.FORMAT,
+            **first,
+            "seed": suite.seed,
+            "inputs": suite.input_file(),
+            "budget_bytes": budget_bytes,
+            "profile": profile,
+            **({"shard": shard} if shard else {}),
+            "revision": environment.revision(Path.cwd()),
+            **({"resumed": later} if later else {}),
+            **_measured(suite, cases),
+        }
+        task = Task(suite, cases, range(suite.measure.processes), budget_bytes, profile)
+        with journal.create(folder, meta) as book:
+            journal.keep_edges(folder, suite.edge_files())
+            return _finished(executor.measure(task, book, progress, folders), book, 0)
 
 
 def resume(
@@ -93,8 +82,7 @@ def resume(
     command: Sequence[str] = (),
     folders: tuple[Path, ...] = (),
     profile: bool = False,
-    start_worker: StartWorker = Worker,
-    now: Callable[[], float] = time.monotonic,
+    executor: Executor | None = None,
 ) -> Finished:
     """Continue the run in `folder`: measure what is missing, with the suite's whole time budget again.
 
@@ -109,14 +97,17 @@ def resume(
         RunError: the folder cannot be read.
         WorkerEnded: no worker could describe this machine, or be started for the first case.
     """
-    with journal.reopen(folder) as book:
+    with journal.reopen(folder) as book, closing(executor or Local()) as executor:
         stopped = resuming.read(folder)
         suite = stopped.suite if suite is None else suite.with_processes(stopped.suite.measure.processes)
         renewed = suite.to_json() != stopped.suite.to_json()
         grew = renewed and resuming.grew(stopped, suite)
         if renewed:
             resuming.refuse_shard(folder, stopped)
-        every = resuming.cases_of(stopped, suite) if grew else suite.cases() if renewed else stopped.cases
+        every = list(stopped.cases)
+        if renewed:
+            wanted = resuming.cases_of(stopped, suite) if grew else suite.cases()
+            every = on_each(wanted, classes_in(stopped.cases))
         resuming.refuse_edges(folder, stopped.suite, suite)
         input_file = resuming.input_file(folder, suite)
         earlier = stopped.meta.get("resumed", ())
@@ -124,44 +115,32 @@ def resume(
         again = _again(suite, every, came)
         cases = _with_baselines(narrow(every), every, again)
         processes = _enough(folder, processes or stopped.processes, stopped)
-        facts = prober.machine(cases, suite.budget, folders, start_worker)
-        changed = resuming.changes(stopped, suite, input_file, facts)
-        blocking = {name: pair for name, pair in changed.items() if not (grew and name.startswith("suite."))}
-        resuming.refuse(folder, blocking, anyway=anyway)
-        part = {
-            "started": _utc(),
-            "finished": None,
-            "command": shlex.join(command),
-            "processes": processes,
-            "environment": facts,
-            "changed": {name: list(pair) for name, pair in changed.items()},
-        }
+        nodes = executor.nodes(suite, cases, folders)
+        parts = []
+        for node in nodes:
+            changed = resuming.changes(stopped, suite, input_file, node.environment)
+            blocking = {name: pair for name, pair in changed.items() if not (grew and name.startswith("suite."))}
+            resuming.refuse(folder, blocking, anyway=anyway)
+            told = {name: list(pair) for name, pair in changed.items()}
+            parts.append({**node.part(command), "processes": processes, "changed": told})
         profile = profile or bool(stopped.meta.get("profile"))
-        resumed = [*earlier, part]
+        resumed = [*earlier, *parts]
         news: dict[str, Any] = {"finished": None, "profile": profile, "resumed": resumed}
         news |= {} if earlier else {"first_finished": stopped.meta.get("finished")}
         news |= {"format": run_json.AGAIN} if again else {}
         journal.keep_edges(folder, suite.edge_files())
         book.tell(**{**stopped.meta, **(_renewed(suite, every, stopped, came) if renewed else {}), **news})
-        budget_bytes = min(stopped.meta["budget_bytes"], suite.budget.bytes_of(memory.available_bytes()))
-        task = Task(suite, cases, processes, budget_bytes, profile, stopped.kept, len(resumed), again)
+        budget_bytes = min(stopped.meta["budget_bytes"], *(node.budget_bytes for node in nodes))
+        task = Task(suite, cases, range(processes), budget_bytes, profile, stopped.kept, len(earlier) + 1, again)
         progress.resumed(len(stopped.kept.probes), sum(map(len, stopped.kept.samples.values())))
-        return _finished(Session(task, book, progress, folders, start_worker, now), resumed)
+        return _finished(executor.measure(task, book, progress, folders), book, len(earlier))
 
 
-def _finished(session: Session, resumed: Sequence[Mapping[str, Any]] = ()) -> Finished:
-    """Run all phases; close the workers even after an interruption. `resumed` are the later parts of the run."""
-    try:
-        session.probe_all()
-        session.time_all()
-        if session.task.profile:
-            session.profile_all()
-    finally:
-        session.close()
-    finished = _utc()
-    parts = {"resumed": [*resumed[:-1], {**resumed[-1], "finished": finished}]} if resumed else {}
-    session.journal.tell(finished=finished, **parts)
-    return Finished(tuple(session.rows), tuple(session.profiles), session.out_of_time)
+def _finished(finished: Finished, book: journal.Journal, first: int) -> Finished:
+    """Write when a run finished, and with it its parts from the entry `first` of `resumed` on."""
+    parts = [{**part, "finished": journal.utc()} if at >= first else part for at, part in enumerate(book.resumed)]
+    book.tell(finished=journal.utc(), **({"resumed": parts} if parts else {}))
+    return finished
 
 
 def _enough(folder: Path, processes: int, stopped: Stopped) -> int:
@@ -220,7 +199,3 @@ def _renewed(suite: Suite, cases: Sequence[Case], stopped: Stopped, came: Mappin
     measured = {row.case for row in stopped.kept.rows}
     left = [case for case in stopped.cases if case.key in measured - present]
     return _measured(suite, [*cases, *left], {**stopped.parts, **came})
-
-
-def _utc() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

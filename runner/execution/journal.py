@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +35,11 @@ def new_folder(name: str) -> Path:
     return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
+def utc() -> str:
+    """Return the time now as `run.json` has it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 class Journal:
     """The only writer of a run folder. Each row is on disk when `append` returns. Use `create` or `reopen`.
 
@@ -56,6 +61,11 @@ class Journal:
                 f"{self.folder / SAMPLES}: cannot be written: {error.strerror}; finished results are kept; "
                 f"to continue: bench run --resume {self.folder}"
             ) from error
+
+    @property
+    def resumed(self) -> tuple[Mapping[str, Any], ...]:
+        """The later parts of the run, as `run.json` has them."""
+        return tuple(self._meta.get("resumed", ()))
 
     def tell(self, **facts: Any) -> None:
         """Add facts to `run.json`. The file is replaced in one step, so readers never see an incomplete one."""

@@ -6,7 +6,6 @@ import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +167,7 @@ def _meta(pieces: Sequence[_Piece], command: Sequence[str]) -> dict[str, Any]:
         "cases": sorted(planned.values(), key=lambda row: order.get(row["key"], len(order))),
         "patterns": list(patterns.values()),
         "resumed": [_later(part, piece, first) for piece in pieces for part in piece.parts][1:],
-        "merged": {"command": shlex.join(command), "at": datetime.now(UTC).isoformat(timespec="seconds")},
+        "merged": {"command": shlex.join(command), "at": journal.utc()},
     }
 
 

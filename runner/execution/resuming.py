@@ -16,7 +16,7 @@ from attnbench.suites.result import NOT_STARTED, SPENT
 from attnbench.suites.schema.catalog import problems
 from attnbench.suites.schema.load import from_dict
 from attnbench.suites.schema.suite import Suite
-from attnbench.variants import Setting
+from attnbench.variants import ONE_CLASS, Setting
 
 K = TypeVar("K")
 R = TypeVar("R", bound=Result)
@@ -169,7 +169,8 @@ def cases_of(stopped: Stopped, suite: Suite) -> list[Case]:
     """Return the cases of a run whose suite grew: those that it has, and the added ones. The first command may have
     narrowed the cases of its suite.
     """
-    planned, before = {case.key for case in stopped.cases}, {case.key for case in stopped.suite.cases()}
+    planned = {case.changed(hardware=ONE_CLASS).key for case in stopped.cases}
+    before = {case.key for case in stopped.suite.cases()}
     return [case for case in suite.cases() if case.key in planned or case.key not in before]
 
 

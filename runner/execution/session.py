@@ -1,18 +1,18 @@
 """A run in progress: probes, replicates and profiles. Each finished unit is written immediately."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from attnbench.reports.text.units import clock
-from attnbench.runner.execution.journal import Journal, append_profile
+from attnbench.runner.execution.journal import append_profile
 from attnbench.runner.execution.profiler import Profiler
 from attnbench.runner.execution.progress import Progress
-from attnbench.runner.execution.resuming import Kept
+from attnbench.runner.execution.task import Book, Task
 from attnbench.runner.plan.remaining_time import RemainingTime, planned, probe_s, trains
 from attnbench.runner.worker.call import sampling
 from attnbench.runner.workers import prober
@@ -22,30 +22,11 @@ from attnbench.suites import Case, Probe, Result, Sample, Status, grouped
 from attnbench.suites.case import names_of, probing_order
 from attnbench.suites.profile import Profile
 from attnbench.suites.result import SPENT, Score
-from attnbench.suites.schema.suite import Suite
 from attnbench.variants import kernels
 from attnbench.variants.kernels import _building
 
 _BLOCKS_LONGER = (Status.OUT_OF_MEMORY, Status.TIMED_OUT)
 """After these, longer cases of the same family are skipped."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """What to measure, and which results already exist."""
-
-    suite: Suite
-    cases: list[Case]
-    processes: int
-    """Replicates. Plans are made for the suite's own number, which may differ."""
-    budget_bytes: int
-    profile: bool
-    kept: Kept = field(default_factory=Kept)
-    part: int = 0
-    """Number of times that the run was resumed."""
-    again: Mapping[str, Set[str]] = field(default_factory=dict)
-    """By case that was added to the run, the keys of its baselines that were there before. They are timed again in the
-    same processes."""
 
 
 class Session:
@@ -54,7 +35,7 @@ class Session:
     def __init__(
         self,
         task: Task,
-        book: Journal,
+        book: Book,
         progress: Progress,
         folders: tuple[Path, ...],
         start_worker: StartWorker,
@@ -70,7 +51,7 @@ class Session:
         self.folders = folders
         self.start_worker = start_worker
         self.now = now
-        self.deadline = now() + self.suite.budget.suite_s
+        self.deadline = now() + (self.suite.budget.suite_s if task.left_s is None else task.left_s)
         self.rows = self.kept.rows
         self.profiles = list(self.kept.profiles.values())
         self.passed: list[Case] = []
@@ -78,7 +59,7 @@ class Session:
         self.digests: dict[str, str | None] = {}
         self.out_of_time = False
         self.prober = Prober(self.suite.budget, task.budget_bytes, folders, start_worker, origin=self.suite.origin)
-        self.remaining = RemainingTime(self.cases, task.processes)
+        self.remaining = RemainingTime(self.cases, len(task.replicates))
         self._alive: tuple[str, Asked] | None = None
         self._order = 0
         self._energies = False
@@ -152,7 +133,7 @@ class Session:
 
     def time_all(self) -> None:
         """Time the cases that passed, in a fresh process for each replicate. Existing samples are kept."""
-        waiting = [replicate for replicate in range(self.task.processes) if self._missing(replicate)]
+        waiting = [replicate for replicate in self.task.replicates if self._missing(replicate)]
         self.remaining.to_time(len(waiting))
         # Once for all processes, so that each has the energies of the same cases.
         self._energies = self.remaining.allows_energy(self.deadline - self.now())
@@ -165,7 +146,7 @@ class Session:
             if self.out_of_time:
                 return
             self.remaining.replicated(self.now() - begun)
-            self.progress.replicated(replicate + 1, self.task.processes, self.remaining.left_s())
+            self.progress.replicated(replicate + 1, self.task.replicates[-1] + 1, self.remaining.left_s())
 
     def _missing(self, replicate: int) -> set[str]:
         """Return the keys of the cases without a sample in a replicate."""

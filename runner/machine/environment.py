@@ -14,6 +14,9 @@ import psutil
 from attnbench.runner.machine.doctor import cgroup, machine
 from attnbench.runner.machine.doctor.finding import Unread
 
+_FEATURES = ("asimd", "sve", "avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_fp16")
+"""Instructions that decide how fast a CPU multiplies matrices; wider ones come later."""
+
 
 def threads() -> int:
     """Return the value of `threads: auto`: physical cores, or fewer if CPU affinity or quota allow fewer."""
@@ -48,7 +51,8 @@ def of_machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": _cpuinfo("model name") or platform.processor(),
-        "cpu_flags": _short_hash(_cpuinfo("flags") or _cpuinfo("Features")),
+        "cpu_flags": _short_hash(_flags()),
+        "cpu_features": " ".join(name for name in _FEATURES if name in _flags().split()) or None,
         "cores": os.cpu_count(),
         "affinity": list(machine.here(Path("/")).cpus),
         "usable_cores": cores(),
@@ -122,6 +126,10 @@ def revision(folder: Path) -> dict[str, str] | None:
 def _git(folder: Path, *words: str) -> str:
     done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, timeout=10)
     return done.stdout.strip()
+
+
+def _flags() -> str:
+    return _cpuinfo("flags") or _cpuinfo("Features")
 
 
 def _cpuinfo(name: str) -> str:

@@ -41,9 +41,9 @@ from attnbench.suites.schema.kinds import (
 from attnbench.suites.schema.padding import Paddings
 from attnbench.variants import (
     ATTENTION,
-    AXES,
     NO_PADDING,
     OWN,
+    WRITTEN,
     Setting,
     Shape,
     Variant,
@@ -273,7 +273,7 @@ def _exclusion(there: Catalog, implementations: tuple[str, ...]) -> Any:
         "variant": [one_of("variant_name", *(name for name, _ in there))],
         "implementation": [one_of("any_implementation", *implementations, OWN, *mechanism_peers.names())],
     }
-    declared = [each for each in (*fields(Shape), *fields(Setting)) if each.name in AXES]
+    declared = [each for each in (*fields(Shape), *fields(Setting)) if each.name in WRITTEN]
     for each in [*declared, *(each for _, variant in there for each in fields(variant.parameters))]:
         compared = [Compared] if {int, float} & set(kinds(each)) else []
         same_name = known.setdefault(each.name, [])

@@ -11,7 +11,7 @@ from typing import Any
 
 from attnbench.suites.case import Case
 from attnbench.suites.schema.kinds import COMPARISON
-from attnbench.variants import Named, Setting, Shape, levels
+from attnbench.variants import WRITTEN, Named, Setting, Shape, levels
 
 MOST_CASES = 10_000
 """Maximum number of cases of a suite before exclusions."""
@@ -78,7 +78,7 @@ def _lists(axes: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
     """Return the values of each axis: those of a shape, with the length last, then those of a setting."""
     sizes = {each.name: getattr(axes["shape"], each.name) or (None,) for each in fields(Shape)}
     lengths = sorted(sizes.pop("seq_len")) if axes["shape"].seq_len else [None]
-    others = {each.name: axes[each.name] for each in fields(Setting) if each.name != "shape"}
+    others = {each.name: axes[each.name] for each in fields(Setting) if each.name in WRITTEN}
     return {**sizes, "seq_len": lengths, **others}
 
 

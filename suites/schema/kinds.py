@@ -25,7 +25,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from typing_extensions import TypeAliasType, TypedDict
 
-from attnbench.variants import AXES, VariantError
+from attnbench.variants import WRITTEN, VariantError
 
 LARGEST = 2**31 - 1
 """The largest integer of a suite. The product of two fits into 64 bits."""
@@ -213,7 +213,7 @@ def union(*kinds: Any) -> Any:
 
 def axes(kind: type) -> dict[str, Any]:
     """Return the axes of a shape or a setting as fields of a model: one value, or a list that makes several cases."""
-    return {each.name: (one_or_more(*values(each)), _declared(each)) for each in fields(kind) if each.name in AXES}
+    return {each.name: (one_or_more(*values(each)), _declared(each)) for each in fields(kind) if each.name in WRITTEN}
 
 
 def _declared(each: "Field[Any]") -> Any:

@@ -26,7 +26,7 @@ from attnbench.suites.schema.edges import digests, with_digests
 from attnbench.suites.schema.expand import MOST_CASES, Entry, Exclusion, expand, matching, size
 from attnbench.suites.schema.kinds import IN_FOLDER, LARGEST, Late, Model, axes, below
 from attnbench.suites.schema.limits import Budget, Check, Measure, Percent
-from attnbench.variants import Setting, kernels, levels
+from attnbench.variants import ONE_CLASS, WRITTEN, Setting, kernels, levels
 
 _BELOW = below(r"\.safetensors")
 _FILE = f'{IN_FOLDER}"data/model.safetensors"'
@@ -202,7 +202,8 @@ class Suite(_Axes):
 
     def baselines_of(self, case: Case) -> tuple[Case, ...]:
         """Return the cases that the speed-up of `case` may be relative to: the first of each baseline in its group."""
-        return self._baselines.get(case.setting, ())
+        held = self._baselines.get(replace(case.setting, hardware=ONE_CLASS), ())
+        return tuple(each.changed(hardware=case.setting.hardware) for each in held)
 
     @cached_property
     def _baselines(self) -> Mapping[Setting, tuple[Case, ...]]:
@@ -268,4 +269,4 @@ def _refuse_idle(matched: Sequence[set[str]], entries: Sequence[Any], *path: str
 
 def _complete(axes: Mapping[str, Any]) -> bool:
     """Check whether all axes are valid, so that cases can be made from them."""
-    return axes.keys() >= {"variants", *(each.name for each in fields(Setting))}
+    return axes.keys() >= {"variants", "shape", *(each.name for each in fields(Setting) if each.name in WRITTEN)}

@@ -23,7 +23,7 @@ from attnbench.runner.cli.common import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from attnbench.runner.execution.engine import Finished
+    from attnbench.runner.execution.task import Finished
     from attnbench.suites import Case
     from attnbench.suites.schema.suite import Suite
 
