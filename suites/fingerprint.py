@@ -42,12 +42,12 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tupl
     return differences(before, now) | code
 
 
-def hardware(environment: Mapping[str, Any], device: str) -> str:
+def hardware(environment: Mapping[str, Any], device: str) -> str | None:
     """Return the class of a machine's hardware for cases on a device, whose times are pooled: the name of the GPU, or
-    the CPU's model, its widest instructions and the number of cores that a process may use.
+    the CPU's model, its widest instructions and the number of cores that a process may use. None if it has no GPU.
     """
     if device == "cuda":
-        return str(environment.get("gpu"))
+        return environment.get("gpu")
     widest = (environment.get("cpu_features") or environment.get("cpu_capability") or "").split(" ")[-1]
     cores = environment.get("usable_cores") or environment.get("cores")
     return ", ".join(filter(None, [environment.get("cpu") or "unknown CPU", widest, f"{cores} cores"]))

@@ -124,14 +124,14 @@ def test_a_good_tree_has_no_warning(plant: Callable[[dict[str, str]], None], qui
 
 def test_a_bad_tree_names_every_command(plant: Callable[[dict[str, str]], None], quiet: None, tmp_path: Path) -> None:
     plant(BAD)
-    found = {name: answer for name, answer in answers(doctor.examine(tmp_path)).items() if answer[0] in LEVELS[:2]}
+    found = {name: answer for name, answer in answers(doctor.examine(tmp_path)).items() if answer[0] in LEVELS[:3]}
     assert found == {
         "CPU quota": (
-            "bad",
+            "unfit",
             "Give the container whole CPUs instead of a share of time (docker: `--cpuset-cpus=0`), "
             "or set `threads: [1]` in the suite.",
         ),
-        "power supply": ("bad", "Plug the machine in."),
+        "power supply": ("unfit", "Plug the machine in."),
         "frequency governor": (
             "warning",
             "Ask for the highest frequency: `sudo cpupower frequency-set --governor performance`.",
@@ -264,7 +264,7 @@ def test_only_a_battery_of_the_machine_counts(machine: Machine, plant: Callable[
     plant({f"{SUPPLIES}/BAT1/type": "Battery", f"{SUPPLIES}/BAT1/status": "Charging"})
     assert doctor_cpu.battery(machine) == Answer("good", "a battery, not in use")
     plant({f"{SUPPLIES}/BAT1/status": "Discharging"})
-    assert doctor_cpu.battery(machine) == Answer("bad", "running on battery (BAT1)", "Plug the machine in.")
+    assert doctor_cpu.battery(machine) == Answer("unfit", "running on battery (BAT1)", "Plug the machine in.")
 
 
 @pytest.mark.parametrize(
@@ -356,7 +356,7 @@ def test_a_quota_above_the_allowed_cpus_is_good(machine: Machine, plant: Callabl
 def test_a_quota_keeps_as_many_cpus_as_it_has_whole(tmp_path: Path, plant: Callable[[dict[str, str]], None]) -> None:
     plant({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "350000 100000"})
     answer = doctor_limits.quota(Machine(tmp_path, (4, 5, 6, 7, 12), 16, {}))
-    assert (answer.level, answer.found) == ("bad", "3.5 CPUs of time for the 5 allowed")
+    assert (answer.level, answer.found) == ("unfit", "3.5 CPUs of time for the 5 allowed")
     assert "`--cpuset-cpus=4-6`" in answer.do
     assert "`threads: [3]`" in answer.do
 
@@ -452,7 +452,7 @@ def test_memory(
     [
         (2**20, "good", ""),
         (GIB, "warning", "Bring it back to memory: `sudo swapoff --all && sudo swapon --all`."),
-        (3 * GIB, "bad", "End what holds memory: `ps -e -o pid,rss,comm --sort=-rss | head`."),
+        (3 * GIB, "unfit", "End what holds memory: `ps -e -o pid,rss,comm --sort=-rss | head`."),
     ],
 )
 def test_swap(monkeypatch: pytest.MonkeyPatch, machine: Machine, swapped: int, level: str, do: str) -> None:
@@ -701,7 +701,7 @@ def test_a_healthy_gpu(gpu: Callable[..., dict[str, Finding]]) -> None:
         (
             {"GetCurrentClocksThrottleReasons": 0x44},
             "slowdown",
-            "bad",
+            "unfit",
             "power cap, too hot (hardware)",
             "`nvidia-smi -i 0 -q -d PERFORMANCE,TEMPERATURE,POWER`",
         ),
@@ -723,7 +723,7 @@ def test_a_healthy_gpu(gpu: Callable[..., dict[str, Finding]]) -> None:
         (
             {"GetUtilizationRates": SimpleNamespace(gpu=80)},
             "users",
-            "bad",
+            "unfit",
             "no process that NVML shows; 80 % busy",
             "`nvidia-smi -i 0`",
         ),

@@ -104,14 +104,15 @@ def _mistake(error: Exception) -> str | None:
     from attnbench.runner.ab.environments import EnvironmentRefused
     from attnbench.runner.ab.revisions import RevisionError
     from attnbench.runner.execution.journal import FolderError
+    from attnbench.runner.executors.executor import ExecutorError
     from attnbench.runner.workers.worker import WorkerEnded
     from attnbench.suites.schema.load import SuiteError
     from attnbench.suites.selection import SelectionError
 
     if isinstance(error, WorkerEnded):
         return f"expected a worker that can measure, found that {error.reason}; see bench doctor"
-    mistakes = (SuiteError, FolderError, RunError, WhereError, SelectionError, RevisionError, EnvironmentRefused)
-    return str(error) if isinstance(error, mistakes) else None
+    mistakes = (SuiteError, FolderError, RunError, WhereError, SelectionError, RevisionError)
+    return str(error) if isinstance(error, (*mistakes, EnvironmentRefused, ExecutorError)) else None
 
 
 def load_suite(path: Path, folders: tuple[Path, ...]) -> "Suite":

@@ -13,6 +13,7 @@ USAGE = 2
 NOT_PASSED = 3
 INCONCLUSIVE = 4
 NOTHING = 5
+UNFIT = 6
 FAULT = 70
 """A fault of attnbench; EX_SOFTWARE in sysexits.h."""
 OUT_OF_TIME = 124

@@ -11,7 +11,7 @@ from attnbench.runner.execution.journal import FolderError
 from attnbench.runner.execution.progress import Progress
 from attnbench.runner.execution.resuming import Stopped
 from attnbench.runner.execution.task import Finished, Task
-from attnbench.runner.executors.executor import Executor, classes, classes_in, on_each
+from attnbench.runner.executors.executor import Executor, classes, classes_in, of_use, on_each
 from attnbench.runner.executors.local import Local
 from attnbench.runner.machine import environment
 from attnbench.suites import Case
@@ -68,7 +68,7 @@ def run(
         task = Task(suite, cases, range(suite.measure.processes), budget_bytes, profile)
         with journal.create(folder, meta) as book:
             journal.keep_edges(folder, suite.edge_files())
-            return _finished(executor.measure(task, book, progress, folders), book, 0)
+            return _finished(executor.measure(task, nodes, book, progress, folders), book, 0)
 
 
 def resume(
@@ -115,7 +115,7 @@ def resume(
         again = _again(suite, every, came)
         cases = _with_baselines(narrow(every), every, again)
         processes = _enough(folder, processes or stopped.processes, stopped)
-        nodes = executor.nodes(suite, cases, folders)
+        nodes = of_use(executor.nodes(suite, cases, folders), cases)
         parts = []
         for node in nodes:
             changed = resuming.changes(stopped, suite, input_file, node.environment)
@@ -133,7 +133,7 @@ def resume(
         budget_bytes = min(stopped.meta["budget_bytes"], *(node.budget_bytes for node in nodes))
         task = Task(suite, cases, range(processes), budget_bytes, profile, stopped.kept, len(earlier) + 1, again)
         progress.resumed(len(stopped.kept.probes), sum(map(len, stopped.kept.samples.values())))
-        return _finished(executor.measure(task, book, progress, folders), book, len(earlier))
+        return _finished(executor.measure(task, nodes, book, progress, folders), book, len(earlier))
 
 
 def _finished(finished: Finished, book: journal.Journal, first: int) -> Finished:

@@ -80,6 +80,12 @@ class Journal:
         except OSError as error:
             raise _unwritable(self.folder / RUN, error) from error
 
+    def join(self, part: Mapping[str, Any]) -> int:
+        """Add a part that the command of the latest one made, and return its number."""
+        command = [self._meta, *self.resumed][-1]["command"]
+        self.tell(resumed=[*self.resumed, {**part, "command": command}])
+        return len(self.resumed)
+
     def log_training(self, line: str) -> None:
         """Add a line to `training.log`, which is for readers while a run is at work, and for nothing else."""
         with suppress(OSError), (self.folder / TRAINING).open("a", encoding="utf-8") as file:

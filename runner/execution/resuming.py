@@ -16,7 +16,7 @@ from attnbench.suites.result import NOT_STARTED, SPENT
 from attnbench.suites.schema.catalog import problems
 from attnbench.suites.schema.load import from_dict
 from attnbench.suites.schema.suite import Suite
-from attnbench.variants import ONE_CLASS, Setting
+from attnbench.variants import DEVICES, ONE_CLASS, Setting
 
 K = TypeVar("K")
 R = TypeVar("R", bound=Result)
@@ -149,10 +149,17 @@ def changes(
     told = {f"suite.{name}": pair for name, pair in found.items()}
     read = differences(stopped.meta.get("inputs"), inputs) if "suite.inputs" not in told else {}
     told |= {f"inputs.{name}": pair for name, pair in read.items()}
-    for part in reversed([stopped.meta, *stopped.meta.get("resumed", ())]):
+    parts = [stopped.meta, *stopped.meta.get("resumed", ())]
+    # A run on several machines is compared with those of the same hardware.
+    alike = [part for part in parts if "node" in part and _hardware(part["environment"]) == _hardware(environment)]
+    for part in reversed(alike or parts):
         changed = fingerprint.changed(part["environment"], environment)
         told |= {f"environment.{name}": pair for name, pair in changed.items()}
     return told
+
+
+def _hardware(environment: Mapping[str, Any]) -> list[str | None]:
+    return [fingerprint.hardware(environment, device) for device in DEVICES]
 
 
 def grew(stopped: Stopped, suite: Suite) -> bool:

@@ -12,7 +12,11 @@ from attnbench.runner.execution.progress import Progress
 from attnbench.runner.execution.task import Finished, Task
 from attnbench.suites import Case, fingerprint
 from attnbench.suites.schema.suite import Suite
-from attnbench.variants import ONE_CLASS
+from attnbench.variants import DEVICES, ONE_CLASS
+
+
+class ExecutorError(Exception):
+    """A run cannot be measured there: expected, found, what to do."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,17 @@ class Node:
     budget_bytes: int
     """Bytes that a case may allocate on its CPU."""
 
-    def part(self, command: Sequence[str]) -> dict[str, Any]:
+    def part(self, command: Sequence[str] = ()) -> dict[str, Any]:
         """Return the facts of a part of a run that begins on this machine now."""
         named = {"node": self.name} if self.name else {}
         times = {"started": journal.utc(), "finished": None}
         return {"command": shlex.join(command), **times, **named, "environment": self.environment}
+
+    @property
+    def classes(self) -> dict[str, str]:
+        """Its class of hardware for each device that it has."""
+        found = {device: fingerprint.hardware(self.environment, device) for device in DEVICES}
+        return {device: name for device, name in found.items() if name}
 
 
 class Executor(Protocol):
@@ -42,8 +52,12 @@ class Executor(Protocol):
             WorkerEnded: a machine could not describe itself.
         """
 
-    def measure(self, task: Task, book: Journal, progress: Progress, folders: tuple[Path, ...]) -> Finished:
-        """Measure what a task lacks. What was finished is in the journal, even after an interruption."""
+    def measure(
+        self, task: Task, nodes: Sequence[Node], book: Journal, progress: Progress, folders: tuple[Path, ...]
+    ) -> Finished:
+        """Measure what a task lacks, on these machines and those that come later. The first of them has the number of
+        the task's part, and so on. What was finished is in the journal, even after an interruption.
+        """
 
     def close(self) -> None:
         """Let go of the machines."""
@@ -52,9 +66,8 @@ class Executor(Protocol):
 def classes(nodes: Sequence[Node], cases: Sequence[Case]) -> dict[str, tuple[str, ...]]:
     """Return the classes of hardware for each device of some cases, in the order of their names."""
     devices = dict.fromkeys(case.setting.device for case in cases)
-    return {
-        device: tuple(sorted({fingerprint.hardware(node.environment, device) for node in nodes})) for device in devices
-    }
+    held = [node.classes for node in nodes]
+    return {device: tuple(sorted({each[device] for each in held if device in each})) for device in devices}
 
 
 def classes_in(cases: Sequence[Case]) -> dict[str, tuple[str, ...]]:
@@ -66,11 +79,30 @@ def classes_in(cases: Sequence[Case]) -> dict[str, tuple[str, ...]]:
 
 
 def on_each(cases: Sequence[Case], names: Mapping[str, Sequence[str]]) -> list[Case]:
-    """Return the cases of a run: as they are for a device with one class of hardware, else one for each class."""
-    ways = max((len(each) for each in names.values()), default=1)
+    """Return the cases of a run: as they are for a device with one class of hardware or none, else one for each class
+    of several.
+    """
+    several = {device: held if len(held) > 1 else (ONE_CLASS,) for device, held in names.items()}
+    most = max(map(len, several.values()), default=1)
     return [
-        case.changed(hardware=held[way] if len(held) > 1 else ONE_CLASS)
-        for way in range(ways)
+        case.changed(hardware=several[case.setting.device][at])
+        for at in range(most)
         for case in cases
-        if way < len(held := names[case.setting.device])
+        if at < len(several[case.setting.device])
     ]
+
+
+def of_use(nodes: Sequence[Node], cases: Sequence[Case]) -> list[Node]:
+    """Return the machines whose class of hardware some case has.
+
+    Raises:
+        ExecutorError: there is none.
+    """
+    wanted = {(case.setting.device, case.setting.hardware) for case in cases}
+    found = [
+        node for node in nodes if any(hardware in (ONE_CLASS, node.classes.get(device)) for device, hardware in wanted)
+    ]
+    if not found:
+        names = ", ".join(sorted({hardware for _, hardware in wanted}))
+        raise ExecutorError(f"expected a machine of the run's hardware ({names}), found none; begin a new run")
+    return found

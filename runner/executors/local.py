@@ -29,8 +29,11 @@ class Local:
         facts = prober.machine(cases, suite.budget, folders, self.start_worker)
         return [Node("", facts, suite.budget.bytes_of(memory.available_bytes()))]
 
-    def measure(self, task: Task, book: Journal, progress: Progress, folders: tuple[Path, ...]) -> Finished:
+    def measure(
+        self, task: Task, nodes: Sequence[Node], book: Journal, progress: Progress, folders: tuple[Path, ...]
+    ) -> Finished:
         """Run all phases; close the workers even after an interruption."""
+        del nodes  # the one that there is
         session = Session(task, book, progress, folders, self.start_worker, self.now)
         try:
             session.probe_all()

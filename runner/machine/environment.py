@@ -43,12 +43,15 @@ def version() -> str:
         return "from source"
 
 
+def of_software() -> dict[str, Any]:
+    """Return the versions of this code and of Python."""
+    return {"attnbench": version(), "commit": _commit(), "python": platform.python_version()}
+
+
 def of_machine() -> dict[str, Any]:
     """Return the facts that do not need torch."""
     return {
-        "attnbench": version(),
-        "commit": _commit(),
-        "python": platform.python_version(),
+        **of_software(),
         "platform": platform.platform(),
         "cpu": _cpuinfo("model name") or platform.processor(),
         "cpu_flags": _short_hash(_flags()),

@@ -1,7 +1,10 @@
 """`bench doctor`: what makes timings on this machine worse."""
 
+import sys
+
 import click
 
+from attnbench.runner.cli import exit_code
 from attnbench.runner.cli.common import told
 
 
@@ -11,7 +14,7 @@ from attnbench.runner.cli.common import told
 def verb(as_json: bool, build: bool) -> None:
     """List what makes timings here worse, and what to do about it.
 
-    Exit codes: 0 examined; 2 usage, or --build failed.
+    Exit codes: 0 examined; 2 usage, or --build failed; 6 something is unfit: numbers from here would be wrong.
     """
     with told():
         import json
@@ -26,3 +29,4 @@ def verb(as_json: bool, build: bool) -> None:
                 raise click.UsageError(str(problem)) from None
         found = examination.examine()
         click.echo(json.dumps(examination.to_json(found), indent=2) if as_json else examination.text(found))
+    sys.exit(exit_code.UNFIT if any(each.level == "unfit" for each in found) else exit_code.OK)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from attnbench.runner.execution.task import Finished
+    from attnbench.runner.executors.executor import Executor
     from attnbench.suites import Case
     from attnbench.suites.schema.suite import Suite
 
@@ -40,7 +41,19 @@ _QUICK, _RIGOROUS = 2, 20
     metavar="RUN",
     help="Continue the run in the folder RUN: measure only what is missing.",
 )
-@click.option("--anyway", is_flag=True, help="Continue RUN even if the suite or the machine changed.")
+@click.option(
+    "--executor",
+    "where",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where to measure: on this machine, or on the nodes of a Ray cluster (extra: cluster).",
+)
+@click.option("--address", metavar="HOST:PORT", help="The Ray cluster; without it, Ray starts on this machine.")
+@click.option("--on", metavar="KEY=TEXT", multiple=True, help="Only nodes whose cpu, gpu or node has TEXT; repeatable.")
+@click.option(
+    "--anyway", is_flag=True, help="Continue RUN even if the suite or the machine changed; measure on unfit nodes."
+)
 @click.option("--processes", type=click.IntRange(1, 1000), metavar="N", help="Processes, instead of the suite's.")
 @click.option("--quick", is_flag=True, help=f"{_QUICK} processes: a first look, without intervals.")
 @click.option("--rigorous", is_flag=True, help=f"{_RIGOROUS} processes: narrow intervals, and bimodal cases show.")
@@ -65,6 +78,9 @@ def verb(
     suite: Path | None,
     out: Path | None,
     resumed: Path | None,
+    where: str,
+    address: str | None,
+    on: tuple[str, ...],
     anyway: bool,
     processes: int | None,
     quick: bool,
@@ -103,9 +119,10 @@ def verb(
     interrupted.
     """
     wanted = _processes(processes, quick=quick, rigorous=rigorous)
-    _check(suite, resumed, anyway=anyway)
+    _check(suite, resumed, anyway=anyway and where == "local")
     others = {"--out": out is not None, "--dry-run": dry_run, "--shard": shard is not None}
     _one_of("--resume", resumed is not None, others)
+    _one_of("--executor ray", where == "ray", {"--profile": profile})
     _one_of("--dry-run", dry_run, {"--out": out is not None, "--profile": profile, "--quiet": quiet})
     with told():
         from attnbench.runner.cli import exit_code
@@ -116,6 +133,7 @@ def verb(
 
         if data is not None:
             os.environ[tasks.FOLDER] = str(data.absolute())
+        executor = _executor(where, address, on, anyway=anyway)
         part = None if shard is None else Shard.read(shard)
         written = None if part is None else str(part)
         narrowing = Narrowing(variant, device, direction, seq_len, words)
@@ -141,7 +159,9 @@ def verb(
         if as_json:
             progress.event("run", folder=str(folder))
         try:
-            finished = measure(progress=display, command=command_line(), folders=folders, profile=profile)
+            finished = measure(
+                progress=display, command=command_line(), folders=folders, profile=profile, executor=executor
+            )
             code = exit_code.of((*finished.rows, *finished.profiles), out_of_time=finished.out_of_time)
             if finished.out_of_time:
                 say(f"the suite's time is spent; {_left(folder)}", quiet=quiet or as_json)
@@ -163,6 +183,22 @@ def _check(suite: Path | None, resumed: Path | None, *, anyway: bool) -> None:
         raise click.UsageError("expected SUITE, or --resume RUN, found neither; name a suite")
     if anyway and resumed is None:
         raise click.UsageError("--anyway: expected --resume RUN beside it, found none; leave it out")
+
+
+def _executor(where: str, address: str | None, on: tuple[str, ...], *, anyway: bool) -> "Executor | None":
+    """Return where to measure; None for this machine."""
+    if where == "local":
+        if address or on:
+            raise click.UsageError("expected --executor ray beside --address and --on, found none; leave them out")
+        return None
+    try:
+        import ray  # noqa: F401  # only to see whether it is there
+    except ImportError:
+        raise click.UsageError("--executor ray: expected Ray, found none; pip install 'attnbench[cluster]'") from None
+    from attnbench.runner.executors.admitting import Wanted
+    from attnbench.runner.executors.ray_nodes import RayNodes
+
+    return RayNodes(address, Wanted.read(on, anyway=anyway))
 
 
 def _one_of(option: str, given: bool, others: dict[str, bool]) -> None:

@@ -48,7 +48,7 @@ def _entry(finding: Finding, name_width: int) -> str:
     """Return the lines of one finding."""
     indent = " " * (len("warning") + 2 + name_width + 2)
     lines = [_line(f"{finding.level:7}  {finding.name:{name_width}}  ", finding.found, indent)]
-    if finding.level in ("bad", "warning"):
+    if finding.level in ("unfit", "bad", "warning"):
         lines.append(_line(indent + "why: ", finding.why, indent + " " * 5))
     if finding.do:
         lines.append(_line(indent + "do:  ", finding.do, indent + " " * 5))

@@ -77,7 +77,7 @@ def battery(machine: Machine) -> Answer:
     own = [name for name in batteries if _supply(machine, name, "scope") != "Device"]
     emptied = [name for name in own if _supply(machine, name, "status") == "Discharging"]
     if emptied:
-        return Answer("bad", f"running on battery ({', '.join(emptied)})", "Plug the machine in.")
+        return Answer("unfit", f"running on battery ({', '.join(emptied)})", "Plug the machine in.")
     return Answer("good", "a battery, not in use" if own else "no battery")
 
 

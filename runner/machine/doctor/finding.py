@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar, get_args
 
-Level = Literal["bad", "warning", "fact", "good"]
-LEVELS: tuple[Level, ...] = ("bad", "warning", "fact", "good")
-"""Worst first."""
+Level = Literal["unfit", "bad", "warning", "fact", "good"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+"""Worst first. What is `unfit` makes numbers wrong; the others make them scatter."""
 
 S = TypeVar("S")
 

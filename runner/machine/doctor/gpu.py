@@ -120,7 +120,7 @@ def slowdown(gpu: Gpu) -> Answer:
     if not reasons:
         return Answer("good", "nothing holds the clocks down now")
     see = f"see which with `nvidia-smi -i {gpu.number} -q -d PERFORMANCE,TEMPERATURE,POWER`."
-    return Answer("bad", ", ".join(reasons), f"Let it cool down or end what uses it; {see}")
+    return Answer("unfit", ", ".join(reasons), f"Let it cool down or end what uses it; {see}")
 
 
 def slowdowns(gpu: Gpu) -> list[str]:
@@ -150,7 +150,7 @@ def users(gpu: Gpu) -> Answer:
         return Answer("good", f"no other compute process; {said}")
     named = ", ".join(f"pid {each.pid}{_held(each.usedGpuMemory)}" for each in others) or "no process that NVML shows"
     return Answer(
-        "bad" if is_busy else "warning",
+        "unfit" if is_busy else "warning",
         f"{named}; {said}",
         f"Wait for them or choose another GPU with CUDA_VISIBLE_DEVICES; see them: `nvidia-smi -i {gpu.number}`.",
     )

@@ -17,7 +17,7 @@ def quota(machine: Machine) -> Answer:
     if found >= cpus:
         return Answer("good", f"{found:g} CPUs of time for the {cpus} allowed")
     return Answer(
-        "bad",
+        "unfit",
         f"{found:g} CPUs of time for the {cpus} allowed",
         "Give the container whole CPUs instead of a share of time (docker: "
         f"`--cpuset-cpus={write_cpus(machine.cpus[: max(1, int(found))])}`), "

@@ -57,7 +57,7 @@ def swap(machine: Machine) -> Answer:
         return Answer("good", found)
     if system.swapped_bytes < system.available_bytes:
         return Answer("warning", found, "Bring it back to memory: `sudo swapoff --all && sudo swapon --all`.")
-    return Answer("bad", found, "End what holds memory: `ps -e -o pid,rss,comm --sort=-rss | head`.")
+    return Answer("unfit", found, "End what holds memory: `ps -e -o pid,rss,comm --sort=-rss | head`.")
 
 
 def huge_pages(machine: Machine) -> Answer:
