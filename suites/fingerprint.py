@@ -50,7 +50,7 @@ def hardware(environment: Mapping[str, Any], device: str) -> str | None:
         return environment.get("gpu")
     widest = (environment.get("cpu_features") or environment.get("cpu_capability") or "").split(" ")[-1]
     cores = environment.get("usable_cores") or environment.get("cores")
-    return ", ".join(filter(None, [environment.get("cpu") or "unknown CPU", widest, f"{cores} cores"]))
+    return f"{environment.get('cpu') or 'unknown CPU'} ({', '.join(filter(None, [widest, f'{cores} cores']))})"
 
 
 def within(meta: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -12,8 +12,11 @@ from test_engine import SUITE, Machine
 from test_task_level import SUITE as TASK
 
 from attnbench.reports.data import reading
+from attnbench.reports.findings import hardware
 from attnbench.reports.findings.run import load
 from attnbench.reports.pages import run_report
+from attnbench.reports.text.answer import answer
+from attnbench.reports.text.phrases import MOST_WORDS
 from attnbench.runner.execution import engine
 from attnbench.runner.execution.journal import Journal
 from attnbench.runner.execution.progress import Progress, Quiet
@@ -59,6 +62,8 @@ class Cluster:
         self.machine = Machine()
         self.began: list[tuple[str, Unit]] = []
         self.closed = False
+        self.slower: Callable[[str, Case], float] = lambda name, case: 1.0
+        """How many times the time of a case a machine takes."""
         self._at_work: dict[str, tuple[Unit, Task]] = {}
         self._drawn = random.Random(1)
 
@@ -93,7 +98,14 @@ class Cluster:
         unit, task = self._at_work.pop(name)
         if self.loses(len(self.began), unit):
             return [Ended(self.there[name], unit, None)]
-        return [Ended(self.there[name], unit, remote.Machine((), self.machine.start).measure(task))]
+        cases = {case.key: case for case in task.cases}
+        rows = remote.Machine((), self.machine.start).measure(task)
+        return [Ended(self.there[name], unit, [self._slowed(row, name, cases[row.case]) for row in rows])]
+
+    def _slowed(self, row: Result, name: str, case: Case) -> Result:
+        if not isinstance(row, Sample):
+            return row
+        return replace(row, values_ns=tuple(each * self.slower(name, case) for each in row.values_ns))
 
 
 def run(cluster: Cluster, folder: Path, **options: Any) -> Finished:
@@ -161,7 +173,41 @@ def test_each_class_of_hardware_measures_all_cases_on_its_own_machines(tmp_path:
         assert cases[each.baseline].setting.hardware == each.case.setting.hardware
     frame = load(tmp_path / "run").frame
     assert set(frame["hardware"]) == set(classes)
-    assert run_report.write(load(tmp_path / "run")).exists()
+    written = run_report.write(load(tmp_path / "run")).read_text()
+    assert "## Hardware" in written
+    assert all(name in written for name in classes)
+
+
+def test_the_report_says_which_results_hold_on_all_hardware_and_which_change_sides(tmp_path: Path) -> None:
+    cluster = Cluster(node("a"), node("b", INTEL))
+
+    def slower(name: str, case: Case) -> float:
+        if case.mechanism.name == "local_window":
+            return 0.5
+        return 1.0 if case.implementation == "sdpa" else {"a": 0.8, "b": 1.25}[name]
+
+    cluster.slower = slower
+    run(cluster, tmp_path / "run")
+    found = load(tmp_path / "run")
+    (alike,) = found.by_hardware
+    assert {each.name: each.result for each in alike.series} == {
+        "full/eager": hardware.CHANGES,
+        "local_window(window=3)/native": hardware.HOLDS,
+    }
+    kept, changed, *_ = answer(found)
+    assert "local_window is faster" in kept
+    assert changed.index("AMD") < changed.index("Intel")
+    assert all(len(each.split()) <= MOST_WORDS for each in (kept, changed))
+
+
+def test_the_spread_between_machines_of_a_class_is_told(tmp_path: Path) -> None:
+    cluster = Cluster(node("a"), node("b"))
+    cluster.slower = lambda name, case: {"a": 1.0, "b": 1.5}[name]
+    run(cluster, tmp_path / "run")
+    found = load(tmp_path / "run")
+    assert found.between_machines
+    assert all(each.slowest_over_fastest == pytest.approx(1.5) for each in found.between_machines)
+    assert "Spread between machines" in run_report.write(found).read_text()
 
 
 def test_fifty_lost_machines_lose_and_double_nothing(tmp_path: Path) -> None:

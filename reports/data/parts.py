@@ -26,6 +26,8 @@ class Part:
     """The shard of the suite that it measured, such as `2/5`."""
     merged: bool
     """Whether it was a run of its own."""
+    node: str
+    """The machine of a cluster that it is; empty for a part of a run on one machine."""
     machine: int
     """Parts with equal numbers ran on one machine with one version of the code; 0 is that of the first."""
 
@@ -34,7 +36,7 @@ def parts(meta: Mapping[str, Any]) -> tuple[Part, ...]:
     """Return the parts of a run, from the content of its `run.json`."""
     resumed = [*meta.get("resumed", ())]
     first = {
-        **{name: meta.get(name) for name in ("started", "command", "environment", "shard")},
+        **{name: meta.get(name) for name in ("started", "command", "environment", "shard", "node")},
         "finished": meta.get("first_finished" if resumed else "finished"),
         "processes": meta["suite"].get("measure", {}).get("processes", 0),
     }
@@ -52,6 +54,7 @@ def parts(meta: Mapping[str, Any]) -> tuple[Part, ...]:
                 {name: (was, now) for name, (was, now) in part.get("changed", {}).items()},
                 part.get("shard"),
                 part.get("merged", False),
+                part.get("node") or "",
                 next(same, 1 + max((each.machine for each in told), default=-1)),
             )
         )

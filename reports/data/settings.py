@@ -8,7 +8,7 @@ import pandas as pd
 
 from attnbench.reports.data.values import cell
 from attnbench.reports.stats.statistics import IntArray
-from attnbench.variants import ATTENTION, AXES, DECODE, DEFAULTS, FLOOR, Shape
+from attnbench.variants import ATTENTION, AXES, DECODE, DEFAULTS, FLOOR, ONE_CLASS, Shape
 
 SETTING = (*(name for name in AXES if name not in ("seq_len", "direction")), "direction")
 """The columns that define a setting: every axis except the length. Direction varies fastest."""
@@ -27,6 +27,7 @@ _NAMED = (
     "threads",
     "direction",
     "level",
+    "hardware",
 )
 """The axes that `told` and `shape` write in words of their own."""
 SERIES = ("label", "implementation")
@@ -81,6 +82,8 @@ def told(row: pd.Series, named: set[str]) -> list[str]:
         words.append(f"{row['threads']} thread{'s' if row['threads'] != '1' else ''}")
     if named & set(SHAPE) or any(row[name] != DEFAULTS[name] for name in ("layout", "padding")):
         words.append(shape(row))
+    if row["hardware"] and ("hardware" in named or row["hardware"] != ONE_CLASS):
+        words.append(row["hardware"])
     others = [name for name in SETTING if name not in _NAMED]
     return words + [f"{name}={row[name]}" for name in others if name in named or row[name] != cell(DEFAULTS[name])]
 

@@ -17,7 +17,7 @@ from attnbench.reports.data.parts import Part, parts
 from attnbench.reports.data.profiles import Profiled, profiled
 from attnbench.reports.data.settings import Setting, settings
 from attnbench.reports.data.values import FloatArray, plain
-from attnbench.reports.findings import learned, lra, paired
+from attnbench.reports.findings import hardware, learned, lra, paired
 from attnbench.reports.findings.growth import scaling
 from attnbench.reports.findings.outcomes import Outcomes, outcomes
 from attnbench.reports.findings.results import Results as Results
@@ -101,6 +101,16 @@ class Run:
     def threads(self) -> tuple[paired.Threads, ...]:
         """The gains from threads, for settings that differ only in them."""
         return tuple(paired.by_threads(self.frame, self.log_ns, self.scaling, self.parts))
+
+    @cached_property
+    def by_hardware(self) -> tuple[hardware.ByHardware, ...]:
+        """The settings that differ in the class of hardware alone."""
+        return tuple(hardware.by_hardware(self.results))
+
+    @cached_property
+    def between_machines(self) -> tuple[hardware.Spread, ...]:
+        """How far the machines of a cluster differ in the times of each case."""
+        return tuple(hardware.between_machines(self.settings, self.log_ns, self.processes, self.parts))
 
     @cached_property
     def outcomes(self) -> Outcomes:

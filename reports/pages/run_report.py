@@ -10,7 +10,7 @@ from attnbench.reports.data.files import put
 from attnbench.reports.data.parts import Part, differing
 from attnbench.reports.findings.run import Run
 from attnbench.reports.pages import profile, reading
-from attnbench.reports.tables import learned, lra, tables
+from attnbench.reports.tables import hardware, learned, lra, tables
 from attnbench.reports.text import escape, first_screen, outcomes, units
 from attnbench.reports.text.answer import answer
 from attnbench.reports.text.phrases import change
@@ -51,6 +51,7 @@ def report(run: Run, markdown: str) -> str:
         *(f"![{name}](figures/{name}.svg)\n\n{each.READING}" for name, each in figures.of(run).items() if each.READING),
         "## Tables",
         markdown.rstrip("\n"),
+        *(["## Hardware", hardware.markdown(run)] if run.by_hardware or run.between_machines else []),
         *(["## Scores", learned.markdown(run)] if run.learned else []),
         *(["## Long Range Arena", lra.markdown(run)] if run.arenas else []),
         *([profile.section(run)] if run.profiles else []),
@@ -96,6 +97,8 @@ def _parts(run: Run) -> list[str]:
     header = ["part", *(escape.text(name) for name in facts)]
     rows = [[str(part.index), *map(_value, values)] for part, *values in zip(run.parts, *facts.values(), strict=True)]
     words = "Parts ran on different machines or code, and their times are not compared. These facts differ:"
+    if any(part.node for part in run.parts):
+        words = "Each case was timed on machines of one class of hardware. These facts of machines differ:"
     return [*later, words, escape.table(header, rows, "l" * len(header))]
 
 
@@ -103,6 +106,7 @@ def _part(part: Part) -> str:
     """Return when and how a later part of a run was measured."""
     told = [change(name, was, now) for name, (was, now) in part.changed.items()]
     how = f"Part {part.index} is a merged run, started" if part.merged else "Resumed"
+    how = f"Part {part.index} is the machine {part.node}, from" if part.node else how
     shard = f" (shard {part.shard})" if part.shard else ""
     processes = f"{part.processes} {'process' if part.processes == 1 else 'processes'}"
     words = f"{how} {part.started}{shard}: {processes} in all."

@@ -10,7 +10,7 @@ from attnbench.reports.findings.crossovers import LONGER, SHORTER
 from attnbench.reports.findings.outcomes import Outcomes
 from attnbench.reports.findings.paired import Gain, Ratio, Threads
 from attnbench.reports.findings.run import Results, Run
-from attnbench.reports.text import by_keys, by_length, by_score, cells, units
+from attnbench.reports.text import by_hardware, by_keys, by_length, by_score, cells, units
 from attnbench.reports.text.names import shortest
 from attnbench.reports.text.phrases import MOST_WORDS, ends, listed
 
@@ -22,11 +22,11 @@ _FRACTION = ("energy_fraction", "energy_fraction_low", "energy_fraction_high")
 def answer(run: Run) -> list[str]:
     """Return at most three sentences of at most 25 words each, the most important first.
 
-    They are about the most important setting (`Run.summary`). What the run varies decides what comes first: threads,
-    levels that are measured equally often, keys per query, or else lengths and variants. If models are trained, all
-    sentences are about their scores. If energies are known, the
-    last sentence is about them. Brackets hold 95 % intervals over processes. A series counts as faster only if the
-    whole interval of its speed-up is above 1.
+    They are about the most important setting (`Run.summary`). What the run varies decides what comes first: classes of
+    hardware, threads, levels that are measured equally often, keys per query, or else lengths and variants. If models
+    are trained, all sentences are about their scores. If energies are known, the last sentence is about them.
+    Brackets hold 95 % intervals over processes. A series counts as faster only if the whole interval of its speed-up is
+    above 1.
     """
     found = run.summary
     if found is None:
@@ -38,7 +38,7 @@ def answer(run: Run) -> list[str]:
     title = ", ".join(told(results.setting.frame.iloc[0], between)) if between else ""
     levels, gradients = _compared(run.levels, named), _compared(run.gradients, named)
     even = len({len(each.setting.frame) for each in run.results}) == 1
-    first = [*_threads(run.threads, named), *(levels if even else [])]
+    first = [*by_hardware.sentences(run.by_hardware, named), *_threads(run.threads, named), *(levels if even else [])]
     alone = _of(results, run.results, named, title, [*levels, *gradients])
     return _ending(list(dict.fromkeys([*first, *alone, *gradients])), results, named)
 

@@ -104,6 +104,8 @@ class Part:
     shard: Name | None = None
     merged: bool = False
     """Whether it was a run of its own."""
+    node: Name | None = None
+    """The machine of a cluster that it is."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,8 @@ class RunFile:
     seed: Count = 0
     budget_bytes: Bytes | None = None
     inputs: InputFile | None = None
+    node: Name | None = None
+    """The machine of a cluster that the first part is."""
     resumed: tuple[Part, ...] = ()
     merged: Merged | None = None
 
