@@ -17,8 +17,8 @@ from attnbench.reports.data.reading import RunError
 from attnbench.runner.cli import main
 from attnbench.runner.execution import engine
 from attnbench.runner.execution.journal import FolderError
+from attnbench.runner.execution.local import Local
 from attnbench.runner.execution.progress import Quiet
-from attnbench.runner.executors.local import Local
 from attnbench.runner.worker import admission
 from attnbench.runner.worker.probe import probe
 from attnbench.suites import Case, Status

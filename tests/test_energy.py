@@ -22,7 +22,7 @@ from attnbench.reports.tables import tables
 from attnbench.reports.text import units
 from attnbench.reports.text.answer import answer
 from attnbench.runner.execution import engine
-from attnbench.runner.executors.local import Local
+from attnbench.runner.execution.local import Local
 from attnbench.runner.machine.doctor import energy as counters
 from attnbench.runner.machine.doctor import load as doctor_load
 from attnbench.runner.machine.doctor.energy import Counter, NoCounter

@@ -13,9 +13,9 @@ from attnbench.reports.findings.run import load
 from attnbench.runner.cli import exit_code
 from attnbench.runner.execution import engine
 from attnbench.runner.execution.journal import FolderError
+from attnbench.runner.execution.local import Local
 from attnbench.runner.execution.progress import Plain, Progress, Quiet
 from attnbench.runner.execution.task import Finished
-from attnbench.runner.executors.local import Local
 from attnbench.runner.machine.doctor.machine import here
 from attnbench.runner.workers.prober import Prober
 from attnbench.runner.workers.worker import NotStarted, WorkerEnded

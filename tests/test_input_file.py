@@ -26,8 +26,8 @@ from attnbench.reports.pages import reading
 from attnbench.runner.cli import main
 from attnbench.runner.execution import engine
 from attnbench.runner.execution.journal import FolderError
+from attnbench.runner.execution.local import Local
 from attnbench.runner.execution.progress import Quiet
-from attnbench.runner.executors.local import Local
 from attnbench.runner.worker.proof import approximation
 from attnbench.suites.origin import Origin
 from attnbench.suites.schema.load import SuiteError, from_dict, load, parse

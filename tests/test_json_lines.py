@@ -16,7 +16,7 @@ from test_resume import Stopping
 from attnbench.reports.data.frame import COLUMNS
 from attnbench.runner.cli import main
 from attnbench.runner.execution import engine
-from attnbench.runner.executors.local import Local
+from attnbench.runner.execution.local import Local
 from attnbench.runner.plan import dry_run
 from attnbench.suites import Case, Probe, Sample
 from attnbench.variants.kernels import _building

@@ -22,8 +22,8 @@ from attnbench.reports.pages import run_report
 from attnbench.runner.cli import main
 from attnbench.runner.execution import engine, journal, merging
 from attnbench.runner.execution.journal import FolderError
+from attnbench.runner.execution.local import Local
 from attnbench.runner.execution.progress import Quiet
-from attnbench.runner.executors.local import Local
 from attnbench.suites import Case
 from attnbench.suites.schema.load import parse
 from attnbench.suites.selection import Narrowing

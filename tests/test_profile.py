@@ -30,9 +30,9 @@ from attnbench.reports.findings.run import load
 from attnbench.reports.pages import profile, run_report
 from attnbench.runner.cli import exit_code
 from attnbench.runner.execution import engine
+from attnbench.runner.execution.local import Local
 from attnbench.runner.execution.progress import Quiet
 from attnbench.runner.execution.task import Finished
-from attnbench.runner.executors.local import Local
 from attnbench.runner.worker.call import programs
 from attnbench.runner.worker.call.inputs import inputs
 from attnbench.runner.workers.worker import WorkerEnded

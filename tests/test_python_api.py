@@ -21,9 +21,9 @@ import attnbench.runner
 from attnbench.reports.data.reading import RunError
 from attnbench.runner.execution import engine
 from attnbench.runner.execution.journal import FolderError
+from attnbench.runner.execution.local import Local
 from attnbench.runner.execution.progress import Plain, Quiet
 from attnbench.runner.execution.task import Finished
-from attnbench.runner.executors.local import Local
 from attnbench.suites import Case, Probe
 from attnbench.suites.schema.load import from_dict, parse
 

@@ -21,9 +21,9 @@ from attnbench.reports.pages import run_report
 from attnbench.runner.cli import exit_code, main
 from attnbench.runner.execution import engine, journal
 from attnbench.runner.execution.journal import FolderError
+from attnbench.runner.execution.local import Local
 from attnbench.runner.execution.progress import Quiet
 from attnbench.runner.execution.task import Finished
-from attnbench.runner.executors.local import Local
 from attnbench.runner.workers.worker import NotStarted, WorkerEnded
 from attnbench.suites import Case, Probe, Sample, Status
 from attnbench.suites.profile import Profile

@@ -12,8 +12,8 @@ from test_engine import SUITE, Machine
 from attnbench.reports.findings.run import load as load_run
 from attnbench.runner.cli import main
 from attnbench.runner.execution import engine
+from attnbench.runner.execution.local import Local
 from attnbench.runner.execution.progress import Quiet
-from attnbench.runner.executors.local import Local
 from attnbench.suites import Case, shipped
 from attnbench.suites.schema.load import load, parse
 from attnbench.suites.schema.suite import Suite

@@ -103,8 +103,8 @@ def _mistake(error: Exception) -> str | None:
     from attnbench.reports.data.where import WhereError
     from attnbench.runner.ab.environments import EnvironmentRefused
     from attnbench.runner.ab.revisions import RevisionError
+    from attnbench.runner.execution.executor import ExecutorError
     from attnbench.runner.execution.journal import FolderError
-    from attnbench.runner.executors.executor import ExecutorError
     from attnbench.runner.workers.worker import WorkerEnded
     from attnbench.suites.schema.load import SuiteError
     from attnbench.suites.selection import SelectionError

@@ -7,12 +7,12 @@ from typing import Any
 
 from attnbench import variants
 from attnbench.runner.execution import journal, pattern_images, resuming
+from attnbench.runner.execution.executor import Executor, classes, classes_in, of_use, on_each
 from attnbench.runner.execution.journal import FolderError
+from attnbench.runner.execution.local import Local
 from attnbench.runner.execution.progress import Progress
 from attnbench.runner.execution.resuming import Stopped
 from attnbench.runner.execution.task import Finished, Task
-from attnbench.runner.executors.executor import Executor, classes, classes_in, of_use, on_each
-from attnbench.runner.executors.local import Local
 from attnbench.runner.machine import environment
 from attnbench.suites import Case
 from attnbench.suites.records import run_json

@@ -155,7 +155,10 @@ def _levels() -> Any:
 def _spelled(held: Sequence[str]) -> list[Any]:
     """Return levels as a suite writes them."""
     parsed = ((each.partition("(")[0], levels.read(each)) for each in held)
-    return [{name: asdict(level)} if level and levels.written(name, level) != name else name for name, level in parsed]
+    return [
+        {name: tasks.unspelled(asdict(level))} if level and levels.written(name, level) != name else name
+        for name, level in parsed
+    ]
 
 
 def _around(name: str) -> Any:

@@ -82,7 +82,7 @@ def _rates(given: Any) -> Any:
 def _rates_text(value: Any) -> Any:
     """Return a mapping of what `spelled_rates` wrote, or the number that a text is."""
     if isinstance(value, str) and ":" in value:
-        return dict(each.split(":") for each in value.split())
+        return {name: _number(rate) for name, rate in (each.split(":") for each in value.split())}
     return _number(value)
 
 
@@ -99,7 +99,7 @@ _Mapping: Any = union(mapping("search", {"lr": Required[_Key]}), type(None))
 
 def _search_mapping(value: Any) -> Any:
     """Return the mapping of a search, of which a level holds the rates as a text."""
-    return {"lr": value.split()} if isinstance(value, str) else value
+    return {"lr": [_number(each) for each in value.split()]} if isinstance(value, str) else value
 
 
 def _search_text(given: Any) -> str | None:
@@ -114,3 +114,9 @@ Search: Any = Annotated[
 ]
 SPELLED: Mapping[str, Any] = {"data": Data, "lr": Rates, "search": Search}
 """By parameter of level `task`, the type of its value."""
+_AS_MAPPINGS = {"lr": _rates_text, "search": _search_mapping}
+
+
+def unspelled(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a level as a suite has them: rates by variant, and a search, as mappings."""
+    return {name: _AS_MAPPINGS[name](value) if name in _AS_MAPPINGS else value for name, value in parameters.items()}

@@ -23,8 +23,8 @@ from attnbench.runner.cli.common import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from attnbench.runner.execution.executor import Executor
     from attnbench.runner.execution.task import Finished
-    from attnbench.runner.executors.executor import Executor
     from attnbench.suites import Case
     from attnbench.suites.schema.suite import Suite
 
@@ -195,8 +195,8 @@ def _executor(where: str, address: str | None, on: tuple[str, ...], *, anyway: b
         import ray  # noqa: F401  # only to see whether it is there
     except ImportError:
         raise click.UsageError("--executor ray: expected Ray, found none; pip install 'attnbench[cluster]'") from None
-    from attnbench.runner.executors.admitting import Wanted
-    from attnbench.runner.executors.ray_nodes import RayNodes
+    from attnbench.runner.cluster.admitting import Wanted
+    from attnbench.runner.cluster.ray_nodes import RayNodes
 
     return RayNodes(address, Wanted.read(on, anyway=anyway))
 

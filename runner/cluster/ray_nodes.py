@@ -12,15 +12,15 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from attnbench.runner.cluster import admitting
+from attnbench.runner.cluster.admitting import Wanted
+from attnbench.runner.cluster.driving import Driver, Ended
+from attnbench.runner.cluster.remote import Described, Machine
+from attnbench.runner.cluster.units import Unit
+from attnbench.runner.execution.executor import ExecutorError, Node
 from attnbench.runner.execution.journal import Journal
 from attnbench.runner.execution.progress import Progress
 from attnbench.runner.execution.task import Finished, Task
-from attnbench.runner.executors import admitting
-from attnbench.runner.executors.admitting import Wanted
-from attnbench.runner.executors.driving import Driver, Ended
-from attnbench.runner.executors.executor import ExecutorError, Node
-from attnbench.runner.executors.remote import Described, Machine
-from attnbench.runner.executors.units import Unit
 from attnbench.runner.workers.worker import NotStarted, StartWorker, Worker
 from attnbench.suites import Case
 from attnbench.suites.schema.suite import Suite

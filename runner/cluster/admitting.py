@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
-from attnbench.runner.executors.executor import ExecutorError, Node
-from attnbench.runner.executors.remote import Described
+from attnbench.runner.cluster.remote import Described
+from attnbench.runner.execution.executor import ExecutorError, Node
 from attnbench.runner.machine import environment
 
 KEYS = ("cpu", "gpu", "node")

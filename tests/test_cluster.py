@@ -17,17 +17,17 @@ from attnbench.reports.findings.run import load
 from attnbench.reports.pages import run_report
 from attnbench.reports.text.answer import answer
 from attnbench.reports.text.phrases import MOST_WORDS
+from attnbench.runner.cluster import admitting, driving, remote
+from attnbench.runner.cluster.admitting import Wanted
+from attnbench.runner.cluster.driving import Driver, Ended
+from attnbench.runner.cluster.remote import Described
+from attnbench.runner.cluster.units import MOST_LOSSES, Unit, Units
 from attnbench.runner.execution import engine
+from attnbench.runner.execution.executor import ExecutorError, Node
 from attnbench.runner.execution.journal import Journal
+from attnbench.runner.execution.local import Local
 from attnbench.runner.execution.progress import Progress, Quiet
 from attnbench.runner.execution.task import Finished, Task
-from attnbench.runner.executors import admitting, driving, remote
-from attnbench.runner.executors.admitting import Wanted
-from attnbench.runner.executors.driving import Driver, Ended
-from attnbench.runner.executors.executor import ExecutorError, Node
-from attnbench.runner.executors.local import Local
-from attnbench.runner.executors.remote import Described
-from attnbench.runner.executors.units import MOST_LOSSES, Unit, Units
 from attnbench.runner.machine import environment
 from attnbench.suites import Case, Probe, Result, Sample, Status, fingerprint
 from attnbench.suites.result import SPENT, Score

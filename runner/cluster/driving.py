@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol, TypeVar
 
+from attnbench.runner.cluster.units import MOST_LOSSES, Unit, Units
+from attnbench.runner.execution.executor import ExecutorError, Node
 from attnbench.runner.execution.journal import Journal
 from attnbench.runner.execution.progress import Progress
 from attnbench.runner.execution.resuming import Kept
 from attnbench.runner.execution.task import Finished, Task
-from attnbench.runner.executors.executor import ExecutorError, Node
-from attnbench.runner.executors.units import MOST_LOSSES, Unit, Units
 from attnbench.suites import Case, Probe, Result, Sample, Status
 from attnbench.suites.case import names_of
 from attnbench.suites.result import SPENT

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from attnbench.runner.execution.executor import Node
 from attnbench.runner.execution.journal import Journal
 from attnbench.runner.execution.progress import Progress
 from attnbench.runner.execution.session import Session
 from attnbench.runner.execution.task import Finished, Task
-from attnbench.runner.executors.executor import Node
 from attnbench.runner.machine import memory
 from attnbench.runner.workers import prober
 from attnbench.runner.workers.worker import StartWorker, Worker

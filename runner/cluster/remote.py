@@ -7,11 +7,11 @@ from pathlib import Path
 from time import monotonic
 
 from attnbench import variants
+from attnbench.runner.execution.executor import Node
+from attnbench.runner.execution.local import Local
 from attnbench.runner.execution.progress import Quiet
 from attnbench.runner.execution.session import Session
 from attnbench.runner.execution.task import Task
-from attnbench.runner.executors.executor import Node
-from attnbench.runner.executors.local import Local
 from attnbench.runner.machine import doctor
 from attnbench.runner.workers.worker import StartWorker, Worker
 from attnbench.suites import Case, Result
