@@ -10,10 +10,21 @@ from typing import Any
 from attnbench import variants
 from attnbench.suites.problem import Problem, near
 from attnbench.suites.schema.kinds import values
-from attnbench.variants import ATTENTION, AXES, Parameters, Pattern, Scored, Variant, VariantError, kernels, levels
+from attnbench.variants import (
+    ATTENTION,
+    AXES,
+    WRITTEN,
+    Parameters,
+    Pattern,
+    Scored,
+    Variant,
+    VariantError,
+    kernels,
+    levels,
+)
 
-NAMES = ("variant", "implementation", *AXES)
-"""Names in exclusions that are not parameters. No parameter may have such a name."""
+NAMES = ("variant", "implementation", *WRITTEN)
+"""Names in exclusions that are not parameters."""
 
 Catalog = tuple[tuple[str, Variant], ...]
 
@@ -121,7 +132,7 @@ def _check_parameters(parameters: Any) -> None:
         found = None
         if not each.metadata.get("doc"):
             found = f'expected {each.name}: ... = parameter("what it is"), found no word on what it is'
-        elif each.name in NAMES:
+        elif each.name in ("variant", "implementation", *AXES):
             found = "expected a name that no key of a suite has; rename it"
         if found:
             raise VariantError(f"parameter {each.name}: {found}", each.name)
