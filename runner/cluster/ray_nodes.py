@@ -71,9 +71,9 @@ class RayNodes:
         """
         self._connect()
         self._asked = suite, cases, folders
-        self._look()
         deadline = time.monotonic() + READY_S
-        while any(member.described is None for member in self._members.values()) and time.monotonic() < deadline:
+        while time.monotonic() < deadline and not self._are_described():
+            self._look()
             self.wait(_LOOK_S)
         described = [member.described for member in self._members.values() if member.described]
         self._nodes = admitting.fit([*described], self._wanted)
@@ -133,6 +133,11 @@ class RayNodes:
                 f"--address {address}: expected a Ray cluster, found none: {error}; start one with ray start --head"
             ) from None
         self._owns_ray = True
+
+    def _are_described(self) -> bool:
+        """Check whether all nodes that may measure have described themselves, or none may."""
+        described = [member.described is not None for member in self._members.values()]
+        return all(described) if described else bool(self._left_out)
 
     def _look(self) -> None:
         """Ask new nodes to describe themselves."""

@@ -1,0 +1,181 @@
+"""What a run on a Ray cluster costs beyond the same run on one machine; prints the figures of docs/cluster.md.
+
+python tests/benchmarks/cluster.py overhead|thousand|kills
+
+Nodes are raylets on this machine. `overhead` runs 40 units of real workers by Ray and plainly, in turns. `thousand`
+runs 1,000 units with simulated workers of 0.1 s on 4 nodes. `kills` runs units of 1 s while 50 raylets or workers are
+killed.
+"""
+
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.cluster_utils import Cluster
+
+from attnbench.reports.data import reading
+from attnbench.runner.cluster.admitting import Wanted
+from attnbench.runner.cluster.ray_nodes import RayNodes
+from attnbench.runner.execution import engine
+from attnbench.runner.execution.executor import Executor
+from attnbench.runner.execution.local import Local
+from attnbench.runner.execution.progress import Quiet
+from attnbench.suites import Case, Probe, Sample, Status
+from attnbench.suites.schema.load import parse
+from attnbench.suites.schema.suite import Suite
+
+SUITE = """
+name: cost
+question: What does the executor cost?
+shape: {heads: 1, head_dim: 8, seq_len: 16}
+variants: [full]
+threads: 1
+measure: {processes: PROCESSES, values: 2, value_ms: 1}
+budget: {suite_s: 3600}
+"""
+ANYWAY = Wanted(anyway=True)
+
+
+class Simulated:
+    """A worker that answers after some seconds and measures nothing."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __call__(self, kind: str, budget_bytes: int | None, folders: tuple[Path, ...]) -> "Simulated":
+        return self
+
+    def __enter__(self) -> "Simulated":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+    def wait(self) -> None:
+        """It is ready at once."""
+
+    def ask(self, request: dict[str, Any], patience_s: float, heard: object = None) -> Any:
+        """Answer as a worker does."""
+        if request["do"] == "environment":
+            from importlib import metadata
+
+            return {"torch": metadata.version("torch")}
+        if request["do"] == "free_bytes":
+            return None
+        if request["do"] == "probe":
+            return Probe(Case.from_json(request["case"]).key, Status.PASSED, "", call_ns=1e6, peak_bytes=1).to_json()
+        time.sleep(self.seconds)
+        keys = [Case.from_json(each["case"]).key for each in request["cases"]]
+        replicate = request["replicate"]
+        return [Sample(key, Status.PASSED, "", replicate=replicate, values_ns=(1e6, 1e6)).to_json() for key in keys]
+
+
+def suite(processes: int) -> Suite:
+    """One case in so many processes, which are as many units."""
+    return parse(SUITE.replace("PROCESSES", str(processes)), "cost.yaml")
+
+
+def cluster(nodes: int) -> Any:
+    """Return a head without CPUs and nodes with one CPU each."""
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    for _ in range(nodes):
+        found.add_node(num_cpus=1)
+    return found
+
+
+def overhead() -> None:
+    """Run 40 units by Ray on one node and plainly, three times in turns."""
+    found, units = cluster(1), 40
+    more = []
+    for _ in range(3):
+        plain_s = seconds(suite(units), Local())
+        ray_s = seconds(suite(units), RayNodes(found.address, ANYWAY))
+        more.append((ray_s - plain_s) / units)
+        print(f"plainly {plain_s:.1f} s, by Ray {ray_s:.1f} s: {more[-1]:.2f} s more a unit", flush=True)
+    print(f"median {statistics.median(more):.2f} s more a unit")
+    found.shutdown()
+
+
+def seconds(wanted: Suite, executor: Executor) -> float:
+    """Return the seconds of a run."""
+    began = time.monotonic()
+    engine.run(wanted, Path(tempfile.mkdtemp()) / "run", Quiet(), executor=executor)
+    return time.monotonic() - began
+
+
+def thousand() -> None:
+    """Run 1,000 units of 0.1 s on 4 nodes."""
+    found, units, unit_s = cluster(4), 1000, 0.1
+    executor = Counting(found.address, ANYWAY, Simulated(unit_s))
+    engine.run(suite(units), Path(tempfile.mkdtemp()) / "run", Quiet(), executor=executor)
+    ideal_s = units * unit_s / 4
+    print(f"{units} units: {executor.took_s:.1f} s, {executor.took_s / ideal_s:.2f} times the ideal {ideal_s:.1f} s")
+    found.shutdown()
+
+
+class Counting(RayNodes):
+    """The same, with the seconds from the first unit to the end."""
+
+    took_s = 0.0
+
+    def measure(self, *given: Any) -> Any:
+        """Measure, and keep the seconds."""
+        began = time.monotonic()
+        finished = super().measure(*given)
+        self.took_s = time.monotonic() - began
+        return finished
+
+
+def kills() -> None:
+    """Kill 50 raylets or workers, one every three seconds, while units of 1 s run on 4 nodes."""
+    found, units, over, killed = cluster(4), 400, threading.Event(), Counter[str]()
+    drawn = random.Random(1)
+
+    def kill() -> None:
+        while killed.total() < 50 and not over.wait(3):
+            nodes = [each for each in found.worker_nodes if each.any_processes_alive()]
+            if drawn.random() < 0.5 and nodes:
+                found.remove_node(drawn.choice(nodes), allow_graceful=False)
+                found.add_node(num_cpus=1)
+                killed["raylets"] += 1
+                continue
+            listed = subprocess.run(["pgrep", "-f", "ray::Machine"], capture_output=True, text=True, check=False)
+            pids = listed.stdout.split()
+            if pids:
+                os.kill(int(drawn.choice(pids)), signal.SIGKILL)
+                killed["workers"] += 1
+
+    killer = threading.Thread(target=kill)
+    folder = Path(tempfile.mkdtemp()) / "run"
+    began = time.monotonic()
+    killer.start()
+    while killed.total() < 50:
+        wanted, part = suite(units), folder / str(killed.total())
+        engine.run(wanted, part, Quiet(), executor=RayNodes(found.address, ANYWAY, Simulated(1.0)))
+        told = Counter(
+            (each["kind"], each["case"], each.get("replicate")) for each in reading.rows(part / "samples.jsonl", dict)
+        )
+        twice = sum(count > 1 for count in told.values())
+        print(f"{dict(killed)} killed: {units + 1 - len(told)} lost, {twice} doubled of {units + 1}", flush=True)
+    over.set()
+    killer.join()
+    print(f"{time.monotonic() - began:.0f} s")
+    ray.shutdown()
+    found.shutdown()
+
+
+if __name__ == "__main__":
+    {"overhead": overhead, "thousand": thousand, "kills": kills}[sys.argv[1]]()

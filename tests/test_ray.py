@@ -1,0 +1,139 @@
+"""Runs on the nodes of a real Ray cluster, which is two or three raylets on this machine."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attnbench.reports.data import reading
+from attnbench.runner.execution import engine
+from attnbench.runner.execution.progress import Quiet
+from attnbench.suites import Result
+from attnbench.suites.schema.load import parse
+from attnbench.suites.schema.suite import Suite
+
+pytest.importorskip("ray")
+
+import ray
+from ray.cluster_utils import Cluster
+
+from attnbench.runner.cluster.admitting import Wanted
+from attnbench.runner.cluster.ray_nodes import RayNodes
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray warns of much that is its own
+
+SUITE = """
+name: on_ray
+question: Do two nodes measure what one machine does?
+shape: {heads: 1, head_dim: 8, seq_len: [16, 32]}
+variants: [full, {local_window: {window: 3}}]
+direction: [forward, training]
+threads: 1
+measure: {processes: 3, values: 2, value_ms: 1}
+"""
+ANYWAY = Wanted(anyway=True)
+
+
+def suite() -> Suite:
+    return parse(SUITE, "on_ray.yaml")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head without CPUs and two nodes with one CPU each."""
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    for _ in range(2):
+        found.add_node(num_cpus=1)
+    yield found
+    ray.shutdown()
+    found.shutdown()
+
+
+def rows(folder: Path) -> list[Result]:
+    read = reading.read(folder)
+    return [*read.probes.values(), *(each for samples in read.samples.values() for each in samples.values())]
+
+
+def lines(folder: Path) -> Counter[tuple[str, str, int | None]]:
+    """How often each unit of work is in the file, which keeps every row that was ever written."""
+    told = reading.rows(folder / "samples.jsonl", dict)
+    return Counter((each["kind"], each["case"], each.get("replicate")) for each in told)
+
+
+def test_two_nodes_measure_what_one_machine_does(cluster: Any, tmp_path: Path) -> None:
+    finished = engine.run(suite(), tmp_path / "ray", Quiet(), executor=RayNodes(cluster.address, ANYWAY))
+    alone = engine.run(suite(), tmp_path / "alone", Quiet())
+    assert not finished.out_of_time
+    assert lines(tmp_path / "ray") == lines(tmp_path / "alone")
+    assert set(lines(tmp_path / "ray").values()) == {1}
+    both = [{row.case: (row.status, getattr(row, "proved", None)) for row in each.rows} for each in (finished, alone)]
+    assert both[0] == both[1]
+    assert {row.part for row in rows(tmp_path / "ray")} == {0, 1}, "both nodes worked"
+
+
+def test_killed_nodes_and_workers_lose_and_double_nothing(cluster: Any, tmp_path: Path) -> None:
+    over = threading.Event()
+    killed: list[str] = []
+
+    def kill() -> None:
+        drawn = random.Random(5)
+        while not over.wait(4):
+            nodes = [each for each in cluster.worker_nodes if each.any_processes_alive()]
+            if drawn.random() < 0.5 and nodes:
+                cluster.remove_node(drawn.choice(nodes), allow_graceful=False)
+                cluster.add_node(num_cpus=1)
+                killed.append("raylet")
+            else:
+                killed.append("worker")
+                _kill_a_worker()
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    try:
+        finished = engine.run(suite(), tmp_path / "run", Quiet(), executor=RayNodes(cluster.address, ANYWAY))
+    finally:
+        over.set()
+        killer.join()
+    assert killed
+    assert not finished.out_of_time
+    cases = suite().cases()
+    assert len(lines(tmp_path / "run")) == len(cases) * 4
+    assert set(lines(tmp_path / "run").values()) == {1}
+
+
+def _kill_a_worker() -> None:
+    """Kill a process in which a node measures, as the system does when memory is short."""
+    found = subprocess.run(["pgrep", "-f", "ray::Machine"], capture_output=True, text=True, check=False)
+    for pid in found.stdout.split()[:1]:
+        os.kill(int(pid), signal.SIGKILL)
+
+
+def test_a_killed_driver_goes_on_where_it_was(cluster: Any, tmp_path: Path) -> None:
+    (tmp_path / "on_ray.yaml").write_text(SUITE)
+    bench = [sys.executable, "-m", "attnbench.runner", "run"]
+    where = ["--executor", "ray", "--address", cluster.address, "--anyway", "--quiet"]
+    folder = tmp_path / "run"
+    driver = subprocess.Popen([*bench, str(tmp_path / "on_ray.yaml"), "--out", str(folder), *where])
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and (not folder.exists() or len(lines_if_any(folder)) < 6):
+        time.sleep(0.2)
+    driver.kill()
+    driver.wait()
+    before = lines(folder)
+    assert 6 <= len(before) < 8 * 4
+    subprocess.run([*bench, "--resume", str(folder), *where], check=True, timeout=300)
+    assert len(lines(folder)) == 8 * 4
+    assert set(lines(folder).values()) == {1}
+
+
+def lines_if_any(folder: Path) -> Counter[tuple[str, str, int | None]]:
+    return lines(folder) if (folder / "samples.jsonl").exists() else Counter()
