@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from attnbench.runner.cli import executors
 from attnbench.runner.cli.common import (
     VARIANTS,
     SuitePath,
@@ -19,11 +20,11 @@ from attnbench.runner.cli.common import (
     told,
     write_page,
 )
+from attnbench.runner.cli.executors import Where
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from attnbench.runner.execution.executor import Executor
     from attnbench.runner.execution.task import Finished
     from attnbench.suites import Case
     from attnbench.suites.schema.suite import Suite
@@ -41,16 +42,6 @@ _QUICK, _RIGOROUS = 2, 20
     metavar="RUN",
     help="Continue the run in the folder RUN: measure only what is missing.",
 )
-@click.option(
-    "--executor",
-    "where",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="Where to measure: on this machine, or on the nodes of a Ray cluster (extra: cluster).",
-)
-@click.option("--address", metavar="HOST:PORT", help="The Ray cluster; without it, Ray starts on this machine.")
-@click.option("--on", metavar="KEY=TEXT", multiple=True, help="Only nodes whose cpu, gpu or node has TEXT; repeatable.")
 @click.option(
     "--anyway", is_flag=True, help="Continue RUN even if the suite or the machine changed; measure on unfit nodes."
 )
@@ -73,14 +64,13 @@ _QUICK, _RIGOROUS = 2, 20
     help="Where the files of lra_* lie, for level task; by default the variable ATTNBENCH_DATA.",
 )
 @click.option("--profile", is_flag=True, help="At the end, profile every case that passed.")
+@executors.options
 @VARIANTS
 def verb(
     suite: Path | None,
     out: Path | None,
     resumed: Path | None,
-    where: str,
-    address: str | None,
-    on: tuple[str, ...],
+    where: Where,
     anyway: bool,
     processes: int | None,
     quick: bool,
@@ -111,6 +101,10 @@ def verb(
     --shard I/N measures one of N parts with about equal work, for several jobs or machines. It never divides a sweep
     over lengths. All shards need the same suite and narrowing options.
 
+    --executor ray measures on the nodes of a Ray cluster, one unit at a time on each: a replicate of a sweep over
+    lengths, or of a training. If nodes have several classes of hardware, each class measures all cases. --executor
+    slurm submits a job for each of --shards parts, and merges them. Both are described in docs/cluster.md.
+
     --resume RUN continues a run that was interrupted, killed or out of time, or adds processes to it. SUITE is then
     optional; if given, it must be unchanged, or only have more cases, which are then measured.
 
@@ -119,10 +113,10 @@ def verb(
     interrupted.
     """
     wanted = _processes(processes, quick=quick, rigorous=rigorous)
-    _check(suite, resumed, anyway=anyway and where == "local")
+    _check(suite, resumed, anyway=anyway and where.executor != "ray")
+    where.check(profile=profile, shard=shard is not None, resume=resumed is not None and where.executor == "slurm")
     others = {"--out": out is not None, "--dry-run": dry_run, "--shard": shard is not None}
     _one_of("--resume", resumed is not None, others)
-    _one_of("--executor ray", where == "ray", {"--profile": profile})
     _one_of("--dry-run", dry_run, {"--out": out is not None, "--profile": profile, "--quiet": quiet})
     with told():
         from attnbench.runner.cli import exit_code
@@ -133,7 +127,7 @@ def verb(
 
         if data is not None:
             os.environ[tasks.FOLDER] = str(data.absolute())
-        executor = _executor(where, address, on, anyway=anyway)
+        nodes, jobs = where.nodes(anyway=anyway), where.jobs()
         part = None if shard is None else Shard.read(shard)
         written = None if part is None else str(part)
         narrowing = Narrowing(variant, device, direction, seq_len, words)
@@ -143,7 +137,8 @@ def verb(
         measure: Callable[..., Finished]
         if resumed is not None:
             folder = resumed
-            measure = partial(engine.resume, folder, suite=loaded, narrow=narrowing.of, processes=wanted, anyway=anyway)
+            more = partial(engine.resume, folder, suite=loaded, narrow=narrowing.of, processes=wanted, anyway=anyway)
+            measure = partial(more, profile=profile, executor=nodes)
         else:
             assert loaded is not None
             cases = narrowing.of(loaded.cases())
@@ -154,14 +149,16 @@ def verb(
                 return
             _say_what_has_no_baseline(loaded, cases, quiet=quiet or as_json)
             folder = out or journal.new_folder(loaded.name)
-            measure = partial(engine.run, loaded, folder, cases=cases, shard=written)
+            measure = partial(engine.run, loaded, folder, cases=cases, shard=written, profile=profile, executor=nodes)
+            if jobs:
+                from attnbench.runner.cluster import slurm
+
+                measure = partial(slurm.run, loaded, folder, cases=cases, jobs=jobs)
         display = progress.choose(quiet=quiet, as_json=as_json)
         if as_json:
             progress.event("run", folder=str(folder))
         try:
-            finished = measure(
-                progress=display, command=command_line(), folders=folders, profile=profile, executor=executor
-            )
+            finished = measure(progress=display, command=command_line(), folders=folders)
             code = exit_code.of((*finished.rows, *finished.profiles), out_of_time=finished.out_of_time)
             if finished.out_of_time:
                 say(f"the suite's time is spent; {_left(folder)}", quiet=quiet or as_json)
@@ -183,22 +180,6 @@ def _check(suite: Path | None, resumed: Path | None, *, anyway: bool) -> None:
         raise click.UsageError("expected SUITE, or --resume RUN, found neither; name a suite")
     if anyway and resumed is None:
         raise click.UsageError("--anyway: expected --resume RUN beside it, found none; leave it out")
-
-
-def _executor(where: str, address: str | None, on: tuple[str, ...], *, anyway: bool) -> "Executor | None":
-    """Return where to measure; None for this machine."""
-    if where == "local":
-        if address or on:
-            raise click.UsageError("expected --executor ray beside --address and --on, found none; leave them out")
-        return None
-    try:
-        import ray  # noqa: F401  # only to see whether it is there
-    except ImportError:
-        raise click.UsageError("--executor ray: expected Ray, found none; pip install 'attnbench[cluster]'") from None
-    from attnbench.runner.cluster.admitting import Wanted
-    from attnbench.runner.cluster.ray_nodes import RayNodes
-
-    return RayNodes(address, Wanted.read(on, anyway=anyway))
 
 
 def _one_of(option: str, given: bool, others: dict[str, bool]) -> None:
