@@ -257,6 +257,24 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(tmp_path: Path) -> None
     assert names == ["b", "a", "b", "c"], "one for each machine of each command"
 
 
+def test_one_machine_continues_the_cases_of_its_hardware(tmp_path: Path) -> None:
+    def interrupts(number: int, unit: Unit) -> bool:
+        if number == 3:
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Cluster(node("a"), node("b", INTEL), loses=interrupts), tmp_path / "run")
+    finished = engine.resume(tmp_path / "run", Quiet(), executor=Cluster(node("c", INTEL)))
+    hardware_of = {each.key: each.case.setting.hardware for each in reading.read(tmp_path / "run").planned}
+    intel = [key for key, name in hardware_of.items() if name.startswith(INTEL)]
+    counted = units(finished.rows)
+    assert all(counted[key, at] == 1 for key in intel for at in (None, 0, 1, 2))
+    assert sum(counted.values()) < 2 * 9 * 4, "the other class waits for its own machines"
+    with pytest.raises(ExecutorError, match="expected a machine of the run's hardware"):
+        engine.resume(tmp_path / "run", Quiet(), executor=Cluster(node("d", "ARM")))
+
+
 def test_the_suites_time_ends_a_run(tmp_path: Path) -> None:
     cluster = Cluster(node("a"), wait_s=400)
     finished = run(cluster, tmp_path / "run")

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 from attnbench.runner.cluster.units import MOST_LOSSES, Unit, Units
 from attnbench.runner.execution.executor import ExecutorError, Node
@@ -20,8 +20,6 @@ PATIENCE_S = 120.0
 """Seconds to wait for a machine when none is left."""
 _GLANCE_S = 1.0
 _LOST = f"its machine was lost {MOST_LOSSES} times"
-
-R = TypeVar("R", bound=Result)
 
 
 class Ended(NamedTuple):

@@ -47,11 +47,6 @@ class Unit:
         work = "probe" if self.replicate is None else f"process {self.replicate + 1}"
         return f"{work}: {self.cases[0].title}{more}"
 
-    @property
-    def trains(self) -> bool:
-        """Whether its cases train a model."""
-        return trains(self.cases[0])
-
 
 class Units:
     """The units of a task: those that wait, and the results of those that are done.

@@ -7,7 +7,7 @@ from typing import Any
 
 from attnbench import variants
 from attnbench.runner.execution import journal, pattern_images, resuming
-from attnbench.runner.execution.executor import Executor, classes, classes_in, of_use, on_each
+from attnbench.runner.execution.executor import Executor, classes, classes_in, fitting, on_each
 from attnbench.runner.execution.journal import FolderError
 from attnbench.runner.execution.local import Local
 from attnbench.runner.execution.progress import Progress
@@ -49,7 +49,7 @@ def run(
     cases = list(suite.cases() if cases is None else cases)
     with closing(executor or Local()) as executor:
         nodes = executor.nodes(suite, cases, folders)
-        cases = on_each(cases, classes(nodes, cases))
+        nodes, cases = fitting(nodes, on_each(cases, classes(nodes, cases)))
         budget_bytes = min(node.budget_bytes for node in nodes)
         first, *others = (node.part(command) for node in nodes)
         later = [{**part, "processes": suite.measure.processes, "changed": {}} for part in others]
@@ -115,7 +115,7 @@ def resume(
         again = _again(suite, every, came)
         cases = _with_baselines(narrow(every), every, again)
         processes = _enough(folder, processes or stopped.processes, stopped)
-        nodes = of_use(executor.nodes(suite, cases, folders), cases)
+        nodes, cases = fitting(executor.nodes(suite, cases, folders), cases)
         parts = []
         for node in nodes:
             changed = resuming.changes(stopped, suite, input_file, node.environment)

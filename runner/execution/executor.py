@@ -92,17 +92,20 @@ def on_each(cases: Sequence[Case], names: Mapping[str, Sequence[str]]) -> list[C
     ]
 
 
-def of_use(nodes: Sequence[Node], cases: Sequence[Case]) -> list[Node]:
-    """Return the machines whose class of hardware some case has.
+def fitting(nodes: Sequence[Node], cases: Sequence[Case]) -> tuple[list[Node], list[Case]]:
+    """Return the machines whose class of hardware some case has, and the cases whose class some machine has.
+
+    Without cases, all machines fit.
 
     Raises:
-        ExecutorError: there is none.
+        ExecutorError: no machine fits.
     """
-    wanted = {(case.setting.device, case.setting.hardware) for case in cases}
-    found = [
-        node for node in nodes if any(hardware in (ONE_CLASS, node.classes.get(device)) for device, hardware in wanted)
-    ]
+
+    def fits(node: Node, case: Case) -> bool:
+        return case.setting.hardware in (ONE_CLASS, node.classes.get(case.setting.device))
+
+    found = [node for node in nodes if not cases or any(fits(node, case) for case in cases)]
     if not found:
-        names = ", ".join(sorted({hardware for _, hardware in wanted}))
+        names = ", ".join(sorted({case.setting.hardware for case in cases}))
         raise ExecutorError(f"expected a machine of the run's hardware ({names}), found none; begin a new run")
-    return found
+    return found, [case for case in cases if any(fits(node, case) for node in found)]
