@@ -206,7 +206,8 @@ def settings(points: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the setting of each point in words: `N=512 float32 cpu forward`."""
     varied = [name for name in _MORE if len({point[name] for point in points}) > 1]
     always = "N={seq_len} {dtype} {device} {direction}"
-    return [" ".join([always.format(**point), *(f"{name}={point[name]}" for name in varied)]) for point in points]
+    words = ({**point, "level": levels.brief(point["level"])} for point in points)
+    return [" ".join([always.format(**each), *(f"{name}={each[name]}" for name in varied)]) for each in words]
 
 
 def written(value: Any) -> str:

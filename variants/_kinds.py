@@ -40,9 +40,14 @@ def summary(module: ModuleType) -> str:
 
 def written(name: str, parameters: Parameters) -> str:
     """Return a kind and its parameters as text, without parameters at their defaults."""
-    changed = [each.name for each in fields(parameters) if getattr(parameters, each.name) != each.default]
-    given = [assigned(parameters, each) for each in changed]
+    given = changed(parameters)
     return f"{name}({', '.join(given)})" if given else name
+
+
+def changed(parameters: Parameters) -> list[str]:
+    """Return the parameters that are not at their defaults, each as text."""
+    names = [each.name for each in fields(parameters) if getattr(parameters, each.name) != each.default]
+    return [assigned(parameters, name) for name in names]
 
 
 def assigned(parameters: Parameters, name: str) -> str:

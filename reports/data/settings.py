@@ -8,7 +8,7 @@ import pandas as pd
 
 from attnbench.reports.data.values import cell
 from attnbench.reports.stats.statistics import IntArray
-from attnbench.variants import ATTENTION, AXES, DECODE, DEFAULTS, FLOOR, ONE_CLASS, Shape
+from attnbench.variants import ATTENTION, AXES, DECODE, DEFAULTS, FLOOR, ONE_CLASS, Shape, levels
 
 SETTING = (*(name for name in AXES if name not in ("seq_len", "direction")), "direction")
 """The columns that define a setting: every axis except the length. Direction varies fastest."""
@@ -77,7 +77,7 @@ def told(row: pd.Series, named: set[str]) -> list[str]:
     """
     words = [str(row[name]) for name in ("direction", "dtype", "device") if name in named]
     if "level" in named or row["level"] != ATTENTION:
-        words.append(row["level"])
+        words.append(levels.brief(row["level"]))
     if "threads" in named:
         words.append(f"{row['threads']} thread{'s' if row['threads'] != '1' else ''}")
     if named & set(SHAPE) or any(row[name] != DEFAULTS[name] for name in ("layout", "padding")):

@@ -16,6 +16,7 @@ from attnbench.variants.levels._level import Attend as Attend
 from attnbench.variants.levels._level import Level as Level
 from attnbench.variants.levels._level import Predict as Predict
 from attnbench.variants.levels._level import Update as Update
+from attnbench.variants.levels._reading import brief as brief
 from attnbench.variants.levels._reading import describe as describe
 from attnbench.variants.levels._reading import load as load
 from attnbench.variants.levels._reading import names as names

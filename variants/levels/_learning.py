@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
-from attnbench.variants import tasks
+from attnbench.variants import _kinds, tasks
 from attnbench.variants._parameters import parameter
 from attnbench.variants._setting import Setting, Shape
 from attnbench.variants.levels.encoder import Encoder, width_of
@@ -60,6 +60,12 @@ class Learning(Encoder):
     def rates(self) -> tuple[float, ...]:
         """The learning rates to choose from; none if they are given."""
         return tuple(map(float, (self.search or "").split()))
+
+    def brief(self, name: str) -> str:
+        """Return the level by its data, as in `task(mqar(pairs=32))`, without a search and rates of single variants."""
+        rate = 0.0 if isinstance(self.lr, str) else self.lr
+        shown = replace(self, data=type(self).data, search=None, lr=rate or type(self).lr)
+        return f"{name}({', '.join([self.data, *_kinds.changed(shown)])})"
 
     def fitted(self, widths: Collection[int], batches: Collection[int]) -> Self:
         """Return the level without its width and its batch, which must be each of `batches`."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from attnbench.variants import _kinds
 from attnbench.variants._parameters import Parameters
 from attnbench.variants._setting import Setting, Shape
 
@@ -26,6 +27,10 @@ class Level(Parameters):
 
     integers: ClassVar[bool] = False
     """Whether its inputs are integers, which have no gradient."""
+
+    def brief(self, name: str) -> str:
+        """Return its text for readers, as that of a setting."""
+        return _kinds.written(name, self)
 
     @property
     def depth(self) -> int:

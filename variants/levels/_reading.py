@@ -34,6 +34,12 @@ def written(name: str, parameters: Level) -> str:
     return _kinds.written(name, parameters)
 
 
+def brief(level: str) -> str:
+    """Return the text of a level for readers: that of a setting, but a task has its data first."""
+    found = read(level)
+    return found.brief(level.partition("(")[0]) if found else level
+
+
 @lru_cache
 def read(level: str) -> Level | None:
     """Return the level that `written` wrote, or None for `attention`.
