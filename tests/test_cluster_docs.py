@@ -74,4 +74,6 @@ def test_an_example_measures_a_suite(name: str, tmp_path: Path) -> None:
     run = load(tmp_path / "run")
     assert list(run.frame["status"]) == ["passed"] * 8
     assert len(run.parts) == 2
-    assert (tmp_path / "run" / "report.md").exists()
+    assert run.frame["speedup"].notna().all()
+    report = (tmp_path / "run" / "report.md").read_text()
+    assert name != "shards" or "bench run suite.yaml --shard 2/2 --out run.2" in report

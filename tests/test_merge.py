@@ -12,7 +12,6 @@ import pytest
 from click.testing import CliRunner
 from test_engine import SUITE, FakeWorker
 from test_resume import Stopping, StoppingWorker, change, lines, meta, resume, unescaped
-from test_run import bench, rows
 from test_shards import SEVERAL
 
 from attnbench.reports.compare.between_runs import compare
@@ -374,28 +373,3 @@ def test_a_merge_that_is_killed_leaves_nothing_half(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "samples.jsonl").read_bytes() == expected
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "shard-1", "shard-2", "whole"]
     assert read(tmp_path / "out").meta["cases"] == read(tmp_path / "whole").meta["cases"]
-
-
-# For real
-
-
-@pytest.mark.slow
-def test_real_shards_become_one_run(tmp_path: Path) -> None:
-    text = SEVERAL.replace("[16, 32, 64]", "[16, 32]").replace("head_dim: [8, 16]", "head_dim: 8")
-    text = text.replace("processes: 3, values: 2, value_ms: 10", "processes: 2, values: 2, value_ms: 1")
-    (tmp_path / "tiny.yaml").write_text(text)
-    for index in (1, 2):
-        words = ["--shard", f"{index}/2", "--out", f"part-{index}", "--quiet"]
-        done = bench("run", "tiny.yaml", *words, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-    done = bench("merge", "part-1", "part-2", "--out", "whole", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("report: whole/report.md\n")
-    merged = load(tmp_path / "whole")
-    assert merged.frame["case"].tolist() == [case.key for case in parse(text).cases()]
-    assert set(merged.frame["status"]) == {"passed"}
-    assert merged.frame["speedup"].notna().all()
-    assert len(rows(tmp_path / "whole")) == 12 * 3
-    report = (tmp_path / "whole" / "report.md").read_text()
-    assert "bench merge part-1 part-2 --out whole" in report
-    assert "bench run tiny.yaml --shard 2/2 --out part-2 --quiet" in report
