@@ -143,6 +143,22 @@ def test_what_does_not_fit_is_one_error(changed: dict[str, Any]) -> None:
     assert len(caught.value.problems) == 1
 
 
+def test_lists_of_data_and_of_rates_make_cases() -> None:
+    level = {"task": {"data": ["digits", {"mqar": {"pairs": 3}}], "lr": [0.01, {"others": 0.003, "full": 0.1}]}}
+    suite = from_dict({**SUITE, "level": level, "variants": ["full"]}, "it")
+    found = [levels.read(case.setting.level) for case in suite.cases()]
+    told = [(each.data, each.rate("full")) for each in found if isinstance(each, Task)]
+    assert sorted(told) == [("digits", 0.01), ("digits", 0.1), ("mqar(pairs=3)", 0.01), ("mqar(pairs=3)", 0.1)]
+    assert from_dict(suite.to_json(), "it").cases() == suite.cases()
+
+
+def test_a_level_is_named_by_its_data_and_without_rates_of_single_variants() -> None:
+    assert levels.brief("task(data=mqar(pairs=3), lr=others:0.01 full:0.1, steps=7)") == "task(mqar(pairs=3), steps=7)"
+    assert levels.brief("task(lr=0.1)") == "task(digits, lr=0.1)"
+    assert levels.brief("layer(positions=rotary)") == "layer(positions=rotary)"
+    assert levels.brief("attention") == "attention"
+
+
 def test_a_task_is_trained_with_data_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     forward = case("full", {}, "needle(length=9)").changed(direction="forward")
     assert probe(forward, BUDGET, step).status is Status.UNSUPPORTED

@@ -181,7 +181,12 @@ def _values(level: str, each: "DataclassField[Any]") -> Any:
     spelled = tasks.SPELLED.get(each.name) if issubclass(levels.load(level), Learning) else None
     if spelled is None:
         return one_or_more(*values(each))
-    return Annotated[spelled, AfterValidator(lambda value: (value,))]
+    many: Any = Annotated[GenericAlias(list, (spelled,)), Field(min_length=1)]
+    listed = BeforeValidator(
+        lambda value: value if isinstance(value, list | tuple) else (value,),
+        json_schema_input_type=union(spelled, many),
+    )
+    return Annotated[_tuple(spelled), Field(min_length=1), listed]
 
 
 Levels: Any = _levels()
