@@ -1,5 +1,6 @@
 """A run on several machines: every unit once, on its class of hardware, whatever happens to the machines."""
 
+import errno
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,9 +23,9 @@ from attnbench.runner.cluster.admitting import Wanted
 from attnbench.runner.cluster.driving import Driver, Ended
 from attnbench.runner.cluster.remote import Described
 from attnbench.runner.cluster.units import MOST_LOSSES, Unit, Units
-from attnbench.runner.execution import engine
+from attnbench.runner.execution import engine, journal
 from attnbench.runner.execution.executor import ExecutorError, Node
-from attnbench.runner.execution.journal import Journal
+from attnbench.runner.execution.journal import FolderError, Journal
 from attnbench.runner.execution.local import Local
 from attnbench.runner.execution.progress import Progress, Quiet
 from attnbench.runner.execution.task import Finished, Task
@@ -255,6 +256,25 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(tmp_path: Path) -> None
     assert len(units(finished.rows)) == 2 * 9 * 4
     names = [part["node"] for part in reading.read(tmp_path / "run").meta["resumed"]]
     assert names == ["b", "a", "b", "c"], "one for each machine of each command"
+
+
+def test_a_full_disk_ends_a_run_that_goes_on_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, rows = journal.append, list[str]()
+
+    def full(file: Any, text: str) -> None:
+        rows.append(text)
+        if len(rows) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(file, text)
+
+    monkeypatch.setattr(journal, "append", full)
+    cluster = Cluster(node("a"), node("b"))
+    with pytest.raises(FolderError, match="No space left.*--resume"):
+        run(cluster, tmp_path / "run")
+    assert cluster.closed
+    monkeypatch.setattr(journal, "append", real)
+    finished = engine.resume(tmp_path / "run", Quiet(), executor=Cluster(node("a"), node("b")))
+    assert everything(finished)
 
 
 def test_one_machine_continues_the_cases_of_its_hardware(tmp_path: Path) -> None:

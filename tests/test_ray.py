@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ threads: 1
 measure: {processes: 3, values: 2, value_ms: 1}
 """
 ANYWAY = Wanted(anyway=True)
+TIMES = ("started", "finished")
 
 
 def suite() -> Suite:
@@ -48,11 +50,13 @@ def suite() -> Suite:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A head without CPUs and two nodes with one CPU each."""
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A head without CPUs and two nodes with one CPU each. The clock of the second is ten years ahead."""
     found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    for _ in range(2):
-        found.add_node(num_cpus=1)
+    lies = tmp_path_factory.mktemp("lies")
+    (lies / "sitecustomize.py").write_text("import time\nreal = time.time\ntime.time = lambda: real() + 3e8\n")
+    found.add_node(num_cpus=1)
+    found.add_node(num_cpus=1, env_vars={"PYTHONPATH": f"{lies}:{os.environ.get('PYTHONPATH', '')}"})
     yield found
     ray.shutdown()
     found.shutdown()
@@ -70,6 +74,7 @@ def lines(folder: Path) -> Counter[tuple[str, str, int | None]]:
 
 
 def test_two_nodes_measure_what_one_machine_does(cluster: Any, tmp_path: Path) -> None:
+    began = datetime.now(UTC)
     finished = engine.run(suite(), tmp_path / "ray", Quiet(), executor=RayNodes(cluster.address, ANYWAY))
     alone = engine.run(suite(), tmp_path / "alone", Quiet())
     assert not finished.out_of_time
@@ -78,6 +83,9 @@ def test_two_nodes_measure_what_one_machine_does(cluster: Any, tmp_path: Path) -
     both = [{row.case: (row.status, getattr(row, "proved", None)) for row in each.rows} for each in (finished, alone)]
     assert both[0] == both[1]
     assert {row.part for row in rows(tmp_path / "ray")} == {0, 1}, "both nodes worked"
+    meta = reading.read(tmp_path / "ray").meta
+    times = [meta["started"], meta["finished"], *(part[name] for part in meta["resumed"] for name in TIMES)]
+    assert all(began - timedelta(seconds=1) <= datetime.fromisoformat(each) <= datetime.now(UTC) for each in times)
 
 
 def test_killed_nodes_and_workers_lose_and_double_nothing(cluster: Any, tmp_path: Path) -> None:
