@@ -176,7 +176,7 @@ def test_each_class_of_hardware_measures_all_cases_on_its_own_machines(tmp_path:
     assert set(frame["hardware"]) == set(classes)
     written = run_report.write(load(tmp_path / "run")).read_text()
     assert "## Hardware" in written
-    assert all(name in written for name in classes)
+    assert all(str(name) in written for name in classes)
 
 
 def test_the_report_says_which_results_hold_on_all_hardware_and_which_change_sides(tmp_path: Path) -> None:

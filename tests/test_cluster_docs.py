@@ -23,22 +23,20 @@ measure: {processes: 2, values: 2, value_ms: 1}
 """
 SBATCH = """#!{python}
 import os, re, subprocess, sys
-script = open(sys.argv[-1]).read()
-first, last = map(int, re.search(r"--array=(\\d+)-(\\d+)", script).groups())
-output = re.search(r"--output=(\\S+)", script)[1]
+script = sys.argv[-1]
+first, last = map(int, re.search(r"--array=(\\d+)-(\\d+)", open(script).read()).groups())
+output = re.search(r"--output=(\\S+)", open(script).read())[1]
+if sys.argv[1] != "later":
+    # A job begins after its submission.
+    subprocess.Popen([sys.executable, __file__, "later", script], start_new_session=True, stdout=subprocess.DEVNULL)
+    print("Submitted batch job 7")
+    sys.exit()
 for task in range(first, last + 1):
     own = {{"SLURM_JOB_ID": str(8 + task), "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": str(task)}}
     own |= {{"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NTASKS": "1", "SLURM_JOB_NUM_NODES": "1"}}
     own |= {{"SLURM_NODEID": "0", "SLURM_JOB_NODELIST": "here"}}
-    log = open(output.replace("%A", "7").replace("%a", str(task)), "w")
-    done = subprocess.Popen(["/bin/bash", sys.argv[-1]], env={{**os.environ, **own}}, stdout=log, stderr=log)
-    done.wait()
-print("Submitted batch job 7")
-"""
-SACCT = """#!{python}
-print("JobID|State|NodeList")
-for task in (0, 1):
-    print(f"7_{{task}}|COMPLETED|here")
+    with open(output.replace("%A", "7").replace("%a", str(task)), "w") as log:
+        subprocess.run(["/bin/bash", script], env={{**os.environ, **own}}, stdout=log, stderr=log)
 """
 
 
@@ -66,7 +64,7 @@ def test_an_example_measures_a_suite(name: str, tmp_path: Path) -> None:
         pytest.importorskip({"slurm": "submitit", "ray": "ray"}[name])
     (tmp_path / "suite.yaml").write_text(SUITE)
     nothing = "#!/bin/sh\nexit 0\n"
-    found = programs(tmp_path / "bin", sbatch=SBATCH, srun=nothing, sacct=SACCT, scancel=nothing)
+    found = programs(tmp_path / "bin", sbatch=SBATCH, srun=nothing, sacct=nothing, scancel=nothing)
     script = shutil.copy(FILES / f"{name}.sh", tmp_path)
     command = ["sh", str(script), "suite.yaml", "run"]
     done = subprocess.run(command, cwd=tmp_path, env={**found, "PORT": str(free_port())}, check=False, timeout=300)

@@ -119,8 +119,8 @@ def test_a_page_of_few_cases_is_below_3_mb(tmp_path: Path, plan: rows.Plan) -> N
 @pytest.mark.slow
 def test_a_page_of_10_000_cases_is_below_6_mb(tmp_path: Path) -> None:
     windows = (replace(rows.LOCAL, parameters={"window": 2 * each + 1}) for each in range(8, 107))
-    lengths, directions = (128, 256, 512, 1024, 2048), ("forward", "backward", "training")
-    plan = rows.Plan((rows.FULL, *windows), lengths, directions, threads=tuple(range(1, 8)))
+    lengths, threads = (128, 256, 512, 1024, 2048), tuple(range(1, 8))
+    plan = rows.Plan((rows.FULL, *windows), lengths, ("forward", "backward", "training"), threads=threads)
     run = load(rows.write(tmp_path, replace(plan, processes=3, values=1, roof_flops_per_s=1e12, proved=1.0)))
     assert len(run.frame) >= 10_000
     assert len(page_of(run).encode()) < 6 * 2**20

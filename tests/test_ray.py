@@ -18,7 +18,7 @@ import pytest
 from attnbench.reports.data import reading
 from attnbench.runner.execution import engine
 from attnbench.runner.execution.progress import Quiet
-from attnbench.suites import Result
+from attnbench.suites import Probe, Sample
 from attnbench.suites.schema.load import parse
 from attnbench.suites.schema.suite import Suite
 
@@ -59,10 +59,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     found.add_node(num_cpus=1, env_vars={"PYTHONPATH": f"{lies}:{os.environ.get('PYTHONPATH', '')}"})
     yield found
     ray.shutdown()
-    found.shutdown()
+    found.shutdown()  # type: ignore[no-untyped-call]  # untyped in Ray
 
 
-def rows(folder: Path) -> list[Result]:
+def rows(folder: Path) -> list[Probe | Sample]:
     read = reading.read(folder)
     return [*read.probes.values(), *(each for samples in read.samples.values() for each in samples.values())]
 

@@ -49,7 +49,8 @@ def _times(series: OnEach, hardware: str) -> str:
     case = series.cases.get(hardware)
     if case is None or pd.isna(case["speedup"]):
         return cells.NONE
-    return units.interval(*(float(case[f"speedup{end}"]) for end in ("", "_low", "_high")))
+    value, low, high = (float(case[f"speedup{end}"]) for end in ("", "_low", "_high"))
+    return units.interval(value, low, high)
 
 
 def _crossover(series: OnEach, hardware: str) -> str:

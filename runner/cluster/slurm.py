@@ -130,7 +130,7 @@ def _array(shards: Path, suite: Suite, jobs: Jobs) -> submitit.AutoExecutor:
         raise ExecutorError("--executor slurm: expected srun, found none; call it on a machine of the cluster")
     executor = submitit.AutoExecutor(shards / "logs", cluster=jobs.place)
     # srun would bind the job to the CPUs of one task.
-    usual = {"slurm_exclusive": True, "slurm_use_srun": False}
+    usual: dict[str, Any] = {"slurm_exclusive": True, "slurm_use_srun": False}
     usual["timeout_min"] = math.ceil(suite.budget.suite_s / 60) + _SPARE_MIN
     given = {name if name in _SHARED else f"slurm_{name}": value for name, value in jobs.options.items()}
     try:
