@@ -28,7 +28,8 @@ first, last = map(int, re.search(r"--array=(\\d+)-(\\d+)", open(script).read()).
 output = re.search(r"--output=(\\S+)", open(script).read())[1]
 if sys.argv[1] != "later":
     # A job begins after its submission.
-    subprocess.Popen([sys.executable, __file__, "later", script], start_new_session=True, stdout=subprocess.DEVNULL)
+    nowhere = {{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}}
+    subprocess.Popen([sys.executable, __file__, "later", script], start_new_session=True, **nowhere)
     print("Submitted batch job 7")
     sys.exit()
 for task in range(first, last + 1):
