@@ -258,19 +258,49 @@ def test_another_version_is_refused_even_apart(tmp_path: Path) -> None:
     assert line.endswith("in shard-1, '0123456789ab' in shard-2")
 
 
-def test_a_sweep_of_two_machines_is_refused(tmp_path: Path) -> None:
+def test_a_sweep_of_two_machines_of_one_class_is_refused(tmp_path: Path) -> None:
     cases = parse(SEVERAL).cases()
     run(tmp_path / "a", 1, Narrowing(seq_len=(16, 32)).of(cases))
     run(tmp_path / "b", 2, Narrowing(seq_len=(64,)).of(cases))
     merging.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "one-machine")
-    on(tmp_path / "b", cpu="another")
+    on(tmp_path / "b", torch="another")
     first, line = refused([tmp_path / "a", tmp_path / "b"], tmp_path)
     assert first == (
         "a and b: expected each sweep over lengths on one machine, because times of different machines are not "
         "compared, found that of full/eager N=64 float32 cpu forward on two:"
     )
-    assert line.startswith("  environment.cpu: ")
+    assert line.startswith("  environment.torch: ")
     assert line.endswith("in a, 'another' in b")
+
+
+def test_runs_of_several_classes_of_hardware_stand_side_by_side(tmp_path: Path) -> None:
+    run(tmp_path / "a", 1)
+    on(run(tmp_path / "b", 2), cpu="another", usable_cores=4)
+    on(run(tmp_path / "c", 3), cpu="another", usable_cores=4)
+    merging.merge([tmp_path / "a", tmp_path / "b", tmp_path / "c"], tmp_path / "merged")
+    merged = load(tmp_path / "merged")
+    classes = list(dict.fromkeys(merged.frame["hardware"]))
+    assert len(classes) == 2
+    assert "another (4 cores)" in classes
+    assert len(merged.frame) == 2 * len(parse(SEVERAL).cases())
+    many = merged.frame.groupby("hardware")["processes"].max().to_dict()
+    assert many.pop("another (4 cores)") == 2 * 3, "two runs of one class add up"
+    assert set(many.values()) == {3}
+    assert merged.frame["speedup"].notna().equals(merged.frame["baseline"] != "")
+    assert merged.by_hardware
+    assert "## Hardware" in run_report.write(merged).read_text()
+    again = load(tmp_path / "merged")
+    assert again.frame.equals(merged.frame)
+
+
+def test_a_run_that_mixes_classes_cannot_stand_beside_another(tmp_path: Path) -> None:
+    run(tmp_path / "a", 1)
+    on(run(tmp_path / "b", 2), cpu="another")
+    machine = Noisy(3)
+    executor = Local(machine.start, machine.now)
+    engine.resume(tmp_path / "b", Quiet(), processes=6, anyway=True, executor=executor)
+    (line,) = refused([tmp_path / "a", tmp_path / "b"], tmp_path)
+    assert line.startswith("b: expected each case on one class of hardware")
 
 
 def test_the_same_run_twice_is_refused(tmp_path: Path) -> None:

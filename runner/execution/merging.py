@@ -12,12 +12,14 @@ from typing import Any
 from attnbench.reports.data import reading
 from attnbench.reports.data.parts import Part, parts
 from attnbench.reports.data.reading import PROFILE, RUN, SAMPLES, Journal
-from attnbench.runner.execution import journal, resuming
+from attnbench.runner.execution import hardware, journal, resuming
+from attnbench.runner.execution.hardware import Read
 from attnbench.runner.execution.journal import EDGES, FolderError
 from attnbench.runner.execution.profiler import TRACES
 from attnbench.runner.execution.resuming import Stopped
-from attnbench.suites import Probe, Sample, Status, fingerprint
+from attnbench.suites import Case, Probe, Sample, Status, fingerprint
 from attnbench.suites.profile import Profile
+from attnbench.variants import ONE_CLASS
 
 Differences = Mapping[str, tuple[Any, Any]]
 
@@ -36,6 +38,8 @@ class _Piece:
     """The number that its first part gets."""
     processes: int
     """The number of processes that a case of the merged run has once the piece is in it."""
+    keys: Mapping[str, str]
+    """The key of each case in its folder and in the merged run, if they differ."""
 
     @property
     def samples(self) -> list[Sample]:
@@ -64,7 +68,8 @@ def merge(folders: Sequence[Path], out: Path, command: Sequence[str] = ()) -> No
     """Write one run from several into the folder `out`, which is new or empty. It appears there whole or not at all.
 
     Each part of a run becomes a part of the merged run, with its machine and its time. If two runs measured a case on
-    one machine, its processes add up; of two probes, the first that did not pass counts, or else the first.
+    one machine, its processes add up; of two probes, the first that did not pass counts, or else the first. If runs
+    measured a sweep over lengths on several classes of hardware, each case is one of its class.
 
     Raises:
         FolderError: the runs cannot be one, or `out` cannot be used.
@@ -72,17 +77,17 @@ def merge(folders: Sequence[Path], out: Path, command: Sequence[str] = ()) -> No
         SuiteError: the file of one of its variants is broken.
     """
     pieces: list[_Piece] = []
-    for folder in folders:
-        piece = _piece(folder, pieces)
+    for found in hardware.apart([Read(folder, resuming.read(folder), reading.read(folder), {}) for folder in folders]):
+        piece = _piece(found, pieces)
         for other in pieces:
             _refuse(other, piece)
         pieces.append(piece)
     _write(out.absolute(), pieces, _meta(pieces, command))
 
 
-def _piece(folder: Path, before: Sequence[_Piece]) -> _Piece:
-    """Return the run in a folder as a piece that follows others."""
-    run, told = resuming.read(folder), reading.read(folder)
+def _piece(found: Read, before: Sequence[_Piece]) -> _Piece:
+    """Return a run as a piece that follows others."""
+    run, told = found.run, found.journal
     own = parts(run.meta)
     first_part = sum(len(each.parts) for each in before)
     taken = {_unit(sample) for each in before for sample in each.samples if resuming.was_tried(sample)}
@@ -102,7 +107,7 @@ def _piece(folder: Path, before: Sequence[_Piece]) -> _Piece:
         again=tuple(map(moved, told.again)),
     )
     processes = max([shift + max(run.processes, run.begun), *(each.processes for each in before)])
-    return _Piece(folder, run, moved_rows, own, first_part, processes)
+    return _Piece(found.folder, run, moved_rows, own, first_part, processes, found.keys)
 
 
 def _refuse(a: _Piece, b: _Piece) -> None:
@@ -155,6 +160,12 @@ def _meta(pieces: Sequence[_Piece], command: Sequence[str]) -> dict[str, Any]:
             later = {"part": row["part"] + piece.first_part} if row.get("part") else {}
             planned.setdefault(row["key"], {**row, **later})
     order = {case.key: place for place, case in enumerate(first.run.suite.cases())}
+
+    def place(row: Mapping[str, Any]) -> tuple[str, int]:
+        """Return where a case comes: by its class of hardware, then as in the suite."""
+        case = Case.from_json(row)
+        return case.setting.hardware, order.get(case.changed(hardware=ONE_CLASS).key, len(order))
+
     patterns = {(each["label"], each.get("seq_len")): each for meta in metas for each in meta["patterns"]}
     return {
         **first.run.meta,
@@ -164,7 +175,7 @@ def _meta(pieces: Sequence[_Piece], command: Sequence[str]) -> dict[str, Any]:
         "budget_bytes": min(meta["budget_bytes"] for meta in metas),
         "profile": any(meta.get("profile") for meta in metas),
         # A case that the suite lacks, because its run was resumed with another, comes last.
-        "cases": sorted(planned.values(), key=lambda row: order.get(row["key"], len(order))),
+        "cases": sorted(planned.values(), key=place),
         "patterns": list(patterns.values()),
         "resumed": [_later(part, piece, first) for piece in pieces for part in piece.parts][1:],
         "merged": {"command": shlex.join(command), "at": journal.utc()},
@@ -215,7 +226,9 @@ def _profiles(pieces: Sequence[_Piece]) -> list[Profile]:
     """Return the profiles of the runs; of two of a case, the first."""
     found: dict[str, Profile] = {}
     for piece in pieces:
-        found = {**reading.profiles(piece.folder), **found}
+        own = reading.profiles(piece.folder).values()
+        own_by_key = {key: replace(each, case=key) for each in own for key in [piece.keys.get(each.case, each.case)]}
+        found = {**own_by_key, **found}
     return list(found.values())
 
 
