@@ -23,8 +23,8 @@ def verb(runs: tuple[Path, ...], out: Path, folders: tuple[Path, ...]) -> None:
     Parts are, for example, shards. The report is written, too.
 
     Each RUN stays a part with its machine, and only times of one part are paired. Runs need the same suite and version.
-    If two runs measured a case on one machine, its processes add up. If they measured it on several classes of hardware,
-    such as two models of CPU, the classes stand side by side. Else each sweep over lengths needs one machine.
+    If two runs measured a case on one machine, its processes add up. If they measured it on several classes of
+    hardware, such as two models of CPU, the classes stand side by side. Else each sweep over lengths needs one machine.
 
     Exit codes: 0 merged; 2 usage, unreadable folder, or runs that cannot be one.
     """
