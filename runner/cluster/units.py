@@ -2,6 +2,7 @@
 
 import random
 from bisect import insort
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -61,7 +62,9 @@ class Units:
         self.done = 0
         self._waiting: list[Unit] = []
         self._at_work = 0
-        self._took_s: dict[object, list[float]] = {}
+        self._many = Counter[tuple[str, bool]]()
+        """How many units of each kind wait."""
+        self._took_s: dict[tuple[str, bool], list[float]] = {}
         for cases in _sweeps(task.cases):
             probed = all(case.key in self.probes for case in cases)
             self._add(*(self._replicates(cases) if probed else [Unit(cases, None)]))
@@ -74,7 +77,7 @@ class Units:
     @property
     def total(self) -> int:
         """The number of all units. Those of cases that are not probed yet are expected to pass."""
-        unprobed = sum(unit.replicate is None for unit in self._waiting)
+        unprobed = sum(many for (_, probes), many in self._many.items() if probes)
         return self.done + self.left + unprobed * len(self.task.replicates)
 
     def left_s(self, machines: int) -> float | None:
@@ -83,7 +86,7 @@ class Units:
         if not known:
             return None
         usual = sum(known.values()) / len(known)
-        waiting = sum(known.get(_what(unit), usual) for unit in self._waiting)
+        waiting = sum(many * known.get(what, usual) for what, many in self._many.items())
         return (waiting + usual * (self.total - self.done - len(self._waiting))) / max(machines, 1)
 
     def take(self, classes: Mapping[str, str]) -> Unit | None:
@@ -92,6 +95,7 @@ class Units:
             fits = unit.device in classes and unit.hardware in (ONE_CLASS, classes[unit.device])
             if fits and not self._must_wait(unit):
                 self._at_work += 1
+                self._many[_what(unit)] -= 1
                 return self._waiting.pop(at)
         return None
 
@@ -110,7 +114,9 @@ class Units:
         if unit.replicate is None:
             self._add(*self._replicates(unit.cases))
         elif any(row.status is not Status.PASSED for row in rows):
-            self._waiting = [each for each in self._waiting if each.replicate is None or self._lacks(each)]
+            left = [each for each in self._waiting if each.replicate is None or self._lacks(each)]
+            self._waiting, self._many = [], Counter()
+            self._add(*left)
 
     def lost(self, unit: Unit) -> bool:
         """Let a unit wait again whose machine was lost. Return false if that happened too often: it is at its end."""
@@ -143,6 +149,7 @@ class Units:
         """Let units wait: probes first, then one replicate of all sweeps after the other, each in random order."""
         for unit in units:
             insort(self._waiting, unit, key=self._place)
+            self._many[_what(unit)] += 1
 
     def _place(self, unit: Unit) -> tuple[int, float]:
         drawn = random.Random(f"{self.task.suite.seed}:{unit.replicate}:{unit.cases[0].key}").random()
@@ -169,7 +176,8 @@ class Units:
         return not any(map(_searched, self.samples.get(unit.cases[0].key, {}).values()))
 
 
-def _what(unit: Unit) -> object:
+def _what(unit: Unit) -> tuple[str, bool]:
+    """Return the kind of a unit: its cases, and whether they are probed."""
     return unit.cases[0].key, unit.replicate is None
 
 
