@@ -346,7 +346,7 @@ class InProcess:
 def test_a_run_says_what_its_calls_take(here: Machine10W, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "energetic.yaml").write_text(SUITE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(engine, "run", partial(engine.run, executor=Local(InProcess)))
+    monkeypatch.setattr(engine, "Local", lambda: Local(InProcess))
     code, said = commands.bench("run", "energetic.yaml", "--out", "run")
     assert code == 0, said
     frame = load(tmp_path / "run").frame
@@ -364,7 +364,7 @@ def test_a_run_without_time_left_measures_no_energy(
 ) -> None:
     (tmp_path / "energetic.yaml").write_text(SUITE + "budget: {suite_s: 3}\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(engine, "run", partial(engine.run, executor=Local(InProcess)))
+    monkeypatch.setattr(engine, "Local", lambda: Local(InProcess))
     commands.bench("run", "energetic.yaml", "--out", "run")
     assert load(tmp_path / "run").frame["energy_j"].isna().all()
     assert not energy._METERS, "not even an idle second"

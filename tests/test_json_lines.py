@@ -60,9 +60,7 @@ def complete(case: Case) -> Probe:
 
 def use(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
     """Have the engine ask the workers of a machine."""
-    for name in ("run", "resume"):
-        real = getattr(engine, name)
-        monkeypatch.setattr(engine, name, partial(real, executor=Local(machine.start, machine.now)))
+    monkeypatch.setattr(engine, "Local", lambda: Local(machine.start, machine.now))
 
 
 def test_every_event_of_a_run_has_the_fields_of_the_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

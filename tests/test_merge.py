@@ -275,16 +275,16 @@ def test_a_sweep_of_two_machines_of_one_class_is_refused(tmp_path: Path) -> None
 
 def test_runs_of_several_classes_of_hardware_stand_side_by_side(tmp_path: Path) -> None:
     run(tmp_path / "a", 1)
-    on(run(tmp_path / "b", 2), cpu="another", usable_cores=4)
-    on(run(tmp_path / "c", 3), cpu="another", usable_cores=4)
+    on(run(tmp_path / "b", 2), cpu="another", cpu_features="sve", usable_cores=4)
+    on(run(tmp_path / "c", 3), cpu="another", cpu_features="sve", usable_cores=4)
     merging.merge([tmp_path / "a", tmp_path / "b", tmp_path / "c"], tmp_path / "merged")
     merged = load(tmp_path / "merged")
     classes = list(dict.fromkeys(merged.frame["hardware"]))
     assert len(classes) == 2
-    assert "another (4 cores)" in classes
+    assert "another (sve, 4 cores)" in classes
     assert len(merged.frame) == 2 * len(parse(SEVERAL).cases())
     many = merged.frame.groupby("hardware")["processes"].max().to_dict()
-    assert many.pop("another (4 cores)") == 2 * 3, "two runs of one class add up"
+    assert many.pop("another (sve, 4 cores)") == 2 * 3, "two runs of one class add up"
     assert set(many.values()) == {3}
     assert merged.frame["speedup"].notna().equals(merged.frame["baseline"] != "")
     assert merged.by_hardware
