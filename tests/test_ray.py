@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -42,6 +41,7 @@ threads: 1
 measure: {processes: 3, values: 2, value_ms: 1}
 """
 ANYWAY = Wanted(anyway=True)
+BENCH = [sys.executable, "-m", "attnbench.runner", "run"]
 TIMES = ("started", "finished")
 
 
@@ -89,32 +89,23 @@ def test_two_nodes_measure_what_one_machine_does(cluster: Any, tmp_path: Path) -
 
 
 def test_killed_nodes_and_workers_lose_and_double_nothing(cluster: Any, tmp_path: Path) -> None:
-    over = threading.Event()
-    killed: list[str] = []
-
-    def kill() -> None:
-        drawn = random.Random(5)
-        while not over.wait(4):
-            nodes = [each for each in cluster.worker_nodes if each.any_processes_alive()]
-            if drawn.random() < 0.5 and nodes:
-                cluster.remove_node(drawn.choice(nodes), allow_graceful=False)
-                cluster.add_node(num_cpus=1)
-                killed.append("raylet")
-            else:
-                killed.append("worker")
-                _kill_a_worker()
-
-    killer = threading.Thread(target=kill, daemon=True)
-    killer.start()
-    try:
-        finished = engine.run(suite(), tmp_path / "run", Quiet(), executor=RayNodes(cluster.address, ANYWAY))
-    finally:
-        over.set()
-        killer.join()
-    assert killed
-    assert not finished.out_of_time
-    cases = suite().cases()
-    assert len(lines(tmp_path / "run")) == len(cases) * 4
+    (tmp_path / "on_ray.yaml").write_text(SUITE)
+    where = ["--executor", "ray", "--address", cluster.address, "--anyway", "--quiet"]
+    run = [*BENCH, str(tmp_path / "on_ray.yaml"), "--out", str(tmp_path / "run"), *where]
+    driver, drawn, killed = subprocess.Popen(run), random.Random(5), list[str]()
+    while driver.poll() is None:
+        time.sleep(4)
+        nodes = [each for each in cluster.worker_nodes if each.any_processes_alive()]
+        if drawn.random() < 0.5 and nodes:
+            cluster.remove_node(drawn.choice(nodes), allow_graceful=False)
+            cluster.add_node(num_cpus=1)
+            killed.append("raylet")
+        else:
+            killed.append("worker")
+            _kill_a_worker()
+    assert driver.returncode == 0
+    assert {*killed} == {"raylet", "worker"}
+    assert len(lines(tmp_path / "run")) == len(suite().cases()) * 4
     assert set(lines(tmp_path / "run").values()) == {1}
 
 
@@ -127,10 +118,9 @@ def _kill_a_worker() -> None:
 
 def test_a_killed_driver_goes_on_where_it_was(cluster: Any, tmp_path: Path) -> None:
     (tmp_path / "on_ray.yaml").write_text(SUITE)
-    bench = [sys.executable, "-m", "attnbench.runner", "run"]
     where = ["--executor", "ray", "--address", cluster.address, "--anyway", "--quiet"]
     folder = tmp_path / "run"
-    driver = subprocess.Popen([*bench, str(tmp_path / "on_ray.yaml"), "--out", str(folder), *where])
+    driver = subprocess.Popen([*BENCH, str(tmp_path / "on_ray.yaml"), "--out", str(folder), *where])
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and (not folder.exists() or len(lines_if_any(folder)) < 6):
         time.sleep(0.2)
@@ -138,7 +128,7 @@ def test_a_killed_driver_goes_on_where_it_was(cluster: Any, tmp_path: Path) -> N
     driver.wait()
     before = lines(folder)
     assert 6 <= len(before) < 8 * 4
-    subprocess.run([*bench, "--resume", str(folder), *where], check=True, timeout=300)
+    subprocess.run([*BENCH, "--resume", str(folder), *where], check=True, timeout=300)
     assert len(lines(folder)) == 8 * 4
     assert set(lines(folder).values()) == {1}
 

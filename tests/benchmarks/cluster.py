@@ -1,29 +1,20 @@
 """What a run on a Ray cluster costs beyond the same run on one machine; prints the figures of docs/cluster.md.
 
-python tests/benchmarks/cluster.py overhead|thousand|kills
+python tests/benchmarks/cluster.py overhead|thousand
 
 Nodes are raylets on this machine. `overhead` runs 40 units of real workers by Ray and plainly, in turns. `thousand`
-runs 1,000 units with simulated workers of 0.1 s on 4 nodes. `kills` runs units of 1 s while 50 raylets or workers are
-killed.
+runs 1,000 units with simulated workers of 0.1 s on 4 nodes.
 """
 
-import os
-import random
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray.cluster_utils import Cluster
 
-from attnbench.reports.data import reading
 from attnbench.runner.cluster.admitting import Wanted
 from attnbench.runner.cluster.ray_nodes import RayNodes
 from attnbench.runner.execution import engine
@@ -139,43 +130,5 @@ class Counting(RayNodes):
         return finished
 
 
-def kills() -> None:
-    """Kill 50 raylets or workers, one every three seconds, while units of 1 s run on 4 nodes."""
-    found, units, over, killed = cluster(4), 400, threading.Event(), Counter[str]()
-    drawn = random.Random(1)
-
-    def kill() -> None:
-        while killed.total() < 50 and not over.wait(3):
-            nodes = [each for each in found.worker_nodes if each.any_processes_alive()]
-            if drawn.random() < 0.5 and nodes:
-                found.remove_node(drawn.choice(nodes), allow_graceful=False)
-                found.add_node(num_cpus=1)
-                killed["raylets"] += 1
-                continue
-            listed = subprocess.run(["pgrep", "-f", "ray::Machine"], capture_output=True, text=True, check=False)
-            pids = listed.stdout.split()
-            if pids:
-                os.kill(int(drawn.choice(pids)), signal.SIGKILL)
-                killed["workers"] += 1
-
-    killer = threading.Thread(target=kill)
-    folder = Path(tempfile.mkdtemp()) / "run"
-    began = time.monotonic()
-    killer.start()
-    while killed.total() < 50:
-        wanted, part = suite(units), folder / str(killed.total())
-        engine.run(wanted, part, Quiet(), executor=RayNodes(found.address, ANYWAY, Simulated(1.0)))
-        told = Counter(
-            (each["kind"], each["case"], each.get("replicate")) for each in reading.rows(part / "samples.jsonl", dict)
-        )
-        twice = sum(count > 1 for count in told.values())
-        print(f"{dict(killed)} killed: {units + 1 - len(told)} lost, {twice} doubled of {units + 1}", flush=True)
-    over.set()
-    killer.join()
-    print(f"{time.monotonic() - began:.0f} s")
-    ray.shutdown()
-    found.shutdown()
-
-
 if __name__ == "__main__":
-    {"overhead": overhead, "thousand": thousand, "kills": kills}[sys.argv[1]]()
+    {"overhead": overhead, "thousand": thousand}[sys.argv[1]]()
