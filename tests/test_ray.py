@@ -93,10 +93,16 @@ def test_killed_nodes_and_workers_lose_and_double_nothing(cluster: Any, tmp_path
     where = ["--executor", "ray", "--address", cluster.address, "--anyway", "--quiet"]
     run = [*BENCH, str(tmp_path / "on_ray.yaml"), "--out", str(tmp_path / "run"), *where]
     driver, drawn, killed = subprocess.Popen(run), random.Random(5), list[str]()
+    finished = 0
     while driver.poll() is None:
-        time.sleep(4)
+        time.sleep(1)
+        # The next is killed only when a unit has ended since, or no machine would ever have the time to end one.
+        if len(lines_if_any(tmp_path / "run")) == finished:
+            continue
+        time.sleep(drawn.uniform(0, 2))
+        finished = len(lines_if_any(tmp_path / "run"))
         nodes = [each for each in cluster.worker_nodes if each.any_processes_alive()]
-        if drawn.random() < 0.5 and nodes:
+        if len(killed) % 2 and nodes:
             cluster.remove_node(drawn.choice(nodes), allow_graceful=False)
             cluster.add_node(num_cpus=1)
             killed.append("raylet")

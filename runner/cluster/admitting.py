@@ -61,11 +61,11 @@ def fit(described: Sequence[Described], wanted: Wanted) -> list[Node]:
 
 def may_join(described: Described, nodes: Sequence[Node], wanted: Wanted) -> bool:
     """Check whether a machine that came later may measure: it is wanted, fit, of the hardware of one of the others, and
-    has as much memory.
+    has at least half its free memory, because what is free changes from one minute to the next.
     """
     came = described.node
     alike = [node for node in nodes if node.classes == came.classes]
-    enough = any(node.name == came.name or node.budget_bytes <= came.budget_bytes for node in alike)
+    enough = any(node.name == came.name or node.budget_bytes <= 2 * came.budget_bytes for node in alike)
     return enough and wanted.takes(came) and not _problems(described, wanted)
 
 
