@@ -2,17 +2,15 @@
 
 import os
 import random
-import signal
 import subprocess
-import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from killing_nodes import RUN, SUITE, kill, lines, on
 
 from attnbench.reports.data import reading
 from attnbench.runner.execution import engine
@@ -31,17 +29,7 @@ from attnbench.runner.cluster.ray_nodes import RayNodes
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray warns of much that is its own
 
-SUITE = """
-name: on_ray
-question: Do two nodes measure what one machine does?
-shape: {heads: 1, head_dim: 8, seq_len: [16, 32]}
-variants: [full, {local_window: {window: 3}}]
-direction: [forward, training]
-threads: 1
-measure: {processes: 3, values: 2, value_ms: 1}
-"""
 ANYWAY = Wanted(anyway=True)
-BENCH = [sys.executable, "-m", "attnbench.runner", "run"]
 TIMES = ("started", "finished")
 
 
@@ -67,12 +55,6 @@ def rows(folder: Path) -> list[Probe | Sample]:
     return [*read.probes.values(), *(each for samples in read.samples.values() for each in samples.values())]
 
 
-def lines(folder: Path) -> Counter[tuple[str, str, int | None]]:
-    """How often each unit of work is in the file, which keeps every row that was ever written."""
-    told = reading.rows(folder / "samples.jsonl", dict)
-    return Counter((each["kind"], each["case"], each.get("replicate")) for each in told)
-
-
 def test_two_nodes_measure_what_one_machine_does(cluster: Any, tmp_path: Path) -> None:
     began = datetime.now(UTC)
     finished = engine.run(suite(), tmp_path / "ray", Quiet(), executor=RayNodes(cluster.address, ANYWAY))
@@ -90,54 +72,23 @@ def test_two_nodes_measure_what_one_machine_does(cluster: Any, tmp_path: Path) -
 
 def test_killed_nodes_and_workers_lose_and_double_nothing(cluster: Any, tmp_path: Path) -> None:
     (tmp_path / "on_ray.yaml").write_text(SUITE)
-    where = ["--executor", "ray", "--address", cluster.address, "--anyway", "--quiet"]
-    run = [*BENCH, str(tmp_path / "on_ray.yaml"), "--out", str(tmp_path / "run"), *where]
-    driver, drawn, killed = subprocess.Popen(run), random.Random(5), list[str]()
-    finished = 0
-    while driver.poll() is None:
-        time.sleep(1)
-        # The next is killed only when a unit has ended since, or no machine would ever have the time to end one.
-        if len(lines_if_any(tmp_path / "run")) == finished:
-            continue
-        time.sleep(drawn.uniform(0, 2))
-        finished = len(lines_if_any(tmp_path / "run"))
-        nodes = [each for each in cluster.worker_nodes if each.any_processes_alive()]
-        if len(killed) % 2 and nodes:
-            cluster.remove_node(drawn.choice(nodes), allow_graceful=False)
-            cluster.add_node(num_cpus=1)
-            killed.append("raylet")
-        else:
-            killed.append("worker")
-            _kill_a_worker()
-    assert driver.returncode == 0
+    killed = kill(cluster, tmp_path / "on_ray.yaml", tmp_path / "run", random.Random(5), most=6)
     assert {*killed} == {"raylet", "worker"}
     assert len(lines(tmp_path / "run")) == len(suite().cases()) * 4
     assert set(lines(tmp_path / "run").values()) == {1}
 
 
-def _kill_a_worker() -> None:
-    """Kill a process in which a node measures, as the system does when memory is short."""
-    found = subprocess.run(["pgrep", "-f", "ray::Machine"], capture_output=True, text=True, check=False)
-    for pid in found.stdout.split()[:1]:
-        os.kill(int(pid), signal.SIGKILL)
-
-
 def test_a_killed_driver_goes_on_where_it_was(cluster: Any, tmp_path: Path) -> None:
     (tmp_path / "on_ray.yaml").write_text(SUITE)
-    where = ["--executor", "ray", "--address", cluster.address, "--anyway", "--quiet"]
     folder = tmp_path / "run"
-    driver = subprocess.Popen([*BENCH, str(tmp_path / "on_ray.yaml"), "--out", str(folder), *where])
+    driver = subprocess.Popen([*RUN, str(tmp_path / "on_ray.yaml"), "--out", str(folder), *on(cluster)])
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and (not folder.exists() or len(lines_if_any(folder)) < 6):
+    while time.monotonic() < deadline and len(lines(folder)) < 6:
         time.sleep(0.2)
     driver.kill()
     driver.wait()
     before = lines(folder)
     assert 6 <= len(before) < 8 * 4
-    subprocess.run([*BENCH, "--resume", str(folder), *where], check=True, timeout=300)
+    subprocess.run([*RUN, "--resume", str(folder), *on(cluster)], check=True, timeout=300)
     assert len(lines(folder)) == 8 * 4
     assert set(lines(folder).values()) == {1}
-
-
-def lines_if_any(folder: Path) -> Counter[tuple[str, str, int | None]]:
-    return lines(folder) if (folder / "samples.jsonl").exists() else Counter()

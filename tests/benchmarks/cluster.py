@@ -1,26 +1,36 @@
 """What a run on a Ray cluster costs beyond the same run on one machine; prints the figures of docs/cluster.md.
 
-python tests/benchmarks/cluster.py overhead|thousand
+PYTHONPATH=tests python tests/benchmarks/cluster.py kills|overhead|thousand|driver
 
-Nodes are raylets on this machine. `overhead` runs 40 units of real workers by Ray and plainly, in turns. `thousand`
-runs 1,000 units with simulated workers of 0.1 s on 4 nodes.
+Nodes are raylets on this machine. `kills` kills a raylet or a worker 50 times during one run. `overhead` runs 40 units
+of real workers by Ray and plainly, in turns. `thousand` runs 1,000 units with simulated workers of 0.1 s on 4 nodes.
+`driver` gives 10,000 units to 1,000 nodes that end them at once, so that only the driver and its journal take time.
 """
 
+import random
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from killing_nodes import SUITE as SUITE_OF_KILLS
+from killing_nodes import kill, lines
 from ray.cluster_utils import Cluster
 
 from attnbench.runner.cluster.admitting import Wanted
+from attnbench.runner.cluster.driving import Ended
 from attnbench.runner.cluster.ray_nodes import RayNodes
+from attnbench.runner.cluster.remote import Machine
+from attnbench.runner.cluster.units import Unit
 from attnbench.runner.execution import engine
-from attnbench.runner.execution.executor import Executor
+from attnbench.runner.execution.executor import Executor, Node
 from attnbench.runner.execution.local import Local
 from attnbench.runner.execution.progress import Quiet
+from attnbench.runner.execution.task import Task
 from attnbench.suites import Case, Probe, Sample, Status
 from attnbench.suites.schema.load import parse
 from attnbench.suites.schema.suite import Suite
@@ -87,6 +97,19 @@ def cluster(nodes: int) -> Any:
     return found
 
 
+def kills() -> None:
+    """Kill a raylet or a worker of two nodes 50 times during a run, and count its units."""
+    found, folder, processes = cluster(2), Path(tempfile.mkdtemp()), 24
+    text = SUITE_OF_KILLS.replace("processes: 3", f"processes: {processes}")
+    (folder / "kills.yaml").write_text(text)
+    killed = kill(found, folder / "kills.yaml", folder / "run", random.Random(0), most=50)
+    units = lines(folder / "run")
+    expected = len(parse(text, "kills.yaml").cases()) * (1 + processes)
+    told = f"{len(killed)} kills, {killed.count('raylet')} of raylets: {expected - len(units)} of {expected} units lost"
+    print(f"{told}, {sum(units.values()) - len(units)} doubled")
+    found.shutdown()
+
+
 def overhead() -> None:
     """Run 40 units by Ray on one node and plainly, three times in turns."""
     found, units = cluster(1), 40
@@ -130,5 +153,42 @@ class Counting(RayNodes):
         return finished
 
 
+class AtOnce(Counting):
+    """A thousand nodes that are not there, and end each unit at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._began: list[tuple[Node, Unit, Task]] = []
+
+    def nodes(self, suite: Suite, cases: Sequence[Case], folders: tuple[Path, ...]) -> list[Node]:
+        """Return a thousand times this machine."""
+        (here,) = Local().nodes(suite, cases, folders)
+        self._all = {f"n{at}": replace(here, name=f"n{at}") for at in range(1000)}
+        return [*self._all.values()]
+
+    def idle(self) -> list[Node]:
+        """Return the nodes without a unit."""
+        busy = {node.name for node, _, _ in self._began}
+        return [node for name, node in self._all.items() if name not in busy]
+
+    def begin(self, node: Node, unit: Unit, task: Task) -> None:
+        """Keep the unit."""
+        self._began.append((node, unit, task))
+
+    def wait(self, timeout_s: float) -> list[Ended]:
+        """End a unit."""
+        node, unit, task = self._began.pop(0)
+        rows = Machine((), Simulated(0)).measure(task)
+        return [Ended(node, unit, rows)]
+
+
+def driver() -> None:
+    """Give 10,000 units to 1,000 nodes that end them at once."""
+    executor = AtOnce()
+    wanted = parse(SUITE.replace("PROCESSES", "1000").replace("heads: 1", f"heads: {[*range(1, 11)]}"), "cost.yaml")
+    engine.run(wanted, Path(tempfile.mkdtemp()) / "run", Quiet(), executor=executor)
+    print(f"10,000 units: {executor.took_s:.1f} s, {executor.took_s / 10:.2f} ms a unit")
+
+
 if __name__ == "__main__":
-    {"overhead": overhead, "thousand": thousand}[sys.argv[1]]()
+    {"kills": kills, "overhead": overhead, "thousand": thousand, "driver": driver}[sys.argv[1]]()
