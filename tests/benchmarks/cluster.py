@@ -1,26 +1,30 @@
 """What a run on a Ray cluster costs beyond the same run on one machine; prints the figures of docs/cluster.md.
 
-PYTHONPATH=tests python tests/benchmarks/cluster.py kills|overhead|thousand|driver
+PYTHONPATH=tests python tests/benchmarks/cluster.py kills|overhead|thousand|driver|ways
 
 Nodes are raylets on this machine. `kills` kills a raylet or a worker 50 times during one run. `overhead` runs 40 units
 of real workers by Ray and plainly, in turns. `thousand` runs 1,000 units with simulated workers of 0.1 s on 4 nodes.
 `driver` gives 10,000 units to 1,000 nodes that end them at once, so that only the driver and its journal take time.
+`ways` measures a suite plainly, by two raylets of a CPU each, and in two shards that are merged, and compares them.
 """
 
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from killing_nodes import SUITE as SUITE_OF_KILLS
-from killing_nodes import kill, lines
+from killing_nodes import kill, lines, on
 from ray.cluster_utils import Cluster
 
+from attnbench.reports.findings.run import load
 from attnbench.runner.cluster.admitting import Wanted
 from attnbench.runner.cluster.driving import Ended
 from attnbench.runner.cluster.ray_nodes import RayNodes
@@ -190,5 +194,52 @@ def driver() -> None:
     print(f"10,000 units: {executor.took_s:.1f} s, {executor.took_s / 10:.2f} ms a unit")
 
 
+WAYS = """
+name: ways
+question: Do a cluster and shards measure what one command does?
+shape: {heads: 4, head_dim: 64, seq_len: [256, 1024]}
+variants: [full, {local_window: {window: 65}}, {longformer: {window: 65}}, {bigbird: {block: 32}}, linear]
+direction: [forward, training]
+threads: 1
+measure: {processes: 5}
+budget: {suite_s: 1800}
+"""
+SAME = ("status", "proved", "flops", "allowed_pairs", "computed_pairs", "processes", "baseline")
+
+
+def ways() -> None:
+    """Measure a suite in three ways, and compare what they found."""
+    folder = Path(tempfile.mkdtemp())
+    (folder / "ways.yaml").write_text(WAYS)
+
+    def bench(*words: str) -> None:
+        command = [sys.executable, "-m", "attnbench.runner", *words]
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    bench("run", "ways.yaml", "--out", "plainly", "--quiet")
+    found = cluster(2)
+    bench("run", "ways.yaml", "--out", "ray", *on(found))
+    found.shutdown()
+    for shard in ("1/2", "2/2"):
+        bench("run", "ways.yaml", "--shard", shard, "--out", f"shard-{shard[0]}", "--quiet")
+    bench("merge", "shard-1", "shard-2", "--out", "shards")
+    frames = {name: load(folder / name).frame.set_index("case").sort_index() for name in ("plainly", "ray", "shards")}
+    for a, b in combinations(frames, 2):
+        one, other = frames[a], frames[b]
+        same = [*one.index] == [*other.index] and all(one[name].equals(other[name]) for name in SAME)
+        apart = [
+            f"{one.loc[case, 'label']} {one.loc[case, 'direction']} N={one.loc[case, 'seq_len']}"
+            for case in one.index[one["speedup_low"].notna()]
+            if one.loc[case, "speedup_low"] > other.loc[case, "speedup_high"]
+            or other.loc[case, "speedup_low"] > one.loc[case, "speedup_high"]
+        ]
+        many = int(one["speedup_low"].notna().sum())
+        told = (
+            f"the same {', '.join(SAME)}: {same}; {many - len(apart)} of {many} speed-ups have intervals that overlap"
+        )
+        times = (other["time_ns"] / one["time_ns"]).quantile([0, 0.5, 1])
+        print(f"{a} and {b}: {told}; times {times[0]:.2f} to {times[1]:.2f}, median {times[0.5]:.2f}; apart: {apart}")
+
+
 if __name__ == "__main__":
-    {"kills": kills, "overhead": overhead, "thousand": thousand, "driver": driver}[sys.argv[1]]()
+    {"kills": kills, "overhead": overhead, "thousand": thousand, "driver": driver, "ways": ways}[sys.argv[1]]()
