@@ -82,6 +82,15 @@ def test_the_best_and_those_that_guess_are_told_apart_by_intervals(tmp_path: Pat
     assert found.models[0].examples_per_s == pytest.approx(4 * 1000)
 
 
+def test_what_mixes_nothing_and_is_not_beaten_is_told(tmp_path: Path) -> None:
+    beaten = run(tmp_path / "beaten")
+    alike = run(tmp_path / "alike", {**SCORES, "identity": SCORES["full"]})
+    assert beaten.learned[0].floor is None
+    assert alike.learned[0].floor is not None
+    assert alike.learned[0].floor.case["variant"] == "identity"
+    assert "identity" in answer(alike)[0]
+
+
 def test_a_report_has_scores_tables_answer_and_figure(tmp_path: Path) -> None:
     made = run(tmp_path / "run")
     text = run_report.report(made, tables.markdown(made))

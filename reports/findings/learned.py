@@ -9,7 +9,7 @@ import pandas as pd
 
 from attnbench.reports.data.settings import SETTING, Setting, names
 from attnbench.reports.data.values import FEWEST_PROCESSES
-from attnbench.variants import levels, tasks
+from attnbench.variants import FLOOR, levels, tasks
 from attnbench.variants.levels._learning import Learning
 
 
@@ -63,6 +63,11 @@ class Learned:
     def guessing(self) -> tuple[Model, ...]:
         """The mechanisms that are not shown to score more than chance."""
         return tuple(each for each in self.models if not each.score.low > self.task.form.chance)
+
+    @property
+    def floor(self) -> Model | None:
+        """The model without mixing, if no mechanism is shown to score more."""
+        return next((each for each in self.best if each.case["family"] == FLOOR), None)
 
     @property
     def has_intervals(self) -> bool:

@@ -66,7 +66,13 @@ def percent(score: float, low: float, high: float) -> str:
 
 
 def _task(found: Learned, named: Mapping[str, str]) -> str:
-    """Return the best mechanisms of a task with their score, and how many do not score more than chance."""
+    """Return the best mechanisms of a task with their score, and how many do not score more than chance.
+
+    If none is shown to score more than a model without mixing, return that.
+    """
+    if found.has_intervals and found.floor:
+        told = f"On {found.task.source.name}, nothing is shown to find more targets than {named[found.floor.name]}"
+        return f"{told}, which mixes no tokens: {100 * found.floor.score.mean:.0f} %."
     best, score = found.best if found.has_intervals else found.models[:1], found.models[0].score.mean
     head = f"On {found.task.source.name}, {_some(best, named)} the most targets, {100 * score:.0f} %"
     guessing = [each for each in found.guessing if each not in best]
