@@ -15,7 +15,7 @@ def sentences(found: Sequence[Learned], sizes: Sequence[BySize], named: Mapping[
     """Return a sentence on each task, and one where too few seeds say nothing.
 
     Of tasks that differ in the number of examples, the fewest and the most have one sentence, and then each mechanism
-    has one on where it scores more or less than the baseline, those first whose place changes.
+    has one on where it scores more or less than the baseline, those first of which that depends on the number.
     """
     several = [task for each in sizes for task in each.tasks]
     told = [_ends(each, named) for each in sizes]
@@ -39,7 +39,7 @@ def _against(found: BySize, named: Mapping[str, str]) -> list[str]:
     """Return with how many examples each mechanism scores more or less than the baseline."""
     if not all(each.baseline and each.has_intervals for each in found.tasks):
         return []
-    told: list[tuple[int, str]] = []
+    told: list[tuple[tuple[bool, int], str]] = []
     baseline = found.tasks[0].baseline
     for name in dict.fromkeys(each.name for task in found.tasks for each in task.models if each.name != baseline):
         gains = [next((each.gain for each in task.models if each.name == name), None) for task in found.tasks]
@@ -48,14 +48,23 @@ def _against(found: BySize, named: Mapping[str, str]) -> list[str]:
             "more": [size for size, gain in pairs if gain.low > 0],
             "less": [size for size, gain in pairs if gain.high < 0],
         }
-        parts = [f"{word} with {_sizes(sizes, len(pairs))}" for word, sizes in where.items() if sizes]
+        every = [size for size, _ in pairs]
+        parts = [f"{word} with {_sizes(sizes, every)}" for word, sizes in where.items() if sizes]
         words = f"scores {' and '.join(parts)} examples" if parts else "is not told apart with any number of examples"
-        told.append((-len(parts), f"Against {named[baseline]}, {named[name]} {words}."))
+        depends = any(0 < len(sizes) < len(every) for sizes in where.values())
+        told.append(((not depends, -len(parts)), f"Against {named[baseline]}, {named[name]} {words}."))
     return [sentence for _, sentence in sorted(told, key=itemgetter(0))]
 
 
-def _sizes(sizes: Sequence[int], many: int) -> str:
-    return "every number of" if len(sizes) == many else listed([f"{each:,}" for each in sizes])
+def _sizes(sizes: Sequence[int], every: Sequence[int]) -> str:
+    """Write some of the numbers of examples, which are ascending: `up to 800`, `400 or more`, `100 and 400`."""
+    if [*sizes] == [*every]:
+        return "every number of"
+    if len(sizes) > 1 and [*sizes] == [*every[: len(sizes)]]:
+        return f"up to {sizes[-1]:,}"
+    if len(sizes) > 1 and [*sizes] == [*every[-len(sizes) :]]:
+        return f"{sizes[0]:,} or more"
+    return listed([f"{each:,}" for each in sizes])
 
 
 def percent(score: float, low: float, high: float) -> str:
