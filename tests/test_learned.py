@@ -14,6 +14,7 @@ from attnbench.reports.drawing import saving
 from attnbench.reports.figures import learned as figure
 from attnbench.reports.figures import score_by_examples as by_examples
 from attnbench.reports.findings.run import Run, load
+from attnbench.reports.html import charts
 from attnbench.reports.pages import run_report
 from attnbench.reports.tables import learned, tables, terminal
 from attnbench.reports.text.answer import answer
@@ -142,6 +143,14 @@ def test_scores_over_the_number_of_examples_say_where_each_mechanism_is_better(t
     assert "gru scores less with every number of examples" in " ".join(answer(made))
     for width in (None, 3.5):
         saving.save({"score_by_examples": partial(by_examples.draw, made, width)}, tmp_path)
+
+
+def test_the_page_begins_with_scores_and_names_tasks_in_short(tmp_path: Path) -> None:
+    tasks = [{"task": {"data": {"mqar": {"pairs": 3, "train": each}}, "layers": 1, "steps": 7}} for each in (50, 200)]
+    (chart,) = charts.of(run(tmp_path / "run", level=tasks))
+    assert chart.metrics[0].column == "score"
+    (menu,) = (each for each in chart.menus if each.name == "level")
+    assert all(len(words) < len(value) for words, value in zip(menu.words, menu.values, strict=True))
 
 
 def test_tasks_that_differ_otherwise_are_not_compared_by_size(tmp_path: Path) -> None:

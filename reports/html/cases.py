@@ -31,9 +31,9 @@ _OTHERWISE = 5
 """Digits that are kept of numbers that are not whole, by their kind; their intervals justify fewer."""
 
 
-_INTERVALS = ("time_ns", "speedup", "energy_j", "energy_fraction", "roof_share")
+_INTERVALS = ("score", "score_gain", "time_ns", "speedup", "energy_j", "energy_fraction", "roof_share")
 """These show their interval, which the two columns after them hold."""
-_SHOWN = ("time_ns", "speedup", "peak_bytes", "realised", "max_abs_error", "flags")
+_SHOWN = ("score", "time_ns", "speedup", "peak_bytes", "realised", "max_abs_error", "flags")
 """What the table shows beside the name, the axes that vary, and the status."""
 BARE: dict[str, Any] = {
     "flags": {},

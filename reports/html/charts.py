@@ -20,6 +20,7 @@ from attnbench.reports.html.marks import options, swatch
 from attnbench.reports.html.metrics import METRICS, Metric
 from attnbench.reports.text import cells
 from attnbench.reports.text.names import short
+from attnbench.variants import levels
 
 MOST_SERIES = 12
 """With more series than this, a figure begins with those of the first table."""
@@ -51,6 +52,8 @@ class Menu(NamedTuple):
 
     name: str
     values: list[str]
+    words: list[str]
+    """The values as they are shown."""
     first: int
     """The place of the value with which the figure begins."""
 
@@ -147,8 +150,10 @@ def _chart(run: Run, name: str, title: str, across: Across | None, parts: Sequen
 def _menu(run: Run, frame: pd.DataFrame, axis: str) -> Menu:
     """Return the menu of an axis. It begins with the setting of the first table."""
     values = list(frame[axis].astype(str).unique())
+    brief = [levels.brief(each) for each in values] if axis == "level" else values
+    words = brief if len(set(brief)) == len(values) else values
     first = str(run.summary.results.setting.frame[axis].iloc[0]) if run.summary else ""
-    return Menu(axis, values, values.index(first) if first in values else 0)
+    return Menu(axis, values, words, values.index(first) if first in values else 0)
 
 
 def _series(run: Run, frame: pd.DataFrame) -> list[Series]:

@@ -60,6 +60,12 @@ def _percent(share: float) -> str:
 
 METRICS = (
     Metric(
+        "score",
+        "score",
+        _percent,
+        "Higher is better. It is the share of the test's targets that a model finds.",
+    ),
+    Metric(
         "time of one call",
         "time_ns",
         log_ticks.round_time,
