@@ -86,9 +86,9 @@ def test_the_best_and_those_that_guess_are_told_apart_by_intervals(tmp_path: Pat
 def test_what_mixes_nothing_and_is_not_beaten_is_told(tmp_path: Path) -> None:
     beaten = run(tmp_path / "beaten")
     alike = run(tmp_path / "alike", {**SCORES, "identity": SCORES["full"]})
-    assert beaten.learned[0].floor is None
-    assert alike.learned[0].floor is not None
-    assert alike.learned[0].floor.case["variant"] == "identity"
+    assert beaten.learned[0].unbeaten_floor is None
+    assert alike.learned[0].unbeaten_floor is not None
+    assert alike.learned[0].unbeaten_floor.case["variant"] == "identity"
     assert "identity" in answer(alike)[0]
 
 

@@ -65,7 +65,7 @@ class Learned:
         return tuple(each for each in self.models if not each.score.low > self.task.form.chance)
 
     @property
-    def floor(self) -> Model | None:
+    def unbeaten_floor(self) -> Model | None:
         """The model without mixing, if no mechanism is shown to score more."""
         return next((each for each in self.best if each.case["family"] == FLOOR), None)
 

@@ -15,7 +15,7 @@ def sentences(found: Sequence[Learned], sizes: Sequence[BySize], named: Mapping[
     """Return a sentence on each task, and one where too few seeds say nothing.
 
     Of tasks that differ in the number of examples, the fewest and the most have one sentence, and then each mechanism
-    has one on where it scores more or less than the baseline, those first of which that depends on the number.
+    has one on where it scores more or less than the baseline, first where this depends on the number.
     """
     several = [task for each in sizes for task in each.tasks]
     told = [_ends(each, named) for each in sizes]
@@ -79,9 +79,10 @@ def _task(found: Learned, named: Mapping[str, str]) -> str:
 
     If none is shown to score more than a model without mixing, return that.
     """
-    if found.has_intervals and found.floor:
-        told = f"On {found.task.source.name}, nothing is shown to find more targets than {named[found.floor.name]}"
-        return f"{told}, which mixes no tokens: {100 * found.floor.score.mean:.0f} %."
+    floor = found.unbeaten_floor if found.has_intervals else None
+    if floor:
+        told = f"On {found.task.source.name}, nothing is shown to find more targets than {named[floor.name]}"
+        return f"{told}, which mixes no tokens: {100 * floor.score.mean:.0f} %."
     best, score = found.best if found.has_intervals else found.models[:1], found.models[0].score.mean
     head = f"On {found.task.source.name}, {_some(best, named)} the most targets, {100 * score:.0f} %"
     guessing = [each for each in found.guessing if each not in best]
