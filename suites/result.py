@@ -114,6 +114,10 @@ class Probe(Result):
     """Peak of the allocator during one call, without the inputs."""
     resident_bytes: Bytes | None = None
     """Growth of the process's resident peak during one call (CPU)."""
+    rank_bytes: Bytes | None = None
+    """Peak of the allocator during one call in one of the processes that share it: the largest."""
+    sent_bytes: Bytes | None = None
+    """Bytes that one of these processes sends to others during one call: the most."""
     predicted_bytes: Bytes | None = None
     """The implementation's prediction of `peak_bytes`."""
     budget_bytes: Bytes | None = None

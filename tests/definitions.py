@@ -11,7 +11,7 @@ import numpy.typing as npt
 from settings import pattern_of
 
 from attnbench import variants
-from attnbench.variants import Scored, peers
+from attnbench.variants import Scored, kernels, peers
 
 
 @dataclass(frozen=True)
@@ -396,9 +396,11 @@ def takes(
     """Whether an implementation computes it, by the words of its documentation.
 
     `sdpa` takes what needs no mask, and so do its kernels by themselves; `flex` has no gradients on a CPU;
-    every other takes whatever exists.
+    `context_parallel` needs several processes, and has a file of its own; every other takes whatever exists.
     """
-    if not exists(name, parameters, n) or (device == "cpu" and implementation in ON_CUDA):
+    if implementation == kernels.SHARED or not exists(name, parameters, n):
+        return False
+    if device == "cpu" and implementation in ON_CUDA:
         return False
     if implementation not in ("sdpa", *FORCED):
         return implementation != "flex" or device == "cuda" or direction == "forward"

@@ -94,6 +94,7 @@ ONE_CLASS = "one"
 """Stands for the hardware of a run that has one class of it, or of a suite."""
 
 MOST_THREADS = 4096
+MOST_RANKS = 64
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,11 @@ class Setting:
         "What is measured: attention alone, or what stands around it, such as a layer with its projections.",
         default=ATTENTION,
     )
+    world: int = axis(
+        "Processes that share the sequence of a call, with one thread each; above 1 for context_parallel.",
+        default=1,
+        maximum=MOST_RANKS,
+    )
     hardware: str = axis(
         "The class of the machines, in a run of several classes; a suite does not name it.", default=ONE_CLASS
     )
@@ -141,6 +147,8 @@ class Setting:
     def __post_init__(self) -> None:
         if isinstance(self.threads, int) and not 1 <= self.threads <= MOST_THREADS:
             raise ValueError(f"threads: expected an integer from 1 to {MOST_THREADS}, found {self.threads}")
+        if not 1 <= self.world <= MOST_RANKS:
+            raise ValueError(f"world: expected an integer from 1 to {MOST_RANKS}, found {self.world}")
         if self.level != ATTENTION:
             from attnbench.variants import levels  # a level needs this module
 

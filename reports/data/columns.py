@@ -116,6 +116,8 @@ GROUPS: Mapping[str, list[Column]] = {
         predicted_bytes |        | predicted peak            | size
         prepared_bytes  |        | masks and layouts         | size
         state_bytes     |        | cache or state            | size
+        rank_bytes      |        | peak memory of a rank     | size
+        sent_bytes      |        | sent by a rank            | size
         budget_bytes    |        | budget                    | size
         fits_up_to      |        | fits the budget up to N   | count
         fits_source     |        | known by                  |

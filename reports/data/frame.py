@@ -25,6 +25,7 @@ _COUNTS = ("peak_bytes", "allowed_pairs", "computed_pairs", "flops")
 _APPROXIMATION = ("error_vs_full", "error_of_mean")
 _EXTRA_COUNTS = ("prepare_ns", "first_call_ns", "prepared_bytes", "resident_bytes", "predicted_bytes")
 _PROBED = (*_COUNTS, *_EXTRA_COUNTS, "reserved_bytes", "compile_ns", "ties", "parameter_count", "state_bytes")
+_OF_RANKS = ("rank_bytes", "sent_bytes")
 _OTHERS = (
     dict.fromkeys(("max_abs_error", "proved", "proof_s", *_APPROXIMATION), "float64")
     | dict.fromkeys(("compile_cached", "repeats_exactly"), "boolean")
@@ -32,7 +33,7 @@ _OTHERS = (
 )
 """Other fields of a probe that become columns, with their types."""
 
-_NEWER = ("padding", "hardware")
+_NEWER = ("padding", "world", "hardware")
 """These axes are newer than the columns before them, which keep their places."""
 _FIRST = tuple(name for name in AXES[: AXES.index("threads") + 1] if name not in _NEWER)
 COLUMNS = (
@@ -48,7 +49,7 @@ COLUMNS = (
     "parts",
     *energy.COLUMNS,
     *scores.COLUMNS,
-    "hardware",
+    *("world", "hardware", *_OF_RANKS),
 )
 """The columns of every frame, described in `docs/columns.md`. Only cases that passed have numbers.
 
@@ -187,7 +188,7 @@ def _told(journal: Journal, endings: list[tuple[Status, str]]) -> pd.DataFrame:
     frame = pd.DataFrame(told, columns=list(COLUMNS))
     sizes = dict.fromkeys(SIZES, "int64")
     words = dict.fromkeys((*_WORDS, *(name for name in AXES if name not in sizes)), "str")
-    numbers = dict.fromkeys(_PROBED, "Int64") | _OTHERS
+    numbers = dict.fromkeys((*_PROBED, *_OF_RANKS), "Int64") | _OTHERS
     return frame.astype(words | sizes | numbers)
 
 
@@ -218,7 +219,7 @@ def _family(variant: str) -> str:
 
 def _numbers(probe: Probe | None) -> dict[str, Any]:
     """Return the probe's numbers; none if the case did not pass."""
-    return {name: getattr(probe, name) for name in (*_PROBED, *_OTHERS)} if probe else {}
+    return {name: getattr(probe, name) for name in (*_PROBED, *_OF_RANKS, *_OTHERS)} if probe else {}
 
 
 def _add_times(frame: pd.DataFrame, log_ns: FloatArray) -> None:

@@ -31,7 +31,7 @@ from attnbench.variants import (
     levels,
     mechanism_peers,
 )
-from attnbench.variants.kernels import Program
+from attnbench.variants.kernels import SHARED, Program
 
 _HELD, _HELD_16_BITS = 10, 18
 """Memory of a proof in multiples of the inputs' bytes: contents, results and copies, and a float32 oracle."""
@@ -194,7 +194,7 @@ def _unsupported(case: Case) -> str | None:
     """Return why the case does not exist here, or None. Raise if its pattern exists but is invalid."""
     if case.setting.device == "cuda" and not torch.cuda.is_available():
         return "no CUDA device here"
-    reason = _off_level(case) or _undecodable(case) or _unpadded(case)
+    reason = _off_level(case) or _undecodable(case) or _unpadded(case) or _unshared(case)
     if reason:
         return reason
     return next(filter(None, (_refused(case, place) for place in dict.fromkeys(case.places))), None)
@@ -273,6 +273,13 @@ def _unpadded(case: Case) -> str | None:
     if case.implementation != OWN:
         return None
     return f"{case.mechanism.name} does not know which tokens are padding: it is computed by a kernel of its own"
+
+
+def _unshared(case: Case) -> str | None:
+    """Return why several processes do not share the sequence of the case, if they should, or None."""
+    if case.setting.world == 1 or case.implementation == SHARED:
+        return None
+    return f"it computes in one process, found world={case.setting.world}; use {SHARED} of full"
 
 
 def _gib(size: int) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from attnbench import variants
-from attnbench.runner.machine import memory
+from attnbench.runner.machine import environment, memory
 from attnbench.runner.worker import admission, capacity, small_lengths
 from attnbench.runner.worker.admission import Ended
 from attnbench.runner.worker.call import calls, clocks, mechanisms, programs, sampling
@@ -106,6 +106,8 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, orig
         proof.look(0, result)
     del result, wants, expect
     seen, new_ns, again_ns = _proved(proof, call, setting.device, stage, watch)
+    if program.measure_ranks:
+        seen["rank_bytes"], seen["sent_bytes"] = program.measure_ranks(call.run)
     seen["max_abs_error"] = max([*errors, proof.max_abs_error])
     del proof
 
@@ -121,6 +123,9 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, orig
     if remembers:
         raise Ended(Status.WRONG, remembers)
     _unchanged(before)
+    if setting.world > (cores := environment.cores()):
+        # Ranks that wait for a core do not take the time that they would take on a core each.
+        raise Ended(Status.UNSUPPORTED, f"{setting.world} ranks on {cores} cores: proved, not timed")
     stage("predicting its memory at other lengths", aside=True)
     needed_bytes = capacity.needed_bytes(case, program, seen["peak_bytes"], budget_bytes)
     return Probe(

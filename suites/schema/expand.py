@@ -11,7 +11,7 @@ from typing import Any
 
 from attnbench.suites.case import Case
 from attnbench.suites.schema.kinds import COMPARISON
-from attnbench.variants import WRITTEN, Named, Setting, Shape, levels
+from attnbench.variants import WRITTEN, Named, Setting, Shape, kernels, levels
 
 MOST_CASES = 10_000
 """Maximum number of cases of a suite before exclusions."""
@@ -70,6 +70,8 @@ def expand(axes: Mapping[str, Any]) -> list[Case]:
         for entry in axes["variants"]
         for parameters in entry.grid()
         for implementation in entry.implementations
+        # Several processes share a sequence in one implementation, which has no other use.
+        if (implementation == kernels.SHARED) == (setting.world > 1)
     )
     return list({case.key: case for case in cases}.values())
 

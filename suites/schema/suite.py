@@ -30,6 +30,8 @@ from attnbench.variants import ONE_CLASS, WRITTEN, Setting, kernels, levels
 
 _BELOW = below(r"\.safetensors")
 _FILE = f'{IN_FOLDER}"data/model.safetensors"'
+_SHARING = "full"
+"""The variant of `kernels.SHARED`."""
 
 
 def _usual(data: Mapping[str, Any]) -> tuple[str, ...]:
@@ -120,12 +122,27 @@ class Suite(_Axes):
     def _chosen(cls, variants: tuple[Entry, ...], info: ValidationInfo) -> tuple[Entry, ...]:
         """Choose the implementations that were left out, once for the suite."""
         axes = info.data.get("device", ()), info.data.get("direction", ())
-        return tuple(
-            replace(entry, implementations=(kernels.usual(entry.implementations[0], *axes),), is_usual=False)
-            if entry.is_usual
-            else entry
-            for entry in variants
-        )
+        several = max(info.data.get("world", (1,))) > 1
+
+        def chosen(entry: Entry) -> tuple[str, ...]:
+            if not entry.is_usual:
+                return entry.implementations
+            usual = kernels.usual(entry.implementations[0], *axes)
+            return (usual, kernels.SHARED) if several and entry.variant == _SHARING else (usual,)
+
+        return tuple(replace(entry, implementations=chosen(entry), is_usual=False) for entry in variants)
+
+    @field_validator("variants")
+    @classmethod
+    def _shared(cls, variants: tuple[Entry, ...], info: ValidationInfo) -> tuple[Entry, ...]:
+        """Refuse processes that nothing shares, and an implementation for which there are none."""
+        world = info.data.get("world", (1,))
+        held = {how for entry in variants for how in entry.implementations}
+        if max(world) > 1 and kernels.SHARED not in held:
+            raise ValueError(f"expected {_SHARING} with {kernels.SHARED}, because world is above 1, found none")
+        if max(world) == 1 and held == {kernels.SHARED}:
+            raise ValueError(f"expected world above 1, because of {kernels.SHARED}, found 1")
+        return variants
 
     @field_validator("variants")
     @classmethod

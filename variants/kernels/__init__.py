@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 PREFERRED, PORTABLE = "native", "blockwise"
 """The implementations of patterns for which a suite names none; the first needs a C++ compiler and a CPU."""
+SHARED = "context_parallel"
+"""The implementation in which several processes share a sequence: `world` is above 1 for it alone."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,9 @@ class Program:
     each proved call."""
     state_bytes: int | None = None
     """Bytes of the cache or state that a call in the direction `decode` reads."""
+    measure_ranks: "Callable[[Callable[[], object]], tuple[int, int]] | None" = None
+    """Runs a call that uses other processes. Returns the most bytes that one of them allocates at a time, and the most
+    that one sends to others."""
 
 
 def Kernel(  # noqa: N802  # the name of a program in variant files of version 0.1

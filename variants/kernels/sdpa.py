@@ -19,7 +19,7 @@ from attnbench.variants.kernels._support import refusal
 def supports(pattern: Pattern, setting: Setting) -> str | None:
     """Support patterns that need no mask at this length."""
     refused = refusal(pattern, setting, crossed=True, padded=True)
-    if refused is None and _causality(pattern, setting.shape.seq_len) is None:
+    if refused is None and causality(pattern, setting.shape.seq_len) is None:
         return "sdpa takes no mask, and this pattern needs one; use sdpa_masked or blockwise"
     return refused
 
@@ -36,7 +36,7 @@ def build(pattern: Pattern, setting: Setting) -> Program:
     if setting.shape.lengths:
         return _entries.build(build, pattern, setting)
     shape = setting.shape
-    is_causal = _causality(pattern, shape.seq_len) is True
+    is_causal = causality(pattern, shape.seq_len) is True
     enable_gqa = shape.kv_heads != shape.heads
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ def build(pattern: Pattern, setting: Setting) -> Program:
     return Program(attend, None if is_causal else shape.batch * shape.heads * shape.seq_len * levels.keys(setting))
 
 
-def _causality(pattern: Pattern, n: int) -> bool | None:
+def causality(pattern: Pattern, n: int) -> bool | None:
     """Return False if every query sees all keys, True if it sees all keys up to itself, else None."""
     spans = pattern.spans(n)
     counts = spans.counts()

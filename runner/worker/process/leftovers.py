@@ -17,6 +17,7 @@ from types import FrameType
 import psutil
 
 from attnbench.runner.worker.process import failure
+from attnbench.variants.kernels.context_parallel import _ranks
 
 _PR_SET_CHILD_SUBREAPER = 36
 _END_S = 5.0
@@ -65,10 +66,10 @@ def snapshot() -> Snapshot:
 def left(before: Snapshot) -> str | None:
     """Describe a process or thread that did not run `before`, or return None. Takes microseconds if there is none.
 
-    A process counts until it has been waited for. Compile workers of torch do not count.
+    A process counts until it has been waited for. Compile workers of torch and ranks do not count.
     """
     for each in _processes():
-        if each.pid not in before.processes:
+        if each.pid not in before.processes and each.pid not in _ranks.running():
             return "it left a process running"
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     for thread, frame in _threads().items():
