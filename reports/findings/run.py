@@ -22,6 +22,7 @@ from attnbench.reports.findings.growth import scaling
 from attnbench.reports.findings.outcomes import Outcomes, outcomes
 from attnbench.reports.findings.results import Results as Results
 from attnbench.reports.findings.results import results
+from attnbench.reports.findings.shared import Shared, shared
 from attnbench.reports.findings.summary import Summary, summary
 from attnbench.reports.stats.statistics import IntArray
 from attnbench.suites.profile import Profile
@@ -101,6 +102,11 @@ class Run:
     def threads(self) -> tuple[paired.Threads, ...]:
         """The gains from threads, for settings that differ only in them."""
         return tuple(paired.by_threads(self.frame, self.log_ns, self.scaling, self.parts))
+
+    @cached_property
+    def shared(self) -> tuple[Shared, ...]:
+        """The cases whose sequence several processes share."""
+        return tuple(shared(self.frame, self.log_ns))
 
     @cached_property
     def by_hardware(self) -> tuple[hardware.ByHardware, ...]:

@@ -12,10 +12,12 @@ from attnbench.reports.findings.lengths import Floor
 from attnbench.reports.findings.outcomes import Outcomes
 from attnbench.reports.findings.paired import Ratio, Threads
 from attnbench.reports.findings.run import Results, Run
+from attnbench.reports.findings.shared import Shared, by_title
 from attnbench.reports.tables import at_length
 from attnbench.reports.text import answer, cells, escape, units
 from attnbench.reports.text.names import shortest
 
+_OF_RANKS = ("rank_bytes", "sent_bytes")
 NOTHING = "No case was measured."
 _REASONS = (FEW_LENGTHS, APART, FEW_LAST, NO_COST, NO_BUDGET, NO_FORWARD, TOO_FEW, cells.NONE)
 
@@ -42,6 +44,7 @@ def markdown(run: Run) -> str:
     parts += map(ratios, alike.values())
     parts += [threads(each) for each in run.threads if each.gains]
     parts += [crossovers(each) for each in run.threads if each.crossovers]
+    parts += [processes(title, found) for title, found in by_title(run.shared).items()]
     return "\n\n".join([*parts, flagged(run.outcomes), failures(run.outcomes)]) + "\n"
 
 
@@ -196,6 +199,25 @@ def crossovers(found: Threads) -> str:
     words = f"faster than {escape.text(against.pop()) if len(against) == 1 else 'the baseline'}, by threads"
     header = ["", *(f"{count} thread{'' if count == 1 else 's'}" for count in counts)]
     return f"### {escape.text(found.title)}: {words}\n\n{escape.table(header, rows)}"
+
+
+def processes(title: str, found: list[Shared]) -> str:
+    """Return what several processes gain that share a sequence, and what each of them holds and sends."""
+    rows = [
+        [
+            escape.text(each.label),
+            str(each.seq_len),
+            str(each.world),
+            units.time(*(each.case[f"time{end}_ns"] for end in ("", "_low", "_high"))),
+            cells.ratio(each.over_one),
+            cells.ratio(each.over_threads),
+            *(cells.NONE if pd.isna(each.case[name]) else units.size(each.case[name]) for name in _OF_RANKS),
+        ]
+        for each in found
+    ]
+    header = ["", "N", "processes", "time of a call", "faster than one", "faster than as many threads"]
+    header += ["memory of one", "sent by one"]
+    return f"### {escape.text(title)}: several processes\n\n{escape.table(header, rows)}"
 
 
 def flagged(found: Outcomes) -> str:

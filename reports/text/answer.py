@@ -10,6 +10,8 @@ from attnbench.reports.findings.crossovers import LONGER, SHORTER
 from attnbench.reports.findings.outcomes import Outcomes
 from attnbench.reports.findings.paired import Gain, Ratio, Threads
 from attnbench.reports.findings.run import Results, Run
+from attnbench.reports.findings.shared import Shared
+from attnbench.reports.stats.statistics import Interval
 from attnbench.reports.text import by_hardware, by_keys, by_length, by_score, cells, units
 from attnbench.reports.text.names import shortest
 from attnbench.reports.text.phrases import MOST_WORDS, ends, listed
@@ -23,8 +25,9 @@ def answer(run: Run) -> list[str]:
     """Return at most three sentences of at most 25 words each, the most important first.
 
     They are about the most important setting (`Run.summary`). What the run varies decides what comes first: classes of
-    hardware, threads, levels that are measured equally often, keys per query, or else lengths and variants. If models
-    are trained, all sentences are about their scores. If energies are known, the last sentence is about them.
+    hardware, processes that share a sequence, threads, levels that are measured equally often, keys per query, or else
+    lengths and variants. If models are trained, all sentences are about their scores. If energies are known, the last
+    sentence is about them.
     Brackets hold 95 % intervals over processes. A series counts as faster only if the whole interval of its speed-up is
     above 1.
     """
@@ -38,7 +41,8 @@ def answer(run: Run) -> list[str]:
     title = ", ".join(told(results.setting.frame.iloc[0], between)) if between else ""
     levels, gradients = _compared(run.levels, named), _compared(run.gradients, named)
     even = len({len(each.setting.frame) for each in run.results}) == 1
-    first = [*by_hardware.sentences(run.by_hardware, named), *_threads(run.threads, named), *(levels if even else [])]
+    several = [*_shared(run.shared), *_threads(run.threads, named)]
+    first = [*by_hardware.sentences(run.by_hardware, named), *several, *(levels if even else [])]
     alone = _of(results, run.results, named, title, [*levels, *gradients])
     return _ending(list(dict.fromkeys([*first, *alone, *gradients])), results, named)
 
@@ -121,6 +125,26 @@ def _threads(found: Sequence[Threads], named: Mapping[str, str]) -> list[str]:
         alike.setdefault(_gained(at, named), []).append(f"N = {n}")
     told = [f"{head}, {words} at {' and '.join(lengths)}." for words, lengths in alike.items()]
     return [*told, *_moved(found[0], named)]
+
+
+def _shared(found: Sequence[Shared]) -> list[str]:
+    """Return what the most processes gain that share the longest sequence."""
+    known = [each for each in found if each.over_one.processes >= FEWEST_PROCESSES]
+    if not known:
+        return []
+    best = max(known, key=lambda each: (each.seq_len, each.world))
+    head = f"At N = {best.seq_len}, {best.world} processes that share the sequence are"
+    one, threads = (_times(each) for each in (best.over_one, best.over_threads))
+    told = f"{head} {one} times as fast as one"
+    if best.over_threads.processes >= FEWEST_PROCESSES:
+        return [f"{told}, and {threads} times as fast as {best.world} threads."]
+    return [f"{told}."]
+
+
+def _times(found: Interval) -> str:
+    """Write a ratio from its logarithm: `1.8 (1.7 to 1.9)`."""
+    value, low, high = (math.exp(each) for each in found[:3])
+    return units.interval(value, low, high)
 
 
 def _moved(found: Threads, named: Mapping[str, str]) -> list[str]:
