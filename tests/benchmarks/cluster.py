@@ -103,7 +103,7 @@ def cluster(nodes: int) -> Any:
 
 def kills() -> None:
     """Kill a raylet or a worker of two nodes 50 times during a run, and count its units."""
-    found, folder, processes = cluster(2), Path(tempfile.mkdtemp()), 24
+    found, folder, processes = cluster(2), Path(tempfile.mkdtemp()), 30
     text = SUITE_OF_KILLS.replace("processes: 3", f"processes: {processes}")
     (folder / "kills.yaml").write_text(text)
     killed = kill(found, folder / "kills.yaml", folder / "run", random.Random(0), most=50)
