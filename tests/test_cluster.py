@@ -362,35 +362,46 @@ def described(unfit: tuple[str, ...] = (), **facts: Any) -> Described:
     return Described(Node(facts.get("node", "a"), there, GIB), unfit)
 
 
-def test_machines_with_other_software_are_refused_with_the_difference() -> None:
-    assert admitting.fit([described()], Wanted())
-    with pytest.raises(ExecutorError, match="torch: expected .*, found 1.0"):
-        admitting.fit([described(), described(torch="1.0")], Wanted(anyway=True))
+def test_machines_with_other_software_are_left_out_with_the_difference() -> None:
+    old = described(torch="1.0", node="b")
+    nodes, refused = admitting.fit([described(), old], Wanted(anyway=True))
+    assert [node.name for node in nodes] == ["a"]
+    assert refused["b"].endswith("found 1.0")
+    assert refused["b"].startswith("torch: expected")
+    with pytest.raises(ExecutorError, match="b: torch: expected .*, found 1.0"):
+        admitting.fit([old], Wanted(anyway=True))
     with pytest.raises(ExecutorError, match="python: expected .*, found 2.7"):
         admitting.fit([described(python="2.7")], Wanted())
 
 
 def test_unfit_machines_measure_only_if_that_is_wanted() -> None:
-    bad = described(("swap: 9 GiB in use",))
+    bad = described(("swap: 9 GiB in use",), node="b")
     with pytest.raises(ExecutorError, match="swap: 9 GiB in use"):
         admitting.fit([bad], Wanted())
-    assert admitting.fit([bad], Wanted(anyway=True)) == [bad.node]
-    assert not admitting.may_join(bad, [described().node], Wanted())
+    assert admitting.fit([described(), bad], Wanted()) == ([described().node], {"b": "swap: 9 GiB in use"})
+    assert admitting.fit([bad], Wanted(anyway=True)) == ([bad.node], {})
+    assert admitting.refusal_later(bad, [described().node], Wanted()) == "swap: 9 GiB in use"
+
+
+def test_machines_that_cannot_measure_at_all_are_named() -> None:
+    assert admitting.fit([described()], Wanted(), {"b": "no memory"}) == ([described().node], {"b": "no memory"})
+    with pytest.raises(ExecutorError, match="b: no memory"):
+        admitting.fit([], Wanted(), {"b": "no memory"})
 
 
 def test_a_later_machine_joins_others_of_its_hardware() -> None:
     nodes = [described().node]
-    assert admitting.may_join(described(node="b"), nodes, Wanted())
-    assert not admitting.may_join(described(node="b", cpu=INTEL), nodes, Wanted())
+    assert admitting.refusal_later(described(node="b"), nodes, Wanted()) is None
+    assert "hardware" in str(admitting.refusal_later(described(node="b", cpu=INTEL), nodes, Wanted()))
     little = described(node="b")
     little = replace(little, node=replace(little.node, budget_bytes=1))
-    assert not admitting.may_join(little, nodes, Wanted())
+    assert "memory" in str(admitting.refusal_later(little, nodes, Wanted()))
 
 
 def test_on_chooses_machines_by_their_facts() -> None:
     both = [described(gpu="NVIDIA H100", node="a"), described(gpu="NVIDIA A100", node="b")]
     wanted = Wanted.read(["gpu=h100"], anyway=False)
-    assert [each.name for each in admitting.fit(both, wanted)] == ["a"]
+    assert [each.name for each in admitting.fit(both, wanted)[0]] == ["a"]
     with pytest.raises(ExecutorError, match="expected a machine"):
         admitting.fit(both, Wanted.read(["gpu=B200"], anyway=False))
     for wrong in ("gpu", "gpu=", "disk=fast", "=x"):

@@ -1,5 +1,6 @@
 """Runs on the nodes of a real Ray cluster, which is two or three raylets on this machine."""
 
+import json
 import os
 import random
 import subprocess
@@ -68,6 +69,22 @@ def test_two_nodes_measure_what_one_machine_does(cluster: Any, tmp_path: Path) -
     meta = reading.read(tmp_path / "ray").meta
     times = [meta["started"], meta["finished"], *(part[name] for part in meta["resumed"] for name in TIMES)]
     assert all(began - timedelta(seconds=1) <= datetime.fromisoformat(each) <= datetime.now(UTC) for each in times)
+
+
+def test_a_node_of_another_version_is_left_out(cluster: Any, tmp_path: Path) -> None:
+    (tmp_path / "on_ray.yaml").write_text(SUITE)
+    (tmp_path / "sitecustomize.py").write_text("import platform\nplatform.python_version = lambda: '3.0.0'\n")
+    path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
+    other = cluster.add_node(num_cpus=1, env_vars={"PYTHONPATH": path})
+    try:
+        words = [*(each for each in on(cluster) if each != "--quiet"), "--json", "--out", str(tmp_path / "run")]
+        found = subprocess.run([*RUN, str(tmp_path / "on_ray.yaml"), *words], capture_output=True, text=True, check=True)
+    finally:
+        cluster.remove_node(other)
+    (event,) = (told for line in found.stdout.splitlines() if (told := json.loads(line))["event"] == "refused")
+    assert "python: expected" in event["reason"]
+    assert "found 3.0.0" in event["reason"]
+    assert len(lines(tmp_path / "run")) == len(suite().cases()) * 4
 
 
 def test_killed_nodes_and_workers_lose_and_double_nothing(cluster: Any, tmp_path: Path) -> None:

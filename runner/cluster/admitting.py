@@ -1,6 +1,6 @@
 """Which machines of a cluster may measure a run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -40,37 +40,46 @@ class Wanted:
         return all(text.lower() in str(facts.get(key) or "").lower() for key, text in self.on)
 
 
-def fit(described: Sequence[Described], wanted: Wanted) -> list[Node]:
-    """Return the wanted machines, in the order of their names.
+def fit(
+    described: Sequence[Described], wanted: Wanted, failed: Mapping[str, str] | None = None
+) -> tuple[list[Node], dict[str, str]]:
+    """Return the wanted machines that may measure, in the order of their names, and why others may not, by name.
+
+    `failed` says why some could not describe themselves.
 
     Raises:
-        ExecutorError: there is none, one has other software than this machine, or one is unfit.
+        ExecutorError: none may measure.
     """
     found = sorted((each for each in described if wanted.takes(each.node)), key=lambda each: each.node.name)
-    if not found:
-        asked = "".join(f" --on {key}={text}" for key, text in wanted.on)
-        names = ", ".join(f"{each.node.name} ({_hardware(each.node)})" for each in described) or "no machine"
-        raise ExecutorError(f"expected a machine that may measure{asked}, found {names}")
-    lines = [f"  {each.node.name}: {problem}" for each in found for problem in _problems(each, wanted)]
-    if lines:
-        told = "expected machines that are fit, with this machine's versions, found others; mend them, leave them out "
-        told += "with --on, or measure on unfit ones with --anyway:"
-        raise ExecutorError("\n".join([told, *lines]))
-    return [each.node for each in found]
+    refused = {each.node.name: reason for each in found if (reason := _refusal(each, wanted))}
+    nodes = [each.node for each in found if each.node.name not in refused]
+    refused |= failed or {}
+    if nodes:
+        return nodes, refused
+    if refused:
+        told = "expected a machine that is fit, with this machine's versions, found none; mend one, or measure on "
+        told += "unfit ones with --anyway:"
+        raise ExecutorError("\n".join([told, *(f"  {name}: {reason}" for name, reason in refused.items())]))
+    asked = "".join(f" --on {key}={text}" for key, text in wanted.on)
+    names = ", ".join(f"{each.node.name} ({_hardware(each.node)})" for each in described) or "no machine"
+    raise ExecutorError(f"expected a machine that may measure{asked}, found {names}")
 
 
-def may_join(described: Described, nodes: Sequence[Node], wanted: Wanted) -> bool:
-    """Check whether a machine that came later may measure: it is wanted, fit, of the hardware of one of the others, and
-    has at least half its free memory, because what is free changes from one minute to the next.
+def refusal_later(described: Described, nodes: Sequence[Node], wanted: Wanted) -> str | None:
+    """Return why a machine that came later may not measure, or None: it is fit, of the hardware of one of the others,
+    and has at least half its free memory, because what is free changes from one minute to the next.
     """
     came = described.node
     alike = [node for node in nodes if node.classes == came.classes]
-    enough = any(node.name == came.name or node.budget_bytes <= 2 * came.budget_bytes for node in alike)
-    return enough and wanted.takes(came) and not _problems(described, wanted)
+    if not alike:
+        return f"no machine of the run has its hardware ({_hardware(came)})"
+    if all(node.name != came.name and node.budget_bytes > 2 * came.budget_bytes for node in alike):
+        return "it has less than half the free memory of the others"
+    return _refusal(described, wanted)
 
 
-def _problems(described: Described, wanted: Wanted) -> list[str]:
-    """Return why a machine may not measure."""
+def _refusal(described: Described, wanted: Wanted) -> str | None:
+    """Return why a machine may not measure, or None."""
     there = described.node.environment
     mine = {**environment.of_software(), "torch": metadata.version("torch")}
     told = [
@@ -78,7 +87,7 @@ def _problems(described: Described, wanted: Wanted) -> list[str]:
         for name, here in mine.items()
         if _plain(here) != _plain(there.get(name))
     ]
-    return told + ([] if wanted.anyway else [*described.unfit])
+    return "; ".join(told + ([] if wanted.anyway else [*described.unfit])) or None
 
 
 def _plain(version: object) -> str:

@@ -56,6 +56,8 @@ class RayNodes:
         self._start_worker = start_worker
         self._members: dict[str, _Member] = {}
         self._left_out: set[str] = set()
+        self._refused: dict[str, str] = {}
+        self._progress: Progress | None = None
         self._asked: tuple[Suite, Sequence[Case], tuple[Path, ...]] | None = None
         self._looked = -_LOOK_S
         self._nodes: list[Node] = []
@@ -67,7 +69,7 @@ class RayNodes:
         """Connect to the cluster, and return its nodes that fit.
 
         Raises:
-            ExecutorError: there is no cluster, or a node does not fit.
+            ExecutorError: there is no cluster, or no node fits.
         """
         self._connect()
         self._asked = suite, cases, folders
@@ -76,7 +78,7 @@ class RayNodes:
             self._look()
             self.wait(_LOOK_S)
         described = [member.described for member in self._members.values() if member.described]
-        self._nodes = admitting.fit([*described], self._wanted)
+        self._nodes, self._refused = admitting.fit(described, self._wanted, self._refused)
         kept = {node.name for node in self._nodes}
         for name in [name for name in self._members if name not in kept and self._members[name].described]:
             self._leave_out(name)
@@ -87,6 +89,9 @@ class RayNodes:
     ) -> Finished:
         """Give units to the nodes until none is left or the suite's time is spent."""
         del folders  # the nodes have them
+        self._progress = progress
+        for name, reason in self._refused.items():
+            progress.refused(name, reason)
         return Driver(task, nodes, self, book, progress).measure()
 
     def close(self) -> None:
@@ -172,10 +177,9 @@ class RayNodes:
             if not isinstance(error.cause, NotStarted):
                 raise
             told = None
-            self._left_out.add(name)
+            self._leave_out(name, str(error.cause))
         except RayError:
             told = None
-        if told is None:
             self._drop(name)
         if unit is not None:
             node = member.described.node if member.described else None
@@ -183,13 +187,25 @@ class RayNodes:
             return Ended(node, unit, told)
         if told is not None:
             member.described = told
-            if self._nodes and not admitting.may_join(told, self._nodes, self._wanted):
-                self._leave_out(name)
+            if self._nodes:
+                self._join(name, told)
         return None
 
-    def _leave_out(self, name: str) -> None:
+    def _join(self, name: str, described: Described) -> None:
+        """Let a node that came later measure, or leave it out."""
+        if not self._wanted.takes(described.node):
+            self._leave_out(name)
+        elif reason := admitting.refusal_later(described, self._nodes, self._wanted):
+            self._leave_out(name, reason)
+
+    def _leave_out(self, name: str, reason: str | None = None) -> None:
+        """Use a node no more, and say why if it was wanted."""
         self._drop(name)
         self._left_out.add(name)
+        if reason and self._progress:
+            self._progress.refused(name, reason)
+        elif reason:
+            self._refused[name] = reason
 
     def _drop(self, name: str) -> None:
         """Stop the process of a node."""

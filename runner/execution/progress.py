@@ -24,6 +24,9 @@ class Progress(Protocol):
     def building(self) -> None:
         """Report that the C++ code of `native` is compiled now."""
 
+    def refused(self, node: str, reason: str) -> None:
+        """Report that a machine does not measure."""
+
     def working(self, phase: str, doing: str, done: int, total: int, left_s: float | None) -> None:
         """Report what begins now."""
 
@@ -50,6 +53,9 @@ class Quiet:
         """Say nothing."""
 
     def building(self) -> None:
+        """Say nothing."""
+
+    def refused(self, node: str, reason: str) -> None:
         """Say nothing."""
 
     def working(self, phase: str, doing: str, done: int, total: int, left_s: float | None) -> None:
@@ -81,6 +87,10 @@ class Plain(Quiet):
     def building(self) -> None:
         """Print what is compiled."""
         _line(_BUILDING, None)
+
+    def refused(self, node: str, reason: str) -> None:
+        """Print `left out node-1: torch: expected 2.13.0, found 2.12.0`."""
+        _line(_left_out(node, reason), None)
 
     def probed(self, title: str, probe: Probe, done: int, total: int, left_s: float | None) -> None:
         """Print `[12/46] passed local_window(window=129)/blockwise N=512 ... (0:44 left)`."""
@@ -130,6 +140,12 @@ class Live(Quiet):
         """Print what is compiled, above the bar."""
         self._bar.console.print(_BUILDING, highlight=False)
 
+    def refused(self, node: str, reason: str) -> None:
+        """Print the machine above the bar."""
+        from rich.markup import escape
+
+        self._bar.console.print(escape(_left_out(node, reason)), style="yellow", highlight=False)
+
     def working(self, phase: str, doing: str, done: int, total: int, left_s: float | None) -> None:
         """Move the bar. It is drawn only on changes, so that it uses no CPU time during measurements."""
         from rich.markup import escape
@@ -170,6 +186,10 @@ class Lines:
     def building(self) -> None:
         """Print a `building` event."""
         event("building")
+
+    def refused(self, node: str, reason: str) -> None:
+        """Print a `refused` event."""
+        event("refused", node=node, reason=reason)
 
     def working(self, phase: str, doing: str, done: int, total: int, left_s: float | None) -> None:
         """Print a `progress` event."""
@@ -223,6 +243,11 @@ def told(title: str, probe: Probe) -> str:
 def _there(probes: int, samples: int) -> str:
     """Return what a resumed run already holds, in words."""
     return f"resumes: {probes} probes and {samples} samples exist"
+
+
+def _left_out(node: str, reason: str) -> str:
+    """Return which machine does not measure, and why, in words."""
+    return f"left out {node}: {reason}"
 
 
 def _profiled(title: str, profile: Profile) -> str:
