@@ -21,7 +21,7 @@ from attnbench.suites.problem import SuiteError
 from attnbench.suites.schema.load import parse
 from attnbench.variants import Named, Setting, Shape, kernels
 from attnbench.variants.full import Full
-from attnbench.variants.kernels.context_parallel import _ranks
+from attnbench.variants.kernels.context_parallel import _block, _ranks
 from attnbench.variants.kernels.context_parallel._ranks import RankError
 from attnbench.variants.kernels.context_parallel.kernel import _Shared
 from attnbench.variants.local_window import LocalWindow
@@ -119,7 +119,7 @@ def test_a_rank_that_ends_is_an_error_and_the_next_program_has_new_ones() -> Non
     [
         ({"world": 1}, "world: 2 or more"),
         ({"threads": 2}, "threads: 1"),
-        ({"device": "cuda"}, "device: cpu"),
+        ({"device": "cuda"}, "each rank needs a GPU, expected 2, found 0"),
         ({"direction": "decode"}, "decode"),
         ({"level": "layer"}, "level attention"),
     ],
@@ -134,6 +134,21 @@ def test_what_it_refuses(changed: dict[str, object], words: str) -> None:
 def test_other_patterns_are_refused() -> None:
     window = LocalWindow(window=3)
     assert "every query must see all keys" in str(kernels.load("context_parallel").supports(window, setting(16, 2)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("n", "m", "causal"), [(7, 5, False), (33, 33, True), (64, 64, True)])
+def test_blocks_on_a_gpu_take_and_return_tensors_of_the_right_shapes(
+    n: int, m: int, causal: bool, dtype: torch.dtype
+) -> None:
+    """On the device `meta`, which has shapes and no values."""
+    q, dout = (torch.empty(2, 3, n, 16, dtype=dtype, device="meta") for _ in range(2))
+    k, v = (torch.empty(2, 3, m, 16, dtype=dtype, device="meta") for _ in range(2))
+    out, lse = _block.forward(q, k, v, causal=causal)
+    assert (out.shape, out.dtype) == (q.shape, dtype)
+    assert (lse.shape, lse.dtype) == (q.shape[:3], torch.float32)
+    found = _block.backward(dout, q, k, v, out, lse, causal=causal)
+    assert [each.shape for each in found] == [q.shape, k.shape, v.shape]
 
 
 def test_parts_are_as_equal_as_possible() -> None:
@@ -178,7 +193,7 @@ def test_more_ranks_than_cores_are_proved_and_not_timed(monkeypatch: pytest.Monk
     assert probe.probe(case, 2**28, unheard).status is Status.PASSED
     monkeypatch.setattr(environment, "cores", lambda: 1)
     found = probe.probe(case, 2**28, unheard)
-    assert (found.status, found.reason) == (Status.UNSUPPORTED, "2 ranks on 1 cores: proved, not timed")
+    assert (found.status, found.reason) == (Status.UNSUPPORTED, "more ranks (2) than cores (1): proved, not timed")
 
 
 def test_a_wrong_rank_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,9 @@ def test_a_node_of_another_version_is_left_out(cluster: Any, tmp_path: Path) -> 
     other = cluster.add_node(num_cpus=1, env_vars={"PYTHONPATH": path})
     try:
         words = [*(each for each in on(cluster) if each != "--quiet"), "--json", "--out", str(tmp_path / "run")]
-        found = subprocess.run([*RUN, str(tmp_path / "on_ray.yaml"), *words], capture_output=True, text=True, check=True)
+        found = subprocess.run(
+            [*RUN, str(tmp_path / "on_ray.yaml"), *words], capture_output=True, text=True, check=True
+        )
     finally:
         cluster.remove_node(other)
     (event,) = (told for line in found.stdout.splitlines() if (told := json.loads(line))["event"] == "refused")

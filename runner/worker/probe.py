@@ -123,9 +123,9 @@ def _probe(case: Case, budget_bytes: int, stage: Stage, oracle: str | None, orig
     if remembers:
         raise Ended(Status.WRONG, remembers)
     _unchanged(before)
-    if setting.world > (cores := environment.cores()):
+    if setting.device == "cpu" and setting.world > (cores := environment.cores()):
         # Ranks that wait for a core do not take the time that they would take on a core each.
-        raise Ended(Status.UNSUPPORTED, f"{setting.world} ranks on {cores} cores: proved, not timed")
+        raise Ended(Status.UNSUPPORTED, f"more ranks ({setting.world}) than cores ({cores}): proved, not timed")
     stage("predicting its memory at other lengths", aside=True)
     needed_bytes = capacity.needed_bytes(case, program, seen["peak_bytes"], budget_bytes)
     return Probe(

@@ -1,4 +1,4 @@
-"""The parent's side of ranks: processes of one thread that share the sequence of each call."""
+"""The parent's side of ranks: processes of one thread, or one GPU, that share the sequence of each call."""
 
 import json
 import os
@@ -15,10 +15,10 @@ import ctypes, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # end with the parent
 sys.path[:] = {path}
 from attnbench.variants.kernels.context_parallel._rank import main
-main({rank}, {world}, {meeting!r})
+main({rank}, {world}, {kind!r}, {meeting!r})
 """
 _numbers = count()
-_SHARED: "dict[int, Ranks]" = {}
+_SHARED: "dict[tuple[int, str], Ranks]" = {}
 
 
 class RankError(RuntimeError):
@@ -28,8 +28,9 @@ class RankError(RuntimeError):
 class Ranks:
     """The ranks of one number. They wait, without taking CPU time, until they are asked."""
 
-    def __init__(self, world: int) -> None:
+    def __init__(self, world: int, kind: str) -> None:
         self.world = world
+        self.kind = kind
         self._processes: list[subprocess.Popen[str]] = []
 
     @property
@@ -61,7 +62,7 @@ class Ranks:
         self.end()
         with tempfile.TemporaryDirectory(prefix="attnbench-") as folder:
             meeting = str(Path(folder) / "meeting")
-            told = {"path": sys.path, "world": self.world, "meeting": meeting}
+            told = {"path": sys.path, "world": self.world, "kind": self.kind, "meeting": meeting}
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
             for rank in range(self.world):
                 entry = _ENTRY.format(rank=rank, **told)
@@ -97,9 +98,9 @@ class Ranks:
         return most
 
 
-def of(world: int) -> Ranks:
-    """Return the ranks of this process for a number of them; they are shared by all programs."""
-    return _SHARED.setdefault(world, Ranks(world))
+def of(world: int, kind: str = "cpu") -> Ranks:
+    """Return so many ranks of this process on CPUs or GPUs; they are shared by all programs."""
+    return _SHARED.setdefault((world, kind), Ranks(world, kind))
 
 
 def running() -> set[int]:

@@ -5,8 +5,7 @@
 O_ij and L_ij are the output and the log-sum-exp of the queries of rank i over the keys of rank j. After W steps each
 rank has seen all keys, and held at most two parts of them at once.
 
-Source: Liu, Zaharia and Abbeel 2023, arXiv 2310.01889, section 3. The backward pass of a block is that of Dao 2023,
-arXiv 2307.08691, section 3.1.2.
+Source: Liu, Zaharia and Abbeel 2023, arXiv 2310.01889, section 3.
 """
 
 from collections.abc import Sequence
@@ -16,8 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-_forward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
-_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward.default
+from attnbench.variants.kernels.context_parallel import _block
 
 
 @dataclass
@@ -50,16 +48,18 @@ class Ring:
         received = [each.new_empty(*each.shape[:2], size, each.shape[3]) for each in tensors]
         sent = [_bytes(each) for each in tensors]
         self.sent_bytes += sum(map(torch.numel, sent))
-        waits = [dist.isend(each, following) for each in sent if each.numel()]
-        waits += [dist.irecv(_bytes(each), (self.rank - 1) % self.world) for each in received if each.numel()]
-        return Rotation(waits, received, sent)
+        moves = [dist.P2POp(dist.isend, each, following) for each in sent if each.numel()]
+        previous = (self.rank - 1) % self.world
+        moves += [dist.P2POp(dist.irecv, _bytes(each), previous) for each in received if each.numel()]
+        # In one batch, because NCCL would wait for each by itself, and all ranks send first.
+        return Rotation(dist.batch_isend_irecv(moves) if moves else [], received, sent)
 
 
 @dataclass(frozen=True)
 class Rotation:
     """Tensors on their way."""
 
-    waits: Sequence[dist.Work | None]
+    waits: Sequence[dist.Work]
     received: Sequence[Tensor]
     sent: Sequence[Tensor]
     """Held until they have left."""
@@ -67,7 +67,6 @@ class Rotation:
     def done(self) -> Sequence[Tensor]:
         """Wait, and return what was received."""
         for each in self.waits:
-            assert each is not None
             each.wait()
         return self.received
 
@@ -83,7 +82,7 @@ def forward(ring: Ring, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor
         rotation = ring.rotate((k, v), step) if step + 1 < ring.world else None
         source = ring.source(step)
         if ring.sees(source):
-            part, part_lse = _forward(q, *_for_heads(q, k, v), 0.0, ring.causal and source == ring.rank)
+            part, part_lse = _block.forward(q, *_for_heads(q, k, v), causal=ring.causal and source == ring.rank)
             both = torch.logaddexp(lse, part_lse)
             out.mul_((lse - both).exp_()[..., None]).add_(part * (part_lse - both).exp_()[..., None])
             lse = both
@@ -106,7 +105,7 @@ def backward(
         if ring.sees(source):
             keys, values = _for_heads(q, k, v)
             diagonal = ring.causal and source == ring.rank
-            found = _backward(dout, q, keys, values, out, lse, 0.0, diagonal)
+            found = _block.backward(dout, q, keys, values, out, lse, causal=diagonal)
             dq += found[0]
             dk += _over_heads(found[1], k)
             dv += _over_heads(found[2], v)

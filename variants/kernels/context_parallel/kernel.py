@@ -1,8 +1,8 @@
 """Full attention by ring attention in several processes; see `_ring`.
 
-The inputs are copied into memory that all ranks share, and the output and the gradients out of it; both are part of a
-call. On one machine it shows what several devices would do: a rank holds 1 / W of all tokens and, at a time, keys and
-values of another 1 / W.
+The inputs are copied into memory that all ranks see, and the output and the gradients out of it; both are part of a
+call. A rank holds 1 / W of all tokens and, at a time, keys and values of another 1 / W. A rank is a process with one
+thread, or with a GPU of this machine.
 """
 
 import tempfile
@@ -18,23 +18,24 @@ from attnbench.variants import ATTENTION, DECODE
 from attnbench.variants._pattern import Pattern
 from attnbench.variants._setting import Setting
 from attnbench.variants.kernels import Program
-from attnbench.variants.kernels._support import DTYPES, itemsize, refusal
-from attnbench.variants.kernels.context_parallel import _ranks
-from attnbench.variants.kernels.context_parallel._rank import mapped
+from attnbench.variants.kernels._support import itemsize, refusal
+from attnbench.variants.kernels.context_parallel import _memory, _ranks
 from attnbench.variants.kernels.sdpa import causality
 
 _FORWARD, _BACKWARD = ("q", "k", "v", "out"), ("dout", "dq", "dk", "dv")
 
 
 def supports(pattern: Pattern, setting: Setting) -> str | None:
-    """Support full attention, causal or not, on a CPU with one thread a rank."""
+    """Support full attention, causal or not, with one thread a rank on the CPU, or else one GPU."""
     if refused := refusal(pattern, setting):
         return refused
     if setting.world == 1:
         return "it needs several ranks; use world: 2 or more"
-    if setting.device != "cpu":
-        return "its ranks share the memory of a CPU; use device: cpu"
-    if setting.threads != 1:
+    if setting.device == "cuda" and (found := torch.cuda.device_count()) < setting.world:
+        return f"each rank needs a GPU, expected {setting.world}, found {found}"
+    if setting.device == "cuda" and setting.dtype == "float64":
+        return "no kernel for CUDA returns log-sum-exp in float64; use float32"
+    if setting.device == "cpu" and setting.threads != 1:
         return f"a rank has one thread; use threads: 1, found {setting.threads}"
     if setting.level != ATTENTION or setting.direction == DECODE:
         return "a sequence is shared at level attention, and not in direction decode"
@@ -72,22 +73,23 @@ class _Shared:
     """A program's tensors, which its ranks map too."""
 
     def __init__(self, pattern: Pattern, setting: Setting) -> None:
-        shape, dtype = setting.shape, DTYPES[setting.dtype]
+        shape = setting.shape
         n, width = shape.seq_len, shape.head_dim
         heads = {"q": shape.heads, "out": shape.heads, "dout": shape.heads, "dq": shape.heads}
         names = [*_FORWARD, *(_BACKWARD if setting.direction != "forward" else ())]
-        self.ranks, self.program, self.calls = _ranks.of(setting.world), _ranks.number(), 0
+        self.ranks, self.program, self.calls = _ranks.of(setting.world, setting.device), _ranks.number(), 0
         self.measured: list[Mapping[str, int]] | None = None
         self.ranks.start()
-        with tempfile.TemporaryDirectory(prefix="attnbench-", dir=_memory()) as folder:
-            self.tensors = {
-                name: mapped(Path(folder), name, (shape.batch, heads.get(name, shape.kv_heads), n, width), dtype)
-                for name in names
+        with tempfile.TemporaryDirectory(prefix="attnbench-", dir=_in_memory()) as folder:
+            sizes = {name: (shape.batch, heads.get(name, shape.kv_heads), n, width) for name in names}
+            made = {
+                name: _memory.shared(Path(folder) / name, size, setting.dtype, setting.device)
+                for name, size in sizes.items()
             }
-            told: dict[str, Any] = {"folder": folder, "tensors": names, "dtype": setting.dtype}
-            told |= {"shape": [shape.batch, shape.heads, shape.kv_heads, n, width]}
-            told |= {"parts": _ranks.parts(n, setting.world), "causal": causality(pattern, n) is True}
-            self.ask("make", **told)
+            self.tensors = {name: tensor for name, (tensor, _) in made.items()}
+            handles = {name: handle for name, (_, handle) in made.items()}
+            causal = causality(pattern, n) is True
+            self.ask("make", tensors=handles, parts=_ranks.parts(n, setting.world), causal=causal)
         weakref.finalize(self, _drop, self.ranks, self.program)
 
     @property
@@ -96,7 +98,9 @@ class _Shared:
         return sum(each.nbytes for each in self.tensors.values())
 
     def ask(self, do: str, **told: Any) -> None:
-        """Have all ranks do something for this program."""
+        """Have all ranks do something for this program, with what the device has written before."""
+        if self.tensors["q"].is_cuda:
+            torch.cuda.synchronize()
         found = self.ranks.ask(do, program=self.program, measured=self.measured is not None, **told)
         if self.measured is not None:
             self.measured.append(found)
@@ -149,6 +153,6 @@ def _drop(ranks: _ranks.Ranks, program: int) -> None:
         ranks.ask("drop", program=program)
 
 
-def _memory() -> str | None:
+def _in_memory() -> str | None:
     """Return a folder whose files are in memory, if there is one."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
