@@ -11,7 +11,6 @@ from attnbench.reports.findings.outcomes import Outcomes
 from attnbench.reports.findings.paired import Gain, Ratio, Threads
 from attnbench.reports.findings.run import Results, Run
 from attnbench.reports.findings.shared import Shared
-from attnbench.reports.stats.statistics import Interval
 from attnbench.reports.text import by_hardware, by_keys, by_length, by_score, cells, units
 from attnbench.reports.text.names import shortest
 from attnbench.reports.text.phrases import MOST_WORDS, ends, listed
@@ -134,17 +133,10 @@ def _shared(found: Sequence[Shared]) -> list[str]:
         return []
     best = max(known, key=lambda each: (each.seq_len, each.world))
     head = f"At N = {best.seq_len}, {best.world} processes that share the sequence are"
-    one, threads = (_times(each) for each in (best.over_one, best.over_threads))
-    told = f"{head} {one} times as fast as one"
-    if best.over_threads.processes >= FEWEST_PROCESSES:
-        return [f"{told}, and {threads} times as fast as {best.world} threads."]
-    return [f"{told}."]
-
-
-def _times(found: Interval) -> str:
-    """Write a ratio from its logarithm: `1.8 (1.7 to 1.9)`."""
-    value, low, high = (math.exp(each) for each in found[:3])
-    return units.interval(value, low, high)
+    told = f"{head} {cells.ratio(best.over_one, ' times as fast as one')}"
+    if best.over_threads.processes < FEWEST_PROCESSES:
+        return [f"{told}."]
+    return [f"{told}, and {cells.ratio(best.over_threads, f' times as fast as {best.world} threads')}."]
 
 
 def _moved(found: Threads, named: Mapping[str, str]) -> list[str]:

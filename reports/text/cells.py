@@ -235,12 +235,12 @@ def share(found: Interval) -> str:
     return f"{told} ({least} to {most})"
 
 
-def ratio(found: Interval) -> str:
+def ratio(found: Interval, unit: str = "x") -> str:
     """Write a ratio from its logarithm: `3.12x (3.05 to 3.18)`."""
     value, low, high = (math.exp(each) for each in found[:3])
     if math.isnan(value):
         return NONE
-    return units.interval(value, low, high, "x")
+    return units.interval(value, low, high, unit)
 
 
 def factor(found: Interval) -> str:
