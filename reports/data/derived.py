@@ -21,7 +21,8 @@ MEMORY = ("gross_bytes", "net_bytes")
 dout. Net is the peak without what the call returns: the output, or the gradients of inputs and learned weights."""
 ROOF = ("roof_flops_per_s", "copy_bytes_per_s", "roof_share", "roof_share_low", "roof_share_high")
 """Rates of the fastest matrix product (at the case's dtype and threads) and of the fastest copy: geometric means over
-processes. `roof_share` is the case's FLOP/s over those of the product, paired by process, with its interval."""
+processes. The first counts for each of the processes that share a sequence. `roof_share` is the case's FLOP/s over
+those of the product, paired by process, with its interval."""
 QUALITY = ("within_sd", "between_sd", "drift", "drift_p", "processes_for_1_percent", "flags")
 """Components of the spread on the log scale, and flags of doubtful numbers."""
 CONDITIONS = ("hot_time_ns", "host_ns", "launch_bound", "throttled")
@@ -82,6 +83,8 @@ def _numbers(level: str, batch: int, heads: int, kv_heads: int, head_dim: int, t
 
 def _add_roof(frame: pd.DataFrame, log_ns: FloatArray, timed: Timed) -> None:
     roof, copy = (_by_process(timed, name, log_ns.shape) for name in ROOF[:2])
+    # It is that of one of the processes that share a sequence.
+    roof += np.log(floats(frame["world"].astype(float)))[:, None]
     frame["roof_flops_per_s"], frame["copy_bytes_per_s"] = (np.exp(interval(each).mean) for each in (roof, copy))
     flops = positive(floats(frame["flops"]))
     # The roof of the same process cancels what slows a whole process, such as its clock.

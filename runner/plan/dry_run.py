@@ -109,7 +109,7 @@ class _Asker:
         except WorkerEnded as end:
             self.close()
             return PlannedCase(case, end.status, end.reason)
-        least_ns = reply["flops"] / rate * 1e9 if rate and reply["flops"] else None
+        least_ns = reply["flops"] / (rate * case.setting.world) * 1e9 if rate and reply["flops"] else None
         return PlannedCase(case, None, "", reply["predicted_bytes"], reply["allowed_pairs"], reply["flops"], least_ns)
 
     def close(self) -> None:
