@@ -201,7 +201,9 @@ def test_the_roof_of_processes_that_share_a_sequence_is_that_of_all(tmp_path: Pa
     both = [alone, alone.changed(world=2)]
     meta = {**rows.meta(plan), "cases": [{"key": each.key, "baseline": None, **each.flat()} for each in both]}
     told: list[Probe | Sample] = [rows.probe(each, series, Status.PASSED, "") for each in both]
-    told += [Sample(each.key, Status.PASSED, "", p, 1, (1e6,), roof_flops_per_s=1e13) for each in both for p in range(3)]
+    told += [
+        Sample(each.key, Status.PASSED, "", p, 1, (1e6,), roof_flops_per_s=1e13) for each in both for p in range(3)
+    ]
     frame = load(rows.write_rows(tmp_path, meta, told)).frame.set_index("world")
     assert frame.loc["2", "roof_flops_per_s"] == pytest.approx(2 * frame.loc["1", "roof_flops_per_s"])
     assert frame.loc["2", "roof_share"] == pytest.approx(frame.loc["1", "roof_share"] / 2)
