@@ -48,7 +48,7 @@ class Shard:
             sweeps.setdefault(case.sweep, []).append(case)
         if self.count > len(sweeps):
             raise SelectionError(
-                f"--shard {self}: expected at most {len(sweeps)} shards, because these cases have so many sweeps over "
+                f"shard {self}: expected at most {len(sweeps)}, because these cases have so many sweeps over "
                 f"lengths, found {self.count}"
             )
         sums = [0] * self.count

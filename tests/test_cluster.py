@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from test_engine import SUITE, Machine
@@ -144,6 +144,20 @@ def test_a_unit_is_a_replicate_of_a_sweep_and_probes_come_first(tmp_path: Path) 
     for _, unit in cluster.began:
         assert len({case.sweep for case in unit.cases}) == 1
         assert {case.setting.shape.seq_len for case in unit.cases} == {16, 32, 64}
+
+
+def test_each_process_of_a_sweep_is_reported(tmp_path: Path) -> None:
+    class Counting(Quiet):
+        told: ClassVar[list[tuple[int, int]]] = []
+
+        def replicated(self, done: int, total: int, left_s: float | None) -> None:
+            self.told.append((done, total))
+
+    cluster = Cluster(node("a"), node("b"))
+    engine.run(suite(), tmp_path / "run", Counting(), executor=cluster)
+    every = sum(unit.replicate is not None for _, unit in cluster.began)
+    assert [done for done, _ in Counting.told] == [*range(1, every + 1)]
+    assert {total for _, total in Counting.told} == {every}
 
 
 def test_rows_carry_the_part_of_their_machine(tmp_path: Path) -> None:

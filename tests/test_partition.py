@@ -73,7 +73,8 @@ def address(network: None) -> Iterator[str]:
     finally:
         for each in begun:
             held = psutil.Process(each.pid).children(recursive=True) if each.poll() is None else []
-            for process in (each, *held):
+            each.kill()
+            for process in held:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
             each.wait()

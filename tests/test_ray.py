@@ -15,6 +15,7 @@ from killing_nodes import RUN, SUITE, kill, lines, on
 
 from attnbench.reports.data import reading
 from attnbench.runner.execution import engine
+from attnbench.runner.execution.executor import ExecutorError
 from attnbench.runner.execution.progress import Quiet
 from attnbench.suites import Probe, Sample
 from attnbench.suites.schema.load import parse
@@ -54,6 +55,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def rows(folder: Path) -> list[Probe | Sample]:
     read = reading.read(folder)
     return [*read.probes.values(), *(each for samples in read.samples.values() for each in samples.values())]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999", "ray://127.0.0.1:1"])
+def test_an_address_where_nothing_answers_is_an_error_at_once(address: str, tmp_path: Path) -> None:
+    with pytest.raises(ExecutorError, match="expected a Ray cluster, found none"):
+        engine.run(suite(), tmp_path / "run", Quiet(), executor=RayNodes(address))
 
 
 def test_two_nodes_measure_what_one_machine_does(cluster: Any, tmp_path: Path) -> None:

@@ -30,8 +30,9 @@ class Wanted:
         """
         pairs = [each.partition("=") for each in given]
         for key, sign, text in pairs:
-            if key not in KEYS or not sign or not text:
-                raise ExecutorError(f"--on: expected {', '.join(KEYS)} = a text, such as gpu=H100, found {key}{sign}")
+            if key not in KEYS or not text:
+                told = f"expected KEY=TEXT with KEY one of {', '.join(KEYS)}, such as gpu=H100, found {key}{sign}{text}"
+                raise ExecutorError(f"--on: {told}")
         return cls(tuple((key, text) for key, _, text in pairs), anyway)
 
     def takes(self, node: Node) -> bool:

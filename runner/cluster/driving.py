@@ -140,6 +140,8 @@ class Driver:
                 self.progress.probed(self._titles[row.case], row, self._probed, len(self.task.cases), left_s)
             elif isinstance(row, Sample):
                 self.progress.sampled(self._titles[row.case], row)
+        if unit.replicate is not None:
+            self.progress.replicated(*self.units.timed, left_s)
 
     def _sub_task(self, unit: Unit) -> Task:
         """Return what a machine gets to do for a unit. It knows nothing of classes of hardware."""

@@ -2,8 +2,10 @@
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ from attnbench.suites.schema.suite import Suite
 
 READY_S = 180.0
 """Seconds for machines to describe themselves; later ones join when they do."""
+_ANSWER_S = 5.0
+_NONE = "--address {}: expected a Ray cluster, found none: {}; start one with ray start --head"
 _LOOK_S = 1.0
 """Seconds between looks for new machines."""
 
@@ -131,12 +135,12 @@ class RayNodes:
         if ray.is_initialized():
             return
         address = self._address or os.environ.get("RAY_ADDRESS")
+        if address and not _answers(address):
+            raise ExecutorError(_NONE.format(address, f"nothing answered in {_ANSWER_S:g} s"))
         try:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
         except (RayError, ConnectionError, ValueError, RuntimeError) as error:
-            raise ExecutorError(
-                f"--address {address}: expected a Ray cluster, found none: {error}; start one with ray start --head"
-            ) from None
+            raise ExecutorError(_NONE.format(address, error)) from None
         self._owns_ray = True
 
     def _are_described(self) -> bool:
@@ -211,6 +215,17 @@ class RayNodes:
         """Stop the process of a node."""
         member = self._members.pop(name)
         ray.kill(member.actor)
+
+
+def _answers(address: str) -> bool:
+    """Check whether something listens at HOST:PORT. Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return True  # a word that Ray knows, such as `auto`
+    with suppress(OSError, OverflowError):
+        socket.create_connection((host.removeprefix("ray://").strip("[]"), int(port)), _ANSWER_S).close()
+        return True
+    return False
 
 
 def _name(found: Mapping[str, Any]) -> str:

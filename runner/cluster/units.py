@@ -68,6 +68,7 @@ class Units:
         for cases in _sweeps(task.cases):
             probed = all(case.key in self.probes for case in cases)
             self._add(*(self._replicates(cases) if probed else [Unit(cases, None)]))
+        self._probes = self._probes_left = sum(unit.replicate is None for unit in self._waiting)
 
     @property
     def left(self) -> int:
@@ -77,8 +78,12 @@ class Units:
     @property
     def total(self) -> int:
         """The number of all units. Those of cases that are not probed yet are expected to pass."""
-        unprobed = sum(many for (_, probes), many in self._many.items() if probes)
-        return self.done + self.left + unprobed * len(self.task.replicates)
+        return self.done + self.left + self._probes_left * len(self.task.replicates)
+
+    @property
+    def timed(self) -> tuple[int, int]:
+        """How many units are done that time cases, and how many of these there are."""
+        return self.done - self._probes + self._probes_left, self.total - self._probes
 
     def left_s(self, machines: int) -> float | None:
         """Seconds left on some machines, from units of the same cases or else of the same kind; None before any."""
@@ -112,6 +117,7 @@ class Units:
             elif isinstance(row, Sample):
                 self.samples.setdefault(row.case, {})[row.replicate] = row
         if unit.replicate is None:
+            self._probes_left -= 1
             self._add(*self._replicates(unit.cases))
         elif any(row.status is not Status.PASSED for row in rows):
             left = [each for each in self._waiting if each.replicate is None or self._lacks(each)]
