@@ -165,6 +165,12 @@ def test_full_attention_alone_is_shared() -> None:
     assert found == {("full", "sdpa", 1), ("full", "context_parallel", 2), ("local_window", window, 1)}
 
 
+@pytest.mark.parametrize(("threads", "found"), [("[1, 2]", {1}), ("2", {2})])
+def test_a_process_has_one_thread_beside_others(threads: str, found: set[int]) -> None:
+    cases = parse(SUITE.replace("threads: 1", f"threads: {threads}"), "a.yaml").cases()
+    assert {each.setting.threads for each in cases if each.implementation == kernels.SHARED} == found
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [

@@ -11,7 +11,7 @@ from typing import Any
 
 from attnbench.suites.case import Case
 from attnbench.suites.schema.kinds import COMPARISON
-from attnbench.variants import WRITTEN, Named, Setting, Shape, kernels, levels
+from attnbench.variants import WRITTEN, Named, Setting, Shape, Threads, kernels, levels
 
 MOST_CASES = 10_000
 """Maximum number of cases of a suite before exclusions."""
@@ -70,10 +70,19 @@ def expand(axes: Mapping[str, Any]) -> list[Case]:
         for entry in axes["variants"]
         for parameters in entry.grid()
         for implementation in entry.implementations
-        # Several processes share a sequence in one implementation, which has no other use.
-        if (implementation == kernels.SHARED) == (setting.world > 1)
+        if _fits(implementation, setting, axes["threads"])
     )
     return list({case.key: case for case in cases}.values())
+
+
+def _fits(implementation: str, setting: Setting, threads: Sequence[Threads]) -> bool:
+    """Check whether an implementation is meant: several processes share a sequence in one, which has no other use.
+
+    Each of them has one thread; other numbers are for what it is compared with, unless the suite has no 1.
+    """
+    if implementation != kernels.SHARED:
+        return setting.world == 1
+    return setting.world > 1 and (setting.threads == 1 or 1 not in threads)
 
 
 def _lists(axes: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
