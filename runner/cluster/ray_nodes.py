@@ -137,6 +137,7 @@ class RayNodes:
         address = self._address or os.environ.get("RAY_ADDRESS")
         if address and not _answers(address):
             raise ExecutorError(_NONE.format(address, f"nothing answered in {_ANSWER_S:g} s"))
+        logging.getLogger("ray").setLevel(logging.ERROR)
         try:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
         except (RayError, ConnectionError, ValueError, RuntimeError) as error:
