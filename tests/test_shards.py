@@ -85,7 +85,7 @@ def test_more_shards_than_sweeps_are_refused() -> None:
     with pytest.raises(SelectionError) as error:
         Shard(1, 5).of(cases)
     assert str(error.value) == (
-        "--shard 1/5: expected at most 4 shards, because these cases have so many sweeps over lengths, found 5"
+        "shard 1/5: expected at most 4, because these cases have so many sweeps over lengths, found 5"
     )
 
 
@@ -140,7 +140,7 @@ def test_a_dry_run_says_which_shard_it_shows(tmp_path: Path) -> None:
     ("words", "told"),
     [
         (["quick", "--shard", "9/2"], "--shard: expected i/n with i from 1 to n, such as 2/5, found"),
-        (["quick", "--shard", "1/999", "--dry-run"], "--shard 1/999: expected at most"),
+        (["quick", "--shard", "1/999", "--dry-run"], "shard 1/999: expected at most"),
         (["quick", "--shard", "1/2", "--resume", "run"], "expected one of --resume and --shard, found both; leave one"),
     ],
 )
