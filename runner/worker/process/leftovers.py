@@ -17,7 +17,7 @@ from types import FrameType
 import psutil
 
 from attnbench.runner.worker.process import failure
-from attnbench.variants.kernels.context_parallel import _ranks
+from attnbench.variants.kernels import context_parallel
 
 _PR_SET_CHILD_SUBREAPER = 36
 _END_S = 5.0
@@ -69,7 +69,7 @@ def left(before: Snapshot) -> str | None:
     A process counts until it has been waited for. Compile workers of torch and ranks do not count.
     """
     for each in _processes():
-        if each.pid not in before.processes and each.pid not in _ranks.running():
+        if each.pid not in before.processes and each.pid not in context_parallel.running():
             return "it left a process running"
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     for thread, frame in _threads().items():

@@ -70,7 +70,7 @@ def build(pattern: Pattern, setting: Setting) -> Program:
 
 
 class _Shared:
-    """A program's tensors, which its ranks map too."""
+    """A program's tensors, which its ranks see too."""
 
     def __init__(self, pattern: Pattern, setting: Setting) -> None:
         shape = setting.shape
