@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # OpenMP reads it once, when torch is loaded
+os.environ["RAY_AUTH_MODE"] = "disabled"  # else a token in the home folder, which Ray may leave there, is asked for
 os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # so does torch's compiler, when it is
 
 settings.register_profile("attnbench", deadline=None, database=None, derandomize="CI" in os.environ)

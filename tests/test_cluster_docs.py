@@ -41,6 +41,13 @@ for task in range(first, last + 1):
 """
 
 
+RAY = f"""#!/bin/sh
+# The real one stops all clusters of this machine, those of other tests too.
+[ "$1" = stop ] && exec pkill --full "127.0.0.1:$PORT|gcs_server_port=$PORT"
+exec "{Path(sys.executable).parent}/ray" "$@"
+"""
+
+
 def programs(folder: Path, **texts: str) -> dict[str, str]:
     """The variables of a shell that finds these programs, and this checkout's bench."""
     folder.mkdir()
@@ -65,7 +72,7 @@ def test_an_example_measures_a_suite(name: str, tmp_path: Path) -> None:
         pytest.importorskip({"slurm": "submitit", "ray": "ray"}[name])
     (tmp_path / "suite.yaml").write_text(SUITE)
     nothing = "#!/bin/sh\nexit 0\n"
-    found = programs(tmp_path / "bin", sbatch=SBATCH, srun=nothing, sacct=nothing, scancel=nothing)
+    found = programs(tmp_path / "bin", sbatch=SBATCH, srun=nothing, sacct=nothing, scancel=nothing, ray=RAY)
     script = shutil.copy(FILES / f"{name}.sh", tmp_path)
     command = ["sh", str(script), "suite.yaml", "run"]
     done = subprocess.run(command, cwd=tmp_path, env={**found, "PORT": str(free_port())}, check=False, timeout=300)

@@ -76,14 +76,15 @@ def run(
         FolderError: the folder is in use, or the runs of its shards are of another suite.
         SelectionError: there are more shards than sweeps over lengths.
     """
-    make_folder(folder)
     cases = list(suite.cases() if cases is None else cases)
     parts = [Shard(index, jobs.shards) for index in range(1, jobs.shards + 1)]
     chosen = [part.of(cases) for part in parts]
     shards = folder.absolute().with_name(f"{folder.name}.shards")
     places = [shards / str(part.index) for part in parts]
+    array = _array(shards, suite, jobs)
+    make_folder(folder)
     measure = partial(_shard, suite, command=tuple(command), folders=folders)
-    found = _submitted(_array(shards, suite, jobs), measure, [*zip(parts, chosen, places, strict=True)])
+    found = _submitted(array, measure, [*zip(parts, chosen, places, strict=True)])
     try:
         _wait(found, progress, places, len(cases) * (1 + suite.measure.processes), look_s)
     finally:
