@@ -37,6 +37,13 @@ class Where:
     shards: int | None
     slurm: tuple[str, ...]
 
+    @property
+    def words(self) -> str:
+        """The options that a command needs to measure there too, if it is a Ray cluster."""
+        address = [f"--address {self.address}"] if self.address else []
+        options = ["--executor ray", *address, *(f"--on {each}" for each in self.on)] if self.executor == "ray" else []
+        return "".join(f" {option}" for option in options)
+
     def check(self, **others: bool) -> None:
         """Refuse options that have no effect. `others` are options of the command that only this machine knows.
 

@@ -194,7 +194,7 @@ class Driver:
         wanted = ", ".join(sorted(self.units.wanted()))
         return (
             f"expected a machine for {self.units.left} more units ({wanted}), found none for {PATIENCE_S:g} s; "
-            f"finished results are kept; to continue: bench run --resume {self.book.folder}"
+            f"finished results are kept; to continue: bench run --resume {self.book.folder} --executor ray"
         )
 
 

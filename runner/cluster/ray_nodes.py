@@ -139,7 +139,8 @@ class RayNodes:
             raise ExecutorError(_NONE.format(address, f"nothing answered in {_ANSWER_S:g} s"))
         logging.getLogger("ray").setLevel(logging.ERROR)
         try:
-            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+            # Without an address, Ray would look for a cluster that ran here before.
+            ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
         except (RayError, ConnectionError, ValueError, RuntimeError) as error:
             raise ExecutorError(_NONE.format(address, error)) from None
         self._owns_ray = True

@@ -78,7 +78,7 @@ def expand(axes: Mapping[str, Any]) -> list[Case]:
 def _fits(implementation: str, setting: Setting, threads: Sequence[Threads]) -> bool:
     """Check whether an implementation is meant: several processes share a sequence in one, which has no other use.
 
-    Each of them has one thread; other numbers are for what it is compared with, unless the suite has no 1.
+    On a CPU each of them has one thread; other numbers are for what it is compared with.
     """
     if implementation != kernels.SHARED:
         return setting.world == 1

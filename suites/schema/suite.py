@@ -140,6 +140,11 @@ class Suite(_Axes):
         held = {how for entry in variants for how in entry.implementations}
         if max(world) > 1 and kernels.SHARED not in held:
             raise ValueError(f"expected {_SHARING} with {kernels.SHARED}, because world is above 1, found none")
+        threads = info.data.get("threads", ())
+        if max(world) > 1 and "cpu" in info.data.get("device", ()) and 1 not in threads:
+            raise ValueError(
+                f"expected threads: 1, alone or in a list, because of {kernels.SHARED}, found {threads[0]}"
+            )
         if max(world) == 1 and held == {kernels.SHARED}:
             raise ValueError(f"expected world above 1, because of {kernels.SHARED}, found 1")
         return variants

@@ -161,10 +161,10 @@ def verb(
             finished = measure(progress=display, command=command_line(), folders=folders)
             code = exit_code.of((*finished.rows, *finished.profiles), out_of_time=finished.out_of_time)
             if finished.out_of_time:
-                say(f"the suite's time is spent; {_left(folder)}", quiet=quiet or as_json)
+                say(f"the suite's time is spent; {_left(folder, where)}", quiet=quiet or as_json)
         except KeyboardInterrupt:
             code = exit_code.INTERRUPTED
-            say(f"interrupted; {_left(folder)}", quiet=quiet or as_json)
+            say(f"interrupted; {_left(folder, where)}", quiet=quiet or as_json)
         finally:
             display.close()
         if (folder / "run.json").exists():
@@ -212,11 +212,13 @@ def _say_what_has_no_baseline(suite: "Suite", cases: "Sequence[Case]", *, quiet:
         say(f"{lost} of {len(cases)} cases get no speed-up: their baseline {named} is left out", quiet=quiet)
 
 
-def _left(folder: Path) -> str:
+def _left(folder: Path, where: Where) -> str:
     """The message about a run that ended early."""
-    if not (folder / "run.json").exists():
-        return "nothing was started"
-    return f"finished results are kept; to continue: bench run --resume {folder}"
+    if (folder / "run.json").exists():
+        return f"finished results are kept; to continue: bench run --resume {folder}{where.words}"
+    if where.executor == "slurm":
+        return "finished results are kept; to continue: the same command again"
+    return "nothing was started"
 
 
 def _dry_run(
