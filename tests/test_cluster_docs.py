@@ -43,7 +43,7 @@ for task in range(first, last + 1):
 
 RAY = f"""#!/bin/sh
 # The real one stops all clusters of this machine, those of other tests too.
-[ "$1" = stop ] && exec pkill --full "127.0.0.1:$PORT|gcs_server_port=$PORT"
+[ "$1" = stop ] && exec pkill --signal KILL --full "127.0.0.1:$PORT|:$PORT |gcs_server_port=$PORT"
 exec "{Path(sys.executable).parent}/ray" "$@"
 """
 
